@@ -1,0 +1,131 @@
+"""Child: one run of one workload with kagent (`python -m benchmarks.run_kagent W1a --steps 5000`)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks import measurement
+from benchmarks.workloads import DQN, SAC, Workload
+
+
+def agent_of(workload: Workload, env: Any, seed: int) -> Any:
+    """The preset, in kagent's words."""
+    import kagent
+
+    a = workload.algorithm
+    network = {"type": "mlp", "units": list(workload.units), "activation": workload.activation}
+    common: dict[str, Any] = {"network": network, "seed": seed, "discount": a.discount}
+    if isinstance(a, DQN):
+        return kagent.DQN(
+            env,
+            learning_rate=a.learning_rate,
+            memory=a.capacity,
+            batch_size=a.batch_size,
+            start=a.start,
+            frequency=a.frequency,
+            gradient_steps=a.gradient_steps,
+            target_update_period=a.target_period,
+            exploration=kagent.EpsilonGreedy(a.epsilon_initial, a.epsilon_final, a.epsilon_fraction),
+            max_grad_norm=a.max_grad_norm,
+            **common,
+        )
+    if isinstance(a, SAC):
+        return kagent.SAC(
+            env,
+            learning_rate=a.learning_rate,
+            memory=a.capacity,
+            batch_size=a.batch_size,
+            start=a.start,
+            frequency=a.frequency,
+            gradient_steps=a.gradient_steps,
+            tau=a.tau,
+            **common,
+        )
+    falling = kagent.schedules.Linear
+    return kagent.PPO(
+        env,
+        n_steps=a.n_steps,
+        batch_size=a.batch_size,
+        epochs=a.epochs,
+        learning_rate=falling(a.learning_rate, 0.0) if a.annealed else a.learning_rate,
+        clip_range=falling(a.clip_range, 0.0) if a.annealed else a.clip_range,
+        gae_lambda=a.gae_lambda,
+        entropy_coefficient=a.entropy_coefficient,
+        value_coefficient=a.value_coefficient,
+        max_grad_norm=a.max_grad_norm,
+        n_envs=workload.n_envs,
+        **common,
+    )
+
+
+def watcher(clock: measurement.Timeline) -> Any:
+    """A callback that stops the clock at the first update and keeps what each training episode returned."""
+    import kagent
+
+    class Watcher(kagent.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.returns: list[float] = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if not clock.updated:
+                clock.update(self.model.timesteps)
+
+        def on_episode_end(self, episode: int, logs: Any = None) -> None:
+            self.returns.append(float(logs["episode_return"]))
+
+    return Watcher()
+
+
+def numpy_rate(observations: list[Any], units: tuple[int, ...], seed: int) -> float:
+    """Greedy actions per second of nothing but the matrix products in NumPy: the bound for any library on this machine."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    sizes = [observations[0].shape[0], *units, 2]
+    w = [generator.standard_normal(pair, np.float32) for pair in zip(sizes[:-1], sizes[1:])]
+    b = [np.zeros(size, np.float32) for size in sizes[1:]]
+
+    def act(x: Any) -> int:
+        for i in range(len(w) - 1):
+            x = np.maximum(x @ w[i] + b[i], 0)
+        return int((x @ w[-1] + b[-1]).argmax())
+
+    return measurement.acting_figures(act, observations, 20_000)["steady_rate"]
+
+
+def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
+    """One run. The threads of XLA, TensorFlow and NumPy follow the environment variables."""
+    import keras
+
+    base = measurement.memory_mb()
+    began = time.perf_counter()
+    import gymnasium as gym
+
+    import kagent
+
+    # A single env is made by the caller, as for the peers; several by the library, as SB3 makes its DummyVecEnv.
+    env: Any = gym.make(workload.env) if workload.n_envs == 1 else workload.env
+    presets = (kagent.DQN, kagent.PPO, kagent.SAC)
+    imported = time.perf_counter() - began
+    versions = measurement.versions("kagent", "tensorflow", "gymnasium", "numpy") | {"keras": keras.__version__}
+    common = {"base_mb": base, "import_seconds": imported, "versions": versions, "presets": len(presets)}
+    clock = measurement.Timeline()
+    agent = agent_of(workload, env, seed)
+    if workload.acting:
+        seen = measurement.observations(gym.make(workload.env), seed)
+        figures = measurement.acting_figures(lambda o: agent.act(o, deterministic=True), seen, steps)
+        return figures | common | {"numpy_rate": numpy_rate(seen, workload.units, seed)}
+
+    if workload.executions > 1:
+        agent.compile(steps_per_execution=workload.executions)
+    watch = watcher(clock)
+    clock.start()
+    agent.fit(env, steps=steps, callbacks=[watch], verbose=0)
+    clock.end(agent.timesteps)
+    return clock.figures() | measurement.returns(watch.returns) | common | {"gradient_steps": agent.updates}
+
+
+if __name__ == "__main__":
+    measurement.child("kagent", measure)

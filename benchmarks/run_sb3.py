@@ -1,0 +1,121 @@
+"""Child: one run of one workload with Stable-Baselines3 (`python -m benchmarks.run_sb3 W1a --steps 5000`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks import measurement
+from benchmarks.workloads import DQN, PPO, SAC, Workload
+
+
+def hide_tensorflow() -> None:
+    """Make `import tensorflow` fail in this process, as where the peers live without kagent.
+
+    They do not use it, yet TensorBoard (behind torch) loads it when it is there, for 700 MB and seconds, and TensorFlow
+    Probability (behind SBX) then refuses to be imported without tf-keras.
+    """
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+
+
+def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
+    """Class name and constructor keywords, in the words Stable-Baselines3 and SBX share."""
+    a = workload.algorithm
+    if isinstance(a, DQN):
+        return "DQN", dict(
+            learning_rate=a.learning_rate,
+            buffer_size=a.capacity,
+            learning_starts=a.start,
+            batch_size=a.batch_size,
+            gamma=a.discount,
+            train_freq=a.frequency * workload.executions,
+            gradient_steps=a.gradient_steps * workload.executions,
+            target_update_interval=a.target_period,
+            exploration_initial_eps=a.epsilon_initial,
+            exploration_final_eps=a.epsilon_final,
+            exploration_fraction=a.epsilon_fraction,
+        )
+    if isinstance(a, SAC):
+        return "SAC", dict(
+            learning_rate=a.learning_rate,
+            buffer_size=a.capacity,
+            learning_starts=a.start,
+            batch_size=a.batch_size,
+            tau=a.tau,
+            gamma=a.discount,
+            train_freq=a.frequency,
+            gradient_steps=a.gradient_steps,
+        )
+    rate, clip = a.learning_rate, a.clip_range
+    return "PPO", dict(
+        learning_rate=(lambda remaining: remaining * rate) if a.annealed else rate,
+        clip_range=(lambda remaining: remaining * clip) if a.annealed else clip,
+        n_steps=a.n_steps,
+        batch_size=a.batch_size,
+        n_epochs=a.epochs,
+        gamma=a.discount,
+        gae_lambda=a.gae_lambda,
+        ent_coef=a.entropy_coefficient,
+        vf_coef=a.value_coefficient,
+        max_grad_norm=a.max_grad_norm,
+    )
+
+
+def run(
+    library: Any,
+    activations: Mapping[str, Any],
+    workload: Workload,
+    steps: int,
+    seed: int,
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Learn (or act) with `library.DQN`, `.PPO` or `.SAC`, and measure; `extra` goes into the constructor."""
+    import gymnasium as gym
+    from stable_baselines3.common.env_util import make_vec_env
+
+    name, arguments = keywords(workload)
+    # A single env is wrapped in Monitor and DummyVecEnv by the library itself, as for any of its users.
+    env: Any = gym.make(workload.env) if workload.n_envs == 1 else make_vec_env(workload.env, workload.n_envs)
+    policy = {"net_arch": list(workload.units), "activation_fn": activations[workload.activation]}
+    policy |= extra.get("policy_kwargs", {})
+    arguments |= {**extra, "policy_kwargs": policy}
+    clock = measurement.Timeline()
+    model = getattr(library, name)("MlpPolicy", env, seed=seed, device="cpu", verbose=0, **arguments)
+    if workload.acting:
+        seen = measurement.observations(gym.make(workload.env), seed)
+        return measurement.acting_figures(lambda o: model.predict(o, deterministic=True), seen, steps)
+
+    train: Callable[..., None] = model.train
+
+    def first_train(*args: Any, **kwargs: Any) -> None:
+        train(*args, **kwargs)
+        clock.update(model.num_timesteps)
+        model.train = train
+
+    model.train = first_train
+    clock.start()
+    model.learn(total_timesteps=steps)
+    clock.end(model.num_timesteps)
+    a = workload.algorithm
+    # PPO counts passes over the rollout, the others gradient steps.
+    batches = a.n_steps * workload.n_envs // a.batch_size if isinstance(a, PPO) else 1
+    returns = [float(episode["r"]) for episode in model.ep_info_buffer]
+    return clock.figures() | measurement.returns(returns) | {"gradient_steps": model._n_updates * batches}
+
+
+def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
+    """One run; PyTorch's threads follow OMP_NUM_THREADS."""
+    hide_tensorflow()
+    import torch
+
+    base = measurement.memory_mb()
+    import stable_baselines3
+
+    record = run(stable_baselines3, {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}, workload, steps, seed, {})
+    versions = measurement.versions("stable-baselines3", "torch", "gymnasium", "numpy")
+    return record | {"base_mb": base, "versions": versions, "torch_threads": torch.get_num_threads()}
+
+
+if __name__ == "__main__":
+    measurement.child("sb3", measure)

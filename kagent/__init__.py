@@ -1,0 +1,64 @@
+"""kagent: reinforcement learning for Keras 3. An agent is a `keras.Model`.
+
+>>> agent = kagent.PPO("CartPole-v1")
+>>> agent.fit("CartPole-v1", steps=100_000)
+>>> agent.save("agent.keras")
+
+Names are loaded when they are first used: `import kagent.acting` loads neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Agent": "kagent.agent",
+    "DQN": "kagent.agents",
+    "PPO": "kagent.agents",
+    "SAC": "kagent.agents",
+    "EpsilonGreedy": "kagent.exploration",
+    "Sampling": "kagent.exploration",
+    "RewardEstimation": "kagent.reward_estimation",
+    "Update": "kagent.update",
+    "load": "kagent.saving",
+}
+_MODULES = (
+    "acting", "agents", "callbacks", "environments", "exploration", "memories", "networks", "objectives", "ops",
+    "optimizers", "policies", "schedules", "spaces",
+)  # fmt: skip
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent as Agent
+    from kagent.agents import DQN as DQN
+    from kagent.agents import PPO as PPO
+    from kagent.agents import SAC as SAC
+    from kagent.exploration import EpsilonGreedy as EpsilonGreedy
+    from kagent.exploration import Sampling as Sampling
+    from kagent.reward_estimation import RewardEstimation as RewardEstimation
+    from kagent.saving import load as load
+    from kagent.update import Update as Update
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"kagent.{name}")
+    else:
+        raise AttributeError(f"module 'kagent' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+from kagent.registration import register as _register  # noqa: E402
+
+_register()

@@ -1,0 +1,445 @@
+"""The agent: a Keras model made of parts."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kagent import environments, exploration, memories, objectives, optimizers, reward_estimation, spaces, update
+from kagent.actors import PolicyActor
+from kagent.evaluation import Evaluation
+from kagent.interaction import Interaction
+from kagent.learner import Learner
+from kagent.policies import critics, roles, stochastic, value  # noqa: F401  (they register themselves)
+from kagent.saving import Saving
+from kagent.schedules import Clock, evaluate
+from kagent.spaces import Structure
+from kagent.training import Training
+
+TRAINED = ("policy", "critic", "temperature")
+STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate")
+
+
+@keras.saving.register_keras_serializable("kagent")
+class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
+    """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
+
+    Every part may be a name, a dict `{"type": name, **arguments}`, or the object.
+
+    Args:
+        env: Where the spaces come from: an environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a
+            callable that returns one. Nothing is stepped.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        policy: What decides: `ValuePolicy`, `StochasticPolicy`.
+        objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `SoftActorCriticObjective`.
+        memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
+        update: When and from how much it learns: `Update`, or an int: the batch size.
+        reward_estimation: How rewards to come are summed: `RewardEstimation`.
+        exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, or a number: epsilon.
+        critic: Estimate of values beside the policy, or None: `StateValue`, `ActionValue`.
+        temperature: Weight of entropy, or None: `Temperature`, or a number: its initial value.
+        target: How target networks follow: `Target`.
+        optimizer: Optimizer of the policy, and of all roles without their own: a Keras optimizer, a learning rate, or
+            a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`, whose rate may be a schedule.
+        critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
+            losses are minimized together.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Seed of every random stream of the agent, an integer >= 0; None takes one from the system (it is
+            then found in `agent.seed`).
+        name: The model's name.
+
+    Attributes:
+        timesteps: Environment steps taken in training, over all environments.
+        episodes: Episodes finished in training.
+        updates: Gradient steps taken.
+        actor: What computes actions, a `kagent.acting.Actor`.
+        target_policy, target_critic: Target networks, where the objective has them.
+
+    Raises:
+        ValueError, TypeError: Parts that do not go together, unsupported spaces, both or none of `env` and spaces.
+    """
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        policy: Any,
+        objective: Any,
+        memory: Any,
+        update: Any,  # noqa: F811
+        reward_estimation: Any,  # noqa: F811
+        exploration: Any,  # noqa: F811
+        observation_space: Any = None,
+        action_space: Any = None,
+        critic: Any = None,
+        temperature: Any = None,
+        target: Any = None,
+        optimizer: Any = "adam",
+        critic_optimizer: Any = None,
+        temperature_optimizer: Any = None,
+        n_envs: int = 1,
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name=name or type(self).__name__.lower())
+        self.seed = _seed(seed)
+        self.n_envs = memories.memory.check_count(n_envs, "n_envs")
+        self._observation, self._action = _spaces(env, observation_space, action_space)
+        self.timesteps = self.episodes = self.updates = 0
+        self.clock = Clock()
+        self._make_streams()
+        self._set_parts(policy, objective, memory, update, reward_estimation, exploration, target)
+        self._set_roles(critic, temperature)
+        self._optimizer_parts = {
+            "policy": optimizer, "critic": critic_optimizer, "temperature": temperature_optimizer
+        }  # fmt: skip
+        self._check_parts()
+        self._setup_roles()
+        self.actor = PolicyActor(self.policy, self._observation, self._action)
+        self._begin_training_state()
+        self.built = True
+        self.compile()
+
+    # Parts -----------------------------------------------------------------------------------------------------
+
+    def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
+        self.policy = roles.ROLES.get(policy, "policy", name="policy")
+        self.objective = objectives.get(objective)
+        self.memory = memories.get(memory)
+        self.update = update.get(update_)
+        self.reward_estimation = reward_estimation.get(estimation)
+        self.exploration = exploration.get(exploration_)
+        target = {"type": "Target", **target} if isinstance(target, dict) else target or optimizers.Target()
+        self.target = optimizers.TARGETS.get(target)
+
+    def _set_roles(self, critic, temperature) -> None:
+        self.critic = None if critic is None else roles.ROLES.get(critic, "critic", name="critic")
+        if isinstance(temperature, int | float) and not isinstance(temperature, bool):
+            temperature = {"type": "Temperature", "initial": temperature}
+        found = None if temperature is None else roles.ROLES.get(temperature, "temperature", name="temperature")
+        self.temperature = found
+
+    def _check_parts(self) -> None:
+        objective = self.objective
+        kind = type(objective).__name__
+        for role, part, allowed in (
+            ("policy", self.policy, objective.policies),
+            ("memory", self.memory, (objective.memory,)),
+            ("critic", self.critic, (objective.critic,) if objective.critic else ()),
+        ):
+            names = [cls.__name__ for cls in type(part).__mro__]
+            if part is None and not allowed:
+                continue
+            if not set(names) & set(allowed):
+                expected = " or ".join(allowed) or "None"
+                raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
+        objective.check(self)
+        if isinstance(self.memory, memories.Replay):
+            self.memory.check(self.update.batch_size)
+            if self.update.frequency is None or self.update.steps is None:
+                raise ValueError(f"A replay memory needs update.frequency and update.steps. Received: {self.update}")
+        elif self.update.epochs is None:
+            raise ValueError(f"A rollout memory needs update.epochs. Received: {self.update}")
+
+    def _setup_roles(self) -> None:
+        generator = self._streams["initialize"]
+        seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
+        mask_leaves = tuple(i for i, leaf in enumerate(self._observation.leaves) if leaf.path[:1] == ("action_mask",))
+        skip = mask_leaves if len(mask_leaves) < len(self._observation.leaves) else ()
+        for role in ("policy", "critic"):
+            online = getattr(self, role)
+            if online is None:
+                continue
+            online.setup(self._observation, self._action, seeds, skip)
+            if role in self.objective.targets:
+                target = online.twin()
+                target._name = target.name if target.name.startswith("target") else f"target_{role}"
+                target.setup(self._observation, self._action, seeds, skip)
+                target.trainable = False
+                for copied, original in zip(target.variables, online.variables):
+                    copied.assign(original)
+                setattr(self, f"target_{role}", target)
+
+    def get_config(self) -> dict[str, Any]:
+        """Spaces and parts, JSON-ready; `from_config` is the inverse."""
+        parts = {
+            "policy": self.policy.get_part(),
+            "objective": objectives.OBJECTIVES.serialize(self.objective),
+            "memory": self.memory.get_part(),
+            "update": update.UPDATES.serialize(self.update),
+            "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(self.reward_estimation),
+            "exploration": exploration.EXPLORATIONS.serialize(self.exploration),
+            "critic": None if self.critic is None else self.critic.get_part(),
+            "temperature": None if self.temperature is None else self.temperature.get_part(),
+            "target": optimizers.TARGETS.serialize(self.target),
+            "optimizer": optimizers.serialize(self._optimizer_parts["policy"]),
+            "critic_optimizer": optimizers.serialize(self._optimizer_parts["critic"]),
+            "temperature_optimizer": optimizers.serialize(self._optimizer_parts["temperature"]),
+        }
+        return {
+            "observation_space": spaces.to_config(self.observation_space),
+            "action_space": spaces.to_config(self.action_space),
+            **parts,
+            "n_envs": self.n_envs,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Agent:
+        config = copy.deepcopy(config)
+        for key in ("observation_space", "action_space"):
+            if isinstance(config.get(key), dict):
+                config[key] = spaces.from_config(config[key])
+        return cls(**config)
+
+    @property
+    def observation_space(self) -> gymnasium.Space:
+        """Space of one environment's observations."""
+        return self._observation.space
+
+    @property
+    def action_space(self) -> gymnasium.Space:
+        """Space of one environment's actions."""
+        return self._action.space
+
+    @property
+    def num_action_components(self) -> int:
+        """Scalars in one action, over all leaves."""
+        return sum(leaf.size for leaf in self._action.leaves)
+
+    # Randomness ------------------------------------------------------------------------------------------------
+
+    def _make_streams(self) -> None:
+        # One counter-based generator per purpose: acting more never changes what is sampled or initialized.
+        self._streams = {
+            name: np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
+            for number, name in enumerate(STREAMS)
+        }
+        self._sample_seed = int(self._streams["sample"].integers(2**62))
+        self._graph_seed = int(self._streams["graph"].integers(2**31))
+        self._evaluation_seed = int(self._streams["evaluate"].integers(2**31))
+
+    def step_seed(self) -> tf.Tensor:
+        """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
+        return tf.stack([tf.constant(self._graph_seed, tf.int32), tf.cast(self.clock.updates, tf.int32)])
+
+    # Learning --------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "auto",
+        loss: Any = None,
+        *,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        run_eagerly: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`. The constructor has called it already; call it again to change something.
+
+        Args:
+            optimizer: A Keras optimizer for all roles, a `keras.optimizers.MultiOptimizer` of a
+                `kagent.optimizers.RoleMap`, or "auto": those of the agent's parts.
+            loss: Kept for `compute_loss` in a `train_step` of your own; kagent's objectives have their own losses.
+            steps_per_execution: Due updates run in one compiled call; the environment steps between them are taken
+                first. More is faster, with a policy that is older by so many updates.
+            jit_compile: "auto" and True compile with XLA, also on CPUs; False runs the same graph unfused.
+            run_eagerly: Run line by line, for debugging.
+            **kwargs: Passed on to Keras (`metrics`, `auto_scale_loss` ...).
+
+        Raises:
+            ValueError: `steps_per_execution` is not an integer >= 1.
+        """
+        steps_per_execution = memories.memory.check_count(steps_per_execution, "steps_per_execution")
+        if jit_compile not in ("auto", True, False):
+            raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
+        self._auto_optimizer = isinstance(optimizer, str) and optimizer == "auto"
+        self._rate_schedules: list[tuple[Any, Any]] = []
+        compiled = self._auto_optimizers() if self._auto_optimizer else keras.optimizers.get(optimizer)
+        jit = bool(jit_compile) and not run_eagerly
+        super().compile(
+            optimizer=compiled,
+            loss=loss,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit,
+            run_eagerly=run_eagerly,
+            **kwargs,
+        )
+        self.jit_compile = jit
+        if isinstance(self.optimizer, optimizers.RoleOptimizer):
+            self.optimizer.bind({role: getattr(self, role).trainable_variables for role in self._roles})
+            if self.dtype_policy.name == "mixed_float16":
+                # Keras scales the loss dynamically only around a single optimizer.
+                self.optimizer.loss_scale_factor = 128.0
+        self.optimizer.build(self.trainable_variables)
+        if isinstance(self.memory, memories.Rollout):
+            self.memory.hold(steps_per_execution)
+
+    @property
+    def _roles(self) -> list[str]:
+        return [role for role in TRAINED if getattr(self, role) is not None]
+
+    def _auto_optimizers(self) -> Any:
+        made = {}
+        for role in self._roles:
+            part = self._optimizer_parts[role]
+            if part is None:
+                continue
+            made[role], rate = optimizers.get(copy.deepcopy(part) if isinstance(part, dict) else part, role)
+            if rate is not None:
+                self._rate_schedules.append((made[role], rate))
+        if len(made) == 1:
+            return made["policy"]
+        return optimizers.RoleOptimizer(**made)
+
+    def assign_learning_rates(self) -> None:
+        """Writes scheduled learning rates into their optimizers. Runs in the learner, once per update."""
+        for optimizer, rate in self._rate_schedules:
+            optimizer.learning_rate.assign(tf.cast(evaluate(rate, self.clock), tf.float32))
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras's seam: `train_function(iterator)` is the compiled learner."""
+        if self.train_function is None or force:
+            self.train_function = Learner(self, jit=bool(self.jit_compile), eager=bool(self.run_eagerly))
+        return self.train_function
+
+    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
+        """Once per update, before it is cut into minibatches: returns, advantages, old log-probabilities."""
+        return self.objective.prepare(self, experience)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One gradient step on one minibatch. Override it to learn in your own way.
+
+        Args:
+            batch: `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation` `(B, ...)` from a
+                replay memory, or what `prepare` made of a rollout; `weight` `(B,)`, where present, is 0 for padding.
+
+        Returns:
+            Scalars to log.
+        """
+        return self.objective.update(self, batch)
+
+    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """`train_step`, then what follows every gradient step. Runs in the learner."""
+        logs = self.train_step(batch)
+        if isinstance(self.optimizer, optimizers.RoleOptimizer):
+            self.optimizer.iterations.assign_add(1)
+        if self.objective.targets and self.target.unit == "updates":
+            self.move_targets(self.clock.updates + 1)
+        return logs
+
+    def minimize(self, role: str | tuple[str, ...], loss: Callable[[], tuple[tf.Tensor, dict]]) -> tuple[Any, dict]:
+        """One optimizer step of a role, or of several together, on their own variables only.
+
+        Args:
+            role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
+            loss: Returns the loss and a dict of other values.
+
+        Returns:
+            The loss, regularization included, and the dict.
+        """
+        together = (role,) if isinstance(role, str) else role
+        trained = [getattr(self, name) for name in together]
+        variables = [variable for part in trained for variable in part.trainable_variables]
+        optimizers_ = self._optimizers_of(together)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for variable in variables:
+                tape.watch(variable.value)
+            total, values = loss()
+            penalties = [penalty for part in trained for penalty in part.losses]
+            if penalties:
+                total = total + tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties])
+            scaled = optimizers_[0][0].scale_loss(total)
+        gradients = dict(zip(map(id, variables), tape.gradient(scaled, [v.value for v in variables])))
+        for optimizer, names in optimizers_:
+            own = [v for name in names for v in getattr(self, name).trainable_variables]
+            optimizer.apply([gradients[id(v)] for v in own], own)
+        return total, values
+
+    def _optimizers_of(self, together: tuple[str, ...]) -> list[tuple[Any, list[str]]]:
+        if not isinstance(self.optimizer, optimizers.RoleOptimizer):
+            return [(self.optimizer, list(together))]
+        grouped: dict[int, tuple[Any, list[str]]] = {}
+        for name in together:
+            optimizer = self.optimizer.role_map.of(name)
+            grouped.setdefault(id(optimizer), (optimizer, []))[1].append(name)
+        return list(grouped.values())
+
+    def move_targets(self, updates: Any = None) -> None:
+        """Moves every target towards its online network; with `updates`, only where its period is over."""
+
+        def move():
+            for role in self.objective.targets:
+                online, target = getattr(self, role), getattr(self, f"target_{role}")
+                for followed, leader in zip(target.variables, online.variables):
+                    if self.target.tau == 1:
+                        followed.assign(leader)
+                    else:
+                        followed.assign(followed + self.target.tau * (leader - followed))
+
+        if updates is None or self.target.period == 1:
+            move()
+        else:
+            due = tf.equal(tf.cast(updates, tf.int64) % self.target.period, 0)
+            tf.cond(due, lambda: (move(), tf.constant(0))[1], lambda: tf.constant(0))
+
+    # Acting ----------------------------------------------------------------------------------------------------
+
+    def call(self, observation: Any) -> Any:
+        """Greedy actions for a batch of observations, as the environment takes them.
+
+        Args:
+            observation: `(N, ...)`, nested as the observation space.
+
+        Returns:
+            `(N, ...)`, nested as the action space.
+        """
+        leaves = []
+        for leaf, x in zip(self._observation.leaves, self._observation.flatten(observation)):
+            x = tf.convert_to_tensor(x)
+            if leaf.start is not None and leaf.start.any():
+                x = x - tf.cast(leaf.start, x.dtype)
+            leaves.append(tf.cast(x, leaf.stored_dtype))
+        actions = self.policy.joint.to_env(self.policy.greedy(leaves))
+        shifted = [
+            a + tf.cast(leaf.start, a.dtype) if leaf.start is not None and leaf.start.any() else a
+            for leaf, a in zip(self._action.leaves, actions)
+        ]
+        return self._action.unflatten(shifted)
+
+
+def _seed(seed: Any) -> int:
+    if seed is None:
+        return secrets.randbits(31)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"`seed` must be None or an integer from 0 to 2**63 - 1. Received: {seed!r}")
+    return int(seed)
+
+
+def _spaces(env: Any, observation_space: Any, action_space: Any) -> tuple[Structure, Structure]:
+    given = [space is not None for space in (observation_space, action_space)]
+    if (env is None) != all(given) or (env is not None and any(given)):
+        raise ValueError(
+            "Give either `env`, or both `observation_space` and `action_space`. "
+            f"Received: env={env!r}, observation_space={observation_space!r}, action_space={action_space!r}"
+        )
+    if env is not None:
+        observation_space, action_space = _spaces_of(env)
+    return Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
+
+
+def _spaces_of(env: Any) -> tuple[gymnasium.Space, gymnasium.Space]:
+    made = environments.make(env)
+    try:
+        return made.observation_space, made.action_space
+    finally:
+        if made.owned:
+            made.close()

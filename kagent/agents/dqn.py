@@ -1,0 +1,84 @@
+"""Deep Q-network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kagent.agent import Agent
+from kagent.exploration import EpsilonGreedy
+from kagent.memories import Replay
+from kagent.objectives import ActionValueObjective
+from kagent.optimizers import Target
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@keras.saving.register_keras_serializable("kagent")
+class DQN(Agent):
+    """Deep Q-network (Mnih et al. 2015, "Human-level control through deep reinforcement learning", Nature 518).
+
+    For discrete actions: `Discrete`, `MultiDiscrete`, `MultiBinary` or a nesting of these (branching heads).
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 64-64 ReLU, or convolutions for images), a dict such as
+            `{"type": "mlp", "units": [256, 256]}`, or a Keras layer or model from observation to features.
+        learning_rate: Of Adam. May be a schedule.
+        memory: Capacity of the replay memory in transitions, or a `Replay`.
+        batch_size: Transitions per gradient step.
+        start: Timesteps collected before the first update.
+        frequency: Timesteps between updates.
+        gradient_steps: Gradient steps per update.
+        discount: Weight of a reward one timestep later.
+        target_update_period: Timesteps between moves of the target network.
+        tau: How far the target moves each time; 1 copies.
+        exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant.
+        double: Whether the online network picks the target's action (double DQN).
+        huber: Error beyond which the loss is linear; None: squared.
+        max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
+            `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.DQN("CartPole-v1", learning_rate=1e-3, seed=0)
+    >>> agent.fit("CartPole-v1", steps=10_000)
+    """
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        network: Any = "auto",
+        learning_rate: Any = 1e-4,
+        memory: Any = 1_000_000,
+        batch_size: int = 32,
+        start: int = 100,
+        frequency: int = 4,
+        gradient_steps: int = 1,
+        discount: float = 0.99,
+        target_update_period: int = 10_000,
+        tau: float = 1.0,
+        exploration: Any = None,
+        double: bool = False,
+        huber: float | None = 1.0,
+        max_grad_norm: float | None = 10.0,
+        **parts: Any,
+    ):
+        defaults = {
+            "policy": {"type": "ValuePolicy", "network": network},
+            "objective": ActionValueObjective(huber=huber, double=double),
+            "memory": Replay(memory) if isinstance(memory, int | float) else memory,
+            "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
+            "reward_estimation": RewardEstimation(discount=discount),
+            "exploration": EpsilonGreedy() if exploration is None else exploration,
+            "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
+            "optimizer": {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8, "global_clipnorm": max_grad_norm},
+        }
+        super().__init__(env, **{**defaults, **parts})

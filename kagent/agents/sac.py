@@ -1,0 +1,97 @@
+"""Soft actor-critic."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import keras
+
+from kagent import networks
+from kagent.agent import Agent
+from kagent.exploration import Sampling
+from kagent.memories import Replay
+from kagent.objectives import SoftActorCriticObjective
+from kagent.optimizers import Target
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@keras.saving.register_keras_serializable("kagent")
+class SAC(Agent):
+    """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
+
+    For `Box` actions with finite bounds, and nestings of these.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 256-256 ReLU), a dict, or a Keras layer or model from observation to features. The
+            critics get networks of the same configuration, over observation and action, with their own weights.
+        learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
+        memory: Capacity of the replay memory in transitions, or a `Replay`.
+        batch_size: Transitions per gradient step.
+        start: Timesteps of uniformly random actions before the first update.
+        frequency: Timesteps between updates.
+        gradient_steps: Gradient steps per update.
+        tau: How far the target critics move at each gradient step.
+        discount: Weight of a reward one timestep later.
+        temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
+        target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
+        members: Number of critics.
+        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
+            `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.SAC("Pendulum-v1", learning_rate=1e-3, seed=0)
+    >>> agent.fit("Pendulum-v1", steps=5_000)
+    """
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        network: Any = "auto",
+        learning_rate: Any = 3e-4,
+        memory: Any = 1_000_000,
+        batch_size: int = 256,
+        start: int = 100,
+        frequency: int = 1,
+        gradient_steps: int = 1,
+        tau: float = 0.005,
+        discount: float = 0.99,
+        temperature: Any = "auto",
+        target_entropy: float | str = "auto",
+        members: int = 2,
+        **parts: Any,
+    ):
+        learned = isinstance(temperature, str)
+        if learned and temperature != "auto" and not temperature.startswith("auto_"):
+            raise ValueError(f"`temperature` must be 'auto', 'auto_<initial>' or a number. Received: {temperature!r}")
+        initial = (float(temperature[5:]) if temperature != "auto" else 1.0) if learned else temperature
+        if isinstance(initial, numbers.Real) and not isinstance(initial, bool):
+            initial = {"type": "Temperature", "initial": float(initial)}
+        adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
+        defaults = {
+            "policy": {
+                "type": "StochasticPolicy",
+                "network": networks.Auto((256, 256), "relu", "fan_in") if network == "auto" else network,
+                "distribution": "squashed_gaussian",
+            },
+            "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
+            "temperature": initial,
+            "objective": SoftActorCriticObjective(target_entropy=target_entropy, learn_temperature=learned),
+            "memory": Replay(memory) if isinstance(memory, int | float) else memory,
+            "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
+            "reward_estimation": RewardEstimation(discount=discount),
+            "exploration": Sampling(random_steps=start),
+            "target": Target(tau=tau),
+            "optimizer": adam,
+            "critic_optimizer": adam,
+            "temperature_optimizer": adam if learned else None,
+        }
+        super().__init__(env, **{**defaults, **parts})

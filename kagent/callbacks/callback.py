@@ -1,0 +1,53 @@
+"""keras.callbacks.Callback, with the events that only agents have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class Callback(keras.callbacks.Callback):
+    """A Keras callback that also hears of episodes and timesteps.
+
+    Override what you need: an agent calls only what is overridden, so an unused event costs nothing.
+
+    Example:
+
+    >>> class Best(Callback):
+    ...     def on_episode_end(self, episode, logs=None):
+    ...         print(episode, logs["episode_return"])
+    """
+
+    def on_episode_begin(self, episode: int, logs: dict[str, Any] | None = None) -> None:
+        """An episode begins.
+
+        Args:
+            episode: Episodes finished before it.
+            logs: `env`, the environment's index.
+        """
+
+    def on_episode_end(self, episode: int, logs: dict[str, Any] | None = None) -> None:
+        """An episode has ended.
+
+        Args:
+            episode: Its number, from 0.
+            logs: `episode_return` (undiscounted), `episode_length` (timesteps), `env`.
+        """
+
+    def on_timestep_end(self, timestep: int, logs: dict[str, Any] | None = None) -> None:
+        """Every environment has taken a step. Called thousands of times a second: keep it short.
+
+        Args:
+            timestep: `agent.timesteps` now.
+            logs: `reward`, `terminated`, `truncated`, arrays `(N,)`.
+        """
+
+    def watches(self, event: str) -> bool:
+        """Whether this callback overrides `event`."""
+        return getattr(type(self), event) is not getattr(Callback, event)
+
+
+def hooks_of(callbacks: keras.callbacks.CallbackList) -> list[Callback]:
+    """kagent's own callbacks in a list of Keras callbacks."""
+    return [callback for callback in callbacks.callbacks if isinstance(callback, Callback)]

@@ -1,0 +1,106 @@
+"""The command line: `kagent train | evaluate | record | plot`.
+
+Nothing here imports TensorFlow before a command needs it, so that `kagent --help` is immediate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from kagent.cli import evaluate, plot, record, train
+from kagent.cli.errors import CommandError, is_complaint
+from kagent.cli.folder import CONTENTS
+
+DESCRIPTION = """\
+Reinforcement learning for Keras.
+
+An agent is a Keras model that learns by doing. It sees an observation of an
+environment, chooses an action, receives a reward, and changes its network so
+that the rewards of an episode add up to more: that sum is the return.
+Environments come from gymnasium and go by an id, such as CartPole-v1.
+"""
+
+EPILOG = f"""\
+examples:
+  kagent train dqn CartPole-v1
+      train with tuned settings, evaluate, save to a folder in runs/
+  kagent record runs/first/agent.keras CartPole-v1 --out cartpole.gif
+      watch what an agent learned (needs: pip install 'kagent[render]')
+  kagent plot runs/* --out curves.png
+      compare how runs learned (needs: pip install 'kagent[plots]')
+
+a run leaves a folder:
+{CONTENTS}
+
+In Python the same agent is a keras.Model:
+  agent = kagent.DQN("CartPole-v1"); agent.fit("CartPole-v1", steps=50_000)
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage in front of it."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; None: those of the process.
+
+    Returns:
+        Exit code: 0; 2 for bad input, with one line on stderr; 128 + signal when interrupted (Ctrl-C: 130).
+
+    Example:
+
+    >>> main(["train", "dqm", "CartPole-v1"])
+    2
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as exit:  # argparse leaves by itself after --help and after an error
+        return exit.code if isinstance(exit.code, int) else 2
+    try:
+        return arguments.run(arguments, argv)
+    except CommandError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("\nkagent: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not is_complaint(error):
+            raise
+        return _complain(error)
+
+
+def _complain(error: Exception) -> int:
+    print(f"kagent: error: {error}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="kagent", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"kagent {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (train, evaluate, record, plot):
+        command.add_parser(commands)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("kagent")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"

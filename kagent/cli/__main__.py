@@ -1,0 +1,7 @@
+"""`python -m kagent.cli` is `kagent`."""
+
+import sys
+
+from kagent.cli import main
+
+sys.exit(main())

@@ -1,0 +1,91 @@
+"""`kagent evaluate`: how good a saved agent is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from kagent.cli import process
+from kagent.cli.errors import CommandError
+from kagent.cli.options import count
+
+DESCRIPTION = """\
+Let a saved agent play whole episodes without learning and report their return.
+
+Actions are greedy unless --stochastic; the same --seed gives the same episodes.
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("evaluate", help="measure a saved agent", description=DESCRIPTION)
+    parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
+    parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
+    parser.add_argument(
+        "--episodes", type=count, default=20, metavar="N", help="number of episodes (default: 20)"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="seed of the episodes")
+    parser.add_argument("--stochastic", action="store_true", help="sample actions as in training")
+    parser.add_argument(
+        "--json", action="store_true", help="the result as JSON, with the return of every episode"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    agent = load(arguments.file)
+    summary = summarize(
+        agent,
+        arguments.environment,
+        arguments.episodes,
+        deterministic=not arguments.stochastic,
+        seed=arguments.seed,
+    )
+    print(json.dumps(summary, indent=2) if arguments.json else report(summary))
+    return 0
+
+
+def load(file: Path) -> Any:
+    """The agent in `file`, or a `CommandError` that says why there is none."""
+    if not file.is_file():
+        raise CommandError(f"no such file. Received: {file}")
+    process.prepare()
+    import kagent
+
+    try:
+        return kagent.load(file)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise CommandError(f"cannot load an agent from {file}: {error}") from error
+
+
+def summarize(
+    agent: Any, environment: str, episodes: int, *, deterministic: bool = True, seed: int | None = None
+) -> dict[str, Any]:
+    """What `agent.evaluate` found, as plain JSON values."""
+    logs = agent.evaluate(environment, episodes=episodes, deterministic=deterministic, seed=seed, verbose=0)
+    returns = [float(value) for value in logs["episode_returns"]]
+    return {
+        "environment": environment,
+        "episodes": len(returns),
+        "deterministic": deterministic,
+        "seed": seed,
+        "mean": float(logs["episode_return"]),
+        "std": float(logs["episode_return_std"]),
+        "min": min(returns),
+        "max": max(returns),
+        "length_mean": float(logs["episode_length"]),
+        "returns": returns,
+    }
+
+
+def report(summary: dict[str, Any]) -> str:
+    """The summary in three lines."""
+    how = "greedy actions" if summary["deterministic"] else "sampled actions"
+    return (
+        f"Evaluation on {summary['environment']}: {summary['episodes']} episodes, {how}\n"
+        f"  return: mean {summary['mean']:.1f}, std {summary['std']:.1f}, "
+        f"min {summary['min']:.1f}, max {summary['max']:.1f}\n"
+        f"  length: mean {summary['length_mean']:.1f}"
+    )

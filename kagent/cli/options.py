@@ -1,0 +1,23 @@
+"""Values on the command line."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def number(text: str) -> int:
+    """A whole number from 0 on; `50000`, `50_000` and `5e4` are the same one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (value >= 0 and value.is_integer()):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 on. Received: {text}")
+    return int(value)
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    if (value := number(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1. Received: {text}")
+    return value

@@ -1,0 +1,55 @@
+"""`kagent plot`: learning curves of runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from kagent.cli.options import count
+
+DESCRIPTION = """\
+Draw the return of finished training episodes over environment timesteps.
+
+Runs of the same algorithm, environment and settings that differ in their seeds
+become one line with a band for the spread over seeds; runs with other settings
+become lines of their own, labelled with what differs. Each environment has its
+own panel. A folder of run folders stands for all of them.
+
+Needs: pip install 'kagent[plots]'
+"""
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("plot", help="draw the learning curves of runs", description=DESCRIPTION)
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder, or a folder of them")
+    parser.add_argument(
+        "--out", metavar="PATH", type=Path, required=True, help="image to write: .png, .svg, .pdf"
+    )
+    parser.add_argument(
+        "--smooth", type=count, default=1, metavar="N", help="mean of the last N epochs (default: 1)"
+    )
+    parser.add_argument(
+        "--spread",
+        choices=("range", "iqr"),
+        default="range",
+        help="range: mean, worst to best seed (default); iqr: median, middle half of the seeds",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    from kagent import plotting
+
+    curves = plotting.plot(arguments.runs, arguments.out, smooth=arguments.smooth, spread=arguments.spread)
+    for curve in curves:
+        if curve.cut is not None:
+            print(
+                f"kagent: {curve.label} on {curve.environment} is drawn up to {curve.timesteps[-1]:,.0f} "
+                f"timesteps, where its shortest run ends; the longest has {curve.cut:,.0f}",
+                file=sys.stderr,
+            )
+    runs = sum(curve.seeds for curve in curves)
+    print(f"Wrote {arguments.out}: {len(curves)} curve(s) from {runs} run(s)")
+    return 0

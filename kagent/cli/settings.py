@@ -1,0 +1,212 @@
+"""Settings of a run: nested plain data, merged from several places, checked against what the preset takes."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kagent.cli.errors import CommandError
+
+Settings = dict[str, Any]
+
+FIT = ("steps", "episodes", "n_envs", "steps_per_epoch")
+COMPILE = ("steps_per_execution", "jit_compile", "run_eagerly")
+_GROUPS = {"fit": FIT, "compile": COMPILE}
+# Given by the command line itself (`n_envs` as `fit.n_envs`), so they are no settings.
+_NOT_SETTINGS = {"self", "env", "observation_space", "action_space", "n_envs", "name"}
+# What `network.units=[64,64]` and `exploration.fraction=0.2` mean when nothing else says the type.
+_USUAL_TYPES = {"network": "mlp", "exploration": "EpsilonGreedy"}
+_PYTHON_WORDS = {"True": True, "False": False, "None": None}
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+def parse(assignments: Iterable[str]) -> Settings:
+    """`["exploration.fraction=0.2", "network.units=[64,64]"]` as nested settings.
+
+    Values are JSON (numbers, true, false, null, lists, dicts), or else strings.
+
+    Raises:
+        CommandError: An assignment without `=` or with an empty part of the key.
+    """
+    settings: Settings = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        path = key.strip().split(".")
+        if not equals or not all(path):
+            raise CommandError(f"--set takes part.key=value. Received: {assignment!r}")
+        nested: Settings = {path[-1]: _value(text.strip())}
+        for part in reversed(path[:-1]):
+            nested = {part: nested}
+        settings = merge(settings, nested)
+    return settings
+
+
+def read(path: Path) -> Settings:
+    """Settings from a `.yaml`, `.yml` or `.json` file, or from the `config.json` of a run.
+
+    Raises:
+        CommandError: No such file, another suffix, bad syntax, no mapping; or PyYAML is missing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read --config {path}: {error}") from error
+    if path.suffix.lower() == ".json":
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise CommandError(f"--config {path} is not JSON: {error}") from error
+    elif path.suffix.lower() in (".yaml", ".yml"):
+        content = _numbers(_load_yaml(path, text))
+    else:
+        raise CommandError(f"--config must end in .yaml, .yml or .json. Received: {path}")
+    if isinstance(content, dict) and "algorithm" in content and "settings" in content:
+        content = content["settings"]  # the record that a run leaves
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise CommandError(
+            f"--config {path} must hold a mapping of settings. Received: {type(content).__name__}"
+        )
+    return content
+
+
+def merge(base: Settings, overlay: Settings) -> Settings:
+    """`base` with what `overlay` says. Dicts merge key by key, unless `overlay` names another `type`."""
+    merged = copy.deepcopy(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        if (
+            isinstance(value, dict)
+            and isinstance(below, dict)
+            and value.get("type") in (None, below.get("type"))
+        ):
+            merged[key] = merge(below, value)
+        elif isinstance(value, dict) and isinstance(below, str) and below != "auto":
+            merged[key] = merge({"type": below}, value)  # a part by name is a dict with its type alone
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def resolve(preset: type, *layers: Settings) -> Settings:
+    """All layers merged, the later the stronger, and checked against the arguments of `preset`.
+
+    Args:
+        preset: A preset class, such as `kagent.DQN`.
+        *layers: Settings: preset arguments at the top, `"fit"` and `"compile"` as dicts.
+
+    Returns:
+        Merged settings. Whole floats become ints where the preset's default is an int (`memory=1e6`).
+
+    Raises:
+        CommandError: A key that neither the preset nor `fit` nor `compile` takes, with the known ones.
+    """
+    settings: Settings = {}
+    for layer in layers:
+        settings = merge(settings, layer)
+    defaults = arguments(preset)
+    known = [*defaults, *(f"{group}.{key}" for group, keys in _GROUPS.items() for key in keys)]
+    for key, value in settings.items():
+        if key in _GROUPS:
+            if not isinstance(value, dict):
+                raise CommandError(
+                    f"setting {key!r} has parts: {', '.join(_GROUPS[key])}. Received: {value!r}"
+                )
+            for inner in value:
+                if inner not in _GROUPS[key]:
+                    raise _unknown(f"{key}.{inner}", known)
+                if key == "fit":
+                    value[inner] = _bound(inner, value[inner])
+        elif key not in defaults:
+            raise _unknown(key, known)
+        else:
+            settings[key] = _typed(key, _whole(value, _is_int(defaults[key])), defaults[key])
+    return settings
+
+
+def arguments(preset: type) -> dict[str, Any]:
+    """The arguments of `preset` that are settings, with their defaults."""
+    return {name: default for name, default in _parameters(preset).items() if name not in _NOT_SETTINGS}
+
+
+def _parameters(preset: type) -> dict[str, Any]:
+    """Named arguments with their defaults, those included that `**kwargs` hands on to a base class."""
+    found: dict[str, Any] = {}
+    for cls in preset.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        for parameter in parameters:
+            if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, parameter.default)
+        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def _value(text: str) -> Any:
+    if text in _PYTHON_WORDS:
+        return _PYTHON_WORDS[text]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _load_yaml(path: Path, text: str) -> Any:
+    try:
+        import yaml  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        raise CommandError("--config with YAML needs PyYAML: pip install 'kagent[yaml]'") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CommandError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _numbers(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as a string; everyone who writes it means a number."""
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _whole(value: Any, integer: bool) -> Any:
+    return int(value) if integer and isinstance(value, float) and value.is_integer() else value
+
+
+def _bound(key: str, value: Any) -> int | None:
+    value = _whole(value, integer=True)
+    if value is not None and (not _is_int(value) or value < 1):
+        raise CommandError(f"setting 'fit.{key}' must be a whole number from 1 on. Received: {value!r}")
+    return value
+
+
+def _typed(key: str, value: Any, default: Any) -> Any:
+    """A part given by some of its arguments gets the type that it has by default."""
+    if not isinstance(value, dict) or "type" in value:
+        return value
+    if isinstance(default, dict) and "type" in default:
+        return merge(default, value)
+    if key in _USUAL_TYPES:
+        return {"type": _USUAL_TYPES[key], **value}
+    raise CommandError(f"setting {key!r} as a dict needs a type (--set {key}.type=...). Received: {value}")
+
+
+def _unknown(key: Any, known: list[str]) -> CommandError:
+    close = difflib.get_close_matches(str(key), known, n=1) or [k for k in known if k.endswith(f".{key}")]
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return CommandError(f"unknown setting. Received: {key!r}.{hint} Known: {', '.join(known)}")

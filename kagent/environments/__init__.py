@@ -1,0 +1,124 @@
+"""Environments of every kind as one stream of true transitions.
+
+`make` takes an id, an environment, a vector environment or a callable and returns `Environments`: the only
+thing that the rest of kagent knows of gymnasium's step and reset. Whatever the source, its `Transition`s hold
+the true successor of each action, flags, rewards and masks that were checked, and in `valid` which rows are
+transitions at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from . import checks
+from .checks import check_spaces
+from .single import SingleEnvs
+from .stream import Environments, NextSeed, Transition
+from .vector import VectorEnvs
+
+__all__ = ["Environments", "SingleEnvs", "Transition", "VectorEnvs", "check_spaces", "make"]
+
+Source: TypeAlias = "str | gymnasium.Env | VectorEnv | Callable[[], Any] | Environments"
+
+
+def make(env: Source, n_envs: int | None = None, *, next_seed: NextSeed | None = None) -> Environments:
+    """Turns any source of environments into `Environments`.
+
+    Args:
+        env: An id that `gymnasium.make` knows; an environment; a vector environment; a callable without
+            arguments that returns one of these two, a new one at each call; or `Environments`, returned as
+            they are.
+        n_envs: How many environments to make of an id or of a callable that returns single ones. 1 by
+            default.
+        next_seed: Gives the seed of each reset; see `Environments.reset`.
+
+    Returns:
+        `SingleEnvs` or `VectorEnvs`. Environments made here are `owned`: `close` closes them.
+
+    Raises:
+        TypeError: `env` is nothing of this.
+        ValueError: Unknown id, unsupported spaces, an unknown autoreset mode, or an `n_envs` that does not
+            fit.
+
+    Example:
+
+    >>> environments = make("CartPole-v1", n_envs=3)
+    >>> environments.reset()
+    >>> environments.observation[0].shape
+    (3, 4)
+    >>> environments.close()
+    """
+    if n_envs is not None and (not isinstance(n_envs, int) or isinstance(n_envs, bool) or n_envs < 1):
+        raise ValueError(f"`n_envs` must be a positive integer. Received: {n_envs!r}")
+    if isinstance(env, Environments | gymnasium.Env | VectorEnv):
+        count = 1 if isinstance(env, gymnasium.Env) else env.num_envs
+        _check_count(n_envs, count)
+        if isinstance(env, Environments):
+            return env
+        if isinstance(env, VectorEnv):
+            return VectorEnvs(env, next_seed=next_seed)
+        return SingleEnvs([env], next_seed=next_seed)
+    if isinstance(env, str):
+        env_id = env
+        return _own([_make_id(env_id)], lambda: _make_id(env_id), n_envs, next_seed)
+    if not callable(env):
+        raise TypeError(
+            "`env` must be an id, a gymnasium.Env, a gymnasium.vector.VectorEnv, or a callable that returns "
+            "one. "
+            f"Received: {env!r} ({type(env).__name__})"
+        )
+    first = env()
+    if isinstance(first, VectorEnv):
+        try:
+            _check_count(n_envs, first.num_envs)
+            return VectorEnvs(first, owned=True, next_seed=next_seed)
+        except Exception:
+            first.close()
+            raise
+    if not isinstance(first, gymnasium.Env):
+        raise TypeError(
+            f"`env` is a callable that must return a gymnasium.Env or VectorEnv. Received: {first!r} "
+            f"({type(first).__name__})"
+        )
+    return _own([first], env, n_envs, next_seed)
+
+
+def _own(envs: list, build: Callable[[], Any], n_envs: int | None, next_seed: NextSeed | None) -> SingleEnvs:
+    try:
+        while len(envs) < (n_envs or 1):
+            envs.append(build())
+        return SingleEnvs(envs, owned=True, next_seed=next_seed)
+    except Exception:
+        for env in envs:
+            if isinstance(env, gymnasium.Env):
+                env.close()
+        raise
+
+
+def _make_id(env_id: str) -> gymnasium.Env:
+    errors = gymnasium.error
+    try:
+        # What gymnasium's checker looks for is checked here, without its cost at every step.
+        return gymnasium.make(env_id, disable_env_checker=True)
+    except (errors.UnregisteredEnv, errors.DeprecatedEnv) as error:
+        raise checks.unknown_id(env_id, error) from error
+    except ModuleNotFoundError as error:
+        if ":" in env_id and error.name and env_id.split(":")[0].startswith(error.name):
+            raise checks.unknown_id(env_id, error) from error
+        raise
+    except errors.Error as error:
+        if type(error) is not errors.Error:
+            raise
+        raise checks.unknown_id(env_id, error) from error
+
+
+def _check_count(n_envs: int | None, count: int) -> None:
+    if n_envs not in (None, count):
+        raise ValueError(
+            f"`n_envs` must agree with the given `env`. Received: n_envs={n_envs} for an env of {count}. "
+            "Pass an id or a callable to have several made"
+        )

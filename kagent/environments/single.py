@@ -1,0 +1,362 @@
+"""Single environments, stepped one after the other and seeded, recorded and brought back by kagent."""
+
+from __future__ import annotations
+
+import array
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from .. import spaces
+from ..spaces import Structure
+from . import checks, open_episodes
+from .masks import KEY
+from .stream import Environments, NextSeed, Transition
+
+
+class SingleEnvs(Environments):
+    """N single environments as one stream of transitions.
+
+    Every reset is seeded. The seed and the actions of each open episode are kept (8 bytes a step for a
+    `Discrete` action), so that `restore` can reset with the same seed and take the same actions again. An
+    environment with `get_state()` and `set_state(state)`, under no wrappers but those `gymnasium.make` adds,
+    is asked for its state instead; that must hold everything (random generators too) and consist of arrays,
+    numbers, strings, lists and dicts.
+
+    Args:
+        envs: The environments, with equal spaces.
+        owned: Whether `close` closes them.
+        next_seed: See `Environments.reset`.
+
+    Raises:
+        ValueError: The spaces of the environments differ, or are not supported.
+        TypeError: Not environments of gymnasium.
+
+    Example:
+
+    >>> envs = SingleEnvs([gymnasium.make("CartPole-v1") for _ in range(2)], owned=True)
+    >>> envs.reset()
+    >>> transition = envs.step([np.array([0, 1])])
+    >>> transition.reward
+    array([1., 1.])
+    """
+
+    replayable = True
+
+    def __init__(
+        self, envs: Sequence[gymnasium.Env], *, owned: bool = False, next_seed: NextSeed | None = None
+    ):
+        for env in envs:
+            if not isinstance(env, gymnasium.Env):
+                raise TypeError(f"`env` must be a gymnasium.Env. Received: {env!r} ({type(env).__name__})")
+        observation_space, action_space = (
+            getattr(envs[0], name, None) for name in ("observation_space", "action_space")
+        )
+        super().__init__(observation_space, action_space, len(envs), owned, next_seed)
+        if len({id(env) for env in envs}) < len(envs):
+            raise ValueError("Each call of the `env` callable must make a new one. Received: one env twice")
+        for index, env in enumerate(envs[1:], 1):
+            for name, first in (("observation_space", observation_space), ("action_space", action_space)):
+                if rows := spaces.difference(first, getattr(env, name)):
+                    raise ValueError(
+                        f"All environments must have the same {name}. Received: env {index} differs\n{rows}"
+                    )
+        self.envs = list(envs)
+        leaf = self.observation_structure.leaves[0]
+        # Shape and dtype of a plain Box observation that needs neither conversion nor checks.
+        self._box = None
+        if not self.observation_structure.is_nested and leaf.kind == "box":
+            self._box = (leaf.shape, leaf.dtype)
+        action = self.action_structure.leaves[0]
+        self._discrete = not self.action_structure.is_nested and action.kind == "discrete"
+        count = len(envs)
+        self._clock = 0
+        self._started = [0] * count
+        self._seeds = [0] * count
+        self._returns = [0.0] * count
+        self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
+
+    def step(self, action: Sequence[np.ndarray]) -> Transition:
+        if not self._ready:
+            self._refuse_step()
+        self._ready = False  # an error below leaves it so
+        self._clock += 1
+        transition = self._transition
+        rewards, returns, masked = transition.reward, self._returns, self._mask_sets is not None
+        if transition.ended:
+            transition.terminated.fill(False)
+            transition.truncated.fill(False)
+        index = (self._current + 1) % 3
+        arrays = self._sets[index]
+        shape, dtype = self._box or (None, None)
+        ended: list[int] = []
+        actions = self._unbatch(action)
+        for i, env in enumerate(self.envs):
+            try:
+                result = env.step(actions[i])
+            except BaseException as error:
+                error.add_note(f"kagent: raised by `step` of {self._where(i)}, action {actions[i]!r}")
+                raise
+            try:
+                observation, reward, terminated, truncated, info = result
+            except (TypeError, ValueError):
+                raise checks.located(checks.step_result(result), self._where(i)) from None
+            if type(observation) is np.ndarray and observation.shape == shape and observation.dtype == dtype:
+                arrays[0][i] = observation
+            else:
+                self._write(arrays, i, observation)
+            if type(reward) is not float:
+                reward = (
+                    float(reward) if isinstance(reward, float) else self._checked(i, checks.reward, reward)
+                )
+            if reward - reward != 0.0:
+                raise ValueError(
+                    f"The reward is not finite. Received: {reward} ({self._where(i)}, action {actions[i]!r})"
+                )
+            rewards[i] = reward
+            returns[i] += reward
+            if terminated is not False or truncated is not False:
+                terminated = self._checked(i, checks.flag, terminated, "terminated")
+                truncated = self._checked(i, checks.flag, truncated, "truncated")
+                if terminated or truncated:
+                    transition.terminated[i] = terminated
+                    transition.truncated[i] = truncated
+                    ended.append(i)
+            if masked or (info and KEY in info):
+                self._write_mask(index, i, self._mask_value(observation, info), bool(terminated))
+        self._check_finite(index, actions)
+        transition.next_observation = arrays
+        transition.next_mask = None if self._mask_sets is None else self._mask_sets[index]
+        transition.ended = ended
+        if ended:
+            fresh = (index + 1) % 3
+            self._copy_set(index, fresh)
+            for i in ended:
+                value = self._begin(i, fresh)
+                self._write_mask(fresh, i, value, False)
+            self._check_finite(fresh)
+            index = fresh
+        self._show(index)
+        self._ready = True
+        return transition
+
+    def reset(self, next_seed: NextSeed | None = None) -> None:
+        self._next_seed = next_seed or self._next_seed
+        self._ready = False
+        self._clear()
+        self._open([self._begin(i, 0) for i in range(self.num_envs)])
+
+    def state(self) -> dict[str, Any]:
+        """Seeds, actions and last observations of the open episodes.
+
+        Returns:
+            `{"episodes": [...]}`, one entry per environment: `seed`, `length`, `return`, `observation` (a
+            list of leaves) and either `actions` (a list of leaves `(length, *leaf.shape)`) or `snapshot`
+            (what `get_state` gave) with `mask`. No entries if there is no open episode: before the first
+            reset, and after an error.
+        """
+        if not self._ready:
+            return {"episodes": []}
+        return {"episodes": [self._episode(i) for i in range(self.num_envs)]}
+
+    def restore(self, state: dict[str, Any], next_seed: NextSeed | None = None) -> list[int]:
+        """Brings back the open episodes: same seeds, same actions, exactly equal observation and return.
+
+        An environment that raises, ends early or differs while its actions are repeated was not brought back.
+        So were all if `state` holds another number of environments.
+        """
+        self._next_seed = next_seed or self._next_seed
+        episodes = state.get("episodes") if isinstance(state, dict) else None
+        if not isinstance(episodes, list):
+            raise TypeError("`state` must be a dict as `state()` returns. Received: " + type(state).__name__)
+        recorded = [
+            open_episodes.parse(
+                episode, self.observation_structure, self.action_structure, self._record_dtypes()
+            )
+            for episode in episodes
+        ]
+        if len(recorded) != self.num_envs:
+            self.reset()
+            return list(range(self.num_envs))
+        self._ready = False
+        self._clear()
+        failed, masks = [], []
+        for i, episode in enumerate(recorded):
+            done, mask = self._resume(i, episode)
+            if not done:
+                failed.append(i)
+                mask = self._begin(i, 0)
+            masks.append(mask)
+        self._open(masks)
+        return failed
+
+    def close(self) -> None:
+        self._ready = False
+        if self.owned:
+            for env in self.envs:
+                env.close()
+
+    def _clear(self) -> None:
+        transition = self._transition
+        transition.ended = ()
+        transition.terminated.fill(False)
+        transition.truncated.fill(False)
+        self._mask_sets = None
+
+    def _open(self, masks: list[Any]) -> None:
+        self._check_finite(0)
+        self._open_masks(masks, 0)
+        self._show(0)
+        self._ready = True
+
+    def _begin(self, i: int, index: int) -> Any:
+        # A new episode of environment i, its first observation into set `index`. Returns its raw mask.
+        seed = int(self._next_seed())
+        self._started[i], self._seeds[i], self._returns[i] = self._clock, seed, 0.0
+        self._records[i] = _empty_record(self.action_structure)
+        observation, info = self._reset_env(i, seed)
+        self._write(self._sets[index], i, observation)
+        return self._mask_value(observation, info)
+
+    def _reset_env(self, i: int, seed: int) -> tuple[Any, dict]:
+        try:
+            result = self.envs[i].reset(seed=seed)
+        except BaseException as error:
+            error.add_note(f"kagent: raised by `reset` of env {i}, seed {seed}")
+            if isinstance(error, TypeError) and "seed" in str(error):
+                error.add_note("kagent: gymnasium's signature is `reset(self, *, seed=None, options=None)`")
+            raise
+        return self._checked(i, checks.reset_result, result)
+
+    def _write(self, arrays: list[np.ndarray], i: int, observation: Any) -> None:
+        structure = self.observation_structure
+        try:
+            parts = structure.flatten(observation) if structure.is_nested else (observation,)
+            for leaf, into, part in zip(structure.leaves, arrays, parts):
+                into[i] = checks.observation(leaf, part, leaf.shape)
+        except (TypeError, ValueError) as error:
+            raise checks.located(error, self._where(i)) from None
+
+    def _checked(self, i: int, check: Any, *args: Any) -> Any:
+        try:
+            return check(*args)
+        except (TypeError, ValueError) as error:
+            raise checks.located(error, self._where(i)) from None
+
+    def _mask_value(self, observation: Any, info: Any) -> Any:
+        if self._masks.in_observation:
+            return observation[KEY]
+        return info.get(KEY) if info else None
+
+    def _unbatch(self, action: Sequence[np.ndarray]) -> list[Any]:
+        # One action per environment, recorded. They get a copy: some keep or change what they are given.
+        if self._discrete:
+            values = action[0].tolist()
+            for record, value in zip(self._records, values):
+                record[0].append(value)
+            return values
+        structure = self.action_structure
+        arrays = [np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)]
+        for position, copied in enumerate(arrays):
+            data, size = copied.tobytes(), copied.nbytes // self.num_envs
+            for i, record in enumerate(self._records):
+                record[position] += data[i * size : (i + 1) * size]
+        if not structure.is_nested:
+            return [arrays[0][i, ...] for i in range(self.num_envs)]
+        return [_action(structure, arrays, i) for i in range(self.num_envs)]
+
+    def _episode(self, i: int) -> dict[str, Any]:
+        episode: dict[str, Any] = {
+            "seed": self._seeds[i],
+            "length": self._clock - self._started[i],
+            "return": self._returns[i],
+            "observation": [part[i].copy() for part in self.observation],
+        }
+        env = open_episodes.snapshot_env(self.envs[i])
+        if env is not None:
+            snapshot = env.get_state()
+            if open_episodes.is_plain(snapshot):
+                episode["snapshot"] = open_episodes.copy(snapshot)
+                episode["mask"] = (
+                    None if self.mask is None else [None if m is None else m[i].copy() for m in self.mask]
+                )
+                return episode
+            warnings.warn(
+                f"kagent saves an environment's state only if it consists of arrays, numbers, strings, lists "
+                f"and dicts; the actions are saved instead. Received from `get_state` of "
+                f"{type(env).__name__}: {type(snapshot).__name__}",
+                stacklevel=2,
+            )
+        episode["actions"] = [
+            np.frombuffer(bytes(recorded), dtype).reshape(-1, *leaf.shape)
+            for leaf, recorded, dtype in zip(
+                self.action_structure.leaves, self._records[i], self._record_dtypes()
+            )
+        ]
+        return episode
+
+    def _record_dtypes(self) -> list[np.dtype]:
+        if self._discrete:
+            return [np.dtype(np.int64)]
+        return [leaf.dtype for leaf in self.action_structure.leaves]
+
+    def _resume(self, i: int, episode: dict[str, Any]) -> tuple[bool, Any]:
+        # Whether environment i is where the episode was, with its mask as the env gives it.
+        structure, into, total = self.action_structure, self._sets[0], 0.0
+        self._seeds[i], self._started[i], length = episode["seed"], self._clock, episode["length"]
+        self._records[i] = _empty_record(self.action_structure)
+        try:
+            observation, info = self._reset_env(i, episode["seed"])
+            if "snapshot" in episode:
+                return self._set_state(i, episode)
+            actions = [part.copy() for part in episode["actions"]]  # some environments change what they get
+            for step in range(length):
+                action = int(actions[0][step]) if self._discrete else _action(structure, actions, step)
+                observation, reward, terminated, truncated, info = self.envs[i].step(action)
+                total += checks.reward(reward)
+                if checks.flag(terminated, "terminated") or checks.flag(truncated, "truncated"):
+                    return False, None
+            self._write(into, i, observation)
+        except Exception:
+            # What cannot repeat itself is not reproducible, which the caller is told; what is broken raises
+            # again when the new episode begins.
+            return False, None
+        if total != episode["return"] or any(
+            part[i].tobytes() != saved.tobytes() for part, saved in zip(into, episode["observation"])
+        ):
+            return False, None
+        for recorded, part in zip(self._records[i], episode["actions"]):
+            recorded.frombytes(part.tobytes()) if self._discrete else recorded.extend(part.tobytes())
+        self._started[i], self._returns[i] = self._clock - length, total
+        return True, self._mask_value(observation, info)
+
+    def _set_state(self, i: int, episode: dict[str, Any]) -> tuple[bool, Any]:
+        if not open_episodes.set_state(self.envs[i], episode["snapshot"], episode["length"]):
+            return False, None
+        for into, part in zip(self._sets[0], episode["observation"]):
+            into[i] = part
+        self._started[i], self._returns[i] = self._clock - episode["length"], episode["return"]
+        mask = episode.get("mask")
+        return True, None if mask is None else self.action_structure.unflatten(mask)
+
+    def _where(self, row: int) -> str:
+        return f"env {row}, episode step {self._clock - self._started[row]}, seed {self._seeds[row]}"
+
+
+def _empty_record(structure: Structure) -> list[Any]:
+    leaves = structure.leaves
+    if not structure.is_nested and leaves[0].kind == "discrete":
+        return [array.array("q")]
+    return [bytearray() for _ in leaves]
+
+
+def _action(structure: Structure, arrays: list[np.ndarray], row: int) -> Any:
+    # A Discrete action is a NumPy scalar, every other an array, of rank 0 too.
+    parts = [
+        array[row] if leaf.kind == "discrete" else array[row, ...]
+        for leaf, array in zip(structure.leaves, arrays)
+    ]
+    return structure.unflatten(parts)

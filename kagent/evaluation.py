@@ -1,0 +1,90 @@
+"""evaluate: whole episodes, nothing learned, nothing counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kagent import environments as envs
+from kagent import memories
+from kagent.runner import play
+
+
+class Evaluation:
+    """The part of an agent that is measured. A mixin of `Agent`."""
+
+    def evaluate(  # type: ignore[override]
+        self,
+        env: Any,
+        episodes: int = 10,
+        *,
+        deterministic: bool = True,
+        seed: int | None = None,
+        n_envs: int | None = None,
+        callbacks: Any = None,
+        verbose: str | int = 0,
+    ) -> dict[str, Any]:
+        """Plays whole episodes with the policy as it is.
+
+        Neither counters, memory nor random streams of the agent move. Seeds of episodes come from `seed`, so that two
+        evaluations play the same episodes.
+
+        Args:
+            env: As for `fit`.
+            episodes: How many.
+            deterministic: The most likely actions, or sampled ones. Exploration (epsilon) is never applied.
+            seed: Seed of the episodes, an integer >= 0. None: one derived from the agent's, the same each time.
+            n_envs: How many environments to make of an id or a callable. Default: up to 10.
+            callbacks: Keras callbacks; a test batch is one episode.
+            verbose: 0 silent, 1 progress bar.
+
+        Returns:
+            `episode_return` (mean, undiscounted), `episode_return_std`, `episode_length` (mean, timesteps),
+            `episodes`, and the lists `episode_returns` and `episode_lengths`.
+
+        Raises:
+            ValueError, TypeError: As `fit`.
+        """
+        episodes = memories.memory.check_count(episodes, "episodes")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+            raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
+        environments = envs.make(env, n_envs or self._evaluation_envs(env, episodes))
+        try:
+            envs.check_spaces(self.observation_space, self.action_space, environments)
+            if not isinstance(callbacks, keras.callbacks.CallbackList):
+                verbose = 1 if verbose == "auto" else verbose
+                callbacks = keras.callbacks.CallbackList(
+                    callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=episodes, model=self
+                )
+            return self._evaluate(environments, episodes, deterministic, seed, callbacks)
+        finally:
+            environments.close()
+
+    def _evaluation_envs(self, env: Any, episodes: int) -> int | None:
+        return min(episodes, 10) if isinstance(env, str) else None
+
+    def _evaluate(
+        self, environments: envs.Environments, episodes: int, deterministic: bool, seed: int | None, callbacks: Any
+    ) -> dict[str, Any]:
+        sequence = np.random.SeedSequence(self._evaluation_seed if seed is None else int(seed))
+        seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
+        callbacks.on_test_begin()
+        self.actor.refresh()  # callbacks may have exchanged weights
+        environments.reset(lambda: int(seeds.integers(2**31 - 1)))
+
+        def on_end(number: int, outcome: tuple[float, int]) -> None:
+            callbacks.on_test_batch_begin(number)
+            callbacks.on_test_batch_end(number, {"episode_return": outcome[0], "episode_length": outcome[1]})
+
+        finished = play(self.actor, environments, episodes, deterministic, draws, on_end)
+        returns, lengths = [r for r, _ in finished], [n for _, n in finished]
+        logs: dict[str, Any] = {
+            "episode_return": float(np.mean(returns)),
+            "episode_return_std": float(np.std(returns)),
+            "episode_length": float(np.mean(lengths)),
+        }
+        callbacks.on_test_end(dict(logs))
+        self.actor.refresh()
+        return {**logs, "episodes": len(finished), "episode_returns": returns, "episode_lengths": lengths}

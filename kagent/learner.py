@@ -1,0 +1,159 @@
+"""The compiled learner: everything of one update, all its gradient steps, as one XLA program.
+
+Keras's own train function compiles each gradient step on its own and loops around it uncompiled; what a call costs
+beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)` holds `prepare` and the loop over
+`train_step`, and what it hands back is two vectors: the logs, and the weights of the actor.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kagent.schedules import Clock
+
+_SLOTS = 64  # logs per step at most
+_REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
+
+
+class Learner:
+    """The train function of one agent: `learner(iterator) -> logs`.
+
+    Args:
+        agent: The agent that learns.
+        jit: Whether to compile with XLA.
+        eager: Whether to run without any compilation, for debugging.
+
+    Attributes:
+        traces: How often the program was traced; it should stay at one per shape of data.
+    """
+
+    def __init__(self, agent: Any, jit: bool, eager: bool):
+        self.agent, self.jit, self.eager = agent, jit, eager
+        self.traces = 0
+        self.names: list[str] = []
+        self._program = self._compile(jit)
+        self._proven = False
+
+    def _compile(self, jit: bool) -> Any:
+        return self._run if self.eager else tf.function(self._run, jit_compile=jit)
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
+        """Pulls one element and learns from it. Raises StopIteration where the iterator ends."""
+        element = self._pull(iterator)
+        clock = np.asarray(self.agent.host_clock, np.float64)
+        if self._proven:
+            logs, weights = self._program(element, clock)
+        else:
+            logs, weights = self._first(element, clock)
+        values = logs.numpy().tolist()
+        self.agent.learned(int(values.pop()), weights.numpy())
+        return dict(zip(self.names, values))
+
+    def trace(self, element_spec: Any) -> None:
+        """Traces the program for elements of this form, so that mistakes show and log names are known beforehand."""
+        if not self.eager:
+            self._program.get_concrete_function(element_spec, tf.TensorSpec((len(Clock._fields),), tf.float64))
+
+    def _pull(self, iterator: Iterator[Any]) -> Any:
+        element = next(iterator)
+        if "reward" not in element:
+            return element  # packed by the memory
+        # Offline data: single minibatches, as many as one execution takes, stacked.
+        elements = [element]
+        for _ in range(self.agent.steps_per_execution - 1):
+            try:
+                elements.append(next(iterator))
+            except StopIteration:
+                break
+        return tf.nest.map_structure(lambda *parts: tf.stack(parts), *elements)
+
+    def _first(self, element: Any, clock: np.ndarray) -> Any:
+        # Refusals come from the compiler, before anything has run.
+        try:
+            result = self._program(element, clock)
+        except _REFUSALS as error:
+            if not self.jit or self.eager:
+                raise
+            warnings.warn(
+                f"XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
+                f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}",
+                stacklevel=4,
+            )
+            self.jit = False
+            self._program = self._compile(False)
+            result = self._program(element, clock)
+        self._proven = True
+        return result
+
+    def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        self.traces += 1
+        agent = self.agent
+        clock = tf.convert_to_tensor(clock)
+        start = Clock(*tf.unstack(clock))
+        agent.clock = start
+        agent.assign_learning_rates()
+        if "reward" in element:
+            experience, indices = element, None
+        else:
+            experience, indices = agent.memory.experience(element)
+        prepared = agent.prepare(experience)
+        if indices is None:
+            steps = next(iter(tf.nest.flatten(prepared))).shape[0]
+        else:
+            steps = indices.shape[0]
+
+        def minibatch(i: Any) -> dict[str, Any]:
+            if indices is None:
+                return tf.nest.map_structure(lambda x: None if x is None else x[i], prepared)
+            places = indices[i]
+            batch = tf.nest.map_structure(
+                lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), prepared
+            )
+            real = tf.cast(places >= 0, tf.float32)
+            return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
+
+        def step(i: Any) -> tf.Tensor:
+            agent.clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
+            logs = agent.learn(minibatch(i))
+            if len(logs) > _SLOTS:
+                raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
+            self.names = list(logs)
+            values = tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
+            return tf.pad(values, [[0, _SLOTS - len(logs)]])
+
+        if steps == 1:
+            totals = step(0)
+        elif self.eager:
+            totals = tf.zeros((_SLOTS,))
+            for i in range(steps):
+                totals = self._accumulate(totals, step(i))
+        else:
+            # One body, traced and compiled once: the number of logs is known only when it has been traced, hence slots.
+            _, totals = tf.while_loop(
+                lambda i, sums: i < steps,
+                lambda i, sums: (i + 1, self._accumulate(sums, step(i))),
+                (0, tf.zeros((_SLOTS,))),
+                maximum_iterations=steps,
+            )
+        totals = totals[: len(self.names)]
+        if steps > 1:
+            totals = tf.where(self._stateful(), totals, totals / steps)
+        logs = tf.concat([totals, [tf.cast(steps, tf.float32)]], axis=0)
+        flat = [tf.reshape(tf.cast(v.value, tf.float32), (-1,)) for v in agent.actor.variables]
+        return logs, tf.concat(flat, axis=0) if flat else tf.zeros((0,))
+
+    def _stateful(self) -> list[bool]:
+        # A Keras metric's result speaks for all steps so far: the last one counts. Plain values are averaged.
+        stateful = {metric.name for metric in self.agent.metrics}
+        return [name in stateful for name in self.names]
+
+    def _accumulate(self, sums: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+        stateful = self._stateful()
+        if not any(stateful):
+            return sums + found
+        return tf.where(tf.constant([*stateful, *[False] * (_SLOTS - len(stateful))]), found, sums + found)

@@ -1,0 +1,209 @@
+"""What every memory is: rows of transitions of an agent's spaces."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import tensorflow as tf
+
+from kagent.memories.storage import Column, Storage
+from kagent.registry import Registry
+from kagent.spaces import Structure
+
+MEMORIES = Registry("memory")
+Leaves = Sequence[np.ndarray]
+
+
+class Memory:
+    """Base of `Replay` and `Rollout`.
+
+    A memory is made with its size and built for spaces by its agent, or by hand with `build`.
+
+    Args:
+        saved: Whether weights files carry its content, so that training resumes exactly.
+    """
+
+    def __init__(self, saved: bool = True):
+        self.saved = bool(saved)
+        self.built = False
+
+    def build(
+        self,
+        observation_space: gymnasium.Space | Structure,
+        action_space: gymnasium.Space | Structure,
+        *,
+        masked: bool = False,
+        num_envs: int = 1,
+        squashed: bool = False,
+    ) -> None:
+        """Allocates the rows.
+
+        Args:
+            observation_space, action_space: Spaces of one environment.
+            masked: Whether action masks are stored.
+            num_envs: Environments whose steps arrive together.
+            squashed: unused by storage; canonical actions of boxes are float32 either way.
+
+        Raises:
+            ValueError: It does not fit into free memory.
+        """
+        self.observation = _structure(observation_space, "observation_space")
+        self.action = _structure(action_space, "action_space")
+        self.masked, self.num_envs = bool(masked), int(num_envs)
+        self.storage = Storage(self._columns(), self._rows())
+        views = self.storage.views
+        self._observations = [views[f"observation.{i}"] for i in range(len(self.observation.leaves))]
+        self._successors = [views[f"next_observation.{i}"] for i in range(len(self.observation.leaves))]
+        self._actions = [views[f"action.{i}"] for i in range(len(self.action.leaves))]
+        self._masks = [(i, views[f"action_mask.{i}"]) for i in self._masked_leaves()]
+        self._next_masks = [(i, views[f"next_action_mask.{i}"]) for i in self._masked_leaves()]
+        self._rewards = views["reward"]
+        self._flags = (views["terminated"], views["truncated"])
+        self.built = True
+        self.clear()
+
+    def _rows(self) -> int:
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        raise NotImplementedError
+
+    def _masked_leaves(self) -> list[int]:
+        return [i for i, leaf in enumerate(self.action.leaves) if leaf.is_discrete] if self.masked else []
+
+    def _columns(self) -> list[Column]:
+        columns = []
+        for name in ("observation", "next_observation"):
+            for i, leaf in enumerate(self.observation.leaves):
+                limit = None if leaf.nvec is None else int(leaf.nvec.max())
+                columns.append(Column(f"{name}.{i}", leaf.shape, leaf.stored_dtype, limit))
+        for i, leaf in enumerate(self.action.leaves):
+            if leaf.nvec is None:
+                columns.append(Column(f"action.{i}", leaf.shape, np.dtype(np.float32)))
+            else:
+                columns.append(Column(f"action.{i}", leaf.shape, np.dtype(np.int32), int(leaf.nvec.max())))
+        columns.append(Column("reward", (), np.dtype(np.float32)))
+        columns += [Column(name, (), np.dtype(np.bool_)) for name in ("terminated", "truncated", *self._extra_flags)]
+        for name in ("action_mask", "next_action_mask"):
+            for i in self._masked_leaves():
+                columns.append(Column(f"{name}.{i}", (self.action.leaves[i].num_values,), np.dtype(np.bool_)))
+        return columns
+
+    _extra_flags: tuple[str, ...] = ()
+
+    def nest(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Flat columns as transitions: `observation`, `next_observation` and `action` nested as their spaces.
+
+        `action_mask` and `next_action_mask`, where stored, are lists with one entry per action leaf (None: no mask).
+        """
+        flat = dict(columns)
+        observations = range(len(self.observation.leaves))
+        nested: dict[str, Any] = {
+            "observation": self.observation.unflatten([flat.pop(f"observation.{i}") for i in observations]),
+            "action": self.action.unflatten([flat.pop(f"action.{i}") for i in range(len(self.action.leaves))]),
+            "next_observation": self.observation.unflatten([flat.pop(f"next_observation.{i}") for i in observations]),
+        }
+        if self.masked:
+            for name in ("action_mask", "next_action_mask"):
+                nested[name] = [flat.pop(f"{name}.{i}", None) for i in range(len(self.action.leaves))]
+        return {**nested, **flat}
+
+    def _write(
+        self,
+        rows: Any,
+        observation: Leaves,
+        action: Leaves,
+        reward: Any,
+        terminated: Any,
+        truncated: Any,
+        next_observation: Leaves,
+        mask: Sequence[Any] | None,
+        next_mask: Sequence[Any] | None,
+        pick: Any = None,
+    ) -> None:
+        # `rows` is a slice or an index array; `pick` chooses environments.
+        for target, source in zip(self._observations, observation):
+            target[rows] = source if pick is None else source[pick]
+        for target, source in zip(self._successors, next_observation):
+            target[rows] = source if pick is None else source[pick]
+        for target, source in zip(self._actions, action):
+            target[rows] = source if pick is None else source[pick]
+        self._rewards[rows] = reward if pick is None else reward[pick]
+        self._flags[0][rows] = terminated if pick is None else terminated[pick]
+        self._flags[1][rows] = truncated if pick is None else truncated[pick]
+        if self.masked:
+            for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):
+                for i, target in targets:
+                    source = None if given is None else given[i]
+                    target[rows] = True if source is None else source if pick is None else source[pick]
+
+    def get_part(self) -> dict[str, Any]:
+        """`{"type": name, **arguments}`, JSON-ready."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Everything to continue from: the filled rows as arrays (views, not copies) and counters."""
+        raise NotImplementedError
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`; values may be h5py datasets.
+
+        Raises:
+            ValueError: Rows of another shape or dtype, or more of them than this memory holds.
+        """
+        raise NotImplementedError
+
+    def _read_block(self, name: str, source: Any, rows: int) -> None:
+        target = self.storage.blocks[name]
+        if tuple(source.shape) != (rows, target.shape[1]) or source.dtype != target.dtype:
+            raise ValueError(
+                f"Saved memory does not fit: block {name!r} must be ({rows}, {target.shape[1]}) {target.dtype}. "
+                f"Received: {tuple(source.shape)} {source.dtype}"
+            )
+        step = max(1, (16 << 20) // max(1, target.shape[1] * target.itemsize))
+        for begin in range(0, rows, step):
+            end = min(begin + step, rows)
+            target[begin:end] = source[begin:end]
+
+
+def pipeline(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """One element at a time, made when it is asked for: nothing reads ahead, so no batch is stale."""
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_optimization.inject_prefetch = False
+    return dataset.with_options(options)
+
+
+def check_count(value: Any, argument: str) -> int:
+    """An integer >= 1.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"`{argument}` must be an integer >= 1. Received: {value!r}")
+    return int(value)
+
+
+def _structure(space: gymnasium.Space | Structure, role: str) -> Structure:
+    return space if isinstance(space, Structure) else Structure(space, role)
+
+
+def get(identifier: Any) -> Memory:
+    """A memory from an object, a dict, or an int: the capacity of a `Replay`."""
+    if isinstance(identifier, Memory):
+        return identifier
+    if isinstance(identifier, numbers.Integral) and not isinstance(identifier, bool):
+        identifier = {"type": "Replay", "capacity": int(identifier)}
+    if isinstance(identifier, float) and identifier.is_integer():
+        identifier = {"type": "Replay", "capacity": int(identifier)}
+    return MEMORIES.get(identifier, "memory")

@@ -1,0 +1,189 @@
+"""The replay memory: the latest transitions, drawn uniformly with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, pipeline
+from kagent.memories.storage import shared_array, shared_tensor
+
+
+@MEMORIES.register("replay_memory")
+class Replay(Memory):
+    """A ring of the latest `capacity` transitions (Lin 1992; Mnih et al. 2015).
+
+    Args:
+        capacity: Number of transitions kept.
+        saved: Whether weights files carry its content, so that training resumes exactly.
+
+    Raises:
+        ValueError: `capacity` is not an integer >= 1.
+
+    Example:
+
+    >>> import gymnasium
+    >>> memory = Replay(capacity=1000)
+    >>> memory.build(gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Discrete(2))
+    >>> memory.append(observation=np.zeros(3), action=1, reward=0.5, terminated=False, truncated=False,
+    ...               next_observation=np.ones(3))
+    >>> batch = next(iter(memory.dataset(batch_size=4)))
+    >>> batch["observation"].shape, batch["action"].shape
+    (TensorShape([4, 3]), TensorShape([4]))
+    """
+
+    def __init__(self, capacity: int, saved: bool = True):
+        super().__init__(saved)
+        self.capacity = check_count(int(capacity) if isinstance(capacity, float) else capacity, "memory.capacity")
+
+    def get_part(self) -> dict[str, Any]:
+        return {"type": "Replay", "capacity": self.capacity, "saved": self.saved}
+
+    def _rows(self) -> int:
+        return self.capacity
+
+    def clear(self) -> None:
+        self.size = self.cursor = 0
+        # The dataset reads the size through shared memory: [size].
+        self._live = shared_array((1,), "int64")
+        self._live_tensor = shared_tensor(self._live)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def append(
+        self,
+        observation: Any,
+        action: Any,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        next_observation: Any,
+        action_mask: Any = None,
+        next_action_mask: Any = None,
+    ) -> None:
+        """One transition, as the environment speaks (boxes' actions canonical: see the policy).
+
+        Masks are lists with one flat bool array `(sum(nvec),)` per action leaf.
+        """
+        self.append_leaves(
+            [a[None] for a in self.observation.encode(observation)],
+            [
+                (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
+                for leaf, part in zip(self.action.leaves, self.action.flatten(action))
+            ],
+            np.asarray([reward], np.float32),
+            np.asarray([terminated]),
+            np.asarray([truncated]),
+            [a[None] for a in self.observation.encode(next_observation)],
+            None,
+            None if action_mask is None else [None if m is None else np.asarray(m, bool)[None] for m in action_mask],
+            None
+            if next_action_mask is None
+            else [None if m is None else np.asarray(m, bool)[None] for m in next_action_mask],
+        )
+
+    def append_leaves(
+        self,
+        observation: Leaves,
+        action: Leaves,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_observation: Leaves,
+        valid: np.ndarray | None = None,
+        mask: Sequence[Any] | None = None,
+        next_mask: Sequence[Any] | None = None,
+    ) -> None:
+        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+        pick = None if valid is None or valid.all() else np.flatnonzero(valid)
+        count = len(reward) if pick is None else len(pick)
+        begin, end = self.cursor, self.cursor + count
+        rows: Any
+        if end <= self.capacity:
+            rows = slice(begin, end)
+        else:
+            rows = np.arange(begin, end) % self.capacity
+        self._write(
+            rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick
+        )  # fmt: skip
+        self.cursor = end % self.capacity
+        if self.size < self.capacity:
+            self.size = min(self.size + count, self.capacity)
+            self._live[0] = self.size
+
+    def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
+        """Elements of `steps` minibatches in packed form; `learning_batch` unpacks them inside the learner.
+
+        Element number n is drawn with the seed (seed, n), so that a pipeline begun at n continues another exactly.
+        """
+        tensors, live, storage = self.storage.tensors, self._live_tensor, self.storage
+
+        def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
+            seeds = tf.stack([tf.constant(seed, tf.int64), number])
+            picks = tf.random.stateless_uniform((steps * batch_size,), seeds, 0, live[0], tf.int64)
+            return {
+                name: tf.reshape(tf.gather(tensor, picks), (steps, batch_size, storage.widths[name]))
+                for name, tensor in tensors.items()
+            }
+
+        return pipeline(tf.data.Dataset.counter(start).map(draw))
+
+    def dataset(
+        self, batch_size: int, steps: int | None = None, seed: int = 0, start: int = 0
+    ) -> tf.data.Dataset:
+        """An endless dataset of uniformly drawn transitions, read from the memory as it is at each draw.
+
+        Args:
+            batch_size: Transitions per minibatch, drawn with replacement.
+            steps: With it, every element stacks so many minibatches: `(steps, batch_size, ...)`.
+            seed: Equal seeds draw equal rows from equal memories.
+            start: Number of the first element, to continue an earlier pipeline.
+
+        Returns:
+            Dicts with `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation` (and masks),
+            `(batch_size, ...)` each, observations and actions nested as their spaces.
+
+        Raises:
+            ValueError: `batch_size` is larger than the capacity, or the memory is empty.
+        """
+        self.check(batch_size)
+        if not self.size:
+            raise ValueError("The memory is empty: append transitions before drawing from it")
+        packed = self.packed_dataset(batch_size, steps or 1, seed, start)
+
+        def unpack(blocks):
+            batch = self.nest(self.storage.unpack(blocks))
+            batch = {k: v for k, v in batch.items() if not k.endswith("mask") or any(m is not None for m in v)}
+            return batch if steps is not None else tf.nest.map_structure(lambda x: None if x is None else x[0], batch)
+
+        return pipeline(packed.map(unpack))
+
+    def check(self, batch_size: int) -> None:
+        """Raises:
+        ValueError: `batch_size` is not an integer from 1 to the capacity.
+        """
+        if check_count(batch_size, "batch_size") > self.capacity:
+            raise ValueError(
+                f"`batch_size` must be at most the memory's capacity, {self.capacity}. Received: {batch_size}"
+            )
+
+    def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], None]:
+        """Packed element to `(K, B, ...)` transitions, each row of axis 0 one minibatch. Pure; runs in the learner."""
+        return self.nest(self.storage.unpack(blocks)), None
+
+    def state(self) -> dict[str, Any]:
+        blocks = {f"block.{name}": array[: self.size] for name, array in self.storage.blocks.items()}
+        return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        size, cursor = (int(n) for n in np.asarray(state["counters"]))
+        if not 0 <= size <= self.capacity or not 0 <= cursor <= self.capacity:
+            raise ValueError(f"Saved memory holds {size} transitions; this one holds {self.capacity}")
+        for name in self.storage.blocks:
+            self._read_block(name, state[f"block.{name}"], size)
+        self.size, self.cursor = size, cursor % self.capacity
+        self._live[0] = size

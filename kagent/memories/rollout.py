@@ -1,0 +1,189 @@
+"""The rollout memory: the latest steps of every environment, in order, used once and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, pipeline
+
+
+@MEMORIES.register("recent")
+class Rollout(Memory):
+    """Consecutive steps of all environments, for on-policy learning.
+
+    Args:
+        steps: Steps of each environment in one rollout.
+        saved: Whether weights files carry its content (an unfinished rollout).
+
+    Example:
+
+    >>> import gymnasium
+    >>> memory = Rollout(steps=2)
+    >>> memory.build(gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Discrete(2), num_envs=1)
+    >>> for _ in range(2):
+    ...     memory.append_leaves([np.zeros((1, 3))], [np.zeros(1)], np.ones(1), np.zeros(1), np.zeros(1),
+    ...                          [np.ones((1, 3))])
+    >>> element = next(iter(memory.dataset(batch_size=2, epochs=3)))
+    >>> element["experience"]["observation"].shape, element["indices"].shape
+    (TensorShape([2, 1, 3]), TensorShape([3, 2]))
+    """
+
+    _extra_flags = ("valid",)
+
+    def __init__(self, steps: int, saved: bool = True):
+        super().__init__(saved)
+        self.steps = check_count(steps, "memory.steps")
+        self.rollouts = 1
+
+    def get_part(self) -> dict[str, Any]:
+        return {"type": "Rollout", "steps": self.steps, "saved": self.saved}
+
+    def hold(self, rollouts: int) -> None:
+        """Makes room for so many rollouts, all used in one compiled call (`steps_per_execution`)."""
+        if rollouts == self.rollouts:
+            return
+        self.rollouts = rollouts
+        if self.built:
+            self.build(self.observation, self.action, masked=self.masked, num_envs=self.num_envs)
+
+    def _rows(self) -> int:
+        return self.steps * self.rollouts * self.num_envs
+
+    def clear(self) -> None:
+        self.size = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.filled()
+
+    def filled(self) -> bool:
+        """`is_full`, as a function."""
+        return self.size == self.steps * self.rollouts
+
+    def interrupt(self, environments: Any) -> None:
+        """Marks the newest step of these environments as truncated: what is appended next does not follow it."""
+        newest = (self.size - 1) * self.num_envs
+        for index in environments if self.size else ():
+            if not self._flags[0][newest + index]:
+                self._flags[1][newest + index] = 1
+
+    def __len__(self) -> int:
+        return self.size * self.num_envs
+
+    def append_leaves(
+        self,
+        observation: Leaves,
+        action: Leaves,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_observation: Leaves,
+        valid: np.ndarray | None = None,
+        mask: Sequence[Any] | None = None,
+        next_mask: Sequence[Any] | None = None,
+    ) -> None:
+        """One step of every environment, as stored leaves `(N, ...)`.
+
+        Raises:
+            ValueError: The memory is full: it must be learned from and cleared first.
+        """
+        if self.is_full:
+            raise ValueError(f"The rollout is full: {self.size} steps. Learn from it and `clear` it first")
+        rows = slice(self.size * self.num_envs, (self.size + 1) * self.num_envs)
+        self._write(rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
+        self.storage.views["valid"][rows] = 1 if valid is None else valid
+        self.size += 1
+
+    def minibatches(self, batch_size: int) -> int:
+        """Minibatches in one pass over one rollout; the last is filled up with rows of weight 0."""
+        return -(-self.steps * self.num_envs // batch_size)
+
+    def packed_dataset(
+        self, batch_size: int, epochs: int, seed: int, start: int = 0
+    ) -> tf.data.Dataset:
+        """Elements of all rollouts in packed form with the indices of every minibatch; see `dataset`."""
+        tensors = self.storage.tensors
+        rows, count, envs = self.steps * self.num_envs, self.rollouts, self.num_envs
+        padding = self.minibatches(batch_size) * batch_size - rows
+
+        def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
+            seeds = tf.stack([tf.constant(seed, tf.int64), number])
+            order = tf.argsort(tf.random.stateless_uniform((count, epochs, rows), seeds), axis=-1)
+            # Row r of rollout c is step r // envs of environment r % envs; rollouts lie side by side on the env axis.
+            step, env = order // envs, order % envs
+            places = step * (envs * count) + tf.range(count)[:, None, None] * envs + env
+            places = tf.pad(places, [[0, 0], [0, 0], [0, padding]], constant_values=-1)
+            indices = tf.reshape(places, (-1, batch_size))
+            # A copy: the element stays as it was when the next rollout overwrites the memory.
+            everything = tf.range(rows * count)
+            return {"indices": indices, **{name: tf.gather(t, everything) for name, t in tensors.items()}}
+
+        return pipeline(tf.data.Dataset.counter(start).map(draw))
+
+    def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], tf.Tensor]:
+        """Packed element to time-major transitions `(T, N * rollouts, ...)` and minibatch indices `(K, B)`. Pure."""
+        packed = {}
+        for name in self.storage.widths:
+            block, width = blocks[name], self.storage.widths[name]
+            # (rollouts, T, N, width) -> (T, rollouts * N, width): rollouts never follow one another in time.
+            block = tf.reshape(block, (self.rollouts, self.steps, self.num_envs, width))
+            if self.rollouts > 1:
+                block = tf.transpose(block, (1, 0, 2, 3))
+            packed[name] = tf.reshape(block, (self.steps, self.rollouts * self.num_envs, width))
+        return self.nest(self.storage.unpack(packed)), blocks["indices"]
+
+    def dataset(self, batch_size: int, epochs: int = 1, seed: int = 0, start: int = 0) -> tf.data.Dataset:
+        """An endless dataset whose every element is the whole rollout, as it is at that moment.
+
+        Args:
+            batch_size: Transitions per minibatch.
+            epochs: Passes over the rollout, each in its own random order.
+            seed, start: As for `Replay.dataset`.
+
+        Returns:
+            Dicts of `experience` (transitions, time-major `(steps, envs, ...)`, with `valid`) and `indices`
+            `(epochs * minibatches, batch_size)`: rows of the flattened experience; -1 fills up.
+
+        Raises:
+            ValueError: `batch_size` is larger than a rollout, or the rollout is not complete.
+        """
+        self.check(batch_size)
+        if not self.is_full:
+            raise ValueError(f"The rollout is not complete. Received: {self.size} of {self.steps} steps")
+
+        def unpack(blocks):
+            experience, indices = self.experience(blocks)
+            kept = {k: v for k, v in experience.items() if not k.endswith("mask") or any(m is not None for m in v)}
+            return {"experience": kept, "indices": indices}
+
+        return pipeline(self.packed_dataset(batch_size, epochs, seed, start).map(unpack))
+
+    def check(self, batch_size: int) -> None:
+        """Raises:
+        ValueError: `batch_size` is not an integer from 1 to the rollout's size.
+        """
+        if check_count(batch_size, "batch_size") > self.steps * self.num_envs:
+            raise ValueError(
+                f"`batch_size` must be at most the memory's capacity, {self.steps} steps of {self.num_envs} "
+                f"environment(s) = {self.steps * self.num_envs}. Received: {batch_size}"
+            )
+
+    def state(self) -> dict[str, Any]:
+        rows = self.size * self.num_envs
+        blocks = {f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()}
+        return {"counters": np.asarray([self.size, self.num_envs, self.rollouts], np.int64), **blocks}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        size, num_envs, rollouts = (int(n) for n in np.asarray(state["counters"]))
+        if (num_envs, rollouts) != (self.num_envs, self.rollouts) or not 0 <= size <= self.steps * rollouts:
+            raise ValueError(
+                f"Saved rollout has {size} steps of {num_envs} environment(s), {rollouts} rollout(s); this memory "
+                f"holds {self.steps} steps of {self.num_envs}, {self.rollouts} rollout(s)"
+            )
+        for name in self.storage.blocks:
+            self._read_block(name, state[f"block.{name}"], size * num_envs)
+        self.size = size

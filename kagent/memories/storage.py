@@ -1,0 +1,136 @@
+"""Rows of named columns, packed into one array per dtype and shared with TensorFlow without a copy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_ALIGNMENT = 64  # bytes; TensorFlow's kernels assume it of every tensor
+_SMALL = 16  # integers up to this many share the float row
+_EXACT = 2**24  # float32 holds every integer below
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One field of a transition.
+
+    Attributes:
+        name: Unique name, such as `"observation.0"`.
+        shape: Shape of one row's entry.
+        dtype: dtype in which `unpack` hands it out.
+        limit: Integers in it are below this, where known.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    limit: int | None = None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def block(self) -> str:
+        """The packed array it lives in: small exact numbers join the float32 row, the rest keep their dtype."""
+        if self.dtype.kind in "fb":
+            return "float32"
+        exact = self.dtype.itemsize <= 2 or (self.limit is not None and self.limit <= _EXACT)
+        return "float32" if exact and self.size <= _SMALL else self.dtype.name
+
+
+class Storage:
+    """A fixed number of rows.
+
+    Args:
+        columns: What a row holds.
+        rows: How many rows there are.
+
+    Raises:
+        ValueError: It would not fit into the machine's free memory.
+    """
+
+    def __init__(self, columns: list[Column], rows: int):
+        self.columns, self.rows = tuple(columns), int(rows)
+        widths: dict[str, int] = {}
+        self.places: dict[str, tuple[str, int, int]] = {}
+        for column in columns:
+            offset = widths.get(column.block, 0)
+            self.places[column.name] = (column.block, offset, offset + column.size)
+            widths[column.block] = offset + column.size
+        self.widths = widths
+        needed = sum(rows * width * np.dtype(block).itemsize for block, width in widths.items())
+        free = _free_memory()
+        if free is not None and needed > free:
+            fits = int(rows * free / needed * 0.8)
+            raise ValueError(
+                f"The memory would need {needed / 2**30:.1f} GiB for {rows} transitions, and {free / 2**30:.1f} GiB "
+                f"are free. Give it a capacity of at most {fits}."
+            )
+        self.blocks = {block: shared_array((self.rows, width), block) for block, width in widths.items()}
+        self.views = {column.name: self._view(column) for column in columns}
+        self.tensors = {block: shared_tensor(array) for block, array in self.blocks.items()}
+
+    def _view(self, column: Column) -> np.ndarray:
+        block, begin, end = self.places[column.name]
+        part = self.blocks[block][:, begin:end]
+        # A column of a packed row is a strided view; reshaping it beyond rank 2 must not copy.
+        if column.shape == ():
+            return part[:, 0]
+        strides = np.empty(column.shape, self.blocks[block].dtype).strides
+        return np.lib.stride_tricks.as_strided(part, (self.rows, *column.shape), (part.strides[0], *strides))
+
+    def unpack(self, blocks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Named columns `(..., *shape)` of packed rows `(..., width)`; pure, graph- and XLA-safe."""
+        unpacked = {}
+        for column in self.columns:
+            block, begin, end = self.places[column.name]
+            rows = blocks[block]
+            part = rows if (begin, end) == (0, self.widths[block]) else rows[..., begin:end]
+            part = tf.reshape(part, (*_static(rows)[:-1], *column.shape))
+            if part.dtype.name != column.dtype.name:
+                part = part != 0 if column.dtype == np.bool_ else tf.cast(part, column.dtype)
+            unpacked[column.name] = part
+        return unpacked
+
+
+def _static(tensor: Any) -> list[Any]:
+    dynamic = None
+    shape = []
+    for axis, size in enumerate(tensor.shape):
+        if size is None and dynamic is None:
+            dynamic = tf.shape(tensor)
+        shape.append(size if size is not None else dynamic[axis])  # type: ignore[index]
+    return shape
+
+
+def shared_array(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Zeros, aligned for TensorFlow. Pages are taken from the system when first written."""
+    kind = np.dtype(dtype)
+    raw = np.zeros(math.prod(shape) * kind.itemsize + _ALIGNMENT, np.uint8)
+    offset = -raw.ctypes.data % _ALIGNMENT
+    return raw[offset : offset + math.prod(shape) * kind.itemsize].view(kind).reshape(shape)
+
+
+def shared_tensor(array: np.ndarray) -> tf.Tensor:
+    """A CPU tensor over the same bytes: what NumPy writes, TensorFlow reads at its next use.
+
+    DLPack is the public way to share memory. `tests/memories/test_storage.py` breaks if TensorFlow starts to copy.
+    """
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+def _free_memory() -> int | None:
+    try:
+        with open("/proc/meminfo") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None

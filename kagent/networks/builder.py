@@ -1,0 +1,114 @@
+"""Functional models over the leaves of an observation: inputs, encoding, a network, heads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from kagent.networks.layers import OneHot
+from kagent.networks.trunks import Seeds
+from kagent.spaces import Leaf, Structure
+
+
+def functional(
+    network: Any,
+    observation: Structure,
+    heads: Callable[[Any], list[Any]],
+    seeds: Seeds,
+    name: str,
+    skip: tuple[int, ...] = (),
+    action: Structure | None = None,
+) -> keras.Model:
+    """A functional model from stored-form leaves to heads.
+
+    Args:
+        network: A part of `networks.trunks`, or a Keras layer or model that maps the encoded observation (nested as
+            the space; one tensor if it is not nested) to features.
+        observation: The observation's leaves.
+        heads: Features `(N, F)` to the list of outputs.
+        seeds: Gives a new seed at each call.
+        name: The model's name.
+        skip: Indices of observation leaves the network does not see (an action mask).
+        action: With it, the model also takes canonical action leaves, after the observation's: a critic Q(s, a).
+
+    Returns:
+        Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each.
+
+    Raises:
+        ValueError: The network's output is not of rank 2.
+    """
+    inputs = [_input(leaf, f"observation_{i}") for i, leaf in enumerate(observation.leaves)]
+    encoded = [encode(leaf, x) for leaf, x in zip(observation.leaves, inputs)]
+    actions: list[Any] = []
+    if action is not None:
+        for i, leaf in enumerate(action.leaves):
+            dtype = "float32" if leaf.kind == "box" else leaf.stored_dtype.name
+            x = keras.Input(leaf.shape, dtype=dtype, name=f"action_{i}")
+            inputs.append(x)
+            actions.append(x if leaf.kind == "box" else OneHot(_nvec(leaf))(x))
+    if isinstance(network, keras.layers.Layer):
+        seen = observation.unflatten(encoded)
+        features = network(_with_actions(seen, actions, observation))
+    else:
+        parts = [x for i, x in enumerate(encoded) if i not in skip]
+        features = network.features(parts + actions, seeds)
+    if len(features.shape) != 2:
+        raise ValueError(
+            f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
+        )
+    return keras.Model(inputs, heads(features), name=name)
+
+
+def _with_actions(seen: Any, actions: list[Any], observation: Structure) -> Any:
+    if not actions:
+        return seen
+    if observation.is_nested:
+        raise ValueError(
+            "A Keras layer as critic network takes one flat observation. Received: a nested observation_space; "
+            "use a built-in network, or flatten the observation."
+        )
+    flat = [x if len(x.shape) == 2 else keras.layers.Flatten()(x) for x in (seen, *actions)]
+    return keras.layers.Concatenate()(flat)
+
+
+def _input(leaf: Leaf, name: str) -> Any:
+    return keras.Input(leaf.shape, dtype=leaf.stored_dtype.name, name=name)
+
+
+def _nvec(leaf: Leaf) -> list[int]:
+    assert leaf.nvec is not None
+    return [int(n) for n in leaf.nvec.ravel()]
+
+
+def encode(leaf: Leaf, x: Any) -> Any:
+    """Stored form to floats: one-hot codes, uint8 images to [0, 1], other numbers as they are; rank at least 2."""
+    if leaf.is_discrete:
+        return OneHot(_nvec(leaf))(x)
+    if leaf.is_image:
+        return keras.layers.Rescaling(1.0 / 255.0)(x)
+    if leaf.stored_dtype.name != "float32":
+        x = keras.layers.Rescaling(1.0)(x)
+    return keras.layers.Reshape((1,))(x) if leaf.shape == () else x
+
+
+def clone(network: Any) -> Any:
+    """A second network of the same configuration, with new weights; parts without weights are returned as they are.
+
+    Raises:
+        ValueError: A Keras model or layer that cannot be made again from its configuration.
+    """
+    if not isinstance(network, keras.layers.Layer):
+        return network
+    try:
+        config = copy.deepcopy(keras.saving.serialize_keras_object(network))
+        twin = keras.saving.deserialize_keras_object(config)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            "`network` is needed more than once (targets, critics) but cannot be made again from its configuration: "
+            "register the class with keras.saving.register_keras_serializable and give it a get_config. "
+            f"Received: {network!r}"
+        ) from error
+    return twin

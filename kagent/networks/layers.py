@@ -1,0 +1,95 @@
+"""The few layers Keras has none for. Each says in `actor_node` how the NumPy actor computes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kagent")
+class OneHot(keras.layers.Layer):
+    """One-hot code of indices, components side by side.
+
+    Args:
+        nvec: Number of values of each component.
+
+    Input `(N, *shape)` integers from 0, as many as `nvec` is long; output `(N, sum(nvec))` floats.
+    """
+
+    def __init__(self, nvec: list[int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.nvec = [int(n) for n in nvec]
+
+    def call(self, inputs):
+        flat = ops.reshape(inputs, (-1, len(self.nvec)))
+        coded = [ops.one_hot(flat[:, i], n, dtype=self.compute_dtype) for i, n in enumerate(self.nvec)]
+        return coded[0] if len(coded) == 1 else ops.concatenate(coded, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], sum(self.nvec))
+
+    def get_config(self):
+        return {**super().get_config(), "nvec": self.nvec}
+
+    def actor_node(self) -> dict[str, Any]:
+        return {"op": "one_hot", "nvec": self.nvec}
+
+
+@keras.saving.register_keras_serializable("kagent")
+class StateIndependent(keras.layers.Layer):
+    """One learned vector, the same for every input: the log standard deviations of a Gaussian policy.
+
+    Args:
+        units: Length of the vector.
+        initial: Its value at the start.
+
+    Input `(N, ...)`; output `(N, units)`.
+    """
+
+    def __init__(self, units: int, initial: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.units, self.initial = int(units), float(initial)
+
+    def build(self, input_shape):
+        initializer = keras.initializers.Constant(self.initial)
+        self.value = self.add_weight(shape=(self.units,), initializer=initializer, name="value")
+
+    def call(self, inputs):
+        ones = ops.ones_like(ops.reshape(inputs, (ops.shape(inputs)[0], -1))[:, :1])
+        return ops.cast(ones, self.compute_dtype) * ops.cast(self.value, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "initial": self.initial}
+
+    def actor_node(self) -> dict[str, Any]:
+        return {"op": "broadcast", "variables": [self.value]}
+
+
+@keras.saving.register_keras_serializable("kagent")
+class Bound(keras.layers.Layer):
+    """Clips to [low, high].
+
+    Args:
+        low, high: The bounds.
+    """
+
+    def __init__(self, low: float, high: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.low, self.high = float(low), float(high)
+
+    def call(self, inputs):
+        return ops.clip(inputs, self.low, self.high)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "low": self.low, "high": self.high}
+
+    def actor_node(self) -> dict[str, Any]:
+        return {"op": "clip", "low": self.low, "high": self.high}

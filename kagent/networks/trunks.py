@@ -1,0 +1,198 @@
+"""Built-in networks as plain parts, and any Keras layer or model in their place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from kagent.registry import Registry
+
+NETWORKS = Registry("network")
+Seeds = Callable[[], int]
+
+
+def initializers(name: str, gain: float, seeds: Seeds) -> Callable[[int], tuple[Any, Any]]:
+    """Kernel and bias initializers of one dense layer, given its fan-in.
+
+    Args:
+        name: `"orthogonal"` (with zero biases; on-policy), `"fan_in"` (uniform within 1/sqrt(fan_in), weights and
+            biases; off-policy) or the name of a Keras initializer (with zero biases).
+        gain: Scale of the orthogonal matrix.
+        seeds: Gives a new seed at each call.
+    """
+
+    def make(fan_in: int) -> tuple[Any, Any]:
+        if name == "orthogonal":
+            return keras.initializers.Orthogonal(gain=gain, seed=seeds()), "zeros"
+        if name == "fan_in":
+            limit = fan_in**-0.5
+            return (
+                keras.initializers.RandomUniform(-limit, limit, seed=seeds()),
+                keras.initializers.RandomUniform(-limit, limit, seed=seeds()),
+            )
+        config = {"class_name": keras.initializers.get(name).__class__.__name__, "config": {}}
+        try:
+            return keras.initializers.get({**config, "config": {"seed": seeds()}}), "zeros"
+        except TypeError:  # an initializer without randomness takes no seed
+            return keras.initializers.get(name), "zeros"
+
+    return make
+
+
+def dense(x: Any, units: int, activation: Any, name: str, initialization: str, gain: float, seeds: Seeds) -> Any:
+    """A `Dense` layer applied to `x`, seeded from the agent's generator."""
+    kernel, bias = initializers(initialization, gain, seeds)(int(x.shape[-1]))
+    return keras.layers.Dense(
+        units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name
+    )(x)
+
+
+@NETWORKS.register()
+@dataclasses.dataclass(frozen=True)
+class MLP:
+    """Every part of the observation flattened and side by side, then dense layers.
+
+    Args:
+        units: Width of each layer.
+        activation: Name of a Keras activation.
+        initialization: `"orthogonal"`, `"fan_in"` or a Keras initializer's name; see `initializers`.
+    """
+
+    units: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    initialization: str = "fan_in"
+
+    def __post_init__(self):
+        object.__setattr__(self, "units", _widths(self.units, "network.units"))
+        _check(self.activation, self.initialization)
+
+    def features(self, leaves: list[Any], seeds: Seeds) -> Any:
+        x = _concatenate([_flat(leaf) for leaf in leaves])
+        for index, units in enumerate(self.units):
+            x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+        return x
+
+
+@NETWORKS.register()
+@dataclasses.dataclass(frozen=True)
+class CNN:
+    """Convolutions over every image (rank 3: height, width, channels), the rest flattened beside them, then dense.
+
+    The defaults are those of Mnih et al. 2015 (Nature 518), Methods.
+
+    Args:
+        filters, kernels, strides: One entry per convolution.
+        units: Width of each dense layer after them.
+        activation, initialization: As for `MLP`.
+    """
+
+    filters: tuple[int, ...] = (32, 64, 64)
+    kernels: tuple[int, ...] = (8, 4, 3)
+    strides: tuple[int, ...] = (4, 2, 1)
+    units: tuple[int, ...] = (512,)
+    activation: str = "relu"
+    initialization: str = "orthogonal"
+
+    def __post_init__(self):
+        for name in ("filters", "kernels", "strides", "units"):
+            object.__setattr__(self, name, _widths(getattr(self, name), f"network.{name}"))
+        if not len(self.filters) == len(self.kernels) == len(self.strides):
+            raise ValueError(
+                "`network.filters`, `kernels` and `strides` must be equally long. "
+                f"Received: {self.filters}, {self.kernels}, {self.strides}"
+            )
+        _check(self.activation, self.initialization)
+
+    def features(self, leaves: list[Any], seeds: Seeds) -> Any:
+        parts = []
+        for number, leaf in enumerate(leaves):
+            x = leaf
+            if len(x.shape) == 4:
+                for index, (filters, kernel, stride) in enumerate(zip(self.filters, self.kernels, self.strides)):
+                    fan_in = kernel * kernel * int(x.shape[-1])
+                    weights, bias = initializers(self.initialization, 2**0.5, seeds)(fan_in)
+                    # Small images: never a window or stride that leaves nothing.
+                    padding = "valid" if min(x.shape[1], x.shape[2]) >= kernel else "same"
+                    x = keras.layers.Conv2D(
+                        filters, kernel, stride, padding, activation=self.activation, kernel_initializer=weights,
+                        bias_initializer=bias, name=f"conv_{number}_{index}",
+                    )(x)  # fmt: skip
+            parts.append(_flat(x))
+        x = _concatenate(parts)
+        for index, units in enumerate(self.units):
+            x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+        return x
+
+
+@NETWORKS.register()
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """`CNN` where the observation holds a uint8 image, else `MLP` with these arguments.
+
+    Args: as for `MLP`.
+    """
+
+    units: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    initialization: str = "fan_in"
+
+    def __post_init__(self):
+        object.__setattr__(self, "units", _widths(self.units, "network.units"))
+        _check(self.activation, self.initialization)
+
+    def features(self, leaves: list[Any], seeds: Seeds) -> Any:
+        if any(len(leaf.shape) == 4 for leaf in leaves):
+            return CNN().features(leaves, seeds)
+        return MLP(self.units, self.activation, self.initialization).features(leaves, seeds)
+
+
+def get(identifier: Any, default: Auto) -> Any:
+    """A network part from "auto" or None (`default`), a name, a dict, a part, or a Keras layer or model.
+
+    Raises:
+        TypeError: Anything else.
+        ValueError: Unknown name or bad arguments.
+    """
+    if identifier is None or identifier == "auto":
+        return default
+    if isinstance(identifier, keras.layers.Layer):
+        return identifier
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        layer = keras.saving.deserialize_keras_object(identifier)
+        if not isinstance(layer, keras.layers.Layer):
+            raise TypeError(f"`network` must describe a Keras layer. Received: {identifier['class_name']!r}")
+        return layer
+    return NETWORKS.get(identifier, "network")
+
+
+def serialize(network: Any) -> dict[str, Any]:
+    """The inverse of `get`, JSON-ready."""
+    if isinstance(network, keras.layers.Layer):
+        return keras.saving.serialize_keras_object(network)
+    return NETWORKS.serialize(network)
+
+
+def _widths(value: Any, argument: str) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
+        raise ValueError(f"`{argument}` must be a list of integers > 0. Received: {value!r}")
+    return values
+
+
+def _check(activation: Any, initialization: Any) -> None:
+    if not isinstance(activation, str):
+        raise TypeError(f"`network.activation` must be the name of a Keras activation. Received: {activation!r}")
+    keras.activations.get(activation)
+    if initialization not in ("orthogonal", "fan_in"):
+        keras.initializers.get(initialization)
+
+
+def _flat(x: Any) -> Any:
+    return keras.layers.Flatten()(x) if len(x.shape) > 2 else x
+
+
+def _concatenate(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate()(parts)

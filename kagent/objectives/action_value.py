@@ -1,0 +1,55 @@
+"""Q-learning."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from kagent import ops
+from kagent.objectives.objective import OBJECTIVES, Objective
+
+
+@OBJECTIVES.register("action_value", "dqn")
+@dataclasses.dataclass(frozen=True)
+class ActionValueObjective(Objective):
+    """Squared or Huber temporal-difference error of the taken action's value (Mnih et al. 2015, algorithm 1).
+
+    Args:
+        huber: Where the loss turns from quadratic to linear in the error; None: quadratic everywhere.
+        double: The online network picks the next action and the target network values it (van Hasselt et al. 2016,
+            arXiv:1509.06461, eq. 4).
+
+    Several components (branches) share one target, the mean over their next values (Tavakoli et al. 2018, eq. 6),
+    and the loss is the mean over components.
+    """
+
+    huber: float | None = 1.0
+    double: bool = False
+
+    policies = ("ValuePolicy",)
+    targets = ("policy",)
+
+    def __post_init__(self):
+        if self.huber is not None and not self.huber > 0:
+            raise ValueError(f"`objective.huber` must be > 0 or None. Received: {self.huber!r}")
+
+    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        policy, weight = agent.policy, batch.get("weight")
+        components = policy.components
+        successors = agent.target_policy.values(batch["next_observation"])
+        selector = policy.values(batch["next_observation"]) if self.double else None
+        mask = policy.join_masks(batch.get("next_action_mask"))
+        best = tf.reduce_mean(ops.greedy_value(successors, components, mask, selector), axis=-1)
+        discount = ops.discount_factor(agent.reward_estimation.discount, batch["terminated"])
+
+        def loss():
+            q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), components)
+            error, target = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
+            per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
+            value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
+            return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
+
+        value, logs = agent.minimize("policy", loss)
+        return {"loss": value, **logs}

@@ -1,0 +1,45 @@
+"""What an objective is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from kagent.registry import Registry
+
+OBJECTIVES = Registry("objective")
+
+
+class Objective:
+    """Turns a minibatch into losses and has the agent minimize them, role by role.
+
+    Attributes:
+        policies: Names of the policy classes it works with.
+        critic: Name of the critic class it needs, or None.
+        targets: Roles that need a target copy.
+        memory: Name of the memory class it reads.
+    """
+
+    policies: tuple[str, ...] = ()
+    critic: str | None = None
+    targets: tuple[str, ...] = ()
+    memory: str = "Replay"
+
+    def check(self, agent: Any) -> None:
+        """Raises:
+        ValueError: The agent's spaces or parts do not suit the objective.
+        """
+
+    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        """Runs once per update, on all of its experience; what it returns is cut into minibatches."""
+        return experience
+
+    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them."""
+        raise NotImplementedError
+
+
+def get(identifier: Any) -> Objective:
+    """An objective from a name, a dict or an object."""
+    return OBJECTIVES.get(identifier, "objective")

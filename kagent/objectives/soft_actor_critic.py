@@ -1,0 +1,91 @@
+"""Soft actor-critic."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from typing import Any
+
+import tensorflow as tf
+
+from kagent import ops
+from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.spaces import Structure
+
+
+@OBJECTIVES.register("soft_actor_critic", "sac")
+@dataclasses.dataclass(frozen=True)
+class SoftActorCriticObjective(Objective):
+    """Reward plus entropy (Haarnoja et al. 2018b, arXiv:1812.05905, eq. 5-7 and 17-18).
+
+    The critics learn first, then the policy on the new critics, then the temperature.
+
+    Args:
+        target_entropy: Entropy the temperature holds the policy at, in nats; "auto": minus the number of action
+            components.
+        learn_temperature: False keeps the temperature as it was given.
+    """
+
+    target_entropy: float | str = "auto"
+    learn_temperature: bool = True
+
+    policies = ("StochasticPolicy",)
+    critic = "ActionValue"
+    targets = ("critic",)
+
+    def __post_init__(self):
+        if self.target_entropy != "auto" and not isinstance(self.target_entropy, numbers.Real):
+            raise ValueError(f"`objective.target_entropy` must be 'auto' or a number. Received: {self.target_entropy!r}")
+
+    def check(self, agent: Any) -> None:
+        refused = [leaf for leaf in Structure(agent.action_space).leaves if leaf.is_discrete or not leaf.is_bounded]
+        if refused:
+            raise ValueError(
+                "Soft actor-critic (SAC) needs an action space of Box with finite bounds (or a nesting of these). "
+                f"Received: {agent.action_space}"
+            )
+        if agent.policy.distribution != "squashed_gaussian":
+            raise ValueError(f"SAC needs policy.distribution='squashed_gaussian'. Received: {agent.policy.distribution!r}")
+        if agent.temperature is None:
+            raise ValueError("SAC needs a temperature. Received: None")
+
+    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        policy, critic, weight = agent.policy, agent.critic, batch.get("weight")
+        seeds = tf.random.split(agent.step_seed(), 2)
+        temperature = tf.stop_gradient(agent.temperature(None))
+        next_parameters = policy.parameters_of(batch["next_observation"])
+        next_action, next_log_prob = policy.sample_with_log_prob(next_parameters, seeds[0])
+        next_values = agent.target_critic.values(batch["next_observation"], next_action)
+        discount = ops.discount_factor(agent.reward_estimation.discount, batch["terminated"])
+        lowest_next = _lowest(next_values)
+        target = ops.soft_target(batch["reward"], discount, lowest_next, lowest_next, next_log_prob, temperature)
+
+        def critic_loss():
+            values = critic.values(batch["observation"], batch["action"])
+            losses = [ops.weighted_mean(0.5 * tf.square(target - value), weight) for value in values]
+            return tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
+
+        def policy_loss():
+            action, log_prob = policy.sample_with_log_prob(policy.parameters_of(batch["observation"]), seeds[1])
+            values = critic.values(batch["observation"], action)
+            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, _lowest(values), temperature), weight)
+            return loss, {"log_prob": log_prob}
+
+        critic_value, logs = agent.minimize("critic", critic_loss)
+        policy_value, found = agent.minimize("policy", policy_loss)
+        log_prob = tf.stop_gradient(found["log_prob"])
+        logs |= {"entropy": -ops.weighted_mean(log_prob, weight), "temperature": temperature}
+        if self.learn_temperature:
+            goal = -float(agent.num_action_components) if self.target_entropy == "auto" else self.target_entropy
+
+            def temperature_loss():
+                per_sample = ops.temperature_loss(agent.temperature.logarithm.value, log_prob, goal)
+                return ops.weighted_mean(per_sample, weight), {}
+
+            logs["temperature_loss"], _ = agent.minimize("temperature", temperature_loss)
+        losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
+        return {**losses, **logs}
+
+
+def _lowest(values: list[tf.Tensor]) -> tf.Tensor:
+    return values[0] if len(values) == 1 else tf.reduce_min(tf.stack(values), axis=0)

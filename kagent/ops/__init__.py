@@ -1,0 +1,44 @@
+"""The equations of reinforcement learning as pure functions of tensors.
+
+Every function takes and returns float32 (other inputs are cast), is batch-first (returns: time-major), holds
+no state, and runs eagerly, in a graph and under XLA. Every mean is a weighted mean, so that padding has no
+effect.
+"""
+
+from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
+from .components import MASKED, by_component, mask_values, select
+from .means import weighted_mean
+from .policy_gradient import (
+    approx_kl,
+    clip_fraction,
+    clipped_surrogate,
+    explained_variance,
+    normalize_advantage,
+)
+from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
+from .td import greedy_value, huber, q_learning
+
+__all__ = [
+    "MASKED",
+    "approx_kl",
+    "by_component",
+    "clip_fraction",
+    "clipped_surrogate",
+    "discount_factor",
+    "discounted_return",
+    "explained_variance",
+    "gae",
+    "greedy_value",
+    "huber",
+    "lambda_return",
+    "mask_values",
+    "n_step_return",
+    "normalize_advantage",
+    "polyak",
+    "q_learning",
+    "select",
+    "soft_policy_loss",
+    "soft_target",
+    "temperature_loss",
+    "weighted_mean",
+]

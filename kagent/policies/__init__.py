@@ -1,0 +1,1 @@
+"""Policies decide, critics judge: Keras layers around one functional model each."""

@@ -1,0 +1,106 @@
+"""Critics: estimates of what a state, or an action in a state, is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kagent import networks
+from kagent.networks.trunks import Auto, Seeds, dense
+from kagent.policies.roles import ROLES, Role, outputs
+from kagent.spaces import Structure
+
+
+@ROLES.register("state_value")
+@keras.saving.register_keras_serializable("kagent")
+class StateValue(Role):
+    """V(s): one number per state.
+
+    Args:
+        network: As for every role.
+    """
+
+    default_network = Auto(units=(64, 64), activation="tanh", initialization="orthogonal")
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        def heads(features: Any) -> list[Any]:
+            return [dense(features, 1, None, "value", "orthogonal", 1.0, seeds)]
+
+        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+
+    def values(self, observation: Any) -> tf.Tensor:
+        """State values `(N,)`, float32."""
+        return outputs(self.model(self.leaves(observation)))[0][:, 0]
+
+
+@ROLES.register("action_value")
+@keras.saving.register_keras_serializable("kagent")
+class ActionValue(Role):
+    """Q(s, a): an ensemble of independent networks over observation and canonical action.
+
+    Args:
+        network: As for every role; each member gets its own weights.
+        members: Size of the ensemble. Two, and the smaller value taken, keeps a critic from believing its own
+            overestimates (Fujimoto et al. 2018, arXiv:1802.09477, section 4.2).
+    """
+
+    default_network = Auto(units=(256, 256), activation="relu", initialization="fan_in")
+
+    def __init__(self, network: Any = "auto", members: int = 2, **kwargs: Any):
+        if not isinstance(members, int) or members < 1:
+            raise ValueError(f"`critic.members` must be an integer >= 1. Received: {members!r}")
+        super().__init__(network, **kwargs)
+        self.members = members
+
+    def get_part(self) -> dict[str, Any]:
+        return {**super().get_part(), "members": self.members}
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        def heads(features: Any) -> list[Any]:
+            return [dense(features, 1, None, "value", "fan_in", 1.0, seeds)]
+
+        self.models = []
+        for i in range(self.members):
+            network = self.network if i == 0 else networks.clone(self.network)
+            name = f"{self.name}_{i}"
+            self.models.append(networks.functional(network, observation, heads, seeds, name, skip, action))
+
+    def values(self, observation: Any, action: Any) -> list[tf.Tensor]:
+        """Each member's values, `(N,)` float32."""
+        inputs = [*self.leaves(observation), *self.action.flatten(action)]
+        return [outputs(model(inputs))[0][:, 0] for model in self.models]
+
+    def call(self, leaves):
+        return [model(leaves) for model in self.models]
+
+
+@ROLES.register("temperature")
+@keras.saving.register_keras_serializable("kagent")
+class Temperature(keras.layers.Layer):
+    """The weight of entropy in soft objectives, kept as its logarithm.
+
+    Args:
+        initial: Its value at the start, > 0.
+    """
+
+    def __init__(self, initial: float = 1.0, **kwargs: Any):
+        if not initial > 0:
+            raise ValueError(f"`temperature` must be > 0. Received: {initial!r}")
+        super().__init__(**kwargs)
+        self.initial = float(initial)
+        logarithm = keras.ops.log(self.initial)
+        self.logarithm = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(float(logarithm)), name="logarithm", dtype="float32"
+        )
+        self.built = True
+
+    def call(self, inputs=None):
+        return keras.ops.exp(self.logarithm)
+
+    def get_config(self):
+        return {**super().get_config(), "initial": self.initial}
+
+    def get_part(self) -> dict[str, Any]:
+        return {"type": "Temperature", "initial": self.initial}

@@ -1,0 +1,17 @@
+"""Probability distributions over actions, one per action leaf, and their product.
+
+A distribution holds hyper-parameters only; its parameters are the outputs of a policy's heads, a list of
+tensors `(B, width)` with the widths of `head_sizes`, cast to float32. Actions are **canonical**, of shape
+`(B, *shape)`: what the memory stores. `to_env` turns them into what the environment takes (but for a discrete
+leaf's `start`).
+
+All methods run eagerly, in a graph and under XLA. Randomness comes from a `seed` alone, an integer tensor of
+shape `(2,)`; the same seed gives the same draw, compiled or not.
+"""
+
+from .categorical import Categorical
+from .distribution import Distribution
+from .gaussian import Gaussian, SquashedGaussian
+from .joint import Joint, for_leaf
+
+__all__ = ["Categorical", "Distribution", "Gaussian", "Joint", "SquashedGaussian", "for_leaf"]

@@ -1,0 +1,76 @@
+"""A role: a Keras layer around one functional model, buildable again for its target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kagent import networks
+from kagent.networks.trunks import Auto, Seeds
+from kagent.registry import Registry
+from kagent.spaces import Structure
+
+ROLES = Registry("policy")
+
+
+class Role(keras.layers.Layer):
+    """Base of everything with weights in an agent: policies, critics.
+
+    A role is configured by its constructor and made by `setup`, which knows the spaces. Subclasses say their
+    `default_network` and make their model in `make`.
+
+    Args:
+        network: "auto", a name, a dict, a part of `kagent.networks`, or a Keras layer or model: encoded observation
+            to features.
+    """
+
+    default_network = Auto()
+
+    def __init__(self, network: Any = "auto", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.network = networks.get(network, self.default_network)
+        self.ready = False
+
+    def setup(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...] = ()) -> None:
+        """Builds the model. Called once, by the agent.
+
+        Raises:
+            ValueError: Called twice: one role object belongs to one agent.
+        """
+        if self.ready:
+            raise ValueError(f"This {type(self).__name__} belongs to another agent already; give each agent its own")
+        self.observation, self.action = observation, action
+        self.make(observation, action, seeds, skip)
+        self.ready = self.built = True
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        raise NotImplementedError
+
+    def leaves(self, observation: Any) -> list[Any]:
+        """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""
+        return observation if isinstance(observation, list) else self.observation.flatten(observation)
+
+    def twin(self) -> Role:
+        """A role of the same configuration, not yet set up."""
+        config = self.get_part()
+        config["network"] = networks.clone(self.network)
+        config.pop("type")
+        return type(self)(**config)
+
+    def get_part(self) -> dict[str, Any]:
+        """`{"type": name, **arguments}`, JSON-ready."""
+        return {"type": type(self).__name__, "network": networks.serialize(self.network)}
+
+    def get_config(self):
+        return {**super().get_config(), **{k: v for k, v in self.get_part().items() if k != "type"}}
+
+    def call(self, leaves):
+        return self.model(leaves)
+
+
+def outputs(result: Any) -> list[tf.Tensor]:
+    """A model's outputs as float32 list, whatever its precision and their number."""
+    values = result if isinstance(result, list | tuple) else [result]
+    return [tf.cast(value, tf.float32) for value in values]

@@ -1,0 +1,84 @@
+"""Policies that act by the value of actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kagent import networks
+from kagent.networks.trunks import Auto, Seeds, dense
+from kagent.policies import distributions
+from kagent.policies.roles import ROLES, Role, outputs
+from kagent.spaces import Structure
+
+
+@ROLES.register("value")
+@keras.saving.register_keras_serializable("kagent")
+class ValuePolicy(Role):
+    """One action value per choice, the best allowed one taken.
+
+    A `Discrete` leaf has one component. `MultiDiscrete` and `MultiBinary` leaves, and nested action spaces, have one
+    branch of values per component on shared features (Tavakoli et al. 2018, arXiv:1711.08946), so that the number of
+    outputs is the sum, not the product, of the choices.
+
+    Args:
+        network: As for every role.
+
+    Example:
+
+    >>> policy = ValuePolicy(network={"type": "mlp", "units": [256, 256]})
+    """
+
+    default_network = Auto(units=(64, 64), activation="relu", initialization="fan_in")
+    decision = "categorical"
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        refused = [leaf for leaf in action.leaves if not leaf.is_discrete]
+        if refused:
+            where = f" at {refused[0].name!r}" if refused[0].name else ""
+            raise ValueError(
+                "ValuePolicy needs a discrete action space: Discrete, MultiDiscrete, MultiBinary or a nesting of these. "
+                f"Received: Box{where} in {action.space}"
+            )
+        self.joint = distributions.Joint([distributions.for_leaf(leaf) for leaf in action.leaves])
+        self.nvec = [[int(n) for n in leaf.nvec.ravel()] for leaf in action.leaves]  # type: ignore[union-attr]
+
+        def heads(features: Any) -> list[Any]:
+            return [
+                dense(features, leaf.num_values, None, f"value_{i}", "fan_in", 1.0, seeds)
+                for i, leaf in enumerate(action.leaves)
+            ]
+
+        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+
+    def values(self, observation: Any) -> tf.Tensor:
+        """Action values `(N, sum(components))` of all leaves' components side by side, float32."""
+        return _side_by_side(outputs(self.model(self.leaves(observation))))
+
+    def indices(self, action: Any) -> tf.Tensor:
+        """A batch of actions as indices `(N, len(components))`, int32."""
+        flat = [tf.reshape(a, (-1, len(n))) for a, n in zip(self.action.flatten(action), self.nvec)]
+        return _side_by_side(flat)
+
+    def join_masks(self, mask: list[Any] | None) -> tf.Tensor | None:
+        """Masks by leaf (None: all allowed) as one, `(N, sum(components))`."""
+        if mask is None or all(part is None for part in mask):
+            return None
+        rows = next(tf.shape(part)[0] for part in mask if part is not None)
+        filled = [tf.ones((rows, sum(n)), tf.bool) if m is None else m for m, n in zip(mask, self.nvec)]
+        return _side_by_side(filled)
+
+    def greedy(self, observation: Any) -> list[tf.Tensor]:
+        """The best action, one canonical array `(N, *leaf.shape)` per leaf."""
+        return self.joint.mode(outputs(self.model(self.leaves(observation))))
+
+    @property
+    def components(self) -> list[int]:
+        """Number of choices of each component, over all leaves."""
+        return [n for nvec in self.nvec for n in nvec]
+
+
+def _side_by_side(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)

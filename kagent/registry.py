@@ -1,0 +1,108 @@
+"""Parts by name: one `get`, one `serialize` for everything an agent is composed of.
+
+A part without weights is a frozen dataclass: its fields are its constructor arguments and its configuration. Parts
+with weights (Keras layers) or data (memories) say theirs in `get_part`. In an argument a part may be given as None (the default), a name, a number where that makes sense, a dict
+`{"type": name, **arguments}`, or the object itself. Nothing is ever imported or called by a name found in a file:
+only registered classes can be made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry:
+    """Registered part classes of one kind.
+
+    Args:
+        kind: What the parts are called in error messages, such as `"exploration"`.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._classes: dict[str, type] = {}
+        self._names: dict[type, str] = {}
+
+    def register(self, *aliases: str):
+        """Class decorator: the class is known by its own name and by `aliases`."""
+
+        def decorate(cls: type[T]) -> type[T]:
+            self._names[cls] = cls.__name__
+            for name in (cls.__name__, *aliases):
+                self._classes[_fold(name)] = cls
+            return cls
+
+        return decorate
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(set(self._names.values()))
+
+    def get(self, identifier: Any, argument: str | None = None, **extra: Any) -> Any:
+        """The part that `identifier` (name, dict or object) stands for; `extra` are further constructor arguments.
+
+        Raises:
+            ValueError: Unknown name, or arguments the part refuses.
+            TypeError: Neither name, dict nor a registered object.
+        """
+        argument = argument or self.kind
+        if isinstance(identifier, tuple(self._names)):
+            return identifier
+        if isinstance(identifier, str):
+            return self._make(identifier, {}, argument, extra)
+        if isinstance(identifier, dict):
+            arguments = dict(identifier)
+            name = arguments.pop("type", None)
+            if not isinstance(name, str):
+                raise ValueError(f"`{argument}` as a dict needs a 'type', one of {self.names}. Received: {identifier}")
+            return self._make(name, arguments, argument, extra)
+        raise TypeError(
+            f"`{argument}` must be a name, a dict with 'type', or one of {self.names}. "
+            f"Received: {identifier!r} ({type(identifier).__name__})"
+        )
+
+    def _make(self, name: str, arguments: dict[str, Any], argument: str, extra: dict[str, Any]) -> Any:
+        cls = self._classes.get(_fold(name))
+        if cls is None:
+            close = difflib.get_close_matches(name, self.names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"Unknown `{argument}`. Received: {name!r}. Known: {', '.join(self.names)}.{hint}")
+        parameters = inspect.signature(cls).parameters.values()
+        known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        unknown = sorted(set(arguments) - set(known))
+        if unknown:
+            raise ValueError(f"`{argument}` {cls.__name__} has no argument {unknown}. Known: {known}")
+        required = [p.name for p in parameters if p.default is p.empty and p.name in known]
+        missing = sorted(set(required) - set(arguments))
+        if missing:
+            raise ValueError(f"`{argument}` {cls.__name__} needs {missing}. Received: {sorted(arguments)}")
+        return cls(**arguments, **extra)
+
+    def serialize(self, part: Any) -> dict[str, Any]:
+        """`{"type": name, **arguments}`, JSON-ready; `get` is the inverse."""
+        config: dict[str, Any] = {"type": self._names[type(part)]}
+        for field in dataclasses.fields(part):
+            if field.init:
+                config[field.name] = plain(getattr(part, field.name))
+        return config
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON-ready data: parts inside parts become dicts, tuples become lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        arguments = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        return {"type": type(value).__name__, **arguments}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def _fold(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()

@@ -1,0 +1,182 @@
+"""The runner walks environments: the only place where environment time passes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from kagent.environments import Environments
+from kagent.schedules import Clock
+
+
+class Runner:
+    """Steps environments with an agent, hands transitions to its memory and counts.
+
+    Args:
+        agent: The agent that acts.
+        environments: Where.
+        hooks: Callbacks with `on_episode_begin`, `on_episode_end` or `on_timestep_end`.
+
+    Attributes:
+        returns, lengths: Undiscounted return and length of every open episode, `(N,)`.
+        finished: (return, length) of the episodes that ended since `take_finished`.
+    """
+
+    def __init__(self, agent: Any, environments: Environments, hooks: Any = ()):
+        self.agent, self.environments = agent, environments
+        self.returns = np.zeros(environments.num_envs)
+        self.lengths = np.zeros(environments.num_envs, np.int64)
+        self.finished: list[tuple[float, int]] = []
+        self.timestep_hooks = [hook for hook in hooks if hook.watches("on_timestep_end")]
+        self.begin_hooks = [hook for hook in hooks if hook.watches("on_episode_begin")]
+        self.end_hooks = [hook for hook in hooks if hook.watches("on_episode_end")]
+
+    def start(self, state: dict[str, Any] | None) -> list[int]:
+        """Begins new episodes, or goes on with the open ones of `state`.
+
+        Returns:
+            Indices of environments whose open episode could not be brought back.
+        """
+        lost: list[int] = []
+        if state is None or not self.environments.replayable:
+            self.environments.reset(self.agent.next_seed)
+        else:
+            lost = list(self.environments.restore(state["environments"], self.agent.next_seed))
+            self.returns[:], self.lengths[:] = state["returns"], state["lengths"]
+            self.returns[lost], self.lengths[lost] = 0.0, 0
+        fresh = np.flatnonzero(self.lengths == 0)
+        for hook in self.begin_hooks:
+            for index in fresh:
+                hook.on_episode_begin(self.agent.episodes, {"env": int(index)})
+        return lost
+
+    def state(self) -> dict[str, Any] | None:
+        """The open episodes, for `start` in another process; None where environments cannot be replayed."""
+        if not self.environments.replayable:
+            return None
+        return {
+            "environments": self.environments.state(),
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
+        }
+
+    def take_finished(self) -> list[tuple[float, int]]:
+        """(return, length) of the episodes that ended since the last call."""
+        finished, self.finished = self.finished, []
+        return finished
+
+    def collect(self, until: float, episodes: float, full: Any = None) -> None:
+        """Takes steps until the agent's counters reach a bound, `full()` is true, or the agent is told to stop.
+
+        Args:
+            until: Bound in timesteps; the last step of N environments may go beyond it.
+            episodes: Bound in finished episodes.
+            full: Further condition, asked after each step.
+        """
+        agent, environments, memory = self.agent, self.environments, self.agent.memory
+        actor, explore, rng = agent.actor, agent.exploration.decide, agent.act_generator
+        to_env, append, target = actor.to_env, memory.append_leaves, agent.progress_target
+        count, hooked = environments.num_envs, bool(self.timestep_hooks)
+        timesteps = agent.timesteps
+        while timesteps < until:
+            observation, mask = environments.observation, environments.mask
+            clock = Clock(timesteps, agent.episodes, agent.updates, agent.progress_at(timesteps, target))
+            action = explore(actor, observation, mask, clock, rng)
+            step = environments.step(to_env(action))
+            if step.all_valid:
+                append(
+                    observation, action, step.reward, step.terminated, step.truncated, step.next_observation,
+                    None, mask, step.next_mask,
+                )  # fmt: skip
+                timesteps += count
+                self.lengths += 1
+            else:
+                append(
+                    observation, action, step.reward, step.terminated, step.truncated, step.next_observation,
+                    step.valid, mask, step.next_mask,
+                )  # fmt: skip
+                timesteps += int(step.valid.sum())
+                self.lengths += step.valid
+            agent.timesteps = timesteps
+            self.returns += step.reward
+            if hooked:
+                logs = {"reward": step.reward.copy(), "terminated": step.terminated.copy(), "truncated": step.truncated.copy()}
+                for hook in self.timestep_hooks:
+                    hook.on_timestep_end(timesteps, logs)
+            if step.ended:
+                self._end(step.ended)
+                if agent.episodes >= episodes:
+                    return
+            if (full is not None and full()) or agent.stop_training:
+                return
+
+    def _end(self, ended: Any) -> None:
+        agent = self.agent
+        for index in ended:
+            outcome = float(self.returns[index]), int(self.lengths[index])
+            self.returns[index], self.lengths[index] = 0.0, 0
+            self.finished.append(outcome)
+            number = agent.episodes
+            agent.episodes += 1
+            logs = {"episode_return": outcome[0], "episode_length": outcome[1], "env": int(index)}
+            for hook in self.end_hooks:
+                hook.on_episode_end(number, dict(logs))
+            for hook in self.begin_hooks:
+                hook.on_episode_begin(number + 1, {"env": int(index)})
+
+
+def play(
+    actor: Any, environments: Environments, episodes: int, deterministic: bool, rng: np.random.Generator, on_end: Any
+) -> list[tuple[float, int]]:
+    """Runs whole episodes without learning and without touching the agent's counters or streams.
+
+    Every environment plays its share, so that short episodes do not crowd out long ones.
+
+    Returns:
+        (return, length) of each episode.
+    """
+    count = environments.num_envs
+    shares = [episodes // count + (index < episodes % count) for index in range(count)]
+    returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+    finished: list[tuple[float, int]] = []
+    while len(finished) < episodes:
+        action = actor.decide(environments.observation, environments.mask, deterministic, rng)
+        step = environments.step(actor.to_env(action))
+        returns += step.reward
+        lengths += step.valid
+        for index in step.ended:
+            if shares[index]:
+                shares[index] -= 1
+                finished.append((float(returns[index]), int(lengths[index])))
+                on_end(len(finished) - 1, finished[-1])
+            returns[index], lengths[index] = 0.0, 0
+    return finished
+
+
+def dump(state: dict[str, Any]) -> bytes:
+    """A runner's state as JSON; arrays become `{"array": [...], "dtype": ...}`."""
+
+    def default(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return {"array": value.tolist(), "dtype": value.dtype.name, "shape": list(value.shape)}
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"Cannot save a {type(value).__name__} of an environment's state: {value!r}")
+
+    return json.dumps(state, default=default).encode()
+
+
+def load(data: bytes) -> dict[str, Any]:
+    """The inverse of `dump`."""
+
+    def hook(value: dict[str, Any]) -> Any:
+        if set(value) == {"array", "dtype", "shape"}:
+            dtype = np.dtype(value["dtype"])
+            if dtype.kind not in "fiub":
+                raise ValueError(f"Refusing an array of dtype {dtype} in a saved environment state")
+            return np.asarray(value["array"], dtype).reshape(value["shape"])
+        return value
+
+    return json.loads(data.decode(), object_hook=hook)

@@ -1,0 +1,234 @@
+"""Everything an agent is, in one file, and nothing in it that runs.
+
+`.keras` ships an agent, `.weights.h5` resumes one; see `Saving`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kagent import runner, spaces
+
+FORMAT = 1
+_COUNTERS = ("timesteps", "episodes", "updates", "_performed", "_drawn", "_targets_moved")
+_LARGEST_TEXT = 1 << 30  # bytes of JSON in one entry of a file
+
+
+class Saving:
+    """The part of an agent that goes to files and comes back. A mixin of `Agent`.
+
+    A `.keras` file holds structure, weights, targets, optimizers, counters, random streams and the open episodes'
+    seeds and actions; the memory only with `include_memory=True`. A `.weights.h5` file holds the same state without
+    the structure and with the memory, so that Keras's stock `BackupAndRestore` resumes exactly. None of this is in
+    `get_weights()`.
+    """
+
+    _with_memory = False
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, include_memory: bool = False, **kwargs: Any):
+        """Saves the agent to a `.keras` file. Written beside it, flushed, then renamed: never half a file.
+
+        Args:
+            filepath: Where to; the name ends in `.keras`.
+            overwrite: As in Keras.
+            zipped: As in Keras.
+            include_memory: Whether the memory goes along. Without it, training goes on with an empty one.
+            **kwargs: Passed on to Keras.
+
+        Example:
+
+        >>> agent.save("agent.keras")
+        >>> same = kagent.load("agent.keras")
+        """
+        with self._carrying(include_memory):
+            if zipped is False or not str(filepath).endswith(".keras") or (not overwrite and os.path.exists(filepath)):
+                return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)  # type: ignore[misc]
+            with beside(filepath, ".keras") as temporary:
+                super().save(temporary, overwrite=True, zipped=zipped, **kwargs)  # type: ignore[misc]
+        return None
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any):
+        """Saves state and memory to a `.weights.h5` file. Written beside it, flushed, then renamed."""
+        with self._carrying(True):
+            if not str(filepath).endswith(".weights.h5") or (not overwrite and os.path.exists(filepath)):
+                return super().save_weights(filepath, overwrite=overwrite, **kwargs)  # type: ignore[misc]
+            with beside(filepath, ".weights.h5") as temporary:
+                super().save_weights(temporary, overwrite=True, **kwargs)  # type: ignore[misc]
+        return None
+
+    def load_weights(self, filepath: Any, **kwargs: Any) -> None:
+        """Loads state, and the memory where the file has it, into an agent with the same spaces and parts.
+
+        Raises:
+            ValueError: The file's agent has other spaces (they are shown side by side) or other parts.
+        """
+        super().load_weights(filepath, **kwargs)  # type: ignore[misc]
+        self.actor.refresh()  # type: ignore[attr-defined]
+
+    def set_weights(self, weights: Any) -> None:
+        super().set_weights(weights)  # type: ignore[misc]
+        self.actor.refresh()  # type: ignore[attr-defined]
+
+    @contextlib.contextmanager
+    def _carrying(self, memory: bool) -> Iterator[None]:
+        before, self._with_memory = self._with_memory, memory
+        try:
+            yield
+        finally:
+            self._with_memory = before
+
+    # Keras's hooks ---------------------------------------------------------------------------------------------
+
+    def save_own_variables(self: Any, store: Any) -> None:
+        super().save_own_variables(store)  # type: ignore[misc]
+        store["counters"] = np.asarray([getattr(self, name) for name in _COUNTERS], np.int64)
+        state = {
+            "format": FORMAT,
+            "observation_space": spaces.to_config(self.observation_space),
+            "action_space": spaces.to_config(self.action_space),
+            "seeds": {"sample": self._sample_seed, "graph": self._graph_seed, "evaluation": self._evaluation_seed},
+            "streams": {name: generator.bit_generator.state for name, generator in self._streams.items()},
+            "open": self._runner.state() if self._runner is not None else self._open,
+        }
+        store["state"] = np.frombuffer(runner.dump(state), np.uint8)
+        memory = self.memory
+        if self._with_memory and memory.saved and memory.built:
+            about = {"masked": memory.masked, "num_envs": memory.num_envs, "part": memory.get_part()}
+            store["memory"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+            for name, value in memory.state().items():
+                store[f"memory.{name}"] = value
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        keys = set(store.keys())
+        if "state" not in keys or "counters" not in keys:
+            raise ValueError(f"The file holds no kagent agent. Received entries: {sorted(keys)[:8]}")
+        state = runner.load(_text(store, "state"))
+        if state.get("format", 0) > FORMAT:
+            raise ValueError(
+                f"The file was written by a newer kagent: its format is {state['format']}, this one reads up to {FORMAT}"
+            )
+        for role in ("observation_space", "action_space"):
+            difference = spaces.difference(getattr(self, role), spaces.from_config(state[role]))
+            if difference:
+                raise ValueError(f"The file's {role} is not the agent's (agent: this one; env: the file):\n{difference}")
+        super().load_own_variables({key: store[key] for key in keys if key.isdigit()})  # type: ignore[misc]
+        counters = np.asarray(store["counters"])
+        for name, value in zip(_COUNTERS, counters, strict=True):
+            setattr(self, name, int(value))
+        seeds = state["seeds"]
+        changed = seeds["graph"] != self._graph_seed
+        self._sample_seed, self._graph_seed = int(seeds["sample"]), int(seeds["graph"])
+        self._evaluation_seed = int(seeds["evaluation"])
+        for name, generator in self._streams.items():
+            generator.bit_generator.state = state["streams"][name]
+        self._open = state["open"]
+        if changed and getattr(self, "train_function", None) is not None:
+            self.make_train_function(force=True)  # the seed is part of the compiled program
+        self._load_memory(store, keys)
+
+    def _load_memory(self: Any, store: Any, keys: set[str]) -> None:
+        if "memory" not in keys:
+            if self.memory.built:
+                self.memory.clear()
+            return
+        about = json.loads(_text(store, "memory"))
+        self.memory.build(self._observation, self._action, masked=about["masked"], num_envs=int(about["num_envs"]))
+        prefix = "memory."
+        self.memory.restore({key[len(prefix) :]: store[key] for key in keys if key.startswith(prefix)})
+
+    def save_assets(self: Any, directory: str) -> None:
+        """The NumPy program of the policy, for `kagent.acting.load`."""
+        self.actor.refresh()
+        self.actor.save(directory)
+
+    def load_assets(self, directory: str) -> None:
+        """Nothing to do: the actor is made from the policy."""
+
+    def get_compile_config(self: Any) -> dict[str, Any]:
+        optimizer = "auto" if self._auto_optimizer else keras.saving.serialize_keras_object(self.optimizer)
+        return {
+            "optimizer": optimizer,
+            "loss": keras.saving.serialize_keras_object(self.loss) if isinstance(self.loss, str | None) else None,
+            "steps_per_execution": self.steps_per_execution,
+            "run_eagerly": bool(self.run_eagerly),
+        }
+
+    def compile_from_config(self: Any, config: dict[str, Any]) -> None:
+        config = dict(config)
+        if isinstance(config.get("optimizer"), dict):
+            config["optimizer"] = keras.saving.deserialize_keras_object(config["optimizer"])
+        # Whether XLA suits is the machine's affair, not the file's.
+        config.pop("jit_compile", None)
+        self.compile(**config)
+
+
+def _text(store: Any, key: str) -> bytes:
+    entry = store[key]
+    if getattr(entry, "size", 0) > _LARGEST_TEXT:
+        raise ValueError(f"Refusing to read {key!r}: {entry.size} bytes, more than {_LARGEST_TEXT}")
+    return np.asarray(entry, np.uint8).tobytes()
+
+
+@contextlib.contextmanager
+def beside(path: Any, suffix: str) -> Iterator[str]:
+    """A temporary path in the same folder, which takes the place of `path` when the block ends without an error."""
+    target = pathlib.Path(path)
+    handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=f".{target.name[:40]}.", dir=target.parent or ".")
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(target.parent or ".", os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
+    """Loads an agent from a `.keras` file.
+
+    Args:
+        filepath: A file written by `agent.save`.
+        env: Where given, its spaces must be the agent's.
+        **kwargs: Passed on to `keras.saving.load_model` (`custom_objects`, `compile`, `safe_mode`).
+
+    Returns:
+        The agent, which goes on as the saved one would have.
+
+    Raises:
+        ValueError: Not an agent's file, or spaces unlike the environment's (shown side by side).
+    """
+    from kagent import environments
+    from kagent.agent import Agent
+
+    agent = keras.saving.load_model(filepath, **kwargs)
+    if not isinstance(agent, Agent):
+        raise ValueError(f"{str(filepath)!r} holds a {type(agent).__name__}, not a kagent agent")
+    if env is not None:
+        made = environments.make(env)
+        try:
+            environments.check_spaces(agent.observation_space, agent.action_space, made)
+        finally:
+            if made.owned:
+                made.close()
+    return agent

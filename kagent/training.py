@@ -1,0 +1,354 @@
+"""fit and evaluate: the one loop, in Keras's words."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kagent import environments as envs
+from kagent import memories
+from kagent.callbacks.callback import hooks_of
+from kagent.metrics import EpisodeMetrics
+from kagent.learner import Learner
+from kagent.runner import Runner
+from kagent.schedules import Clock
+
+
+class Training:
+    """The part of an agent that trains and evaluates. A mixin of `Agent`."""
+
+    def _begin_training_state(self) -> None:
+        self._performed = 0  # due updates done, skipped ones included
+        self._drawn = 0  # elements taken from the memory
+        self._targets_moved = 0  # timesteps at the last move of the targets
+        self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
+        self._runner: Runner | None = None
+        self._bounds: tuple[float, float] = (math.inf, math.inf)
+        self._move_targets: Any = None
+        self._begin_interaction()
+
+    # Time ------------------------------------------------------------------------------------------------------
+
+    @property
+    def progress_target(self) -> tuple[float, float]:
+        """Bounds of the running (or last) fit in absolute timesteps and episodes; infinite where there is none."""
+        return self._bounds
+
+    def progress_at(self, timesteps: int, target: tuple[float, float]) -> float:
+        """Part of the run's bound used at `timesteps`, 0 to 1."""
+        if target[0] < math.inf:
+            return min(timesteps / target[0], 1.0) if target[0] else 1.0
+        if target[1] < math.inf:
+            return min(self.episodes / target[1], 1.0) if target[1] else 1.0
+        return 0.0
+
+    @property
+    def host_clock(self) -> Clock:
+        """The time now, as numbers."""
+        progress = self.progress_at(self.timesteps, self._bounds)
+        return Clock(self.timesteps, self.episodes, self.updates, progress)
+
+    def next_seed(self) -> int:
+        """Seed of the next episode, from the agent's own stream."""
+        return int(self._streams["reset"].integers(2**31 - 1))
+
+    @property
+    def act_generator(self) -> np.random.Generator:
+        """The stream that actions are drawn from in training."""
+        return self._streams["act"]
+
+    # Fit -------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        env: Any = None,
+        steps: int | None = None,
+        *,
+        episodes: int | None = None,
+        max_steps: int | None = None,
+        max_episodes: int | None = None,
+        steps_per_epoch: int | None = None,
+        callbacks: Any = None,
+        verbose: str | int = "auto",
+        validation_env: Any = None,
+        validation_episodes: int = 10,
+        validation_freq: int | Sequence[int] = 1,
+        initial_epoch: int = 0,
+        n_envs: int | None = None,
+        epochs: int | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains in an environment, or offline from a `tf.data.Dataset` of transitions.
+
+        Args:
+            env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
+                Or a dataset of dicts as `memory.dataset` gives them; then `epochs`, `steps_per_epoch` and the rest
+                mean what they mean in `keras.Model.fit`.
+            steps: Timesteps (environment steps, over all environments) to add to those taken before.
+            episodes: Finished episodes to add. May be combined with a bound on steps; the first one reached ends it.
+            max_steps, max_episodes: The same as absolute bounds; nothing is done where they are reached already.
+                `steps` excludes `max_steps`, `episodes` excludes `max_episodes`.
+            steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
+                a tenth of the bound on steps, else 1,000.
+            callbacks: Keras callbacks. A batch, for them, is one call of the learner, and its index the timestep
+                within the epoch.
+            verbose: 0 silent, 1 progress bar, 2 a line per epoch, "auto" 1.
+            validation_env: Where to evaluate at the end of an epoch; its results are logged as `val_*`.
+            validation_episodes: Episodes of each such evaluation.
+            validation_freq: Evaluate every so many epochs, or at the end of those listed.
+            initial_epoch: Number of the first epoch.
+            n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
+
+        Returns:
+            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch.
+
+        Raises:
+            ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
+                environment that breaks its word, at the step where it does.
+
+        Example:
+
+        >>> agent = kagent.PPO("CartPole-v1", seed=0)
+        >>> history = agent.fit("CartPole-v1", steps=20_000, verbose=0)
+        """
+        if isinstance(env, tf.data.Dataset):
+            given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
+            wrong = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
+            if wrong:
+                raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
+            return keras.Model.fit(
+                self, env, epochs=1 if epochs is None else epochs, steps_per_epoch=steps_per_epoch, callbacks=callbacks,
+                verbose=verbose, initial_epoch=initial_epoch, **kwargs,
+            )  # fmt: skip
+        if kwargs or epochs is not None:
+            names = [*kwargs, *(["epochs"] if epochs is not None else [])]
+            raise TypeError(f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes=")
+        step_bound, episode_bound = self._fit_bounds(steps, episodes, max_steps, max_episodes)
+        begin = self.timesteps
+        if steps_per_epoch is None:
+            steps_per_epoch = max(1, math.ceil((step_bound - begin) / 10)) if step_bound < math.inf else 1000
+        steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
+        self._check_validation(validation_episodes, validation_freq)
+        epochs = math.ceil((step_bound - begin) / steps_per_epoch) if step_bound < math.inf else 1
+        environments = envs.make(env, self._envs_for(env, n_envs), next_seed=self.next_seed)
+        validation = None
+        try:
+            envs.check_spaces(self.observation_space, self.action_space, environments)
+            if validation_env is not None:
+                validation = envs.make(validation_env, self._evaluation_envs(validation_env, validation_episodes))
+                envs.check_spaces(self.observation_space, self.action_space, validation)
+            if not isinstance(callbacks, keras.callbacks.CallbackList):
+                verbose = 1 if verbose == "auto" else verbose
+                callbacks = keras.callbacks.CallbackList(
+                    callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=max(epochs, 1),
+                    steps=steps_per_epoch, model=self,
+                )  # fmt: skip
+            self._bounds = (step_bound, episode_bound)
+            self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, validation_episodes,
+                       validation_freq, verbose)  # fmt: skip
+        except BaseException:
+            self._open = None  # the counters have moved on; the next fit begins new episodes
+            raise
+        finally:
+            self._runner = None
+            environments.close()
+            if validation is not None:
+                validation.close()
+        return self.history
+
+    def _loop(
+        self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency, verbose
+    ) -> None:
+        step_bound, episode_bound = self._bounds
+        self.make_train_function()
+        self.stop_training = False
+        self._initial_epoch = None  # what an earlier BackupAndRestore left
+        callbacks.on_train_begin()
+        epoch = self._initial_epoch or initial_epoch
+        runner = self._start(environments, callbacks)
+        metrics = EpisodeMetrics()
+        iterator, logs = self._iterator(), None
+        while self.timesteps < step_bound and self.episodes < episode_bound and not self.stop_training:
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            epoch_begin, clock = self.timesteps, time.perf_counter()
+            end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
+            losses: list[dict[str, float]] = []
+            while self.timesteps < end and self.episodes < episode_bound and not self.stop_training:
+                due = self._due_at()
+                runner.collect(min(due, end), episode_bound, self._is_full)
+                if not self._is_due():
+                    continue
+                batch = self.timesteps - epoch_begin - 1
+                callbacks.on_train_batch_begin(batch)
+                self._before_update()
+                step_logs = self.train_function(iterator)
+                self._after_update()
+                losses.append(step_logs)
+                metrics.update(runner.take_finished())
+                live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
+                callbacks.on_train_batch_end(batch, {**step_logs, **live})
+            metrics.update(runner.take_finished())
+            logs = self._epoch_logs(losses)
+            logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
+            if validation is not None and self._validates(epoch, frequency):
+                found = self._evaluate(validation, episodes, True, None, callbacks)
+                logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
+            callbacks.on_epoch_end(epoch, logs)
+            epoch += 1
+            self.actor.refresh()
+        if hasattr(self.optimizer, "finalize_variable_values") and epoch > initial_epoch:
+            self.optimizer.finalize_variable_values(self.trainable_variables)
+            self.actor.refresh()
+        self._open = runner.state()
+        callbacks.on_train_end(logs)
+
+    def _start(self, environments: envs.Environments, callbacks: Any) -> Runner:
+        runner = self._runner = Runner(self, environments, hooks_of(callbacks))
+        state, self._open = self._open, None
+        lost = runner.start(state)
+        if lost:
+            warnings.warn(
+                f"The open episodes of environment(s) {lost} could not be brought back: replaying their seed and actions "
+                "gave another observation. The environment is another one or not deterministic; new episodes begin.",
+                stacklevel=4,
+            )
+        masked = environments.mask is not None
+        if not self._fits_memory(environments.num_envs, masked):
+            self.memory.build(self._observation, self._action, masked=masked, num_envs=environments.num_envs)
+        elif isinstance(self.memory, memories.Rollout):
+            # What follows an unfinished rollout here is another episode: its last rows end.
+            restored = state is not None and environments.replayable
+            self.memory.interrupt(lost if restored else range(environments.num_envs))
+        self.memory.check(self.update.batch_size)
+        self.actor.refresh()
+        return runner
+
+    def _fits_memory(self, num_envs: int, masked: bool) -> bool:
+        memory = self.memory
+        if not memory.built or (isinstance(memory, memories.Rollout) and memory.num_envs != num_envs):
+            return False
+        if memory.masked != masked and len(memory):
+            raise ValueError(
+                f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and the environment "
+                f"gives {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
+            )
+        return memory.masked == masked
+
+    # Updates ---------------------------------------------------------------------------------------------------
+
+    def _iterator(self) -> Any:
+        count = self.update.epochs or self.update.steps * self.steps_per_execution
+        dataset = self.memory.packed_dataset(self.update.batch_size, count, self._sample_seed, self._drawn)
+        if isinstance(self.train_function, Learner):
+            self.train_function.trace(dataset.element_spec)
+        return iter(dataset)
+
+    def _due_at(self) -> float:
+        """Timesteps at which the next call of the learner is due; infinite where the memory decides."""
+        frequency = self.update.frequency
+        if frequency is None:
+            return math.inf
+        first = max(1, -(-self.update.start // frequency))
+        return (first + self._performed + self.steps_per_execution - 1) * frequency
+
+    @property
+    def _is_full(self) -> Any:
+        return self.memory.filled if self.update.frequency is None else None
+
+    def _is_due(self) -> bool:
+        if self.update.frequency is None:
+            return self.memory.is_full
+        if self.timesteps < self._due_at():
+            return False
+        if len(self.memory) < min(self.update.start, self.memory.capacity):
+            # A loaded agent whose memory was not saved collects again before it learns from next to nothing.
+            self._performed += self.steps_per_execution
+            return False
+        return True
+
+    def _before_update(self) -> None:
+        if self.objective.targets and self.target.unit == "timesteps":
+            period = self.target.period
+            if self.timesteps // period > self._targets_moved // period:
+                if self._move_targets is None:
+                    eager, jit = bool(self.run_eagerly), bool(self.jit_compile)
+                    self._move_targets = self.move_targets if eager else tf.function(self.move_targets, jit_compile=jit)
+                self._move_targets()
+                self._targets_moved = self.timesteps
+
+    def _after_update(self) -> None:
+        self._drawn += 1
+        if self.update.frequency is None:
+            self.memory.clear()
+        else:
+            self._performed += self.steps_per_execution
+
+    def learned(self, steps: int, weights: np.ndarray) -> None:
+        """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""
+        self.updates += steps
+        if weights.size:
+            self.actor.set_weights(weights)
+        elif self.run_eagerly:
+            self.actor.refresh()
+
+    def _epoch_logs(self, losses: list[dict[str, float]]) -> dict[str, float]:
+        if not losses:
+            names = self.train_function.names if isinstance(self.train_function, Learner) else []
+            return dict.fromkeys(names, math.nan)
+        stateful = {metric.name for metric in self.metrics}
+        return {
+            name: value if name in stateful else float(np.mean([logs[name] for logs in losses]))
+            for name, value in losses[-1].items()
+        }
+
+    # Arguments -------------------------------------------------------------------------------------------------
+
+    def _fit_bounds(self, steps, episodes, max_steps, max_episodes) -> tuple[float, float]:
+        given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
+        for name, value in given.items():
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, numbers.Integral | float) or value != int(value) or value < 0
+            ):
+                raise ValueError(f"`{name}` must be an integer >= 0 or None. Received: {value!r}")
+        for one, other in (("steps", "max_steps"), ("episodes", "max_episodes")):
+            if given[one] is not None and given[other] is not None:
+                raise ValueError(
+                    f"`{one}` (to add) and `{other}` (absolute) exclude each other. "
+                    f"Received: {one}={given[one]}, {other}={given[other]}"
+                )
+        if all(value is None for value in given.values()):
+            raise ValueError("fit needs a bound: one of steps, max_steps, episodes, max_episodes. Received: none")
+        step_bound = episode_bound = math.inf
+        if steps is not None:
+            step_bound = self.timesteps + int(steps)
+        if max_steps is not None:
+            step_bound = int(max_steps)
+        if episodes is not None:
+            episode_bound = self.episodes + int(episodes)
+        if max_episodes is not None:
+            episode_bound = int(max_episodes)
+        return step_bound, episode_bound
+
+    def _check_validation(self, episodes: Any, frequency: Any) -> None:
+        memories.memory.check_count(episodes, "validation_episodes")
+        if not isinstance(frequency, list | tuple | set | range):
+            memories.memory.check_count(frequency, "validation_freq")
+
+    def _validates(self, epoch: int, frequency: Any) -> bool:
+        if isinstance(frequency, numbers.Integral):
+            return (epoch + 1) % int(frequency) == 0
+        return (epoch + 1) in frequency
+
+    def _envs_for(self, env: Any, n_envs: int | None) -> int | None:
+        if n_envs is not None:
+            return n_envs
+        return self.n_envs if isinstance(env, str) or (callable(env) and self.n_envs > 1) else None

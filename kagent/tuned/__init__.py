@@ -1,0 +1,47 @@
+"""Tuned hyper-parameters, shipped as data: one JSON file per algorithm, one entry per environment.
+
+The values are those of rl-baselines3-zoo in kagent's words. An entry holds arguments of the preset, and under
+`"fit"` arguments of `agent.fit`.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from typing import Any
+
+
+def load(algorithm: str, environment: str) -> dict[str, Any] | None:
+    """The tuned settings of a pair, or None where there are none.
+
+    Args:
+        algorithm: Name of a preset in lower case, such as `"dqn"`.
+        environment: A gymnasium id, such as `"CartPole-v1"`.
+
+    Returns:
+        Nested dict of JSON values, a fresh one each time: preset arguments, and `"fit"`.
+
+    Example:
+
+    >>> load("dqn", "CartPole-v1")["fit"]
+    {'steps': 50000}
+    """
+    return _entries(algorithm).get(environment)
+
+
+def environments(algorithm: str) -> list[str]:
+    """The environments that `algorithm` has tuned settings for.
+
+    Example:
+
+    >>> environments("ppo")
+    ['CartPole-v1', 'Pendulum-v1']
+    """
+    return list(_entries(algorithm))
+
+
+def _entries(algorithm: str) -> dict[str, dict[str, Any]]:
+    folder = importlib.resources.files(__name__)
+    known = {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".json")}
+    entry = known.get(f"{algorithm}.json")  # a name is looked up, never joined to a path
+    return {} if entry is None else json.loads(entry.read_text(encoding="utf-8"))

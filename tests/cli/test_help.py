@@ -1,0 +1,123 @@
+"""What the command line says before it does anything."""
+
+import builtins
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+from kagent.cli import main
+from kagent.cli.errors import is_complaint
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "kagent.cli", *arguments], capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_teaches_and_is_quick():
+    start = time.perf_counter()
+    result = run("--help")
+    assert time.perf_counter() - start < 3  # TensorFlow alone takes longer on a busy machine
+    assert result.returncode == 0 and not result.stderr
+    for word in (
+        "An agent is",
+        "examples:",
+        "kagent train dqn CartPole-v1",
+        "agent.keras",
+        "log.csv",
+        "evaluate",
+    ):
+        assert word in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_help_imports_no_heavy_package():
+    program = (
+        "import sys; from kagent.cli import main; codes = [main([*c, '--help']) for c in "
+        "([], ['train'], ['evaluate'], ['record'], ['plot'])]; "
+        "assert codes == [0] * 5, codes; "
+        "assert not {'tensorflow', 'keras', 'gymnasium', 'numpy', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_train_help_lists_algorithms_and_where_they_are_tuned(capsys):
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    for name in ("dqn", "ppo", "sac"):
+        assert f"\n  {name} " in text
+    assert text.count("tuned for") == 3 and "CartPole-v1, Pendulum-v1" in text
+    assert "Ctrl-C once" in text and "--set exploration.fraction=0.2" in text
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "COMMAND"),
+        (["fly"], "'fly'"),
+        (["train"], "ALGO"),
+        (["train", "dqn"], "ENV"),
+        (["train", "dqm", "CartPole-v1"], "'dqm'. Known: dqn, ppo, sac"),
+        (["train", "dqn", "CartPole-v1", "--steps", "0"], "at least 1"),
+        (["train", "dqn", "CartPole-v1", "--steps", "1.5"], "whole number"),
+        (["train", "dqn", "CartPole-v1", "--config", "absent.json"], "absent.json"),
+        (["train", "dqn", "CartPole-v1", "--set", "batch_size"], "part.key=value"),
+        (["evaluate", "absent.keras", "CartPole-v1"], "no such file"),
+        (["evaluate", "absent.keras", "CartPole-v1", "--episodes", "-1"], "whole number"),
+    ],
+)
+def test_bad_input_gives_one_line_and_code_2_before_tensorflow_loads(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("kagent") and error.count("\n") == 1
+
+
+def test_a_filled_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "something").write_text("precious")
+    assert main(["train", "DQN", "CartPole-v1", "--out", str(tmp_path)]) == 2
+    assert "new or an empty folder" in capsys.readouterr().err
+    assert main(["train", "dqn", "CartPole-v1", "--out", str(tmp_path / "something")]) == 2
+    assert (tmp_path / "something").read_text() == "precious"
+
+
+def _complain(kind):
+    raise kind("Received: 3")
+
+
+def _stumble(kind):
+    return None + kind
+
+
+def _convert(kind):
+    return int("x")
+
+
+@pytest.mark.parametrize(
+    "function, argument, module, expected",
+    [
+        (_complain, ValueError, "kagent.agent", True),
+        (_complain, ImportError, "kagent.rendering", True),
+        (_complain, ValueError, "my_env", False),
+        (_complain, RuntimeError, "kagent.agent", False),
+        (_stumble, 1, "kagent.agent", False),
+        (_convert, None, "kagent.agent", False),
+    ],
+)
+def test_only_what_kagent_raises_on_purpose_is_a_complaint(function, argument, module, expected):
+    elsewhere = types.FunctionType(function.__code__, {"__name__": module, "__builtins__": builtins})
+    with pytest.raises(Exception) as caught:
+        elsewhere(argument)
+    assert is_complaint(caught.value) is expected
+
+
+def test_an_unknown_environment_is_a_complaint():
+    import gymnasium
+
+    with pytest.raises(gymnasium.error.Error) as caught:
+        gymnasium.make("Cartpole-v77")
+    assert is_complaint(caught.value)
+    assert not is_complaint(gymnasium.error.ResetNeeded("step before reset"))

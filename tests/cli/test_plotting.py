@@ -1,0 +1,168 @@
+"""Learning curves from run folders that this file writes, looked at as arrays and as pixels."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from kagent import plotting
+from kagent.cli import main
+
+
+def write_run(folder, timesteps, returns, algorithm="dqn", environment="CartPole-v1", seed=0, **settings):
+    folder.mkdir(parents=True)
+    config = {"algorithm": algorithm, "environment": environment, "seed": seed}
+    config["settings"] = {**settings, "seed": seed, "fit": {"steps": 1000}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with (folder / "log.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "episode_return", "loss", "timesteps"])
+        writer.writerows(
+            [index, value, 0.5, step] for index, (step, value) in enumerate(zip(timesteps, returns))
+        )
+    return folder
+
+
+def test_read_keeps_rows_with_a_return_in_order(tmp_path):
+    run = plotting.read(write_run(tmp_path / "a", [300, 100, 200, 400], [3.0, 1.0, "nan", "NA"], seed=7))
+    assert run.timesteps.tolist() == [100, 300] and run.returns.tolist() == [1, 3]
+    assert (run.algorithm, run.environment, run.seed) == ("dqn", "CartPole-v1", 7)
+    assert "seed" not in run.settings
+
+
+def test_seeds_become_one_curve_on_the_timesteps_they_share(tmp_path):
+    # Straight lines, so that interpolation is exact: t, 2t and 6t, logged at different timesteps.
+    write_run(tmp_path / "a", [0, 50, 100], [0, 50, 100], seed=0)
+    write_run(tmp_path / "b", [10, 100], [20, 200], seed=1)
+    write_run(tmp_path / "c", [0, 80], [0, 480], seed=2)
+    (curve,) = plotting.summarize([plotting.read(tmp_path / name) for name in "abc"])
+    assert (curve.timesteps[0], curve.timesteps[-1]) == (10, 80)
+    np.testing.assert_allclose(curve.line, 3 * curve.timesteps)
+    np.testing.assert_allclose(curve.low, curve.timesteps)
+    np.testing.assert_allclose(curve.high, 6 * curve.timesteps)
+    assert curve.seeds == 3 and curve.cut == 100 and curve.label == "DQN, 3 seeds"
+    (middle,) = plotting.summarize([plotting.read(tmp_path / name) for name in "abc"], spread="iqr")
+    np.testing.assert_allclose(middle.line, 2 * middle.timesteps)
+    np.testing.assert_allclose(middle.low, 1.5 * middle.timesteps)
+    np.testing.assert_allclose(middle.high, 4 * middle.timesteps)
+
+
+def test_a_single_run_is_drawn_where_it_was_logged(tmp_path):
+    (curve,) = plotting.summarize(
+        [plotting.read(write_run(tmp_path / "a", [1, 2, 3, 4], [0, 4, 2, 6]))], smooth=2
+    )
+    assert curve.timesteps.tolist() == [1, 2, 3, 4]
+    assert curve.line.tolist() == [0, 2, 3, 4]  # mean of the last two
+    assert curve.seeds == 1 and curve.cut is None
+
+
+def test_other_settings_algorithms_and_environments_are_curves_of_their_own(tmp_path):
+    write_run(tmp_path / "a", [1, 2], [1, 2], learning_rate=0.1, discount=0.9)
+    write_run(tmp_path / "b", [1, 2], [1, 2], learning_rate=0.2, discount=0.9)
+    write_run(tmp_path / "c", [1, 2], [1, 2], discount=0.9)
+    write_run(tmp_path / "d", [1, 2], [1, 2], algorithm="ppo")
+    write_run(tmp_path / "e", [1, 2], [1, 2], environment="Acrobot-v1")
+    write_run(tmp_path / "f", [1, 2], [1, 2], environment="Acrobot-v1")
+    curves = plotting.summarize([plotting.read(path) for path in plotting.expand([tmp_path])])
+    assert [curve.label for curve in curves] == [
+        "DQN learning_rate=0.1",
+        "DQN learning_rate=0.2",
+        "DQN learning_rate default",
+        "PPO",
+        "DQN, 2 runs",  # the same seed twice is no second seed
+    ]
+    assert [curve.environment for curve in curves] == ["CartPole-v1"] * 4 + ["Acrobot-v1"]
+
+
+def test_the_image_shows_line_and_band(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / str(seed), [0, 500, 1000], [0, 100 * seed, 200 * seed], seed=seed)
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "out" / "curve.png")]) == 0
+    image = imageio.imread(tmp_path / "out" / "curve.png")[..., :3].astype(int)
+    assert image.shape[0] > 600 and image.shape[1] > 1000
+    line = (np.abs(image - (0, 0x72, 0xB2)) <= 8).all(axis=-1)
+    pale = np.round(255 + 0.18 * (np.array((0, 0x72, 0xB2)) - 255))
+    band = (np.abs(image - pale) <= 8).all(axis=-1)
+    assert line.sum() > 2_000  # 1.8 points wide over a thousand pixels
+    assert band.sum() > 100_000  # a triangle over half of the panel
+    assert not list((tmp_path / "out").glob(".*"))  # written beside and renamed
+
+
+def test_one_panel_per_environment(tmp_path):
+    write_run(tmp_path / "a", [1, 2], [1, 2])
+    plotting.plot([tmp_path / "a"], tmp_path / "one.png")
+    write_run(tmp_path / "b", [1, 2], [1, 2], environment="Pendulum-v1")
+    plotting.plot([tmp_path / "a", tmp_path / "b"], tmp_path / "two.png")
+    one, two = (imageio.imread(tmp_path / name).shape for name in ("one.png", "two.png"))
+    assert two[0] == 2 * one[0] and two[1] == one[1]
+
+
+def test_a_shorter_seed_is_mentioned(tmp_path, capsys):
+    write_run(tmp_path / "a", [0, 1000], [0, 1], seed=0)
+    write_run(tmp_path / "b", [0, 400], [0, 1], seed=1)
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "x.svg")]) == 0
+    captured = capsys.readouterr()
+    assert "up to 400 timesteps" in captured.err and "1,000" in captured.err
+    assert "1 curve(s) from 2 run(s)" in captured.out
+    assert (tmp_path / "x.svg").read_text().lstrip().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda run: (run / "config.json").unlink(), "no config.json"),
+        (lambda run: (run / "log.csv").unlink(), "Not a readable run folder"),
+        (lambda run: (run / "config.json").write_text("{"), "Not a readable run folder"),
+        (lambda run: (run / "config.json").write_text('{"algorithm": "dqn"}'), "Not a readable run folder"),
+        (lambda run: (run / "log.csv").write_text("epoch,loss\n0,1\n"), "episode_return"),
+        (
+            lambda run: (run / "log.csv").write_text("timesteps,episode_return\n5,nan\n"),
+            "No finished episode",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, capsys, spoil, message):
+    run = write_run(tmp_path / "run", [1, 2], [1, 2])
+    spoil(run)
+    assert main(["plot", str(run), "--out", str(tmp_path / "x.png")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("kagent: error: ") and error.count("\n") == 1
+    assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--out", "x.jpgg"], "Unknown image format"),
+        (["--out", "x.png", "--smooth", "0"], "at least 1"),
+        (["--out", "x.png", "--spread", "all"], "invalid choice"),
+        ([], "--out"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "run", [1, 2], [1, 2])
+    assert main(["plot", str(run), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_plotting_imports_neither_tensorflow_nor_pyplot(tmp_path):
+    write_run(tmp_path / "a", [1, 2], [1, 2])
+    program = (
+        "import sys; from kagent.cli import main; "
+        f"code = main(['plot', {str(tmp_path)!r}, '--out', {str(tmp_path / 'x.png')!r}]); "
+        "assert not {'tensorflow', 'keras', 'matplotlib.pyplot'} & set(sys.modules); sys.exit(code)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_without_matplotlib_the_install_line_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "x.png")]) == 2
+    assert "pip install 'kagent[plots]'" in capsys.readouterr().err

@@ -1,0 +1,268 @@
+"""`kagent train` and what follows it, in processes of their own as a user would."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import imageio.v2 as imageio
+import pytest
+
+from kagent import tuned
+from kagent.cli import settings
+
+SMALL = [
+    "--set",
+    "network.units=[16]",
+    "--set",
+    "gradient_steps=2",
+    "--set",
+    "frequency=8",
+    "--set",
+    "start=64",
+]
+# Environments that misbehave on purpose, found by gymnasium as module:id.
+MODULE = """
+import pathlib, time
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Sleepy(CartPoleEnv):
+    count = 0
+    def step(self, action):
+        self.count += 1
+        if self.count == 200:
+            pathlib.Path("asleep").touch()
+            time.sleep(300)
+        return super().step(action)
+
+class Faulty(CartPoleEnv):
+    count = 0
+    def step(self, action):
+        self.count += 1
+        if self.count == 200:
+            raise ValueError("the cart has lost a wheel")
+        return super().step(action)
+
+gymnasium.register("Sleepy-v0", Sleepy, max_episode_steps=500)
+gymnasium.register("Faulty-v0", Faulty, max_episode_steps=500)
+"""
+
+
+def kagent(*arguments, cwd, **options):
+    command = [sys.executable, "-m", "kagent.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=300)
+
+
+def start(*arguments, cwd):
+    command = [sys.executable, "-m", "kagent.cli", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=cwd, env=environment(cwd), **pipes)
+
+
+def environment(cwd):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    path = os.pathsep.join([str(cwd), root, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def wait(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+
+
+def rows(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def trained(base):
+    """A short run, and what it printed."""
+    options = ["--steps", 600, "--seed", 3, "--eval-episodes", 3, *SMALL]
+    result = kagent("train", "DQN", "CartPole-v1", "--out", "run", *options, cwd=base)
+    assert result.returncode == 0, result.stderr
+    return base / "run", result.stdout
+
+
+def test_a_run_leaves_a_folder_one_can_read(trained):
+    folder, output = trained
+    names = {"config.json", "versions.json", "log.csv", "tensorboard", "agent.keras", "evaluation.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["algorithm"], config["environment"], config["seed"]) == ("dqn", "CartPole-v1", 3)
+    assert config["settings"]["network"] == {"type": "mlp", "units": [16], "activation": "relu"}
+    assert config["settings"]["learning_rate"] == 2.3e-3  # tuned, not overridden
+    assert config["settings"]["fit"]["steps"] == 600
+    assert config["command"].startswith("kagent train DQN CartPole-v1 --out run --steps 600")
+    assert config["agent"]
+    versions = json.loads((folder / "versions.json").read_text())
+    assert {"python", "kagent", "keras", "tensorflow", "numpy", "gymnasium", "platform"} <= set(versions)
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    returns = evaluation["returns"]
+    assert evaluation["episodes"] == len(returns) == 3 and evaluation["timesteps"] == 600
+    assert evaluation["mean"] == pytest.approx(sum(returns) / 3) and evaluation["max"] == max(returns)
+    assert str(folder.name) in output and "agent.keras" in output and "return: mean" in output
+
+
+def test_the_log_counts_timesteps_and_the_tensorboard_agrees(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, output = trained
+    log = rows(folder)
+    assert [int(float(row["timesteps"])) for row in log] == [100, 200, 300, 400, 500, 600]
+    assert float(log[-1]["updates"]) > 0 and float(log[-1]["episode_return"]) > 0
+    assert "steps_per_second" in log[0]
+    events = EventAccumulator(str(folder / "tensorboard" / "train"))
+    events.Reload()
+    assert "epoch_episode_return" in events.Tags()["tensors"]
+    assert "episode_return" in output and "steps_per_second" in output  # the progress
+
+
+def test_the_same_command_makes_the_same_run(trained, base):
+    result = kagent("train", "dqn", "CartPole-v1", "--config", "run/config.json", "--out", "again", cwd=base)
+    assert result.returncode == 0, result.stderr
+    timed = {"steps_per_second"}
+    first, second = (
+        [{k: v for k, v in row.items() if k not in timed} for row in rows(base / name)]
+        for name in ("run", "again")
+    )
+    assert first == second and json.loads((base / "again" / "config.json").read_text())["seed"] == 3
+
+
+def test_evaluate_reports_and_repeats(trained, base):
+    arguments = ["evaluate", "run/agent.keras", "CartPole-v1", "--episodes", 4, "--seed", 1]
+    result = kagent(*arguments, "--json", cwd=base)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["episodes"] == len(summary["returns"]) == 4 and summary["deterministic"]
+    assert summary["mean"] == pytest.approx(summary["length_mean"])  # CartPole pays 1 per step
+    text = kagent(*arguments, cwd=base).stdout
+    for name in ("mean", "std", "min", "max"):
+        assert f"{name} {summary[name]:.1f}" in text
+    sampled = kagent(*arguments, "--json", "--stochastic", cwd=base)
+    assert sampled.returncode == 0 and not json.loads(sampled.stdout)["deterministic"]
+
+
+def test_evaluate_refuses_other_spaces_and_other_files(trained, base):
+    other = kagent("evaluate", "run/agent.keras", "Pendulum-v1", cwd=base)
+    assert (
+        other.returncode == 2
+        and other.stderr.startswith("kagent: error: ")
+        and "Traceback" not in other.stderr
+    )
+    (base / "noise.keras").write_bytes(b"noise")
+    noise = kagent("evaluate", "noise.keras", "CartPole-v1", cwd=base)
+    assert noise.returncode == 2 and "cannot load" in noise.stderr and "Traceback" not in noise.stderr
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_record_films_the_agent(trained, base, suffix):
+    arguments = ["run/agent.keras", "CartPole-v1", "--out", f"film{suffix}", "--max-steps", 30, "--seed", 0]
+    result = kagent("record", *arguments, cwd=base)
+    assert result.returncode == 0, result.stderr
+    with imageio.get_reader(base / f"film{suffix}") as reader:
+        frames = [frame[..., :3] for frame in reader]
+    assert len(frames) > 1 and frames[0].shape == (400, 600, 3) and (frames[0] != frames[-1]).any()
+    assert f"film{suffix}" in result.stdout and "frames at 50 per second" in result.stdout
+
+
+def test_plot_draws_the_run(trained, base):
+    result = kagent("plot", "run", "--out", "curve.png", cwd=base)
+    assert result.returncode == 0, result.stderr
+    assert len(set(imageio.imread(base / "curve.png")[..., 0].ravel().tolist())) > 10
+
+
+def test_ctrl_c_once_stops_cleanly_and_saves(base):
+    process = start("train", "dqn", "CartPole-v1", "--steps", 10_000_000, "--out", "stopped", *SMALL,
+                    "--set", "fit.steps_per_epoch=200", cwd=base)  # fmt: skip
+    log = base / "stopped" / "log.csv"
+    wait(lambda: log.exists() and log.read_text().count("\n") > 2, process)
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error and "Stopping" in error
+    assert "stopped before its end" in output and "agent.keras" in output
+    assert not (base / "stopped" / "evaluation.json").exists()
+    result = kagent("evaluate", "stopped/agent.keras", "CartPole-v1", "--episodes", 1, cwd=base)
+    assert result.returncode == 0, result.stderr
+
+
+def test_sigterm_is_a_first_ctrl_c(base):
+    process = start("train", "ppo", "CartPole-v1", "--steps", 10_000_000, "--out", "ended", "--quiet",
+                    "--set", "fit.steps_per_epoch=512", cwd=base)  # fmt: skip
+    log = base / "ended" / "log.csv"
+    wait(lambda: log.exists() and log.read_text().count("\n") > 1, process)
+    process.send_signal(signal.SIGTERM)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, error
+    assert "Traceback" not in error and (base / "ended" / "agent.keras").exists()
+    assert "Epoch" not in output  # quiet
+
+
+def test_ctrl_c_twice_stops_at_once(base):
+    (base / "misbehaving.py").write_text(MODULE)
+    process = start(
+        "train", "dqn", "misbehaving:Sleepy-v0", "--steps", 10_000, "--out", "killed", *SMALL, cwd=base
+    )
+    wait((base / "asleep").exists, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None  # still in the step that takes five minutes
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in error and "interrupted" in error
+    assert not (base / "killed" / "agent.keras").exists()
+
+
+def test_an_environment_that_raises_keeps_its_traceback_and_the_agent_is_saved(base):
+    (base / "misbehaving.py").write_text(MODULE)
+    result = kagent(
+        "train", "dqn", "misbehaving:Faulty-v0", "--steps", 10_000, "--out", "broken", *SMALL, cwd=base
+    )
+    assert result.returncode == 1
+    assert "the cart has lost a wheel" in result.stderr and "misbehaving.py" in result.stderr
+    assert "broken/agent.keras" in result.stderr and (base / "broken" / "agent.keras").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["dqn", "Cartpole-v77"], "Cartpole-v77"),
+        (["sac", "CartPole-v1"], "Discrete"),
+        (["dqn", "CartPole-v1", "--set", "batchsize=3"], "Did you mean 'batch_size'"),
+        (["dqn", "CartPole-v1", "--set", "batch_size=-3"], "batch_size"),
+        (["dqn", "CartPole-v1", "--set", "exploration.fractoin=0.2"], "fractoin"),
+        (["dqn", "CartPole-v1", "--set", 'learning_rate={"type": "Linear"}'], "initial"),
+        (["dqn", "CartPole-v1", "--set", "compile.jit_compile=maybe"], "jit_compile"),
+    ],
+)
+def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, arguments, message):
+    result = kagent("train", *arguments, "--steps", 100, cwd=tmp_path)
+    assert result.returncode == 2, result.stdout
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert "kagent: error: " in result.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac"])
+def test_tuned_settings_are_arguments_of_the_preset(algorithm):
+    import kagent
+
+    preset = getattr(kagent, algorithm.upper())
+    for name in tuned.environments(algorithm):
+        resolved = settings.resolve(preset, tuned.load(algorithm, name))
+        arguments = {key: value for key, value in resolved.items() if key not in ("fit", "compile")}
+        if "memory" in arguments:
+            arguments["memory"] = 1000  # storage of a million rows is not what is tested
+        preset(name, **arguments, seed=0)
