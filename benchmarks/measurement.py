@@ -31,7 +31,7 @@ class Timeline:
         self.started = time.perf_counter()
 
     def update(self, steps: int) -> None:
-        """The first update, its compilation included, is done after `steps` env steps; later calls are ignored."""
+        """The first update, compilation included, is done after `steps` env steps; later calls do nothing."""
         if not self.updated:
             self.updated, self.updated_steps = time.perf_counter(), steps
 
@@ -40,7 +40,7 @@ class Timeline:
         self.ended, self.steps = time.perf_counter(), steps
 
     def figures(self) -> dict[str, Any]:
-        """Seconds, and env steps per second of the whole call and of what followed the first update (None: no update)."""
+        """Seconds, and env steps per second of the whole call and after the first update (None: none)."""
         after = self.steps - self.updated_steps if self.updated else 0
         return {
             "steps": self.steps,
@@ -69,7 +69,7 @@ def returns(episodes: Sequence[float]) -> dict[str, Any]:
 
 
 def acting_figures(act: Callable[[Any], Any], observations: Sequence[Any], calls: int) -> dict[str, Any]:
-    """Calls of `act` per second, one observation each, after a warm-up; `steady_rate` is the median of ten chunks."""
+    """Calls of `act` per second, one observation each, warmed up; `steady_rate`: median of ten chunks."""
     began = time.perf_counter()
     act(observations[0])
     first = time.perf_counter() - began
@@ -95,7 +95,7 @@ def acting_figures(act: Callable[[Any], Any], observations: Sequence[Any], calls
 def memory_mb(peak: bool = False) -> float:
     """Resident memory of this process, or its peak, in MB (10^6 bytes).
 
-    VmHWM belongs to this program image; `ru_maxrss`, the fallback, also remembers the process that started it.
+    VmHWM belongs to this program alone; `ru_maxrss`, the fallback, remembers the process that started it too.
     """
     key = "VmHWM:" if peak else "VmRSS:"
     try:
@@ -123,8 +123,10 @@ def thread_variables() -> dict[str, str]:
 
 
 def child(library: str, measure: Callable[[Workload, int, int], dict[str, Any]]) -> None:
-    """Command line of a child: `WORKLOAD --steps N --seed N`; prints what `measure` returned as one JSON line."""
-    parser = argparse.ArgumentParser(description=f"One run of one workload with {library}; prints one JSON line.")
+    """Command line of a child, `WORKLOAD --steps N --seed N`: prints what `measure` gives, one JSON line."""
+    parser = argparse.ArgumentParser(
+        description=f"One run of one workload with {library}; prints one JSON line."
+    )
     parser.add_argument("workload", choices=list(WORKLOADS))
     parser.add_argument("--steps", type=int, help="env steps (default: the workload's)")
     parser.add_argument("--seed", type=int, default=0)
@@ -132,4 +134,7 @@ def child(library: str, measure: Callable[[Workload, int, int], dict[str, Any]])
     workload = WORKLOADS[arguments.workload]
     record = measure(workload, arguments.steps or workload.scaled(1.0), arguments.seed)
     head = {"library": library, "workload": workload.name, "seed": arguments.seed}
-    print(json.dumps(head | record | {"peak_mb": memory_mb(peak=True), "threads": thread_variables()}), flush=True)
+    print(
+        json.dumps(head | record | {"peak_mb": memory_mb(peak=True), "threads": thread_variables()}),
+        flush=True,
+    )

@@ -13,8 +13,8 @@ from benchmarks.workloads import DQN, PPO, SAC, Workload
 def hide_tensorflow() -> None:
     """Make `import tensorflow` fail in this process, as where the peers live without kagent.
 
-    They do not use it, yet TensorBoard (behind torch) loads it when it is there, for 700 MB and seconds, and TensorFlow
-    Probability (behind SBX) then refuses to be imported without tf-keras.
+    They do not use it, yet TensorBoard (behind torch) loads it when it is there, for 600 MB and seconds, and
+    TensorFlow Probability (behind SBX) then refuses to be imported without tf-keras.
     """
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
 

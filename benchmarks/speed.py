@@ -1,14 +1,15 @@
 """Speed of kagent and of every installed peer on the same workloads: `python -m benchmarks.speed`.
 
-Every run is a process of its own, one at a time, the libraries taking turns (kagent, SB3, SBX, kagent, ...), so that what
-else the machine does falls on all of them. Each has its best known thread setting (benchmarks/libraries.py). A rate
-is env steps over the wall time of the whole `fit` or `learn` call, compilation included; the second rate begins after
-the first update. Ratios are medians of run-by-run ratios; where a run failed there is none, and its error is shown.
+Every run is a process of its own, one at a time, the libraries taking turns (kagent, SB3, SBX, kagent,
+...), so that what else the machine does falls on all of them. Each has its best known thread setting
+(benchmarks/libraries.py). A rate is env steps over the wall time of the whole `fit` or `learn` call,
+compilation included; the second rate begins after the first update. Ratios are medians of run-by-run
+ratios; where a run failed there is none, and its error is shown.
 
-    python -m benchmarks.speed                                        # everything, 3 runs each: about 40 minutes
+    python -m benchmarks.speed                                   # everything, 3 runs each: about 40 minutes
     python -m benchmarks.speed --workloads W1a,W4 --runs 5 --out results.json
-    python -m benchmarks.speed --steps-scale 0.05 --runs 1            # does it all work here?
-    python -m benchmarks.speed --threads calibrate --steps-scale 0.2  # find this machine's thread settings first
+    python -m benchmarks.speed --steps-scale 0.05 --runs 1       # does it all work here?
+    python -m benchmarks.speed --threads calibrate               # find this machine's thread settings first
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def measure(name: str, library: str, run: int, setting: str, scale: float, timeo
     return head | run_child(kind.child, arguments, dict(kind.settings[setting]), timeout)
 
 
-def calibrate(names: Sequence[str], libraries: Sequence[str], scale: float, timeout: float) -> dict[tuple[str, str], str]:
+def calibrate(
+    names: Sequence[str], libraries: Sequence[str], scale: float, timeout: float
+) -> dict[tuple[str, str], str]:
     """Each library's fastest setting per workload, by one short run of each; printed as it is found."""
     best = {}
     for name, library in ((n, x) for n in names for x in libraries):
@@ -92,7 +95,9 @@ def machine() -> dict[str, str]:
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model
+        )
     except OSError:
         pass
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -111,7 +116,9 @@ def names_of(known: Sequence[str], what: str) -> Any:
     def read(text: str) -> list[str]:
         chosen = [name.strip() for name in text.split(",") if name.strip()]
         if not chosen or (unknown := [name for name in chosen if name not in known]):
-            raise argparse.ArgumentTypeError(f"unknown {what}: {unknown if chosen else text!r}; known: {list(known)}")
+            raise argparse.ArgumentTypeError(
+                f"unknown {what}: {unknown if chosen else text!r}; known: {list(known)}"
+            )
         return chosen
 
     return read
@@ -122,11 +129,17 @@ def parser() -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser("python -m benchmarks.speed", description=__doc__, formatter_class=shape)
     every = ["W0", *WORKLOADS]
-    p.add_argument("--workloads", type=names_of(every, "workload"), default=every, help=f"of {','.join(every)}")
+    p.add_argument(
+        "--workloads", type=names_of(every, "workload"), default=every, help=f"of {','.join(every)}"
+    )
     p.add_argument("--runs", type=int, default=3, help="runs of each library on each workload (3)")
     p.add_argument("--libraries", type=names_of(list(LIBRARIES), "library"), default=list(LIBRARIES))
     p.add_argument("--steps-scale", type=float, default=1.0, help="share of each workload's steps (1.0)")
-    p.add_argument("--threads", default="best", help="best (known), calibrate (measure first), or a setting for all: one, all")
+    p.add_argument(
+        "--threads",
+        default="best",
+        help="best (known), calibrate (measure first), or a setting for all: one, all",
+    )
     p.add_argument("--timeout", type=float, default=1800.0, help="seconds for one run (1800)")
     p.add_argument("--out", type=Path, help="write every record as JSON here, after each run")
     return p

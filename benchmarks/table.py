@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from benchmarks.libraries import LIBRARIES
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, Workload
 
 Record = dict[str, Any]
 
@@ -33,12 +33,15 @@ def spread(values: Iterable[float | None], form: str = ",.0f") -> str:
 
 
 def ratios(ours: Sequence[Record], theirs: Sequence[Record], key: str) -> list[float] | None:
-    """Ours over theirs, run by run (the two of a run were neighbours in time); None where a value is missing."""
+    """Ours over theirs, run by run (the two of a run are neighbours in time); None where one is missing."""
     others = {r["run"]: r.get(key) for r in theirs}
-    pairs = [(r.get(key), others.get(r["run"])) for r in ours]
-    if not pairs or any(not mine or not other for mine, other in pairs):
-        return None
-    return [mine / other for mine, other in pairs]
+    found = []
+    for r in ours:
+        mine, other = r.get(key), others.get(r["run"])
+        if not mine or not other:
+            return None
+        found.append(mine / other)
+    return found
 
 
 def refusal(ours: Sequence[Record], theirs: Sequence[Record]) -> str | None:
@@ -68,8 +71,18 @@ def select(records: Iterable[Record], workload: str, library: str) -> list[Recor
 
 def speeds(records: Sequence[Record]) -> str:
     """Table of what each library did; the failed runs are counted, and left out of the medians."""
-    header = ("workload", "library", "threads", "runs", "steps/s, whole run", "steps/s after the first update")
-    header += ("first update, s", "peak MB (above its framework)", "return of the last 100 episodes", "gradient steps")
+    header = (
+        "workload",
+        "library",
+        "threads",
+        "runs",
+        "steps/s, whole run",
+        "steps/s after the first update",
+        "first update, s",
+        "peak MB (above its framework)",
+        "return of the last 100 episodes",
+        "gradient steps",
+    )
     body = []
     for workload, library in ((w, name) for w in WORKLOADS for name in LIBRARIES):
         found = select(records, workload, library)
@@ -100,44 +113,57 @@ def speeds(records: Sequence[Record]) -> str:
 
 
 def comparisons(records: Sequence[Record], judged: bool) -> str:
-    """Table of kagent's ratios to each peer that ran; with `judged`, whether the issue's targets are reached."""
-    header = ("workload", "kagent against", "ratio, whole run", "after the first update", "must", "aim", "whole run reaches")
-    header += ("returns",)
+    """Table of kagent's ratios to each peer that ran; with `judged`, whether the targets are reached."""
     body = []
     for workload in WORKLOADS.values():
         ours = select(records, workload.name, "kagent")
-        pairs = [(workload.name, peer) for peer in LIBRARIES if peer != "kagent"]
-        pairs += [(workload.against, peer) for _, peer in pairs if workload.against]
-        for source, peer in pairs:
-            theirs = select(records, source, peer)
-            if not theirs or not ours:
-                continue
-            title = LIBRARIES[peer].title + (f" on {source}" if source != workload.name else "")
-            must, aim = workload.must.get(peer), workload.aim.get(peer)
-            targets = [f"{t:g}×" if t else "—" for t in (must, aim)]
-            if reason := refusal(ours, theirs):
-                body.append([workload.name, title, reason, "—", *targets, "—", "—"])
-                continue
-            whole, steady = ratios(ours, theirs, "rate"), ratios(ours, theirs, "steady_rate")
-            returns = [spread((r.get("episode_return") for r in side), ".0f") for side in (ours, theirs)]
-            body.append(
-                [
-                    workload.name,
-                    title,
-                    *(spread(value or [], ".2f") for value in (whole, steady)),
-                    *targets,
-                    reached(statistics.median(whole), must, aim) if judged and whole else "—",
-                    "—" if workload.acting else " / ".join(returns),
-                ]
-            )
-        if ours and "rate" in workload.must and not any(r.get("error") for r in ours):
-            rate, must, aim = statistics.median(r["rate"] for r in ours), workload.must["rate"], workload.aim["rate"]
-            verdict = reached(rate, must, aim) if judged else "—"
-            body.append(
-                [workload.name, "calls per second", spread(r["rate"] for r in ours)]
-                + [spread(r["steady_rate"] for r in ours), f"{must:,.0f}", f"{aim:,.0f}", verdict, "—"]
-            )
-    return rows(header, body)
+        peers = [name for name in LIBRARIES if name != "kagent"]
+        for source in filter(None, (workload.name, workload.against)):
+            for peer in peers:
+                theirs = select(records, source, peer)
+                if ours and theirs:
+                    body.append(comparison(workload, peer, source, ours, theirs, judged))
+        if ours and "rate" in workload.must:
+            body.append(absolute(workload, ours, judged))
+    if not body:
+        return "There was nothing to compare kagent with."
+    header = (
+        "workload",
+        "kagent against",
+        "whole run",
+        "after the first update",
+        "must",
+        "aim",
+        "whole run reaches",
+    )
+    return rows((*header, "returns"), body)
+
+
+def comparison(
+    workload: Workload, peer: str, source: str, ours: Sequence[Record], theirs: Sequence[Record], judged: bool
+) -> list[str]:
+    """One row of `comparisons`: the ratios to `peer` on the workload `source`, or why there are none."""
+    title = LIBRARIES[peer].title + (f" on {source}" if source != workload.name else "")
+    must, aim = workload.must.get(peer), workload.aim.get(peer)
+    targets = [f"{t:g}×" if t else "—" for t in (must, aim)]
+    if reason := refusal(ours, theirs):
+        return [workload.name, title, reason, "—", *targets, "—", "—"]
+    whole, steady = ratios(ours, theirs, "rate"), ratios(ours, theirs, "steady_rate")
+    figures = [spread(found or [], ".2f") for found in (whole, steady)]
+    verdict = reached(statistics.median(whole), must, aim) if judged and whole else "—"
+    returns = " / ".join(spread((r.get("episode_return") for r in side), ".0f") for side in (ours, theirs))
+    return [workload.name, title, *figures, *targets, verdict, "—" if workload.acting else returns]
+
+
+def absolute(workload: Workload, ours: Sequence[Record], judged: bool) -> list[str]:
+    """The row of a target that is a rate, not a ratio."""
+    must, aim = workload.must["rate"], workload.aim["rate"]
+    targets = [f"{must:,.0f}", f"{aim:,.0f}"]
+    if any(r.get("error") for r in ours):
+        return [workload.name, "steps/s", "refused: kagent failed", "—", *targets, "—", "—"]
+    figures = [spread(r[key] for r in ours) for key in ("rate", "steady_rate")]
+    verdict = reached(statistics.median(r["rate"] for r in ours), must, aim) if judged else "—"
+    return [workload.name, "steps/s", *figures, *targets, verdict, "—"]
 
 
 def reached(value: float, must: float | None, aim: float | None, below: bool = False) -> str:
@@ -150,39 +176,34 @@ def reached(value: float, must: float | None, aim: float | None, below: bool = F
     return "must" if sign * value >= sign * must else "no"
 
 
-def costs(records: Sequence[Record]) -> str:
-    """Table of what is not a rate: imports, first updates, memory, and the bound NumPy alone sets on acting."""
+def costs(records: Sequence[Record], judged: bool) -> str:
+    """Table of what is not a ratio: imports, first updates, memory, and the bound NumPy sets on acting."""
+    body = []
 
-    def good(workload: str, key: str) -> list[float]:
-        found = select(records, workload, "kagent")
-        return [r[key] for r in found if not r.get("error") and r.get(key) is not None]
+    def line(
+        name: str,
+        workload: str,
+        values: Callable[[Record], float | None],
+        form: str,
+        limit: float | None = None,
+    ):
+        found = [values(r) for r in select(records, workload, "kagent") if not r.get("error")]
+        numbers = [value for value in found if value is not None]
+        if numbers:
+            verdict = reached(statistics.median(numbers), limit, None, below=True) if judged else "—"
+            body.append([name, spread(numbers, form), f"{limit:g}" if limit else "—", verdict])
 
-    lines: list[tuple[str, list[float], float | None, str]] = [
-        ("`import kagent` and its presets, above `import keras`, s", good("W0", "added_seconds"), IMPORT_SECONDS, ".2f"),
-        ("of this, `import kagent` alone, s", good("W0", "kagent_seconds"), None, ".2f"),
-        ("(`import keras` itself, s)", good("W0", "keras_seconds"), None, ".2f"),
-    ]
-    lines += [
-        (f"first update after construction, {w.name}, s", good(w.name, "first_update_seconds"), FIRST_UPDATE_SECONDS, ".1f")
-        for w in WORKLOADS.values()
-        if w.env.startswith("CartPole")
-    ]
-    peaks = [a - b for a, b in zip(good("W1a", "peak_mb"), good("W1a", "base_mb"))]
-    lines += [
-        ("peak memory of W1a above `import keras`, MB", peaks, MEMORY_MB, ".0f"),
-        ("NumPy alone on W4's network, calls per second", good("W4", "numpy_rate"), None, ",.0f"),
-    ]
-    body = [
-        [
-            name,
-            spread(values, form),
-            f"{limit:g}" if limit else "—",
-            reached(statistics.median(values), limit, None, below=True) if limit else "—",
-        ]
-        for name, values, limit, form in lines
-        if values
-    ]
-    return rows(("kagent", "median (min–max)", "at most", "reached"), body)
+    added = "`import kagent` with its presets, above `import keras`, s"
+    line(added, "W0", lambda r: r["added_seconds"], ".2f", IMPORT_SECONDS)
+    line("(`import keras` itself, s)", "W0", lambda r: r["keras_seconds"], ".2f")
+    for name, workload in WORKLOADS.items():
+        if workload.env.startswith("CartPole"):
+            title = f"first update after construction, {name}, s"
+            line(title, name, lambda r: r.get("first_update_seconds"), ".1f", FIRST_UPDATE_SECONDS)
+    title = "peak memory of W1a above `import keras`, MB"
+    line(title, "W1a", lambda r: r["peak_mb"] - r["base_mb"], ".0f", MEMORY_MB)
+    line("NumPy alone on W4's network, calls per second", "W4", lambda r: r["numpy_rate"], ",.0f")
+    return rows(("kagent", "median (min–max)", "at most", "reached"), body) if body else ""
 
 
 def errors(records: Iterable[Record]) -> str:
@@ -202,13 +223,16 @@ def report(results: Record) -> str:
     versions = {k: v for r in records for k, v in r.get("versions", {}).items()}
     lines.append(", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
     if scale != 1:
-        lines.append(f"steps scaled by {scale:g}: a trial of the harness, not a measurement; targets are not judged.")
+        lines.append(
+            f"steps scaled by {scale:g}: a trial of the harness, not a measurement; targets are not judged."
+        )
     if missing := results.get("missing"):
         lines.append(f"not installed, so not compared: {', '.join(LIBRARIES[m].title for m in missing)}")
     parts = ["\n".join(f"- {line}" for line in lines)]
     if any(r["workload"] != "W0" for r in records):
         parts += ["### Ratios", comparisons(records, judged=scale == 1), "### Speeds", speeds(records)]
-    parts += ["### Costs", costs(records)]
+    if found := costs(records, judged=scale == 1):
+        parts += ["### Costs", found]
     if said := errors(records):
         parts += ["### Errors", said]
     return "\n\n".join(parts)

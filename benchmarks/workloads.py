@@ -1,11 +1,12 @@
 """The workloads as data: every library's child translates these numbers into its own words.
 
-Where they come from: W1a and W2a are rl-zoo3's tuned CartPole settings; W2b is Stable-Baselines3's defaults;
-W3 is rl-zoo3's tuned Pendulum setting, cut to 10,000 steps. W1b is the classic one-update-every-four-steps DQN with
-learning rate 1e-3, target copy every 500 steps, epsilon 1 to .05 over the first 20%, 1,000 steps before learning,
-discount .99. W1b16 is W1b with 16 due updates in one call: `compile(steps_per_execution=16)` for kagent; the peers,
-which have no such word, train 16 gradient steps every 64 env steps. What no peer lets one set is left alone:
-SBX's DQN does not clip gradients (the others: global norm 10).
+Where they come from: W1a and W2a are rl-zoo3's tuned CartPole settings; W2b is Stable-Baselines3's
+defaults; W3 is rl-zoo3's tuned Pendulum setting, cut to 10,000 steps. W1b is the classic DQN of one update
+every four steps, with learning rate 1e-3, target copy every 500 steps, epsilon 1 to .05 over the first 20%,
+1,000 steps before learning, discount .99. W1b16 is W1b with 16 due updates in one call:
+`compile(steps_per_execution=16)` for kagent; the peers, which have no such word, train 16 gradient steps
+every 64 env steps. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the
+others: global norm 10).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class DQN:
-    """Deep Q-network; epsilon falls linearly over `epsilon_fraction` of the run, all periods are env steps."""
+    """Deep Q-network; epsilon falls linearly over `epsilon_fraction` of the run; periods are env steps."""
 
     learning_rate: float
     batch_size: int
@@ -68,8 +69,9 @@ class SAC:
 class Workload:
     """One row of the table.
 
-    `steps` are env steps (calls of the greedy policy where `acting` is True); `must` and `aim` are ratios of whole-run
-    speed per peer, or, under "rate", calls per second. `against` names a workload whose peers are compared too.
+    `steps` are env steps (calls of the greedy policy where `acting` is True); `must` and `aim` are ratios of
+    whole-run speed per peer, or, under "rate", calls per second. `against` names a workload whose peers are
+    compared too.
     """
 
     name: str
@@ -87,10 +89,10 @@ class Workload:
     aim: Mapping[str, float] = field(default_factory=dict)
 
     def scaled(self, scale: float) -> int:
-        """Env steps at this scale, rounded up to whole rollouts so that every library does the same work."""
-        steps = max(1, round(self.steps * scale))
-        rollout = self.algorithm.n_steps * self.n_envs if isinstance(self.algorithm, PPO) else 1
-        return math.ceil(steps / rollout) * rollout
+        """Env steps at this scale, rounded up to whole updates so that every library does the same work."""
+        a = self.algorithm
+        period = a.n_steps * self.n_envs if isinstance(a, PPO) else a.frequency * self.executions
+        return math.ceil(max(1, round(self.steps * scale)) / period) * period
 
 
 _W1A = DQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fraction=0.16)
@@ -106,21 +108,33 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "W1a",
             "DQN CartPole, MLP 256-256, batch 64, 128 gradient steps every 256 steps",
-            _CARTPOLE, 50_000, _LARGE, "relu", _W1A,
+            _CARTPOLE,
+            50_000,
+            _LARGE,
+            "relu",
+            _W1A,
             must={"sb3": 3, "sbx": 1.5},
             aim={"sb3": 4, "sbx": 2},
         ),
         Workload(
             "W1b",
             "DQN CartPole, MLP 64-64, batch 32, 1 gradient step every 4 steps, one update per call",
-            _CARTPOLE, 50_000, _SMALL, "relu", _W1B,
+            _CARTPOLE,
+            50_000,
+            _SMALL,
+            "relu",
+            _W1B,
             must={"sb3": 1.5},
             aim={"sb3": 2.5},
         ),
         Workload(
             "W1b16",
             "W1b with 16 due updates per call (peers: 16 gradient steps every 64 steps)",
-            _CARTPOLE, 50_000, _SMALL, "relu", _W1B,
+            _CARTPOLE,
+            50_000,
+            _SMALL,
+            "relu",
+            _W1B,
             executions=16,
             against="W1b",
             must={"sb3": 4},
@@ -129,7 +143,11 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "W2a",
             "PPO CartPole, 8 envs x 32 steps, 20 epochs of one batch of 256, separate tanh 64-64",
-            _CARTPOLE, 100_000, _SMALL, "tanh", _W2A,
+            _CARTPOLE,
+            100_000,
+            _SMALL,
+            "tanh",
+            _W2A,
             n_envs=8,
             must={"sb3": 3, "sbx": 2},
             aim={"sb3": 4, "sbx": 3},
@@ -137,21 +155,33 @@ WORKLOADS: dict[str, Workload] = {
         Workload(
             "W2b",
             "PPO CartPole, 1 env x 2048 steps, 10 epochs of batch 64, separate tanh 64-64",
-            _CARTPOLE, 50_000, _SMALL, "tanh", _W2B,
+            _CARTPOLE,
+            50_000,
+            _SMALL,
+            "tanh",
+            _W2B,
             must={"sb3": 5},
             aim={"sb3": 8, "sbx": 8},
         ),
         Workload(
             "W3",
             "SAC Pendulum, MLP 256-256, batch 256, 1 gradient step per env step",
-            "Pendulum-v1", 10_000, _LARGE, "relu", _W3,
+            "Pendulum-v1",
+            10_000,
+            _LARGE,
+            "relu",
+            _W3,
             must={"sb3": 1.7, "sbx": 1},
             aim={"sb3": 2.2, "sbx": 1.3},
         ),
         Workload(
             "W4",
             "greedy action for one CartPole observation, MLP 64-64 (calls per second)",
-            _CARTPOLE, 20_000, _SMALL, "relu", _W1B,
+            _CARTPOLE,
+            20_000,
+            _SMALL,
+            "relu",
+            _W1B,
             acting=True,
             must={"rate": 60_000},
             aim={"rate": 100_000},

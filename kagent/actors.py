@@ -7,61 +7,67 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kagent import spaces
+from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, decisions
 from kagent.policies.roles import outputs
 from kagent.spaces import Structure
-STUB = True
 
 
-class PolicyActor:
-    def __init__(self, policy, observation, action):
-        self.policy, self.obs, self.action = policy, observation, action
-        self.variables = list(policy.model.trainable_variables)
+class GraphForward:
+    """A policy's heads through one `tf.function`, traced once per number of environments.
+
+    For policies with layers that have no NumPy form: convolutions, recurrent or user layers.
+    """
+
+    def __init__(self, policy: Any):
+        self.policy = policy
+        self._call = tf.function(lambda leaves: outputs(policy.model(leaves)), autograph=False)
+
+    def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
+        return [head.numpy() for head in self._call([tf.convert_to_tensor(leaf) for leaf in leaves])]
+
+    def __repr__(self) -> str:
+        return f"tf.function of {self.policy.name!r}"
+
+
+class PolicyActor(Actor):
+    """The actor of a policy in training: it holds copies of the policy's weights and is told when they change.
+
+    Args:
+        policy: A policy that has been set up.
+        observation, action: The agent's spaces.
+
+    Attributes:
+        variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
+            TensorFlow, which reads them itself.
+    """
+
+    def __init__(self, policy: Any, observation: Structure, action: Structure):
+        chosen = [decisions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
+        self.variables: list[Any] = []
+        forward: Any = None
+        program = None
+        try:
+            config, self.variables = compile_model(policy.model)
+            program = Program(config)
+        except UnsupportedLayer:
+            forward = GraphForward(policy)
+        described = spaces.to_config(observation.space), spaces.to_config(action.space)
+        super().__init__(forward, described[0], chosen, program=program, action=described[1])
         self.refresh()
 
-    def refresh(self):
-        self.w = [v.numpy() for v in self.variables]
+    @property
+    def is_numpy(self) -> bool:
+        """Whether it computes without TensorFlow."""
+        return self.program is not None
 
-    def set_weights(self, flat):
-        o = 0
-        for w in self.w:
-            w[...] = flat[o:o + w.size].reshape(w.shape); o += w.size
+    def set_weights(self, flat: np.ndarray) -> None:
+        """Copies new weights in: the variables' values, one behind the other."""
+        if self.program is not None:
+            self.program.set_weights(flat)
 
-    def heads(self, leaves):
-        x = leaves[0]; w = self.w
-        relu = self.policy.__class__.__name__ == "ValuePolicy" or self.policy.distribution != "auto"
-        act = (lambda z: np.maximum(z, 0)) if relu else np.tanh
-        h = act(x @ w[0] + w[1]); h = act(h @ w[2] + w[3])
-        if len(w) == 6:
-            return [h @ w[4] + w[5]]
-        if len(w) == 7:
-            return [h @ w[4] + w[5], w[6]]
-        return [h @ w[4] + w[5], np.clip(h @ w[6] + w[7], -20, 2)]
-
-    def decide(self, leaves, mask, deterministic, rng=None):
-        heads = self.heads(leaves)
-        if len(heads) == 1:
-            z = heads[0]
-            if not deterministic:
-                z = z + rng.gumbel(size=z.shape)
-            return [z.argmax(-1).astype(np.int32)]
-        a = heads[0] if deterministic else heads[0] + np.exp(heads[1]) * rng.standard_normal(heads[0].shape)
-        if self.policy.distribution != "auto":
-            a = np.tanh(a)
-        return [a.astype(np.float32)]
-
-    def random(self, n, rng, mask):
-        leaf = self.action.leaves[0]
-        if leaf.is_discrete:
-            return [rng.integers(0, leaf.num_values, n).astype(np.int32)]
-        return [rng.uniform(-1, 1, (n, *leaf.shape)).astype(np.float32)]
-
-    def to_env(self, canonical):
-        leaf = self.action.leaves[0]
-        if leaf.is_discrete:
-            return canonical
-        if self.policy.distribution != "auto":
-            return [leaf.low + (canonical[0] + 1) / 2 * (leaf.high - leaf.low)]
-        return [np.clip(canonical[0], leaf.low, leaf.high)]
-
-    def save(self, directory):
-        pass
+    def refresh(self) -> None:
+        """Reads the policy's weights again. Needed after assigning to its variables by hand."""
+        if self.program is not None:
+            values = [np.ravel(variable.numpy()) for variable in self.variables]
+            self.program.set_weights(np.concatenate(values) if values else np.zeros(0, np.float32))

@@ -52,14 +52,14 @@ class EpsilonGreedy:
         if count == 1:
             if rng.random() < epsilon:
                 return actor.random(1, rng, mask)
-            return actor.decide(leaves, mask, True)
+            return actor.decide(leaves, mask, True, rng)
         at_random = rng.random(count) < epsilon
         if not at_random.any():
-            return actor.decide(leaves, mask, True)
+            return actor.decide(leaves, mask, True, rng)
         tried = actor.random(count, rng, mask)
         if at_random.all():
             return tried
-        greedy = actor.decide(leaves, mask, True)
+        greedy = actor.decide(leaves, mask, True, rng)
         for best, other in zip(greedy, tried):
             best[at_random] = other[at_random]
         return greedy

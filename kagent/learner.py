@@ -40,7 +40,7 @@ class Learner:
         self._proven = False
 
     def _compile(self, jit: bool) -> Any:
-        return self._run if self.eager else tf.function(self._run, jit_compile=jit)
+        return self._run if self.eager else tf.function(self._run, jit_compile=jit, autograph=False)
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
         """Pulls one element and learns from it. Raises StopIteration where the iterator ends."""

@@ -147,8 +147,9 @@ class Saving:
 
     def save_assets(self: Any, directory: str) -> None:
         """The NumPy program of the policy, for `kagent.acting.load`."""
-        self.actor.refresh()
-        self.actor.save(directory)
+        if self.actor.is_numpy:
+            self.actor.refresh()
+            self.actor.save(directory)
 
     def load_assets(self, directory: str) -> None:
         """Nothing to do: the actor is made from the policy."""

@@ -281,7 +281,7 @@ class Training:
             if self.timesteps // period > self._targets_moved // period:
                 if self._move_targets is None:
                     eager, jit = bool(self.run_eagerly), bool(self.jit_compile)
-                    self._move_targets = self.move_targets if eager else tf.function(self.move_targets, jit_compile=jit)
+                    self._move_targets = self.move_targets if eager else tf.function(self.move_targets, jit_compile=jit, autograph=False)
                 self._move_targets()
                 self._targets_moved = self.timesteps
 

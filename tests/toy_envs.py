@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,7 +111,7 @@ class Identity(gymnasium.Env):
     ):
         self.action_space = space
         self.length, self.masks, self.legal = length, masks, legal
-        self.target_space = _bounded(space)
+        self.target_space = copy.deepcopy(_bounded(space))  # its generator must be its own
         self.observation_space = self.target_space
         if masks == "observation":
             self.observation_space = spaces.Dict(target=self.target_space, action_mask=_mask_space(space))

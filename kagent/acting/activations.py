@@ -1,7 +1,8 @@
 """Activation functions as steps: calls without arguments, bound to arrays that were allocated once.
 
-A step is a `functools.partial` of a C function, so that a whole network runs without a Python frame per operation. NumPy
-is fastest when both operands have the same shape and layout (no broadcasting), hence the constants of full size.
+A step is a `functools.partial` of a C function, so that a whole network runs without a Python frame per
+operation. NumPy is fastest when both operands have the same shape and layout (no broadcasting), hence the
+constants of full size.
 """
 
 from __future__ import annotations
@@ -219,7 +220,8 @@ def _gelu(x, out, approximate):
 
 
 def _erf(x: np.ndarray, t: np.ndarray, tail: np.ndarray) -> None:
-    # In place. Abramowitz & Stegun 1964, formula 7.1.26: absolute error below 1.5e-7, float32's own resolution near 1.
+    # In place. Abramowitz & Stegun 1964, formula 7.1.26: absolute error below 1.5e-7, float32's own
+    # resolution near 1.
     sign = np.sign(x)
     np.abs(x, x)
     np.multiply(x, np.float32(0.3275911), t)

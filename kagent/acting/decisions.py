@@ -1,8 +1,8 @@
 """From a network's heads to actions, in NumPy: one decision per action leaf.
 
-A decision works on *canonical* actions, the form that memories store: int32 indices from 0 of discrete leaves, the
-unbounded float32 sample of a Gaussian, a float32 in [-1, 1] of a squashed Gaussian. `to_env` gives what the
-environment takes.
+A decision works on *canonical* actions, the form that memories store: int32 indices from 0 of discrete
+leaves, the unbounded float32 sample of a Gaussian, a float32 in [-1, 1] of a squashed Gaussian. `to_env`
+gives what the environment takes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class Decision:
         self.leaf = leaf
 
     def choose(
-        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+        self,
+        heads: list[np.ndarray],
+        rng: np.random.Generator,
+        deterministic: bool,
+        mask: np.ndarray | None = None,
     ) -> np.ndarray:
         """Canonical actions `(N, *leaf.shape)`, a new array: the most likely ones, or samples.
 
@@ -59,7 +63,7 @@ class Decision:
         raise NotImplementedError
 
     def random(self, count: int, rng: np.random.Generator, mask: np.ndarray | None = None) -> np.ndarray:
-        """`count` canonical actions, uniform over what is allowed (bounded) or standard normal (unbounded)."""
+        """`count` canonical actions, uniform over what is allowed, or normal where unbounded."""
         raise NotImplementedError
 
     def to_env(self, canonical: np.ndarray) -> np.ndarray:
@@ -74,8 +78,8 @@ class Decision:
 class Categorical(Decision):
     """Independent choices, one per component, from one head of logits or action values `(N, sum(nvec))`.
 
-    The mode is the largest entry, the lowest index of equal ones. Samples follow softmax(logits) by inversion of the
-    cumulated probabilities in float64. A masked value is never chosen, whatever the logits are.
+    The mode is the largest entry, the lowest index of equal ones. Samples follow softmax(logits) by inversion
+    of the cumulated probabilities in float64. A masked value is never chosen, whatever the logits are.
     """
 
     kind = "categorical"
@@ -83,11 +87,15 @@ class Categorical(Decision):
 
     def __init__(self, leaf: Any):
         if leaf.nvec is None or leaf.nvec.size == 0:
-            raise ValueError(f"A categorical decision needs a discrete leaf. Received: {leaf.kind} of shape {leaf.shape}")
+            raise ValueError(
+                f"A categorical decision needs a discrete leaf. Received: {leaf.kind} of shape {leaf.shape}"
+            )
         super().__init__(leaf)
         nvec = leaf.nvec.ravel()
         if nvec.sum() > layout.MAX_SIZE or leaf.nvec.size * int(nvec.max()) > layout.MAX_SIZE:
-            raise ValueError(f"Too many values for a categorical decision. Received: {nvec.sum()} of {nvec.size}")
+            raise ValueError(
+                f"Too many values for a categorical decision. Received: {nvec.sum()} of {nvec.size}"
+            )
         self.widths = (int(nvec.sum()),)
         self._nvec = nvec
         self._single = nvec.size == 1
@@ -121,7 +129,11 @@ class Categorical(Decision):
         return self._shaped(index)
 
     def pick(
-        self, logits: list[float], rng: np.random.Generator, deterministic: bool, allowed: list[bool] | None = None
+        self,
+        logits: list[float],
+        rng: np.random.Generator,
+        deterministic: bool,
+        allowed: list[bool] | None = None,
     ) -> int:
         """`choose` for one component and one row, on Python lists: as fast as it gets for a few values."""
         if allowed is not None:
@@ -177,8 +189,8 @@ class Categorical(Decision):
 
 
 def _draw(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    # The first index whose cumulated weight exceeds u * total. With u <= 1 - 2**-53 the product stays below the total in
-    # float64, so an entry of weight 0 is never the first.
+    # The first index whose cumulated weight exceeds u * total. With u <= 1 - 2**-53 the product stays below
+    # the total in float64, so an entry of weight 0 is never the first.
     cumulated = weights.cumsum(-1, dtype=np.float64)
     threshold = rng.random((*weights.shape[:-1], 1)) * cumulated[..., -1:]
     return (cumulated <= threshold).sum(-1)
@@ -210,7 +222,7 @@ def _sane(rows: np.ndarray, allowed: np.ndarray | None, existing: np.ndarray) ->
 
 
 class Gaussian(Decision):
-    """An unbounded Gaussian; the environment gets it clipped to its bounds. Heads: mean, log standard deviation."""
+    """An unbounded Gaussian, clipped to the bounds for the environment. Heads: mean, log standard deviation."""
 
     kind = "gaussian"
     heads = 2
@@ -266,7 +278,8 @@ class Gaussian(Decision):
 
 
 class SquashedGaussian(Gaussian):
-    """tanh of a Gaussian, in [-1, 1], scaled to the bounds for the environment. Heads: mean, log standard deviation.
+    """tanh of a Gaussian, in [-1, 1], scaled to the bounds for the environment. Heads: mean, log standard
+    deviation.
 
     Haarnoja et al. 2018, arXiv:1812.05905, appendix C.
     """
@@ -276,7 +289,9 @@ class SquashedGaussian(Gaussian):
     def __init__(self, leaf: Any):
         super().__init__(leaf)
         if not (np.isfinite(leaf.low).all() and np.isfinite(leaf.high).all()):
-            raise ValueError(f"A squashed Gaussian needs finite bounds. Received: low={leaf.low}, high={leaf.high}")
+            raise ValueError(
+                f"A squashed Gaussian needs finite bounds. Received: low={leaf.low}, high={leaf.high}"
+            )
         self._low, self._high = self._low.astype(np.float64), self._high.astype(np.float64)
         self._middle, self._half = (self._high / 2 + self._low / 2), (self._high / 2 - self._low / 2)
 
@@ -294,7 +309,9 @@ class SquashedGaussian(Gaussian):
 
 def _refuse_mask(mask: np.ndarray | None) -> None:
     if mask is not None:
-        raise ValueError(f"`mask` must be None for a Box action: only discrete actions are masked. Received: {mask!r}")
+        raise ValueError(
+            f"`mask` must be None for a Box action: only discrete actions are masked. Received: {mask!r}"
+        )
 
 
 KINDS: dict[str, type[Decision]] = {cls.kind: cls for cls in (Categorical, Gaussian, SquashedGaussian)}

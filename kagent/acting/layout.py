@@ -1,7 +1,7 @@
 """Observation and action spaces as a NumPy-only process sees them: read from JSON, without gymnasium.
 
-The JSON is that of `kagent.spaces.to_config`, and comes from files nobody vouches for: everything is checked before
-an array of that size is made.
+The JSON is that of `kagent.spaces.to_config`, and comes from files nobody vouches for: everything is checked
+before an array of that size is made.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def name(leaf: Any) -> str:
 
 
 def stored_dtype(leaf: Any) -> np.dtype:
-    """What the policy's network is fed: int32 indices (int64 beyond), float32 for floats, other integers as they are."""
+    """What the network is fed: int32 indices (int64 beyond), float32 for floats, other integers as they are."""
     if leaf.nvec is not None:
         return np.dtype(np.int32 if leaf.nvec.max(initial=0) < 2**31 else np.int64)
     if leaf.dtype.kind == "f":
@@ -68,7 +68,8 @@ def encode(leaf: Any, value: Any, role: str = "observation") -> np.ndarray:
         `(*leaf.shape)` in `stored_dtype`; may share memory with `value`.
 
     Raises:
-        ValueError: Wrong shape, not numbers, not finite, or outside the values of a discrete leaf or integer dtype.
+        ValueError: Wrong shape, not numbers, not finite, or outside the values of a discrete leaf or integer
+            dtype.
     """
     where = f"`{role}`" + (f" at {name(leaf)!r}" if leaf.path else "")
     try:
@@ -76,7 +77,9 @@ def encode(leaf: Any, value: Any, role: str = "observation") -> np.ndarray:
     except ValueError as error:  # ragged nesting
         raise ValueError(f"{where} must be an array of shape {leaf.shape}. Received: {value!r}") from error
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{where} must hold numbers, of dtype {leaf.dtype}. Received: dtype {array.dtype}, {value!r}")
+        raise ValueError(
+            f"{where} must hold numbers, of dtype {leaf.dtype}. Received: dtype {array.dtype}, {value!r}"
+        )
     if array.shape != leaf.shape:
         batch = array.shape[1:] == leaf.shape
         hint = "; `act` takes one observation without a batch axis" if batch else ""
@@ -115,8 +118,9 @@ def allowed(leaf: Any, mask: Any) -> np.ndarray:
 
     Args:
         leaf: A discrete leaf.
-        mask: Booleans or 0/1, in total `sum(nvec)` of them: one array, or (as gymnasium has it for `MultiDiscrete`)
-            a tuple of one array per component.
+        mask: Booleans or 0/1: one array with `sum(nvec)` entries, or (as gymnasium has it for
+            `MultiDiscrete`) a tuple of one array per component, nested as `nvec`; for `MultiBinary` also
+            gymnasium's form, one entry per component, 0 or 1 for the only value allowed, 2 for both.
 
     Returns:
         Bool `(sum(nvec),)`, True where allowed, components side by side.
@@ -128,17 +132,25 @@ def allowed(leaf: Any, mask: Any) -> np.ndarray:
     if leaf.nvec is None:
         raise ValueError(f"{where} must be None: a Box action has no mask. Received: {mask!r}")
     nvec = [int(n) for n in leaf.nvec.ravel()]
-    try:
-        flat = np.concatenate([np.ravel(part) for part in _parts(mask)])
-    except ValueError as error:
-        raise ValueError(f"{where} must be booleans, {sum(nvec)} of them. Received: {mask!r}") from error
-    if flat.shape != (sum(nvec),) or not ((flat == 0) | (flat == 1)).all():
-        raise ValueError(f"{where} must be {sum(nvec)} booleans, for components of {nvec} values. Received: {mask!r}")
+    parts = _parts(mask)
+    if leaf.kind == "multi_discrete" and len(parts) > 1 and any(np.ndim(part) for part in parts):
+        sizes = [np.size(part) for part in parts]
+        if sizes != nvec:
+            raise ValueError(f"{where} must have components of {nvec} entries. Received: {sizes}")
+    flat = np.concatenate([np.ravel(part) for part in parts]) if parts else np.empty(0)
+    if leaf.kind == "multi_binary" and flat.shape == (len(nvec),) and np.isin(flat, (0, 1, 2)).all():
+        flat = np.stack([flat != 1, flat != 0], axis=-1).ravel()
+    if flat.shape != (sum(nvec),) or not np.isin(flat, (0, 1)).all():
+        raise ValueError(
+            f"{where} must be {sum(nvec)} booleans, for components of {nvec} values. Received: {mask!r}"
+        )
     flat = flat.astype(np.bool_)
     for index, part in enumerate(np.split(flat, np.cumsum(nvec)[:-1])):
         if not part.any():
             component = f" of component {index}" if len(nvec) > 1 else ""
-            raise ValueError(f"{where} allows no value{component}: at least one must be True. Received: {mask!r}")
+            raise ValueError(
+                f"{where} allows no value{component}: at least one must be True. Received: {mask!r}"
+            )
     return flat
 
 
@@ -171,7 +183,9 @@ class Layout:
         try:
             self._tree = _read(config, (), 0)
         except (TypeError, KeyError, OverflowError) as error:
-            raise ValueError(f"Not the description of a space for `{role}`. Received: {str(config)[:200]}") from error
+            raise ValueError(
+                f"Not the description of a space for `{role}`. Received: {str(config)[:200]}"
+            ) from error
         self.leaves: tuple[Leaf, ...] = tuple(_leaves(self._tree))
         if not self.leaves:
             raise ValueError(f"The space of `{role}` has no leaves. Received: {str(config)[:200]}")
@@ -191,6 +205,10 @@ class Layout:
         flat: list[Any] = []
         _flatten(self._tree, value, (), flat, self.role, partial=False)
         return flat
+
+    def has_key(self, key: str) -> bool:
+        """Whether the space is a `Dict` with this key."""
+        return self.is_nested and self._tree[0] == "Dict" and key in self._tree[1]
 
     def flatten_masks(self, mask: Any) -> list[np.ndarray | None] | None:
         """Masks nested as the space, None where a part has none, as one flat bool array (or None) per leaf.
@@ -230,7 +248,9 @@ def _numbers(array: np.ndarray) -> Any:
 # A tree is a Leaf, ("Dict", {key: tree}) or ("Tuple", [tree]).
 def _read(config: Any, path: Path, depth: int) -> Any:
     if not isinstance(config, dict) or depth > _MAX_DEPTH:
-        raise ValueError(f"A space must be a dict, nested {_MAX_DEPTH} deep at most. Received: {str(config)[:200]}")
+        raise ValueError(
+            f"A space must be a dict, nested {_MAX_DEPTH} deep at most. Received: {str(config)[:200]}"
+        )
     kind = config.get("type")
     if kind == "Dict":
         return "Dict", {key: _read(child, (*path, key), depth + 1) for key, child in config["spaces"]}
@@ -262,9 +282,13 @@ def _read(config: Any, path: Path, depth: int) -> Any:
 
 def _shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple) or len(value) > _MAX_RANK:
-        raise ValueError(f"A shape must be a list of up to {_MAX_RANK} integers. Received: {str(value)[:200]}")
+        raise ValueError(
+            f"A shape must be a list of up to {_MAX_RANK} integers. Received: {str(value)[:200]}"
+        )
     if not all(type(n) is int and n > 0 for n in value) or math.prod(value) > MAX_SIZE:
-        raise ValueError(f"A shape must be integers > 0, with a product of at most {MAX_SIZE}. Received: {value}")
+        raise ValueError(
+            f"A shape must be integers > 0, with a product of at most {MAX_SIZE}. Received: {value}"
+        )
     return tuple(value)
 
 

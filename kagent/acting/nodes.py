@@ -1,7 +1,8 @@
-"""What every operation of a program is made with: checked readers of a node, and a place to allocate and add steps.
+"""What every operation of a program is made with: checked readers of a node, and a place to allocate and add
+steps.
 
-An operation has two functions. `infer` checks a node of an untrusted config and says what it gives; nothing is
-allocated there. `bind` allocates for a fixed batch size and appends the steps that fill the result.
+An operation has two functions. `infer` checks a node of an untrusted config and says what it gives; nothing
+is allocated there. `bind` allocates for a fixed batch size and appends the steps that fill the result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from kagent.acting.activations import Step
 Shape = tuple[int, ...]
 Node = dict[str, Any]
 FLOAT = np.dtype(np.float32)
-_TILED = 1 << 14  # up to this size per-feature weights are repeated over the batch: adding equal shapes is 4 x faster
+_TILED = (
+    1 << 14
+)  # up to this size per-feature weights are repeated over the batch: adding equal shapes is 4 x faster
 
 
 class Spec(NamedTuple):
@@ -37,7 +40,8 @@ class Value(NamedTuple):
 
     Attributes:
         array: `(N, *shape)`, C-contiguous.
-        extended: For N = 1: the same memory, flat, and a constant 1 behind it; it makes a bias one more row of a kernel.
+        extended: For N = 1: the same memory, flat, and a constant 1 behind it; it makes a bias one more row
+            of a kernel.
     """
 
     array: np.ndarray
@@ -93,7 +97,7 @@ class Operation(NamedTuple):
 OPERATIONS: dict[str, Operation] = {}
 
 
-# --- reading a node ---------------------------------------------------------------------------------------------------
+# --- reading a node -----------------------------------------------------------------------------------------
 
 
 def require(condition: bool, node: Node, what: str) -> None:
@@ -102,7 +106,7 @@ def require(condition: bool, node: Node, what: str) -> None:
 
 
 def number(node: Node, key: str, default: float | None = None) -> float:
-    value = node.get(key, default)
+    value: Any = node.get(key, default)
     real = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
     require(real, node, f"needs a number `{key}`")
     return float(value)
@@ -136,12 +140,16 @@ def axis(node: Node, rank: int) -> int:
 
 def axes(node: Node, rank: int) -> tuple[int, ...]:
     values = integers(node, "axes") if "axes" in node else [-1]
-    valid = values and all(-rank <= a < rank for a in values) and len({a % rank for a in values}) == len(values)
+    valid = (
+        values and all(-rank <= a < rank for a in values) and len({a % rank for a in values}) == len(values)
+    )
     require(bool(valid), node, f"needs different `axes` within {rank} dimensions")
     return tuple(sorted(a % rank for a in values))
 
 
-def counts(node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: int | None, *n_weights: int) -> None:
+def counts(
+    node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: int | None, *n_weights: int
+) -> None:
     if n_inputs is not None:
         require(len(inputs) == n_inputs, node, f"takes {n_inputs} input(s)")
     else:

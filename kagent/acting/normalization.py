@@ -1,4 +1,4 @@
-"""Operations that standardise. What depends on the weights alone is computed once per change of the weights."""
+"""Operations that standardise. What depends on weights alone is computed once per change of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from kagent.acting.nodes import FLOAT, Spec, axes, axis, counts, number, operati
 
 @operation("normalization")
 class Normalization:
-    """`(x - mean) / max(sqrt(variance + variance_epsilon), epsilon)`, clipped to [-clip, clip] if `clip` is given.
+    """`(x - mean) / max(sqrt(variance + variance_epsilon), epsilon)`, clipped to [-clip, clip] if `clip` is
+    given.
 
     Mean and variance are two weights, or numbers in the node.
     """
@@ -55,7 +56,7 @@ class Normalization:
 
 @operation("batch_normalization")
 class BatchNormalization:
-    """With the moving statistics, over `axis` (-1). Weights: gamma if `scale`, beta if `center`, mean, variance."""
+    """With moving statistics, over `axis` (-1). Weights: gamma if `scale`, beta if `center`, mean, variance."""
 
     @staticmethod
     def infer(node, inputs, weights):
@@ -89,7 +90,7 @@ class BatchNormalization:
 
 
 class _RowNormalization:
-    """Over the last axes of each row. Weights: a factor if `scale`, a term if `center`, of these axes' shape."""
+    """Over the last axes of each row. Weights of their shape: a factor if `scale`, a term if `center`."""
 
     centred: bool
 
@@ -110,7 +111,11 @@ class _RowNormalization:
         size = math.prod(spec.shape[axes(node, len(spec.shape))[0] :])
         x, out = bound.floats(inputs[0]).array.reshape(-1, size), made.array.reshape(-1, size)
         # A product with a vector of 1/size is a mean, four times as fast as np.mean on a short row.
-        share, line, squares = np.full(size, 1.0 / size, np.float32), np.empty(len(x), np.float32), np.empty_like(out)
+        share, line, squares = (
+            np.full(size, 1.0 / size, np.float32),
+            np.empty(len(x), np.float32),
+            np.empty_like(out),
+        )
         column = line[:, None]
         if cls.centred:
             bound.steps += [partial(x.dot, share, line), partial(np.subtract, x, column, out)]

@@ -11,12 +11,12 @@ from kagent.acting import activations
 from kagent.acting.activations import constant
 from kagent.acting.nodes import FLOAT, Spec, axis, counts, integers, number, operation, require, vector
 
-# --- layers with weights ----------------------------------------------------------------------------------------------
+# --- layers with weights ------------------------------------------------------------------------------------
 
 
 @operation("dense")
 class Dense:
-    """`activation(x @ kernel + bias)` over the last axis; weights: kernel `(in, out)`, and bias `(out,)` or none."""
+    """`activation(x @ kernel + bias)` over the last axis; weights: kernel `(in, out)`, perhaps bias `(out,)`."""
 
     @staticmethod
     def infer(node, inputs, weights):
@@ -96,7 +96,7 @@ class Broadcast:
         return made
 
 
-# --- shapes -----------------------------------------------------------------------------------------------------------
+# --- shapes -------------------------------------------------------------------------------------------------
 
 
 @operation("identity")
@@ -137,7 +137,11 @@ class Reshape:
     def infer(node, inputs, weights):
         counts(node, inputs, weights, 1, 0)
         shape, size = integers(node, "shape"), inputs[0].size
-        require(len(shape) <= 16 and all(n >= -1 for n in shape) and shape.count(-1) <= 1, node, "has a bad `shape`")
+        require(
+            len(shape) <= 16 and all(n >= -1 for n in shape) and shape.count(-1) <= 1,
+            node,
+            "has a bad `shape`",
+        )
         known = math.prod(n for n in shape if n != -1)
         if -1 in shape:
             require(known > 0 and size % known == 0, node, f"does not fit {inputs[0].shape}")
@@ -181,7 +185,9 @@ class Slice:
         counts(node, inputs, weights, 1, 0)
         shape = inputs[0].shape
         start, stop = node.get("start"), node.get("stop")
-        inside = type(start) is int and type(stop) is int and len(shape) > 0 and 0 <= start < stop <= shape[-1]
+        inside = (
+            type(start) is int and type(stop) is int and len(shape) > 0 and 0 <= start < stop <= shape[-1]
+        )
         require(inside, node, f"needs 0 <= `start` < `stop` within {shape}")
         return Spec((*shape[:-1], stop - start), inputs[0].dtype)
 
@@ -221,7 +227,9 @@ class OneHot:
     def infer(node, inputs, weights):
         counts(node, inputs, weights, 1, 0)
         nvec = integers(node, "nvec")
-        require(len(nvec) == inputs[0].size and all(n > 0 for n in nvec), node, f"does not fit {inputs[0].shape}")
+        require(
+            len(nvec) == inputs[0].size and all(n > 0 for n in nvec), node, f"does not fit {inputs[0].shape}"
+        )
         return Spec((sum(nvec),), FLOAT)
 
     @staticmethod
@@ -237,7 +245,7 @@ class OneHot:
         return made
 
 
-# --- one number at a time ---------------------------------------------------------------------------------------------
+# --- one number at a time -----------------------------------------------------------------------------------
 
 
 class _Floats:
@@ -273,7 +281,9 @@ class Clip(_Floats):
 
     @staticmethod
     def infer(node, inputs, weights):
-        require(number(node, "low", -math.inf) <= number(node, "high", math.inf), node, "needs `low` <= `high`")
+        require(
+            number(node, "low", -math.inf) <= number(node, "high", math.inf), node, "needs `low` <= `high`"
+        )
         return _Floats.infer(node, inputs, weights)
 
     @staticmethod
@@ -308,70 +318,26 @@ class Rescaling(_Floats):
         return made
 
 
-# --- several inputs ---------------------------------------------------------------------------------------------------
+@operation("prelu")
+class PReLU:
+    """`max(x, 0) + slope * min(x, 0)`; the slope is a weight whose shape broadcasts to a row's."""
 
+    @staticmethod
+    def infer(node, inputs, weights):
+        counts(node, inputs, weights, 1, 1)
+        shape, slope = inputs[0].shape, weights[0]
+        fits = len(slope) == len(shape) and all(n in (1, m) for n, m in zip(slope, shape))
+        require(fits, node, f"does not fit {shape}")
+        return Spec(shape, FLOAT)
 
-class _Merge:
-    """Inputs of equal rank broadcast; of unequal rank, the shorter get axes of 1 right behind the batch axis."""
-
-    function: np.ufunc
-
-    @classmethod
-    def infer(cls, node, inputs, weights):
-        counts(node, inputs, weights, 2 if cls is Subtract else None, 0)
-        try:
-            shape = np.broadcast_shapes(*(x.shape for x in inputs))
-        except ValueError:
-            shape = None
-        require(shape is not None, node, f"does not fit {[x.shape for x in inputs]}")
-        return Spec(tuple(shape), FLOAT)
-
-    @classmethod
-    def bind(cls, bound, node, inputs, weights, spec):
-        made, rank = bound.new(spec.shape), len(spec.shape)
-        values = [bound.floats(x).array for x in inputs]
-        arrays = [x.reshape((bound.count, *(1,) * (rank - x.ndim + 1), *x.shape[1:])) for x in values]
-        if len(arrays) == 1:
-            bound.steps.append(partial(np.copyto, made.array, arrays[0]))
-        left = arrays[0]
-        for right in arrays[1:]:
-            bound.steps.append(partial(cls.function, left, right, out=made.array))
-            left = made.array
-        return made
-
-
-@operation("add")
-class Add(_Merge):
-    function = np.add
-
-
-@operation("subtract")
-class Subtract(_Merge):
-    function = np.subtract
-
-
-@operation("multiply")
-class Multiply(_Merge):
-    function = np.multiply
-
-
-@operation("maximum")
-class Maximum(_Merge):
-    function = np.maximum
-
-
-@operation("minimum")
-class Minimum(_Merge):
-    function = np.minimum
-
-
-@operation("average")
-class Average(_Merge):
-    function = np.add
-
-    @classmethod
-    def bind(cls, bound, node, inputs, weights, spec):
-        made = super().bind(bound, node, inputs, weights, spec)
-        share = constant(1.0 / len(inputs), made.array)
-        bound.steps.append(partial(np.multiply, made.array, share, made.array))
+    @staticmethod
+    def bind(bound, node, inputs, weights, spec):
+        x, made = bound.floats(inputs[0]).array, bound.new(spec.shape)
+        below, zero = np.empty_like(x), constant(0.0, x)
+        bound.steps += [
+            partial(np.minimum, x, zero, out=below),
+            partial(np.multiply, below, bound.spread(weights[0], spec.shape), below),
+            partial(np.maximum, x, zero, out=made.array),
+            partial(np.add, made.array, below, made.array),
+        ]
         return made

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import normalization, operations  # noqa: F401  (they fill OPERATIONS)
+from kagent.acting import merging, normalization, operations  # noqa: F401  (they fill OPERATIONS)
 from kagent.acting.activations import Step
 from kagent.acting.nodes import FLOAT, OPERATIONS, Bound, Shape, Spec, Value
 
@@ -46,9 +46,10 @@ class Program:
     Values are numbered: the inputs first, then one per node; a node reads only values before it.
 
     Args:
-        config: JSON-ready dict. `"inputs"`: list of `{"shape", "dtype"}` without the batch axis; `"weights"`: list of
-            shapes; `"nodes"`: list of `{"op", "inputs": [values], "weights": [indices], **parameters}`; `"outputs"`:
-            list of values. It may come from an untrusted file: it is checked before anything is allocated.
+        config: JSON-ready dict. `"inputs"`: list of `{"shape", "dtype"}` without the batch axis; `"weights"`:
+            list of shapes; `"nodes"`: list of `{"op", "inputs": [values], "weights": [indices],
+            **parameters}`; `"outputs"`: list of values. It may come from an untrusted file: it is checked
+            before anything is allocated.
         arrays: The weights, one array per shape; or one flat array; or None for zeros.
 
     Attributes:
@@ -76,7 +77,9 @@ class Program:
         try:
             checked = _check(config)
         except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"Not the config of a program: {error!r}. Received: {str(config)[:200]}") from error
+            raise ValueError(
+                f"Not the config of a program: {error!r}. Received: {str(config)[:200]}"
+            ) from error
         self.config = config
         self.input_specs, self._shapes, self._nodes, self._specs, self._outputs = checked
         self.size = sum(map(math.prod, self._shapes))
@@ -170,7 +173,9 @@ class Program:
     def _flat(self, arrays: Sequence[Any]) -> np.ndarray:
         given = [np.asarray(array, FLOAT) for array in arrays]
         if [array.shape for array in given] != self._shapes:
-            raise ValueError(f"`arrays` must have shapes {self._shapes}. Received: {[a.shape for a in given]}")
+            raise ValueError(
+                f"`arrays` must have shapes {self._shapes}. Received: {[a.shape for a in given]}"
+            )
         return np.concatenate([np.ravel(array) for array in given]) if given else np.empty(0, FLOAT)
 
     def __repr__(self) -> str:
@@ -181,9 +186,11 @@ def _check(config: dict[str, Any]) -> tuple[list[Spec], list[Shape], list[dict],
     if not isinstance(config, dict) or not all(isinstance(config.get(key), list) for key in _KEYS):
         raise ValueError(f"A program must be a dict of lists {_KEYS}. Received: {str(config)[:200]}")
     if max(len(config[key]) for key in _KEYS) > MAX_NODES or not config["inputs"] or not config["outputs"]:
-        raise ValueError(f"A program must have 1 to {MAX_NODES} inputs and outputs, and at most so many nodes")
-    inputs = [Spec(_shape(item["shape"]), _dtype(item["dtype"])) for item in config["inputs"]]
-    shapes = [_shape(shape) for shape in config["weights"]]
+        raise ValueError(
+            f"A program must have 1 to {MAX_NODES} inputs and outputs, and at most so many nodes"
+        )
+    inputs = [Spec(shape_of(item["shape"]), dtype_of(item["dtype"])) for item in config["inputs"]]
+    shapes = [shape_of(shape) for shape in config["weights"]]
     size = sum(map(math.prod, shapes))
     if size > MAX_WEIGHTS:
         raise ValueError(f"A program may have {MAX_WEIGHTS} weights at most. Received: {size}")
@@ -191,13 +198,19 @@ def _check(config: dict[str, Any]) -> tuple[list[Spec], list[Shape], list[dict],
     for node in config["nodes"]:
         op = node.get("op") if isinstance(node, dict) else None
         if not isinstance(op, str) or op not in OPERATIONS:
-            raise ValueError(f"Unknown operation. Received: {str(node)[:200]}. Allowed: {', '.join(sorted(OPERATIONS))}")
+            raise ValueError(
+                f"Unknown operation. Received: {str(node)[:200]}. Allowed: {', '.join(sorted(OPERATIONS))}"
+            )
         arguments = [specs[index] for index in _references(node["inputs"], len(specs), "inputs", node)]
-        weights = [shapes[index] for index in _references(node.get("weights", []), len(shapes), "weights", node)]
+        weights = [
+            shapes[index] for index in _references(node.get("weights", []), len(shapes), "weights", node)
+        ]
         specs.append(OPERATIONS[op].infer(node, arguments, weights))
         total += specs[-1].size
         if total > MAX_VALUES:
-            raise ValueError(f"A program may hold {MAX_VALUES} numbers per row at most. Received: {total} and more")
+            raise ValueError(
+                f"A program may hold {MAX_VALUES} numbers per row at most. Received: {total} and more"
+            )
     outputs = _references(config["outputs"], len(specs), "outputs", config)
     return inputs, shapes, config["nodes"], specs, outputs
 
@@ -208,18 +221,22 @@ _KEYS = ("inputs", "weights", "nodes", "outputs")
 def _references(value: Any, count: int, key: str, node: Any) -> list[int]:
     valid = isinstance(value, list) and len(value) <= MAX_NODES
     if not valid or not all(type(index) is int and 0 <= index < count for index in value):
-        raise ValueError(f"`{key}` must be a list of integers from 0 to {count - 1}. Received: {str(node)[:200]}")
+        raise ValueError(
+            f"`{key}` must be a list of integers from 0 to {count - 1}. Received: {str(node)[:200]}"
+        )
     return value
 
 
-def _shape(value: Any) -> Shape:
+def shape_of(value: Any) -> Shape:
     valid = isinstance(value, list | tuple) and len(value) <= _MAX_RANK and all(type(n) is int for n in value)
     if not valid or not all(n > 0 for n in value) or math.prod(value) > MAX_WEIGHTS:
-        raise ValueError(f"A shape must be a list of integers > 0, {MAX_WEIGHTS} numbers at most. Received: {value!r}")
+        raise ValueError(
+            f"A shape must be a list of integers > 0, {MAX_WEIGHTS} numbers at most. Received: {value!r}"
+        )
     return tuple(value)
 
 
-def _dtype(value: Any) -> np.dtype:
+def dtype_of(value: Any) -> np.dtype:
     if not isinstance(value, str) or np.dtype(value).kind not in "fiub":
         raise ValueError(f"A dtype must be the name of a number's. Received: {value!r}")
     return np.dtype(value)

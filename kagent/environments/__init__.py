@@ -107,7 +107,9 @@ def _make_id(env_id: str) -> gymnasium.Env:
     except (errors.UnregisteredEnv, errors.DeprecatedEnv) as error:
         raise checks.unknown_id(env_id, error) from error
     except ModuleNotFoundError as error:
-        if ":" in env_id and error.name and env_id.split(":")[0].startswith(error.name):
+        if (
+            ":" in env_id and error.name is None
+        ):  # gymnasium's own error, not one of the environment's imports
             raise checks.unknown_id(env_id, error) from error
         raise
     except errors.Error as error:

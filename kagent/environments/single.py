@@ -61,9 +61,8 @@ class SingleEnvs(Environments):
         for index, env in enumerate(envs[1:], 1):
             for name, first in (("observation_space", observation_space), ("action_space", action_space)):
                 if rows := spaces.difference(first, getattr(env, name)):
-                    raise ValueError(
-                        f"All environments must have the same {name}. Received: env {index} differs\n{rows}"
-                    )
+                    rows = rows.replace(" env: ", f" env {index}: ").replace(" agent: ", " env 0: ")
+                    raise ValueError(f"All environments must have the same {name}. Received:\n{rows}")
         self.envs = list(envs)
         leaf = self.observation_structure.leaves[0]
         # Shape and dtype of a plain Box observation that needs neither conversion nor checks.

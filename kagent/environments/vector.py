@@ -136,8 +136,16 @@ class VectorEnvs(Environments):
 
     def close(self) -> None:
         self._ready = False
-        if self.owned:
+        if not self.owned:
+            return
+        try:
             self.env.close()
+        except (EOFError, ConnectionError):
+            # A worker died. gymnasium gives up at its pipe and would leave the other workers running.
+            for process in getattr(self.env.unwrapped, "processes", ()):
+                process.terminate()
+                process.join()
+            self.env.unwrapped.closed = True
 
     def _call_reset(self, chosen: np.ndarray | None) -> tuple[Any, dict]:
         count = self.num_envs
@@ -184,8 +192,10 @@ class VectorEnvs(Environments):
             try:
                 for leaf, part in zip(structure.leaves, structure.flatten(_row(observation, row))):
                     checks.observation(leaf, part, leaf.shape)
-            except (TypeError, ValueError, IndexError, KeyError):
+            except (TypeError, ValueError):
                 wrong.append(row)
+            except (IndexError, KeyError):
+                return None
         return wrong[0] if wrong and (self.num_envs == 1 or len(wrong) < self.num_envs) else None
 
     def _write_final(self, index: int, infos: Any, ended: list[int]) -> None:

@@ -12,7 +12,7 @@ from kagent.networks.layers import Bound, StateIndependent
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, outputs
-from kagent.spaces import Structure
+from kagent.spaces import Leaf, Structure
 
 DISTRIBUTIONS = ("auto", "squashed_gaussian")
 
@@ -60,6 +60,12 @@ class StochasticPolicy(Role):
             "log_std_range": list(self.log_std_range),
             "head_gain": self.head_gain,
         }
+
+    def decision(self, leaf: Leaf) -> str:
+        """Name of the actor's decision for an action leaf."""
+        if leaf.is_discrete:
+            return "categorical"
+        return "gaussian" if self.distribution == "auto" else self.distribution
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         kinds = ["auto" if leaf.is_discrete else self.distribution for leaf in action.leaves]

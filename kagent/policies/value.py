@@ -11,7 +11,7 @@ from kagent import networks
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, outputs
-from kagent.spaces import Structure
+from kagent.spaces import Leaf, Structure
 
 
 @ROLES.register("value")
@@ -32,7 +32,10 @@ class ValuePolicy(Role):
     """
 
     default_network = Auto(units=(64, 64), activation="relu", initialization="fan_in")
-    decision = "categorical"
+
+    def decision(self, leaf: Leaf) -> str:
+        """Name of the actor's decision for an action leaf."""
+        return "categorical"
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         refused = [leaf for leaf in action.leaves if not leaf.is_discrete]

@@ -347,7 +347,7 @@ class TestSquashedGaussian:
         of_mean, of_log_std = gradients(mode, lambda *p: self.DISTRIBUTION.sample(p, SEED), *self.PARAMS)
         np.testing.assert_allclose(of_mean, 1 - action**2, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(of_log_std, (1 - action**2) * std * noise, rtol=1e-3, atol=1e-5)
-        # log_prob = log N(noise) - log_std - log(1 - tanh(u)**2); the derivative of the last by u is 2 tanh(u).
+        # log_prob = log N(noise) - log_std - log(1 - tanh(u)**2); the derivative of the last is 2 tanh(u).
         of_mean, of_log_std = gradients(
             mode, lambda *p: self.DISTRIBUTION.sample_with_log_prob(p, SEED)[1], *self.PARAMS
         )

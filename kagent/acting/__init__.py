@@ -1,0 +1,24 @@
+"""Acting without TensorFlow: a policy's forward pass and its decisions in NumPy.
+
+>>> import kagent.acting
+>>> actor = kagent.acting.load("agent.keras")
+>>> action = actor.act(observation)
+"""
+
+from kagent.acting.actor import Actor, load
+from kagent.acting.compiler import Compiler, UnsupportedLayer, compile_model
+from kagent.acting.decisions import Categorical, Decision, Gaussian, SquashedGaussian
+from kagent.acting.program import Program
+
+__all__ = [
+    "Actor",
+    "Categorical",
+    "Compiler",
+    "Decision",
+    "Gaussian",
+    "Program",
+    "SquashedGaussian",
+    "UnsupportedLayer",
+    "compile_model",
+    "load",
+]

@@ -1,0 +1,309 @@
+"""The actor: observations in, actions out, in NumPy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kagent.acting import archive, decisions, layout
+from kagent.acting.decisions import Categorical, Decision
+from kagent.acting.program import Program
+
+Heads = list[np.ndarray]
+Masks = list[np.ndarray | None] | None
+MASK_KEY = "action_mask"
+_SHORT = 32  # up to so many numbers a Python list is checked faster than an array
+
+
+class Actor:
+    """Decides on actions from a policy's heads.
+
+    Inside kagent it works on lists of leaf arrays with a batch axis (`decide`, `random`, `to_env`); outside,
+    on one observation and one action as the environment has them (`act`).
+
+    Args:
+        forward: Observation leaves `[(N, *shape)]`, in stored form, to heads `[(N, width)]`. None:
+            `program.run`.
+        observation: The observation space, as `kagent.spaces.to_config` describes it.
+        decisions: One decision per action leaf; they share out the heads in order.
+        rng: Source of all samples. None: a new `Philox` generator.
+        program: The policy as a NumPy program, if it is one; only then the actor can be saved.
+        action: The action space, as `observation`. None: the leaf of the only decision, or a `Tuple` of
+            theirs.
+
+    Attributes:
+        program, decisions, rng: The arguments.
+
+    Raises:
+        ValueError: Program, spaces and decisions do not fit each other.
+
+    Example:
+
+    >>> actor = kagent.acting.load("agent.keras")
+    >>> action = actor.act(observation)
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[list[np.ndarray]], Heads] | None,
+        observation: dict[str, Any],
+        decisions: Sequence[Decision],
+        rng: np.random.Generator | None = None,
+        program: Program | None = None,
+        action: dict[str, Any] | None = None,
+    ):
+        if forward is None and program is None:
+            raise ValueError("An actor needs `forward` or `program`. Received: None for both")
+        self.program = program
+        if forward is None and program is not None:
+            forward = program.run
+        assert forward is not None
+        self.forward: Callable[[list[np.ndarray]], Heads] = forward
+        self.decisions = tuple(decisions)
+        self.rng = np.random.Generator(np.random.Philox()) if rng is None else rng
+        self._observation = layout.Layout(observation, "observation")
+        self._action = layout.Layout(_tuple_of(self.decisions) if action is None else action, "action")
+        self._check()
+        starts = np.cumsum([0, *(decision.heads for decision in self.decisions)]).tolist()
+        self._heads = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+        self._mask_in_observation = self._observation.has_key(MASK_KEY) and any(
+            leaf.nvec is not None for leaf in self._action.leaves
+        )
+        # Arrays of a program are shared by its calls, and NumPy lets other threads in while it multiplies.
+        self._lock = threading.Lock()
+        self._fast = self._specialised() if forward is None else None
+
+    def decide(
+        self,
+        leaves: list[np.ndarray],
+        masks: Masks = None,
+        deterministic: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> list[np.ndarray]:
+        """Canonical actions for a batch. Not safe from several threads at once.
+
+        Args:
+            leaves: Observation leaves `(N, *shape)` in stored form. Trusted: not checked for NaN.
+            masks: Per action leaf a bool array `(N, sum(nvec))`, True = allowed, or None. None: no masks.
+            deterministic: The best actions instead of samples.
+            rng: Takes the place of `self.rng`.
+
+        Returns:
+            Per action leaf a new array `(N, *shape)`: see `kagent.acting.decisions`.
+
+        Raises:
+            ValueError: Wrong shapes; a mask that allows nothing.
+        """
+        return self._choose(self.forward(leaves), masks, deterministic, self.rng if rng is None else rng)
+
+    def random(
+        self, count: int, rng: np.random.Generator | None = None, masks: Masks = None
+    ) -> list[np.ndarray]:
+        """`count` canonical actions, uniform over what is allowed; normal where a Gaussian has no bounds."""
+        rng = self.rng if rng is None else rng
+        if masks is None:
+            return [decision.random(count, rng) for decision in self.decisions]
+        return [decision.random(count, rng, mask) for decision, mask in zip(self.decisions, masks)]
+
+    def to_env(self, canonical: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Canonical actions of every leaf, batched, as the environment takes them."""
+        return [decision.to_env(array) for decision, array in zip(self.decisions, canonical)]
+
+    def act(self, observation: Any, deterministic: bool = True, mask: Any = None) -> Any:
+        """The action for one observation. Several threads may call it; they take turns.
+
+        Args:
+            observation: One observation as the environment gives it, nested as its space, without batch axis.
+            deterministic: The best action instead of a sample.
+            mask: What is allowed, nested as the action space and as the environment gives it
+                (`info["action_mask"]`). None: the observation's key `"action_mask"`, if it has one.
+
+        Returns:
+            One action that `env.step` accepts: int for `Discrete`, else an array, nested as the action space.
+
+        Raises:
+            ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or
+                allows nothing; heads that are not finite.
+        """
+        if mask is None and self._fast is not None:
+            action = self._fast(observation, deterministic, self.rng)
+            if action is not None:
+                return action
+        leaves, masks = self.read(observation, mask)
+        with self._lock:
+            heads = self.forward(leaves)
+            for head in heads:
+                if not np.isfinite(head).all():
+                    raise ValueError(
+                        f"The policy's outputs are not finite: its weights have diverged. Received: {head}"
+                    )
+            canonical = self._choose(heads, masks, deterministic, self.rng)
+        return self.release(canonical)
+
+    def read(self, observation: Any, mask: Any = None) -> tuple[list[np.ndarray], Masks]:
+        """One raw observation and mask, checked, as a batch of one: what `decide` takes.
+
+        Raises:
+            ValueError: As `act`.
+        """
+        parts = self._observation.flatten(observation)
+        leaves = [layout.encode(leaf, part)[None] for leaf, part in zip(self._observation.leaves, parts)]
+        if mask is None and self._mask_in_observation:
+            mask = observation[MASK_KEY]
+        masks = self._action.flatten_masks(mask)
+        if masks is None or all(part is None for part in masks):
+            return leaves, None
+        return leaves, [None if part is None else part[None] for part in masks]
+
+    def release(self, canonical: Sequence[np.ndarray]) -> Any:
+        """Canonical actions of a batch of one as one action for `env.step`."""
+        return self._action.unflatten(
+            [
+                int(array[0]) if leaf.kind == "discrete" else array[0, ...]
+                for leaf, array in zip(self._action.leaves, self.to_env(canonical))
+            ]
+        )
+
+    def save(self, directory: str | Path) -> None:
+        """Writes `actor.json` and `actor.npz` into `directory`; `load` reads them.
+
+        Raises:
+            ValueError: The policy is not a NumPy program.
+        """
+        if self.program is None:
+            raise ValueError(f"Only an actor with a NumPy program can be saved. Received: {self!r}")
+        about = {
+            "observation": self._observation.config,
+            "action": self._action.config,
+            "decisions": [decision.to_config() for decision in self.decisions],
+            "program": self.program.config,
+        }
+        archive.write(Path(directory), about, self.program.weights)
+
+    def __repr__(self) -> str:
+        how = repr(self.forward) if self.program is None else repr(self.program)[1:-1]
+        return f"<Actor: {how}; {', '.join(decision.kind for decision in self.decisions)}>"
+
+    def _choose(
+        self, heads: Heads, masks: Masks, deterministic: bool, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        if masks is None:
+            masks = [None] * len(self.decisions)
+        return [
+            decision.choose(heads[where], rng, deterministic, mask)
+            for decision, where, mask in zip(self.decisions, self._heads, masks)
+        ]
+
+    def _check(self) -> None:
+        kinds = [leaf.kind for leaf in self._action.leaves]
+        received = [(decision.leaf.kind, decision.leaf.shape) for decision in self.decisions]
+        if received != [(leaf.kind, leaf.shape) for leaf in self._action.leaves]:
+            raise ValueError(f"`decisions` must be one per action leaf, for {kinds}. Received: {received}")
+        if self.program is None:
+            return
+        expected = [(leaf.shape, layout.stored_dtype(leaf)) for leaf in self._observation.leaves]
+        if [tuple(spec) for spec in self.program.input_specs] != expected:
+            given = [tuple(spec) for spec in self.program.input_specs]
+            raise ValueError(
+                f"The program's inputs must be the observation's leaves {expected}. Received: {given}"
+            )
+        widths = [(width,) for decision in self.decisions for width in decision.widths]
+        shapes = [spec.shape for spec in self.program.output_specs]
+        if shapes != widths or any(spec.dtype != np.float32 for spec in self.program.output_specs):
+            raise ValueError(
+                f"The program's outputs must be the decisions' heads {widths}. Received: {shapes}"
+            )
+
+    def _specialised(self) -> Callable[[Any, bool, np.random.Generator], int | None] | None:
+        """`act` for one float Box and one Discrete, without detours. None from it: go the general way."""
+        leaf = self._observation.leaves[0]
+        decision = self.decisions[0]
+        if self._observation.is_nested or leaf.kind != "box" or leaf.dtype.kind != "f":
+            return None
+        if (
+            self._action.is_nested
+            or not isinstance(decision, Categorical)
+            or decision.leaf.kind != "discrete"
+        ):
+            return None
+        if decision.widths[0] > _SHORT:
+            return None
+        assert self.program is not None
+        program, kernel = self.program, self.program.kernel(1)
+        lock, pick = self._lock, decision.pick
+        x, head = kernel.inputs[0][0, ...], kernel.outputs[0][0]
+        flat, steps, refresh = x.reshape(-1), kernel.steps, program.refresh
+        shape, start, short = leaf.shape, int(decision.leaf.start), flat.size <= _SHORT
+        single, double = np.dtype(np.float32), np.dtype(np.float64)
+        isfinite, array = math.isfinite, np.ndarray
+
+        def act(observation: Any, deterministic: bool, rng: np.random.Generator) -> int | None:
+            if type(observation) is not array or observation.shape != shape:
+                return None
+            if observation.dtype is not single and observation.dtype is not double:
+                return None
+            with lock:
+                if kernel.version != program.version:
+                    refresh(kernel)
+                x[...] = observation
+                # A sum is finite only if all its terms are; huge terms overflow it too, and the general way
+                # decides.
+                if not isfinite(sum(flat.tolist()) if short else flat.dot(flat)):
+                    return None
+                for step in steps:
+                    step()
+                logits = head.tolist()
+                if not isfinite(sum(logits)):
+                    return None
+                if deterministic:
+                    return start + logits.index(max(logits))
+                return start + pick(logits, rng, False)
+
+        return act
+
+
+def _tuple_of(chosen: Sequence[Decision]) -> dict[str, Any]:
+    spaces = [layout.describe(decision.leaf) for decision in chosen]
+    return spaces[0] if len(spaces) == 1 else {"type": "Tuple", "spaces": spaces}
+
+
+def load(path: str | Path, seed: int | None = None) -> Actor:
+    """The actor of a saved agent, with NumPy alone.
+
+    Args:
+        path: A `.keras` file that an agent wrote, or a directory that `Actor.save` wrote. Not trusted:
+            nothing in it is executed, and sizes are checked before they are believed.
+        seed: Seed of the samples of `act(..., deterministic=False)`; None: unpredictable.
+
+    Returns:
+        An `Actor`; its `act` takes raw observations.
+
+    Raises:
+        FileNotFoundError: There is nothing at `path`.
+        ValueError: Not a kagent agent, or one whose policy has layers without a NumPy form; or a damaged
+            file.
+
+    Example:
+
+    >>> actor = kagent.acting.load("agent.keras")
+    >>> observation, info = env.reset()
+    >>> env.step(actor.act(observation))
+    """
+    path = Path(path)
+    about = archive.about(path)
+    try:
+        program = Program(about["program"])
+        program.set_weights(archive.weights(path, program.size))
+        made = [decisions.from_config(config) for config in about["decisions"]]
+        rng = np.random.Generator(np.random.Philox(seed))
+        return Actor(None, about["observation"], made, rng, program, about["action"])
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+        raise ValueError(
+            f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}"
+        ) from error

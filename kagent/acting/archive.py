@@ -1,0 +1,106 @@
+"""An actor on disk: `actor.json` and `actor.npz`, in a directory or among the assets of a `.keras` file.
+
+Files come from anywhere: nothing is unpickled, and what a header declares is compared with what is there
+before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+JSON, NPZ = "actor.json", "actor.npz"
+VERSION = 1
+_MAX_JSON = 1 << 24  # bytes
+_HEADERS = 1 << 12  # bytes, more than zip and npy headers of one array take
+
+
+def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
+    """Writes both files.
+
+    Args:
+        directory: Made if it does not exist.
+        content: What `about` is to give back, JSON-ready.
+        flat: The weights, float32 `(size,)`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"version": VERSION, **content}, allow_nan=False)
+    (directory / JSON).write_text(text, encoding="utf-8")
+    np.savez(directory / NPZ, weights=flat)
+
+
+def about(path: Path) -> dict[str, Any]:
+    """The parsed `actor.json` of a `.keras` file or of a directory that `write` wrote.
+
+    Raises:
+        FileNotFoundError: There is nothing at `path`.
+        ValueError: Not such a file, or too large.
+    """
+    try:
+        parsed = json.loads(_member(path, JSON, _MAX_JSON))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{JSON} in {str(path)!r} is not JSON: {error}") from error
+    version = parsed.get("version") if isinstance(parsed, dict) else None
+    if version != VERSION:
+        raise ValueError(f"{JSON} in {str(path)!r} must be of version {VERSION}. Received: {version!r}")
+    return parsed
+
+
+def weights(path: Path, size: int) -> np.ndarray:
+    """The weights in `actor.npz`, read-only float32 `(size,)`.
+
+    Args:
+        path: As for `about`.
+        size: How many numbers are expected; no more than they need is read.
+
+    Raises:
+        ValueError: Something else is in it.
+    """
+    npz = io.BytesIO(_member(path, NPZ, 4 * size + 2 * _HEADERS))
+    raw = _unzip(npz, "weights.npy", 4 * size + _HEADERS, NPZ)
+    stream = io.BytesIO(raw)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise ValueError(f"{NPZ} in {str(path)!r} has a header of another version than 1.0")
+    # The header is compared before the array is made: it could declare any size.
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    if shape != (size,) or dtype != np.dtype("<f4") or len(raw) - stream.tell() != 4 * size:
+        raise ValueError(f"{NPZ} must hold {size} float32 numbers. Received: shape {shape}, dtype {dtype}")
+    return np.frombuffer(raw, "<f4", offset=stream.tell())
+
+
+def _member(path: Path, name: str, limit: int) -> bytes:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}")
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return _unzip(file, f"assets/{name}", limit, str(path))
+    inside = path / name
+    if not inside.is_file():
+        raise ValueError(f"{str(path)!r} holds no {name}: it is not the directory of a saved actor")
+    if inside.stat().st_size > limit:
+        raise ValueError(f"{str(inside)!r} is larger than {limit} bytes. Received: {inside.stat().st_size}")
+    return inside.read_bytes()
+
+
+def _unzip(file: IO[bytes], name: str, limit: int, where: str) -> bytes:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if name not in archive.namelist():
+                raise ValueError(
+                    f"{where!r} has no {name!r}: either it was not saved by a kagent agent, or the "
+                    "agent's policy has layers that the NumPy actor does not know (load it with kagent.load then)"
+                )
+            # zipfile reads no more than the size declared here, however far the data would unpack.
+            size = archive.getinfo(name).file_size
+            if size > limit:
+                raise ValueError(f"{name!r} in {where!r} is larger than {limit} bytes. Received: {size}")
+            return archive.read(name)
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file raises whatever its decompressor does
+        raise ValueError(f"{where!r} is not a readable .keras file: {error}") from error

@@ -1,0 +1,76 @@
+"""Operations that make one value of several, number by number."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from kagent.acting.activations import constant
+from kagent.acting.nodes import FLOAT, Spec, counts, operation, require
+
+
+class _Merge:
+    """Inputs of equal rank broadcast; of unequal rank, the shorter get axes of 1 behind the batch axis."""
+
+    function: np.ufunc
+
+    @classmethod
+    def infer(cls, node, inputs, weights):
+        counts(node, inputs, weights, 2 if cls is Subtract else None, 0)
+        try:
+            shape = np.broadcast_shapes(*(x.shape for x in inputs))
+        except ValueError:
+            shape = None
+        require(shape is not None, node, f"does not fit {[x.shape for x in inputs]}")
+        return Spec(tuple(shape), FLOAT)
+
+    @classmethod
+    def bind(cls, bound, node, inputs, weights, spec):
+        made, rank = bound.new(spec.shape), len(spec.shape)
+        values = [bound.floats(x).array for x in inputs]
+        arrays = [x.reshape((bound.count, *(1,) * (rank - x.ndim + 1), *x.shape[1:])) for x in values]
+        if len(arrays) == 1:
+            bound.steps.append(partial(np.copyto, made.array, arrays[0]))
+        left = arrays[0]
+        for right in arrays[1:]:
+            bound.steps.append(partial(cls.function, left, right, out=made.array))
+            left = made.array
+        return made
+
+
+@operation("add")
+class Add(_Merge):
+    function = np.add
+
+
+@operation("subtract")
+class Subtract(_Merge):
+    function = np.subtract
+
+
+@operation("multiply")
+class Multiply(_Merge):
+    function = np.multiply
+
+
+@operation("maximum")
+class Maximum(_Merge):
+    function = np.maximum
+
+
+@operation("minimum")
+class Minimum(_Merge):
+    function = np.minimum
+
+
+@operation("average")
+class Average(_Merge):
+    function = np.add
+
+    @classmethod
+    def bind(cls, bound, node, inputs, weights, spec):
+        made = super().bind(bound, node, inputs, weights, spec)
+        share = constant(1.0 / len(inputs), made.array)
+        bound.steps.append(partial(np.multiply, made.array, share, made.array))
+        return made
