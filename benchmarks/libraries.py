@@ -58,8 +58,8 @@ LIBRARIES: dict[str, Library] = {
 
 DEFAULT = "one"
 BEST: dict[tuple[str, str], str] = {
-    # PyTorch gains from a second core on 256x256 products alone: 114 against 81 steps/s, and loses elsewhere, up to
-    # tenfold on a busy machine.
+    # PyTorch gains from a second core on 256x256 products alone (114 against 81 steps/s); elsewhere it loses,
+    # up to tenfold on a busy machine.
     ("sb3", "W3"): "all",
 }
 

@@ -21,15 +21,13 @@ _UNEQUAL = 0.1
 
 
 def spread(values: Iterable[float | None], form: str = ",.0f") -> str:
-    """`median (min-max)`, the bare value when there is one, a dash when there is none or one is missing."""
+    """`median (min-max)`, the bare value where all are alike, a dash where one or all are missing."""
     found = list(values)
     if not found or any(v is None for v in found):
         return "—"
     numbers = [float(v) for v in found if v is not None]
-    middle = format(statistics.median(numbers), form)
-    if len(numbers) == 1:
-        return middle
-    return f"{middle} ({format(min(numbers), form)}–{format(max(numbers), form)})"
+    middle, low, high = (format(f(numbers), form) for f in (statistics.median, min, max))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def ratios(ours: Sequence[Record], theirs: Sequence[Record], key: str) -> list[float] | None:
@@ -104,9 +102,7 @@ def speeds(records: Sequence[Record]) -> str:
                 spread((r.get("first_update_seconds") for r in good), ".1f"),
                 memory,
                 spread((r.get("episode_return") for r in good), ".0f"),
-                f"{statistics.median(r['gradient_steps'] for r in good):,.0f}"
-                if good and "gradient_steps" in good[0]
-                else "—",
+                spread(r.get("gradient_steps") for r in good),
             ]
         )
     return rows(header, body)

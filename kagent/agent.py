@@ -293,7 +293,7 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
             part = self._optimizer_parts[role]
             if part is None:
                 continue
-            made[role], rate = optimizers.get(copy.deepcopy(part) if isinstance(part, dict) else part, role)
+            made[role], rate = optimizers.get(part, role)
             if rate is not None:
                 self._rate_schedules.append((made[role], rate))
         if len(made) == 1:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from kagent import schedules
-from kagent.registry import Registry
+from kagent.registry import Registry, plain
 
 TARGETS = Registry("target")
 
@@ -136,8 +136,4 @@ def serialize(identifier: Any) -> Any:
     """The inverse of `get`, JSON-ready."""
     if isinstance(identifier, keras.optimizers.Optimizer):
         return keras.optimizers.serialize(identifier)
-    if isinstance(identifier, dict):
-        rate = identifier.get("learning_rate")
-        if rate is not None and not isinstance(rate, numbers.Real | dict):
-            return {**identifier, "learning_rate": schedules.SCHEDULES.serialize(rate)}
-    return identifier
+    return plain(identifier)

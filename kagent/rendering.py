@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
+from kagent import spaces
 from kagent.files import replacing
 
 SUFFIXES = (".gif", ".mp4")
@@ -48,7 +49,8 @@ def record(
         Dict with `"frames"` (their number), `"fps"`, `"episode_returns"` and `"episode_lengths"` (lists).
 
     Raises:
-        ValueError: Another suffix; numbers below 1; an environment that does not render RGB images.
+        ValueError: Another suffix; numbers below 1; an environment with spaces unlike the agent's, or one that does
+            not render RGB images.
         ImportError: imageio or pygame is missing; the message is the line that installs them.
 
     Example:
@@ -70,6 +72,7 @@ def record(
     returns: list[float] = []
     lengths: list[int] = []
     try:
+        _check_spaces(agent, made)
         images = _play(agent, made, episodes, max_steps, deterministic, seed, returns, lengths)
         frames = write(images, path, rate)
     except gymnasium.error.DependencyNotInstalled as error:
@@ -103,6 +106,13 @@ def write(frames: Iterator[np.ndarray], path: str | Path, fps: float) -> int:
                 writer.append_data(frame)
                 count += 1
     return count
+
+
+def _check_spaces(agent: Acting, env: gymnasium.Env) -> None:
+    for role in ("observation_space", "action_space"):
+        own = getattr(agent, role, None)
+        if own is not None and (difference := spaces.difference(own, getattr(env, role))):
+            raise ValueError(f"The environment's {role} is not the agent's. Received:\n{difference}")
 
 
 def _play(

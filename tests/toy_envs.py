@@ -307,9 +307,11 @@ class NativeCounter(VectorEnv):
         self.resets: list[tuple[Any, Any]] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        options = options or {}
-        self.resets.append((seed, options.get("reset_mask")))
-        chosen = options.get("reset_mask", np.ones(self.num_envs, bool))
+        given = (options or {}).get("reset_mask")
+        chosen = np.ones(self.num_envs, bool) if given is None else given.copy()
+        self.resets.append((seed, None if given is None else chosen))
+        if given is not None:
+            given[:] = False  # what it was given is its own
         for i in np.flatnonzero(chosen):
             self.arrays[i] = self.envs[i].reset()[0]
         self.flags[:, chosen] = False

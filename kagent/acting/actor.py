@@ -58,13 +58,13 @@ class Actor:
         program: Program | None = None,
         action: dict[str, Any] | None = None,
     ):
-        if forward is None and program is None:
-            raise ValueError("An actor needs `forward` or `program`. Received: None for both")
-        self.program = program
-        if forward is None and program is not None:
+        runs_program = forward is None
+        if forward is None:
+            if program is None:
+                raise ValueError("An actor needs `forward` or `program`. Received: None for both")
             forward = program.run
-        assert forward is not None
-        self.forward: Callable[[list[np.ndarray]], Heads] = forward
+        self.forward = forward
+        self.program = program
         self.decisions = tuple(decisions)
         self.rng = np.random.Generator(np.random.Philox()) if rng is None else rng
         self._observation = layout.Layout(observation, "observation")
@@ -77,7 +77,7 @@ class Actor:
         )
         # Arrays of a program are shared by its calls, and NumPy lets other threads in while it multiplies.
         self._lock = threading.Lock()
-        self._fast = self._specialised() if forward is None else None
+        self._fast = self._specialised() if runs_program else None
 
     def decide(
         self,
@@ -139,7 +139,7 @@ class Actor:
         with self._lock:
             heads = self.forward(leaves)
             for head in heads:
-                if not np.isfinite(head).all():
+                if not layout.is_finite(head):
                     raise ValueError(
                         f"The policy's outputs are not finite: its weights have diverged. Received: {head}"
                     )

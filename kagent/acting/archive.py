@@ -92,8 +92,8 @@ def _unzip(file: IO[bytes], name: str, limit: int, where: str) -> bytes:
         with zipfile.ZipFile(file) as archive:
             if name not in archive.namelist():
                 raise ValueError(
-                    f"{where!r} has no {name!r}: either it was not saved by a kagent agent, or the "
-                    "agent's policy has layers that the NumPy actor does not know (load it with kagent.load then)"
+                    f"{where!r} has no {name!r}: either it was not saved by a kagent agent, or the agent's "
+                    "policy has layers that the NumPy actor does not know (then load it with kagent.load)"
                 )
             # zipfile reads no more than the size declared here, however far the data would unpack.
             size = archive.getinfo(name).file_size

@@ -78,8 +78,8 @@ class Decision:
 class Categorical(Decision):
     """Independent choices, one per component, from one head of logits or action values `(N, sum(nvec))`.
 
-    The mode is the largest entry, the lowest index of equal ones. Samples follow softmax(logits) by inversion
-    of the cumulated probabilities in float64. A masked value is never chosen, whatever the logits are.
+    The mode is the largest entry, the lowest index of equal ones. Samples follow softmax(logits). A masked
+    value is never chosen, whatever the logits are.
     """
 
     kind = "categorical"
@@ -103,30 +103,17 @@ class Categorical(Decision):
         self._start = leaf.start if leaf.start.any() else None
         longest = int(nvec.max())
         self._rows = (len(nvec), longest)
-        # Where each logit goes when components of different lengths are laid out as rows of the longest.
+        # Components of different lengths are laid out as rows of the longest; where each logit goes, and
+        # where one is.
         self._slots = np.concatenate([k * longest + np.arange(n) for k, n in enumerate(nvec)])
+        self._exists = None if self._uniform else np.arange(longest) < nvec[:, None]
 
     def choose(self, heads, rng, deterministic, mask=None):
         logits = heads[0]
         if self._single and len(logits) == 1 and self.widths[0] <= _SHORT:
             allowed = None if mask is None else mask[0].tolist()
-            index = self.pick(logits[0].tolist(), rng, deterministic, allowed)
-            return self._one(index)
-        rows = self._padded(logits, -np.inf)
-        allowed = None if mask is None else self._padded(mask, False)
-        if allowed is not None:
-            rows = np.where(allowed, rows, -np.inf)
-        if deterministic:
-            index = rows.argmax(-1)
-            if allowed is not None:
-                index = _repair(index, allowed)
-        else:
-            top = rows.max(-1, keepdims=True)
-            if not np.isfinite(top).all():
-                rows = _sane(rows, allowed, self._padded(np.ones_like(logits, np.bool_), False))
-                top = rows.max(-1, keepdims=True)
-            index = _draw(np.exp(rows - top), rng)
-        return self._shaped(index)
+            return self._one(self.pick(logits[0].tolist(), rng, deterministic, allowed))
+        return self._choose(logits, rng, deterministic, mask)
 
     def pick(
         self,
@@ -136,33 +123,35 @@ class Categorical(Decision):
         allowed: list[bool] | None = None,
     ) -> int:
         """`choose` for one component and one row, on Python lists: as fast as it gets for a few values."""
-        if allowed is not None:
-            logits = [value if ok else -math.inf for value, ok in zip(logits, allowed)]
-        top = max(logits)
-        if not math.isfinite(top) or math.isnan(sum(logits)):
-            return self._pick_odd(logits, rng, deterministic, allowed)
+        masked = logits if allowed is None else [x if ok else -math.inf for x, ok in zip(logits, allowed)]
+        top = max(masked)
+        if not math.isfinite(top) or math.isnan(sum(masked)):
+            mask = None if allowed is None else np.array([allowed], np.bool_)
+            return int(self._choose(np.array([logits], np.float32), rng, deterministic, mask).item())
         if deterministic:
-            return logits.index(top)
+            return masked.index(top)
+        # Inversion. As u <= 1 - 2**-53, u * total stays below the total: an entry of weight 0 is never hit.
         exp = math.exp
-        cumulated = list(itertools.accumulate([exp(value - top) for value in logits]))
+        cumulated = list(itertools.accumulate([exp(value - top) for value in masked]))
         return bisect.bisect_right(cumulated, rng.random() * cumulated[-1])
 
-    def _pick_odd(self, logits, rng, deterministic, allowed):
-        # NaN or infinite logits, or nothing allowed: the vectorised path knows what to do.
-        mask = None if allowed is None else np.array([allowed], np.bool_)
-        head = np.array([logits], np.float32)
-        rows = head[:, None] if mask is None else np.where(mask, head, -np.inf)[:, None]
-        allowed = np.ones(rows.shape, np.bool_) if mask is None else mask[:, None]
-        if deterministic:
-            return int(_repair(rows.argmax(-1), allowed)[0, 0])
-        rows = _sane(rows, allowed, allowed)
-        return int(_draw(np.exp(rows - rows.max(-1, keepdims=True)), rng)[0, 0])
+    def _choose(self, logits, rng, deterministic, mask):
+        rows = self._padded(logits, -np.inf)
+        allowed = self._exists if mask is None else self._padded(mask, False)
+        if mask is not None:
+            rows = np.where(allowed, rows, -np.inf)
+        if not deterministic:
+            # The largest of logit + Gumbel noise is a sample of the softmax: Maddison et al. 2014,
+            # arXiv:1411.0030.
+            rows = rows - np.log(rng.standard_exponential(rows.shape))
+        index = rows.argmax(-1)
+        return self._shaped(
+            index if allowed is None else _repair(index, np.broadcast_to(allowed, rows.shape))
+        )
 
     def random(self, count, rng, mask=None):
         if mask is not None:
-            allowed = self._padded(mask, False)
-            _refuse_empty(allowed)
-            return self._shaped(_draw(allowed.astype(np.float32), rng))
+            return self._choose(np.zeros((count, *self.widths), np.float32), rng, False, mask)
         if self._single and count == 1:
             return self._one(int(rng.random() * self.widths[0]))
         return self._shaped((rng.random((count, len(self._nvec))) * self._nvec).astype(np.int32))
@@ -188,14 +177,6 @@ class Categorical(Decision):
         return padded.reshape((len(flat), *self._rows))
 
 
-def _draw(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    # The first index whose cumulated weight exceeds u * total. With u <= 1 - 2**-53 the product stays below
-    # the total in float64, so an entry of weight 0 is never the first.
-    cumulated = weights.cumsum(-1, dtype=np.float64)
-    threshold = rng.random((*weights.shape[:-1], 1)) * cumulated[..., -1:]
-    return (cumulated <= threshold).sum(-1)
-
-
 def _refuse_empty(allowed: np.ndarray) -> None:
     some = allowed.any(-1)
     if not some.all():
@@ -205,24 +186,16 @@ def _refuse_empty(allowed: np.ndarray) -> None:
 
 
 def _repair(index: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    # The best of a masked row is masked only if its allowed entries are -inf, or there are none.
-    if np.take_along_axis(allowed, index[..., None], -1).all():
+    # The best of a row is a forbidden one only if all allowed logits are -inf, or nothing is allowed.
+    good = np.take_along_axis(allowed, index[..., None], -1)[..., 0]
+    if good.all():
         return index
     _refuse_empty(allowed)
-    good = np.take_along_axis(allowed, index[..., None], -1)[..., 0]
     return np.where(good, index, allowed.argmax(-1))
 
 
-def _sane(rows: np.ndarray, allowed: np.ndarray | None, existing: np.ndarray) -> np.ndarray:
-    # Logits that are NaN or infinite still give a legal action; a mask of all False is the caller's error.
-    if allowed is not None:
-        _refuse_empty(allowed)
-    finite = np.nan_to_num(rows, nan=-1e30, posinf=1e30, neginf=-1e30)
-    return np.where(existing if allowed is None else allowed, finite, -np.inf)
-
-
 class Gaussian(Decision):
-    """An unbounded Gaussian, clipped to the bounds for the environment. Heads: mean, log standard deviation."""
+    """An unbounded Gaussian, clipped to the bounds for the environment. Heads: mean, log deviation."""
 
     kind = "gaussian"
     heads = 2
@@ -278,8 +251,7 @@ class Gaussian(Decision):
 
 
 class SquashedGaussian(Gaussian):
-    """tanh of a Gaussian, in [-1, 1], scaled to the bounds for the environment. Heads: mean, log standard
-    deviation.
+    """tanh of a Gaussian, in [-1, 1], scaled to the bounds for the environment. Heads: mean, log deviation.
 
     Haarnoja et al. 2018, arXiv:1812.05905, appendix C.
     """
@@ -292,8 +264,8 @@ class SquashedGaussian(Gaussian):
             raise ValueError(
                 f"A squashed Gaussian needs finite bounds. Received: low={leaf.low}, high={leaf.high}"
             )
-        self._low, self._high = self._low.astype(np.float64), self._high.astype(np.float64)
-        self._middle, self._half = (self._high / 2 + self._low / 2), (self._high / 2 - self._low / 2)
+        # Halves first: the difference of the bounds may be more than the dtype holds.
+        self._middle, self._half = self._high / 2 + self._low / 2, self._high / 2 - self._low / 2
 
     def choose(self, heads, rng, deterministic, mask=None):
         sample = super().choose(heads, rng, deterministic, mask)
@@ -304,7 +276,10 @@ class SquashedGaussian(Gaussian):
         return rng.random((count, *self.leaf.shape), np.float32) * np.float32(2.0) - np.float32(1.0)
 
     def to_env(self, canonical):
-        return self._cast(canonical * self._half + self._middle)
+        values = canonical.astype(self._work)
+        values *= self._half
+        values += self._middle
+        return self._cast(values)
 
 
 def _refuse_mask(mask: np.ndarray | None) -> None:

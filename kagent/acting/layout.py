@@ -48,12 +48,19 @@ def name(leaf: Any) -> str:
 
 
 def stored_dtype(leaf: Any) -> np.dtype:
-    """What the network is fed: int32 indices (int64 beyond), float32 for floats, other integers as they are."""
+    """What the network is fed: int32 indices (int64 beyond), float32 for floats, other integers unchanged."""
     if leaf.nvec is not None:
         return np.dtype(np.int32 if leaf.nvec.max(initial=0) < 2**31 else np.int64)
     if leaf.dtype.kind == "f":
         return np.dtype(np.float32)
     return np.dtype(np.uint8) if leaf.dtype.kind == "b" else leaf.dtype
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether all numbers are finite, quickly where they are few."""
+    if array.size <= 32 and math.isfinite(sum(array.ravel().tolist())):  # a sum with NaN or inf is not finite
+        return True
+    return bool(np.isfinite(array).all())
 
 
 def encode(leaf: Any, value: Any, role: str = "observation") -> np.ndarray:
@@ -90,7 +97,7 @@ def encode(leaf: Any, value: Any, role: str = "observation") -> np.ndarray:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             stored = array.astype(dtype, copy=False)
-        if not np.isfinite(stored).all():
+        if not is_finite(stored):
             raise ValueError(f"{where} must be finite (in float32). Received: {value!r}")
         return stored
     if array.dtype == dtype:
@@ -131,26 +138,38 @@ def allowed(leaf: Any, mask: Any) -> np.ndarray:
     where = "`mask`" + (f" at {name(leaf)!r}" if leaf.path else "")
     if leaf.nvec is None:
         raise ValueError(f"{where} must be None: a Box action has no mask. Received: {mask!r}")
-    nvec = [int(n) for n in leaf.nvec.ravel()]
+    nvec = leaf.nvec.ravel()
+    total = int(nvec.sum())
+    if isinstance(mask, np.ndarray) and mask.shape == (total,):
+        flat = mask
+    else:
+        flat = _joined(leaf, mask, nvec, where)
+    if flat.dtype.kind not in "biuf" or flat.shape != (total,) or not _is_binary(flat):
+        sizes = nvec.tolist()
+        raise ValueError(
+            f"{where} must be {total} booleans, for components of {sizes} values. Received: {mask!r}"
+        )
+    flat = flat.astype(np.bool_)
+    some = flat.any(keepdims=True) if nvec.size == 1 else np.logical_or.reduceat(flat, np.cumsum(nvec) - nvec)
+    if not some.all():
+        component = f" of component {int(some.argmin())}" if nvec.size > 1 else ""
+        raise ValueError(f"{where} allows no value{component}: at least one must be True. Received: {mask!r}")
+    return flat
+
+
+def _is_binary(flat: np.ndarray) -> bool:
+    return flat.dtype.kind == "b" or bool(((flat == 0) | (flat == 1)).all())
+
+
+def _joined(leaf: Any, mask: Any, nvec: np.ndarray, where: str) -> np.ndarray:
     parts = _parts(mask)
     if leaf.kind == "multi_discrete" and len(parts) > 1 and any(np.ndim(part) for part in parts):
         sizes = [np.size(part) for part in parts]
-        if sizes != nvec:
-            raise ValueError(f"{where} must have components of {nvec} entries. Received: {sizes}")
+        if sizes != nvec.tolist():
+            raise ValueError(f"{where} must have components of {nvec.tolist()} entries. Received: {sizes}")
     flat = np.concatenate([np.ravel(part) for part in parts]) if parts else np.empty(0)
-    if leaf.kind == "multi_binary" and flat.shape == (len(nvec),) and np.isin(flat, (0, 1, 2)).all():
+    if leaf.kind == "multi_binary" and flat.shape == nvec.shape and np.isin(flat, (0, 1, 2)).all():
         flat = np.stack([flat != 1, flat != 0], axis=-1).ravel()
-    if flat.shape != (sum(nvec),) or not np.isin(flat, (0, 1)).all():
-        raise ValueError(
-            f"{where} must be {sum(nvec)} booleans, for components of {nvec} values. Received: {mask!r}"
-        )
-    flat = flat.astype(np.bool_)
-    for index, part in enumerate(np.split(flat, np.cumsum(nvec)[:-1])):
-        if not part.any():
-            component = f" of component {index}" if len(nvec) > 1 else ""
-            raise ValueError(
-                f"{where} allows no value{component}: at least one must be True. Received: {mask!r}"
-            )
     return flat
 
 

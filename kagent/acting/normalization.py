@@ -56,7 +56,7 @@ class Normalization:
 
 @operation("batch_normalization")
 class BatchNormalization:
-    """With moving statistics, over `axis` (-1). Weights: gamma if `scale`, beta if `center`, mean, variance."""
+    """Moving statistics over `axis` (-1). Weights: gamma if `scale`, beta if `center`, mean, variance."""
 
     @staticmethod
     def infer(node, inputs, weights):

@@ -16,7 +16,7 @@ from kagent.acting.nodes import FLOAT, Spec, axis, counts, integers, number, ope
 
 @operation("dense")
 class Dense:
-    """`activation(x @ kernel + bias)` over the last axis; weights: kernel `(in, out)`, perhaps bias `(out,)`."""
+    """`activation(x @ kernel + bias)` over the last axis. Weights: kernel `(in, out)`, perhaps bias."""
 
     @staticmethod
     def infer(node, inputs, weights):

@@ -51,6 +51,8 @@ def load(file: Path) -> Any:
     """The agent in `file`, or a `CommandError` that says why there is none."""
     if not file.is_file():
         raise CommandError(f"no such file. Received: {file}")
+    if not zipfile.is_zipfile(file):
+        raise CommandError(f"not a .keras file. Received: {file}")
     process.prepare()
     import kagent
 
@@ -66,6 +68,7 @@ def summarize(
     """What `agent.evaluate` found, as plain JSON values."""
     logs = agent.evaluate(environment, episodes=episodes, deterministic=deterministic, seed=seed, verbose=0)
     returns = [float(value) for value in logs["episode_returns"]]
+    lengths = [int(value) for value in logs["episode_lengths"]]
     return {
         "environment": environment,
         "episodes": len(returns),
@@ -76,7 +79,10 @@ def summarize(
         "min": min(returns),
         "max": max(returns),
         "length_mean": float(logs["episode_length"]),
+        "length_min": min(lengths),
+        "length_max": max(lengths),
         "returns": returns,
+        "lengths": lengths,
     }
 
 
@@ -87,5 +93,5 @@ def report(summary: dict[str, Any]) -> str:
         f"Evaluation on {summary['environment']}: {summary['episodes']} episodes, {how}\n"
         f"  return: mean {summary['mean']:.1f}, std {summary['std']:.1f}, "
         f"min {summary['min']:.1f}, max {summary['max']:.1f}\n"
-        f"  length: mean {summary['length_mean']:.1f}"
+        f"  length: mean {summary['length_mean']:.1f}, min {summary['length_min']}, max {summary['length_max']}"
     )

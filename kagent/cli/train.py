@@ -158,7 +158,7 @@ def _fit(
 
     options = {key: value for key, value in bounds.items() if value is not None and key != "n_envs"}
     if "steps" in options:
-        options.setdefault("steps_per_epoch", max(options["steps"] // _EPOCHS, _SHORTEST_EPOCH))
+        options.setdefault("steps_per_epoch", _epoch(agent, options["steps"]))
     verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
     with Interruption(agent) as interruption:
         callbacks = [
@@ -175,6 +175,12 @@ def _fit(
             raise
         agent.save(folder.agent)
     return interruption.received
+
+
+def _epoch(agent: Any, steps: int) -> int:
+    """Timesteps of a row in the log: never so few that no update falls into it."""
+    rollout = getattr(agent.memory, "steps", 1) * agent.n_envs
+    return max(steps // _EPOCHS, _SHORTEST_EPOCH, agent.update.frequency or rollout)
 
 
 def _evaluate(agent: Any, arguments: argparse.Namespace, seed: int, folder: RunFolder) -> None:

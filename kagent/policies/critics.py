@@ -72,6 +72,9 @@ class ActionValue(Role):
         inputs = [*self.leaves(observation), *self.action.flatten(action)]
         return [outputs(model(inputs))[0][:, 0] for model in self.models]
 
+    def inputs(self) -> list[Any]:
+        return self.models[0].inputs
+
     def call(self, leaves):
         return [model(leaves) for model in self.models]
 

@@ -44,9 +44,14 @@ class Role(keras.layers.Layer):
         self.observation, self.action = observation, action
         self.make(observation, action, seeds, skip)
         self.ready = self.built = True
+        self(list(self.inputs()))  # so that `agent.summary()` knows its shapes
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         raise NotImplementedError
+
+    def inputs(self) -> list[Any]:
+        """Symbolic inputs of the model."""
+        return self.model.inputs
 
     def leaves(self, observation: Any) -> list[Any]:
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""

@@ -98,6 +98,15 @@ def test_episodes_masks_and_seeds_reach_the_environment(tmp_path):
         assert reader.get_meta_data()["duration"] == 100
 
 
+def test_an_environment_with_other_spaces_is_refused(tmp_path):
+    agent = Scripted()
+    agent.observation_space, agent.action_space = Counting.observation_space, gymnasium.spaces.Discrete(3)
+    with pytest.raises(ValueError, match=r"action_space is not the agent's(.|\n)*n=3(.|\n)*n=2"):
+        rendering.record(agent, Counting(), tmp_path / "x.gif")
+    agent.action_space = Counting.action_space
+    assert rendering.record(agent, Counting(), tmp_path / "x.gif")["frames"] == 4
+
+
 @pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), [1], np.zeros((4, 4, 4), np.uint8)])
 def test_what_is_no_picture_is_refused_and_the_old_file_stays(tmp_path, image):
     path = tmp_path / "x.gif"

@@ -141,6 +141,17 @@ def test_the_same_command_makes_the_same_run(trained, base):
     assert first == second and json.loads((base / "again" / "config.json").read_text())["seed"] == 3
 
 
+def test_every_epoch_of_a_rollout_algorithm_has_an_update(base):
+    options = ["--steps", 3000, "--seed", 0, "--out", "ppo", "--eval-episodes", 0, "--quiet"]
+    result = kagent("train", "ppo", "CartPole-v1", *options, "--set", "n_steps=64", cwd=base)
+    assert result.returncode == 0, result.stderr
+    assert [int(float(row["timesteps"])) for row in rows(base / "ppo")] == [512, 1024, 1536, 2048, 2560, 3000]
+    assert all(float(row["loss"]) == float(row["loss"]) for row in rows(base / "ppo")[:-1])  # a number
+    config = json.loads((base / "ppo" / "config.json").read_text())
+    assert config["agent"]["n_envs"] == config["settings"]["fit"]["n_envs"] == 8
+    assert not (base / "ppo" / "evaluation.json").exists()
+
+
 def test_evaluate_reports_and_repeats(trained, base):
     arguments = ["evaluate", "run/agent.keras", "CartPole-v1", "--episodes", 4, "--seed", 1]
     result = kagent(*arguments, "--json", cwd=base)
@@ -148,6 +159,7 @@ def test_evaluate_reports_and_repeats(trained, base):
     summary = json.loads(result.stdout)
     assert summary["episodes"] == len(summary["returns"]) == 4 and summary["deterministic"]
     assert summary["mean"] == pytest.approx(summary["length_mean"])  # CartPole pays 1 per step
+    assert len(summary["lengths"]) == 4 and summary["length_min"] == summary["min"]
     text = kagent(*arguments, cwd=base).stdout
     for name in ("mean", "std", "min", "max"):
         assert f"{name} {summary[name]:.1f}" in text
@@ -164,7 +176,9 @@ def test_evaluate_refuses_other_spaces_and_other_files(trained, base):
     )
     (base / "noise.keras").write_bytes(b"noise")
     noise = kagent("evaluate", "noise.keras", "CartPole-v1", cwd=base)
-    assert noise.returncode == 2 and "cannot load" in noise.stderr and "Traceback" not in noise.stderr
+    film = kagent("record", "run/agent.keras", "Pendulum-v1", "--out", "other.gif", cwd=base)
+    assert film.returncode == 2 and "observation_space is not the agent's" in film.stderr
+    assert noise.returncode == 2 and "not a .keras file" in noise.stderr and "Traceback" not in noise.stderr
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
