@@ -173,7 +173,7 @@ def reached(value: float, must: float | None, aim: float | None, below: bool = F
 
 
 def costs(records: Sequence[Record], judged: bool) -> str:
-    """Table of what is not a ratio: imports, first updates, memory, and the bound NumPy sets on acting."""
+    """Table of what is not a ratio: imports, first updates, memory, and what plain NumPy does in W4."""
     body = []
 
     def line(
@@ -198,7 +198,7 @@ def costs(records: Sequence[Record], judged: bool) -> str:
             line(title, name, lambda r: r.get("first_update_seconds"), ".1f", FIRST_UPDATE_SECONDS)
     title = "peak memory of W1a above `import keras`, MB"
     line(title, "W1a", lambda r: r["peak_mb"] - r["base_mb"], ".0f", MEMORY_MB)
-    line("NumPy alone on W4's network, calls per second", "W4", lambda r: r["numpy_rate"], ",.0f")
+    line("plain NumPy forward pass of W4's network, calls per second", "W4", lambda r: r["numpy_rate"], ",.0f")
     return rows(("kagent", "median (min–max)", "at most", "reached"), body) if body else ""
 
 

@@ -73,9 +73,9 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         policy: Any,
         objective: Any,
         memory: Any,
-        update: Any,  # noqa: F811
-        reward_estimation: Any,  # noqa: F811
-        exploration: Any,  # noqa: F811
+        update: Any,
+        reward_estimation: Any,
+        exploration: Any,
         observation_space: Any = None,
         action_space: Any = None,
         critic: Any = None,
@@ -92,7 +92,6 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         self.seed = _seed(seed)
         self.n_envs = memories.memory.check_count(n_envs, "n_envs")
         self._observation, self._action = _spaces(env, observation_space, action_space)
-        self.timesteps = self.episodes = self.updates = 0
         self.clock = Clock()
         self._make_streams()
         self._set_parts(policy, objective, memory, update, reward_estimation, exploration, target)
@@ -159,8 +158,7 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
                 continue
             online.setup(self._observation, self._action, seeds, skip)
             if role in self.objective.targets:
-                target = online.twin()
-                target._name = target.name if target.name.startswith("target") else f"target_{role}"
+                target = online.twin(f"target_{role}")
                 target.setup(self._observation, self._action, seeds, skip)
                 target.trainable = False
                 for copied, original in zip(target.variables, online.variables):

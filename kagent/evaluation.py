@@ -9,10 +9,11 @@ import numpy as np
 
 from kagent import environments as envs
 from kagent import memories
+from kagent.mixin import Mixin
 from kagent.runner import play
 
 
-class Evaluation:
+class Evaluation(Mixin):
     """The part of an agent that is measured. A mixin of `Agent`."""
 
     def evaluate(  # type: ignore[override]

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from kagent.mixin import Mixin
 
-class Interaction:
+
+class Interaction(Mixin):
     """The part of an agent that acts one observation at a time. A mixin of `Agent`."""
 
     def _begin_interaction(self) -> None:
@@ -75,9 +77,9 @@ class Interaction:
         self.memory.append_leaves(
             observation, action, np.asarray([reward]), *flags, successor, None, masks, next_mask
         )  # fmt: skip
-        self.timesteps += 1
+        self.counters.timesteps += 1
         if terminated or truncated:
-            self.episodes += 1
+            self.counters.episodes += 1
         if not self._is_due():
             return None
         self.make_train_function()

@@ -37,6 +37,8 @@ class Learner:
         self.traces = 0
         self.names: list[str] = []
         self._program = self._compile(jit)
+        self._traced: Any = None  # the program for the memory's elements; calling it costs less than finding it
+        self._spec: Any = None
         self._proven = False
 
     def _compile(self, jit: bool) -> Any:
@@ -44,26 +46,30 @@ class Learner:
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
         """Pulls one element and learns from it. Raises StopIteration where the iterator ends."""
-        element = self._pull(iterator)
-        clock = np.asarray(self.agent.host_clock, np.float64)
-        if self._proven:
-            logs, weights = self._program(element, clock)
-        else:
+        element = next(iterator)
+        packed = "reward" not in element
+        if not packed:
+            element = self._stacked(element, iterator)
+        clock = tf.constant(np.array(self.agent.host_clock, np.float64))
+        if not self._proven:
             logs, weights = self._first(element, clock)
+        elif packed and self._traced is not None:
+            logs, weights = self._traced(element, clock)
+        else:
+            logs, weights = self._program(element, clock)
         values = logs.numpy().tolist()
         self.agent.learned(int(values.pop()), weights.numpy())
         return dict(zip(self.names, values))
 
     def trace(self, element_spec: Any) -> None:
         """Traces the program for elements of this form, so that mistakes show and log names are known beforehand."""
+        self._spec = element_spec
         if not self.eager:
-            self._program.get_concrete_function(element_spec, tf.TensorSpec((len(Clock._fields),), tf.float64))
+            clock_spec = tf.TensorSpec((len(Clock._fields),), tf.float64)
+            self._traced = self._program.get_concrete_function(element_spec, clock_spec)
 
-    def _pull(self, iterator: Iterator[Any]) -> Any:
-        element = next(iterator)
-        if "reward" not in element:
-            return element  # packed by the memory
-        # Offline data: single minibatches, as many as one execution takes, stacked.
+    def _stacked(self, element: Any, iterator: Iterator[Any]) -> Any:
+        # Offline data: single minibatches, as many as one execution takes.
         elements = [element]
         for _ in range(self.agent.steps_per_execution - 1):
             try:
@@ -72,7 +78,7 @@ class Learner:
                 break
         return tf.nest.map_structure(lambda *parts: tf.stack(parts), *elements)
 
-    def _first(self, element: Any, clock: np.ndarray) -> Any:
+    def _first(self, element: Any, clock: tf.Tensor) -> Any:
         # Refusals come from the compiler, before anything has run.
         try:
             result = self._program(element, clock)
@@ -86,6 +92,8 @@ class Learner:
             )
             self.jit = False
             self._program = self._compile(False)
+            if self._spec is not None:
+                self.trace(self._spec)
             result = self._program(element, clock)
         self._proven = True
         return result
@@ -93,7 +101,6 @@ class Learner:
     def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, tf.Tensor]:
         self.traces += 1
         agent = self.agent
-        clock = tf.convert_to_tensor(clock)
         start = Clock(*tf.unstack(clock))
         agent.clock = start
         agent.assign_learning_rates()

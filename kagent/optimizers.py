@@ -116,20 +116,38 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
     if isinstance(identifier, numbers.Real) and not isinstance(identifier, bool):
         identifier = {"type": "Adam", "learning_rate": float(identifier)}
     if isinstance(identifier, dict) and "class_name" in identifier:
-        return keras.optimizers.get(identifier), None
+        return keras.optimizers.get(identifier), None  # as `serialize` wrote it
     if not isinstance(identifier, dict) or "type" not in identifier:
         raise TypeError(
             "An optimizer must be a Keras optimizer, a name, a learning rate or a dict with 'type'. "
             f"Received: {identifier!r}"
         )
     arguments = dict(identifier)
-    kind = arguments.pop("type")
+    kind = _known(arguments.pop("type"))
     rate = schedules.get(arguments.pop("learning_rate", 1e-3), "learning_rate", 0.0)
     arguments = {"name": name, **arguments, "learning_rate": schedules.start_of(rate)}
     if clip is not None:
         arguments.setdefault("global_clipnorm", clip)
-    optimizer = keras.optimizers.get({"class_name": kind, "config": arguments})
+    try:
+        optimizer = keras.optimizers.get({"class_name": kind, "config": arguments})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`optimizer` {kind} of {name!r} refuses its arguments: {error}") from error
     return optimizer, None if isinstance(rate, float) else rate
+
+
+def _known(kind: Any) -> str:
+    # A Keras optimizer, or one that the user registered: a file may not name any other class.
+    base = keras.optimizers.Optimizer
+    classes = {n: c for n, c in vars(keras.optimizers).items() if isinstance(c, type) and issubclass(c, base)}
+    for wrapper in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer"):
+        classes.pop(wrapper, None)
+    custom = keras.saving.get_registered_object(kind) if isinstance(kind, str) else None
+    if isinstance(custom, type) and issubclass(custom, base):
+        return kind
+    for name in classes:
+        if isinstance(kind, str) and name.lower() == kind.lower():
+            return name
+    raise ValueError(f"Unknown `optimizer`. Received: {kind!r}. Known: {', '.join(sorted(classes))}")
 
 
 def serialize(identifier: Any) -> Any:

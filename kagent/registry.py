@@ -13,6 +13,8 @@ import difflib
 import inspect
 from typing import Any, TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 
 
@@ -85,6 +87,11 @@ class Registry:
 
     def serialize(self, part: Any) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready; `get` is the inverse."""
+        if type(part) not in self._names:
+            raise ValueError(
+                f"{type(part).__name__} is not registered, so a file could not name it: decorate the class with the "
+                f"`register()` of the {self.kind} registry"
+            )
         config: dict[str, Any] = {"type": self._names[type(part)]}
         for field in dataclasses.fields(part):
             if field.init:
@@ -93,7 +100,7 @@ class Registry:
 
 
 def plain(value: Any) -> Any:
-    """A field's value as JSON-ready data: parts inside parts become dicts, tuples become lists."""
+    """A field's value as JSON-ready data: parts inside parts become dicts, tuples lists, NumPy's numbers Python's."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         arguments = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         return {"type": type(value).__name__, **arguments}
@@ -101,7 +108,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _fold(name: str) -> str:

@@ -49,8 +49,8 @@ def record(
         Dict with `"frames"` (their number), `"fps"`, `"episode_returns"` and `"episode_lengths"` (lists).
 
     Raises:
-        ValueError: Another suffix; numbers below 1; an environment with spaces unlike the agent's, or one that does
-            not render RGB images.
+        ValueError: Another suffix; numbers below 1; an environment with spaces unlike the agent's, or
+            one that does not render RGB images.
         ImportError: imageio or pygame is missing; the message is the line that installs them.
 
     Example:

@@ -78,11 +78,11 @@ class Runner:
         agent, environments, memory = self.agent, self.environments, self.agent.memory
         actor, explore, rng = agent.actor, agent.exploration.decide, agent.act_generator
         to_env, append, target = actor.to_env, memory.append_leaves, agent.progress_target
-        count, hooked = environments.num_envs, bool(self.timestep_hooks)
-        timesteps = agent.timesteps
+        counters, count, hooked = agent.counters, environments.num_envs, bool(self.timestep_hooks)
+        timesteps = counters.timesteps
         while timesteps < until:
             observation, mask = environments.observation, environments.mask
-            clock = Clock(timesteps, agent.episodes, agent.updates, agent.progress_at(timesteps, target))
+            clock = Clock(timesteps, counters.episodes, counters.updates, agent.progress_at(timesteps, target))
             action = explore(actor, observation, mask, clock, rng)
             step = environments.step(to_env(action))
             if step.all_valid:
@@ -99,7 +99,7 @@ class Runner:
                 )  # fmt: skip
                 timesteps += int(step.valid.sum())
                 self.lengths += step.valid
-            agent.timesteps = timesteps
+            counters.timesteps = timesteps
             self.returns += step.reward
             if hooked:
                 logs = {"reward": step.reward.copy(), "terminated": step.terminated.copy(), "truncated": step.truncated.copy()}
@@ -107,7 +107,7 @@ class Runner:
                     hook.on_timestep_end(timesteps, logs)
             if step.ended:
                 self._end(step.ended)
-                if agent.episodes >= episodes:
+                if counters.episodes >= episodes:
                     return
             if (full is not None and full()) or agent.stop_training:
                 return
@@ -119,7 +119,7 @@ class Runner:
             self.returns[index], self.lengths[index] = 0.0, 0
             self.finished.append(outcome)
             number = agent.episodes
-            agent.episodes += 1
+            agent.counters.episodes += 1
             logs = {"episode_return": outcome[0], "episode_length": outcome[1], "env": int(index)}
             for hook in self.end_hooks:
                 hook.on_episode_end(number, dict(logs))

@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from kagent import runner, spaces
+from kagent.memories.memory import check_count
 
 FORMAT = 1
-_COUNTERS = ("timesteps", "episodes", "updates", "_performed", "_drawn", "_targets_moved")
+_COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved")
+_SEEDS = ("_sample_seed", "_graph_seed", "_evaluation_seed")
 _LARGEST_TEXT = 1 << 30  # bytes of JSON in one entry of a file
+_SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
+_NOWHERE = (math.inf, math.inf)
 
 
 class Saving:
@@ -50,7 +56,7 @@ class Saving:
         >>> same = kagent.load("agent.keras")
         """
         with self._carrying(include_memory):
-            if zipped is False or not str(filepath).endswith(".keras") or (not overwrite and os.path.exists(filepath)):
+            if zipped is False or not _replaceable(filepath, ".keras", overwrite):
                 return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)  # type: ignore[misc]
             with beside(filepath, ".keras") as temporary:
                 super().save(temporary, overwrite=True, zipped=zipped, **kwargs)  # type: ignore[misc]
@@ -59,7 +65,7 @@ class Saving:
     def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any):
         """Saves state and memory to a `.weights.h5` file. Written beside it, flushed, then renamed."""
         with self._carrying(True):
-            if not str(filepath).endswith(".weights.h5") or (not overwrite and os.path.exists(filepath)):
+            if not _replaceable(filepath, ".weights.h5", overwrite):
                 return super().save_weights(filepath, overwrite=overwrite, **kwargs)  # type: ignore[misc]
             with beside(filepath, ".weights.h5") as temporary:
                 super().save_weights(temporary, overwrite=True, **kwargs)  # type: ignore[misc]
@@ -69,10 +75,42 @@ class Saving:
         """Loads state, and the memory where the file has it, into an agent with the same spaces and parts.
 
         Raises:
-            ValueError: The file's agent has other spaces (they are shown side by side) or other parts.
+            ValueError: The file's agent has other spaces (they are shown side by side) or other parts. The agent is
+                then as it was before.
         """
-        super().load_weights(filepath, **kwargs)  # type: ignore[misc]
-        self.actor.refresh()  # type: ignore[attr-defined]
+        undo = self._remember()
+        try:
+            with warnings.catch_warnings():
+                # Keras goes on where an optimizer's state does not fit; training would not.
+                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+                super().load_weights(filepath, **kwargs)  # type: ignore[misc]
+        except BaseException:
+            undo()
+            raise
+        finally:
+            self.actor.refresh()  # type: ignore[attr-defined]
+
+    def _remember(self: Any) -> Callable[[], None]:
+        # What brings back all that `load_own_variables` and Keras may have changed before they found a fault.
+        variables = [*self.variables, *self.optimizer.variables]
+        values = [variable.numpy() for variable in variables]
+        attributes = {name: getattr(self, name) for name in (*_SEEDS, "_open", "_bounds")}
+        counters = {name: getattr(self.counters, name) for name in _COUNTERS}
+        streams = {name: generator.bit_generator.state for name, generator in self._streams.items()}
+        memory = dict(vars(self.memory))  # loading allocates rows anew, so these stay as they are
+
+        def undo() -> None:
+            for variable, value in zip(variables, values):
+                variable.assign(value)
+            seed = self._graph_seed
+            vars(self).update(attributes)
+            self._count(counters)
+            for name, generator in self._streams.items():
+                generator.bit_generator.state = streams[name]
+            vars(self.memory).update(memory)
+            self._recompile(seed)
+
+        return undo
 
     def set_weights(self, weights: Any) -> None:
         super().set_weights(weights)  # type: ignore[misc]
@@ -90,22 +128,26 @@ class Saving:
 
     def save_own_variables(self: Any, store: Any) -> None:
         super().save_own_variables(store)  # type: ignore[misc]
-        store["counters"] = np.asarray([getattr(self, name) for name in _COUNTERS], np.int64)
+        store["counters"] = np.asarray([getattr(self.counters, name) for name in _COUNTERS], np.int64)
         state = {
             "format": FORMAT,
             "observation_space": spaces.to_config(self.observation_space),
             "action_space": spaces.to_config(self.action_space),
             "seeds": {"sample": self._sample_seed, "graph": self._graph_seed, "evaluation": self._evaluation_seed},
             "streams": {name: generator.bit_generator.state for name, generator in self._streams.items()},
+            "bounds": list(self._bounds),
             "open": self._runner.state() if self._runner is not None else self._open,
         }
         store["state"] = np.frombuffer(runner.dump(state), np.uint8)
         memory = self.memory
         if self._with_memory and memory.saved and memory.built:
-            about = {"masked": memory.masked, "num_envs": memory.num_envs, "part": memory.get_part()}
+            slices = {name: _slices(value) for name, value in memory.state().items()}
+            counts = {name: len(parts) for name, parts in slices.items()}
+            about = {"masked": memory.masked, "num_envs": memory.num_envs, "slices": counts}
             store["memory"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-            for name, value in memory.state().items():
-                store[f"memory.{name}"] = value
+            for name, parts in slices.items():
+                for number, part in enumerate(parts):
+                    store[f"memory.{name}.{number}"] = part
 
     def load_own_variables(self: Any, store: Any) -> None:
         keys = set(store.keys())
@@ -121,19 +163,31 @@ class Saving:
             if difference:
                 raise ValueError(f"The file's {role} is not the agent's (agent: this one; env: the file):\n{difference}")
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})  # type: ignore[misc]
-        counters = np.asarray(store["counters"])
-        for name, value in zip(_COUNTERS, counters, strict=True):
-            setattr(self, name, int(value))
-        seeds = state["seeds"]
-        changed = seeds["graph"] != self._graph_seed
+        counters = [int(value) for value in np.asarray(store["counters"])]
+        if len(counters) != len(_COUNTERS) or min(counters) < 0:
+            raise ValueError(f"The file's counters must be {len(_COUNTERS)} integers >= 0. Received: {counters}")
+        streams = {name: _stream(state["streams"][name]) for name in self._streams}
+        self._count(dict(zip(_COUNTERS, counters)))
+        seed, seeds = self._graph_seed, state["seeds"]
         self._sample_seed, self._graph_seed = int(seeds["sample"]), int(seeds["graph"])
         self._evaluation_seed = int(seeds["evaluation"])
         for name, generator in self._streams.items():
-            generator.bit_generator.state = state["streams"][name]
+            generator.bit_generator.state = streams[name]
         self._open = state["open"]
-        if changed and getattr(self, "train_function", None) is not None:
-            self.make_train_function(force=True)  # the seed is part of the compiled program
+        if self._bounds == _NOWHERE:  # where a fit is under way, it knows its own
+            self._bounds = tuple(float(bound) for bound in state["bounds"])
+        self._recompile(seed)
         self._load_memory(store, keys)
+
+    def _count(self: Any, counters: dict[str, int]) -> None:
+        for name, value in counters.items():
+            setattr(self.counters, name, value)
+
+    def _recompile(self: Any, seed: int) -> None:
+        # The seed is part of the compiled program; a pipeline kept between `observe`s reads rows that are gone.
+        self._iterating = None
+        if seed != self._graph_seed and getattr(self, "train_function", None) is not None:
+            self.make_train_function(force=True)
 
     def _load_memory(self: Any, store: Any, keys: set[str]) -> None:
         if "memory" not in keys:
@@ -141,9 +195,13 @@ class Saving:
                 self.memory.clear()
             return
         about = json.loads(_text(store, "memory"))
-        self.memory.build(self._observation, self._action, masked=about["masked"], num_envs=int(about["num_envs"]))
-        prefix = "memory."
-        self.memory.restore({key[len(prefix) :]: store[key] for key in keys if key.startswith(prefix)})
+        num_envs = check_count(about["num_envs"], "num_envs")
+        self.memory.build(self._observation, self._action, masked=bool(about["masked"]), num_envs=num_envs)
+
+        def read(name: str) -> Iterator[np.ndarray]:
+            return (store[f"memory.{name}.{number}"] for number in range(int(about["slices"][name])))
+
+        self.memory.restore({name: read(name) for name in about["slices"]})
 
     def save_assets(self: Any, directory: str) -> None:
         """The NumPy program of the policy, for `kagent.acting.load`."""
@@ -155,21 +213,39 @@ class Saving:
         """Nothing to do: the actor is made from the policy."""
 
     def get_compile_config(self: Any) -> dict[str, Any]:
-        optimizer = "auto" if self._auto_optimizer else keras.saving.serialize_keras_object(self.optimizer)
-        return {
-            "optimizer": optimizer,
-            "loss": keras.saving.serialize_keras_object(self.loss) if isinstance(self.loss, str | None) else None,
-            "steps_per_execution": self.steps_per_execution,
-            "run_eagerly": bool(self.run_eagerly),
-        }
+        config = super().get_compile_config()  # type: ignore[misc]
+        config.pop("jit_compile", None)  # whether XLA suits is the machine's affair, not the file's
+        return {**config, "optimizer": "auto"} if self._auto_optimizer else config
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
-        config = dict(config)
-        if isinstance(config.get("optimizer"), dict):
-            config["optimizer"] = keras.saving.deserialize_keras_object(config["optimizer"])
-        # Whether XLA suits is the machine's affair, not the file's.
-        config.pop("jit_compile", None)
-        self.compile(**config)
+        config = {key: value for key, value in config.items() if key != "jit_compile"}
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:
+    # Whether this is Keras's usual way of saving, on this machine, for which `beside` can stand in.
+    path = str(filepath)
+    return path.endswith(suffix) and "://" not in path and (overwrite or not os.path.exists(path))
+
+
+def _slices(array: np.ndarray) -> list[np.ndarray]:
+    rows = max(1, _SLICE // max(1, array[:1].nbytes))
+    return [array[begin : begin + rows] for begin in range(0, max(1, len(array)), rows)]
+
+
+def _stream(state: Any) -> dict[str, Any]:
+    """A Philox generator's state as read from a file, checked: NumPy believes any position in its buffer."""
+    inner = state["state"]
+    arrays = {"counter": inner["counter"], "key": inner["key"], "buffer": state["buffer"]}
+    for name, size in (("counter", 4), ("key", 2), ("buffer", 4)):
+        if not isinstance(arrays[name], np.ndarray) or (arrays[name].shape, arrays[name].dtype) != ((size,), np.uint64):
+            raise ValueError(f"A random stream's {name} must be {size} uint64 numbers. Received: {arrays[name]!r}")
+    position, has, half = (int(state[name]) for name in ("buffer_pos", "has_uint32", "uinteger"))
+    if not (0 <= position <= 4 and has in (0, 1) and 0 <= half < 2**32):
+        raise ValueError(f"A random stream's position is impossible. Received: {position}, {has}, {half}")
+    key = {"counter": arrays["counter"], "key": arrays["key"]}
+    about = {"buffer_pos": position, "has_uint32": has, "uinteger": half}
+    return {"bit_generator": "Philox", "state": key, "buffer": arrays["buffer"], **about}
 
 
 def _text(store: Any, key: str) -> bytes:

@@ -32,7 +32,10 @@ class Clock(NamedTuple):
     progress: Any = 0.0
 
 
-def _check(unit: str, steps: float | None) -> None:
+def _check(initial: float, final: float, unit: str, steps: float | None) -> None:
+    for name, value in (("initial", initial), ("final", final), ("steps", 1 if steps is None else steps)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"`{name}` of a schedule must be a number. Received: {value!r}")
     if unit not in UNITS:
         raise ValueError(f"`unit` must be one of {UNITS}. Received: {unit!r}")
     if steps is None and unit != "progress":
@@ -73,7 +76,7 @@ class Linear:
     unit: str = "progress"
 
     def __post_init__(self):
-        _check(self.unit, self.steps)
+        _check(self.initial, self.final, self.unit, self.steps)
 
     def __call__(self, clock: Clock) -> Any:
         return self.initial + _fraction(self, clock) * (self.final - self.initial)
@@ -98,7 +101,7 @@ class Exponential:
     unit: str = "progress"
 
     def __post_init__(self):
-        _check(self.unit, self.steps)
+        _check(self.initial, self.final, self.unit, self.steps)
         if not (self.initial > 0 and self.final > 0):
             raise ValueError(f"`initial` and `final` must be > 0. Received: {self.initial}, {self.final}")
 

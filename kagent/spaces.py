@@ -17,7 +17,7 @@ import numpy as np
 
 Path = tuple[str | int, ...]
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of these"
-_MAX_LEAF_SIZE = 1 << 28  # elements; a space read from a file may not ask for more
+_MAX_LEAF_SIZE = 1 << 26  # elements, or values of a discrete leaf; a space read from a file may not ask for more
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,7 +60,9 @@ class Leaf:
     @property
     def is_bounded(self) -> bool:
         """Whether every component of a box has a finite lower and upper bound."""
-        return self.low is not None and bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+        if self.low is None or self.high is None:
+            return False
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
 
     @property
     def is_image(self) -> bool:
@@ -244,30 +246,49 @@ def from_config(config: dict[str, Any]) -> gymnasium.Space:
     """Builds a space from `to_config`'s dict. Only the types listed there can be made.
 
     Raises:
-        ValueError: Unknown type, or a size beyond 2**28 elements.
+        ValueError: Malformed, an unknown type, or a leaf of more than 2**26 elements or values.
     """
+    try:
+        return _from_config(config)
+    except (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError(f"Malformed description of a space. Received: {str(config)[:300]}") from error
+
+
+def _from_config(config: dict[str, Any]) -> gymnasium.Space:
     spaces = gymnasium.spaces
     kind = config.get("type") if isinstance(config, dict) else None
     if kind == "Dict":
-        return spaces.Dict({key: from_config(child) for key, child in config["spaces"]})
+        # A list of pairs: of a dict, gymnasium would sort the keys.
+        return spaces.Dict([(key, from_config(child)) for key, child in config["spaces"]])
     if kind == "Tuple":
         return spaces.Tuple([from_config(child) for child in config["spaces"]])
     if kind == "Box":
         shape, dtype = tuple(int(n) for n in config["shape"]), np.dtype(config["dtype"])
-        if math.prod(shape) > _MAX_LEAF_SIZE or dtype.kind not in "fiub":
+        if not _is_small(shape) or dtype.kind not in "fiub":
             raise ValueError(f"Refusing to build a Box of this size or dtype. Received: {shape}, {dtype}")
         low, high = (_unbound(config[key], shape, dtype) for key in ("low", "high"))
         return spaces.Box(low, high, shape=shape, dtype=dtype.type)
     if kind == "Discrete":
-        return spaces.Discrete(int(config["n"]), start=int(config["start"]))
+        n = int(config["n"])
+        if n > _MAX_LEAF_SIZE:
+            raise ValueError(f"Refusing to build a Discrete of so many values. Received: {n}")
+        return spaces.Discrete(n, start=int(config["start"]))
     if kind == "MultiDiscrete":
+        total = np.asarray(config["nvec"], np.float64).sum()
+        if not total <= _MAX_LEAF_SIZE:
+            raise ValueError(f"Refusing to build a MultiDiscrete of so many values. Received: {total:.0f}")
         return spaces.MultiDiscrete(config["nvec"], start=config["start"], dtype=np.dtype(config["dtype"]).type)
     if kind == "MultiBinary":
         shape = tuple(int(n) for n in config["n"])
-        if math.prod(shape) > _MAX_LEAF_SIZE:
+        if not _is_small(shape):
             raise ValueError(f"Refusing to build a MultiBinary of this size. Received: {shape}")
         return spaces.MultiBinary(shape if len(shape) != 1 else shape[0])
-    raise ValueError(f"Unknown space type. Received: {kind!r}. Allowed: Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple")
+    allowed = "Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple"
+    raise ValueError(f"Unknown space type. Received: {kind!r}. Allowed: {allowed}")
+
+
+def _is_small(shape: tuple[int, ...]) -> bool:
+    return len(shape) <= 32 and min(shape, default=0) >= 0 and math.prod(shape) <= _MAX_LEAF_SIZE
 
 
 def _bound(array: np.ndarray) -> Any:
@@ -292,21 +313,25 @@ def _unbound(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def difference(expected: gymnasium.Space, received: gymnasium.Space) -> str:
     """A side-by-side table of the leaves in which two spaces differ; `""` where they agree.
 
-    Bounds of a box are compared exactly; dtypes must be equal.
+    Bounds of a box are compared exactly, their dtypes and the order of leaves must be equal.
     """
     rows = []
     left, right = _describe(expected), _describe(received)
-    for name in dict.fromkeys([*left, *right]):
-        if left.get(name) != right.get(name):
-            rows.append(f"  {name or '(the space)':<24} agent: {left.get(name, '-'):<44} env: {right.get(name, '-')}")
+    for path in dict.fromkeys([*left, *right]):
+        if left.get(path) != right.get(path):
+            name = "/".join(map(str, path)) or "(the space)"
+            rows.append(f"  {name:<24} agent: {left.get(path, '-'):<44} env: {right.get(path, '-')}")
+    if not rows and list(left) != list(right):
+        names = [", ".join("/".join(map(str, path)) for path in side) for side in (left, right)]
+        rows.append(f"  {'(order of the leaves)':<24} agent: {names[0]:<44} env: {names[1]}")
     return "\n".join(rows)
 
 
-def _describe(space: gymnasium.Space) -> dict[str, str]:
+def _describe(space: gymnasium.Space) -> dict[Path, str]:
     try:
         leaves = Structure(space).leaves
     except (TypeError, ValueError):
-        return {"": str(space)}
+        return {(): str(space)}
     described = {}
     for leaf in leaves:
         if leaf.kind == "box":
@@ -314,5 +339,5 @@ def _describe(space: gymnasium.Space) -> dict[str, str]:
         else:
             assert leaf.nvec is not None and leaf.start is not None
             text = f"{leaf.kind}(n={leaf.nvec.tolist()}, start={leaf.start.tolist()})"
-        described[leaf.name] = text
+        described[leaf.path] = text
     return described

@@ -15,25 +15,56 @@ import tensorflow as tf
 
 from kagent import environments as envs
 from kagent import memories
-from kagent.callbacks.callback import hooks_of
-from kagent.metrics import EpisodeMetrics
+from kagent.callbacks.callback import hears_batches, hooks_of
 from kagent.learner import Learner
+from kagent.metrics import EpisodeMetrics
+from kagent.mixin import Mixin
 from kagent.runner import Runner
 from kagent.schedules import Clock
 
 
-class Training:
+class Counters:
+    """How far an agent has come. Apart from the model, whose attributes Keras watches at every assignment.
+
+    Attributes:
+        timesteps, episodes, updates: See `Agent`.
+        performed: Due updates done, skipped ones included.
+        drawn: Elements taken from the memory's dataset.
+        targets_moved: Timesteps at the last move of the targets.
+    """
+
+    __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates")
+
+    def __init__(self):
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+
+class Training(Mixin):
     """The part of an agent that trains and evaluates. A mixin of `Agent`."""
 
     def _begin_training_state(self) -> None:
-        self._performed = 0  # due updates done, skipped ones included
-        self._drawn = 0  # elements taken from the memory
-        self._targets_moved = 0  # timesteps at the last move of the targets
+        self.counters = Counters()
         self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
         self._runner: Runner | None = None
         self._bounds: tuple[float, float] = (math.inf, math.inf)
         self._move_targets: Any = None
         self._begin_interaction()
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps taken in training, over all environments."""
+        return self.counters.timesteps
+
+    @property
+    def episodes(self) -> int:
+        """Episodes finished in training."""
+        return self.counters.episodes
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps taken."""
+        return self.counters.updates
 
     # Time ------------------------------------------------------------------------------------------------------
 
@@ -175,7 +206,7 @@ class Training:
         epoch = self._initial_epoch or initial_epoch
         runner = self._start(environments, callbacks)
         metrics = EpisodeMetrics()
-        iterator, logs = self._iterator(), None
+        iterator, logs, heard = self._iterator(), None, hears_batches(callbacks)
         while self.timesteps < step_bound and self.episodes < episode_bound and not self.stop_training:
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
@@ -188,14 +219,16 @@ class Training:
                 if not self._is_due():
                     continue
                 batch = self.timesteps - epoch_begin - 1
-                callbacks.on_train_batch_begin(batch)
+                if heard:
+                    callbacks.on_train_batch_begin(batch)
                 self._before_update()
                 step_logs = self.train_function(iterator)
                 self._after_update()
                 losses.append(step_logs)
-                metrics.update(runner.take_finished())
-                live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
-                callbacks.on_train_batch_end(batch, {**step_logs, **live})
+                if heard:
+                    metrics.update(runner.take_finished())
+                    live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
+                    callbacks.on_train_batch_end(batch, {**step_logs, **live})
             metrics.update(runner.take_finished())
             logs = self._epoch_logs(losses)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
@@ -247,7 +280,7 @@ class Training:
 
     def _iterator(self) -> Any:
         count = self.update.epochs or self.update.steps * self.steps_per_execution
-        dataset = self.memory.packed_dataset(self.update.batch_size, count, self._sample_seed, self._drawn)
+        dataset = self.memory.packed_dataset(self.update.batch_size, count, self._sample_seed, self.counters.drawn)
         if isinstance(self.train_function, Learner):
             self.train_function.trace(dataset.element_spec)
         return iter(dataset)
@@ -258,7 +291,7 @@ class Training:
         if frequency is None:
             return math.inf
         first = max(1, -(-self.update.start // frequency))
-        return (first + self._performed + self.steps_per_execution - 1) * frequency
+        return (first + self.counters.performed + self.steps_per_execution - 1) * frequency
 
     @property
     def _is_full(self) -> Any:
@@ -271,30 +304,30 @@ class Training:
             return False
         if len(self.memory) < min(self.update.start, self.memory.capacity):
             # A loaded agent whose memory was not saved collects again before it learns from next to nothing.
-            self._performed += self.steps_per_execution
+            self.counters.performed += self.steps_per_execution
             return False
         return True
 
     def _before_update(self) -> None:
         if self.objective.targets and self.target.unit == "timesteps":
             period = self.target.period
-            if self.timesteps // period > self._targets_moved // period:
+            if self.timesteps // period > self.counters.targets_moved // period:
                 if self._move_targets is None:
                     eager, jit = bool(self.run_eagerly), bool(self.jit_compile)
                     self._move_targets = self.move_targets if eager else tf.function(self.move_targets, jit_compile=jit, autograph=False)
                 self._move_targets()
-                self._targets_moved = self.timesteps
+                self.counters.targets_moved = self.timesteps
 
     def _after_update(self) -> None:
-        self._drawn += 1
+        self.counters.drawn += 1
         if self.update.frequency is None:
             self.memory.clear()
         else:
-            self._performed += self.steps_per_execution
+            self.counters.performed += self.steps_per_execution
 
     def learned(self, steps: int, weights: np.ndarray) -> None:
         """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""
-        self.updates += steps
+        self.counters.updates += steps
         if weights.size:
             self.actor.set_weights(weights)
         elif self.run_eagerly:

@@ -21,6 +21,7 @@ class Faulty(gymnasium.Env):
 
     FAULTS: dict[str, Any] = {
         "nan": lambda o: (_poison(o, np.nan), 1.0, False, False, {}),
+        "nan_at_end": lambda o: (_poison(o, np.nan), 1.0, True, False, {}),
         "inf": lambda o: (_poison(o, np.inf), 1.0, False, False, {}),
         "huge": lambda o: (_poison(o, 1e300), 1.0, False, False, {}),
         "shape": lambda o: (_map(o, lambda a: a[:-1]), 1.0, False, False, {}),

@@ -137,17 +137,18 @@ class Categorical(Decision):
 
     def _choose(self, logits, rng, deterministic, mask):
         rows = self._padded(logits, -np.inf)
-        allowed = self._exists if mask is None else self._padded(mask, False)
+        allowed = None
         if mask is not None:
+            allowed = self._padded(mask, False)
             rows = np.where(allowed, rows, -np.inf)
+        elif self._exists is not None:
+            allowed = np.broadcast_to(self._exists, rows.shape)
         if not deterministic:
             # The largest of logit + Gumbel noise is a sample of the softmax: Maddison et al. 2014,
             # arXiv:1411.0030.
             rows = rows - np.log(rng.standard_exponential(rows.shape))
         index = rows.argmax(-1)
-        return self._shaped(
-            index if allowed is None else _repair(index, np.broadcast_to(allowed, rows.shape))
-        )
+        return self._shaped(index if allowed is None else _repair(index, allowed))
 
     def random(self, count, rng, mask=None):
         if mask is not None:
@@ -187,7 +188,7 @@ def _refuse_empty(allowed: np.ndarray) -> None:
 
 def _repair(index: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     # The best of a row is a forbidden one only if all allowed logits are -inf, or nothing is allowed.
-    good = np.take_along_axis(allowed, index[..., None], -1)[..., 0]
+    good = allowed.reshape(-1, allowed.shape[-1])[np.arange(index.size), index.ravel()].reshape(index.shape)
     if good.all():
         return index
     _refuse_empty(allowed)

@@ -51,3 +51,15 @@ class Callback(keras.callbacks.Callback):
 def hooks_of(callbacks: keras.callbacks.CallbackList) -> list[Callback]:
     """kagent's own callbacks in a list of Keras callbacks."""
     return [callback for callback in callbacks.callbacks if isinstance(callback, Callback)]
+
+
+def hears_batches(callbacks: keras.callbacks.CallbackList) -> bool:
+    """Whether anybody in the list listens to training batches; telling nobody costs as much as a small update."""
+    if type(callbacks) is not keras.callbacks.CallbackList:
+        return True
+    events = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    return any(
+        event in vars(callback) or getattr(type(callback), event) is not getattr(keras.callbacks.Callback, event)
+        for callback in callbacks.callbacks
+        for event in events
+    )

@@ -93,5 +93,6 @@ def report(summary: dict[str, Any]) -> str:
         f"Evaluation on {summary['environment']}: {summary['episodes']} episodes, {how}\n"
         f"  return: mean {summary['mean']:.1f}, std {summary['std']:.1f}, "
         f"min {summary['min']:.1f}, max {summary['max']:.1f}\n"
-        f"  length: mean {summary['length_mean']:.1f}, min {summary['length_min']}, max {summary['length_max']}"
+        f"  length: mean {summary['length_mean']:.1f}, "
+        f"min {summary['length_min']}, max {summary['length_max']}"
     )

@@ -151,7 +151,7 @@ class Memory:
         raise NotImplementedError
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`; values may be h5py datasets.
+        """The inverse of `state`. Each value is an array, or an iterable of the slices of one.
 
         Raises:
             ValueError: Rows of another shape or dtype, or more of them than this memory holds.
@@ -159,16 +159,30 @@ class Memory:
         raise NotImplementedError
 
     def _read_block(self, name: str, source: Any, rows: int) -> None:
-        target = self.storage.blocks[name]
-        if tuple(source.shape) != (rows, target.shape[1]) or source.dtype != target.dtype:
-            raise ValueError(
-                f"Saved memory does not fit: block {name!r} must be ({rows}, {target.shape[1]}) {target.dtype}. "
-                f"Received: {tuple(source.shape)} {source.dtype}"
-            )
-        step = max(1, (16 << 20) // max(1, target.shape[1] * target.itemsize))
-        for begin in range(0, rows, step):
-            end = min(begin + step, rows)
-            target[begin:end] = source[begin:end]
+        target, begin = self.storage.blocks[name], 0
+        for part in [source] if isinstance(source, np.ndarray) else source:
+            end = begin + len(part)
+            if part.shape[1:] != target.shape[1:] or part.dtype != target.dtype or end > rows:
+                raise ValueError(
+                    f"Saved memory does not fit: block {name!r} must be ({rows}, {target.shape[1]}) {target.dtype}. "
+                    f"Received: {(end, *part.shape[1:])} {part.dtype}"
+                )
+            target[begin:end] = part
+            begin = end
+        if begin != rows:
+            raise ValueError(f"Saved memory lacks rows: block {name!r} must have {rows}. Received: {begin}")
+
+
+def counters(source: Any, names: tuple[str, ...]) -> list[int]:
+    """The counters in a memory's state.
+
+    Raises:
+        ValueError: Not so many integers.
+    """
+    array = source if isinstance(source, np.ndarray) else np.concatenate(list(source))
+    if array.shape != (len(names),) or array.dtype.kind not in "iu":
+        raise ValueError(f"Saved memory must have the counters {names}. Received: {array!r}")
+    return array.tolist()
 
 
 def pipeline(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, pipeline
+from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline
 from kagent.memories.storage import shared_array, shared_tensor
 
 
@@ -180,10 +180,15 @@ class Replay(Memory):
         return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        size, cursor = (int(n) for n in np.asarray(state["counters"]))
-        if not 0 <= size <= self.capacity or not 0 <= cursor <= self.capacity:
+        size, cursor = counters(state["counters"], ("size", "cursor"))
+        if not 0 <= cursor <= size <= self.capacity:
             raise ValueError(f"Saved memory holds {size} transitions; this one holds {self.capacity}")
+        self.clear()
         for name in self.storage.blocks:
             self._read_block(name, state[f"block.{name}"], size)
-        self.size, self.cursor = size, cursor % self.capacity
+            if size < self.capacity and cursor < size:  # of a full, smaller memory: oldest first
+                rows = self.storage.blocks[name][:size]
+                rows[:] = np.roll(rows, -cursor, axis=0)
+        self.size = size
+        self.cursor = cursor if size == self.capacity and cursor < size else size % self.capacity
         self._live[0] = size

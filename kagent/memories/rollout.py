@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, pipeline
+from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline
 
 
 @MEMORIES.register("recent")
@@ -178,12 +178,13 @@ class Rollout(Memory):
         return {"counters": np.asarray([self.size, self.num_envs, self.rollouts], np.int64), **blocks}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        size, num_envs, rollouts = (int(n) for n in np.asarray(state["counters"]))
+        size, num_envs, rollouts = counters(state["counters"], ("size", "num_envs", "rollouts"))
         if (num_envs, rollouts) != (self.num_envs, self.rollouts) or not 0 <= size <= self.steps * rollouts:
             raise ValueError(
                 f"Saved rollout has {size} steps of {num_envs} environment(s), {rollouts} rollout(s); this memory "
                 f"holds {self.steps} steps of {self.num_envs}, {self.rollouts} rollout(s)"
             )
+        self.clear()
         for name in self.storage.blocks:
             self._read_block(name, state[f"block.{name}"], size * num_envs)
         self.size = size

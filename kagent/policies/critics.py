@@ -78,6 +78,9 @@ class ActionValue(Role):
     def call(self, leaves):
         return [model(leaves) for model in self.models]
 
+    def compute_output_spec(self, leaves):
+        return [keras.KerasTensor(x.shape, x.dtype) for model in self.models for x in model.outputs]
+
 
 @ROLES.register("temperature")
 @keras.saving.register_keras_serializable("kagent")
@@ -101,6 +104,9 @@ class Temperature(keras.layers.Layer):
 
     def call(self, inputs=None):
         return keras.ops.exp(self.logarithm)
+
+    def compute_output_shape(self, input_shape=None):
+        return ()
 
     def get_config(self):
         return {**super().get_config(), "initial": self.initial}

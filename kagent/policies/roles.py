@@ -57,12 +57,12 @@ class Role(keras.layers.Layer):
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""
         return observation if isinstance(observation, list) else self.observation.flatten(observation)
 
-    def twin(self) -> Role:
-        """A role of the same configuration, not yet set up."""
+    def twin(self, name: str) -> Role:
+        """A role of the same configuration and another name, not yet set up."""
         config = self.get_part()
         config["network"] = networks.clone(self.network)
         config.pop("type")
-        return type(self)(**config)
+        return type(self)(**config, name=name)
 
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""
@@ -73,6 +73,11 @@ class Role(keras.layers.Layer):
 
     def call(self, leaves):
         return self.model(leaves)
+
+    def compute_output_spec(self, leaves):
+        # Known without tracing the layers again.
+        outputs = [keras.KerasTensor(x.shape, x.dtype) for x in self.model.outputs]
+        return outputs if len(outputs) > 1 else outputs[0]
 
 
 def outputs(result: Any) -> list[tf.Tensor]:

@@ -123,7 +123,7 @@ def test_acting_is_judged_by_its_rate():
     text = table.report({"records": records, "steps_scale": 1, "machine": {}})
     assert cells(text, "W4", "steps/s")[2:7] == ["70,000", "140,000", "60,000", "100,000", "must"]
     assert cells(text, "W4", "SB3", "7.00")
-    assert cells(text, "NumPy alone on W4's network, calls per second")[1] == "130,000"
+    assert cells(text, "plain NumPy forward pass of W4's network, calls per second")[1] == "130,000"
 
 
 def test_costs_are_judged_downwards():

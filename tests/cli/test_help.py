@@ -13,9 +13,7 @@ from kagent.cli.errors import is_complaint
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "kagent.cli", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-m", "kagent.cli", *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_help_teaches_and_is_quick():

@@ -21,9 +21,7 @@ def write_run(folder, timesteps, returns, algorithm="dqn", environment="CartPole
     with (folder / "log.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", "episode_return", "loss", "timesteps"])
-        writer.writerows(
-            [index, value, 0.5, step] for index, (step, value) in enumerate(zip(timesteps, returns))
-        )
+        writer.writerows([index, value, 0.5, step] for index, (step, value) in enumerate(zip(timesteps, returns)))
     return folder
 
 
@@ -52,9 +50,7 @@ def test_seeds_become_one_curve_on_the_timesteps_they_share(tmp_path):
 
 
 def test_a_single_run_is_drawn_where_it_was_logged(tmp_path):
-    (curve,) = plotting.summarize(
-        [plotting.read(write_run(tmp_path / "a", [1, 2, 3, 4], [0, 4, 2, 6]))], smooth=2
-    )
+    (curve,) = plotting.summarize([plotting.read(write_run(tmp_path / "a", [1, 2, 3, 4], [0, 4, 2, 6]))], smooth=2)
     assert curve.timesteps.tolist() == [1, 2, 3, 4]
     assert curve.line.tolist() == [0, 2, 3, 4]  # mean of the last two
     assert curve.seeds == 1 and curve.cut is None

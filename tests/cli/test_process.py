@@ -49,9 +49,7 @@ def test_tensorflow_is_imported_in_silence():
         "print('later', file=sys.stderr)"
     )
     quiet = {name: value for name, value in os.environ.items() if name not in NAMES}
-    result = subprocess.run(
-        [sys.executable, "-c", program], env=quiet, capture_output=True, text=True, timeout=120
-    )
+    result = subprocess.run([sys.executable, "-c", program], env=quiet, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and result.stderr == "later\n"
 
 

@@ -98,15 +98,11 @@ def test_another_type_replaces_the_part_and_a_number_replaces_a_schedule():
         "initial": 0.4,
         "final": 0.0,
     }
-    assert settings.merge({"network": "cnn"}, {"network": {"units": [8]}}) == {
-        "network": {"type": "cnn", "units": [8]}
-    }
+    assert settings.merge({"network": "cnn"}, {"network": {"units": [8]}}) == {"network": {"type": "cnn", "units": [8]}}
 
 
 def test_a_part_without_a_type_gets_its_usual_one():
-    resolved = settings.resolve(
-        Preset, {"fit": {}}, settings.parse(["network.units=[8]", "exploration.final=0.2"])
-    )
+    resolved = settings.resolve(Preset, {"fit": {}}, settings.parse(["network.units=[8]", "exploration.final=0.2"]))
     assert resolved["network"] == {"type": "mlp", "units": [8]}
     assert resolved["exploration"] == {"type": "EpsilonGreedy", "final": 0.2}
     with pytest.raises(CommandError, match=r"optimizer.*needs a type"):
@@ -185,9 +181,7 @@ def test_a_missing_config_file_and_a_missing_yaml_are_named(tmp_path, monkeypatc
 
 def test_tuned_settings_are_the_published_ones():
     dqn = tuned.load("dqn", "CartPole-v1")
-    assert (
-        dqn["learning_rate"] == 2.3e-3 and dqn["target_update_period"] == 10 and dqn["gradient_steps"] == 128
-    )
+    assert dqn["learning_rate"] == 2.3e-3 and dqn["target_update_period"] == 10 and dqn["gradient_steps"] == 128
     ppo = tuned.load("ppo", "CartPole-v1")
     assert ppo["fit"] == {"steps": 100_000, "n_envs": 8} and ppo["n_steps"] * 8 == ppo["batch_size"] == 256
     assert tuned.load("ppo", "Pendulum-v1")["discount"] == 0.9

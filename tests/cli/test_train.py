@@ -66,7 +66,8 @@ def start(*arguments, cwd):
 def environment(cwd):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = os.pathsep.join([str(cwd), root, os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"}
+    inherited = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return {**inherited, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"}  # as quiet as a user has it
 
 
 def wait(condition, process, seconds=120):
@@ -135,8 +136,7 @@ def test_the_same_command_makes_the_same_run(trained, base):
     assert result.returncode == 0, result.stderr
     timed = {"steps_per_second"}
     first, second = (
-        [{k: v for k, v in row.items() if k not in timed} for row in rows(base / name)]
-        for name in ("run", "again")
+        [{k: v for k, v in row.items() if k not in timed} for row in rows(base / name)] for name in ("run", "again")
     )
     assert first == second and json.loads((base / "again" / "config.json").read_text())["seed"] == 3
 
@@ -169,11 +169,7 @@ def test_evaluate_reports_and_repeats(trained, base):
 
 def test_evaluate_refuses_other_spaces_and_other_files(trained, base):
     other = kagent("evaluate", "run/agent.keras", "Pendulum-v1", cwd=base)
-    assert (
-        other.returncode == 2
-        and other.stderr.startswith("kagent: error: ")
-        and "Traceback" not in other.stderr
-    )
+    assert other.returncode == 2 and other.stderr.startswith("kagent: error: ") and "Traceback" not in other.stderr
     (base / "noise.keras").write_bytes(b"noise")
     noise = kagent("evaluate", "noise.keras", "CartPole-v1", cwd=base)
     film = kagent("record", "run/agent.keras", "Pendulum-v1", "--out", "other.gif", cwd=base)
@@ -227,9 +223,7 @@ def test_sigterm_is_a_first_ctrl_c(base):
 
 def test_ctrl_c_twice_stops_at_once(base):
     (base / "misbehaving.py").write_text(MODULE)
-    process = start(
-        "train", "dqn", "misbehaving:Sleepy-v0", "--steps", 10_000, "--out", "killed", *SMALL, cwd=base
-    )
+    process = start("train", "dqn", "misbehaving:Sleepy-v0", "--steps", 10_000, "--out", "killed", *SMALL, cwd=base)
     wait((base / "asleep").exists, process)
     process.send_signal(signal.SIGINT)
     time.sleep(1)
@@ -242,9 +236,7 @@ def test_ctrl_c_twice_stops_at_once(base):
 
 def test_an_environment_that_raises_keeps_its_traceback_and_the_agent_is_saved(base):
     (base / "misbehaving.py").write_text(MODULE)
-    result = kagent(
-        "train", "dqn", "misbehaving:Faulty-v0", "--steps", 10_000, "--out", "broken", *SMALL, cwd=base
-    )
+    result = kagent("train", "dqn", "misbehaving:Faulty-v0", "--steps", 10_000, "--out", "broken", *SMALL, cwd=base)
     assert result.returncode == 1
     assert "the cart has lost a wheel" in result.stderr and "misbehaving.py" in result.stderr
     assert "broken/agent.keras" in result.stderr and (base / "broken" / "agent.keras").exists()

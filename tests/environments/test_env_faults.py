@@ -192,6 +192,39 @@ def test_non_finite_observation_of_a_vector_env(mode, fault, nested):
     expect(ValueError, "not finite", envs, "env 1, episode step 3", LEAF if nested else "Observation ")
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_non_finite_last_observation_of_an_episode(mode):
+    envs = sync(("nan", 99), ("nan_at_end", 3), autoreset_mode=mode)
+    expect(ValueError, "not finite. Received: nan", envs, "env 1, episode step 3")
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_the_step_is_counted_from_the_reset_of_the_episode(mode):
+    envs = sync(("nan", 99), ("nan", 4, False, 1), autoreset_mode=mode)  # in the second episode
+    envs.reset()
+    with pytest.raises(ValueError, match=r"not finite.*\(env 1, episode step 4\)"):
+        for _ in range(20):
+            envs.step([np.zeros(2, np.int64)])
+
+
+def test_one_bad_pixel_in_a_large_observation():
+    image = np.zeros((40, 40, 3), np.float32)
+
+    class Camera(Counter):
+        def __init__(self):
+            super().__init__((99,))
+            self.observation_space = spaces.Box(0, 1, image.shape)
+
+        def _observe(self):
+            return image
+
+    envs = environments.make(Camera())
+    envs.reset()
+    image[39, 38, 1] = np.inf
+    with pytest.raises(ValueError, match=r"inf at index \(39, 38, 1\).*env 0, episode step 1"):
+        envs.step([np.array([0])])
+
+
 @pytest.mark.parametrize("fault", ["nan_reward", "inf_reward"])
 def test_non_finite_reward_of_a_vector_env(fault):
     expect(ValueError, "The reward is not finite", sync(("nan", 99), (fault, 3)), "env 1, episode step 3")

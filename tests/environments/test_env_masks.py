@@ -263,6 +263,24 @@ def test_a_terminal_state_needs_no_mask(last):
         assert envs.mask[0].tolist() == [[bool(value) for value in GOOD]] * 2
 
 
+def test_the_first_state_after_a_terminal_one_needs_its_mask():
+    class Later(Scripted):
+        episode = 0
+
+        def reset(self, *, seed=None, options=None):
+            self.episode += 1
+            self.masks = [GOOD if self.episode == 1 else EMPTY, GOOD, GOOD]
+            return super().reset()
+
+    quiet = functools.partial(Scripted, [GOOD] * 9)
+    vectors = [SyncVectorEnv([quiet, lambda: Later(None)], autoreset_mode=mode) for mode in AutoresetMode]
+    for envs in (environments.SingleEnvs([quiet(), Later(None)]), *map(environments.make, vectors)):
+        envs.reset()
+        with pytest.raises(ValueError, match=r"allows no value.*\(env 1"):
+            for _ in range(3):
+                envs.step(ACTION)
+
+
 @pytest.mark.parametrize("last, text", [(EMPTY, "allows no value"), (None, "is missing")])
 def test_a_truncated_state_needs_its_mask(last, text):
     for envs in sources([GOOD, GOOD, last], "truncated"):

@@ -83,13 +83,14 @@ def test_no_gradient_flows_through_the_target(mode):
         with tf.GradientTape() as tape:
             tape.watch((q, q_next))
             taken = select_of_td(q, tf.constant([[1, 2], [0, 0]]), NVEC)
-            error, _ = q_learning(taken, [1.0, 1.0], [0.5, 0.5], greedy_value(q_next, NVEC))
+            error, _ = q_learning(taken, [0.75, 1.0], [0.5, 0.5], greedy_value(q_next, NVEC))
             loss = weighted_mean(huber(error), [1.0, 0.0])
         return tape.gradient(loss, (q, q_next), unconnected_gradients="zero")
 
     of_q, of_next = gradients(tf.constant(Q), tf.constant(Q))
-    # Row 0: target 1 + 0.5 * (5 + 9) / 2 = 4.5; errors -0.5, 0.5, each with half the weight. Row 1: padding.
-    np.testing.assert_allclose(of_q, [[0.0, 0.25, 0.0, 0.0, -0.25], [0.0] * 5])
+    # Row 0: target 0.75 + 0.5 * (5 + 9) / 2 = 4.25; errors -0.75 and 0.25, each with half the weight.
+    # Row 1: padding.
+    np.testing.assert_allclose(of_q, [[0.0, 0.375, 0.0, 0.0, -0.125], [0.0] * 5])
     np.testing.assert_array_equal(of_next, np.zeros((2, 5)))
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from kagent.policies.distributions import Categorical, Gaussian, Joint, SquashedGaussian, for_leaf
+from kagent.policies.distributions.distribution import uniform
 from kagent.spaces import Structure
 
 SEED = tf.constant([7, 11])
@@ -382,15 +383,16 @@ class TestSquashedGaussian:
         np.testing.assert_array_equal(to_env(action), [[-2.0, 0.0], [0.0, 5.0], [2.0, 10.0], [1.0, 7.5]])
 
     @settings(max_examples=50, deadline=None)
-    @given(
-        st.floats(-(2.0**127), 2.0**127, width=32, allow_subnormal=False),
-        st.floats(0, 2.0**127, width=32, allow_subnormal=False),
-    )
-    def test_to_env_stays_inside_and_reaches_the_ends(self, low, width):
-        high = float(np.float32(low + width))
+    @given(st.integers(-1000, 1000), st.integers(0, 1000), st.sampled_from([1e-3 / 7, 1.0, 1e35]))
+    def test_to_env_stays_inside_and_reaches_the_ends(self, low, width, scale):
+        low, high = float(np.float32(low * scale)), float(np.float32((low + width) * scale))
         action = SquashedGaussian((), low, high).to_env(np.linspace(-1, 1, 41, dtype=np.float32)).numpy()
         assert (action >= np.float32(low)).all() and (action <= np.float32(high)).all()
         assert action[0] == np.float32(low) and action[-1] == np.float32(high)
+
+    def test_to_env_does_not_overflow_for_wide_bounds(self, mode):
+        to_env = mode(SquashedGaussian((), -3e38, 3e38).to_env)
+        np.testing.assert_allclose(to_env(tf.constant([-1.0, 0.0, 1.0])), [-3e38, 0.0, 3e38], rtol=1e-6)
 
     def test_unbounded_actions_are_refused(self):
         with pytest.raises(
@@ -415,6 +417,13 @@ def test_the_seed_alone_decides(mode, distribution, widths):
     np.testing.assert_allclose(distribution.sample(params, tf.constant([1, 2])), first, rtol=1e-4, atol=1e-5)
     for other in ([1, 3], [2, 2]):
         assert (sample(params, tf.constant(other)).numpy() != first).mean() > 0.3
+
+
+def test_uniform_numbers_never_touch_an_end(mode):
+    # log(0) and the inverse error function's infinities wait there; a draw of 2**23 values would find them.
+    multiples = mode(lambda seed: uniform((1000,), seed))(SEED).numpy().astype(float) * 2.0**24
+    np.testing.assert_array_equal(multiples % 2, 1.0)
+    assert multiples.min() > 0 and multiples.max() < 2.0**24
 
 
 def test_sampling_does_not_retrace_for_a_new_seed():
@@ -528,6 +537,7 @@ def test_configs_survive_json(distribution):
 
 def test_bounds_survive_a_config_exactly():
     gaussian = CONFIGURED[1]
+    assert gaussian.get_config() == {"shape": [2], "low": [-1.0, "-inf"], "high": "inf"}
     again = Gaussian.from_config(gaussian.get_config())
     np.testing.assert_array_equal(again.low, gaussian.low)
     np.testing.assert_array_equal(again.high, gaussian.high)

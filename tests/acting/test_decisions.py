@@ -1,0 +1,295 @@
+"""Heads to actions: modes, samples, masks, and what the environment gets."""
+
+import json
+import math
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kagent.acting import decisions
+from kagent.spaces import Structure
+
+SPACES = gymnasium.spaces
+
+
+def generator(seed=0):
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def make(kind, space):
+    return decisions.make(kind, Structure(space).leaves[0])
+
+
+def softmax(logits):
+    powers = np.exp(logits - np.max(logits))
+    return powers / powers.sum()
+
+
+def assert_frequencies(indices, probabilities):
+    """A chi-square bound that a right sampler misses once in millions of seeds; impossible values never occur."""
+    counts = np.bincount(indices, minlength=len(probabilities))
+    expected = np.asarray(probabilities) * len(indices)
+    assert (counts[expected == 0.0] == 0).all()
+    possible = expected > 0.0
+    statistic = (((counts - expected) ** 2)[possible] / expected[possible]).sum()
+    freedom = possible.sum() - 1
+    assert statistic < freedom + 6.0 * math.sqrt(2.0 * max(freedom, 1)) + 12.0
+
+
+DISCRETE = {
+    "discrete": SPACES.Discrete(4, start=-2),
+    "one": SPACES.Discrete(1),
+    "many": SPACES.Discrete(50),
+    "multi": SPACES.MultiDiscrete([2, 5, 3], start=[0, 7, -1]),
+    "multi_equal": SPACES.MultiDiscrete([3, 3]),
+    "multi_rank_2": SPACES.MultiDiscrete([[2, 3], [4, 2]]),
+    "multi_single": SPACES.MultiDiscrete([4]),
+    "binary": SPACES.MultiBinary(3),
+    "binary_rank_2": SPACES.MultiBinary((2, 2)),
+}
+
+
+def parts(leaf, array):
+    return np.split(array, np.cumsum(leaf.nvec.ravel())[:-1], axis=-1)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("name", sorted(DISCRETE))
+def test_categorical_mode(name, count):
+    decision = make("categorical", DISCRETE[name])
+    leaf, rng = decision.leaf, generator()
+    logits = rng.normal(size=(count, *decision.widths)).astype(np.float32)
+    mask = rng.random(logits.shape) < 0.4
+    for part in parts(leaf, mask):
+        part[:, -1] |= ~part.any(-1)
+    for given_mask in (None, mask):
+        chosen = decision.choose([logits], rng, True, given_mask)
+        assert chosen.shape == (count, *leaf.shape) and chosen.dtype == np.int32
+        assert chosen.flags.writeable and not np.shares_memory(chosen, logits)
+        scores = logits if given_mask is None else np.where(mask, logits, -np.inf)
+        best = np.stack([part.argmax(-1) for part in parts(leaf, scores)], -1)
+        np.testing.assert_array_equal(chosen.reshape(count, -1), best)
+        env = decision.to_env(chosen)
+        assert env.dtype == leaf.dtype
+        assert all(DISCRETE[name].contains(action) for action in env)
+        np.testing.assert_array_equal(env, chosen + leaf.start)
+
+
+def test_ties_go_to_the_lowest_index():
+    decision = make("categorical", SPACES.MultiDiscrete([3, 2]))
+    logits = np.array([[1.0, 2.0, 2.0, 5.0, 5.0]], np.float32)
+    assert decision.choose([logits], generator(), True).tolist() == [[1, 0]]
+    single = make("categorical", SPACES.Discrete(3))
+    mask = np.array([[False, True, True]])
+    assert single.choose([np.zeros((1, 3), np.float32)], generator(), True).tolist() == [0]
+    assert single.choose([np.zeros((2, 3), np.float32)], generator(), True, mask.repeat(2, 0)).tolist() == [1, 1]
+    assert single.choose([np.zeros((1, 3), np.float32)], generator(), True, mask).tolist() == [1]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("count", [1, 4000])
+@pytest.mark.parametrize("name", ["discrete", "multi", "binary"])
+def test_categorical_samples(name, count, masked):
+    decision = make("categorical", DISCRETE[name])
+    rng, width = generator(3), decision.widths[0]
+    row = rng.normal(0.0, 1.5, (1, width)).astype(np.float32)
+    mask = np.ones((1, width), bool)
+    if masked:
+        for part in parts(decision.leaf, mask):
+            part[:, 0] = False
+        row[~mask] = 9.0
+    logits, masks = row.repeat(count, 0), mask.repeat(count, 0) if masked else None
+    draws = [decision.choose([logits], rng, False, masks) for _ in range(4000 // count)]
+    indices = np.concatenate(draws).reshape(4000, -1)
+    for k, (logit, allowed) in enumerate(zip(parts(decision.leaf, row[0]), parts(decision.leaf, mask[0]))):
+        assert_frequencies(indices[:, k], softmax(np.where(allowed, logit, -np.inf)))
+    if name == "multi":  # components are independent
+        joint = np.histogram2d(indices[:, 1], indices[:, 2], bins=[np.arange(6), np.arange(4)])[0] / 4000
+        np.testing.assert_allclose(joint, np.outer(joint.sum(1), joint.sum(0)), atol=0.03)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("count", [1, 4000])
+@pytest.mark.parametrize("name", ["discrete", "multi", "binary", "multi_rank_2"])
+def test_categorical_random(name, count, masked):
+    decision = make("categorical", DISCRETE[name])
+    rng, mask = generator(4), np.ones((1, decision.widths[0]), bool)
+    if masked:
+        for part in parts(decision.leaf, mask):
+            part[:, -1] = False
+    draws = [decision.random(count, rng, mask.repeat(count, 0) if masked else None) for _ in range(4000 // count)]
+    assert all(draw.shape == (count, *decision.leaf.shape) and draw.dtype == np.int32 for draw in draws)
+    indices = np.concatenate(draws).reshape(4000, -1)
+    for k, allowed in enumerate(parts(decision.leaf, mask[0])):
+        assert_frequencies(indices[:, k], allowed / allowed.sum())
+
+
+ODD = [math.nan, math.inf, -math.inf, 3e38, -3e38, 0.0, 1.0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(["discrete", "multi", "multi_equal", "many"]),
+    count=st.sampled_from([1, 3]),
+    deterministic=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_masked_values_are_never_chosen_whatever_the_logits(name, count, deterministic, seed):
+    decision = make("categorical", DISCRETE[name])
+    rng = np.random.default_rng(seed)
+    logits = rng.choice(ODD, (count, *decision.widths)).astype(np.float32)
+    mask = rng.random(logits.shape) < 0.3
+    for part in parts(decision.leaf, mask):
+        part[:, rng.integers(part.shape[1])] = True
+    chosen = decision.choose([logits], generator(seed), deterministic, mask).reshape(count, -1)
+    for k, part in enumerate(parts(decision.leaf, mask)):
+        assert part[np.arange(count), chosen[:, k]].all()
+    free = decision.choose([logits], generator(seed), deterministic).reshape(count, -1)
+    assert ((free >= 0) & (free < decision.leaf.nvec.ravel())).all()
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", ["discrete", "multi", "many"])
+def test_a_mask_of_all_false(name, count, deterministic):
+    decision = make("categorical", DISCRETE[name])
+    mask = np.ones((count, *decision.widths), bool)
+    parts(decision.leaf, mask)[-1][-1] = False
+    logits = np.zeros(mask.shape, np.float32)
+    with pytest.raises(ValueError, match=f"row {count - 1}"):
+        decision.choose([logits], generator(), deterministic, mask)
+    with pytest.raises(ValueError, match="allows no value"):
+        decision.random(count, generator(), mask)
+
+
+BOXES = {
+    "float32": SPACES.Box(np.float32([-2.0, 0.0, -0.5]), np.float32([2.0, 1.0, 7.5])),
+    "float64": SPACES.Box(-1.0, 1.0, (2, 2), np.float64),
+    "half_open": SPACES.Box(np.float32([0.0, -np.inf]), np.float32([np.inf, 1.0])),
+    "unbounded": SPACES.Box(-np.inf, np.inf, (3,)),
+    "uint8": SPACES.Box(0, 255, (2,), np.uint8),
+    "int64": SPACES.Box(-3, 5, (2,), np.int64),
+    "int64_whole": SPACES.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64),
+    "scalar": SPACES.Box(-1.0, 1.0, ()),
+    "huge": SPACES.Box(np.finfo(np.float32).min, np.finfo(np.float32).max, (2,)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOXES))
+def test_gaussian(name):
+    space = BOXES[name]
+    decision = make("gaussian", space)
+    rng, leaf = generator(1), decision.leaf
+    mean = rng.normal(size=(6, leaf.size)).astype(np.float32)
+    log_std = np.full((6, leaf.size), -1.0, np.float32)
+    mode = decision.choose([mean, log_std], rng, True)
+    assert mode.dtype == np.float32 and mode.shape == (6, *leaf.shape) and not np.shares_memory(mode, mean)
+    np.testing.assert_array_equal(mode.reshape(6, -1), mean)
+    sample = decision.choose([mean, log_std], rng, False)
+    assert sample.dtype == np.float32 and (sample != mode).all()
+    for canonical in (mode, sample, sample * 1e6, decision.random(6, rng)):
+        assert canonical.shape == (6, *leaf.shape) and canonical.dtype == np.float32
+        before = canonical.copy()
+        env = decision.to_env(canonical)
+        assert env.dtype == space.dtype and all(space.contains(np.asarray(row)) for row in env)
+        assert not np.shares_memory(env, canonical)
+        np.testing.assert_array_equal(canonical, before)
+    inside = np.clip(np.float32(0.4), leaf.low, leaf.high)
+    rounded = np.rint(inside) if space.dtype.kind in "iu" else inside
+    np.testing.assert_allclose(decision.to_env(np.full((1, *leaf.shape), 0.4, np.float32))[0], rounded, rtol=1e-6)
+
+
+def test_gaussian_samples():
+    decision = make("gaussian", SPACES.Box(-1.0, 1.0, (2,)))
+    count = 20_000
+    mean, log_std = np.float32([[3.0, -2.0]]).repeat(count, 0), np.float32([[0.5, -1.0]]).repeat(count, 0)
+    sample = decision.choose([mean, log_std], generator(), False)
+    np.testing.assert_allclose(sample.mean(0), [3.0, -2.0], atol=0.06)
+    np.testing.assert_allclose(sample.std(0), np.exp([0.5, -1.0]), rtol=0.03)
+    uniform = decision.random(count, generator())
+    assert np.abs(uniform).max() <= 1.0
+    np.testing.assert_allclose(uniform.std(0), 1.0 / np.sqrt(3.0), rtol=0.03)
+    normal = make("gaussian", BOXES["half_open"]).random(count, generator())
+    np.testing.assert_allclose(normal.std(0), 1.0, rtol=0.03)
+
+
+@pytest.mark.parametrize("name", sorted(set(BOXES) - {"half_open", "unbounded"}))
+def test_squashed_gaussian(name):
+    space = BOXES[name]
+    decision = make("squashed_gaussian", space)
+    rng, leaf = generator(1), decision.leaf
+    mean = rng.normal(0.0, 2.0, (6, leaf.size)).astype(np.float32)
+    log_std = np.full((6, leaf.size), 0.5, np.float32)
+    mode = decision.choose([mean, log_std], rng, True)
+    np.testing.assert_allclose(mode.reshape(6, -1), np.tanh(mean), atol=1e-6)
+    for canonical in (mode, decision.choose([mean, log_std], rng, False), decision.random(6, rng)):
+        assert canonical.shape == (6, *leaf.shape) and canonical.dtype == np.float32
+        assert np.abs(canonical).max() <= 1.0
+        env = decision.to_env(canonical)
+        assert env.dtype == space.dtype and all(space.contains(np.asarray(row)) for row in env)
+    ends = np.stack([np.full(leaf.shape, value, np.float32) for value in (-1.0, 1.0)])
+    low, high = decision.to_env(ends)
+    if name != "int64_whole":  # whose ends no float64 holds
+        np.testing.assert_allclose(low.astype(float), leaf.low.astype(float), rtol=1e-6)
+        np.testing.assert_allclose(high.astype(float), leaf.high.astype(float), rtol=1e-6)
+    if name in ("float32", "float64", "scalar"):
+        middle = decision.to_env(np.zeros((1, *leaf.shape), np.float32))[0]
+        np.testing.assert_allclose(middle, (leaf.low + leaf.high) / 2, atol=1e-6)
+
+
+def test_squashed_random_is_uniform():
+    draws = make("squashed_gaussian", SPACES.Box(-2.0, 2.0, (1,))).random(4000, generator(2))
+    assert_frequencies(np.floor((draws.ravel() + 1.0) * 5.0).astype(int), np.full(10, 0.1))
+
+
+def test_same_seed_same_samples():
+    for kind, space in (("categorical", DISCRETE["multi"]), ("gaussian", BOXES["float32"])):
+        decision = make(kind, space)
+        heads = [np.zeros((3, width), np.float32) for width in decision.widths]
+        one, other = (decision.choose(heads, generator(7), False) for _ in range(2))
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "kind, space",
+    [("categorical", space) for space in DISCRETE.values()]
+    + [("gaussian", space) for space in BOXES.values()]
+    + [("squashed_gaussian", BOXES["float32"])],
+)
+def test_config_round_trip(kind, space):
+    decision = make(kind, space)
+    again = decisions.from_config(json.loads(json.dumps(decision.to_config(), allow_nan=False)))
+    assert type(again) is type(decision) and again.to_config() == decision.to_config()
+    assert again.widths == decision.widths and again.heads == decision.heads == len(decision.widths)
+    rng, other = generator(5), generator(5)
+    one, two = decision.random(4, rng), again.random(4, other)
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(decision.to_env(one), again.to_env(two))
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="Unknown kind"):
+        make("pickle", SPACES.Discrete(2))
+    with pytest.raises(ValueError, match="discrete leaf"):
+        make("categorical", BOXES["float32"])
+    with pytest.raises(ValueError, match="needs a Box"):
+        make("gaussian", SPACES.Discrete(2))
+    with pytest.raises(ValueError, match="finite bounds"):
+        make("squashed_gaussian", BOXES["half_open"])
+    box = make("gaussian", BOXES["float32"])
+    heads = [np.zeros((1, 3), np.float32)] * 2
+    with pytest.raises(ValueError, match="mask"):
+        box.choose(heads, generator(), True, np.ones((1, 3), bool))
+    with pytest.raises(ValueError, match="mask"):
+        box.random(1, generator(), np.ones((1, 3), bool))
+    huge = {"type": "Discrete", "n": 1 << 60, "start": 0}
+    nested = {"type": "Tuple", "spaces": [{"type": "Discrete", "n": 2, "start": 0}]}
+    for bad in (None, {}, {"kind": "categorical"}, {"kind": "categorical", "space": huge}, {"kind": ["x"], "space": huge}):
+        with pytest.raises(ValueError):
+            decisions.from_config(bad)
+    with pytest.raises(ValueError, match="one leaf"):
+        decisions.from_config({"kind": "categorical", "space": nested})

@@ -1,0 +1,45 @@
+"""Small agents: they learn nothing in their few steps, but go through all of it."""
+
+import os
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+SIZES = {
+    "dqn": {"env": "CartPole-v1", "memory": 500, "batch_size": 8, "start": 16, "target_update_period": 40},
+    "ppo": {"env": "CartPole-v1", "n_steps": 16, "batch_size": 8, "epochs": 2},
+    "sac": {"env": "Pendulum-v1", "memory": 500, "batch_size": 8, "start": 16},
+}
+
+
+@pytest.fixture
+def small():
+    """`small("dqn", jit=False, **changes)`: an agent on CartPole-v1 (DQN, PPO) or Pendulum-v1 (SAC).
+
+    `kind` may also be a subclass of one of the three. Uncompiled unless `jit` says so: XLA takes its seconds.
+    """
+
+    def make(kind, jit=False, compiled=None, **changes):
+        import kagent
+
+        known = {"dqn": kagent.DQN, "ppo": kagent.PPO, "sac": kagent.SAC}
+        cls = known.get(kind, kind)
+        name = next(name for name, preset in known.items() if issubclass(cls, preset))
+        arguments = {"network": {"type": "mlp", "units": [8, 8]}, "seed": 0, **SIZES[name], **changes}
+        agent = cls(arguments.pop("env"), **arguments)
+        agent.compile(jit_compile=jit, **(compiled or {}))
+        return agent
+
+    return make
+
+
+@pytest.fixture
+def dtype_policy():
+    """`keras.config.set_dtype_policy`, undone afterwards."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
