@@ -1,9 +1,16 @@
-"""The libraries compared, and the thread setting at which each was fastest on each workload.
+"""The libraries compared, and the thread setting each runs a workload with.
 
 A setting is a set of environment variables for the child; every other thread variable is removed from its
-environment. `BEST` was measured by `python -m benchmarks.speed --threads calibrate` on two cores. Measure
-again where there are more: what wins on two cores for small networks (mostly one thread) need not win on
-sixteen.
+environment. How well `BEST` is known (two cores, other work on the machine, short runs):
+
+- SB3: one thread wins clearly on W1a, W1b and W2a and makes no difference on W4; two on W3, see below. W1b16 and
+  W2b were not tried apart and follow W1b and W2a.
+- SBX: the settings differ by less than the noise.
+- kagent: one thread was faster on W2b in both of two runs; elsewhere the noise was larger than the differences, so
+  `DEFAULT` is an assumption there (the prototypes found single-threaded XLA faster on W1a's network).
+
+`python -m benchmarks.speed --threads calibrate` measures all of it again: do so on a quiet machine, and on one with
+more cores, before publishing figures.
 """
 
 from __future__ import annotations
@@ -58,8 +65,8 @@ LIBRARIES: dict[str, Library] = {
 
 DEFAULT = "one"
 BEST: dict[tuple[str, str], str] = {
-    # PyTorch gains from a second core on 256x256 products alone (114 against 81 steps/s); elsewhere it loses,
-    # up to tenfold on a busy machine.
+    # The only workload on which PyTorch may gain from a second core: medians of three runs on a busy machine
+    # 86 (55-114) steps/s against 76 (71-81) on one, so not beyond doubt; elsewhere it loses, up to tenfold.
     ("sb3", "W3"): "all",
 }
 

@@ -124,9 +124,7 @@ def thread_variables() -> dict[str, str]:
 
 def child(library: str, measure: Callable[[Workload, int, int], dict[str, Any]]) -> None:
     """Command line of a child, `WORKLOAD --steps N --seed N`: prints what `measure` gives, one JSON line."""
-    parser = argparse.ArgumentParser(
-        description=f"One run of one workload with {library}; prints one JSON line."
-    )
+    parser = argparse.ArgumentParser(description=f"One run of one workload with {library}; prints one JSON line.")
     parser.add_argument("workload", choices=list(WORKLOADS))
     parser.add_argument("--steps", type=int, help="env steps (default: the workload's)")
     parser.add_argument("--seed", type=int, default=0)

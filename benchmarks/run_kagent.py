@@ -106,9 +106,7 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
 
     # A single env is made by the caller, as for the peers; several by the library, as for SB3's DummyVecEnv.
     env: Any = gym.make(workload.env) if workload.n_envs == 1 else workload.env
-    versions = measurement.versions("tensorflow", "keras", "gymnasium", "numpy") | {
-        "kagent": kagent.__version__
-    }
+    versions = measurement.versions("tensorflow", "keras", "gymnasium", "numpy") | {"kagent": kagent.__version__}
     common = {"base_mb": base, "versions": versions}
     clock = measurement.Timeline()
     agent = agent_of(workload, env, seed)

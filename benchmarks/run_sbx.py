@@ -21,9 +21,7 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
     extra = {"policy_kwargs": {"ortho_init": True}} if isinstance(workload.algorithm, PPO) else {}
     activations = {"relu": flax.linen.relu, "tanh": flax.linen.tanh}
     record = run_sb3.run(sbx, activations, workload, steps, seed, extra)
-    versions = measurement.versions(
-        "sbx-rl", "stable-baselines3", "jax", "jaxlib", "flax", "gymnasium", "numpy"
-    )
+    versions = measurement.versions("sbx-rl", "stable-baselines3", "jax", "jaxlib", "flax", "gymnasium", "numpy")
     return record | {"base_mb": base, "versions": versions, "devices": [d.platform for d in jax.devices()]}
 
 

@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -75,18 +76,21 @@ def measure(name: str, library: str, run: int, setting: str, scale: float, timeo
 
 
 def calibrate(
-    names: Sequence[str], libraries: Sequence[str], scale: float, timeout: float
+    names: Sequence[str], libraries: Sequence[str], runs: int, scale: float, timeout: float
 ) -> dict[tuple[str, str], str]:
-    """Each library's fastest setting per workload, by one short run of each; printed as it is found."""
+    """Each library's fastest setting per workload: the best median of `runs` runs, the settings taking turns."""
     best = {}
     for name, library in ((n, x) for n in names for x in libraries):
-        rates = {}
-        for setting in LIBRARIES[library].settings:
-            record = measure(name, library, 0, setting, scale, timeout)
-            # Calibration runs are short: compilation would drown what the threads change.
-            rates[setting] = record.get("steady_rate") or record.get("rate") or 0.0
-        best[library, name] = max(rates, key=lambda key: rates[key])
-        say(f"{name} {library}: " + ", ".join(f"{k} {v:,.0f}" for k, v in rates.items()) + " steps/s")
+        rates: dict[str, list[float]] = {setting: [] for setting in LIBRARIES[library].settings}
+        for run, setting in ((r, x) for r in range(runs) for x in rates):
+            record = measure(name, library, run, setting, scale, timeout)
+            # Calibration runs may be short: compilation would drown what the threads change.
+            rates[setting].append(record.get("steady_rate") or record.get("rate") or 0.0)
+            if record.get("error"):
+                say(f"{name} {library} ({setting}) FAILED: {record['error'].splitlines()[-1]}")
+        best[library, name] = max(rates, key=lambda key: statistics.median(rates[key]))
+        figures = ", ".join(f"{setting} {table.spread(found)}" for setting, found in rates.items())
+        say(f"{name} {library}: {figures} steps/s; takes {best[library, name]}")
     return best
 
 
@@ -95,9 +99,7 @@ def machine() -> dict[str, str]:
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(
-            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model
-        )
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -116,9 +118,7 @@ def names_of(known: Sequence[str], what: str) -> Any:
     def read(text: str) -> list[str]:
         chosen = [name.strip() for name in text.split(",") if name.strip()]
         if not chosen or (unknown := [name for name in chosen if name not in known]):
-            raise argparse.ArgumentTypeError(
-                f"unknown {what}: {unknown if chosen else text!r}; known: {list(known)}"
-            )
+            raise argparse.ArgumentTypeError(f"unknown {what}: {unknown if chosen else text!r}; known: {list(known)}")
         return chosen
 
     return read
@@ -129,9 +129,7 @@ def parser() -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser("python -m benchmarks.speed", description=__doc__, formatter_class=shape)
     every = ["W0", *WORKLOADS]
-    p.add_argument(
-        "--workloads", type=names_of(every, "workload"), default=every, help=f"of {','.join(every)}"
-    )
+    p.add_argument("--workloads", type=names_of(every, "workload"), default=every, help=f"of {','.join(every)}")
     p.add_argument("--runs", type=int, default=3, help="runs of each library on each workload (3)")
     p.add_argument("--libraries", type=names_of(list(LIBRARIES), "library"), default=list(LIBRARIES))
     p.add_argument("--steps-scale", type=float, default=1.0, help="share of each workload's steps (1.0)")
@@ -164,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "records": [],
     }
     try:
-        best = calibrate(names, libraries, a.steps_scale, a.timeout) if a.threads == "calibrate" else {}
+        best = calibrate(names, libraries, a.runs, a.steps_scale, a.timeout) if a.threads == "calibrate" else {}
         for run in range(a.runs):
             if "W0" in a.workloads and "kagent" in libraries:
                 keep(results, imports(run, a.timeout), a.out)

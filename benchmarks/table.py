@@ -217,11 +217,10 @@ def report(results: Record) -> str:
     records, scale = results["records"], results["steps_scale"]
     lines = [f"{key}: {value}" for key, value in results["machine"].items()]
     versions = {k: v for r in records for k, v in r.get("versions", {}).items()}
-    lines.append(", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
+    if versions:
+        lines.append(", ".join(f"{k} {v}" for k, v in sorted(versions.items())))
     if scale != 1:
-        lines.append(
-            f"steps scaled by {scale:g}: a trial of the harness, not a measurement; targets are not judged."
-        )
+        lines.append(f"steps scaled by {scale:g}: a trial of the harness, not a measurement; targets are not judged.")
     if missing := results.get("missing"):
         lines.append(f"not installed, so not compared: {', '.join(LIBRARIES[m].title for m in missing)}")
     parts = ["\n".join(f"- {line}" for line in lines)]

@@ -30,12 +30,15 @@ class Learner:
 
     Attributes:
         traces: How often the program was traced; it should stay at one per shape of data.
+        names: What `train_step` logs.
+        running: Those of them that are results of Keras metrics, which speak for the epoch so far.
     """
 
     def __init__(self, agent: Any, jit: bool, eager: bool):
         self.agent, self.jit, self.eager = agent, jit, eager
         self.traces = 0
         self.names: list[str] = []
+        self.running: frozenset[str] = frozenset()
         self._program = self._compile(jit)
         self._traced: Any = None  # the program for the memory's elements; calling it costs less than finding it
         self._spec: Any = None
@@ -58,8 +61,15 @@ class Learner:
         else:
             logs, weights = self._program(element, clock)
         values = logs.numpy().tolist()
-        self.agent.learned(int(values.pop()), weights.numpy())
-        return dict(zip(self.names, values))
+        steps = int(values.pop())
+        self.agent.learned(steps, weights.numpy())
+        if not packed:
+            self.agent.follow(steps)
+        found = dict(zip(self.names, values))
+        if self.running:
+            latest = zip(self.names, values[len(self.names) :])
+            found |= {name: value for name, value in latest if name in self.running}
+        return found
 
     def trace(self, element_spec: Any) -> None:
         """Traces the program for elements of this form, so that mistakes show and log names are known beforehand."""
@@ -79,6 +89,7 @@ class Learner:
         return tf.nest.map_structure(lambda *parts: tf.stack(parts), *elements)
 
     def _first(self, element: Any, clock: tf.Tensor) -> Any:
+        losses = self._loss_metrics()
         # Refusals come from the compiler, before anything has run.
         try:
             result = self._program(element, clock)
@@ -96,7 +107,16 @@ class Learner:
                 self.trace(self._spec)
             result = self._program(element, clock)
         self._proven = True
+        # Every Keras model has a metric "loss", whether its train_step feeds it or not.
+        running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}
+        if losses != self._loss_metrics():
+            running.add("loss")
+        self.running = frozenset(running & set(self.names))
         return result
+
+    def _loss_metrics(self) -> list[Any]:
+        found = [metric for metric in self.agent.metrics if metric.name == "loss"]
+        return [variable.numpy().tolist() for metric in found for variable in metric.variables]
 
     def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, tf.Tensor]:
         self.traces += 1
@@ -133,34 +153,22 @@ class Learner:
             values = tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
             return tf.pad(values, [[0, _SLOTS - len(logs)]])
 
+        def another(i: Any, sums: tf.Tensor, _: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+            found = step(i)
+            return i + 1, sums + found, found
+
+        sums = latest = tf.zeros((_SLOTS,))
         if steps == 1:
-            totals = step(0)
+            sums = latest = step(0)
         elif self.eager:
-            totals = tf.zeros((_SLOTS,))
             for i in range(steps):
-                totals = self._accumulate(totals, step(i))
+                _, sums, latest = another(i, sums, latest)
         else:
             # One body, traced and compiled once: the number of logs is known only when it has been traced, hence slots.
-            _, totals = tf.while_loop(
-                lambda i, sums: i < steps,
-                lambda i, sums: (i + 1, self._accumulate(sums, step(i))),
-                (0, tf.zeros((_SLOTS,))),
-                maximum_iterations=steps,
+            _, sums, latest = tf.while_loop(
+                lambda i, *_: i < steps, another, (0, sums, latest), maximum_iterations=steps
             )
-        totals = totals[: len(self.names)]
-        if steps > 1:
-            totals = tf.where(self._stateful(), totals, totals / steps)
-        logs = tf.concat([totals, [tf.cast(steps, tf.float32)]], axis=0)
+        count = len(self.names)
+        logs = tf.concat([sums[:count] / steps, latest[:count], [tf.cast(steps, tf.float32)]], axis=0)
         flat = [tf.reshape(tf.cast(v.value, tf.float32), (-1,)) for v in agent.actor.variables]
         return logs, tf.concat(flat, axis=0) if flat else tf.zeros((0,))
-
-    def _stateful(self) -> list[bool]:
-        # A Keras metric's result speaks for all steps so far: the last one counts. Plain values are averaged.
-        stateful = {metric.name for metric in self.agent.metrics}
-        return [name in stateful for name in self.names]
-
-    def _accumulate(self, sums: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-        stateful = self._stateful()
-        if not any(stateful):
-            return sums + found
-        return tf.where(tf.constant([*stateful, *[False] * (_SLOTS - len(stateful))]), found, sums + found)

@@ -11,13 +11,13 @@ import numpy as np
 class EpisodeMetrics:
     """Return and length of the episodes that ended in an epoch, the counters, and the pace.
 
-    Where no episode ended in an epoch, the last known mean stands again; before the first end it is NaN, which is no
-    improvement to any callback that compares.
+    Where no episode ended in an epoch, the last known mean stands again. Before the first end the return is -inf:
+    a Keras callback that compares takes the first value it sees as the best so far, and nothing improves on NaN.
     """
 
     def __init__(self):
         self._ended: list[tuple[float, int]] = []
-        self._last = (math.nan, math.nan)
+        self._last = (-math.inf, math.nan)
 
     def update(self, finished: list[tuple[float, int]]) -> None:
         """Takes note of (return, length) of finished episodes."""
@@ -25,14 +25,15 @@ class EpisodeMetrics:
 
     def _means(self) -> tuple[float, float]:
         if self._ended:
-            self._last = (float(np.mean([r for r, _ in self._ended])), float(np.mean([n for _, n in self._ended])))
+            returns, lengths = zip(*self._ended)
+            self._last = (float(np.mean(returns)), float(np.mean(lengths)))
         return self._last
 
     def live(self, steps: int, seconds: float) -> dict[str, float]:
         """What the progress bar shows in the middle of an epoch."""
         recent = self._ended[-100:]
         value = sum(r for r, _ in recent) / len(recent) if recent else self._last[0]
-        shown = {} if math.isnan(value) else {"episode_return": value}
+        shown = {"episode_return": value} if math.isfinite(value) else {}
         return {**shown, "steps_per_second": steps / max(seconds, 1e-9)}
 
     def epoch(self, agent: Any, steps: int, seconds: float) -> dict[str, float]:
@@ -47,3 +48,35 @@ class EpisodeMetrics:
             "updates": agent.updates,
             "steps_per_second": steps / max(seconds, 1e-9),
         }
+
+
+class UpdateMetrics:
+    """What the updates of an epoch logged: means, and the latest results of running Keras metrics.
+
+    Where no update was made in an epoch the last known values stand again. Before the first update losses are inf, for
+    the same reason as above, and other values NaN.
+    """
+
+    def __init__(self):
+        self._logs: list[dict[str, float]] = []
+        self._last: dict[str, float] = {}
+
+    def update(self, logs: dict[str, float]) -> None:
+        """Takes note of one update's logs."""
+        self._logs.append(logs)
+
+    def epoch(self, learner: Any) -> dict[str, float]:
+        """The epoch's entries; begins the next one.
+
+        Args:
+            learner: Says in `names` what is logged, and in `running` what is a metric's result.
+        """
+        if self._logs:
+            running = getattr(learner, "running", ())
+            self._last = {
+                name: value if name in running else float(np.mean([logs[name] for logs in self._logs]))
+                for name, value in self._logs[-1].items()
+            }
+            self._logs = []
+        unknown = {name: math.inf if name.endswith("loss") else math.nan for name in getattr(learner, "names", ())}
+        return {**unknown, **self._last}

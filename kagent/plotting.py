@@ -64,9 +64,7 @@ class Curve:
     cut: float | None
 
 
-def plot(
-    folders: Iterable[str | Path], path: str | Path, *, smooth: int = 1, spread: str = "range"
-) -> list[Curve]:
+def plot(folders: Iterable[str | Path], path: str | Path, *, smooth: int = 1, spread: str = "range") -> list[Curve]:
     """Draw return over timesteps of run folders, with the spread over seeds, one panel per environment.
 
     Args:
@@ -104,9 +102,7 @@ def expand(folders: Iterable[str | Path]) -> list[Path]:
             continue
         inside = sorted(child.parent for child in folder.glob("*/config.json"))
         if not inside:
-            raise ValueError(
-                f"Not a run folder, and no run folder in it: no config.json. Received: {str(folder)!r}"
-            )
+            raise ValueError(f"Not a run folder, and no run folder in it: no config.json. Received: {str(folder)!r}")
         found += inside
     return list(dict.fromkeys(found))
 
@@ -125,9 +121,7 @@ def read(folder: str | Path) -> Run:
         raise ValueError(f"Not a readable run folder. Received: {str(folder)!r} ({error!r})") from error
     if missing := {"timesteps", "episode_return"} - set(columns):
         raise ValueError(f"No column {sorted(missing)} in {folder / 'log.csv'}. Received: {columns}")
-    table = np.array([[_number(row["timesteps"]), _number(row["episode_return"])] for row in rows]).reshape(
-        -1, 2
-    )
+    table = np.array([[_number(row["timesteps"]), _number(row["episode_return"])] for row in rows]).reshape(-1, 2)
     table = table[np.isfinite(table).all(axis=1)]  # an epoch in which no episode ended has no return
     if not len(table):
         raise ValueError(f"No finished episode in {folder / 'log.csv'}: nothing to plot")
@@ -166,9 +160,7 @@ def draw(curves: Sequence[Curve], path: str | Path, *, smooth: int = 1, spread: 
     path = Path(path)
     formats = backend.get_supported_filetypes()
     if path.suffix.lower().lstrip(".") not in formats:
-        raise ValueError(
-            f"Unknown image format. Received: {str(path)!r}. Allowed: {', '.join(sorted(formats))}"
-        )
+        raise ValueError(f"Unknown image format. Received: {str(path)!r}. Allowed: {', '.join(sorted(formats))}")
     panels = list(dict.fromkeys(curve.environment for curve in curves))
     figure = figures.Figure(figsize=(8, 4.8 * len(panels)), dpi=150, layout="constrained")
     backend(figure)
@@ -178,9 +170,7 @@ def draw(curves: Sequence[Curve], path: str | Path, *, smooth: int = 1, spread: 
             colour = _COLOURS[index % len(_COLOURS)]
             dash = _DASHES[index // len(_COLOURS) % len(_DASHES)]
             marker = "o" if len(curve.timesteps) == 1 else None  # a line of one point is invisible
-            axes.plot(
-                curve.timesteps, curve.line, dash, color=colour, label=curve.label, lw=1.8, marker=marker
-            )
+            axes.plot(curve.timesteps, curve.line, dash, color=colour, label=curve.label, lw=1.8, marker=marker)
             if curve.seeds > 1:
                 axes.fill_between(curve.timesteps, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
         axes.set_title(environment, loc="left", fontweight="bold")

@@ -1,9 +1,9 @@
 """Parts by name: one `get`, one `serialize` for everything an agent is composed of.
 
 A part without weights is a frozen dataclass: its fields are its constructor arguments and its configuration. Parts
-with weights (Keras layers) or data (memories) say theirs in `get_part`. In an argument a part may be given as None (the default), a name, a number where that makes sense, a dict
-`{"type": name, **arguments}`, or the object itself. Nothing is ever imported or called by a name found in a file:
-only registered classes can be made.
+with weights (Keras layers) or data (memories) say theirs in `get_part`. In an argument a part may be given as None (the
+default), a name, a number where that makes sense, a dict `{"type": name, **arguments}`, or the object itself. Nothing
+is ever imported or called by a name found in a file: only registered classes can be made.
 """
 
 from __future__ import annotations

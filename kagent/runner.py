@@ -40,7 +40,7 @@ class Runner:
             Indices of environments whose open episode could not be brought back.
         """
         lost: list[int] = []
-        if state is None or not self.environments.replayable:
+        if state is None or not self.environments.replayable or len(state["lengths"]) != len(self.lengths):
             self.environments.reset(self.agent.next_seed)
         else:
             lost = list(self.environments.restore(state["environments"], self.agent.next_seed))

@@ -40,7 +40,9 @@ class Saving:
 
     _with_memory = False
 
-    def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, include_memory: bool = False, **kwargs: Any):
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: Any = None, include_memory: bool = False, **kwargs: Any
+    ):
         """Saves the agent to a `.keras` file. Written beside it, flushed, then renamed: never half a file.
 
         Args:
@@ -108,6 +110,7 @@ class Saving:
             for name, generator in self._streams.items():
                 generator.bit_generator.state = streams[name]
             vars(self.memory).update(memory)
+            self.memory.publish()
             self._recompile(seed)
 
         return undo
@@ -154,14 +157,13 @@ class Saving:
         if "state" not in keys or "counters" not in keys:
             raise ValueError(f"The file holds no kagent agent. Received entries: {sorted(keys)[:8]}")
         state = runner.load(_text(store, "state"))
-        if state.get("format", 0) > FORMAT:
-            raise ValueError(
-                f"The file was written by a newer kagent: its format is {state['format']}, this one reads up to {FORMAT}"
-            )
+        form = state.get("format")
+        if not isinstance(form, int) or form > FORMAT:
+            raise ValueError(f"The file was written by a newer kagent: its format is {form!r}, this one's is {FORMAT}")
         for role in ("observation_space", "action_space"):
             difference = spaces.difference(getattr(self, role), spaces.from_config(state[role]))
             if difference:
-                raise ValueError(f"The file's {role} is not the agent's (agent: this one; env: the file):\n{difference}")
+                raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})  # type: ignore[misc]
         counters = [int(value) for value in np.asarray(store["counters"])]
         if len(counters) != len(_COUNTERS) or min(counters) < 0:

@@ -117,7 +117,8 @@ def get(value: Any, argument: str = "schedule", minimum: float | None = None, ma
         ValueError: Outside [minimum, maximum] (both ends of a schedule are checked).
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real | dict | Linear | Exponential):
-        raise TypeError(f"`{argument}` must be a number or a schedule ({', '.join(SCHEDULES.names)}). Received: {value!r}")
+        names = ", ".join(SCHEDULES.names)
+        raise TypeError(f"`{argument}` must be a number or a schedule ({names}). Received: {value!r}")
     if not isinstance(value, numbers.Real):
         value = SCHEDULES.get(value, argument)
     ends = (value,) if isinstance(value, numbers.Real) else (value.initial, value.final)

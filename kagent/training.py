@@ -17,7 +17,7 @@ from kagent import environments as envs
 from kagent import memories
 from kagent.callbacks.callback import hears_batches, hooks_of
 from kagent.learner import Learner
-from kagent.metrics import EpisodeMetrics
+from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.runner import Runner
 from kagent.schedules import Clock
@@ -155,9 +155,10 @@ class Training(Mixin):
             wrong = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
             if wrong:
                 raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
+            kwargs = {"shuffle": False, "epochs": 1 if epochs is None else epochs, **kwargs}
             return keras.Model.fit(
-                self, env, epochs=1 if epochs is None else epochs, steps_per_epoch=steps_per_epoch, callbacks=callbacks,
-                verbose=verbose, initial_epoch=initial_epoch, **kwargs,
+                self, env, steps_per_epoch=steps_per_epoch, callbacks=callbacks, verbose=verbose,
+                initial_epoch=initial_epoch, **kwargs,
             )  # fmt: skip
         if kwargs or epochs is not None:
             names = [*kwargs, *(["epochs"] if epochs is not None else [])]
@@ -167,8 +168,8 @@ class Training(Mixin):
         if steps_per_epoch is None:
             steps_per_epoch = max(1, math.ceil((step_bound - begin) / 10)) if step_bound < math.inf else 1000
         steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
-        self._check_validation(validation_episodes, validation_freq)
-        epochs = math.ceil((step_bound - begin) / steps_per_epoch) if step_bound < math.inf else 1
+        self._check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+        epochs = 1 if step_bound == math.inf else max(1, math.ceil((step_bound - begin) / steps_per_epoch))
         environments = envs.make(env, self._envs_for(env, n_envs), next_seed=self.next_seed)
         validation = None
         try:
@@ -179,15 +180,12 @@ class Training(Mixin):
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 callbacks = keras.callbacks.CallbackList(
-                    callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=max(epochs, 1),
-                    steps=steps_per_epoch, model=self,
+                    callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
+                    epochs=initial_epoch + epochs, steps=steps_per_epoch, model=self,
                 )  # fmt: skip
             self._bounds = (step_bound, episode_bound)
             self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, validation_episodes,
-                       validation_freq, verbose)  # fmt: skip
-        except BaseException:
-            self._open = None  # the counters have moved on; the next fit begins new episodes
-            raise
+                       validation_freq)  # fmt: skip
         finally:
             self._runner = None
             environments.close()
@@ -196,7 +194,7 @@ class Training(Mixin):
         return self.history
 
     def _loop(
-        self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency, verbose
+        self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
         step_bound, episode_bound = self._bounds
         self.make_train_function()
@@ -205,44 +203,48 @@ class Training(Mixin):
         callbacks.on_train_begin()
         epoch = self._initial_epoch or initial_epoch
         runner = self._start(environments, callbacks)
-        metrics = EpisodeMetrics()
+        metrics, losses = EpisodeMetrics(), UpdateMetrics()
         iterator, logs, heard = self._iterator(), None, hears_batches(callbacks)
-        while self.timesteps < step_bound and self.episodes < episode_bound and not self.stop_training:
+        last = keras.config.max_epochs() or math.inf
+
+        def goes_on(steps: float) -> bool:
+            return self.timesteps < steps and self.episodes < episode_bound and not self.stop_training
+
+        while epoch < last and goes_on(step_bound):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            self.actor.refresh()  # callbacks may have exchanged weights
             epoch_begin, clock = self.timesteps, time.perf_counter()
             end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
-            losses: list[dict[str, float]] = []
-            while self.timesteps < end and self.episodes < episode_bound and not self.stop_training:
+            while goes_on(end):
                 due = self._due_at()
                 runner.collect(min(due, end), episode_bound, self._is_full)
-                if not self._is_due():
-                    continue
-                batch = self.timesteps - epoch_begin - 1
-                if heard:
-                    callbacks.on_train_batch_begin(batch)
-                self._before_update()
-                step_logs = self.train_function(iterator)
-                self._after_update()
-                losses.append(step_logs)
-                if heard:
-                    metrics.update(runner.take_finished())
-                    live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
-                    callbacks.on_train_batch_end(batch, {**step_logs, **live})
+                while self._is_due() and not self.stop_training:
+                    # Several updates may have come due in one step of many environments: each at its own time.
+                    batch = max(min(self.timesteps, self._due_at()) - epoch_begin - 1, 0)
+                    if heard:
+                        callbacks.on_train_batch_begin(batch)
+                    self._before_update()
+                    step_logs = self.train_function(iterator)
+                    self._after_update()
+                    losses.update(step_logs)
+                    if heard:
+                        metrics.update(runner.take_finished())
+                        live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
+                        callbacks.on_train_batch_end(batch, {**step_logs, **live})
             metrics.update(runner.take_finished())
-            logs = self._epoch_logs(losses)
+            logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
             if validation is not None and self._validates(epoch, frequency):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
             callbacks.on_epoch_end(epoch, logs)
             epoch += 1
-            self.actor.refresh()
         if hasattr(self.optimizer, "finalize_variable_values") and epoch > initial_epoch:
             self.optimizer.finalize_variable_values(self.trainable_variables)
-            self.actor.refresh()
         self._open = runner.state()
         callbacks.on_train_end(logs)
+        self.actor.refresh()
 
     def _start(self, environments: envs.Environments, callbacks: Any) -> Runner:
         runner = self._runner = Runner(self, environments, hooks_of(callbacks))
@@ -312,11 +314,24 @@ class Training(Mixin):
         if self.objective.targets and self.target.unit == "timesteps":
             period = self.target.period
             if self.timesteps // period > self.counters.targets_moved // period:
-                if self._move_targets is None:
-                    eager, jit = bool(self.run_eagerly), bool(self.jit_compile)
-                    self._move_targets = self.move_targets if eager else tf.function(self.move_targets, jit_compile=jit, autograph=False)
-                self._move_targets()
+                self._follow()
                 self.counters.targets_moved = self.timesteps
+
+    def follow(self, steps: int) -> None:
+        """Called by the learner after so many offline gradient steps.
+
+        Without timesteps, targets move as often per gradient step as they would while playing.
+        """
+        if self.objective.targets and self.target.unit == "timesteps":
+            period = max(1, self.target.period * (self.update.steps or 1) // (self.update.frequency or 1))
+            if self.updates // period > (self.updates - steps) // period:
+                self._follow()
+
+    def _follow(self) -> None:
+        if self._move_targets is None:
+            move, jit = self.move_targets, bool(self.jit_compile)
+            self._move_targets = move if self.run_eagerly else tf.function(move, jit_compile=jit, autograph=False)
+        self._move_targets()
 
     def _after_update(self) -> None:
         self.counters.drawn += 1
@@ -333,24 +348,13 @@ class Training(Mixin):
         elif self.run_eagerly:
             self.actor.refresh()
 
-    def _epoch_logs(self, losses: list[dict[str, float]]) -> dict[str, float]:
-        if not losses:
-            names = self.train_function.names if isinstance(self.train_function, Learner) else []
-            return dict.fromkeys(names, math.nan)
-        stateful = {metric.name for metric in self.metrics}
-        return {
-            name: value if name in stateful else float(np.mean([logs[name] for logs in losses]))
-            for name, value in losses[-1].items()
-        }
-
     # Arguments -------------------------------------------------------------------------------------------------
 
     def _fit_bounds(self, steps, episodes, max_steps, max_episodes) -> tuple[float, float]:
         given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
         for name, value in given.items():
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, numbers.Integral | float) or value != int(value) or value < 0
-            ):
+            whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
+            if value is not None and (isinstance(value, bool) or not whole or value < 0):
                 raise ValueError(f"`{name}` must be an integer >= 0 or None. Received: {value!r}")
         for one, other in (("steps", "max_steps"), ("episodes", "max_episodes")):
             if given[one] is not None and given[other] is not None:
@@ -371,7 +375,15 @@ class Training(Mixin):
             episode_bound = int(max_episodes)
         return step_bound, episode_bound
 
-    def _check_validation(self, episodes: Any, frequency: Any) -> None:
+    def _check_epochs(self, initial: Any, env: Any, validation_env: Any, episodes: Any, frequency: Any) -> None:
+        if isinstance(initial, bool) or not isinstance(initial, numbers.Integral) or initial < 0:
+            raise ValueError(f"`initial_epoch` must be an integer >= 0. Received: {initial!r}")
+        inner = getattr(env, "unwrapped", None)
+        if inner is not None and inner is getattr(validation_env, "unwrapped", None):
+            raise ValueError(
+                "`validation_env` must be another environment than `env`: validation would break off the episode that "
+                f"training is in. Make a second one, or pass an id or a callable. Received: {env!r} for both"
+            )
         memories.memory.check_count(episodes, "validation_episodes")
         if not isinstance(frequency, list | tuple | set | range):
             memories.memory.check_count(frequency, "validation_freq")

@@ -123,9 +123,7 @@ def test_steps_per_execution_learns_from_every_rollout_it_holds(small):
             return {"loss": 0.0, "time": tf.reduce_mean(batch["observation"][:, 2])}
 
     env, batches = Counter(lengths=(1000,)), Batches()
-    agent = small(
-        Times, env=env, n_steps=4, batch_size=4, epochs=2, compiled={"steps_per_execution": 2}
-    )
+    agent = small(Times, env=env, n_steps=4, batch_size=4, epochs=2, compiled={"steps_per_execution": 2})
     agent.fit(env, steps=24, verbose=0, callbacks=[batches])
     assert [(steps, logs["time"]) for steps, _, logs in batches.seen] == [(8, 3.5), (16, 11.5), (24, 19.5)]
     assert agent.updates == 12  # 6 rollouts, 2 epochs of one minibatch each
@@ -147,13 +145,13 @@ def test_several_updates_due_at_one_step_of_many_environments_are_all_made(small
     assert batches.seen[-1][0] == 40
 
 
-def transitions(count, seed=0):
-    random = np.random.default_rng(seed)
+def transitions(count, terminated=False):
+    random = np.random.default_rng(0)
     return {
         "observation": random.normal(size=(count, 4)).astype(np.float32),
         "action": random.integers(0, 2, count).astype(np.int32),
         "reward": np.ones(count, np.float32),
-        "terminated": np.zeros(count, bool),
+        "terminated": np.full(count, terminated),
         "truncated": np.zeros(count, bool),
         "next_observation": random.normal(size=(count, 4)).astype(np.float32),
     }
@@ -161,15 +159,15 @@ def transitions(count, seed=0):
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_it_trains_from_a_dataset_as_a_keras_model_does(small, n, tmp_path):
-    dataset = tf.data.Dataset.from_tensor_slices(transitions(64)).batch(8, drop_remainder=True)
-    agent = small("dqn", learning_rate=1e-2, compiled={"steps_per_execution": n}, target_update_period=8)
+    dataset = tf.data.Dataset.from_tensor_slices(transitions(64, True)).batch(8, drop_remainder=True)
+    agent = small("dqn", learning_rate=1e-2, compiled={"steps_per_execution": n})
     csv = keras.callbacks.CSVLogger(tmp_path / "log.csv")
     history = agent.fit(dataset, epochs=5, verbose=0, callbacks=[csv]).history
     assert len(history["loss"]) == 5 and history["loss"][-1] < history["loss"][0]
     assert (agent.updates, agent.timesteps, agent.episodes) == (40, 0, 0)
     assert (tmp_path / "log.csv").read_text().startswith("epoch,loss,q_mean")
-    assert agent.fit(dataset.repeat(), epochs=2, steps_per_epoch=3, verbose=0).epoch == [0, 1]
-    assert agent.updates == 46
+    assert agent.fit(dataset.repeat(), epochs=2, steps_per_epoch=4, verbose=0).epoch == [0, 1]
+    assert agent.updates == 48
 
 
 def test_targets_also_move_when_there_are_no_timesteps(small):

@@ -26,7 +26,7 @@ PARAMETERS: dict[str, dict[str, float]] = {
     "elu": {"alpha": 1.0},
     "celu": {"alpha": 1.0},
     "selu": {},
-    "gelu": {"approximate": 0.0},
+    "gelu": {},
     "sigmoid": {},
     "log_sigmoid": {},
     "hard_sigmoid": {},
@@ -196,20 +196,8 @@ def _mish(x, out):
     return [*_softplus(x, gate), partial(np.tanh, gate, gate), partial(np.multiply, x, gate, out)]
 
 
-def _gelu(x, out, approximate):
+def _gelu(x, out):
     gate = np.empty_like(x)
-    if approximate:  # tanh form of Hendrycks & Gimpel 2016, arXiv:1606.08415
-        return [
-            partial(np.multiply, x, x, gate),
-            _times(gate, 0.044715, gate),
-            _plus(gate, 1.0, gate),
-            partial(np.multiply, gate, x, gate),
-            _times(gate, math.sqrt(2.0 / math.pi), gate),
-            partial(np.tanh, gate, gate),
-            _plus(gate, 1.0, gate),
-            _times(gate, 0.5, gate),
-            partial(np.multiply, x, gate, out),
-        ]
     return [
         _times(x, math.sqrt(0.5), gate),
         partial(_erf, gate, np.empty_like(x), np.empty_like(x)),

@@ -102,9 +102,7 @@ class Actor:
         """
         return self._choose(self.forward(leaves), masks, deterministic, self.rng if rng is None else rng)
 
-    def random(
-        self, count: int, rng: np.random.Generator | None = None, masks: Masks = None
-    ) -> list[np.ndarray]:
+    def random(self, count: int, rng: np.random.Generator | None = None, masks: Masks = None) -> list[np.ndarray]:
         """`count` canonical actions, uniform over what is allowed; normal where a Gaussian has no bounds."""
         rng = self.rng if rng is None else rng
         if masks is None:
@@ -190,9 +188,7 @@ class Actor:
         how = repr(self.forward) if self.program is None else repr(self.program)[1:-1]
         return f"<Actor: {how}; {', '.join(decision.kind for decision in self.decisions)}>"
 
-    def _choose(
-        self, heads: Heads, masks: Masks, deterministic: bool, rng: np.random.Generator
-    ) -> list[np.ndarray]:
+    def _choose(self, heads: Heads, masks: Masks, deterministic: bool, rng: np.random.Generator) -> list[np.ndarray]:
         if masks is None:
             masks = [None] * len(self.decisions)
         return [
@@ -210,15 +206,11 @@ class Actor:
         expected = [(leaf.shape, layout.stored_dtype(leaf)) for leaf in self._observation.leaves]
         if [tuple(spec) for spec in self.program.input_specs] != expected:
             given = [tuple(spec) for spec in self.program.input_specs]
-            raise ValueError(
-                f"The program's inputs must be the observation's leaves {expected}. Received: {given}"
-            )
+            raise ValueError(f"The program's inputs must be the observation's leaves {expected}. Received: {given}")
         widths = [(width,) for decision in self.decisions for width in decision.widths]
         shapes = [spec.shape for spec in self.program.output_specs]
         if shapes != widths or any(spec.dtype != np.float32 for spec in self.program.output_specs):
-            raise ValueError(
-                f"The program's outputs must be the decisions' heads {widths}. Received: {shapes}"
-            )
+            raise ValueError(f"The program's outputs must be the decisions' heads {widths}. Received: {shapes}")
 
     def _specialised(self) -> Callable[[Any, bool, np.random.Generator], int | None] | None:
         """`act` for one float Box and one Discrete, without detours. None from it: go the general way."""
@@ -226,11 +218,7 @@ class Actor:
         decision = self.decisions[0]
         if self._observation.is_nested or leaf.kind != "box" or leaf.dtype.kind != "f":
             return None
-        if (
-            self._action.is_nested
-            or not isinstance(decision, Categorical)
-            or decision.leaf.kind != "discrete"
-        ):
+        if self._action.is_nested or not isinstance(decision, Categorical) or decision.leaf.kind != "discrete":
             return None
         if decision.widths[0] > _SHORT:
             return None
@@ -241,7 +229,7 @@ class Actor:
         flat, steps, refresh = x.reshape(-1), kernel.steps, program.refresh
         shape, start, short = leaf.shape, int(decision.leaf.start), flat.size <= _SHORT
         single, double = np.dtype(np.float32), np.dtype(np.float64)
-        isfinite, array = math.isfinite, np.ndarray
+        isfinite, is_finite, array = math.isfinite, layout.is_finite, np.ndarray
 
         def act(observation: Any, deterministic: bool, rng: np.random.Generator) -> int | None:
             if type(observation) is not array or observation.shape != shape:
@@ -252,9 +240,8 @@ class Actor:
                 if kernel.version != program.version:
                     refresh(kernel)
                 x[...] = observation
-                # A sum is finite only if all its terms are; huge terms overflow it too, and the general way
-                # decides.
-                if not isfinite(sum(flat.tolist()) if short else flat.dot(flat)):
+                # A sum is finite only if all its terms are; the general way then says which is not.
+                if not (isfinite(sum(flat.tolist())) if short else is_finite(flat)):
                     return None
                 for step in steps:
                     step()
@@ -304,6 +291,4 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
         rng = np.random.Generator(np.random.Philox(seed))
         return Actor(None, about["observation"], made, rng, program, about["action"])
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise ValueError(
-            f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}"
-        ) from error
+        raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error

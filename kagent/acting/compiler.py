@@ -54,7 +54,8 @@ class Compiler:
 
     >>> compiler = Compiler()
     >>> x = compiler.input((4,), "float32")
-    >>> config, variables = compiler.finish(compiler.call(keras_layer, [x]))
+    >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> config, variables = compiler.finish(compiler.call(network, [x]))
     """
 
     def __init__(self) -> None:
@@ -172,9 +173,7 @@ class Compiler:
                 for position, value in enumerate(self.call(layer, [values[key] for key in needed])):
                     values[name, index, position] = value
             if len(waiting) == len(pending):
-                raise UnsupportedLayer(
-                    f"{named(model)} has a graph that cannot be followed at {waiting[0][0]!r}"
-                )
+                raise UnsupportedLayer(f"{named(model)} has a graph that cannot be followed at {waiting[0][0]!r}")
             pending = waiting
         return [values[tuple(key)] for key in _keys(config["output_layers"])]
 

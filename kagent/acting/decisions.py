@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,7 @@ class Categorical(Decision):
         super().__init__(leaf)
         nvec = leaf.nvec.ravel()
         if nvec.sum() > layout.MAX_SIZE or leaf.nvec.size * int(nvec.max()) > layout.MAX_SIZE:
-            raise ValueError(
-                f"Too many values for a categorical decision. Received: {nvec.sum()} of {nvec.size}"
-            )
+            raise ValueError(f"Too many values for a categorical decision. Received: {nvec.sum()} of {nvec.size}")
         self.widths = (int(nvec.sum()),)
         self._nvec = nvec
         self._single = nvec.size == 1
@@ -262,9 +261,7 @@ class SquashedGaussian(Gaussian):
     def __init__(self, leaf: Any):
         super().__init__(leaf)
         if not (np.isfinite(leaf.low).all() and np.isfinite(leaf.high).all()):
-            raise ValueError(
-                f"A squashed Gaussian needs finite bounds. Received: low={leaf.low}, high={leaf.high}"
-            )
+            raise ValueError(f"A squashed Gaussian needs finite bounds. Received: low={leaf.low}, high={leaf.high}")
         # Halves first: the difference of the bounds may be more than the dtype holds.
         self._middle, self._half = self._high / 2 + self._low / 2, self._high / 2 - self._low / 2
 
@@ -285,9 +282,7 @@ class SquashedGaussian(Gaussian):
 
 def _refuse_mask(mask: np.ndarray | None) -> None:
     if mask is not None:
-        raise ValueError(
-            f"`mask` must be None for a Box action: only discrete actions are masked. Received: {mask!r}"
-        )
+        raise ValueError(f"`mask` must be None for a Box action: only discrete actions are masked. Received: {mask!r}")
 
 
 KINDS: dict[str, type[Decision]] = {cls.kind: cls for cls in (Categorical, Gaussian, SquashedGaussian)}
@@ -311,8 +306,8 @@ def from_config(config: dict[str, Any]) -> Decision:
         ValueError: Not such a dict.
     """
     if not isinstance(config, dict):
-        raise ValueError(f"A decision must be a dict. Received: {str(config)[:200]}")
+        raise ValueError(f"A decision must be a dict. Received: {reprlib.repr(config)}")
     space = layout.Layout(config.get("space"), "action")  # type: ignore[arg-type]
     if space.is_nested:
-        raise ValueError(f"A decision is on one leaf. Received: {str(config)[:200]}")
+        raise ValueError(f"A decision is on one leaf. Received: {reprlib.repr(config)}")
     return make(config.get("kind"), space.leaves[0])  # type: ignore[arg-type]

@@ -165,9 +165,7 @@ def _layer_normalization(compiler: Compiler, layer: Any, inputs: list[int]) -> i
     axes = [a if a < 0 else a - rank - 1 for a in _tuple(layer.axis)]
     variables = [v for v, used in ((layer.gamma, layer.scale), (layer.beta, layer.center)) if used]
     flags = {"scale": bool(layer.scale), "center": bool(layer.center)}
-    return compiler.add(
-        "layer_normalization", inputs, variables, axes=axes, epsilon=float(layer.epsilon), **flags
-    )
+    return compiler.add("layer_normalization", inputs, variables, axes=axes, epsilon=float(layer.epsilon), **flags)
 
 
 def _rms_normalization(compiler: Compiler, layer: Any, inputs: list[int]) -> int:
@@ -182,9 +180,7 @@ def _batch_normalization(compiler: Compiler, layer: Any, inputs: list[int]) -> i
     variables = [v for v, used in ((layer.gamma, layer.scale), (layer.beta, layer.center)) if used]
     variables += [layer.moving_mean, layer.moving_variance]
     flags = {"scale": bool(layer.scale), "center": bool(layer.center)}
-    return compiler.add(
-        "batch_normalization", inputs, variables, axis=axis, epsilon=float(layer.epsilon), **flags
-    )
+    return compiler.add("batch_normalization", inputs, variables, axis=axis, epsilon=float(layer.epsilon), **flags)
 
 
 def _numbers(value: Any) -> Any:

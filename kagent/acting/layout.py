@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -84,9 +85,7 @@ def encode(leaf: Any, value: Any, role: str = "observation") -> np.ndarray:
     except ValueError as error:  # ragged nesting
         raise ValueError(f"{where} must be an array of shape {leaf.shape}. Received: {value!r}") from error
     if array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"{where} must hold numbers, of dtype {leaf.dtype}. Received: dtype {array.dtype}, {value!r}"
-        )
+        raise ValueError(f"{where} must hold numbers, of dtype {leaf.dtype}. Received: dtype {array.dtype}, {value!r}")
     if array.shape != leaf.shape:
         batch = array.shape[1:] == leaf.shape
         hint = "; `act` takes one observation without a batch axis" if batch else ""
@@ -146,9 +145,7 @@ def allowed(leaf: Any, mask: Any) -> np.ndarray:
         flat = _joined(leaf, mask, nvec, where)
     if flat.dtype.kind not in "biuf" or flat.shape != (total,) or not _is_binary(flat):
         sizes = nvec.tolist()
-        raise ValueError(
-            f"{where} must be {total} booleans, for components of {sizes} values. Received: {mask!r}"
-        )
+        raise ValueError(f"{where} must be {total} booleans, for components of {sizes} values. Received: {mask!r}")
     flat = flat.astype(np.bool_)
     some = flat.any(keepdims=True) if nvec.size == 1 else np.logical_or.reduceat(flat, np.cumsum(nvec) - nvec)
     if not some.all():
@@ -203,11 +200,11 @@ class Layout:
             self._tree = _read(config, (), 0)
         except (TypeError, KeyError, OverflowError) as error:
             raise ValueError(
-                f"Not the description of a space for `{role}`. Received: {str(config)[:200]}"
+                f"Not the description of a space for `{role}`. Received: {reprlib.repr(config)}"
             ) from error
         self.leaves: tuple[Leaf, ...] = tuple(_leaves(self._tree))
         if not self.leaves:
-            raise ValueError(f"The space of `{role}` has no leaves. Received: {str(config)[:200]}")
+            raise ValueError(f"The space of `{role}` has no leaves. Received: {reprlib.repr(config)}")
 
     @property
     def is_nested(self) -> bool:
@@ -267,9 +264,7 @@ def _numbers(array: np.ndarray) -> Any:
 # A tree is a Leaf, ("Dict", {key: tree}) or ("Tuple", [tree]).
 def _read(config: Any, path: Path, depth: int) -> Any:
     if not isinstance(config, dict) or depth > _MAX_DEPTH:
-        raise ValueError(
-            f"A space must be a dict, nested {_MAX_DEPTH} deep at most. Received: {str(config)[:200]}"
-        )
+        raise ValueError(f"A space must be a dict, nested {_MAX_DEPTH} deep at most. Received: {reprlib.repr(config)}")
     kind = config.get("type")
     if kind == "Dict":
         return "Dict", {key: _read(child, (*path, key), depth + 1) for key, child in config["spaces"]}
@@ -295,19 +290,15 @@ def _read(config: Any, path: Path, depth: int) -> Any:
         raise ValueError(f"Unknown type of space. Received: {kind!r}. Allowed: {known}")
     assert leaf.nvec is not None and leaf.start is not None
     if leaf.nvec.size == 0 or leaf.nvec.min() < 1 or leaf.start.shape != leaf.nvec.shape:
-        raise ValueError(f"Numbers of values must be > 0, each with its start. Received: {str(config)[:200]}")
+        raise ValueError(f"Numbers of values must be > 0, each with its start. Received: {reprlib.repr(config)}")
     return leaf
 
 
 def _shape(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple) or len(value) > _MAX_RANK:
-        raise ValueError(
-            f"A shape must be a list of up to {_MAX_RANK} integers. Received: {str(value)[:200]}"
-        )
+        raise ValueError(f"A shape must be a list of up to {_MAX_RANK} integers. Received: {reprlib.repr(value)}")
     if not all(type(n) is int and n > 0 for n in value) or math.prod(value) > MAX_SIZE:
-        raise ValueError(
-            f"A shape must be integers > 0, with a product of at most {MAX_SIZE}. Received: {value}"
-        )
+        raise ValueError(f"A shape must be integers > 0, with a product of at most {MAX_SIZE}. Received: {value}")
     return tuple(value)
 
 
@@ -320,7 +311,7 @@ def _dtype(value: Any) -> np.dtype:
 def _integers(value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "iu" or array.size > MAX_SIZE:
-        raise ValueError(f"Expected integers. Received: {str(value)[:200]}")
+        raise ValueError(f"Expected integers. Received: {reprlib.repr(value)}")
     return array.astype(np.int64)
 
 

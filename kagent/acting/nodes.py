@@ -8,6 +8,7 @@ is allocated there. `bind` allocates for a fixed batch size and appends the step
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,9 +20,7 @@ from kagent.acting.activations import Step
 Shape = tuple[int, ...]
 Node = dict[str, Any]
 FLOAT = np.dtype(np.float32)
-_TILED = (
-    1 << 14
-)  # up to this size per-feature weights are repeated over the batch: adding equal shapes is 4 x faster
+_TILED = 1 << 14  # up to this size per-feature weights are repeated over the batch: adding equal shapes is 4 x faster
 
 
 class Spec(NamedTuple):
@@ -102,7 +101,7 @@ OPERATIONS: dict[str, Operation] = {}
 
 def require(condition: bool, node: Node, what: str) -> None:
     if not condition:
-        raise ValueError(f"Node {node.get('op')!r} {what}. Received: {str(node)[:200]}")
+        raise ValueError(f"Node {node.get('op')!r} {what}. Received: {reprlib.repr(node)}")
 
 
 def number(node: Node, key: str, default: float | None = None) -> float:
@@ -140,16 +139,12 @@ def axis(node: Node, rank: int) -> int:
 
 def axes(node: Node, rank: int) -> tuple[int, ...]:
     values = integers(node, "axes") if "axes" in node else [-1]
-    valid = (
-        values and all(-rank <= a < rank for a in values) and len({a % rank for a in values}) == len(values)
-    )
+    valid = values and all(-rank <= a < rank for a in values) and len({a % rank for a in values}) == len(values)
     require(bool(valid), node, f"needs different `axes` within {rank} dimensions")
     return tuple(sorted(a % rank for a in values))
 
 
-def counts(
-    node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: int | None, *n_weights: int
-) -> None:
+def counts(node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: int | None, *n_weights: int) -> None:
     if n_inputs is not None:
         require(len(inputs) == n_inputs, node, f"takes {n_inputs} input(s)")
     else:

@@ -185,9 +185,7 @@ class Slice:
         counts(node, inputs, weights, 1, 0)
         shape = inputs[0].shape
         start, stop = node.get("start"), node.get("stop")
-        inside = (
-            type(start) is int and type(stop) is int and len(shape) > 0 and 0 <= start < stop <= shape[-1]
-        )
+        inside = type(start) is int and type(stop) is int and len(shape) > 0 and 0 <= start < stop <= shape[-1]
         require(inside, node, f"needs 0 <= `start` < `stop` within {shape}")
         return Spec((*shape[:-1], stop - start), inputs[0].dtype)
 
@@ -227,9 +225,7 @@ class OneHot:
     def infer(node, inputs, weights):
         counts(node, inputs, weights, 1, 0)
         nvec = integers(node, "nvec")
-        require(
-            len(nvec) == inputs[0].size and all(n > 0 for n in nvec), node, f"does not fit {inputs[0].shape}"
-        )
+        require(len(nvec) == inputs[0].size and all(n > 0 for n in nvec), node, f"does not fit {inputs[0].shape}")
         return Spec((sum(nvec),), FLOAT)
 
     @staticmethod
@@ -281,9 +277,7 @@ class Clip(_Floats):
 
     @staticmethod
     def infer(node, inputs, weights):
-        require(
-            number(node, "low", -math.inf) <= number(node, "high", math.inf), node, "needs `low` <= `high`"
-        )
+        require(number(node, "low", -math.inf) <= number(node, "high", math.inf), node, "needs `low` <= `high`")
         return _Floats.infer(node, inputs, weights)
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,9 +78,7 @@ class Program:
         try:
             checked = _check(config)
         except (TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(
-                f"Not the config of a program: {error!r}. Received: {str(config)[:200]}"
-            ) from error
+            raise ValueError(f"Not the config of a program: {error!r}. Received: {reprlib.repr(config)}") from error
         self.config = config
         self.input_specs, self._shapes, self._nodes, self._specs, self._outputs = checked
         self.size = sum(map(math.prod, self._shapes))
@@ -173,9 +172,7 @@ class Program:
     def _flat(self, arrays: Sequence[Any]) -> np.ndarray:
         given = [np.asarray(array, FLOAT) for array in arrays]
         if [array.shape for array in given] != self._shapes:
-            raise ValueError(
-                f"`arrays` must have shapes {self._shapes}. Received: {[a.shape for a in given]}"
-            )
+            raise ValueError(f"`arrays` must have shapes {self._shapes}. Received: {[a.shape for a in given]}")
         return np.concatenate([np.ravel(array) for array in given]) if given else np.empty(0, FLOAT)
 
     def __repr__(self) -> str:
@@ -184,11 +181,9 @@ class Program:
 
 def _check(config: dict[str, Any]) -> tuple[list[Spec], list[Shape], list[dict], list[Spec], list[int]]:
     if not isinstance(config, dict) or not all(isinstance(config.get(key), list) for key in _KEYS):
-        raise ValueError(f"A program must be a dict of lists {_KEYS}. Received: {str(config)[:200]}")
+        raise ValueError(f"A program must be a dict of lists {_KEYS}. Received: {reprlib.repr(config)}")
     if max(len(config[key]) for key in _KEYS) > MAX_NODES or not config["inputs"] or not config["outputs"]:
-        raise ValueError(
-            f"A program must have 1 to {MAX_NODES} inputs and outputs, and at most so many nodes"
-        )
+        raise ValueError(f"A program must have 1 to {MAX_NODES} inputs and outputs, and at most so many nodes")
     inputs = [Spec(shape_of(item["shape"]), dtype_of(item["dtype"])) for item in config["inputs"]]
     shapes = [shape_of(shape) for shape in config["weights"]]
     size = sum(map(math.prod, shapes))
@@ -199,18 +194,14 @@ def _check(config: dict[str, Any]) -> tuple[list[Spec], list[Shape], list[dict],
         op = node.get("op") if isinstance(node, dict) else None
         if not isinstance(op, str) or op not in OPERATIONS:
             raise ValueError(
-                f"Unknown operation. Received: {str(node)[:200]}. Allowed: {', '.join(sorted(OPERATIONS))}"
+                f"Unknown operation. Received: {reprlib.repr(node)}. Allowed: {', '.join(sorted(OPERATIONS))}"
             )
         arguments = [specs[index] for index in _references(node["inputs"], len(specs), "inputs", node)]
-        weights = [
-            shapes[index] for index in _references(node.get("weights", []), len(shapes), "weights", node)
-        ]
+        weights = [shapes[index] for index in _references(node.get("weights", []), len(shapes), "weights", node)]
         specs.append(OPERATIONS[op].infer(node, arguments, weights))
         total += specs[-1].size
         if total > MAX_VALUES:
-            raise ValueError(
-                f"A program may hold {MAX_VALUES} numbers per row at most. Received: {total} and more"
-            )
+            raise ValueError(f"A program may hold {MAX_VALUES} numbers per row at most. Received: {total} and more")
     outputs = _references(config["outputs"], len(specs), "outputs", config)
     return inputs, shapes, config["nodes"], specs, outputs
 
@@ -221,18 +212,14 @@ _KEYS = ("inputs", "weights", "nodes", "outputs")
 def _references(value: Any, count: int, key: str, node: Any) -> list[int]:
     valid = isinstance(value, list) and len(value) <= MAX_NODES
     if not valid or not all(type(index) is int and 0 <= index < count for index in value):
-        raise ValueError(
-            f"`{key}` must be a list of integers from 0 to {count - 1}. Received: {str(node)[:200]}"
-        )
+        raise ValueError(f"`{key}` must be a list of integers from 0 to {count - 1}. Received: {reprlib.repr(node)}")
     return value
 
 
 def shape_of(value: Any) -> Shape:
     valid = isinstance(value, list | tuple) and len(value) <= _MAX_RANK and all(type(n) is int for n in value)
     if not valid or not all(n > 0 for n in value) or math.prod(value) > MAX_WEIGHTS:
-        raise ValueError(
-            f"A shape must be a list of integers > 0, {MAX_WEIGHTS} numbers at most. Received: {value!r}"
-        )
+        raise ValueError(f"A shape must be a list of integers > 0, {MAX_WEIGHTS} numbers at most. Received: {value!r}")
     return tuple(value)
 
 

@@ -24,9 +24,7 @@ class Algorithm(NamedTuple):
 
 ALGORITHMS = (
     Algorithm("dqn", "DQN", "learns the value of each action from replayed experience; discrete actions"),
-    Algorithm(
-        "ppo", "PPO", "improves a policy in small clipped steps from fresh experience; any action space"
-    ),
+    Algorithm("ppo", "PPO", "improves a policy in small clipped steps from fresh experience; any action space"),
     Algorithm("sac", "SAC", "off-policy actor-critic that seeks return and entropy; continuous actions"),
 )
 

@@ -23,14 +23,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a saved agent", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
-    parser.add_argument(
-        "--episodes", type=count, default=20, metavar="N", help="number of episodes (default: 20)"
-    )
+    parser.add_argument("--episodes", type=count, default=20, metavar="N", help="number of episodes (default: 20)")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the episodes")
     parser.add_argument("--stochastic", action="store_true", help="sample actions as in training")
-    parser.add_argument(
-        "--json", action="store_true", help="the result as JSON, with the return of every episode"
-    )
+    parser.add_argument("--json", action="store_true", help="the result as JSON, with the return of every episode")
     parser.set_defaults(run=run)
 
 

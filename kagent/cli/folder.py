@@ -36,9 +36,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise CommandError(
-                f"--out must be a new or an empty folder. Received: {path}, which is not empty"
-            )
+            raise CommandError(f"--out must be a new or an empty folder. Received: {path}, which is not empty")
         self.path = path
 
     @classmethod

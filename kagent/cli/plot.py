@@ -24,12 +24,8 @@ Needs: pip install 'kagent[plots]'
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser("plot", help="draw the learning curves of runs", description=DESCRIPTION)
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder, or a folder of them")
-    parser.add_argument(
-        "--out", metavar="PATH", type=Path, required=True, help="image to write: .png, .svg, .pdf"
-    )
-    parser.add_argument(
-        "--smooth", type=count, default=1, metavar="N", help="mean of the last N epochs (default: 1)"
-    )
+    parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="image to write: .png, .svg, .pdf")
+    parser.add_argument("--smooth", type=count, default=1, metavar="N", help="mean of the last N epochs (default: 1)")
     parser.add_argument(
         "--spread",
         choices=("range", "iqr"),

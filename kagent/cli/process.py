@@ -20,9 +20,7 @@ def prepare() -> None:
     if "xla_cpu_multi_thread_eigen" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_SINGLE_THREAD}".strip()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault(
-        "SDL_VIDEODRIVER", "dummy"
-    )  # films are drawn off screen; without a display SDL grumbles
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films are drawn off screen; without a display SDL grumbles
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "tensorflow" not in sys.modules:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"

@@ -22,12 +22,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
     parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="file to write, .gif or .mp4")
-    parser.add_argument(
-        "--episodes", type=count, default=1, metavar="N", help="number of episodes (default: 1)"
-    )
-    parser.add_argument(
-        "--fps", type=float, metavar="F", help="frames per second (default: the environment's)"
-    )
+    parser.add_argument("--episodes", type=count, default=1, metavar="N", help="number of episodes (default: 1)")
+    parser.add_argument("--fps", type=float, metavar="F", help="frames per second (default: the environment's)")
     parser.add_argument(
         "--max-steps", type=count, default=1000, metavar="N", help="steps at most per episode (default: 1000)"
     )
@@ -52,7 +48,5 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         seed=arguments.seed,
     )
     returns = ", ".join(f"{value:.1f}" for value in result["episode_returns"])
-    print(
-        f"Wrote {arguments.out}: {result['frames']} frames at {result['fps']:g} per second, return {returns}"
-    )
+    print(f"Wrote {arguments.out}: {result['frames']} frames at {result['fps']:g} per second, return {returns}")
     return 0

@@ -71,9 +71,7 @@ def read(path: Path) -> Settings:
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise CommandError(
-            f"--config {path} must hold a mapping of settings. Received: {type(content).__name__}"
-        )
+        raise CommandError(f"--config {path} must hold a mapping of settings. Received: {type(content).__name__}")
     return content
 
 
@@ -82,11 +80,7 @@ def merge(base: Settings, overlay: Settings) -> Settings:
     merged = copy.deepcopy(base)
     for key, value in overlay.items():
         below = merged.get(key)
-        if (
-            isinstance(value, dict)
-            and isinstance(below, dict)
-            and value.get("type") in (None, below.get("type"))
-        ):
+        if isinstance(value, dict) and isinstance(below, dict) and value.get("type") in (None, below.get("type")):
             merged[key] = merge(below, value)
         elif isinstance(value, dict) and isinstance(below, str) and below != "auto":
             merged[key] = merge({"type": below}, value)  # a part by name is a dict with its type alone
@@ -116,9 +110,7 @@ def resolve(preset: type, *layers: Settings) -> Settings:
     for key, value in settings.items():
         if key in _GROUPS:
             if not isinstance(value, dict):
-                raise CommandError(
-                    f"setting {key!r} has parts: {', '.join(_GROUPS[key])}. Received: {value!r}"
-                )
+                raise CommandError(f"setting {key!r} has parts: {', '.join(_GROUPS[key])}. Received: {value!r}")
             for inner in value:
                 if inner not in _GROUPS[key]:
                     raise _unknown(f"{key}.{inner}", known)

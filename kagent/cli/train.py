@@ -53,9 +53,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("algorithm", metavar="ALGO", help="dqn, ppo or sac")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
-    parser.add_argument(
-        "--steps", type=count, metavar="N", help=f"environment steps (default: tuned, or {STEPS})"
-    )
+    parser.add_argument("--steps", type=count, metavar="N", help=f"environment steps (default: tuned, or {STEPS})")
     parser.add_argument(
         "--seed", type=int, metavar="S", help="one number for all randomness (default: drawn, recorded)"
     )
@@ -64,9 +62,7 @@ def add_parser(commands: Any) -> None:
         "--out", type=Path, metavar="DIR", help="new or empty folder (default: runs/ALGO-ENV-SEED-TIME)"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a .yaml or .json file")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
     parser.add_argument(
         "--eval-episodes",
         type=number,
@@ -106,9 +102,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     )
     if not arguments.quiet:
         origin = "tuned settings" if tuned.load(algorithm.name, arguments.environment) else "default settings"
-        print(
-            f"{algorithm.preset} on {arguments.environment}, seed {chosen['seed']}, {origin}: {folder.path}/"
-        )
+        print(f"{algorithm.preset} on {arguments.environment}, seed {chosen['seed']}, {origin}: {folder.path}/")
 
     received = _fit(agent, arguments, chosen["fit"], folder)
     print(f"Saved {folder.agent} after {agent.timesteps:,} timesteps, {agent.episodes:,} episodes.")
@@ -148,9 +142,7 @@ def _build(preset: Any, environment: str, chosen: settings.Settings) -> Any:
     return agent
 
 
-def _fit(
-    agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, folder: RunFolder
-) -> int | None:
+def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, folder: RunFolder) -> int | None:
     """Train and save; returns the signal that stopped it, if one did."""
     import keras
 

@@ -73,6 +73,9 @@ class Memory:
         """Forgets everything."""
         raise NotImplementedError
 
+    def publish(self) -> None:
+        """Tells datasets that were made earlier how many rows there are now."""
+
     def _masked_leaves(self) -> list[int]:
         return [i for i, leaf in enumerate(self.action.leaves) if leaf.is_discrete] if self.masked else []
 
@@ -112,6 +115,12 @@ class Memory:
             for name in ("action_mask", "next_action_mask"):
                 nested[name] = [flat.pop(f"{name}.{i}", None) for i in range(len(self.action.leaves))]
         return {**nested, **flat}
+
+    def _portable(self, nested: dict[str, Any]) -> dict[str, Any]:
+        # tf.data stacks lists and has no place for None: tuples, and a mask of width 0 for a leaf without.
+        none = tf.ones((*nested["reward"].shape, 0), tf.bool)
+        masks = {name: value for name, value in nested.items() if name.endswith("mask")}
+        return {**nested, **{name: tuple(none if m is None else m for m in mask) for name, mask in masks.items()}}
 
     def _write(
         self,
@@ -208,6 +217,11 @@ def check_count(value: Any, argument: str) -> int:
     return int(value)
 
 
+def whole(value: Any) -> Any:
+    """1e6 as 1000000; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _structure(space: gymnasium.Space | Structure, role: str) -> Structure:
     return space if isinstance(space, Structure) else Structure(space, role)
 
@@ -216,8 +230,7 @@ def get(identifier: Any) -> Memory:
     """A memory from an object, a dict, or an int: the capacity of a `Replay`."""
     if isinstance(identifier, Memory):
         return identifier
+    identifier = whole(identifier)
     if isinstance(identifier, numbers.Integral) and not isinstance(identifier, bool):
-        identifier = {"type": "Replay", "capacity": int(identifier)}
-    if isinstance(identifier, float) and identifier.is_integer():
         identifier = {"type": "Replay", "capacity": int(identifier)}
     return MEMORIES.get(identifier, "memory")

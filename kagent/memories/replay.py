@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline
+from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline, whole
 from kagent.memories.storage import shared_array, shared_tensor
 
 
@@ -37,7 +37,8 @@ class Replay(Memory):
 
     def __init__(self, capacity: int, saved: bool = True):
         super().__init__(saved)
-        self.capacity = check_count(int(capacity) if isinstance(capacity, float) else capacity, "memory.capacity")
+        self._live_storage: Any = None
+        self.capacity = check_count(whole(capacity), "memory.capacity")
 
     def get_part(self) -> dict[str, Any]:
         return {"type": "Replay", "capacity": self.capacity, "saved": self.saved}
@@ -47,9 +48,14 @@ class Replay(Memory):
 
     def clear(self) -> None:
         self.size = self.cursor = 0
-        # The dataset reads the size through shared memory: [size].
-        self._live = shared_array((1,), "int64")
-        self._live_tensor = shared_tensor(self._live)
+        self.publish()
+
+    def publish(self) -> None:
+        # Of each storage, datasets read the size through memory of its own.
+        if self._live_storage is not self.storage:
+            self._live_storage, self._live = self.storage, shared_array((1,), "int64")
+            self._live_tensor = shared_tensor(self._live)
+        self._live[0] = self.size
 
     def __len__(self) -> int:
         return self.size
@@ -112,8 +118,7 @@ class Replay(Memory):
         )  # fmt: skip
         self.cursor = end % self.capacity
         if self.size < self.capacity:
-            self.size = min(self.size + count, self.capacity)
-            self._live[0] = self.size
+            self.size = self._live[0] = min(self.size + count, self.capacity)
 
     def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Elements of `steps` minibatches in packed form; `learning_batch` unpacks them inside the learner.
@@ -132,9 +137,7 @@ class Replay(Memory):
 
         return pipeline(tf.data.Dataset.counter(start).map(draw))
 
-    def dataset(
-        self, batch_size: int, steps: int | None = None, seed: int = 0, start: int = 0
-    ) -> tf.data.Dataset:
+    def dataset(self, batch_size: int, steps: int | None = None, seed: int = 0, start: int = 0) -> tf.data.Dataset:
         """An endless dataset of uniformly drawn transitions, read from the memory as it is at each draw.
 
         Args:
@@ -144,8 +147,10 @@ class Replay(Memory):
             start: Number of the first element, to continue an earlier pipeline.
 
         Returns:
-            Dicts with `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation` (and masks),
-            `(batch_size, ...)` each, observations and actions nested as their spaces.
+            Dicts with `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation`,
+            `(batch_size, ...)` each, observations and actions nested as their spaces. Where masks are stored, also
+            `action_mask` and `next_action_mask`: tuples with a bool array per action leaf, `(batch_size, sum(nvec))`,
+            of width 0 for a box.
 
         Raises:
             ValueError: `batch_size` is larger than the capacity, or the memory is empty.
@@ -156,9 +161,8 @@ class Replay(Memory):
         packed = self.packed_dataset(batch_size, steps or 1, seed, start)
 
         def unpack(blocks):
-            batch = self.nest(self.storage.unpack(blocks))
-            batch = {k: v for k, v in batch.items() if not k.endswith("mask") or any(m is not None for m in v)}
-            return batch if steps is not None else tf.nest.map_structure(lambda x: None if x is None else x[0], batch)
+            batch = self._portable(self.nest(self.storage.unpack(blocks)))
+            return batch if steps is not None else tf.nest.map_structure(lambda x: x[0], batch)
 
         return pipeline(packed.map(unpack))
 
@@ -190,5 +194,5 @@ class Replay(Memory):
                 rows = self.storage.blocks[name][:size]
                 rows[:] = np.roll(rows, -cursor, axis=0)
         self.size = size
-        self.cursor = cursor if size == self.capacity and cursor < size else size % self.capacity
-        self._live[0] = size
+        self.cursor = cursor % self.capacity if size == self.capacity else size
+        self.publish()

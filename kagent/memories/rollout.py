@@ -102,9 +102,7 @@ class Rollout(Memory):
         """Minibatches in one pass over one rollout; the last is filled up with rows of weight 0."""
         return -(-self.steps * self.num_envs // batch_size)
 
-    def packed_dataset(
-        self, batch_size: int, epochs: int, seed: int, start: int = 0
-    ) -> tf.data.Dataset:
+    def packed_dataset(self, batch_size: int, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Elements of all rollouts in packed form with the indices of every minibatch; see `dataset`."""
         tensors = self.storage.tensors
         rows, count, envs = self.steps * self.num_envs, self.rollouts, self.num_envs
@@ -145,7 +143,8 @@ class Rollout(Memory):
             seed, start: As for `Replay.dataset`.
 
         Returns:
-            Dicts of `experience` (transitions, time-major `(steps, envs, ...)`, with `valid`) and `indices`
+            Dicts of `experience` (transitions, time-major `(steps, envs, ...)`, with `valid`; masks as in
+            `Replay.dataset`) and `indices`
             `(epochs * minibatches, batch_size)`: rows of the flattened experience; -1 fills up.
 
         Raises:
@@ -157,8 +156,7 @@ class Rollout(Memory):
 
         def unpack(blocks):
             experience, indices = self.experience(blocks)
-            kept = {k: v for k, v in experience.items() if not k.endswith("mask") or any(m is not None for m in v)}
-            return {"experience": kept, "indices": indices}
+            return {"experience": self._portable(experience), "indices": indices}
 
         return pipeline(self.packed_dataset(batch_size, epochs, seed, start).map(unpack))
 

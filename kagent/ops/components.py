@@ -40,8 +40,7 @@ def by_component(table, nvec: Sequence[int], fill: float = ABSENT) -> tf.Tensor:
     sizes = [int(n) for n in np.ravel(nvec)]
     if table.shape.rank != 2 or table.shape[-1] != sum(sizes):
         raise ValueError(
-            f"`table` must have shape (batch, {sum(sizes)}), the sum of nvec={sizes}. "
-            f"Received: shape {table.shape}"
+            f"`table` must have shape (batch, {sum(sizes)}), the sum of nvec={sizes}. Received: shape {table.shape}"
         )
     width, start, blocks = max(sizes), 0, []
     # Neighbours of one size share a reshape, so the graph grows with the number of different sizes, not
@@ -50,9 +49,7 @@ def by_component(table, nvec: Sequence[int], fill: float = ABSENT) -> tf.Tensor:
         count = len(list(group))
         block = tf.reshape(table[:, start : start + count * size], (-1, count, size))
         padding = [[0, 0], [0, 0], [0, width - size]]
-        blocks.append(
-            block if size == width else tf.pad(block, padding, constant_values=tf.cast(fill, table.dtype))
-        )
+        blocks.append(block if size == width else tf.pad(block, padding, constant_values=tf.cast(fill, table.dtype)))
         start += count * size
     return blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)
 

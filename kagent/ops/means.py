@@ -38,8 +38,7 @@ def spread(weight, values: tf.Tensor) -> tf.Tensor:
     missing = values.shape.rank - weight.shape.rank
     if missing < 0:
         raise ValueError(
-            f"`weight` must have the leading axes of `values`, {values.shape}. "
-            f"Received: weight of shape {weight.shape}"
+            f"`weight` must have the leading axes of `values`, {values.shape}. Received: weight of shape {weight.shape}"
         )
     for _ in range(missing):
         weight = weight[..., tf.newaxis]

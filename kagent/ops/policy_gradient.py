@@ -28,9 +28,7 @@ def clipped_surrogate(log_prob, old_log_prob, advantage, clip_range) -> tf.Tenso
     >>> clipped_surrogate([0.0], [0.0], [2.0], clip_range=0.2).numpy().tolist()
     [-2.0]
     """
-    log_prob, old_log_prob, advantage = as_floats(
-        log_prob=log_prob, old_log_prob=old_log_prob, advantage=advantage
-    )
+    log_prob, old_log_prob, advantage = as_floats(log_prob=log_prob, old_log_prob=old_log_prob, advantage=advantage)
     advantage = tf.stop_gradient(advantage)
     ratio = tf.exp(log_prob - tf.stop_gradient(old_log_prob))
     clip_range = tf.cast(clip_range, tf.float32)

@@ -102,9 +102,7 @@ def discounted_return(reward, discount, ended, next_value=None) -> tf.Tensor:
     [[2.0], [2.0]]
     """
     reward = tf.cast(reward, tf.float32)
-    return lambda_return(
-        reward, discount, tf.zeros_like(reward) if next_value is None else next_value, ended, 1.0
-    )
+    return lambda_return(reward, discount, tf.zeros_like(reward) if next_value is None else next_value, ended, 1.0)
 
 
 def n_step_return(reward, discount, next_value, ended, n: int) -> tf.Tensor:
@@ -146,19 +144,19 @@ def reverse_scan(delta: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
         float32 of that shape.
     """
     # After each round y_t is right for twice as many steps ahead (Hillis and Steele 1986): 11 rounds for
-    # T = 2048. Under XLA this compiles and runs as fast as a loop over T; without XLA it is 25 times faster,
-    # eagerly 60 times.
-    zeros, size = tf.zeros_like(delta), tf.shape(delta)
+    # T = 2048. Under XLA a loop over T runs as fast and compiles a little faster, but without XLA this is 25
+    # times faster, eagerly 60 times. The two tensors are one, to compile half as many slices.
+    state = tf.stack([delta, decay])
+    zeros, size, steps = tf.zeros_like(state), tf.shape(state), tf.shape(state)[1]
     rest = [0] * (delta.shape.rank - 1)
 
-    def shift(x, by):
-        return tf.ensure_shape(tf.slice(tf.concat([x, zeros], axis=0), [by, *rest], size), delta.shape)
+    def double(ahead, state):
+        later = tf.slice(tf.concat([state, zeros], axis=1), [0, ahead, *rest], size)
+        state = state[1] * later + tf.stack([state[0], zeros[0]])
+        return 2 * ahead, tf.ensure_shape(state, zeros.shape)
 
-    def double(by, y, ahead):
-        return 2 * by, y + ahead * shift(y, by), ahead * shift(ahead, by)
-
-    state = (tf.constant(1), delta, decay)
-    return tf.while_loop(lambda by, *_: by < size[0], double, state, maximum_iterations=31)[1]
+    loop = tf.while_loop(lambda ahead, _: ahead < steps, double, (tf.constant(1), state), maximum_iterations=31)
+    return loop[1][0]
 
 
 def _goes_on(ended: tf.Tensor) -> tf.Tensor:

@@ -80,6 +80,33 @@ class Role(keras.layers.Layer):
         return outputs if len(outputs) > 1 else outputs[0]
 
 
+def observed_masks(observation: Structure, action: Structure, leaves: list[Any]) -> list[Any] | None:
+    """The masks that a batch of observations holds under its key `"action_mask"`.
+
+    Args:
+        observation, action: The agent's spaces.
+        leaves: Observation leaves `(N, *leaf.shape)`.
+
+    Returns:
+        Per action leaf a bool tensor `(N, sum(nvec))`, True = allowed, or None without a mask; None for no masks.
+    """
+    parts = [
+        (leaf.path[1:], tf.reshape(x, (-1, leaf.size)))
+        for leaf, x in zip(observation.leaves, leaves)
+        if leaf.path[:1] == ("action_mask",)
+    ]
+    masks: list[Any] = []
+    for leaf in action.leaves:
+        own = [part for path, part in parts if leaf.is_discrete and path[: len(leaf.path)] == leaf.path]
+        flat = tf.concat(own, axis=-1) if own else None  # a MultiDiscrete's mask may come component by component
+        if flat is not None and leaf.kind == "multi_binary" and flat.shape[-1] == leaf.size:
+            # gymnasium's form: 0 or 1, the only value allowed; 2, both.
+            masks.append(tf.reshape(tf.stack([flat != 1, flat != 0], axis=-1), (-1, leaf.num_values)))
+        else:
+            masks.append(None if flat is None else flat != 0)
+    return None if all(mask is None for mask in masks) else masks
+
+
 def outputs(result: Any) -> list[tf.Tensor]:
     """A model's outputs as float32 list, whatever its precision and their number."""
     values = result if isinstance(result, list | tuple) else [result]

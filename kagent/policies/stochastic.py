@@ -11,7 +11,7 @@ from kagent import networks
 from kagent.networks.layers import Bound, StateIndependent
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, outputs
+from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.spaces import Leaf, Structure
 
 DISTRIBUTIONS = ("auto", "squashed_gaussian")
@@ -105,5 +105,6 @@ class StochasticPolicy(Role):
         return self.action.unflatten(action), log_prob
 
     def greedy(self, observation: Any) -> list[tf.Tensor]:
-        """The most likely action, one canonical array `(N, *leaf.shape)` per leaf."""
-        return self.joint.mode(self.parameters_of(observation))
+        """The most likely action that the observation's mask allows, one canonical array `(N, *leaf.shape)` per leaf."""
+        mask = observed_masks(self.observation, self.action, self.leaves(observation))
+        return self.joint.mode(self.parameters_of(observation, mask))

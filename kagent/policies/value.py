@@ -10,7 +10,7 @@ import tensorflow as tf
 from kagent import networks
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, outputs
+from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.spaces import Leaf, Structure
 
 
@@ -74,8 +74,10 @@ class ValuePolicy(Role):
         return _side_by_side(filled)
 
     def greedy(self, observation: Any) -> list[tf.Tensor]:
-        """The best action, one canonical array `(N, *leaf.shape)` per leaf."""
-        return self.joint.mode(outputs(self.model(self.leaves(observation))))
+        """The best action that the observation's mask allows, one canonical array `(N, *leaf.shape)` per leaf."""
+        leaves = self.leaves(observation)
+        mask = observed_masks(self.observation, self.action, leaves)
+        return self.joint.mode(self.joint.mask(outputs(self.model(leaves)), mask))
 
     @property
     def components(self) -> list[int]:

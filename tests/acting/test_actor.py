@@ -143,6 +143,7 @@ def test_bad_observations(observation, message):
     actor.act(np.zeros(4, np.float32))
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 def test_large_observations_are_not_mistaken_for_infinite_ones():
     actor = make(S.Box(-np.inf, np.inf, (40,)), S.Discrete(2))  # its sum of squares overflows
     assert actor.act(np.full(40, 1e30, np.float32)) in (0, 1)
@@ -235,7 +236,9 @@ def test_any_function_may_compute_the_heads():
         calls.append([leaf.shape for leaf in leaves])
         return [np.float32([[0.0, 2.0, 1.0]]).repeat(len(leaves[0]), 0)]
 
-    actor = Actor(forward, spaces.to_config(CARTPOLE[0]), [decisions.make("categorical", Structure(CARTPOLE[1]).leaves[0])])
+    actor = Actor(
+        forward, spaces.to_config(CARTPOLE[0]), [decisions.make("categorical", Structure(CARTPOLE[1]).leaves[0])]
+    )
     assert actor.act(np.zeros(4, np.float32)) == 5 and calls == [[(1, 4)]]
     with pytest.raises(ValueError, match="finite"):
         actor.act(np.full(4, np.nan))

@@ -1,5 +1,6 @@
 """Every supported layer and activation computes what Keras computes; all others are refused by name."""
 
+import doctest
 import json
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.acting import Compiler, Program, UnsupportedLayer, compile_model
+from kagent.acting import Compiler, Program, UnsupportedLayer, compile_model, compiler
 from kagent.acting.activations import PARAMETERS
 
 L = keras.layers
@@ -144,9 +145,7 @@ def test_merge_of_different_shapes(merge):
 @pytest.mark.parametrize("axis", [-1, 1, 2])
 def test_concatenate(axis):
     a, b = keras.Input((3, 3)), keras.Input((3, 3))
-    assert_equal(
-        keras.Model([a, b], L.Concatenate(axis=axis)([a, b])), [floats(40, 3, 3), floats(40, 3, 3, seed=2)]
-    )
+    assert_equal(keras.Model([a, b], L.Concatenate(axis=axis)([a, b])), [floats(40, 3, 3), floats(40, 3, 3, seed=2)])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
@@ -334,6 +333,11 @@ def test_unsupported_graphs():
         compile_model(keras.Model(x, keras.Sequential([Custom()])(x)))
 
 
+def test_examples():
+    result = doctest.testmod(compiler, extraglobs={"keras": keras, "Program": Program})
+    assert result.attempted == 7 and result.failed == 0
+
+
 def test_a_model_that_is_not_built():
     with pytest.raises(ValueError, match="built"):
         compile_model(keras.Sequential([L.Dense(2)]))
@@ -342,16 +346,16 @@ def test_a_model_that_is_not_built():
 def test_compiling_by_hand():
     layer = L.Dense(3)
     layer.build((None, 4))
-    compiler = Compiler()
-    x = compiler.input((4,), "float32")
-    (y,) = compiler.call(layer, [x])
-    tail = compiler.add("slice", [y], start=1, stop=3)
-    config, variables = compiler.finish([compiler.add("multiply", [tail, tail])])
-    assert compiler.shape(tail) == (2,) and variables == [layer.kernel, layer.bias]
+    builder = Compiler()
+    x = builder.input((4,), "float32")
+    (y,) = builder.call(layer, [x])
+    tail = builder.add("slice", [y], start=1, stop=3)
+    config, variables = builder.finish([builder.add("multiply", [tail, tail])])
+    assert builder.shape(tail) == (2,) and variables == [layer.kernel, layer.bias]
     rows = floats(6, 4)
     expected = np.asarray(layer(rows))[:, 1:] ** 2
     np.testing.assert_allclose(Program(config, [v.numpy() for v in variables])([rows])[0], expected, atol=1e-4)
     with pytest.raises(ValueError, match="before nodes"):
-        compiler.input((1,), "float32")
+        builder.input((1,), "float32")
     with pytest.raises(ValueError, match="Unknown operation"):
-        compiler.add("eval", [0])
+        builder.add("eval", [0])

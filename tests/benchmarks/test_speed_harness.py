@@ -56,9 +56,7 @@ def test_libraries_take_turns(monkeypatch, tmp_path, capsys):
     w1a, w3 = ["W1a", "--steps", "512", "--seed"], ["W3", "--steps", "100", "--seed"]
     expected = [(x, *w1a, seed, "1") for seed in "01" for x in ("kagent", "sb3", "sbx")]
     # The one workload on which PyTorch is given every core.
-    expected += [
-        (x, *w3, seed, None if x == "sb3" else "1") for seed in "01" for x in ("kagent", "sb3", "sbx")
-    ]
+    expected += [(x, *w3, seed, None if x == "sb3" else "1") for seed in "01" for x in ("kagent", "sb3", "sbx")]
     assert asked == expected
     assert len(json.loads(out.read_text())["records"]) == 12
     assert "| W1a | SB3 | 1.00 |" in capsys.readouterr().out
@@ -92,12 +90,20 @@ def test_bad_arguments_are_named(arguments, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_calibration_keeps_the_fastest(monkeypatch):
-    rates = {"one": 5.0, "all": 9.0}
-    monkeypatch.setattr(
-        speed, "measure", lambda name, library, run, setting, scale, timeout: {"steady_rate": rates[setting]}
-    )
-    assert speed.calibrate(["W3"], ["sb3"], 1.0, 1.0) == {("sb3", "W3"): "all"}
+def test_calibration_keeps_the_best_median(monkeypatch, capsys):
+    # "all" has the best single run and the worse median; one of its runs failed and counts as 0.
+    rates = {"one": iter([5.0, 6.0, 5.0]), "all": iter([99.0, None, 4.0])}
+    turns = []
+
+    def measure(name, library, run, setting, scale, timeout):
+        turns.append((run, setting))
+        rate = next(rates[setting])
+        return {"steady_rate": rate} if rate else {"error": "exit code 1\nno memory"}
+
+    monkeypatch.setattr(speed, "measure", measure)
+    assert speed.calibrate(["W3"], ["sb3"], 3, 1.0, 1.0) == {("sb3", "W3"): "one"}
+    assert turns == [(run, setting) for run in range(3) for setting in ("one", "all")]
+    assert "W3 sb3 (all) FAILED: no memory" in capsys.readouterr().err
 
 
 def test_steps_are_whole_updates():
@@ -135,9 +141,7 @@ def test_keywords_of_the_peers():
 def test_importing_the_harness_imports_no_library():
     modules = "speed, run_kagent, run_sb3, run_sbx, imports, table"
     program = f"import sys; from benchmarks import {modules}; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], cwd=speed.ROOT, capture_output=True, text=True, check=True
-    )
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=speed.ROOT, capture_output=True, text=True, check=True)
     heavy = {
         "kagent",
         "keras",

@@ -64,9 +64,7 @@ def test_ratios_pair_the_neighbours_of_each_run():
 
 def test_comparison_gives_median_range_targets_and_verdict():
     records = [record("kagent", run=i, rate=r) for i, r in enumerate((3100.0, 3500.0, 4500.0))]
-    records += [record("sb3", run=i) for i in range(3)] + [
-        record("sbx", run=i, rate=2500.0) for i in range(3)
-    ]
+    records += [record("sb3", run=i) for i in range(3)] + [record("sbx", run=i, rate=2500.0) for i in range(3)]
     text = table.comparisons(records, judged=True)
     assert cells(text, "W1a", "SB3")[2:8] == [
         "3.50 (3.10–4.50)",

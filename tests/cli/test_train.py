@@ -1,4 +1,4 @@
-"""`kagent train` and what follows it, in processes of their own as a user would."""
+"""`kagent train` and what follows it, from the outside as a user would."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import imageio.v2 as imageio
 import pytest
 
 from kagent import tuned
-from kagent.cli import settings
+from kagent.cli import main, process, settings
 
 SMALL = [
     "--set",
@@ -70,10 +70,23 @@ def environment(cwd):
     return {**inherited, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"}  # as quiet as a user has it
 
 
-def wait(condition, process, seconds=120):
+@pytest.fixture
+def here(base, monkeypatch, capsys):
+    """The command line in this process, where TensorFlow is imported already: seconds less for each call."""
+    monkeypatch.setattr(process, "prepare", lambda: None)
+    monkeypatch.chdir(base)
+
+    def call(*arguments):
+        code = main([*map(str, arguments)])
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return call
+
+
+def wait(condition, child, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert child.poll() is None, child.communicate()
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.05)
 
@@ -141,9 +154,9 @@ def test_the_same_command_makes_the_same_run(trained, base):
     assert first == second and json.loads((base / "again" / "config.json").read_text())["seed"] == 3
 
 
-def test_every_epoch_of_a_rollout_algorithm_has_an_update(base):
+def test_every_epoch_of_a_rollout_algorithm_has_an_update(base, here):
     options = ["--steps", 3000, "--seed", 0, "--out", "ppo", "--eval-episodes", 0, "--quiet"]
-    result = kagent("train", "ppo", "CartPole-v1", *options, "--set", "n_steps=64", cwd=base)
+    result = here("train", "ppo", "CartPole-v1", *options, "--set", "n_steps=64")
     assert result.returncode == 0, result.stderr
     assert [int(float(row["timesteps"])) for row in rows(base / "ppo")] == [512, 1024, 1536, 2048, 2560, 3000]
     assert all(float(row["loss"]) == float(row["loss"]) for row in rows(base / "ppo")[:-1])  # a number
@@ -152,35 +165,35 @@ def test_every_epoch_of_a_rollout_algorithm_has_an_update(base):
     assert not (base / "ppo" / "evaluation.json").exists()
 
 
-def test_evaluate_reports_and_repeats(trained, base):
+def test_evaluate_reports_and_repeats(trained, base, here):
     arguments = ["evaluate", "run/agent.keras", "CartPole-v1", "--episodes", 4, "--seed", 1]
-    result = kagent(*arguments, "--json", cwd=base)
+    result = here(*arguments, "--json")
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout)
     assert summary["episodes"] == len(summary["returns"]) == 4 and summary["deterministic"]
     assert summary["mean"] == pytest.approx(summary["length_mean"])  # CartPole pays 1 per step
     assert len(summary["lengths"]) == 4 and summary["length_min"] == summary["min"]
-    text = kagent(*arguments, cwd=base).stdout
+    text = here(*arguments).stdout
     for name in ("mean", "std", "min", "max"):
         assert f"{name} {summary[name]:.1f}" in text
-    sampled = kagent(*arguments, "--json", "--stochastic", cwd=base)
+    sampled = here(*arguments, "--json", "--stochastic")
     assert sampled.returncode == 0 and not json.loads(sampled.stdout)["deterministic"]
 
 
-def test_evaluate_refuses_other_spaces_and_other_files(trained, base):
-    other = kagent("evaluate", "run/agent.keras", "Pendulum-v1", cwd=base)
+def test_evaluate_refuses_other_spaces_and_other_files(trained, base, here):
+    other = here("evaluate", "run/agent.keras", "Pendulum-v1")
     assert other.returncode == 2 and other.stderr.startswith("kagent: error: ") and "Traceback" not in other.stderr
     (base / "noise.keras").write_bytes(b"noise")
-    noise = kagent("evaluate", "noise.keras", "CartPole-v1", cwd=base)
-    film = kagent("record", "run/agent.keras", "Pendulum-v1", "--out", "other.gif", cwd=base)
+    noise = here("evaluate", "noise.keras", "CartPole-v1")
+    film = here("record", "run/agent.keras", "Pendulum-v1", "--out", "other.gif")
     assert film.returncode == 2 and "observation_space is not the agent's" in film.stderr
     assert noise.returncode == 2 and "not a .keras file" in noise.stderr and "Traceback" not in noise.stderr
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".mp4"])
-def test_record_films_the_agent(trained, base, suffix):
+def test_record_films_the_agent(trained, base, here, suffix):
     arguments = ["run/agent.keras", "CartPole-v1", "--out", f"film{suffix}", "--max-steps", 30, "--seed", 0]
-    result = kagent("record", *arguments, cwd=base)
+    result = here("record", *arguments)
     assert result.returncode == 0, result.stderr
     with imageio.get_reader(base / f"film{suffix}") as reader:
         frames = [frame[..., :3] for frame in reader]
@@ -188,20 +201,20 @@ def test_record_films_the_agent(trained, base, suffix):
     assert f"film{suffix}" in result.stdout and "frames at 50 per second" in result.stdout
 
 
-def test_plot_draws_the_run(trained, base):
-    result = kagent("plot", "run", "--out", "curve.png", cwd=base)
+def test_plot_draws_the_run(trained, base, here):
+    result = here("plot", "run", "--out", "curve.png")
     assert result.returncode == 0, result.stderr
     assert len(set(imageio.imread(base / "curve.png")[..., 0].ravel().tolist())) > 10
 
 
 def test_ctrl_c_once_stops_cleanly_and_saves(base):
-    process = start("train", "dqn", "CartPole-v1", "--steps", 10_000_000, "--out", "stopped", *SMALL,
+    child = start("train", "dqn", "CartPole-v1", "--steps", 10_000_000, "--out", "stopped", *SMALL,
                     "--set", "fit.steps_per_epoch=200", cwd=base)  # fmt: skip
     log = base / "stopped" / "log.csv"
-    wait(lambda: log.exists() and log.read_text().count("\n") > 2, process)
-    process.send_signal(signal.SIGINT)
-    output, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
+    wait(lambda: log.exists() and log.read_text().count("\n") > 2, child)
+    child.send_signal(signal.SIGINT)
+    output, error = child.communicate(timeout=60)
+    assert child.returncode == 130, error
     assert "Traceback" not in error and "Stopping" in error
     assert "stopped before its end" in output and "agent.keras" in output
     assert not (base / "stopped" / "evaluation.json").exists()
@@ -210,27 +223,27 @@ def test_ctrl_c_once_stops_cleanly_and_saves(base):
 
 
 def test_sigterm_is_a_first_ctrl_c(base):
-    process = start("train", "ppo", "CartPole-v1", "--steps", 10_000_000, "--out", "ended", "--quiet",
+    child = start("train", "ppo", "CartPole-v1", "--steps", 10_000_000, "--out", "ended", "--quiet",
                     "--set", "fit.steps_per_epoch=512", cwd=base)  # fmt: skip
     log = base / "ended" / "log.csv"
-    wait(lambda: log.exists() and log.read_text().count("\n") > 1, process)
-    process.send_signal(signal.SIGTERM)
-    output, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, error
+    wait(lambda: log.exists() and log.read_text().count("\n") > 1, child)
+    child.send_signal(signal.SIGTERM)
+    output, error = child.communicate(timeout=60)
+    assert child.returncode == 128 + signal.SIGTERM, error
     assert "Traceback" not in error and (base / "ended" / "agent.keras").exists()
     assert "Epoch" not in output  # quiet
 
 
 def test_ctrl_c_twice_stops_at_once(base):
     (base / "misbehaving.py").write_text(MODULE)
-    process = start("train", "dqn", "misbehaving:Sleepy-v0", "--steps", 10_000, "--out", "killed", *SMALL, cwd=base)
-    wait((base / "asleep").exists, process)
-    process.send_signal(signal.SIGINT)
+    child = start("train", "dqn", "misbehaving:Sleepy-v0", "--steps", 10_000, "--out", "killed", *SMALL, cwd=base)
+    wait((base / "asleep").exists, child)
+    child.send_signal(signal.SIGINT)
     time.sleep(1)
-    assert process.poll() is None  # still in the step that takes five minutes
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and "Traceback" not in error and "interrupted" in error
+    assert child.poll() is None  # still in the step that takes five minutes
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=30)
+    assert child.returncode == 130 and "Traceback" not in error and "interrupted" in error
     assert not (base / "killed" / "agent.keras").exists()
 
 
@@ -254,8 +267,9 @@ def test_an_environment_that_raises_keeps_its_traceback_and_the_agent_is_saved(b
         (["dqn", "CartPole-v1", "--set", "compile.jit_compile=maybe"], "jit_compile"),
     ],
 )
-def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, arguments, message):
-    result = kagent("train", *arguments, "--steps", 100, cwd=tmp_path)
+def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, monkeypatch, here, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = here("train", *arguments, "--steps", 100)
     assert result.returncode == 2, result.stdout
     assert message in result.stderr and "Traceback" not in result.stderr
     assert "kagent: error: " in result.stderr and not list(tmp_path.iterdir())

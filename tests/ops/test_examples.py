@@ -21,7 +21,5 @@ def test_examples_in_docstrings_are_true(name):
 
 def test_examples_are_found():
     finder = doctest.DocTestFinder()
-    examples = [
-        test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples
-    ]
+    examples = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
     assert len(examples) >= 15

@@ -33,9 +33,7 @@ def test_gradients_of_the_surrogate(mode):
         return tape.gradient(total, (log_prob, old, advantage), unconnected_gradients="zero")
 
     log_prob = tf.constant([0.0, LOG2, LOG2, -LOG2, -LOG2])
-    of_log_prob, of_old, of_advantage = gradients(
-        log_prob, tf.zeros(5), tf.constant([3.0, 1.0, -1.0, 1.0, -1.0])
-    )
+    of_log_prob, of_old, of_advantage = gradients(log_prob, tf.zeros(5), tf.constant([3.0, 1.0, -1.0, 1.0, -1.0]))
     # -ratio * advantage where the unclipped term is the smaller, else 0.
     np.testing.assert_allclose(of_log_prob, [-3.0, 0.0, 2.0, -0.5, 0.0], rtol=1e-6)
     np.testing.assert_array_equal(of_old, np.zeros(5))
@@ -56,9 +54,7 @@ def test_normalize_advantage(mode):
 def test_padding_does_not_move_the_normalization(mode):
     normalize = mode(ops.normalize_advantage)
     plain = normalize(tf.constant([1.0, 3.0, 5.0, 7.0]))
-    padded = normalize(
-        tf.constant([1.0, 1e6, 3.0, 5.0, -1e6, 7.0]), tf.constant([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-    )
+    padded = normalize(tf.constant([1.0, 1e6, 3.0, 5.0, -1e6, 7.0]), tf.constant([1.0, 0.0, 1.0, 1.0, 0.0, 1.0]))
     np.testing.assert_allclose(padded.numpy()[[0, 2, 3, 5]], plain, rtol=1e-6)
     assert np.isfinite(padded).all()
 

@@ -52,9 +52,7 @@ def test_an_invalid_row_after_an_end_has_no_effect(mode):
     def advantage(junk):
         reward, value, next_value = column(1, 1, junk, 1), column(1, 1, junk, 1), column(2, 2, junk, 2)
         ended = flags(0, 1, 1, 0)
-        return mode(ops.gae)(reward, column(0.5, 0.5, 0.5, 0.5), value, next_value, ended, 0.5).numpy()[
-            [0, 1, 3]
-        ]
+        return mode(ops.gae)(reward, column(0.5, 0.5, 0.5, 0.5), value, next_value, ended, 0.5).numpy()[[0, 1, 3]]
 
     np.testing.assert_allclose(advantage(0.0), [[1.25], [1.0], [1.0]])
     np.testing.assert_array_equal(advantage(0.0), advantage(1e6))
@@ -98,9 +96,7 @@ def test_discounted_return(mode):
     arguments = column(1, 2, 4), column(0.5, 0.5, 0.5), flags(0, 1, 0)
     np.testing.assert_allclose(mode(ops.discounted_return)(*arguments), [[2.0], [2.0], [4.0]])
     # Bootstrapped with 8: 4 + 4; 2 + 4; 1 + 0.5 * 6.
-    np.testing.assert_allclose(
-        mode(ops.discounted_return)(*arguments, column(8, 8, 8)), [[4.0], [6.0], [8.0]]
-    )
+    np.testing.assert_allclose(mode(ops.discounted_return)(*arguments, column(8, 8, 8)), [[4.0], [6.0], [8.0]])
 
 
 def test_n_step_return(mode):
@@ -177,9 +173,7 @@ def slow_return(reward, discount, next_value, ended, n):
 @settings(max_examples=60, deadline=None)
 @given(rollouts(), st.floats(0, 1, width=32))
 def test_gae_equals_a_loop(rollout, gae_lambda):
-    np.testing.assert_allclose(
-        ops.gae(*rollout, gae_lambda), slow_gae(*rollout, gae_lambda), rtol=1e-4, atol=1e-4
-    )
+    np.testing.assert_allclose(ops.gae(*rollout, gae_lambda), slow_gae(*rollout, gae_lambda), rtol=1e-4, atol=1e-4)
 
 
 _compiled_gae = tf.function(ops.gae, jit_compile=True)
@@ -208,14 +202,10 @@ def test_the_ends_of_lambda_are_one_step_and_the_whole_episode(rollout):
     reward, discount, _, next_value, ended = rollout
     whole = slow_return(reward, discount, next_value, ended, len(reward))
     tolerance = {"rtol": 1e-4, "atol": 1e-4}
-    np.testing.assert_allclose(
-        ops.lambda_return(reward, discount, next_value, ended, 1.0), whole, **tolerance
-    )
+    np.testing.assert_allclose(ops.lambda_return(reward, discount, next_value, ended, 1.0), whole, **tolerance)
     np.testing.assert_allclose(ops.discounted_return(reward, discount, ended, next_value), whole, **tolerance)
     one_step = reward + discount * next_value
-    np.testing.assert_allclose(
-        ops.lambda_return(reward, discount, next_value, ended, 0.0), one_step, **tolerance
-    )
+    np.testing.assert_allclose(ops.lambda_return(reward, discount, next_value, ended, 0.0), one_step, **tolerance)
 
 
 @settings(max_examples=60, deadline=None)

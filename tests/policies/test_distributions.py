@@ -49,12 +49,8 @@ class TestCategorical:
 
     def test_log_prob(self, mode):
         log_prob = mode(self.DISTRIBUTION.log_prob)
-        np.testing.assert_allclose(
-            log_prob(self.PARAMS, tf.constant([[1, 0]])), [math.log(0.75 * 0.5)], rtol=1e-6
-        )
-        np.testing.assert_allclose(
-            log_prob(self.PARAMS, tf.constant([[0, 2]])), [math.log(0.25 * 0.3)], rtol=1e-6
-        )
+        np.testing.assert_allclose(log_prob(self.PARAMS, tf.constant([[1, 0]])), [math.log(0.75 * 0.5)], rtol=1e-6)
+        np.testing.assert_allclose(log_prob(self.PARAMS, tf.constant([[0, 2]])), [math.log(0.25 * 0.3)], rtol=1e-6)
 
     def test_entropy(self, mode):
         expected = scipy.stats.entropy([0.25, 0.75]) + scipy.stats.entropy([0.5, 0.2, 0.3])
@@ -148,9 +144,7 @@ class TestCategorical:
         mask = data.draw(hnp.arrays(bool, (1, width)))
         mask[0, np.cumsum([0, *nvec[:-1]])] = True
         actions = np.array(list(itertools.product(*map(range, nvec))), np.int32)
-        params = distribution.mask(
-            [np.repeat(raw, len(actions), axis=0)], np.repeat(mask, len(actions), axis=0)
-        )
+        params = distribution.mask([np.repeat(raw, len(actions), axis=0)], np.repeat(mask, len(actions), axis=0))
         log_prob = distribution.log_prob(params, actions).numpy().astype(float)
         probability = np.exp(log_prob)
         np.testing.assert_allclose(probability.sum(), 1.0, rtol=1e-4)
@@ -373,9 +367,7 @@ class TestSquashedGaussian:
         np.testing.assert_allclose(mode(self.DISTRIBUTION.kl)(self.PARAMS, other), expected, rtol=1e-6)
 
     def test_mode_is_the_median(self, mode):
-        np.testing.assert_allclose(
-            mode(self.DISTRIBUTION.mode)(self.PARAMS), np.tanh(MEAN), rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(mode(self.DISTRIBUTION.mode)(self.PARAMS), np.tanh(MEAN), rtol=1e-5, atol=1e-6)
 
     def test_to_env_stretches(self, mode):
         to_env = mode(SquashedGaussian((2,), low=[-2.0, 0.0], high=[2.0, 10.0]).to_env)
@@ -395,9 +387,7 @@ class TestSquashedGaussian:
         np.testing.assert_allclose(to_env(tf.constant([-1.0, 0.0, 1.0])), [-3e38, 0.0, 3e38], rtol=1e-6)
 
     def test_unbounded_actions_are_refused(self):
-        with pytest.raises(
-            ValueError, match=r"(?s)must be finite.*Received.*inf.*Allowed for unbounded actions"
-        ):
+        with pytest.raises(ValueError, match=r"(?s)must be finite.*Received.*inf.*Allowed for unbounded actions"):
             SquashedGaussian((2,), low=-1.0, high=math.inf)
 
 

@@ -42,13 +42,9 @@ class Categorical(Distribution):
         self.nvec = tuple(int(n) for n in np.ravel(nvec))
         self.shape = (len(self.nvec),) if shape is None else tuple(int(n) for n in shape)
         if not self.nvec or min(self.nvec) < 1:
-            raise ValueError(
-                f"`nvec` must hold at least one number, each at least 1. Received: {list(self.nvec)}"
-            )
+            raise ValueError(f"`nvec` must hold at least one number, each at least 1. Received: {list(self.nvec)}")
         if math.prod(self.shape) != len(self.nvec):
-            raise ValueError(
-                f"`shape` must have as many elements as `nvec`, {len(self.nvec)}. Received: {self.shape}"
-            )
+            raise ValueError(f"`shape` must have as many elements as `nvec`, {len(self.nvec)}. Received: {self.shape}")
         self.head_sizes = (sum(self.nvec),)
 
     def log_prob(self, params, action):

@@ -60,9 +60,7 @@ class Distribution(abc.ABC):
             ValueError: A mask for a continuous leaf.
         """
         if mask is not None:
-            raise ValueError(
-                f"`mask` must be None for a {type(self).__name__}: only discrete actions can be masked"
-            )
+            raise ValueError(f"`mask` must be None for a {type(self).__name__}: only discrete actions can be masked")
         return list(params)
 
     @abc.abstractmethod

@@ -178,9 +178,7 @@ def _bound(name: str, value: Any, shape: tuple[int, ...], toward: float) -> np.n
     try:
         array = np.broadcast_to(np.array([float(v) for v in array.ravel()]).reshape(array.shape), shape)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`{name}` must be numbers that broadcast to {shape}. Received: {value!r}"
-        ) from error
+        raise ValueError(f"`{name}` must be numbers that broadcast to {shape}. Received: {value!r}") from error
     if np.isnan(array).any():
         raise ValueError(f"`{name}` must not be NaN. Received: {value!r}")
     with np.errstate(over="ignore"):

@@ -66,17 +66,14 @@ class Joint:
         return tf.add_n([part.log_prob(own, action) for part, own, action in self._zip(params, actions)])
 
     def entropy(self, params: Sequence[Any], seed: Any = None) -> tf.Tensor:
-        return tf.add_n(
-            [part.entropy(own, own_seed) for part, own, own_seed in self._zip(params, self._seeds(seed))]
-        )
+        return tf.add_n([part.entropy(own, own_seed) for part, own, own_seed in self._zip(params, self._seeds(seed))])
 
     def sample(self, params: Sequence[Any], seed: Any) -> list[tf.Tensor]:
         return self.sample_with_log_prob(params, seed)[0]
 
     def sample_with_log_prob(self, params: Sequence[Any], seed: Any) -> tuple[list[tf.Tensor], tf.Tensor]:
         drawn = [
-            part.sample_with_log_prob(own, own_seed)
-            for part, own, own_seed in self._zip(params, self._seeds(seed))
+            part.sample_with_log_prob(own, own_seed) for part, own, own_seed in self._zip(params, self._seeds(seed))
         ]
         return [action for action, _ in drawn], tf.add_n([log_prob for _, log_prob in drawn])
 
@@ -136,9 +133,7 @@ def for_leaf(leaf: Leaf, kind: str = "auto") -> Distribution:
     where = f"action{f' {leaf.name!r}' if leaf.name else ''}"
     if leaf.is_discrete != (kind == "categorical") and kind != "auto":
         fitting = "'categorical'" if leaf.is_discrete else "'gaussian', 'squashed_gaussian'"
-        raise ValueError(
-            f"`kind` does not fit the {where}, a {leaf.kind}. Received: {kind!r}. Allowed: {fitting}"
-        )
+        raise ValueError(f"`kind` does not fit the {where}, a {leaf.kind}. Received: {kind!r}. Allowed: {fitting}")
     if leaf.is_discrete:
         return Categorical(leaf.nvec, leaf.shape)
     if kind != "squashed_gaussian":

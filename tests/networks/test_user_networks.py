@@ -1,0 +1,209 @@
+"""`network=` as whatever Keras calls a network."""
+
+import keras
+import numpy as np
+import pytest
+from gymnasium import spaces
+from keras import layers
+
+import kagent
+
+BOX = spaces.Box(-1, 1, (3,))
+PAIR = spaces.Dict(a=BOX, b=spaces.Discrete(4, start=2))
+DISCRETE, TORQUE = spaces.Discrete(2), spaces.Box(-1, 1, (2,))
+
+
+@keras.saving.register_keras_serializable("networks_test")
+class Twice(layers.Layer):
+    """A subclass with a layer of its own inside."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.dense = layers.Dense(units, "relu")
+
+    def call(self, inputs):
+        return self.dense(2 * inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("networks_test")
+class Subclassed(keras.Model):
+    def __init__(self, units=6, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.first, self.second = layers.Dense(units, "tanh"), layers.Dense(units)
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+class Unregistered(layers.Layer):
+    def __init__(self, function, **kwargs):  # a callable is nothing that a config could hold
+        super().__init__(**kwargs)
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def sequential():
+    return keras.Sequential([layers.Dense(7, "relu"), layers.Dense(5)])
+
+
+def built():
+    return keras.Sequential([keras.Input((3,)), layers.Dense(7, "relu"), layers.Dense(5)])
+
+
+def functional():
+    x = keras.Input((3,))
+    return keras.Model(x, layers.Dense(5, "relu")(layers.Dropout(0.1)(x)))
+
+
+def by_key():
+    a, b = keras.Input((3,), name="a"), keras.Input((4,), name="b")
+    return keras.Model({"a": a, "b": b}, layers.Dense(5)(layers.Concatenate()([a, layers.Dense(3)(b)])))
+
+
+KINDS = {
+    "sequential": sequential,
+    "built": built,
+    "functional": functional,
+    "layer": lambda: layers.Dense(6, "relu"),
+    "subclass": lambda: Twice(6),
+    "model_subclass": Subclassed,
+}
+
+
+def agent_of(kind, network, observation=BOX, **changes):
+    preset, action = {
+        "dqn": (kagent.DQN, DISCRETE), "ppo": (kagent.PPO, DISCRETE), "sac": (kagent.SAC, TORQUE)
+    }[kind]  # fmt: skip
+    agent = preset(observation_space=observation, action_space=action, network=network, seed=0, **changes)
+    agent.compile(jit_compile=False)
+    return agent
+
+
+def roles(agent):
+    names = ("policy", "critic", "target_policy", "target_critic")
+    return {name: getattr(agent, name) for name in names if getattr(agent, name, None) is not None}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+def test_each_role_gets_weights_of_its_own(kind, name):
+    network = KINDS[name]()
+    agent = agent_of(kind, network)
+    found = roles(agent)
+    identities = [id(variable) for role in found.values() for variable in role.variables]
+    assert len(identities) == len(set(identities))
+    assert len(agent.policy.trainable_variables) > 2  # the user's and the head's
+    observation = np.array([0.1, -0.5, 0.9], np.float32)
+    assert agent.action_space.contains(agent.act(observation, deterministic=True))
+    # The user's object itself is in the policy: what it did before (pretraining) counts.
+    assert any(part is network for part in agent.policy.model.layers)
+    if kind == "ppo":
+        kernels = [role.trainable_variables[0] for role in found.values()]
+        assert kernels[0].shape == kernels[1].shape and kernels[0] is not kernels[1]
+
+
+def test_targets_start_equal_in_separate_variables():
+    agent = agent_of("dqn", sequential())
+    for online, target in zip(agent.policy.variables, agent.target_policy.variables, strict=True):
+        assert online is not target
+        np.testing.assert_array_equal(online, target)
+    agent.policy.variables[0].assign(agent.policy.variables[0] + 1)
+    assert not np.array_equal(agent.policy.variables[0], agent.target_policy.variables[0])
+
+
+def test_the_twin_critics_differ():
+    agent = agent_of("sac", layers.Dense(6))
+    one, other = (model.trainable_variables[0].numpy() for model in agent.critic.models)
+    assert not np.array_equal(one, other)
+
+
+def test_a_functional_model_over_a_dict_of_inputs():
+    for kind in ("dqn", "ppo"):
+        agent = agent_of(kind, by_key(), PAIR)
+        observation = {"a": np.zeros(3, np.float32), "b": 3}
+        action = agent.act(observation, deterministic=True)
+        assert agent.action_space.contains(action)
+        batch = {"a": np.zeros((2, 3), np.float32), "b": np.array([3, 3])}
+        assert np.asarray(agent(batch)).tolist() == [action, action]
+
+
+def test_a_layer_as_critic_network_of_a_nested_observation_is_refused():
+    with pytest.raises(ValueError, match="one flat observation.*Received: a nested observation_space"):
+        agent_of("sac", by_key(), PAIR)
+
+
+@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+def test_a_network_that_cannot_be_made_again_says_what_to_do(kind):
+    with pytest.raises(ValueError, match=r"(?s)`network`.*register_keras_serializable.*get_config.*Received"):
+        agent_of(kind, Unregistered(lambda x: x))
+
+
+def test_features_must_be_vectors():
+    with pytest.raises(ValueError, match=r"`network` must map .* shape \(batch, n\)\. Received: \(None, 3, 1\)"):
+        agent_of("dqn", layers.Reshape((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("network", "error", "message"),
+    [
+        (3, TypeError, r"`network` must be .* Received: 3"),
+        ("lstn", ValueError, r"Unknown `network`. Received: 'lstn'. Known: .*MLP"),
+        ({"units": [3]}, ValueError, r"`network` as a dict needs a 'type'"),
+        ({"type": "mlp", "unit": [3]}, ValueError, r"`network` MLP has no argument \['unit'\]. Known: \['units'"),
+        ({"type": "mlp", "units": [0]}, ValueError, r"`network.units` must be .* Received: \[0\]"),
+        ({"type": "mlp", "units": 2.5}, ValueError, r"`network.units` must be .* Received: 2.5"),
+        ({"type": "mlp", "activation": 3}, TypeError, r"`network.activation` must be the name"),
+        ({"type": "mlp", "activation": "rellu"}, ValueError, r"rellu"),
+        ({"type": "cnn", "kernels": [3]}, ValueError, r"must be equally long"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+def test_bad_networks_are_refused_by_name(kind, network, error, message):
+    with pytest.raises(error, match=message):
+        agent_of(kind, network)
+
+
+def test_images_get_convolutions_and_vectors_do_not():
+    image = spaces.Dict(eye=spaces.Box(0, 255, (36, 40, 3), np.uint8), speed=BOX)
+    agent = agent_of("dqn", "auto", image)
+    kinds = [type(layer).__name__ for layer in agent.policy.model.layers]
+    assert kinds.count("Conv2D") == 3
+    small = agent_of("dqn", "auto")
+    assert not any(isinstance(layer, layers.Conv2D) for layer in small.policy.model.layers)
+    assert [layer.units for layer in small.policy.model.layers if isinstance(layer, layers.Dense)] == [64, 64, 2]
+
+
+def test_initial_weights_are_those_of_the_field():
+    ppo = agent_of("ppo", {"type": "mlp", "units": [32], "activation": "tanh", "initialization": "orthogonal"})
+    hidden = next(layer for layer in ppo.policy.model.layers if layer.name.startswith("dense"))
+    kernel, bias = (v.numpy() for v in hidden.variables)
+    np.testing.assert_allclose(kernel @ kernel.T, 2 * np.eye(3), atol=1e-5)  # gain sqrt(2)
+    assert not bias.any()
+    head = ppo.policy.model.layers[-1].kernel.numpy()
+    np.testing.assert_allclose(head.T @ head, 1e-4 * np.eye(2), atol=1e-7)  # gain 0.01
+    dqn = agent_of("dqn", "auto")
+    for layer in dqn.policy.model.layers:
+        if isinstance(layer, layers.Dense):
+            limit = layer.kernel.shape[0] ** -0.5
+            for weights in (layer.kernel.numpy(), layer.bias.numpy()):
+                assert np.abs(weights).max() <= limit
+                assert np.abs(weights).max() > 0.5 * limit
+
+
+def test_a_seed_makes_the_weights():
+    def weights(seed):
+        agent = kagent.SAC(observation_space=BOX, action_space=TORQUE, seed=seed)
+        return np.concatenate([np.ravel(v) for v in agent.trainable_variables])
+
+    np.testing.assert_array_equal(weights(3), weights(3))
+    assert not np.array_equal(weights(3), weights(4))
