@@ -30,6 +30,35 @@ class GraphForward:
         return f"tf.function of {self.policy.name!r}"
 
 
+class PolicyProgram(Program):
+    """A program with copies of Keras variables' values, which it reads again when they have expired."""
+
+    def __init__(self, config: dict[str, Any], variables: list[Any]):
+        super().__init__(config)
+        self.variables = variables
+        self.expire()
+
+    def expire(self) -> None:
+        """The variables have changed: read them before the next use."""
+        self._expired = True
+        self.version += 1
+
+    def read(self) -> None:
+        """Reads the variables now."""
+        self._expired = False
+        values = [np.ravel(variable.numpy()) for variable in self.variables]
+        super().set_weights(np.concatenate(values) if values else np.zeros(0, np.float32))
+
+    def set_weights(self, flat: np.ndarray) -> None:
+        self._expired = False
+        super().set_weights(flat)
+
+    def refresh(self, kernel: Any) -> None:
+        if self._expired:
+            self.read()
+        super().refresh(kernel)
+
+
 class PolicyActor(Actor):
     """The actor of a policy in training: it holds copies of the policy's weights and is told when they change.
 
@@ -46,15 +75,15 @@ class PolicyActor(Actor):
         chosen = [decisions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
         forward: Any = None
+        self.program: PolicyProgram | None
         program = None
         try:
             config, self.variables = compile_model(policy.model)
-            program = Program(config)
+            program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
             forward = GraphForward(policy)
         described = spaces.to_config(observation.space), spaces.to_config(action.space)
         super().__init__(forward, described[0], chosen, program=program, action=described[1])
-        self.refresh()
 
     @property
     def is_numpy(self) -> bool:
@@ -69,5 +98,9 @@ class PolicyActor(Actor):
     def refresh(self) -> None:
         """Reads the policy's weights again. Needed after assigning to its variables by hand."""
         if self.program is not None:
-            values = [np.ravel(variable.numpy()) for variable in self.variables]
-            self.program.set_weights(np.concatenate(values) if values else np.zeros(0, np.float32))
+            self.program.read()
+
+    def expire(self) -> None:
+        """As `refresh`, but at the next use."""
+        if self.program is not None:
+            self.program.expire()

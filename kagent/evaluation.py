@@ -51,7 +51,7 @@ class Evaluation(Mixin):
         episodes = memories.memory.check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
-        environments = envs.make(env, n_envs or self._evaluation_envs(env, episodes))
+        environments = envs.make(env, self._evaluation_envs(env, episodes) if n_envs is None else n_envs)
         try:
             envs.check_spaces(self.observation_space, self.action_space, environments)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -72,7 +72,7 @@ class Evaluation(Mixin):
         sequence = np.random.SeedSequence(self._evaluation_seed if seed is None else int(seed))
         seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
         callbacks.on_test_begin()
-        self.actor.refresh()  # callbacks may have exchanged weights
+        self.actor.expire()  # callbacks may have exchanged weights
         environments.reset(lambda: int(seeds.integers(2**31 - 1)))
 
         def on_end(number: int, outcome: tuple[float, int]) -> None:
@@ -87,5 +87,5 @@ class Evaluation(Mixin):
             "episode_length": float(np.mean(lengths)),
         }
         callbacks.on_test_end(dict(logs))
-        self.actor.refresh()
+        self.actor.expire()
         return {**logs, "episodes": len(finished), "episode_returns": returns, "episode_lengths": lengths}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kagent.memories import Rollout
 from kagent.mixin import Mixin
 
 
@@ -14,7 +15,8 @@ class Interaction(Mixin):
 
     def _begin_interaction(self) -> None:
         self._pending: tuple[list, list, Any] | None = None
-        self._iterating: Any = None
+        self._own_loop = False  # whether what is observed follows what was observed before
+        self._iterating: tuple[Any, Any, int, Any] | None = None
 
     def act(self, observation: Any, deterministic: bool = False, mask: Any = None) -> Any:
         """The action for one observation.
@@ -41,13 +43,18 @@ class Interaction(Mixin):
             return self.actor.act(observation, True, mask)
         leaves, masks = self.actor.read(observation, mask)
         action = self.exploration.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
-        self._pending = (leaves, action, masks)
+        # Copies: some environments change the arrays they gave in place.
+        kept = None if masks is None else [None if m is None else m.copy() for m in masks]
+        self._pending = ([leaf.copy() for leaf in leaves], action, kept)
         return self.actor.release(action)
 
     def observe(
         self, reward: float, terminated: bool, truncated: bool, next_observation: Any, mask: Any = None
     ) -> dict[str, float] | None:
         """Tells what the last exploring action led to, and learns where an update is due.
+
+        There is no bound here that schedules could measure progress by: give those of exploration and learning rates
+        their length in timesteps or updates.
 
         Args:
             reward: The reward, finite.
@@ -61,7 +68,8 @@ class Interaction(Mixin):
 
         Raises:
             RuntimeError: There was no `act(..., deterministic=False)` before it.
-            ValueError: A reward or observation that is not finite or unlike the space.
+            ValueError: A reward or observation that is not finite or unlike the space; a mask here and none in `act`,
+                or the other way round.
         """
         if self._pending is None:
             raise RuntimeError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
@@ -70,9 +78,15 @@ class Interaction(Mixin):
             raise ValueError(f"`reward` must be finite. Received: {reward}")
         successor, next_mask = self.actor.read(next_observation, mask)
         observation, action, masks = self._pending
+        if (masks is None) != (next_mask is None) and not terminated:
+            given = ("without", "with") if masks is None else ("with", "without")
+            raise ValueError(f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it")
         self._pending = None
         if not self._fits_memory(1, masks is not None):
             self.memory.build(self._observation, self._action, masked=masks is not None, num_envs=1)
+        elif not self._own_loop and isinstance(self.memory, Rollout):
+            self.memory.interrupt([0])  # what `fit` left there is of another episode
+        self._own_loop = True
         flags = np.asarray([bool(terminated)]), np.asarray([bool(truncated)])
         self.memory.append_leaves(
             observation, action, np.asarray([reward]), *flags, successor, None, masks, next_mask
@@ -83,9 +97,17 @@ class Interaction(Mixin):
         if not self._is_due():
             return None
         self.make_train_function()
-        if self._iterating is None or self._iterating[0] is not self.train_function:
-            self._iterating = (self.train_function, self._iterator())
+        iterator = self._own_iterator()
         self._before_update()
-        logs = self.train_function(self._iterating[1])
+        logs = self.train_function(iterator)
         self._after_update()
+        self._iterating = (self.train_function, self.memory.storage, self.counters.drawn, iterator)
         return logs
+
+    def _own_iterator(self) -> Any:
+        # The last one serves again, unless the agent was compiled, loaded or trained in between.
+        if self._iterating is not None:
+            learner, storage, drawn, iterator = self._iterating
+            if learner is self.train_function and storage is self.memory.storage and drawn == self.counters.drawn:
+                return iterator
+        return self._iterator()

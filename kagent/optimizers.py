@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import numbers
 from typing import Any
@@ -93,6 +94,7 @@ class RoleOptimizer(keras.optimizers.MultiOptimizer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         roles = ("policy", "critic", "temperature")
+        config = copy.deepcopy(config)  # Keras writes into it
         made = {role: keras.optimizers.deserialize(config[role]) for role in roles if config.get(role) is not None}
         return cls(**made, loss_scale_factor=config.get("loss_scale_factor"), name=config.get("name"))
 
@@ -116,7 +118,7 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
     if isinstance(identifier, numbers.Real) and not isinstance(identifier, bool):
         identifier = {"type": "Adam", "learning_rate": float(identifier)}
     if isinstance(identifier, dict) and "class_name" in identifier:
-        return keras.optimizers.get(identifier), None  # as `serialize` wrote it
+        return keras.optimizers.get(copy.deepcopy(identifier)), None  # Keras writes into it
     if not isinstance(identifier, dict) or "type" not in identifier:
         raise TypeError(
             "An optimizer must be a Keras optimizer, a name, a learning rate or a dict with 'type'. "

@@ -16,11 +16,17 @@ from typing import Any
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
+    _looking = False
+
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
-        if name != "keras":
+        if name != "keras" or self._looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("keras")
+        self._looking = True  # the search below comes by here again
+        try:
+            spec = importlib.util.find_spec("keras")
+        finally:
+            self._looking = False
+        # It stays in place: TensorFlow looks for Keras without importing it.
         if spec is not None and spec.loader is not None:
             spec.loader = _Followed(spec.loader)
         return spec
@@ -38,7 +44,14 @@ class _Followed(importlib.abc.Loader):
             module.__spec__.loader = self.loader
         module.__loader__ = self.loader
         self.loader.exec_module(module)
-        importlib.import_module("kagent.agents")
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _AfterKeras)]
+        if not _is_importing():  # a module of kagent that imports Keras would be found half made
+            importlib.import_module("kagent.agents")
+
+
+def _is_importing() -> bool:
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("kagent.")]
+    return any(getattr(getattr(module, "__spec__", None), "_initializing", False) for module in modules)
 
 
 def register() -> None:

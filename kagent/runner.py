@@ -84,7 +84,8 @@ class Runner:
             observation, mask = environments.observation, environments.mask
             clock = Clock(timesteps, counters.episodes, counters.updates, agent.progress_at(timesteps, target))
             action = explore(actor, observation, mask, clock, rng)
-            step = environments.step(to_env(action))
+            taken = to_env(action)
+            step = environments.step(taken)
             if step.all_valid:
                 append(
                     observation, action, step.reward, step.terminated, step.truncated, step.next_observation,
@@ -102,7 +103,11 @@ class Runner:
             counters.timesteps = timesteps
             self.returns += step.reward
             if hooked:
-                logs = {"reward": step.reward.copy(), "terminated": step.terminated.copy(), "truncated": step.truncated.copy()}
+                logs = {
+                    "observation": observation, "action": taken, "next_observation": step.next_observation,
+                    "reward": step.reward.copy(), "terminated": step.terminated.copy(),
+                    "truncated": step.truncated.copy(), "valid": step.valid.copy(),
+                }  # fmt: skip
                 for hook in self.timestep_hooks:
                     hook.on_timestep_end(timesteps, logs)
             if step.ended:

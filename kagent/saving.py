@@ -90,7 +90,7 @@ class Saving:
             undo()
             raise
         finally:
-            self.actor.refresh()  # type: ignore[attr-defined]
+            self.actor.expire()  # type: ignore[attr-defined]
 
     def _remember(self: Any) -> Callable[[], None]:
         # What brings back all that `load_own_variables` and Keras may have changed before they found a fault.
@@ -117,7 +117,7 @@ class Saving:
 
     def set_weights(self, weights: Any) -> None:
         super().set_weights(weights)  # type: ignore[misc]
-        self.actor.refresh()  # type: ignore[attr-defined]
+        self.actor.expire()  # type: ignore[attr-defined]
 
     @contextlib.contextmanager
     def _carrying(self, memory: bool) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Saving:
             "action_space": spaces.to_config(self.action_space),
             "seeds": {"sample": self._sample_seed, "graph": self._graph_seed, "evaluation": self._evaluation_seed},
             "streams": {name: generator.bit_generator.state for name, generator in self._streams.items()},
-            "bounds": list(self._bounds),
+            "bounds": [float(bound) for bound in self._bounds],
             "open": self._runner.state() if self._runner is not None else self._open,
         }
         store["state"] = np.frombuffer(runner.dump(state), np.uint8)
@@ -176,10 +176,12 @@ class Saving:
         for name, generator in self._streams.items():
             generator.bit_generator.state = streams[name]
         self._open = state["open"]
+        self.actor.expire()  # the policy is read after this
         if self._bounds == _NOWHERE:  # where a fit is under way, it knows its own
             self._bounds = tuple(float(bound) for bound in state["bounds"])
         self._recompile(seed)
         self._load_memory(store, keys)
+        _refresh_when_asked(self.actor)
 
     def _count(self: Any, counters: dict[str, int]) -> None:
         for name, value in counters.items():
@@ -222,6 +224,20 @@ class Saving:
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
         config = {key: value for key, value in config.items() if key != "jit_compile"}
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def _refresh_when_asked(actor: Any) -> None:
+    # The weights come after this, layer by layer, and Keras does not say when it is done.
+    def renewed(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            for other in ("act", "decide"):
+                vars(actor).pop(other, None)
+            actor.refresh()
+            return getattr(actor, name)(*arguments, **keywords)
+
+        return call
+
+    actor.act, actor.decide = renewed("act"), renewed("decide")
 
 
 def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:

@@ -213,7 +213,7 @@ class Training(Mixin):
         while epoch < last and goes_on(step_bound):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            self.actor.refresh()  # callbacks may have exchanged weights
+            self.actor.expire()  # callbacks may have exchanged weights
             epoch_begin, clock = self.timesteps, time.perf_counter()
             end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
             while goes_on(end):
@@ -244,11 +244,12 @@ class Training(Mixin):
             self.optimizer.finalize_variable_values(self.trainable_variables)
         self._open = runner.state()
         callbacks.on_train_end(logs)
-        self.actor.refresh()
+        self.actor.expire()
 
     def _start(self, environments: envs.Environments, callbacks: Any) -> Runner:
         runner = self._runner = Runner(self, environments, hooks_of(callbacks))
         state, self._open = self._open, None
+        own_loop, self._own_loop = self._own_loop, False
         lost = runner.start(state)
         if lost:
             warnings.warn(
@@ -261,10 +262,10 @@ class Training(Mixin):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=environments.num_envs)
         elif isinstance(self.memory, memories.Rollout):
             # What follows an unfinished rollout here is another episode: its last rows end.
-            restored = state is not None and environments.replayable
+            restored = state is not None and environments.replayable and not own_loop
             self.memory.interrupt(lost if restored else range(environments.num_envs))
         self.memory.check(self.update.batch_size)
-        self.actor.refresh()
+        self.actor.expire()
         return runner
 
     def _fits_memory(self, num_envs: int, masked: bool) -> bool:
@@ -346,7 +347,7 @@ class Training(Mixin):
         if weights.size:
             self.actor.set_weights(weights)
         elif self.run_eagerly:
-            self.actor.refresh()
+            self.actor.expire()
 
     # Arguments -------------------------------------------------------------------------------------------------
 

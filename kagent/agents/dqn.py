@@ -10,6 +10,7 @@ from kagent.agent import Agent
 from kagent.exploration import EpsilonGreedy
 from kagent.memories import Replay
 from kagent.objectives import ActionValueObjective
+from kagent.objectives.objective import check_positive
 from kagent.optimizers import Target
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
@@ -71,6 +72,7 @@ class DQN(Agent):
         max_grad_norm: float | None = 10.0,
         **parts: Any,
     ):
+        check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
             "policy": {"type": "ValuePolicy", "network": network},
             "objective": ActionValueObjective(huber=huber, double=double),

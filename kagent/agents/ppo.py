@@ -10,6 +10,7 @@ from kagent import networks
 from kagent.agent import Agent
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
+from kagent.objectives.objective import check_positive
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -75,6 +76,7 @@ class PPO(Agent):
             entropy_coefficient=entropy_coefficient,
             normalize_advantage=normalize_advantage,
         )
+        check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
             "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
             "critic": {"type": "StateValue", "network": networks.clone(network)},

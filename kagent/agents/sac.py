@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -27,7 +28,8 @@ class SAC(Agent):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: "auto" (dense 256-256 ReLU), a dict, or a Keras layer or model from observation to features. The
-            critics get networks of the same configuration, over observation and action, with their own weights.
+            critics get networks of the same configuration, over observation and action, with their own weights; a model
+            built for observations alone meets the action in one more dense layer of 256 ReLU.
         learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
@@ -70,9 +72,7 @@ class SAC(Agent):
         **parts: Any,
     ):
         learned = isinstance(temperature, str)
-        if learned and temperature != "auto" and not temperature.startswith("auto_"):
-            raise ValueError(f"`temperature` must be 'auto', 'auto_<initial>' or a number. Received: {temperature!r}")
-        initial = (float(temperature[5:]) if temperature != "auto" else 1.0) if learned else temperature
+        initial = _initial(temperature) if learned else temperature
         if isinstance(initial, numbers.Real) and not isinstance(initial, bool):
             initial = {"type": "Temperature", "initial": float(initial)}
         adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
@@ -95,3 +95,15 @@ class SAC(Agent):
             "temperature_optimizer": adam if learned else None,
         }
         super().__init__(env, **{**defaults, **parts})
+
+
+def _initial(temperature: str) -> float:
+    try:
+        initial = 1.0 if temperature == "auto" else float(temperature.removeprefix("auto_"))
+    except ValueError:
+        initial = 0.0
+    if not (temperature == "auto" or temperature.startswith("auto_")) or not 0 < initial < math.inf:
+        raise ValueError(
+            f"`temperature` must be 'auto', 'auto_<initial>' with a number > 0, or a number > 0. Received: {temperature!r}"
+        )
+    return initial

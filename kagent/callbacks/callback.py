@@ -40,7 +40,9 @@ class Callback(keras.callbacks.Callback):
 
         Args:
             timestep: `agent.timesteps` now.
-            logs: `reward`, `terminated`, `truncated`, arrays `(N,)`.
+            logs: `reward`, `terminated`, `truncated` and `valid` (False where a vector environment only reset), arrays
+                `(N,)`; `observation`, `action` and `next_observation`, lists with one array `(N, *shape)` per leaf of
+                the space, which the next step overwrites: copy what you keep.
         """
 
     def watches(self, event: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from kagent.networks.layers import OneHot
-from kagent.networks.trunks import Seeds
+from kagent.networks.trunks import Seeds, dense
 from kagent.spaces import Leaf, Structure
 
 
@@ -32,7 +32,9 @@ def functional(
         seeds: Gives a new seed at each call.
         name: The model's name.
         skip: Indices of observation leaves the network does not see (an action mask).
-        action: With it, the model also takes canonical action leaves, after the observation's: a critic Q(s, a).
+        action: With it, the model also takes canonical action leaves, after the observation's: a critic Q(s, a). A Keras
+            layer gets observation and action side by side if it takes them, else the observation alone; its features
+            and the action then go through a dense layer of 256 ReLU.
 
     Returns:
         Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each.
@@ -51,7 +53,7 @@ def functional(
             actions.append(x if leaf.kind == "box" else OneHot(_nvec(leaf))(x))
     if isinstance(network, keras.layers.Layer):
         seen = observation.unflatten(encoded)
-        features = network(_with_actions(seen, actions, observation))
+        features = _joined(network, seen, actions, seeds) if actions else network(seen)
     else:
         parts = [x for i, x in enumerate(encoded) if i not in skip]
         features = network.features(parts + actions, seeds)
@@ -62,16 +64,20 @@ def functional(
     return keras.Model(inputs, heads(features), name=name)
 
 
-def _with_actions(seen: Any, actions: list[Any], observation: Structure) -> Any:
-    if not actions:
-        return seen
-    if observation.is_nested:
-        raise ValueError(
-            "A Keras layer as critic network takes one flat observation. Received: a nested observation_space; "
-            "use a built-in network, or flatten the observation."
-        )
-    flat = [x if len(x.shape) == 2 else keras.layers.Flatten()(x) for x in (seen, *actions)]
-    return keras.layers.Concatenate()(flat)
+def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:
+    """Features of observation and action. A network made for observations alone keeps to them: its features and the
+    action then meet in one more dense layer, for values that are linear in the action would be of little use."""
+    flat = [_flat(x) for x in actions]
+    if not isinstance(seen, dict | tuple):
+        try:
+            return network(keras.layers.Concatenate()([_flat(seen), *flat]))
+        except (TypeError, ValueError):
+            pass  # built for another input, or for images
+    return dense(keras.layers.Concatenate()([network(seen), *flat]), 256, "relu", "joint", "fan_in", 1.0, seeds)
+
+
+def _flat(x: Any) -> Any:
+    return x if len(x.shape) == 2 else keras.layers.Flatten()(x)
 
 
 def _input(leaf: Leaf, name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive
 
 
 @OBJECTIVES.register("action_value", "dqn")
@@ -32,8 +32,8 @@ class ActionValueObjective(Objective):
     targets = ("policy",)
 
     def __post_init__(self):
-        if self.huber is not None and not self.huber > 0:
-            raise ValueError(f"`objective.huber` must be > 0 or None. Received: {self.huber!r}")
+        check_positive(self.huber, "objective.huber")
+        check_flag(self.double, "objective.double")
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy, weight = agent.policy, batch.get("weight")

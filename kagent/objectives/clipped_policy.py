@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag
 
 
 @OBJECTIVES.register("clipped_policy", "ppo")
@@ -36,6 +36,9 @@ class ClippedPolicyObjective(Objective):
     def __post_init__(self):
         for name in ("clip_range", "entropy_coefficient", "value_coefficient"):
             object.__setattr__(self, name, schedules.get(getattr(self, name), f"objective.{name}", 0.0))
+        if not isinstance(self.value_coefficient, float):
+            raise TypeError(f"`objective.value_coefficient` must be a number. Received: {self.value_coefficient!r}")
+        check_flag(self.normalize_advantage, "objective.normalize_advantage")
 
     def check(self, agent: Any) -> None:
         if agent.reward_estimation.gae_lambda is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import tensorflow as tf
@@ -38,6 +40,23 @@ class Objective:
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them."""
         raise NotImplementedError
+
+
+def check_positive(value: Any, argument: str) -> None:
+    """Raises:
+    ValueError: Neither None nor a finite number > 0.
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if value is not None and not (number and 0 < value < math.inf):
+        raise ValueError(f"`{argument}` must be a number > 0 or None. Received: {value!r}")
+
+
+def check_flag(value: Any, argument: str) -> None:
+    """Raises:
+    TypeError: Neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"`{argument}` must be True or False. Received: {value!r}")
 
 
 def get(identifier: Any) -> Objective:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from typing import Any
 
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag
 from kagent.spaces import Structure
 
 
@@ -34,8 +35,11 @@ class SoftActorCriticObjective(Objective):
     targets = ("critic",)
 
     def __post_init__(self):
-        if self.target_entropy != "auto" and not isinstance(self.target_entropy, numbers.Real):
-            raise ValueError(f"`objective.target_entropy` must be 'auto' or a number. Received: {self.target_entropy!r}")
+        entropy = self.target_entropy
+        number = isinstance(entropy, numbers.Real) and not isinstance(entropy, bool) and math.isfinite(entropy)
+        if entropy != "auto" and not number:
+            raise ValueError(f"`objective.target_entropy` must be 'auto' or a number. Received: {entropy!r}")
+        check_flag(self.learn_temperature, "objective.learn_temperature")
 
     def check(self, agent: Any) -> None:
         refused = [leaf for leaf in Structure(agent.action_space).leaves if leaf.is_discrete or not leaf.is_bounded]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import keras
@@ -49,7 +51,7 @@ class ActionValue(Role):
     default_network = Auto(units=(256, 256), activation="relu", initialization="fan_in")
 
     def __init__(self, network: Any = "auto", members: int = 2, **kwargs: Any):
-        if not isinstance(members, int) or members < 1:
+        if not isinstance(members, int) or isinstance(members, bool) or members < 1:
             raise ValueError(f"`critic.members` must be an integer >= 1. Received: {members!r}")
         super().__init__(network, **kwargs)
         self.members = members
@@ -92,8 +94,8 @@ class Temperature(keras.layers.Layer):
     """
 
     def __init__(self, initial: float = 1.0, **kwargs: Any):
-        if not initial > 0:
-            raise ValueError(f"`temperature` must be > 0. Received: {initial!r}")
+        if isinstance(initial, bool) or not isinstance(initial, numbers.Real) or not 0 < initial < math.inf:
+            raise ValueError(f"`temperature` must be a number > 0. Received: {initial!r}")
         super().__init__(**kwargs)
         self.initial = float(initial)
         logarithm = keras.ops.log(self.initial)

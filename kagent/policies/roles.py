@@ -59,10 +59,9 @@ class Role(keras.layers.Layer):
 
     def twin(self, name: str) -> Role:
         """A role of the same configuration and another name, not yet set up."""
-        config = self.get_part()
-        config["network"] = networks.clone(self.network)
-        config.pop("type")
-        return type(self)(**config, name=name)
+        network = networks.clone(self.network)  # first: it says what is wrong with a network that has no configuration
+        config = {key: value for key, value in self.get_part().items() if key not in ("type", "network")}
+        return type(self)(**config, network=network, name=name)
 
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""

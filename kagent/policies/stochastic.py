@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from typing import Any
 
 import keras
@@ -47,6 +49,9 @@ class StochasticPolicy(Role):
     ):
         if distribution not in DISTRIBUTIONS:
             raise ValueError(f"`policy.distribution` must be one of {DISTRIBUTIONS}. Received: {distribution!r}")
+        for argument, value in (("log_std", log_std), ("head_gain", head_gain)):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise ValueError(f"`policy.{argument}` must be a finite number. Received: {value!r}")
         super().__init__(network, **kwargs)
         self.distribution = distribution
         self.log_std, self.head_gain = float(log_std), float(head_gain)

@@ -22,6 +22,9 @@ class Twice(layers.Layer):
         self.units = units
         self.dense = layers.Dense(units, "relu")
 
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+
     def call(self, inputs):
         return self.dense(2 * inputs)
 
@@ -137,9 +140,18 @@ def test_a_functional_model_over_a_dict_of_inputs():
         assert np.asarray(agent(batch)).tolist() == [action, action]
 
 
-def test_a_layer_as_critic_network_of_a_nested_observation_is_refused():
-    with pytest.raises(ValueError, match="one flat observation.*Received: a nested observation_space"):
-        agent_of("sac", by_key(), PAIR)
+@pytest.mark.parametrize(("network", "observation"), [(functional, BOX), (built, BOX), (by_key, PAIR)])
+def test_a_model_of_observations_as_critic_of_observation_and_action(network, observation):
+    agent = agent_of("sac", network(), observation)
+    seen = [leaf.encode(part)[None] for leaf, part in zip(agent._observation.leaves, agent._observation.flatten(
+        observation.sample()))]  # fmt: skip
+    one, other = (agent.critic.values(seen, np.full((1, 2), x, np.float32)) for x in (-0.9, 0.9))
+    middle = agent.critic.values(seen, np.zeros((1, 2), np.float32))
+    assert len(one) == 2
+    for low, high, between in zip(one, other, middle):
+        assert low != high and between != (low + high) / 2  # it depends on the action, and not in a straight line
+    same = kagent.SAC.from_config(agent.get_config())
+    assert [v.shape for v in same.variables] == [v.shape for v in agent.variables]
 
 
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])

@@ -1,0 +1,52 @@
+"""Everything an agent is, as one flat dict, to compare two of them bit by bit."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+
+from kagent import runner
+
+
+def state_of(agent, memory=True):
+    """Name to bytes: variables, optimizer slots, counters, random streams, open episodes, memory."""
+    found = {f"variable {i}": v.numpy() for i, v in enumerate(agent.variables)}
+    found |= {f"optimizer {i}": v.numpy() for i, v in enumerate(agent.optimizer.variables)}
+    for role in ("target_policy", "target_critic"):
+        if hasattr(agent, role):
+            found |= {f"{role} {i}": v.numpy() for i, v in enumerate(getattr(agent, role).variables)}
+    found |= {name: np.asarray(getattr(agent.counters, name)) for name in type(agent.counters).__slots__}
+    found |= {name: np.asarray(getattr(agent, name)) for name in ("_sample_seed", "_graph_seed", "_evaluation_seed")}
+    found |= {f"stream {name}": _json(g.bit_generator.state) for name, g in agent._streams.items()}
+    found["open episodes"] = _json(agent._runner.state() if agent._runner is not None else agent._open)
+    leaves = [np.stack([leaf.encode(part)] * 2) for leaf, part in zip(agent._observation.leaves, _observation(agent))]
+    found |= {f"action {i}": action for i, action in enumerate(agent.actor.decide(leaves, None, True))}
+    if memory and agent.memory.built:
+        found |= {f"memory {name}": value.copy() for name, value in agent.memory.state().items()}
+    return {name: _bytes(value) for name, value in found.items()}
+
+
+def differences(one, other):
+    """Names of what differs."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+def open_lengths(agent):
+    """Steps taken in the open episodes."""
+    return [int(n) for n in agent._open["lengths"]]
+
+
+def _observation(agent):
+    space = copy.deepcopy(agent.observation_space)
+    space.seed(5)
+    return agent._observation.flatten(space.sample())
+
+
+def _json(value):
+    return np.frombuffer(json.dumps(json.loads(runner.dump(value)), sort_keys=True).encode(), np.uint8)
+
+
+def _bytes(array):
+    return f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes()

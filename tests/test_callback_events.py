@@ -1,0 +1,152 @@
+"""What kagent's own Callback hears beside what Keras tells every callback."""
+
+import gymnasium
+import numpy as np
+import pytest
+from toy_envs import Counter
+
+import kagent
+from kagent.callbacks import Callback
+
+
+class Listener(Callback):
+    """Writes down the agent's own events."""
+
+    def __init__(self):
+        super().__init__()
+        self.begins, self.ends, self.steps, self.order = [], [], [], []
+
+    def on_episode_begin(self, episode, logs=None):
+        self.begins.append((episode, logs["env"]))
+        self.order.append("begin")
+
+    def on_episode_end(self, episode, logs=None):
+        self.ends.append((episode, dict(logs)))
+        self.order.append("end")
+
+    def on_timestep_end(self, timestep, logs=None):
+        self.steps.append((timestep, {name: values for name, values in logs.items()}))
+        self.order.append("step")
+
+
+def listen(small, env, steps, **arguments):
+    listener = Listener()
+    agent = small("dqn", env=Counter(), start=10_000, exploration=0.0)
+    agent.fit(env, steps=steps, verbose=0, callbacks=[listener], **arguments)
+    return agent, listener
+
+
+def test_episodes_and_timesteps_of_one_environment(small):
+    _, heard = listen(small, Counter(lengths=(2, 3)), 6)
+    assert heard.order == ["begin", *["step"] * 2, "end", "begin", *["step"] * 3, "end", "begin", "step"]
+    assert [number for number, _ in heard.begins] == [0, 1, 2]
+    assert [number for number, _ in heard.ends] == [0, 1]
+    assert [logs["episode_length"] for _, logs in heard.ends] == [2, 3]
+    assert [timestep for timestep, _ in heard.steps] == [1, 2, 3, 4, 5, 6]
+    rewards = np.concatenate([logs["reward"] for _, logs in heard.steps])
+    assert rewards.shape == (6,)
+    returns = [logs["episode_return"] for _, logs in heard.ends]
+    np.testing.assert_allclose(returns, [rewards[:2].sum(), rewards[2:5].sum()])
+    assert [bool(logs["terminated"][0]) for _, logs in heard.steps] == [False, True, False, False, True, False]
+    assert not any(logs["truncated"][0] for _, logs in heard.steps)
+
+
+def test_several_environments_are_told_apart(small):
+    lengths = iter([2, 3])
+    _, heard = listen(small, lambda: Counter(lengths=(next(lengths),)), 12, n_envs=2)
+    assert sorted(heard.begins[:2]) == [(0, 0), (0, 1)]
+    assert [timestep for timestep, _ in heard.steps] == [2, 4, 6, 8, 10, 12]
+    assert all(logs["reward"].shape == (2,) for _, logs in heard.steps)
+    assert [(number, logs["env"], logs["episode_length"]) for number, logs in heard.ends] == [
+        (0, 0, 2), (1, 1, 3), (2, 0, 2), (3, 0, 2), (4, 1, 3),
+    ]  # fmt: skip
+
+
+def test_steps_that_only_reset_are_not_timesteps(small):
+    """A vector environment that resets in a step of its own."""
+    vector = gymnasium.vector.SyncVectorEnv([lambda: Counter(lengths=(2,))] * 2)
+    agent, heard = listen(small, vector, 8)
+    assert agent.timesteps == 8 and agent.episodes == 4
+    assert [logs["episode_length"] for _, logs in heard.ends] == [2] * 4
+    assert [timestep for timestep, _ in heard.steps] == [2, 4, 4, 6, 8]
+    np.testing.assert_array_equal(heard.steps[2][1]["reward"], [0.0, 0.0])
+
+
+def test_logs_are_the_callbacks_own(small):
+    """What is kept of one timestep is not changed by the next, nor is what other callbacks see."""
+
+    class Vandal(Callback):
+        def on_episode_end(self, episode, logs=None):
+            logs.clear()
+
+    listener = Listener()
+    agent = small("dqn", env=Counter(), start=10_000)
+    agent.fit(Counter(lengths=(2,)), steps=6, verbose=0, callbacks=[Vandal(), listener])
+    assert [logs["episode_length"] for _, logs in listener.ends] == [2, 2, 2]
+    assert len({float(logs["reward"][0]) for _, logs in listener.steps}) == 6
+
+
+def test_an_event_that_nobody_overrides_is_not_called(small, monkeypatch):
+    def fail(*arguments, **named):
+        raise AssertionError("called although it is not overridden")
+
+    class Ends(Callback):
+        heard = 0
+
+        def on_episode_end(self, episode, logs=None):
+            self.heard += 1
+
+    for event in ("on_episode_begin", "on_timestep_end"):
+        monkeypatch.setattr(Callback, event, fail)
+    ends = Ends()
+    small("dqn", env=Counter(), start=10_000).fit(
+        Counter(lengths=(2,)), steps=6, verbose=0, callbacks=[ends, Callback()]
+    )
+    assert ends.heard == 3 and ends.watches("on_episode_end") and not ends.watches("on_timestep_end")
+
+
+def test_an_episode_that_goes_on_in_the_next_fit_does_not_begin_again(small):
+    class Alike(Counter):
+        def reset(self, **arguments):
+            self.episode = -1
+            return super().reset(**arguments)
+
+    agent, env = small("dqn", env=Counter(), start=10_000), Alike(lengths=(4,))
+    agent.fit(env, steps=6, verbose=0)
+    listener = Listener()
+    agent.fit(env, steps=3, verbose=0, callbacks=[listener])
+    assert listener.begins == [(2, 0)] and listener.ends[0][1]["episode_length"] == 4
+
+
+def test_they_are_keras_callbacks_too(small):
+    class Both(Callback):
+        heard = []
+
+        def on_train_begin(self, logs=None):
+            self.heard.append(self.model)
+
+        def on_episode_end(self, episode, logs=None):
+            self.model.stop_training = True
+
+    agent = small("dqn")
+    agent.fit("CartPole-v1", steps=1000, verbose=0, callbacks=[Both()])
+    assert Both.heard == [agent] and agent.episodes == 1 and agent.timesteps < 1000
+
+
+@pytest.mark.parametrize("event", ["on_episode_begin", "on_episode_end", "on_timestep_end"])
+def test_what_a_callback_raises_reaches_the_caller_and_training_can_go_on(small, event):
+    def fail(self, number, logs=None):
+        if number >= (2 if event == "on_timestep_end" else 1):
+            raise KeyError("mine")
+
+    agent = small("dqn", env=Counter(), start=10_000)
+    with pytest.raises(KeyError, match="mine"):
+        agent.fit(Counter(lengths=(2,)), steps=20, verbose=0, callbacks=[type("Failing", (Callback,), {event: fail})()])
+    taken = agent.timesteps
+    assert 0 < taken < 20
+    agent.fit(Counter(lengths=(2,)), steps=4, verbose=0)
+    assert agent.timesteps == taken + 4 == len(agent.memory)
+
+
+def test_importing_the_package_offers_it():
+    assert kagent.callbacks.Callback is Callback

@@ -1,0 +1,160 @@
+"""act and observe: the same agent in a loop of the user's own."""
+
+import gymnasium
+import numpy as np
+import pytest
+from runs import equal
+from toy_envs import Counter, Identity
+
+import kagent
+
+
+def play(agent, env, steps, seed=None):
+    """The loop that the documentation shows; returns the logs of every update."""
+    logs = []
+    observation, _ = env.reset(seed=agent.next_seed() if seed is None else seed)
+    for _ in range(steps):
+        action = agent.act(observation)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        logs.append(agent.observe(reward, terminated, truncated, observation))
+        if terminated or truncated:
+            observation, _ = env.reset(seed=agent.next_seed())
+    return [found for found in logs if found is not None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("dqn", {"exploration": 0.3}), ("dqn", {"exploration": 0.3, "gradient_steps": 2, "target_update_period": 20}),
+     ("ppo", {}), ("sac", {"start": 20})],
+)  # fmt: skip
+def test_an_own_loop_learns_what_fit_learns(small, kind, changes):
+    env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
+    fitted, played = small(kind, **changes), small(kind, **changes)
+    fitted.fit(env, steps=48, verbose=0)
+    logs = play(played, gymnasium.make(env), 48)
+    assert played.updates == fitted.updates > 0
+    assert (played.timesteps, played.episodes) == (fitted.timesteps, fitted.episodes)
+    assert equal(played.get_weights(), fitted.get_weights())
+    ours, theirs = played.memory.state(), fitted.memory.state()
+    assert ours.keys() == theirs.keys() and all((ours[k] == theirs[k]).all() for k in ours)
+    assert all("loss" in found for found in logs)
+    assert played.train_function.traces == 1
+
+
+def test_updates_come_when_they_are_due(small):
+    agent, env = small("dqn", env=Counter(), start=6, frequency=4, batch_size=2), Counter(lengths=(100,))
+    done = []
+    observation, _ = env.reset()
+    for _ in range(20):
+        observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
+        done.append(agent.observe(reward, terminated, truncated, observation) is not None)
+    assert [step for step, due in enumerate(done, 1) if due] == [8, 12, 16, 20]
+
+
+def test_steps_per_execution_counts_here_too(small):
+    agent = small("dqn", env=Counter(), start=1, frequency=1, batch_size=1, compiled={"steps_per_execution": 4})
+    logs = play(agent, Counter(lengths=(50,)), 12)
+    assert len(logs) == 3 and agent.updates == 12
+
+
+def test_what_is_remembered_is_what_happened(small):
+    """Also of an environment that changes its arrays in place."""
+    agent = small("dqn", env=Counter(), start=1000)
+    env = Counter(lengths=(3, 5), ends=("terminated", "truncated"), reuse=True)
+    play(agent, env, 8)
+    views = agent.memory.storage.views
+    np.testing.assert_array_equal(views["observation.0"][:8, 2], [0, 1, 2, 0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(views["next_observation.0"][:8, 2], [1, 2, 3, 1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(np.flatnonzero(views["terminated"][:8]), [2])
+    np.testing.assert_array_equal(np.flatnonzero(views["truncated"][:8]), [7])
+    rewards = 100 * views["observation.0"][:8, 1] + views["observation.0"][:8, 2] + views["action.0"][:8] / 8
+    np.testing.assert_allclose(views["reward"][:8], rewards)
+    assert (agent.timesteps, agent.episodes) == (8, 2)
+
+
+def test_masks_are_obeyed_and_remembered(small):
+    env = Identity(gymnasium.spaces.Discrete(4), masks="info", legal=0.5)
+    agent = small("dqn", env=env, exploration=0.5, start=4, frequency=2, batch_size=2)
+    observation, info = env.reset(seed=1)
+    for _ in range(12):
+        allowed = np.array(info["action_mask"], bool)
+        action = agent.act(observation, mask=info["action_mask"])
+        assert allowed[action]  # the environment would raise
+        observation, reward, terminated, truncated, info = env.step(action)
+        agent.observe(reward, terminated, truncated, observation, mask=info["action_mask"])
+        row = agent.timesteps - 1
+        assert (agent.memory.storage.views["action_mask.0"][row].astype(bool) == allowed.ravel()).all()
+        if truncated:
+            observation, info = env.reset()
+    with pytest.raises(ValueError, match="mask"):
+        agent.act(observation, mask=info["action_mask"])
+        agent.observe(0.0, False, False, observation)
+
+
+def test_mistakes_are_refused_and_lose_nothing(small):
+    agent = small("dqn", env=Counter(), start=1000)
+    good = np.zeros(3, np.float32)
+    with pytest.raises(RuntimeError, match="act"):
+        agent.observe(0.0, False, False, good)
+    for bad in (np.zeros(2, np.float32), np.array([0, np.nan, 0], np.float32)):
+        with pytest.raises(ValueError):
+            agent.act(bad)
+    agent.act(good, deterministic=True)
+    with pytest.raises(RuntimeError, match="act"):
+        agent.observe(0.0, False, False, good)  # nothing was tried
+    agent.act(good)
+    for reward, successor in ((np.nan, good), (np.inf, good), (0.0, good[:2]), (0.0, good + np.inf)):
+        with pytest.raises(ValueError):
+            agent.observe(reward, False, False, successor)
+    assert (agent.timesteps, len(agent.memory) if agent.memory.built else 0) == (0, 0)
+    agent.observe(1.5, True, False, good)
+    assert (agent.timesteps, agent.episodes, len(agent.memory)) == (1, 1, 1)
+
+
+def test_acting_deterministically_changes_nothing(small):
+    agent = small("ppo")
+    observation = np.array([0.1, 0.2, -0.1, 0.0], np.float32)
+    state = agent.act_generator.bit_generator.state
+    actions = {agent.act(observation, deterministic=True) for _ in range(20)}
+    assert len(actions) == 1 and (agent.timesteps, agent.memory.built) == (0, False)
+    assert str(agent.act_generator.bit_generator.state) == str(state)
+    assert {agent.act(observation) for _ in range(50)} == {0, 1}
+
+
+def test_fit_and_the_own_loop_take_turns(small, tmp_path):
+    agent, env = small("dqn", exploration=0.3), gymnasium.make("CartPole-v1")
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    play(agent, env, 30)
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    drawn = agent.counters.drawn
+    logs = play(agent, env, 30)
+    assert (agent.timesteps, agent.updates, len(agent.memory)) == (120, 27, 120)
+    assert agent.counters.drawn == drawn + len(logs)
+    agent.save_weights(tmp_path / "a.weights.h5")
+    first = play(agent, env, 20, seed=5)
+    agent.load_weights(tmp_path / "a.weights.h5")
+    assert play(agent, env, 20, seed=5) == first  # drawn from the memory that was loaded, and from its place on
+
+
+def test_a_rollout_begun_by_fit_is_cut_where_the_own_loop_begins(small):
+    agent, env = small("ppo", env=Counter(lengths=(100,)), n_steps=32, batch_size=8), Counter(lengths=(100,))
+    agent.fit(env, steps=5, verbose=0)
+    play(agent, env, 5)
+    agent.fit(Counter(lengths=(100,)), steps=5, verbose=0)
+    views = agent.memory.storage.views
+    assert np.flatnonzero(views["truncated"][:15]).tolist() == [4, 9]
+    assert not views["terminated"][:15].any()
+
+
+def test_every_kind_of_action_goes_both_ways(small):
+    space = gymnasium.spaces.Dict(
+        pick=gymnasium.spaces.Discrete(3, start=2),
+        push=gymnasium.spaces.Box(-2.0, 2.0, (2,)),
+        bits=gymnasium.spaces.MultiBinary(3),
+    )
+    env = Identity(space, length=4)
+    agent = kagent.PPO(env, n_steps=8, batch_size=4, epochs=1, seed=0)
+    logs = play(agent, env, 16)
+    assert len(logs) == 2 and agent.updates == 4
+    action = agent.act(env.reset()[0])
+    assert space.contains(action)
