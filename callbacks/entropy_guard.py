@@ -40,7 +40,7 @@ class EntropyGuard(keras.callbacks.Callback):
         self.wait = self.wait + 1 if entropy < self.minimum else 0
         if self.wait > self.patience:
             warnings.warn(
-                f"Epoch {epoch + 1}: the policy's entropy is {entropy:.4g}, below {self.minimum:.4g}: it has collapsed, "
+                f"Epoch {epoch + 1}: the policy has collapsed, its entropy is {entropy:.4g}, below {self.minimum:.4g}; "
                 "training ends",
                 stacklevel=2,
             )

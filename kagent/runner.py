@@ -102,6 +102,7 @@ class Runner:
                 self.lengths += step.valid
             counters.timesteps = timesteps
             self.returns += step.reward
+            outcomes = self._settle(step.ended) if step.ended else None
             if hooked:
                 logs = {
                     "observation": observation, "action": taken, "next_observation": step.next_observation,
@@ -110,26 +111,31 @@ class Runner:
                 }  # fmt: skip
                 for hook in self.timestep_hooks:
                     hook.on_timestep_end(timesteps, logs)
-            if step.ended:
-                self._end(step.ended)
+            if outcomes:
+                self._tell(outcomes)
                 if counters.episodes >= episodes:
                     return
             if (full is not None and full()) or agent.stop_training:
                 return
 
-    def _end(self, ended: Any) -> None:
-        agent = self.agent
-        for index in ended:
-            outcome = float(self.returns[index]), int(self.lengths[index])
+    def _settle(self, ended: Any) -> list[tuple[int, float, int]]:
+        # Before any callback hears of the step, so that an agent saved by one is whole.
+        outcomes = [(int(index), float(self.returns[index]), int(self.lengths[index])) for index in ended]
+        for index, episode_return, length in outcomes:
             self.returns[index], self.lengths[index] = 0.0, 0
-            self.finished.append(outcome)
-            number = agent.episodes
-            agent.counters.episodes += 1
-            logs = {"episode_return": outcome[0], "episode_length": outcome[1], "env": int(index)}
+            self.finished.append((episode_return, length))
+        self.agent.counters.episodes += len(outcomes)
+        return outcomes
+
+    def _tell(self, outcomes: list[tuple[int, float, int]]) -> None:
+        first = self.agent.episodes - len(outcomes)
+        for number, (index, episode_return, length) in enumerate(outcomes, first):
             for hook in self.end_hooks:
-                hook.on_episode_end(number, dict(logs))
+                hook.on_episode_end(
+                    number, {"episode_return": episode_return, "episode_length": length, "env": index}
+                )
             for hook in self.begin_hooks:
-                hook.on_episode_begin(number + 1, {"env": int(index)})
+                hook.on_episode_begin(number + 1, {"env": index})
 
 
 def play(

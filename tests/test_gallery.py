@@ -1,0 +1,189 @@
+"""The gallery of callbacks: each file alone, as a user would copy it."""
+
+import csv
+import doctest
+import importlib.util
+import math
+import pathlib
+import re
+import sys
+import time
+
+import gymnasium
+import keras
+import numpy as np
+import pytest
+from runs import equal
+from test_keras_logging import scalars
+from toy_envs import Counter
+
+import kagent
+
+GALLERY = pathlib.Path(__file__).parent.parent / "callbacks"
+FILES = sorted(GALLERY.glob("*.py"))
+
+
+def load(name):
+    """The callback class of a file; its name is the file's in camel case."""
+    spec = importlib.util.spec_from_file_location(f"gallery_{name}", GALLERY / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, keras.callbacks.Callback)
+             and v.__module__ == module.__name__]  # fmt: skip
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture
+def agent(small):
+    return small("dqn", env=Counter(), start=10_000, exploration=0.0)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_is_one_documented_file_that_stands_alone(path, small, tmp_path, monkeypatch):
+    text = path.read_text()
+    assert len(text.splitlines()) < 100 and f"`{path.name}`" in (GALLERY / "README.md").read_text()
+    imported = set(re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE))
+    assert imported <= {*sys.stdlib_module_names, "kagent", "keras", "numpy", "tensorflow", "matplotlib"}
+    callback = load(path.stem)
+    assert callback.__doc__ and "Args:" in callback.__doc__
+    # The example runs, in fewer steps.
+    examples = doctest.DocTestParser().get_examples(callback.__doc__)
+    assert examples
+    monkeypatch.chdir(tmp_path)
+    scope = {"agent": small("ppo"), "kagent": kagent, callback.__name__: callback}
+    for example in examples:
+        exec(re.sub(r"steps=[\d_]+", "steps=96, verbose=0", example.source), scope)
+    assert scope["agent"].timesteps == 96
+
+
+def test_the_readme_lists_nothing_else():
+    listed = re.findall(r"^\| `(\w+\.py)`", (GALLERY / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == [path.name for path in FILES]
+
+
+def test_stop_on_return(agent):
+    # Returns of a Counter rise by about 100 * length an episode: 3, 303, 603, 903 ... with action 0 or 1.
+    env = Counter(lengths=(3,))
+    stop = load("stop_on_return")(threshold=600, window=2)
+    agent.fit(env, steps=100, verbose=0, callbacks=[stop])
+    assert (agent.episodes, stop.stopped_at) == (4, 12)  # (603 + 903) / 2; (303 + 603) / 2 was too little
+    stop = load("stop_on_return")(threshold=-1, window=5)
+    agent.fit(Counter(lengths=(3,)), steps=30, verbose=0, callbacks=[stop])
+    assert stop.stopped_at == 12 + 15  # not before the window is full
+
+
+def test_save_best(small, tmp_path):
+    class Rewarded(Counter):
+        """Pays, in each of its one-step episodes, what it is told to."""
+
+        pays = (1, 2, 9, 8, 3, 9, 10, 11, 0, 0)
+
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, float(self.pays[self.episode % 10]), *rest
+
+    agent, saved = small("dqn", env=Counter(), start=10_000), []
+    agent.save = lambda path: saved.append((agent.episodes, path))
+    best = load("save_best")(tmp_path / "best.keras", window=2, patience=1)
+    agent.fit(Rewarded(lengths=(1,)), steps=10, verbose=0, callbacks=[best])
+    # Means of two from the second episode on: 1.5, 5.5, 8.5, 5.5, 6, 9.5, 10.5, 5.5, 0; one at least lies between saves.
+    assert saved == [(2, tmp_path / "best.keras"), (4, tmp_path / "best.keras"), (7, tmp_path / "best.keras")]
+    assert best.best == 9.5
+
+
+def test_save_best_saves_a_whole_agent_in_mid_epoch(small, tmp_path):
+    """The callback hears of the first of two ends at one timestep: both must be in the file."""
+    agent = small("dqn", start=8)
+    best = load("save_best")(tmp_path / "best.keras", window=1, patience=0)
+    agent.fit("CartPole-v1", steps=60, n_envs=2, verbose=0, callbacks=[best])
+    loaded = kagent.load(tmp_path / "best.keras")
+    assert 0 < loaded.timesteps <= agent.timesteps and best.best > 0
+    loaded.fit("CartPole-v1", steps=20, n_envs=2, verbose=0)
+    assert not equal(loaded.get_weights(), agent.get_weights())
+
+
+def test_wall_clock_limit(agent):
+    begin = time.monotonic()
+    agent.fit(Counter(lengths=(1000,)), steps=10**8, verbose=0, callbacks=[load("wall_clock_limit")(0.2)])
+    assert 0.2 <= time.monotonic() - begin < 5
+    taken = agent.timesteps
+    assert 0 < taken < 10**6
+    agent.fit(Counter(lengths=(1000,)), steps=3, verbose=0)
+    assert agent.timesteps == taken + 3
+
+
+def test_episode_log(agent, tmp_path):
+    path = tmp_path / "episodes.csv"
+    for lengths in ((2, 3), (4,)):
+        agent.fit(Counter(lengths=lengths), steps=10, verbose=0, callbacks=[load("episode_log")(path)])
+    with open(path) as lines:
+        rows = list(csv.DictReader(lines))
+    assert [int(row["episode"]) for row in rows] == [0, 1, 2, 3, 4, 5]
+    assert [int(row["timesteps"]) for row in rows] == [2, 5, 7, 10, 14, 18]
+    assert [int(row["episode_length"]) for row in rows] == [2, 3, 2, 3, 4, 4]
+    assert float(rows[1]["episode_return"]) > 300 and float(rows[0]["seconds"]) >= 0
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_trajectory_recorder(small, tmp_path, vector):
+    agent = small("ppo", env=Counter(), n_steps=64)
+    lengths = (2, 3, 1)
+    if vector:  # it resets in steps of their own, which belong to no episode
+        env = gymnasium.vector.SyncVectorEnv([lambda: Counter(lengths=lengths)])
+    else:
+        env = Counter(lengths=lengths, reuse=True)
+    recorder = load("trajectory_recorder")(tmp_path / "seen", every=2)
+    agent.fit(env, steps=10, verbose=0, callbacks=[recorder])
+    assert [p.name for p in sorted((tmp_path / "seen").iterdir())] == ["episode_000000.npz", "episode_000002.npz", "episode_000004.npz"]  # fmt: skip
+    for number, length in ((0, 2), (2, 1), (4, 3)):
+        with np.load(tmp_path / "seen" / f"episode_{number:06d}.npz", allow_pickle=False) as episode:
+            assert sorted(episode) == ["action.0", "observation.0", "reward", "terminated", "truncated"]
+            observation = episode["observation.0"]
+            np.testing.assert_array_equal(observation[:, 2], np.arange(length + 1))
+            assert (observation[:, 1] == number).all()
+            rewards = 100 * number + np.arange(length) + episode["action.0"] / 8
+            np.testing.assert_allclose(episode["reward"], rewards)
+            assert episode["terminated"].tolist() == [False] * (length - 1) + [True]
+
+
+def test_tensorboard_episodes(agent, tmp_path):
+    agent.fit(Counter(lengths=(2, 3)), steps=10, verbose=0, callbacks=[load("tensorboard_episodes")(tmp_path, every=2)])
+    found = scalars(tmp_path / "episodes")
+    assert [step for step, _ in found["episode_return"]] == [2, 7]  # the first and the third episode
+    assert found["episode_length"] == [(2, 2.0), (7, 2.0)]
+
+
+def test_entropy_guard(small):
+    class Collapsing(keras.callbacks.Callback):
+        values = (math.nan, 0.6, 0.1, 0.6, 0.1, 0.1, 0.1)
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["entropy"] = self.values[epoch]
+
+    guard = load("entropy_guard")(minimum=0.2, patience=1)
+    with pytest.warns(UserWarning, match="collapsed"):
+        history = small("ppo").fit(
+            "CartPole-v1", steps=70, verbose=0, callbacks=[Collapsing(), guard], steps_per_epoch=10
+        )
+    assert history.epoch == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="entropy"):
+        small("dqn").fit("CartPole-v1", steps=20, verbose=0, callbacks=[guard])
+
+
+def test_return_plot(agent, tmp_path, monkeypatch):
+    import matplotlib.image
+
+    path = tmp_path / "returns.png"
+    agent.fit(Counter(lengths=(2, 3)), steps=40, verbose=0, callbacks=[load("return_plot")(path, window=3)])
+    picture = matplotlib.image.imread(path)
+    assert picture.shape[0] > 100 and len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 10
+    plot = load("return_plot")(path, window=3)
+    plot.on_train_begin()
+    plot.timesteps, plot.returns = [1, 2, 3, 4], [0.0, 3.0, 6.0, 9.0]
+    plot.set_model(agent)
+    plot.on_epoch_end(0)
+    assert plot.figure.axes[0].lines[1].get_ydata().tolist() == [0.0, 1.5, 3.0, 6.0]
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=re.escape("pip install 'kagent[plots]'")):
+        load("return_plot")(path)
