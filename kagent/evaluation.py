@@ -16,7 +16,7 @@ from kagent.runner import play
 class Evaluation(Mixin):
     """The part of an agent that is measured. A mixin of `Agent`."""
 
-    def evaluate(  # type: ignore[override]
+    def evaluate(
         self,
         env: Any,
         episodes: int = 10,

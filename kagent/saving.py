@@ -20,6 +20,7 @@ import numpy as np
 
 from kagent import runner, spaces
 from kagent.memories.memory import check_count
+from kagent.mixin import Mixin
 
 FORMAT = 1
 _COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved")
@@ -29,7 +30,7 @@ _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries 
 _NOWHERE = (math.inf, math.inf)
 
 
-class Saving:
+class Saving(Mixin):
     """The part of an agent that goes to files and comes back. A mixin of `Agent`.
 
     A `.keras` file holds structure, weights, targets, optimizers, counters, random streams and the open episodes'
@@ -59,18 +60,18 @@ class Saving:
         """
         with self._carrying(include_memory):
             if zipped is False or not _replaceable(filepath, ".keras", overwrite):
-                return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)  # type: ignore[misc]
+                return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             with beside(filepath, ".keras") as temporary:
-                super().save(temporary, overwrite=True, zipped=zipped, **kwargs)  # type: ignore[misc]
+                super().save(temporary, overwrite=True, zipped=zipped, **kwargs)
         return None
 
     def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any):
         """Saves state and memory to a `.weights.h5` file. Written beside it, flushed, then renamed."""
         with self._carrying(True):
             if not _replaceable(filepath, ".weights.h5", overwrite):
-                return super().save_weights(filepath, overwrite=overwrite, **kwargs)  # type: ignore[misc]
+                return super().save_weights(filepath, overwrite=overwrite, **kwargs)
             with beside(filepath, ".weights.h5") as temporary:
-                super().save_weights(temporary, overwrite=True, **kwargs)  # type: ignore[misc]
+                super().save_weights(temporary, overwrite=True, **kwargs)
         return None
 
     def load_weights(self, filepath: Any, **kwargs: Any) -> None:
@@ -85,12 +86,12 @@ class Saving:
             with warnings.catch_warnings():
                 # Keras goes on where an optimizer's state does not fit; training would not.
                 warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-                super().load_weights(filepath, **kwargs)  # type: ignore[misc]
+                super().load_weights(filepath, **kwargs)
         except BaseException:
             undo()
             raise
         finally:
-            self.actor.expire()  # type: ignore[attr-defined]
+            self.actor.expire()
 
     def _remember(self: Any) -> Callable[[], None]:
         # What brings back all that `load_own_variables` and Keras may have changed before they found a fault.
@@ -116,8 +117,8 @@ class Saving:
         return undo
 
     def set_weights(self, weights: Any) -> None:
-        super().set_weights(weights)  # type: ignore[misc]
-        self.actor.expire()  # type: ignore[attr-defined]
+        super().set_weights(weights)
+        self.actor.expire()
 
     @contextlib.contextmanager
     def _carrying(self, memory: bool) -> Iterator[None]:
@@ -130,7 +131,7 @@ class Saving:
     # Keras's hooks ---------------------------------------------------------------------------------------------
 
     def save_own_variables(self: Any, store: Any) -> None:
-        super().save_own_variables(store)  # type: ignore[misc]
+        super().save_own_variables(store)
         store["counters"] = np.asarray([getattr(self.counters, name) for name in _COUNTERS], np.int64)
         state = {
             "format": FORMAT,
@@ -164,7 +165,7 @@ class Saving:
             difference = spaces.difference(getattr(self, role), spaces.from_config(state[role]))
             if difference:
                 raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
-        super().load_own_variables({key: store[key] for key in keys if key.isdigit()})  # type: ignore[misc]
+        super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         counters = [int(value) for value in np.asarray(store["counters"])]
         if len(counters) != len(_COUNTERS) or min(counters) < 0:
             raise ValueError(f"The file's counters must be {len(_COUNTERS)} integers >= 0. Received: {counters}")
@@ -217,7 +218,7 @@ class Saving:
         """Nothing to do: the actor is made from the policy."""
 
     def get_compile_config(self: Any) -> dict[str, Any]:
-        config = super().get_compile_config()  # type: ignore[misc]
+        config = super().get_compile_config()
         config.pop("jit_compile", None)  # whether XLA suits is the machine's affair, not the file's
         return {**config, "optimizer": "auto"} if self._auto_optimizer else config
 

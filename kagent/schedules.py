@@ -122,7 +122,7 @@ def get(value: Any, argument: str = "schedule", minimum: float | None = None, ma
     if not isinstance(value, numbers.Real):
         value = SCHEDULES.get(value, argument)
     ends = (value,) if isinstance(value, numbers.Real) else (value.initial, value.final)
-    for end in ends:
+    for end in map(float, ends):
         if (minimum is not None and not end >= minimum) or (maximum is not None and not end <= maximum):
             raise ValueError(f"`{argument}` must be in [{minimum}, {maximum}]. Received: {value}")
     return float(value) if isinstance(value, numbers.Real) else value

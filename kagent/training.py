@@ -35,9 +35,9 @@ class Counters:
 
     __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates")
 
-    def __init__(self):
-        for name in self.__slots__:
-            setattr(self, name, 0)
+    def __init__(self) -> None:
+        self.timesteps = self.episodes = self.updates = 0
+        self.performed = self.drawn = self.targets_moved = 0
 
 
 class Training(Mixin):

@@ -8,7 +8,6 @@ import keras
 
 from kagent.agent import Agent
 from kagent.exploration import EpsilonGreedy
-from kagent.memories import Replay
 from kagent.objectives import ActionValueObjective
 from kagent.objectives.objective import check_positive
 from kagent.optimizers import Target
@@ -76,7 +75,7 @@ class DQN(Agent):
         defaults = {
             "policy": {"type": "ValuePolicy", "network": network},
             "objective": ActionValueObjective(huber=huber, double=double),
-            "memory": Replay(memory) if isinstance(memory, int | float) else memory,
+            "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(discount=discount),
             "exploration": EpsilonGreedy() if exploration is None else exploration,

@@ -11,7 +11,6 @@ import keras
 from kagent import networks
 from kagent.agent import Agent
 from kagent.exploration import Sampling
-from kagent.memories import Replay
 from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
 from kagent.reward_estimation import RewardEstimation
@@ -85,7 +84,7 @@ class SAC(Agent):
             "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
             "temperature": initial,
             "objective": SoftActorCriticObjective(target_entropy=target_entropy, learn_temperature=learned),
-            "memory": Replay(memory) if isinstance(memory, int | float) else memory,
+            "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(discount=discount),
             "exploration": Sampling(random_steps=start),

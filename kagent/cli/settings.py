@@ -134,7 +134,7 @@ def _parameters(preset: type) -> dict[str, Any]:
     for cls in preset.__mro__:
         if "__init__" not in vars(cls):
             continue
-        parameters = inspect.signature(cls.__init__).parameters.values()
+        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
         for parameter in parameters:
             if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
                 found.setdefault(parameter.name, parameter.default)

@@ -148,8 +148,8 @@ class Memory:
         if self.masked:
             for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):
                 for i, target in targets:
-                    source = None if given is None else given[i]
-                    target[rows] = True if source is None else source if pick is None else source[pick]
+                    allowed = None if given is None else given[i]
+                    target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
 
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""

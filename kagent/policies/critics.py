@@ -97,12 +97,13 @@ class Temperature(keras.layers.Layer):
         if isinstance(initial, bool) or not isinstance(initial, numbers.Real) or not 0 < initial < math.inf:
             raise ValueError(f"`temperature` must be a number > 0. Received: {initial!r}")
         super().__init__(**kwargs)
-        self.initial = float(initial)
+        self.initial: float = float(initial)
         logarithm = keras.ops.log(self.initial)
         self.logarithm = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(float(logarithm)), name="logarithm", dtype="float32"
         )
         self.built = True
+        self(keras.KerasTensor(()))  # so that `agent.summary()` knows its shape
 
     def call(self, inputs=None):
         return keras.ops.exp(self.logarithm)
