@@ -85,8 +85,7 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> Record:
         "mean": outcome["episode_return"],
         "returns": outcome["episode_returns"],
         "settings": chosen | {"fit": fit},
-        "versions": measurement.versions("tensorflow", "keras", "gymnasium", "numpy")
-        | {"kagent": kagent.__version__},
+        "versions": measurement.versions("tensorflow", "keras", "gymnasium", "numpy") | {"kagent": kagent.__version__},
     }
 
 
@@ -110,7 +109,9 @@ def report(results: Record) -> str:
     for name, task in TASKS.items():
         found = [record for record in results["records"] if record["task"] == name]
         good = [record for record in found if "error" not in record]
-        failures += [f"{name}, seed {r['seed']}:\n\n    " + r["error"].replace("\n", "\n    ") for r in found if r not in good]
+        failures += [
+            f"{name}, seed {r['seed']}:\n\n    " + r["error"].replace("\n", "\n    ") for r in found if r not in good
+        ]
         if not found:
             continue
         means = [record["mean"] for record in good]

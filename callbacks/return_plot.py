@@ -33,8 +33,8 @@ class ReturnPlot(kagent.callbacks.Callback):
         self.path, self.window, self.figure = path, window, Figure(figsize=(7, 4), layout="constrained")
 
     def on_train_begin(self, logs=None):
-        self.timesteps: list[int] = []
-        self.returns: list[float] = []
+        self.timesteps = []
+        self.returns = []
 
     def on_episode_end(self, episode, logs=None):
         self.timesteps.append(self.model.timesteps)

@@ -35,7 +35,7 @@ class TrajectoryRecorder(kagent.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.open: dict[int, list[dict]] = {}
+        self.open = {}
 
     def on_episode_begin(self, episode, logs=None):
         self.open[logs["env"]] = []

@@ -1,6 +1,6 @@
-"""Every Keras habit: stock callbacks, a validation environment, TensorBoard, early stopping, and one callback of ours.
+"""Stock Keras callbacks on an agent. Say `mode="max"`: Keras cannot know that more return is better.
 
-    python examples/keras_callbacks.py --steps 50000 --out logs
+python examples/keras_callbacks.py && tensorboard --logdir callbacks_run
 """
 
 import argparse
@@ -10,39 +10,45 @@ import keras
 
 import kagent
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--steps", type=int, default=50_000, help="timesteps to train (default: %(default)s)")
+parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("callbacks_run"), help="folder of the results")
 
-class LongestEpisode(kagent.callbacks.Callback):
-    """Notes the longest episode; `on_episode_end` is kagent's addition to Keras's events."""
 
-    longest = 0
+class Record(kagent.callbacks.Callback):
+    """kagent's own Callback hears of episodes, too."""
+
+    best = 0.0
 
     def on_episode_end(self, episode, logs=None):
-        self.longest = max(self.longest, logs["episode_length"])
+        if logs["episode_return"] > self.best:
+            self.best = logs["episode_return"]
+            print(f"\nepisode {episode}: new record, {self.best:.0f}")
 
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--steps", type=int, default=50_000, help="timesteps of training")
-parser.add_argument("--out", default="logs", help="folder for logs and checkpoints")
-options = parser.parse_args()
-out = pathlib.Path(options.out)
-out.mkdir(parents=True, exist_ok=True)
+def main() -> None:
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    agent = kagent.PPO("CartPole-v1", n_envs=8, n_steps=32, batch_size=256, epochs=20, learning_rate=1e-3, seed=0)
+    best = {"monitor": "val_episode_return", "mode": "max"}
+    history = agent.fit(
+        "CartPole-v1",
+        steps=args.steps,
+        steps_per_epoch=max(args.steps // 20, 1),  # an epoch is a reporting unit
+        validation_env="CartPole-v1",
+        validation_episodes=10,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(args.out / "best.keras", save_best_only=True, **best),
+            keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=3, **best),
+            keras.callbacks.EarlyStopping(patience=8, restore_best_weights=True, **best),
+            keras.callbacks.CSVLogger(args.out / "log.csv"),
+            keras.callbacks.TensorBoard(args.out / "events"),
+            keras.callbacks.TerminateOnNaN(),
+            Record(),
+        ],
+    )
+    print(f"best validation: {max(history.history['val_episode_return']):.1f}, saved in {args.out / 'best.keras'}")
 
-longest = LongestEpisode()
-agent = kagent.DQN("CartPole-v1", learning_rate=1e-3, target_update_period=500, start=500, seed=0)
-agent.compile(steps_per_execution=16)
-history = agent.fit(
-    "CartPole-v1",
-    steps=options.steps,
-    validation_env="CartPole-v1",
-    callbacks=[
-        longest,
-        keras.callbacks.EarlyStopping("val_episode_return", mode="max", patience=5, restore_best_weights=True),
-        keras.callbacks.ModelCheckpoint(out / "best.keras", "val_episode_return", mode="max", save_best_only=True),
-        keras.callbacks.ReduceLROnPlateau("val_episode_return", mode="max", patience=2),
-        keras.callbacks.CSVLogger(out / "log.csv"),
-        keras.callbacks.TensorBoard(out / "tensorboard"),
-        keras.callbacks.TerminateOnNaN(),
-    ],
-)
-print("validation returns:", history.history["val_episode_return"])
-print("longest episode:", longest.longest)
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,8 @@
-"""A program that owns its loop (a robot, a simulator, a service) and lets an agent act and learn in it.
+"""Train inside a loop of your own: a robot, a simulator, a service that cannot be an environment.
 
-    python examples/own_loop.py --steps 10000
+`act` chooses an action and `observe` tells what came of it; the agent learns whenever an update is due.
+
+    python examples/own_loop.py
 """
 
 import argparse
@@ -9,21 +11,38 @@ import gymnasium
 
 import kagent
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--steps", type=int, default=10_000, help="timesteps of training")
-options = parser.parse_args()
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--steps", type=int, default=20_000, help="timesteps to train (default: %(default)s)")
 
-env = gymnasium.make("CartPole-v1")
-agent = kagent.DQN(env, learning_rate=1e-3, target_update_period=500, start=500, exploration=0.1, seed=0)
-observation, info = env.reset(seed=0)
-episode_return, returns = 0.0, []
-for _ in range(options.steps):
-    action = agent.act(observation)
-    observation, reward, terminated, truncated, info = env.step(action)
-    logs = agent.observe(reward, terminated, truncated, observation)
-    episode_return += reward
-    if terminated or truncated:
-        returns.append(episode_return)
-        episode_return = 0.0
-        observation, info = env.reset()
-print(f"{agent.episodes} episodes, {agent.updates} updates, last returns {returns[-5:]}")
+
+def main() -> None:
+    args = parser.parse_args()
+    world = gymnasium.make("CartPole-v1")  # stands for whatever you have
+    agent = kagent.DQN(
+        observation_space=world.observation_space,
+        action_space=world.action_space,
+        # Nobody knows how long this loop runs, so epsilon falls over timesteps instead of a part of the run.
+        exploration=kagent.EpsilonGreedy(steps=max(args.steps // 5, 1)),
+        learning_rate=1e-3,
+        gradient_steps=4,
+        target_update_period=500,
+        seed=0,
+    )
+    observation, _ = world.reset(seed=0)
+    total = 0.0
+    for _ in range(args.steps):
+        action = agent.act(observation)
+        observation, reward, terminated, truncated, _ = world.step(action)
+        agent.observe(reward, terminated, truncated, observation)
+        total += float(reward)
+        if terminated or truncated:
+            if agent.episodes % 50 == 0:
+                print(f"episode {agent.episodes}: return {total:.0f}, {agent.updates} gradient steps")
+            observation, _ = world.reset()
+            total = 0.0
+    world.close()
+    print(f"mean return of 10 episodes: {agent.evaluate('CartPole-v1')['episode_return']:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,8 @@
-"""Your own network: any Keras model or layer from observation to features; kagent adds the heads.
+"""A Keras model of your own as the network of an agent.
 
-    python examples/own_network.py --steps 20000
+It maps a batch of observations to features; kagent puts the heads on top, and makes a second one for the critic.
+
+    python examples/own_network.py
 """
 
 import argparse
@@ -9,18 +11,29 @@ import keras
 
 import kagent
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--steps", type=int, default=20_000, help="timesteps of training")
-options = parser.parse_args()
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--steps", type=int, default=50_000, help="timesteps to train (default: %(default)s)")
 
-inputs = keras.Input((4,))
-x = keras.layers.Dense(64, activation="relu")(inputs)
-x = keras.layers.LayerNormalization()(x)
-skip = keras.layers.Dense(64, activation="relu")(x)
-network = keras.Model(inputs, keras.layers.Add()([x, skip]))
 
-agent = kagent.PPO("CartPole-v1", network=network, n_envs=4, n_steps=128, learning_rate=1e-3, seed=0)
-agent.compile(optimizer=keras.optimizers.AdamW(1e-3, global_clipnorm=0.5))
-agent.fit("CartPole-v1", steps=options.steps)
-print("acts in NumPy:", agent.actor.is_numpy)
-print("return:", agent.evaluate("CartPole-v1", episodes=10)["episode_return"])
+def residual_network(width: int = 64, blocks: int = 2) -> keras.Model:
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(width)(inputs)
+    for _ in range(blocks):
+        y = keras.layers.LayerNormalization()(x)
+        y = keras.layers.Dense(width, activation="gelu")(y)
+        x = keras.layers.Add()([x, keras.layers.Dense(width)(y)])
+    return keras.Model(inputs, keras.layers.LayerNormalization()(x))
+
+
+def main() -> None:
+    args = parser.parse_args()
+    keras.utils.set_random_seed(0)  # a model of your own has weights of your own: kagent seeds only what it makes
+    agent = kagent.PPO("CartPole-v1", network=residual_network(), n_envs=8, n_steps=64, batch_size=128, seed=0)
+    agent.policy.model.summary()
+    print(f"acts by: {agent.actor}")
+    agent.fit("CartPole-v1", steps=args.steps)
+    print(f"mean return of 10 episodes: {agent.evaluate('CartPole-v1')['episode_return']:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,22 +1,40 @@
-"""Train, look, evaluate, save, serve: the whole life of an agent in a screen.
+"""Train, measure, save and load an agent: the whole of kagent in ten lines.
 
-    python examples/train_cartpole.py --steps 50000
+python examples/train_cartpole.py
 """
 
 import argparse
 
 import kagent
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--steps", type=int, default=50_000, help="timesteps of training")
-parser.add_argument("--out", default="cartpole.keras", help="where the agent goes")
-options = parser.parse_args()
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--steps", type=int, default=100_000, help="timesteps to train (default: %(default)s)")
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--out", default="cartpole.keras", help="where the agent is saved (default: %(default)s)")
 
-agent = kagent.PPO("CartPole-v1", n_envs=8, n_steps=32, batch_size=256, learning_rate=1e-3, discount=0.98, seed=0)
-agent.summary()
-agent.fit("CartPole-v1", steps=options.steps)
-print("return:", agent.evaluate("CartPole-v1", episodes=20)["episode_return"])
-agent.save(options.out)
 
-actor = kagent.acting.load(options.out)  # NumPy alone: this line works where TensorFlow is not installed
-print("action:", actor.act([0.0, 0.0, 0.1, 0.0]))
+def main() -> None:
+    args = parser.parse_args()
+    agent = kagent.PPO(
+        "CartPole-v1",
+        n_envs=8,
+        n_steps=32,
+        batch_size=256,
+        epochs=20,
+        learning_rate=kagent.schedules.Linear(1e-3, 0.0),
+        clip_range=kagent.schedules.Linear(0.2, 0.0),
+        gae_lambda=0.8,
+        discount=0.98,
+        seed=args.seed,
+    )
+    agent.summary()
+    agent.fit("CartPole-v1", steps=args.steps)
+    agent.save(args.out)
+
+    loaded = kagent.load(args.out)
+    result = loaded.evaluate("CartPole-v1", episodes=20)
+    print(f"mean return of 20 episodes: {result['episode_return']:.1f} +- {result['episode_return_std']:.1f}")
+
+
+if __name__ == "__main__":
+    main()

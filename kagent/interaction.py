@@ -80,7 +80,9 @@ class Interaction(Mixin):
         observation, action, masks = self._pending
         if (masks is None) != (next_mask is None) and not terminated:
             given = ("without", "with") if masks is None else ("with", "without")
-            raise ValueError(f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it")
+            raise ValueError(
+                f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
+            )
         self._pending = None
         if not self._fits_memory(1, masks is not None):
             self.memory.build(self._observation, self._action, masked=masks is not None, num_envs=1)

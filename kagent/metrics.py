@@ -15,7 +15,7 @@ class EpisodeMetrics:
     a Keras callback that compares takes the first value it sees as the best so far, and nothing improves on NaN.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._ended: list[tuple[float, int]] = []
         self._last = (-math.inf, math.nan)
 
@@ -57,7 +57,7 @@ class UpdateMetrics:
     the same reason as above, and other values NaN.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._logs: list[dict[str, float]] = []
         self._last: dict[str, float] = {}
 

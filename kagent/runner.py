@@ -131,9 +131,7 @@ class Runner:
         first = self.agent.episodes - len(outcomes)
         for number, (index, episode_return, length) in enumerate(outcomes, first):
             for hook in self.end_hooks:
-                hook.on_episode_end(
-                    number, {"episode_return": episode_return, "episode_length": length, "env": index}
-                )
+                hook.on_episode_end(number, {"episode_return": episode_return, "episode_length": length, "env": index})
             for hook in self.begin_hooks:
                 hook.on_episode_begin(number + 1, {"env": index})
 

@@ -79,7 +79,8 @@ class Linear:
         _check(self.initial, self.final, self.unit, self.steps)
 
     def __call__(self, clock: Clock) -> Any:
-        return self.initial + _fraction(self, clock) * (self.final - self.initial)
+        done = _fraction(self, clock)
+        return (1 - done) * self.initial + done * self.final  # exact at both ends
 
 
 @SCHEDULES.register()

@@ -162,7 +162,9 @@ class Training(Mixin):
             )  # fmt: skip
         if kwargs or epochs is not None:
             names = [*kwargs, *(["epochs"] if epochs is not None else [])]
-            raise TypeError(f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes=")
+            raise TypeError(
+                f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes="
+            )
         step_bound, episode_bound = self._fit_bounds(steps, episodes, max_steps, max_episodes)
         begin = self.timesteps
         if steps_per_epoch is None:

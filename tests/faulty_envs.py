@@ -44,9 +44,7 @@ class Faulty(gymnasium.Env):
     def __init__(self, fault: str, at: int = 3, nested: bool = False, episode: int = 0):
         self.fault, self.at, self.nested, self.episode = fault, at, nested, episode
         box = spaces.Box(-10, 10, (3,), np.float32)
-        self.observation_space = (
-            spaces.Dict(camera=spaces.Dict(left=box, right=box), speed=box) if nested else box
-        )
+        self.observation_space = spaces.Dict(camera=spaces.Dict(left=box, right=box), speed=box) if nested else box
         self.action_space = spaces.Discrete(2)
         self.episodes = -1
 
@@ -79,11 +77,7 @@ class Faulty(gymnasium.Env):
 
     def _observe(self) -> Any:
         array = np.full(3, self.time, np.float32)
-        return (
-            {"camera": {"left": array, "right": array.copy()}, "speed": array.copy()}
-            if self.nested
-            else array
-        )
+        return {"camera": {"left": array, "right": array.copy()}, "speed": array.copy()} if self.nested else array
 
 
 def _map(observation: Any, function: Any) -> Any:

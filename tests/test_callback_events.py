@@ -1,5 +1,10 @@
 """What kagent's own Callback hears beside what Keras tells every callback."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -7,6 +12,16 @@ from toy_envs import Counter
 
 import kagent
 from kagent.callbacks import Callback
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+class Alike(Counter):
+    """A Counter whose episodes are alike, so that an open one can be brought back."""
+
+    def reset(self, **arguments):
+        self.episode = -1
+        return super().reset(**arguments)
 
 
 class Listener(Callback):
@@ -106,11 +121,6 @@ def test_an_event_that_nobody_overrides_is_not_called(small, monkeypatch):
 
 
 def test_an_episode_that_goes_on_in_the_next_fit_does_not_begin_again(small):
-    class Alike(Counter):
-        def reset(self, **arguments):
-            self.episode = -1
-            return super().reset(**arguments)
-
     agent, env = small("dqn", env=Counter(), start=10_000), Alike(lengths=(4,))
     agent.fit(env, steps=6, verbose=0)
     listener = Listener()
@@ -148,5 +158,24 @@ def test_what_a_callback_raises_reaches_the_caller_and_training_can_go_on(small,
     assert agent.timesteps == taken + 4 == len(agent.memory)
 
 
-def test_importing_the_package_offers_it():
-    assert kagent.callbacks.Callback is Callback
+@pytest.mark.parametrize("event", ["on_timestep_end", "on_episode_end", "on_episode_begin"])
+def test_an_agent_saved_by_a_callback_is_whole(small, tmp_path, event):
+    """Both environments end at timestep 6; who is told first must not find the other in between."""
+
+    def save(self, number, logs=None):
+        if self.model.timesteps == 6 and not (tmp_path / "a.keras").exists():
+            self.model.save(tmp_path / "a.keras")
+
+    saver, listener = type("Saver", (Callback,), {event: save})(), Listener()
+    agent = small("dqn", env=Counter(), start=10_000)
+    agent.fit(lambda: Alike(lengths=(3,)), steps=8, n_envs=2, verbose=0, callbacks=[saver])
+    loaded = kagent.load(tmp_path / "a.keras")
+    assert (loaded.timesteps, loaded.episodes) == (6, 2)
+    loaded.fit(lambda: Alike(lengths=(3,)), steps=6, n_envs=2, verbose=0, callbacks=[listener])
+    assert [logs["episode_length"] for _, logs in listener.ends] == [3, 3]
+
+
+def test_it_can_be_the_first_thing_imported():
+    """Importing Keras brings in kagent's agents, which need the callbacks: a circle, if one is not careful."""
+    code = "from kagent.callbacks import Callback; import kagent; assert kagent.callbacks.Callback is Callback"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

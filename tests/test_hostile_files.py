@@ -44,7 +44,9 @@ def canary(tmp_path, monkeypatch):
     folder = tmp_path / "modules"
     folder.mkdir()
     trace = tmp_path / "trace"
-    (folder / "canary_module.py").write_text(f"open({str(trace)!r}, 'w').close()\ndef canary(*a, **k): open({str(trace)!r}, 'w')\n")
+    (folder / "canary_module.py").write_text(
+        f"open({str(trace)!r}, 'w').close()\ndef canary(*a, **k): open({str(trace)!r}, 'w')\n"
+    )
     monkeypatch.syspath_prepend(str(folder))
     yield trace
     imported = sys.modules.pop("canary_module", None)
@@ -95,7 +97,9 @@ MODULE = {"module": "canary_module", "class_name": "canary", "config": {}, "regi
 FUNCTION = {"module": "canary_module", "class_name": "function", "config": "canary", "registered_name": "canary"}
 
 
-@pytest.mark.parametrize("part", ["policy", "objective", "memory", "update", "reward_estimation", "exploration", "target", "optimizer"])
+@pytest.mark.parametrize(
+    "part", ["policy", "objective", "memory", "update", "reward_estimation", "exploration", "target", "optimizer"]
+)
 @pytest.mark.parametrize(
     "value",
     [
@@ -107,7 +111,9 @@ def test_parts_are_registered_names_only(part, value, honest, canary, tmp_path):
     refused(with_config(honest, tmp_path / "a.keras", change("config", part, value=value)))
 
 
-@pytest.mark.parametrize("name", ["kagent>DQN", "kagent>ValuePolicy", "DQN", "Dense", "Lambda", "TFSMLayer", "LossScaleOptimizer"])
+@pytest.mark.parametrize(
+    "name", ["kagent>DQN", "kagent>ValuePolicy", "DQN", "Dense", "Lambda", "TFSMLayer", "LossScaleOptimizer"]
+)
 def test_an_optimizer_is_an_optimizer(name, canary):
     for extra in ({}, {"env": "canary_module:X-v0"}, {"filepath": "/etc"}):
         with pytest.raises(ValueError, match=r"Unknown `optimizer`.*Known: .*Adam"):
@@ -119,7 +125,12 @@ def test_an_optimizer_is_an_optimizer(name, canary):
 def test_networks_run_no_code(network, wrapped, honest, canary, tmp_path):
     if wrapped:
         layers = [network]
-        network = {"module": "keras", "class_name": "Sequential", "config": {"name": "s", "layers": layers}, "registered_name": None}
+        network = {
+            "module": "keras",
+            "class_name": "Sequential",
+            "config": {"name": "s", "layers": layers},
+            "registered_name": None,
+        }
     refused(with_config(honest, tmp_path / "a.keras", change("config", "policy", "network", value=network)))
 
 
@@ -146,7 +157,9 @@ def test_layers_that_read_other_files_are_refused(layer, honest, tmp_path):
     refused(path, errors=(*REFUSALS, ImportError))
 
 
-@pytest.mark.parametrize("env", ["canary_module:X-v0", "CartPole-v1", {"class_name": "function", "module": "os", "config": "getcwd"}])
+@pytest.mark.parametrize(
+    "env", ["canary_module:X-v0", "CartPole-v1", {"class_name": "function", "module": "os", "config": "getcwd"}]
+)
 @pytest.mark.parametrize("spaces", [True, False])
 def test_a_file_makes_no_environment(env, spaces, honest, canary, tmp_path):
     # gymnasium imports the module before the colon.
@@ -214,7 +227,12 @@ def test_compile_settings_run_no_code(setting, value, honest, canary, tmp_path):
 
 
 def test_safe_mode_cannot_be_turned_off_from_within(honest, canary, tmp_path):
-    flip = {"module": "keras.config", "class_name": "function", "config": "enable_unsafe_deserialization", "registered_name": None}
+    flip = {
+        "module": "keras.config",
+        "class_name": "function",
+        "config": "enable_unsafe_deserialization",
+        "registered_name": None,
+    }
 
     def apply(config):
         config["config"]["exploration"] = flip
@@ -385,7 +403,9 @@ HOSTILE = {
     "memory endless": memory_about(slices={"counters": 1, "block.float32": 10**9}),
     "memory counters": replace("memory.counters.0", np.array([10**15, 0])),
     "memory counters negative": replace("memory.counters.0", np.array([-1, -1])),
-    "memory dtype": lambda entries: replace("memory.block.float32.0", entries["memory.block.float32.0"][()].astype("f8"))(entries),
+    "memory dtype": lambda entries: replace(
+        "memory.block.float32.0", entries["memory.block.float32.0"][()].astype("f8")
+    )(entries),
     "memory rows": lambda entries: replace("memory.block.float32.0", entries["memory.block.float32.0"][:-1])(entries),
 }
 
@@ -440,7 +460,12 @@ def test_runner_states_hold_numbers_only():
             runner.load(json.dumps({"array": [1], "dtype": dtype, "shape": [1]}).encode())
     with pytest.raises(TypeError, match="Cannot save"):
         runner.dump({"env": Bomb()})
-    state = {"a": np.array([[1, 2**63]], np.uint64), "b": np.float32(0.1), "c": [True, None, np.inf], "d": np.zeros((0, 3))}
+    state = {
+        "a": np.array([[1, 2**63]], np.uint64),
+        "b": np.float32(0.1),
+        "c": [True, None, np.inf],
+        "d": np.zeros((0, 3)),
+    }
     back = runner.load(runner.dump(copy.deepcopy(state)))
     assert back["a"].dtype == np.uint64 and back["a"].tolist() == [[1, 2**63]] and back["b"] == float(np.float32(0.1))
     assert back["c"] == [True, None, np.inf] and back["d"].shape == (0, 3)
@@ -458,7 +483,9 @@ def sources():
 
 def findings(text):
     """What in a module's source must not be there."""
-    found = [private for private in ("keras.src", "tensorflow.python") if re.search(rf"(?<!\w){re.escape(private)}\b", text)]
+    found = [
+        private for private in ("keras.src", "tensorflow.python") if re.search(rf"(?<!\w){re.escape(private)}\b", text)
+    ]
     for node in ast.walk(ast.parse(text)):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

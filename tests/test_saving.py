@@ -232,10 +232,18 @@ rates = st.one_of(
     st.floats(1e-6, 1, allow_nan=False),
     st.builds(np.float32, st.floats(1e-3, 1)),
     st.builds(kagent.schedules.Linear, st.floats(0, 1), st.floats(0, 1)),
-    st.builds(lambda a: {"type": "exponential", "initial": a, "final": 1e-3, "steps": 9, "unit": "updates"}, st.just(0.1)),
+    st.builds(
+        lambda a: {"type": "exponential", "initial": a, "final": 1e-3, "steps": 9, "unit": "updates"}, st.just(0.1)
+    ),
 )
 seeds = st.sampled_from([0, 1, np.int64(5), 2**62])
-COMMON = {"network": networks, "learning_rate": rates, "discount": fractions, "seed": seeds, "n_envs": st.integers(1, 3)}
+COMMON = {
+    "network": networks,
+    "learning_rate": rates,
+    "discount": fractions,
+    "seed": seeds,
+    "n_envs": st.integers(1, 3),
+}
 OFF = {
     "memory": st.one_of(
         st.integers(50, 90), st.just(60.0), st.just({"type": "replay", "capacity": 70, "saved": False})
@@ -328,7 +336,11 @@ def test_a_preset_with_every_part_replaced_comes_back(tmp_path):
 def test_an_agent_of_parts_comes_back(tmp_path):
     agent = kagent.Agent(
         "Pendulum-v1",
-        policy={"type": "StochasticPolicy", "network": {"type": "mlp", "units": [4]}, "distribution": "squashed_gaussian"},
+        policy={
+            "type": "StochasticPolicy",
+            "network": {"type": "mlp", "units": [4]},
+            "distribution": "squashed_gaussian",
+        },
         critic={"type": "ActionValue", "network": {"type": "mlp", "units": [4]}, "members": 3},
         temperature=0.25,
         objective={"type": "sac", "target_entropy": -2.0},
@@ -410,7 +422,9 @@ def test_images_and_nested_spaces_come_back(small, tmp_path):
     assert differences(state_of(load(tmp_path / "a.keras")), state_of(agent)) == []
     image = spaces.Box(0, 255, (12, 12, 3), np.uint8)
     network = {"type": "cnn", "filters": [2], "kernels": [3], "strides": [2], "units": [4]}
-    agent = kagent.DQN(observation_space=image, action_space=spaces.Discrete(2), network=network, memory=9, batch_size=2)
+    agent = kagent.DQN(
+        observation_space=image, action_space=spaces.Discrete(2), network=network, memory=9, batch_size=2
+    )
     agent.memory.build(image, agent.action_space)
     for number in range(9):
         frame = np.full(image.shape, 20 * number, np.uint8)
@@ -442,7 +456,10 @@ def test_what_compile_was_told_comes_back(small, tmp_path):
     agent.save(tmp_path / "a.keras", include_memory=True)
     loaded = load(tmp_path / "a.keras")
     assert loaded.steps_per_execution == 3 and type(loaded.optimizer) is keras.optimizers.SGD
-    assert loaded.optimizer.get_config() == agent.optimizer.get_config() and loaded.loss.get_config() == agent.loss.get_config()
+    assert (
+        loaded.optimizer.get_config() == agent.optimizer.get_config()
+        and loaded.loss.get_config() == agent.loss.get_config()
+    )
     assert any(np.abs(v.numpy()).sum() > 0 for v in loaded.optimizer.variables[2:])  # momenta
     assert differences(state_of(loaded), state_of(agent)) == []
     for each in (agent, loaded):
@@ -452,7 +469,8 @@ def test_what_compile_was_told_comes_back(small, tmp_path):
 
 def test_an_optimizer_for_each_role_comes_back(small, tmp_path):
     optimizer = kagent.optimizers.RoleOptimizer(
-        policy=keras.optimizers.Adam(1e-3, name="policy"), critic=keras.optimizers.SGD(2e-3, momentum=0.5, name="critic")
+        policy=keras.optimizers.Adam(1e-3, name="policy"),
+        critic=keras.optimizers.SGD(2e-3, momentum=0.5, name="critic"),
     )
     agent = small("sac", compiled={"optimizer": optimizer})
     agent.fit("Pendulum-v1", steps=30, verbose=0)
@@ -479,7 +497,9 @@ def test_run_eagerly_comes_back_and_xla_does_not(small, tmp_path):
 # Loading ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["import kagent, keras", "import keras, kagent", "import kagent; from keras import saving"])
+@pytest.mark.parametrize(
+    "order", ["import kagent, keras", "import keras, kagent", "import kagent; from keras import saving"]
+)
 def test_keras_alone_loads_it_once_kagent_is_imported(order, trained, tmp_path):
     agent = trained("ppo")
     agent.save(tmp_path / "a.keras")
@@ -493,7 +513,9 @@ agent = keras.saving.load_model(sys.argv[1])
 print(type(agent).__name__, agent.timesteps, agent.act(np.array({observation}, np.float32), deterministic=True))
 """
     command = [sys.executable, "-c", program, str(tmp_path / "a.keras")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=os.path.dirname(kagent.__path__[0]))
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, cwd=os.path.dirname(kagent.__path__[0])
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     expected = agent.act(np.array(observation, np.float32), deterministic=True)
     assert result.stdout.split() == ["PPO", "60", str(expected)]
@@ -502,7 +524,9 @@ print(type(agent).__name__, agent.timesteps, agent.act(np.array({observation}, n
 def test_an_env_with_other_spaces_is_refused_side_by_side(small, tmp_path):
     small("dqn").save(tmp_path / "a.keras")
     assert kagent.load(tmp_path / "a.keras", env="CartPole-v1").name == "dqn"
-    with pytest.raises(ValueError, match=r"(?s)observation_space:.*agent: Box\(shape=\(4,\).*env: Box\(shape=\(3,\).*action_space"):
+    with pytest.raises(
+        ValueError, match=r"(?s)observation_space:.*agent: Box\(shape=\(4,\).*env: Box\(shape=\(3,\).*action_space"
+    ):
         kagent.load(tmp_path / "a.keras", env="Pendulum-v1")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="holds a Sequential, not a kagent agent"):

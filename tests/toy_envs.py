@@ -71,9 +71,7 @@ class Counter(gymnasium.Env):
         return self.lengths[self.episode % len(self.lengths)]
 
     def _observe(self) -> Any:
-        array, bits = (
-            (self._array, self._bits) if self.reuse else (np.zeros(3, np.float32), np.zeros(2, np.int8))
-        )
+        array, bits = (self._array, self._bits) if self.reuse else (np.zeros(3, np.float32), np.zeros(2, np.int8))
         array[:] = self.offset, self.episode, self.time
         if not self.nested:
             return array
@@ -106,9 +104,7 @@ class Identity(gymnasium.Env):
             always illegal. An action that is not allowed raises a ValueError.
     """
 
-    def __init__(
-        self, space: gymnasium.Space, length: int = 10, masks: str | None = None, legal: float = 0.5
-    ):
+    def __init__(self, space: gymnasium.Space, length: int = 10, masks: str | None = None, legal: float = 0.5):
         self.action_space = space
         self.length, self.masks, self.legal = length, masks, legal
         self.target_space = copy.deepcopy(_bounded(space))  # its generator must be its own
@@ -173,11 +169,7 @@ class Identity(gymnasium.Env):
             for i, (chosen, wanted) in enumerate(zip(_indices(leaf, value), target)):
                 if allowed is not None and not allowed[i][chosen]:
                     raise ValueError(f"illegal action: component {i} is {chosen}, mask {allowed[i]}")
-                other = (
-                    allowed is not None
-                    and not allowed[i][wanted]
-                    and chosen == (wanted + 1) % len(allowed[i])
-                )
+                other = allowed is not None and not allowed[i][wanted] and chosen == (wanted + 1) % len(allowed[i])
                 pays.append(1.0 if chosen == wanted else 0.5 if other else 0.0)
         return float(np.mean(pays))
 
@@ -202,9 +194,7 @@ class KnownQ(gymnasium.Env):
     """
 
     def __init__(self, num_states: int = 4, num_actions: int = 3, length: int = 20, table_seed: int = 0):
-        self.q = (
-            np.random.default_rng(table_seed).uniform(-1, 1, (num_states, num_actions)).astype(np.float32)
-        )
+        self.q = np.random.default_rng(table_seed).uniform(-1, 1, (num_states, num_actions)).astype(np.float32)
         self.observation_space = spaces.Discrete(num_states)
         self.action_space = spaces.Discrete(num_actions)
         self.length = length
@@ -288,18 +278,14 @@ class NativeCounter(VectorEnv):
         batched_final: In mode SAME_STEP, give `final_obs` as one array instead of an object array.
     """
 
-    def __init__(
-        self, mode: AutoresetMode | None, envs: Sequence[dict[str, Any]], batched_final: bool = False
-    ):
+    def __init__(self, mode: AutoresetMode | None, envs: Sequence[dict[str, Any]], batched_final: bool = False):
         self.envs = [Counter(**arguments) for arguments in envs]
         self.num_envs = len(self.envs)
         self.mode, self.batched_final = mode, batched_final
         self.metadata = {} if mode is None else {"autoreset_mode": mode}
         self.single_observation_space = self.envs[0].observation_space
         self.single_action_space = self.envs[0].action_space
-        self.observation_space = gymnasium.vector.utils.batch_space(
-            self.single_observation_space, self.num_envs
-        )
+        self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
         self.arrays = np.zeros((self.num_envs, 3), np.float32)
         self.rewards = np.zeros(self.num_envs, np.float32)

@@ -80,6 +80,11 @@ class DQN(Agent):
             "reward_estimation": RewardEstimation(discount=discount),
             "exploration": EpsilonGreedy() if exploration is None else exploration,
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
-            "optimizer": {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8, "global_clipnorm": max_grad_norm},
+            "optimizer": {
+                "type": "Adam",
+                "learning_rate": learning_rate,
+                "epsilon": 1e-8,
+                "global_clipnorm": max_grad_norm,
+            },
         }
         super().__init__(env, **{**defaults, **parts})

@@ -85,6 +85,11 @@ class PPO(Agent):
             "update": Update(batch_size=batch_size, epochs=epochs),
             "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda),
             "exploration": Sampling(),
-            "optimizer": {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-5, "global_clipnorm": max_grad_norm},
+            "optimizer": {
+                "type": "Adam",
+                "learning_rate": learning_rate,
+                "epsilon": 1e-5,
+                "global_clipnorm": max_grad_norm,
+            },
         }
         super().__init__(env, **{**defaults, **parts})

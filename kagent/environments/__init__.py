@@ -107,9 +107,7 @@ def _make_id(env_id: str) -> gymnasium.Env:
     except (errors.UnregisteredEnv, errors.DeprecatedEnv) as error:
         raise checks.unknown_id(env_id, error) from error
     except ModuleNotFoundError as error:
-        if (
-            ":" in env_id and error.name is None
-        ):  # gymnasium's own error, not one of the environment's imports
+        if ":" in env_id and error.name is None:  # gymnasium's own error, not one of the environment's imports
             raise checks.unknown_id(env_id, error) from error
         raise
     except errors.Error as error:

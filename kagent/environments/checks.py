@@ -56,8 +56,7 @@ def observation(leaf: Leaf, value: Any, shape: tuple[int, ...]) -> np.ndarray:
         )
     if array.shape != shape:
         raise ValueError(
-            f"Observation{at(leaf)} has the wrong shape. Received: {array.shape}; observation_space says "
-            f"{shape}"
+            f"Observation{at(leaf)} has the wrong shape. Received: {array.shape}; observation_space says {shape}"
         )
     if leaf.stored_dtype.kind == "f":
         return array
@@ -139,9 +138,7 @@ def reset_result(result: Any) -> tuple[Any, dict]:
         return result[0], result[1]
     if isinstance(result, tuple | list) and len(result) == 2 and result[1] is None:
         return result[0], {}
-    received = (
-        f"{type(result).__name__} of {len(result)}" if hasattr(result, "__len__") else type(result).__name__
-    )
+    received = f"{type(result).__name__} of {len(result)}" if hasattr(result, "__len__") else type(result).__name__
     raise ValueError(
         f"{RESET}. Received: {received}. An environment of the old gym API returns the observation alone: "
         "return `observation, {}`, and accept `seed` and `options`"

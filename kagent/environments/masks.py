@@ -54,9 +54,7 @@ class Masks:
         self.action = action
         self.applicable = any(leaf.is_discrete for leaf in action.leaves)
         space = observation.space
-        self.in_observation = (
-            self.applicable and isinstance(space, gymnasium.spaces.Dict) and KEY in space.spaces
-        )
+        self.in_observation = self.applicable and isinstance(space, gymnasium.spaces.Dict) and KEY in space.spaces
         self._starts: list[Any] = [
             None if leaf.nvec is None else np.concatenate([[0], np.cumsum(leaf.nvec.ravel())[:-1]])
             for leaf in action.leaves
@@ -81,8 +79,7 @@ class Masks:
         parts: list[Any] = []
         _nested(self.action.space, value, (), parts)
         return [
-            None if part is None else _flat(leaf, part)
-            for leaf, part in zip(self.action.leaves, parts, strict=True)
+            None if part is None else _flat(leaf, part) for leaf, part in zip(self.action.leaves, parts, strict=True)
         ]
 
     def allocate(self, num_envs: int, present: Sequence[np.ndarray | None]) -> Mask:
@@ -108,15 +105,11 @@ class Masks:
         for leaf, starts, array, part in zip(self.action.leaves, self._starts, arrays, mask):
             if array is None:
                 if part is not None:
-                    raise ValueError(
-                        f"An action mask{_at(leaf)} came where none was at reset. Give it always or never"
-                    )
+                    raise ValueError(f"An action mask{_at(leaf)} came where none was at reset. Give it always or never")
                 continue
             if part is None:
                 if not final:
-                    raise ValueError(
-                        f"The action mask{_at(leaf)} is missing, not so at reset. Give it always or never"
-                    )
+                    raise ValueError(f"The action mask{_at(leaf)} is missing, not so at reset. Give it always or never")
                 array[row] = True
                 continue
             allowed = np.logical_or.reduceat(part, starts)
@@ -138,16 +131,9 @@ class Masks:
             False if it is not simple, or not right: `write` each row then, which says what is wrong.
         """
         array = arrays[0]
-        if (
-            len(arrays) != 1
-            or array is None
-            or not isinstance(value, np.ndarray)
-            or value.shape != array.shape
-        ):
+        if len(arrays) != 1 or array is None or not isinstance(value, np.ndarray) or value.shape != array.shape:
             return False
-        if value.dtype != np.bool_ and (
-            value.dtype.kind not in "iuf" or not ((value == 0) | (value == 1)).all()
-        ):
+        if value.dtype != np.bool_ and (value.dtype.kind not in "iuf" or not ((value == 0) | (value == 1)).all()):
             return False
         np.not_equal(value, 0, out=array)
         allowed = np.logical_or.reduceat(array, self._starts[0], axis=1)
@@ -184,9 +170,7 @@ def rows(value: Any, num_envs: int) -> list[Any]:
         return [tuple(parts) for parts in zip(*(rows(part, num_envs) for part in value))]
     if value is None or len(value) != num_envs:
         received = "None" if value is None else f"{len(value)} entries"
-        raise ValueError(
-            f"The action masks of a vector env need one row per env ({num_envs}). Received: {received}"
-        )
+        raise ValueError(f"The action masks of a vector env need one row per env ({num_envs}). Received: {received}")
     return list(value)
 
 
@@ -196,17 +180,13 @@ def _nested(space: gymnasium.Space, value: Any, path: Path, parts: list[Any]) ->
             raise ValueError(f"The action mask{_at(path)} must be a dict. Received: {type(value).__name__}")
         unknown = [] if value is None else [key for key in value.keys() if key not in space.spaces]
         if unknown:
-            raise ValueError(
-                f"The action mask{_at(path)} has keys the action space has not. Received: {unknown}"
-            )
+            raise ValueError(f"The action mask{_at(path)} has keys the action space has not. Received: {unknown}")
         for key, child in space.spaces.items():
             _nested(child, None if value is None else value.get(key), (*path, key), parts)
     elif isinstance(space, gymnasium.spaces.Tuple):
         count = len(space.spaces)
         if value is not None and (not isinstance(value, tuple | list | np.ndarray) or len(value) != count):
-            raise ValueError(
-                f"The action mask{_at(path)} must be a tuple of {count} entries. Received: {value!r}"
-            )
+            raise ValueError(f"The action mask{_at(path)} must be a tuple of {count} entries. Received: {value!r}")
         for index, child in enumerate(space.spaces):
             _nested(child, None if value is None else value[index], (*path, index), parts)
     else:
@@ -226,9 +206,7 @@ def _flat(leaf: Leaf, value: Any) -> np.ndarray:
     array = array.ravel()
     if leaf.kind == "multi_binary" and array.size == leaf.size:
         if not np.isin(array, (0, 1, 2)).all():
-            raise ValueError(
-                f"The action mask{_at(leaf)} of a MultiBinary holds 0, 1 or 2. Received: {value!r}"
-            )
+            raise ValueError(f"The action mask{_at(leaf)} of a MultiBinary holds 0, 1 or 2. Received: {value!r}")
         return np.stack([array != 1, array != 0], axis=-1).ravel()
     if array.size != width:
         allowed = f"{width} entries" + (f" (or {leaf.size})" if leaf.kind == "multi_binary" else "")

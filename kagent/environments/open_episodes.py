@@ -12,9 +12,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from ..spaces import Structure
 
 
-def parse(
-    episode: Any, observation: Structure, action: Structure, action_dtypes: list[np.dtype]
-) -> dict[str, Any]:
+def parse(episode: Any, observation: Structure, action: Structure, action_dtypes: list[np.dtype]) -> dict[str, Any]:
     """One entry of `SingleEnvs.state()["episodes"]`, checked: it may come from a file, so nothing of it is
     trusted.
 
@@ -28,9 +26,7 @@ def parse(
     if not isinstance(episode, dict) or not {"seed", "length", "return", "observation"} <= set(episode):
         raise refuse("an episode lacks its seed, length, return or observation")
     length = int(episode["length"])
-    parsed = dict(
-        episode, seed=int(episode["seed"]), length=length, observation=_arrays(episode["observation"])
-    )
+    parsed = dict(episode, seed=int(episode["seed"]), length=length, observation=_arrays(episode["observation"]))
     parsed["return"] = float(episode["return"])
     if _signature(parsed["observation"]) != [(leaf.shape, leaf.stored_dtype) for leaf in observation.leaves]:
         raise refuse("an observation has other leaves")

@@ -46,9 +46,7 @@ class SingleEnvs(Environments):
 
     replayable = True
 
-    def __init__(
-        self, envs: Sequence[gymnasium.Env], *, owned: bool = False, next_seed: NextSeed | None = None
-    ):
+    def __init__(self, envs: Sequence[gymnasium.Env], *, owned: bool = False, next_seed: NextSeed | None = None):
         for env in envs:
             if not isinstance(env, gymnasium.Env):
                 raise TypeError(f"`env` must be a gymnasium.Env. Received: {env!r} ({type(env).__name__})")
@@ -108,9 +106,7 @@ class SingleEnvs(Environments):
             else:
                 self._write(arrays, i, observation)
             if type(reward) is not float:
-                reward = (
-                    float(reward) if isinstance(reward, float) else self._checked(i, checks.reward, reward)
-                )
+                reward = float(reward) if isinstance(reward, float) else self._checked(i, checks.reward, reward)
             if reward - reward != 0.0:
                 raise ValueError(
                     f"The reward is not finite. Received: {reward} ({self._where(i)}, action {actions[i]!r})"
@@ -172,9 +168,7 @@ class SingleEnvs(Environments):
         if not isinstance(episodes, list):
             raise TypeError("`state` must be a dict as `state()` returns. Received: " + type(state).__name__)
         recorded = [
-            open_episodes.parse(
-                episode, self.observation_structure, self.action_structure, self._record_dtypes()
-            )
+            open_episodes.parse(episode, self.observation_structure, self.action_structure, self._record_dtypes())
             for episode in episodes
         ]
         if len(recorded) != self.num_envs:
@@ -279,9 +273,7 @@ class SingleEnvs(Environments):
             snapshot = env.get_state()
             if open_episodes.is_plain(snapshot):
                 episode["snapshot"] = open_episodes.copy(snapshot)
-                episode["mask"] = (
-                    None if self.mask is None else [None if m is None else m[i].copy() for m in self.mask]
-                )
+                episode["mask"] = None if self.mask is None else [None if m is None else m[i].copy() for m in self.mask]
                 return episode
             warnings.warn(
                 f"kagent saves an environment's state only if it consists of arrays, numbers, strings, lists "
@@ -291,9 +283,7 @@ class SingleEnvs(Environments):
             )
         episode["actions"] = [
             np.frombuffer(bytes(recorded), dtype).reshape(-1, *leaf.shape)
-            for leaf, recorded, dtype in zip(
-                self.action_structure.leaves, self._records[i], self._record_dtypes()
-            )
+            for leaf, recorded, dtype in zip(self.action_structure.leaves, self._records[i], self._record_dtypes())
         ]
         return episode
 
@@ -355,7 +345,6 @@ def _empty_record(structure: Structure) -> list[Any]:
 def _action(structure: Structure, arrays: list[np.ndarray], row: int) -> Any:
     # A Discrete action is a NumPy scalar, every other an array, of rank 0 too.
     parts = [
-        array[row] if leaf.kind == "discrete" else array[row, ...]
-        for leaf, array in zip(structure.leaves, arrays)
+        array[row] if leaf.kind == "discrete" else array[row, ...] for leaf, array in zip(structure.leaves, arrays)
     ]
     return structure.unflatten(parts)

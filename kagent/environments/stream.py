@@ -86,12 +86,8 @@ class Environments(abc.ABC):
         # Three sets of arrays take turns: what was acted on, the true successors, and, if an episode ended,
         # what to act on next. So nothing that a caller still needs is overwritten, and no step allocates.
         leaves = self.observation_structure.leaves
-        self._sets = [
-            [np.zeros((num_envs, *leaf.shape), leaf.stored_dtype) for leaf in leaves] for _ in range(3)
-        ]
-        self._floats = [
-            [array.reshape(-1) for array in arrays if array.dtype.kind == "f"] for arrays in self._sets
-        ]
+        self._sets = [[np.zeros((num_envs, *leaf.shape), leaf.stored_dtype) for leaf in leaves] for _ in range(3)]
+        self._floats = [[array.reshape(-1) for array in arrays if array.dtype.kind == "f"] for arrays in self._sets]
         self._mask_sets: list[Mask] | None = None
         self._current = 0
         self._ready = False
@@ -158,8 +154,7 @@ class Environments(abc.ABC):
 
     def _refuse_step(self) -> None:
         raise RuntimeError(
-            "`step` needs `reset` first: at the beginning, after `close`, and after a step that raised an "
-            "error"
+            "`step` needs `reset` first: at the beginning, after `close`, and after a step that raised an error"
         )
 
     def _check_finite(self, index: int, action: Any = None) -> None:
@@ -168,9 +163,7 @@ class Environments(abc.ABC):
             fine = math.isfinite(sum(flat.tolist())) if flat.size <= _SMALL else np.isfinite(flat).all()
             if not fine:
                 row, message = checks.not_finite(self.observation_structure.leaves, self._sets[index])
-                raise ValueError(
-                    f"{message} ({self._where(row)}{'' if action is None else f', action {action[row]}'})"
-                )
+                raise ValueError(f"{message} ({self._where(row)}{'' if action is None else f', action {action[row]}'})")
 
     def _open_masks(self, values: list[Any], index: int) -> None:
         """Decides, after a reset, whether there are masks, and writes them into set `index`."""
@@ -193,8 +186,7 @@ class Environments(abc.ABC):
         if self._mask_sets is None:
             if value is not None and self._masks.applicable:
                 raise ValueError(
-                    "An action mask came where none was at reset. Give it always or never "
-                    f"({self._where(row)})"
+                    f"An action mask came where none was at reset. Give it always or never ({self._where(row)})"
                 )
             return
         try:

@@ -63,9 +63,7 @@ class VectorEnvs(Environments):
             self._refuse_step()
         self._ready = False  # an error below leaves it so
         structure = self.action_structure
-        actions = structure.unflatten(
-            [np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)]
-        )
+        actions = structure.unflatten([np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)])
         try:
             result = self.env.step(actions)
         except BaseException as error:
@@ -89,9 +87,7 @@ class VectorEnvs(Environments):
         same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
         self._write(index, observation)
         self._check_finite(index)
-        self._write_masks(
-            index, observation, infos, np.zeros_like(done) if same_step else transition.terminated
-        )
+        self._write_masks(index, observation, infos, np.zeros_like(done) if same_step else transition.terminated)
         transition.next_observation = self._sets[index]
         transition.next_mask = None if self._mask_sets is None else self._mask_sets[index]
         transition.ended = ended
@@ -237,17 +233,11 @@ class VectorEnvs(Environments):
         np.copyto(self._transition.reward, array.reshape(-1))
         if not np.isfinite(array).all():
             row = int(np.argmin(np.isfinite(self._transition.reward)))
-            raise ValueError(
-                f"The reward is not finite. Received: {array.reshape(-1)[row]} ({self._where(row)})"
-            )
+            raise ValueError(f"The reward is not finite. Received: {array.reshape(-1)[row]} ({self._where(row)})")
 
     def _flags(self, value: Any, name: str) -> np.ndarray:
         array = np.asarray(value)
-        if (
-            array.dtype.kind not in "biuf"
-            or array.size != self.num_envs
-            or not ((array == 0) | (array == 1)).all()
-        ):
+        if array.dtype.kind not in "biuf" or array.size != self.num_envs or not ((array == 0) | (array == 1)).all():
             raise TypeError(
                 f"`{name}` of a vector env must be bools of shape ({self.num_envs},). Received: {value!r} "
                 f"({self._where(None)})"
@@ -268,9 +258,7 @@ class VectorEnvs(Environments):
         return from_infos(infos, self.num_envs)
 
     def _write_masks(self, index: int, observation: Any, infos: Any, final: np.ndarray) -> None:
-        if self._mask_sets is None and not (
-            self._masks.applicable and isinstance(infos, dict) and KEY in infos
-        ):
+        if self._mask_sets is None and not (self._masks.applicable and isinstance(infos, dict) and KEY in infos):
             return
         if self._mask_sets is not None:
             source = observation if self._masks.in_observation else infos

@@ -50,7 +50,10 @@ def functional(
             dtype = "float32" if leaf.kind == "box" else leaf.stored_dtype.name
             x = keras.Input(leaf.shape, dtype=dtype, name=f"action_{i}")
             inputs.append(x)
-            actions.append(x if leaf.kind == "box" else OneHot(_nvec(leaf))(x))
+            if leaf.is_discrete:
+                actions.append(OneHot(_nvec(leaf))(x))
+            else:
+                actions.append(keras.layers.Reshape((1,))(x) if leaf.shape == () else x)
     if isinstance(network, keras.layers.Layer):
         seen = observation.unflatten(encoded)
         features = _joined(network, seen, actions, seeds) if actions else network(seen)

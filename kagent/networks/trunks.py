@@ -45,9 +45,7 @@ def initializers(name: str, gain: float, seeds: Seeds) -> Callable[[int], tuple[
 def dense(x: Any, units: int, activation: Any, name: str, initialization: str, gain: float, seeds: Seeds) -> Any:
     """A `Dense` layer applied to `x`, seeded from the agent's generator."""
     kernel, bias = initializers(initialization, gain, seeds)(int(x.shape[-1]))
-    return keras.layers.Dense(
-        units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name
-    )(x)
+    return keras.layers.Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)(x)
 
 
 @NETWORKS.register()

@@ -46,7 +46,7 @@ class ActionValueObjective(Objective):
 
         def loss():
             q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), components)
-            error, target = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
+            error, _ = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
             per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}

@@ -44,9 +44,7 @@ class ClippedPolicyObjective(Objective):
         if agent.reward_estimation.gae_lambda is None:
             raise ValueError("`objective` ClippedPolicyObjective needs reward_estimation.gae_lambda. Received: None")
         if agent.policy.distribution != "auto":
-            raise ValueError(
-                f"PPO needs policy.distribution='auto'. Received: {agent.policy.distribution!r}"
-            )
+            raise ValueError(f"PPO needs policy.distribution='auto'. Received: {agent.policy.distribution!r}")
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         estimation = agent.reward_estimation

@@ -49,7 +49,9 @@ class SoftActorCriticObjective(Objective):
                 f"Received: {agent.action_space}"
             )
         if agent.policy.distribution != "squashed_gaussian":
-            raise ValueError(f"SAC needs policy.distribution='squashed_gaussian'. Received: {agent.policy.distribution!r}")
+            raise ValueError(
+                f"SAC needs policy.distribution='squashed_gaussian'. Received: {agent.policy.distribution!r}"
+            )
         if agent.temperature is None:
             raise ValueError("SAC needs a temperature. Received: None")
 

@@ -41,9 +41,7 @@ ACTIONS = [
     spaces.Box(-1, 1, (2,), np.float32),
     spaces.Box(-1, 1, (), np.float64),
     spaces.Box(0, 255, (2, 2), np.uint8),
-    spaces.Dict(
-        a=spaces.Discrete(3, start=5), b=spaces.Tuple((spaces.Box(-1, 1, ()), spaces.MultiBinary(2)))
-    ),
+    spaces.Dict(a=spaces.Discrete(3, start=5), b=spaces.Tuple((spaces.Box(-1, 1, ()), spaces.MultiBinary(2)))),
 ]
 
 

@@ -10,9 +10,7 @@ from toy_envs import Counter
 from kagent import environments
 
 
-def counters(
-    num_envs: int, lengths: list[list[int]], ends: list[str], **arguments: Any
-) -> list[dict[str, Any]]:
+def counters(num_envs: int, lengths: list[list[int]], ends: list[str], **arguments: Any) -> list[dict[str, Any]]:
     """Arguments of `num_envs` different `Counter`s."""
     return [
         {"lengths": lengths[i % len(lengths)], "ends": ends[i % len(ends) :] + ends, "offset": i, **arguments}

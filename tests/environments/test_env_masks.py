@@ -18,9 +18,7 @@ from kagent.spaces import Structure
 
 MULTI = spaces.MultiDiscrete([2, 3])
 SQUARE = spaces.MultiDiscrete([[2, 3], [1, 2]])
-NESTED = spaces.Dict(
-    arm=spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,)))), grip=spaces.MultiBinary(2)
-)
+NESTED = spaces.Dict(arm=spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,)))), grip=spaces.MultiBinary(2))
 T, F = True, False
 
 
@@ -115,10 +113,7 @@ def test_wrong_forms(space, value, text):
 def choose(mask, leaf, random):
     """One allowed index per component, drawn at random, as env-ready batch `(N, *leaf.shape)`."""
     starts = np.concatenate([[0], np.cumsum(leaf.nvec.ravel())[:-1]])
-    rows = [
-        [random.choice(np.flatnonzero(row[s : s + n])) for s, n in zip(starts, leaf.nvec.ravel())]
-        for row in mask
-    ]
+    rows = [[random.choice(np.flatnonzero(row[s : s + n])) for s, n in zip(starts, leaf.nvec.ravel())] for row in mask]
     return leaf.decode(np.array(rows).reshape(len(mask), *leaf.shape))
 
 
@@ -225,9 +220,7 @@ def sources(masks, end="terminated", space=MULTI):
 ACTION = [np.zeros((2, 2), np.int64)]
 
 
-@pytest.mark.parametrize(
-    "bad, text", [(SECOND_EMPTY, "component 1, allows no value"), (EMPTY, "component 0, allows")]
-)
+@pytest.mark.parametrize("bad, text", [(SECOND_EMPTY, "component 1, allows no value"), (EMPTY, "component 0, allows")])
 def test_a_component_without_an_allowed_value(bad, text):
     for envs in sources([GOOD, GOOD, bad, GOOD]):
         envs.reset()

@@ -88,16 +88,12 @@ def test_wrapped_vector_envs_and_modes_as_text():
 def test_an_unknown_autoreset_mode_is_refused_with_a_hint(metadata):
     native = NativeCounter(None, [{}])
     native.metadata = metadata
-    with pytest.raises(
-        ValueError, match=r"autoreset_mode.*Received.*AutoresetMode\.SAME_STEP.*If you know the mode"
-    ):
+    with pytest.raises(ValueError, match=r"autoreset_mode.*Received.*AutoresetMode\.SAME_STEP.*If you know the mode"):
         make(native)
 
 
 def test_disabled_resets_are_seeded_and_masked():
-    vector = SyncVectorEnv(
-        [lambda: Counter((1,)), lambda: Counter((2,))], autoreset_mode=AutoresetMode.DISABLED
-    )
+    vector = SyncVectorEnv([lambda: Counter((1,)), lambda: Counter((2,))], autoreset_mode=AutoresetMode.DISABLED)
     envs = make(vector)
     seeds = iter(np.arange(50, 90))
     envs.reset(lambda: next(seeds))
@@ -192,9 +188,7 @@ def test_n_envs_must_agree_with_the_vector_env_of_a_callable():
 
 def test_envs_with_different_spaces_are_refused():
     sizes = iter([3, 4])
-    with pytest.raises(
-        ValueError, match=r"same observation_space(.|\n)*env 0: \w+\(n=3(.|\n)*env 1: \w+\(n=4"
-    ):
+    with pytest.raises(ValueError, match=r"same observation_space(.|\n)*env 0: \w+\(n=3(.|\n)*env 1: \w+\(n=4"):
         make(lambda: Identity(spaces.Tuple((spaces.Discrete(next(sizes)), spaces.Discrete(2)))), n_envs=2)
 
 
@@ -215,9 +209,7 @@ def test_unsupported_and_missing_spaces():
 
 def test_check_spaces_shows_both_sides():
     box, other = spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (4,))
-    check_spaces(
-        box, spaces.Discrete(2), types.SimpleNamespace(observation_space=box, action_space=spaces.Discrete(2))
-    )
+    check_spaces(box, spaces.Discrete(2), types.SimpleNamespace(observation_space=box, action_space=spaces.Discrete(2)))
     wrong = types.SimpleNamespace(observation_space=other, action_space=spaces.Discrete(2, start=1))
     with pytest.raises(ValueError) as caught:
         check_spaces(box, spaces.Discrete(2), wrong, "validation_env")

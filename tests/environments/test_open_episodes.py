@@ -67,9 +67,7 @@ def test_state_is_json_and_arrays():
 
 @pytest.mark.parametrize("space", ACTIONS, ids=str)
 def test_actions_of_every_space_are_replayed(space):
-    envs, other = (
-        environments.SingleEnvs([Listener(space) for _ in range(2)], next_seed=seeds()) for _ in range(2)
-    )
+    envs, other = (environments.SingleEnvs([Listener(space) for _ in range(2)], next_seed=seeds()) for _ in range(2))
     envs.reset()
     for step in range(5):
         envs.step(batch(space, 2, step)[0])

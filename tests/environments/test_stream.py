@@ -38,9 +38,7 @@ def build(source: str, mode: AutoresetMode, arguments: list[dict], **options) ->
     return environments.make(lambda: vector(functions, autoreset_mode=mode, **options))
 
 
-def check(
-    envs: environments.Environments, arguments: list[dict], mode: AutoresetMode, seed: int, steps: int = 30
-):
+def check(envs: environments.Environments, arguments: list[dict], mode: AutoresetMode, seed: int, steps: int = 30):
     """Compares the stream with the truth, row by row, and which rows are valid with the mode's contract."""
     try:
         stream = record(envs, steps, seed)
@@ -76,9 +74,7 @@ def test_sync_vector_env_gives_the_true_stream(mode, case):
 @settings(max_examples=25, deadline=None)
 @given(case=cases, batched=st.booleans())
 def test_native_vector_env_that_reuses_its_arrays_gives_the_true_stream(mode, case, batched):
-    check_case(
-        "native", mode, **{**case, "nested": False, "masked": False}, options={"batched_final": batched}
-    )
+    check_case("native", mode, **{**case, "nested": False, "masked": False}, options={"batched_final": batched})
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,5 +1,7 @@
 """One gradient step of Q-learning against NumPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 from gradient_steps import LINEAR, RATE, SGD, heads, numeric_gradient, randomize, tensors
@@ -61,8 +63,8 @@ def loss_by_hand(target, values, huber, weight):
 
 
 def slices(nvec):
-    ends = np.cumsum([0, *nvec])
-    return [slice(begin, end) for begin, end in zip(ends, ends[1:])]
+    ends = np.cumsum([0, *nvec]).tolist()
+    return [slice(begin, end) for begin, end in itertools.pairwise(ends)]
 
 
 @pytest.mark.parametrize("weight", [None, np.array([1.0, 1.0, 1.0, 0.0, 1.0])], ids=["whole", "padded"])
@@ -91,7 +93,7 @@ def test_one_gradient_step(kind, huber, double, weight):
 
 
 def test_gradients_longer_than_the_bound_are_scaled_to_it():
-    space, action, nvec = ACTIONS["one"]
+    space, action, _ = ACTIONS["one"]
     agent = agent_of(space, huber=None)
     agent.compile(optimizer={"class_name": "SGD", "config": {"learning_rate": 1.0, "global_clipnorm": 0.01}})
     before = heads(agent.policy)

@@ -116,9 +116,14 @@ def test_advantages_and_returns_of_a_rollout():
     prepared = agent.prepare(
         tensors(
             {
-                "observation": observation, "next_observation": successor, "action": action, "reward": reward,
-                "terminated": terminated, "truncated": truncated, "valid": valid,
-            }  # fmt: skip
+                "observation": observation,
+                "next_observation": successor,
+                "action": action,
+                "reward": reward,
+                "terminated": terminated,
+                "truncated": truncated,
+                "valid": valid,
+            }
         )
     )
 

@@ -52,7 +52,9 @@ CASES = {**QUICK, **DEFAULT}
 
 
 def make(case, seed):
-    agent = getattr(kagent, case["kind"])(case["env"], seed=seed, n_envs=case.get("n_envs", 1), **case.get("arguments", {}))
+    agent = getattr(kagent, case["kind"])(
+        case["env"], seed=seed, n_envs=case.get("n_envs", 1), **case.get("arguments", {})
+    )
     agent.compile(jit_compile=case.get("jit", False), steps_per_execution=case.get("steps_per_execution", 1))
     return agent
 

@@ -1,0 +1,80 @@
+"""Every example runs, as a user would run it, only shorter."""
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import kagent
+
+ROOT = pathlib.Path(__file__).parent.parent
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+STEPS = {"train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
+         "nested_spaces": 512, "resume": 400}  # fmt: skip
+
+
+def run(name, folder, *arguments):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--steps", str(STEPS[name]), *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(process, folder) of every example, run two at a time: each spends its seconds on imports and compilation."""
+    jobs = [name for name in EXAMPLES if name != "resume"] + ["resume", "resume uninterrupted"]
+    folders = {job: tmp_path_factory.mktemp(job.replace(" ", "_")) for job in jobs}
+
+    def start(job):
+        if job == "resume":
+            crashed = run(job, folders[job], "--crash-after", "3")
+            (folders[job] / "crash.txt").write_text(f"{crashed.returncode} {(folders[job] / 'resume_backup').exists()}")
+        return run(job.split()[0], folders[job])
+
+    with ThreadPoolExecutor(2) as pool:
+        done = dict(zip(jobs, pool.map(start, jobs)))
+    return {job: (done[job], folders[job]) for job in jobs}
+
+
+def test_each_example_has_its_budget_here():
+    assert sorted(STEPS) == EXAMPLES
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_runs(finished, name):
+    process, _ = finished[name]
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("name", ["train_cartpole", "custom_train_step", "own_network", "own_loop", "nested_spaces"])
+def test_it_ends_with_a_measured_return(finished, name):
+    said = finished[name][0].stdout
+    assert "mean return of" in said
+
+
+def test_what_it_saves_can_be_loaded(finished):
+    agent = kagent.load(finished["train_cartpole"][1] / "cartpole.keras")
+    assert isinstance(agent, kagent.PPO) and agent.timesteps == 512
+
+
+def test_the_callbacks_leave_their_files(finished):
+    folder = finished["keras_callbacks"][1] / "callbacks_run"
+    with open(folder / "log.csv") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) >= 9 and "val_episode_return" in rows[0] and "learning_rate" in rows[0]
+    assert list((folder / "events" / "train").iterdir()) and (folder / "best.keras").exists()
+    assert "new record" in finished["keras_callbacks"][0].stdout
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_stopped(finished):
+    (resumed, folder), (whole, _) = finished["resume"], finished["resume uninterrupted"]
+    assert (folder / "crash.txt").read_text() == "1 True"  # it died, and left a backup
+    assert "trained epochs [4, 5, 6, 7, 8, 9, 10]" in resumed.stdout and "trained epochs [1, 2, 3, 4," in whole.stdout
+    assert "400 timesteps" in whole.stdout
+    assert resumed.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
