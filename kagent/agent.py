@@ -92,7 +92,7 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         self.seed = _seed(seed)
         self.n_envs = memories.memory.check_count(n_envs, "n_envs")
         self._observation, self._action = _spaces(env, observation_space, action_space)
-        self.clock = Clock()
+        self.program_clock: Clock | None = None
         self._make_streams()
         self._set_parts(policy, objective, memory, update, reward_estimation, exploration, target)
         self._set_roles(critic, temperature)
@@ -115,8 +115,8 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         self.update = update.get(update_)
         self.reward_estimation = reward_estimation.get(estimation)
         self.exploration = exploration.get(exploration_)
-        target = {"type": "Target", **target} if isinstance(target, dict) else target or optimizers.Target()
-        self.target = optimizers.TARGETS.get(target)
+        target = {"type": "Target", **target} if isinstance(target, dict) else target
+        self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 
     def _set_roles(self, critic, temperature) -> None:
         self.critic = None if critic is None else roles.ROLES.get(critic, "critic", name="critic")
@@ -193,6 +193,8 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Agent:
         config = copy.deepcopy(config)
+        if "env" in config:  # gymnasium imports the module that an id names; a file may not choose one
+            raise ValueError(f"A config holds spaces, never an `env`. Received: env={config['env']!r}")
         for key in ("observation_space", "action_space"):
             if isinstance(config.get(key), dict):
                 config[key] = spaces.from_config(config[key])
@@ -224,6 +226,11 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         self._sample_seed = int(self._streams["sample"].integers(2**62))
         self._graph_seed = int(self._streams["graph"].integers(2**31))
         self._evaluation_seed = int(self._streams["evaluate"].integers(2**31))
+
+    @property
+    def clock(self) -> Clock:
+        """The time now: tensors inside the learner's program, numbers elsewhere."""
+        return self.host_clock if self.program_clock is None else self.program_clock
 
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
@@ -263,6 +270,8 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         self._rate_schedules: list[tuple[Any, Any]] = []
         compiled = self._auto_optimizers() if self._auto_optimizer else keras.optimizers.get(optimizer)
         jit = bool(jit_compile) and not run_eagerly
+        if isinstance(compiled, optimizers.RoleOptimizer):
+            kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
         super().compile(
             optimizer=compiled,
             loss=loss,
@@ -275,7 +284,6 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.bind({role: getattr(self, role).trainable_variables for role in self._roles})
             if self.dtype_policy.name == "mixed_float16":
-                # Keras scales the loss dynamically only around a single optimizer.
                 self.optimizer.loss_scale_factor = 128.0
         self.optimizer.build(self.trainable_variables)
         if isinstance(self.memory, memories.Rollout):

@@ -35,7 +35,9 @@ class EpsilonGreedy:
 
     def __post_init__(self):
         for name in ("initial", "final", "fraction"):
-            schedules.get(getattr(self, name), f"exploration.{name}", 0.0, 1.0)
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+                raise ValueError(f"`exploration.{name}` must be a number in [0, 1]. Received: {value!r}")
         if self.steps is not None and not self.steps > 0:
             raise ValueError(f"`exploration.steps` must be > 0. Received: {self.steps}")
 

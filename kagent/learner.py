@@ -120,9 +120,14 @@ class Learner:
 
     def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, tf.Tensor]:
         self.traces += 1
+        try:
+            return self._learn(element, Clock(*tf.unstack(clock)))
+        finally:
+            self.agent.program_clock = None  # its tensors mean nothing outside
+
+    def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, tf.Tensor]:
         agent = self.agent
-        start = Clock(*tf.unstack(clock))
-        agent.clock = start
+        agent.program_clock = start
         agent.assign_learning_rates()
         if "reward" in element:
             experience, indices = element, None
@@ -145,7 +150,7 @@ class Learner:
             return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
 
         def step(i: Any) -> tf.Tensor:
-            agent.clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
+            agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
             logs = agent.learn(minibatch(i))
             if len(logs) > _SLOTS:
                 raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")

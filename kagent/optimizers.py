@@ -32,7 +32,7 @@ class Target:
     unit: str = "updates"
 
     def __post_init__(self):
-        if not 0 < self.tau <= 1:
+        if isinstance(self.tau, bool) or not isinstance(self.tau, numbers.Real) or not 0 < self.tau <= 1:
             raise ValueError(f"`tau` must be in (0, 1]. Received: {self.tau!r}")
         if isinstance(self.period, bool) or not isinstance(self.period, numbers.Integral) or self.period < 1:
             raise ValueError(f"`target_update_period` must be an integer >= 1. Received: {self.period!r}")

@@ -182,7 +182,6 @@ class Saving(Mixin):
             self._bounds = tuple(float(bound) for bound in state["bounds"])
         self._recompile(seed)
         self._load_memory(store, keys)
-        _refresh_when_asked(self.actor)
 
     def _count(self: Any, counters: dict[str, int]) -> None:
         for name, value in counters.items():
@@ -225,20 +224,6 @@ class Saving(Mixin):
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
         config = {key: value for key, value in config.items() if key != "jit_compile"}
         self.compile(**keras.saving.deserialize_keras_object(config))
-
-
-def _refresh_when_asked(actor: Any) -> None:
-    # The weights come after this, layer by layer, and Keras does not say when it is done.
-    def renewed(name: str) -> Callable[..., Any]:
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            for other in ("act", "decide"):
-                vars(actor).pop(other, None)
-            actor.refresh()
-            return getattr(actor, name)(*arguments, **keywords)
-
-        return call
-
-    actor.act, actor.decide = renewed("act"), renewed("decide")
 
 
 def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:

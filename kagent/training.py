@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import time
 import warnings
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kagent import bounds, memories
 from kagent import environments as envs
-from kagent import memories
 from kagent.callbacks.callback import hears_batches, hooks_of
 from kagent.learner import Learner
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
@@ -150,9 +149,10 @@ class Training(Mixin):
         >>> agent = kagent.PPO("CartPole-v1", seed=0)
         >>> history = agent.fit("CartPole-v1", steps=20_000, verbose=0)
         """
+        given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
         if isinstance(env, tf.data.Dataset):
-            given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
-            wrong = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
+            others = {"n_envs": n_envs, "validation_env": validation_env}
+            wrong = [name for name, value in {**given, **others}.items() if value is not None]
             if wrong:
                 raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
             kwargs = {"shuffle": False, "epochs": 1 if epochs is None else epochs, **kwargs}
@@ -165,12 +165,12 @@ class Training(Mixin):
             raise TypeError(
                 f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes="
             )
-        step_bound, episode_bound = self._fit_bounds(steps, episodes, max_steps, max_episodes)
+        step_bound, episode_bound = bounds.of_fit(self.counters, **given)
         begin = self.timesteps
         if steps_per_epoch is None:
             steps_per_epoch = max(1, math.ceil((step_bound - begin) / 10)) if step_bound < math.inf else 1000
         steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
-        self._check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+        bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
         epochs = 1 if step_bound == math.inf else max(1, math.ceil((step_bound - begin) / steps_per_epoch))
         environments = envs.make(env, self._envs_for(env, n_envs), next_seed=self.next_seed)
         validation = None
@@ -237,7 +237,7 @@ class Training(Mixin):
             metrics.update(runner.take_finished())
             logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
-            if validation is not None and self._validates(epoch, frequency):
+            if validation is not None and bounds.is_among(epoch, frequency):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
             callbacks.on_epoch_end(epoch, logs)
@@ -350,51 +350,6 @@ class Training(Mixin):
             self.actor.set_weights(weights)
         elif self.run_eagerly:
             self.actor.expire()
-
-    # Arguments -------------------------------------------------------------------------------------------------
-
-    def _fit_bounds(self, steps, episodes, max_steps, max_episodes) -> tuple[float, float]:
-        given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
-        for name, value in given.items():
-            whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
-            if value is not None and (isinstance(value, bool) or not whole or value < 0):
-                raise ValueError(f"`{name}` must be an integer >= 0 or None. Received: {value!r}")
-        for one, other in (("steps", "max_steps"), ("episodes", "max_episodes")):
-            if given[one] is not None and given[other] is not None:
-                raise ValueError(
-                    f"`{one}` (to add) and `{other}` (absolute) exclude each other. "
-                    f"Received: {one}={given[one]}, {other}={given[other]}"
-                )
-        if all(value is None for value in given.values()):
-            raise ValueError("fit needs a bound: one of steps, max_steps, episodes, max_episodes. Received: none")
-        step_bound = episode_bound = math.inf
-        if steps is not None:
-            step_bound = self.timesteps + int(steps)
-        if max_steps is not None:
-            step_bound = int(max_steps)
-        if episodes is not None:
-            episode_bound = self.episodes + int(episodes)
-        if max_episodes is not None:
-            episode_bound = int(max_episodes)
-        return step_bound, episode_bound
-
-    def _check_epochs(self, initial: Any, env: Any, validation_env: Any, episodes: Any, frequency: Any) -> None:
-        if isinstance(initial, bool) or not isinstance(initial, numbers.Integral) or initial < 0:
-            raise ValueError(f"`initial_epoch` must be an integer >= 0. Received: {initial!r}")
-        inner = getattr(env, "unwrapped", None)
-        if inner is not None and inner is getattr(validation_env, "unwrapped", None):
-            raise ValueError(
-                "`validation_env` must be another environment than `env`: validation would break off the episode that "
-                f"training is in. Make a second one, or pass an id or a callable. Received: {env!r} for both"
-            )
-        memories.memory.check_count(episodes, "validation_episodes")
-        if not isinstance(frequency, list | tuple | set | range):
-            memories.memory.check_count(frequency, "validation_freq")
-
-    def _validates(self, epoch: int, frequency: Any) -> bool:
-        if isinstance(frequency, numbers.Integral):
-            return (epoch + 1) % int(frequency) == 0
-        return (epoch + 1) in frequency
 
     def _envs_for(self, env: Any, n_envs: int | None) -> int | None:
         if n_envs is not None:

@@ -49,7 +49,7 @@ class Update:
             object.__setattr__(self, "steps", 1)
         for name, least in (("batch_size", 1), ("frequency", 1), ("start", 0), ("steps", 1), ("epochs", 1)):
             value = getattr(self, name)
-            if value is None:
+            if value is None and name in ("frequency", "steps", "epochs"):
                 continue
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(f"`update.{name}` must be an integer >= {least}. Received: {value!r}")

@@ -63,6 +63,7 @@ def test_the_readme_lists_nothing_else():
     assert sorted(listed) == [path.name for path in FILES]
 
 
+@pytest.mark.filterwarnings("ignore:The open episodes")
 def test_stop_on_return(agent):
     # Returns of a Counter rise by about 100 * length an episode: 3, 303, 603, 903 ... with action 0 or 1.
     env = Counter(lengths=(3,))
@@ -114,6 +115,7 @@ def test_wall_clock_limit(agent):
     assert agent.timesteps == taken + 3
 
 
+@pytest.mark.filterwarnings("ignore:The open episodes")
 def test_episode_log(agent, tmp_path):
     path = tmp_path / "episodes.csv"
     for lengths in ((2, 3), (4,)):

@@ -6,8 +6,6 @@ import pytest
 from runs import equal
 from toy_envs import Counter, Identity
 
-import kagent
-
 
 def play(agent, env, steps, seed=None):
     """The loop that the documentation shows; returns the logs of every update."""
@@ -153,7 +151,7 @@ def test_every_kind_of_action_goes_both_ways(small):
         bits=gymnasium.spaces.MultiBinary(3),
     )
     env = Identity(space, length=4)
-    agent = kagent.PPO(env, n_steps=8, batch_size=4, epochs=1, seed=0)
+    agent = small("ppo", env=env, n_steps=8, batch_size=4, epochs=1)
     logs = play(agent, env, 16)
     assert len(logs) == 2 and agent.updates == 4
     action = agent.act(env.reset()[0])

@@ -49,7 +49,7 @@ def test_unknown_names_list_the_known(identifier):
     with pytest.raises(ValueError, match=r"Unknown `thing`. Received: '.*'. Known: BlueThing, RedThing\.") as raised:
         THINGS.get(identifier)
     assert ("Did you mean 'RedThing'?" in str(raised.value)) == ("Think" in str(identifier))
-    with pytest.raises(ValueError, match="Unknown `agent.thing`"):
+    with pytest.raises(ValueError, match=r"Unknown `agent\.thing`"):
         THINGS.get(identifier, "agent.thing")
 
 

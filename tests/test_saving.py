@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 
@@ -398,9 +400,10 @@ USER_NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", USER_NETWORKS)
-@pytest.mark.parametrize("kind", ["dqn", "ppo"])
-def test_a_network_of_the_users_own_comes_back(name, kind, small, tmp_path):
+@pytest.mark.parametrize(
+    "kind, name", [("dqn", "layer"), ("dqn", "registered"), ("ppo", "sequential"), ("ppo", "functional")]
+)
+def test_a_network_of_the_users_own_comes_back(kind, name, small, tmp_path):
     agent = small(kind, network=USER_NETWORKS[name]())
     agent.fit("CartPole-v1", steps=40, verbose=0)
     agent.save(tmp_path / "a.keras", include_memory=True)
@@ -497,9 +500,7 @@ def test_run_eagerly_comes_back_and_xla_does_not(small, tmp_path):
 # Loading ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "order", ["import kagent, keras", "import keras, kagent", "import kagent; from keras import saving"]
-)
+@pytest.mark.parametrize("order", ["import kagent; from keras import saving", "import keras, kagent"])
 def test_keras_alone_loads_it_once_kagent_is_imported(order, trained, tmp_path):
     agent = trained("ppo")
     agent.save(tmp_path / "a.keras")
@@ -611,6 +612,49 @@ def test_a_save_that_fails_leaves_the_old_file(suffix, trained, small, monkeypat
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
 
 
+def test_a_full_disk_leaves_the_old_file(small, tmp_path):
+    agent, path = small("dqn"), tmp_path / "a.keras"
+    agent.save(path)
+    content = path.read_bytes()
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, hard))  # no file may be larger
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            agent.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == content and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_saving_leaves_a_whole_file(tmp_path):
+    program = """
+import sys, kagent
+agent = kagent.DQN("CartPole-v1", memory=20_000)
+agent.compile(jit_compile=False)
+agent.fit("CartPole-v1", steps=200, verbose=0)
+while True:
+    agent.counters.episodes += 1
+    agent.save_weights(sys.argv[1])
+    print("saved", flush=True)
+"""
+    path = tmp_path / "a.weights.h5"
+    random, other = np.random.default_rng(0), kagent.DQN("CartPole-v1", memory=20_000)
+    for _ in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, env=environment()
+        ) as process:
+            process.stdout.readline()
+            time.sleep(random.uniform(0, 0.3))
+            process.kill()
+        other.load_weights(path)
+        assert len(other.memory) == other.timesteps == 200
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": os.path.dirname(kagent.__path__[0])}
+
+
 def umask():
     mask = os.umask(0)
     os.umask(mask)
@@ -636,7 +680,7 @@ def test_paths_of_every_kind(small, monkeypatch, tmp_path):
 
 def test_two_agents_do_not_disturb_each_others_streams(small):
     alone, one, other = small("dqn", seed=3), small("dqn", seed=3), small("dqn", seed=4)
-    for _ in range(3):
+    for _ in range(2):
         alone.fit("CartPole-v1", steps=20, verbose=0)
         other.fit("CartPole-v1", steps=7, verbose=0)
         np.random.seed(0)
@@ -666,3 +710,15 @@ def test_the_environments_are_not_touched_by_a_file(small, tmp_path):
     agent.fit(env, steps=25, verbose=0)
     agent.save(tmp_path / "a.keras")
     assert load(tmp_path / "a.keras")._open["environments"]["episodes"][0]["seed"] >= 0
+
+
+def test_counters_are_exact_beyond_every_float(small, tmp_path):
+    agent = small("dqn", frequency=4)
+    start = 2**53 - 5
+    agent.counters.timesteps, agent.counters.performed = start, start // 4 - 3
+    agent.counters.episodes = agent.counters.updates = 2**31 - 3
+    agent.fit("CartPole-v1", steps=40, verbose=0)
+    assert agent.timesteps == start + 40 and 2**31 - 3 < agent.updates < 2**31 + 20
+    assert type(agent.timesteps) is int
+    agent.save(tmp_path / "a.keras")
+    assert differences(state_of(load(tmp_path / "a.keras"), memory=False), state_of(agent, memory=False)) == []

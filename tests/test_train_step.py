@@ -101,9 +101,8 @@ def test_the_train_step_of_keras_own_guide_logs_its_loss_metric(small):
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [("dqn", {"frequency": 4}), ("dqn", {"frequency": 1, "gradient_steps": 2}), ("ppo", {"n_steps": 8}),
-     ("ppo", {"n_steps": 8, "n_envs": 2})],
-)  # fmt: skip
+    [("dqn", {"frequency": 4}), ("dqn", {"frequency": 1, "gradient_steps": 2}), ("ppo", {"n_steps": 8, "n_envs": 2})],
+)
 def test_steps_per_execution_runs_due_updates_together(small, kind, changes):
     seen = {}
     for n in (1, 3):
@@ -186,7 +185,7 @@ def test_targets_also_move_when_there_are_no_timesteps(small):
     assert Compare.same == [False, False, False, True] * 2
 
 
-@pytest.mark.parametrize("argument", ["steps", "max_steps", "episodes", "max_episodes", "n_envs"])
+@pytest.mark.parametrize("argument", ["steps", "max_steps", "episodes", "max_episodes", "n_envs", "validation_env"])
 def test_a_dataset_takes_epochs_not_timesteps(small, argument):
     dataset = tf.data.Dataset.from_tensor_slices(transitions(8)).batch(8)
     with pytest.raises(ValueError, match=argument):

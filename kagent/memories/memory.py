@@ -30,6 +30,7 @@ class Memory:
     def __init__(self, saved: bool = True):
         self.saved = bool(saved)
         self.built = False
+        self.size, self.num_envs = 0, 1
 
     def build(
         self,

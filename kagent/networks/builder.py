@@ -42,29 +42,30 @@ def functional(
     Raises:
         ValueError: The network's output is not of rank 2.
     """
-    inputs = [_input(leaf, f"observation_{i}") for i, leaf in enumerate(observation.leaves)]
-    encoded = [encode(leaf, x) for leaf, x in zip(observation.leaves, inputs)]
-    actions: list[Any] = []
-    if action is not None:
-        for i, leaf in enumerate(action.leaves):
-            dtype = "float32" if leaf.kind == "box" else leaf.stored_dtype.name
-            x = keras.Input(leaf.shape, dtype=dtype, name=f"action_{i}")
-            inputs.append(x)
-            if leaf.is_discrete:
-                actions.append(OneHot(_nvec(leaf))(x))
-            else:
-                actions.append(keras.layers.Reshape((1,))(x) if leaf.shape == () else x)
-    if isinstance(network, keras.layers.Layer):
-        seen = observation.unflatten(encoded)
-        features = _joined(network, seen, actions, seeds) if actions else network(seen)
-    else:
-        parts = [x for i, x in enumerate(encoded) if i not in skip]
-        features = network.features(parts + actions, seeds)
-    if len(features.shape) != 2:
-        raise ValueError(
-            f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
-        )
-    return keras.Model(inputs, heads(features), name=name)
+    with keras.name_scope(name):  # so that variables of two roles never share a path
+        inputs = [_input(leaf, f"observation_{i}") for i, leaf in enumerate(observation.leaves)]
+        encoded = [encode(leaf, x) for leaf, x in zip(observation.leaves, inputs)]
+        actions: list[Any] = []
+        if action is not None:
+            for i, leaf in enumerate(action.leaves):
+                dtype = "float32" if leaf.kind == "box" else leaf.stored_dtype.name
+                x = keras.Input(leaf.shape, dtype=dtype, name=f"action_{i}")
+                inputs.append(x)
+                if leaf.is_discrete:
+                    actions.append(OneHot(_nvec(leaf))(x))
+                else:
+                    actions.append(keras.layers.Reshape((1,))(x) if leaf.shape == () else x)
+        if isinstance(network, keras.layers.Layer):
+            seen = observation.unflatten(encoded)
+            features = _joined(network, seen, actions, seeds) if actions else network(seen)
+        else:
+            parts = [x for i, x in enumerate(encoded) if i not in skip]
+            features = network.features(parts + actions, seeds)
+        if len(features.shape) != 2:
+            raise ValueError(
+                f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
+            )
+        return keras.Model(inputs, heads(features), name=name)
 
 
 def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:

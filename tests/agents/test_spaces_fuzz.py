@@ -125,5 +125,5 @@ def test_actions_and_observations_without_an_axis():
     for preset, arguments in ((kagent.SAC, ARGUMENTS["sac"]), (kagent.PPO, ARGUMENTS["ppo"])):
         agent = preset(Anything(scalar, scalar), network={"type": "mlp", "units": [4]}, seed=0, **arguments)
         agent.compile(jit_compile=False)
-        agent.fit(lambda: Anything(scalar, scalar), steps=16, verbose=0)
+        agent.fit(lambda: Anything(scalar, scalar), steps=16, n_envs=2, verbose=0)
         assert agent.updates > 0 and scalar.contains(agent.act(np.float32(0.5)))

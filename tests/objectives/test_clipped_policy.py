@@ -28,7 +28,7 @@ def agent_of(space, **objective):
 
 def order(agent):
     """Names of the policy's variables, so that the sums below know which is which."""
-    return [variable.path.split("/")[0].rstrip("_0123456789") for variable in agent.policy.variables]
+    return [variable.path.split("/")[-2].rstrip("_0123456789") for variable in agent.policy.variables]
 
 
 def log_prob_and_entropy(weights, names, action):

@@ -34,7 +34,7 @@ def agent_of(**changes):
 
 def policy_variables(agent):
     """In the order that `sample` reads them."""
-    found = {variable.path: variable for variable in agent.policy.variables}
+    found = {variable.path.partition("/")[2]: variable for variable in agent.policy.variables}
     return [found[f"{name}_0/{part}"] for name in ("mean", "log_std") for part in ("kernel", "bias")]
 
 
@@ -126,5 +126,5 @@ def test_each_step_draws_its_own_noise():
     agent = agent_of(optimizer={"type": "SGD", "learning_rate": 0.0}, critic_optimizer=None, temperature_optimizer=None)
     first = float(agent.train_step(tensors(BATCH))["policy_loss"])
     assert float(agent.train_step(tensors(BATCH))["policy_loss"]) == first
-    agent.clock = agent.clock._replace(updates=1)
+    agent.program_clock = agent.clock._replace(updates=1)
     assert float(agent.train_step(tensors(BATCH))["policy_loss"]) != first
