@@ -234,7 +234,12 @@ class Agent(Saving, Training, Evaluation, Interaction, keras.Model):
 
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
-        return tf.stack([tf.constant(self._graph_seed, tf.int32), tf.cast(self.clock.updates, tf.int32)])
+        return tf.stack(
+            [
+                tf.constant(self._graph_seed, tf.int32),
+                tf.cast(tf.math.floormod(tf.cast(self.clock.updates, tf.float64), 2.0**31), tf.int32),
+            ]
+        )
 
     # Learning --------------------------------------------------------------------------------------------------
 

@@ -188,8 +188,7 @@ class Saving(Mixin):
             setattr(self.counters, name, value)
 
     def _recompile(self: Any, seed: int) -> None:
-        # The seed is part of the compiled program; a pipeline kept between `observe`s reads rows that are gone.
-        self._iterating = None
+        # The seed is part of the compiled program; another program also gets another pipeline.
         if seed != self._graph_seed and getattr(self, "train_function", None) is not None:
             self.make_train_function(force=True)
 

@@ -148,6 +148,24 @@ def test_a_loop_of_ones_own_goes_on_too(small, tmp_path):
     assert differences(state_of(agent), state_of(again)) == []
 
 
+def test_a_loop_of_ones_own_draws_by_the_seed_of_the_file(small, tmp_path):
+    env, observation = Counter(), np.zeros(3, np.float32)
+    agents = [small("dqn", env=env, start=8, frequency=1, exploration=1.0, seed=seed) for seed in (0, 1)]
+
+    def run(agents):
+        for step in range(20):
+            for agent in agents:
+                agent.act(observation)
+                agent.observe(step, False, False, np.full(3, step, np.float32))
+
+    run(agents)
+    agents[1].save(tmp_path / "a.keras")
+    agents[0].load_weights(tmp_path / "a.keras")
+    same = [agents[0], load(tmp_path / "a.keras")]
+    run(same)
+    assert differences(state_of(same[0]), state_of(same[1])) == []
+
+
 def test_a_file_may_be_saved_and_loaded_in_the_middle_of_training(small, tmp_path):
     class Save(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

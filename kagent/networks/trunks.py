@@ -11,6 +11,7 @@ import keras
 from kagent.registry import Registry
 
 NETWORKS = Registry("network")
+_WIDEST = 1 << 15  # of a layer; sizes come from files too, and are refused before anything is allocated
 Seeds = Callable[[], int]
 
 
@@ -175,8 +176,8 @@ def serialize(network: Any) -> dict[str, Any]:
 
 def _widths(value: Any, argument: str) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
-        raise ValueError(f"`{argument}` must be a list of integers > 0. Received: {value!r}")
+    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= _WIDEST for v in values):
+        raise ValueError(f"`{argument}` must be a list of integers from 1 to {_WIDEST}. Received: {value!r}")
     return values
 
 

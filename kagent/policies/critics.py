@@ -96,7 +96,7 @@ class Temperature(keras.layers.Layer):
     def __init__(self, initial: float = 1.0, **kwargs: Any):
         if isinstance(initial, bool) or not isinstance(initial, numbers.Real) or not 0 < initial < math.inf:
             raise ValueError(f"`temperature` must be a number > 0. Received: {initial!r}")
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # a half would round what is learned slowly
         self.initial: float = float(initial)
         logarithm = keras.ops.log(self.initial)
         self.logarithm = self.add_weight(
