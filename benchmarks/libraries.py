@@ -68,6 +68,8 @@ BEST: dict[tuple[str, str], str] = {
     # The only workload on which PyTorch may gain from a second core: medians of three runs on a busy machine
     # 86 (55-114) steps/s against 76 (71-81) on one, so not beyond doubt; elsewhere it loses, up to tenfold.
     ("sb3", "W3"): "all",
+    # The same holds of XLA's products: 159 steps/s with its threads, 143 without, 102 with all of TensorFlow on one.
+    ("kagent", "W3"): "numpy-one",
 }
 
 
