@@ -4,8 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def beside(path: str | Path, suffix: str) -> Iterator[str]:
+    """A temporary path in the same folder, which takes the place of `path` when the block ends without an error."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=f".{target.name[:40]}.", dir=target.parent or ".")
+    os.close(handle)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(target.parent or ".", os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 @contextlib.contextmanager
@@ -17,14 +44,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Example:
 
-    >>> with replacing("/tmp/kagent_note.txt") as beside:
-    ...     _ = beside.write_text("whole or not at all")
+    >>> with replacing("/tmp/kagent_note.txt") as temporary:
+    ...     _ = temporary.write_text("whole or not at all")
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with beside(path, path.suffix) as temporary:
+        yield Path(temporary)

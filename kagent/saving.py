@@ -9,8 +9,6 @@ import contextlib
 import json
 import math
 import os
-import pathlib
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +17,7 @@ import keras
 import numpy as np
 
 from kagent import runner, spaces
+from kagent.files import beside
 from kagent.memories.memory import check_count
 from kagent.mixin import Mixin
 
@@ -256,32 +255,6 @@ def _text(store: Any, key: str) -> bytes:
     if getattr(entry, "size", 0) > _LARGEST_TEXT:
         raise ValueError(f"Refusing to read {key!r}: {entry.size} bytes, more than {_LARGEST_TEXT}")
     return np.asarray(entry, np.uint8).tobytes()
-
-
-@contextlib.contextmanager
-def beside(path: Any, suffix: str) -> Iterator[str]:
-    """A temporary path in the same folder, which takes the place of `path` when the block ends without an error."""
-    target = pathlib.Path(path)
-    handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=f".{target.name[:40]}.", dir=target.parent or ".")
-    os.close(handle)
-    try:
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(target.parent or ".", os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:

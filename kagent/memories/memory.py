@@ -39,7 +39,6 @@ class Memory:
         *,
         masked: bool = False,
         num_envs: int = 1,
-        squashed: bool = False,
     ) -> None:
         """Allocates the rows.
 
@@ -47,7 +46,6 @@ class Memory:
             observation_space, action_space: Spaces of one environment.
             masked: Whether action masks are stored.
             num_envs: Environments whose steps arrive together.
-            squashed: unused by storage; canonical actions of boxes are float32 either way.
 
         Raises:
             ValueError: It does not fit into free memory.
