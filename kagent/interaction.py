@@ -112,4 +112,4 @@ class Interaction(Mixin):
             learner, storage, drawn, iterator = self._iterating
             if learner is self.train_function and storage is self.memory.storage and drawn == self.counters.drawn:
                 return iterator
-        return self._iterator()
+        return self.fresh_iterator()

@@ -2,18 +2,20 @@
 
 Keras's own train function compiles each gradient step on its own and loops around it uncompiled; what a call costs
 beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)` holds `prepare` and the loop over
-`train_step`, and what it hands back is two vectors: the logs, and the weights of the actor.
+`train_step`, and what it hands back is two vectors: the logs, and the weights of the actor. Around it a second, plain
+function takes the next element from the memory's pipeline, so that an update is a single call into TensorFlow: between
+two of them an environment's steps have emptied the caches, and every call on its own costs a tenth of a millisecond.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
 
 _SLOTS = 64  # logs per step at most
@@ -39,9 +41,11 @@ class Learner:
         self.traces = 0
         self.names: list[str] = []
         self.running: frozenset[str] = frozenset()
+        self._now = shared_array((len(Clock._fields),), "float64")  # where the program reads the time
+        self._clock = shared_tensor(self._now)
         self._program = self._compile(jit)
-        self._traced: Any = None  # the program for the memory's elements; calling it costs less than finding it
-        self._spec: Any = None
+        self._pull: Any = None  # pulls from the iterator it is bound to and learns
+        self._bound: Any = None
         self._proven = False
 
     def _compile(self, jit: bool) -> Any:
@@ -49,17 +53,16 @@ class Learner:
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
         """Pulls one element and learns from it. Raises StopIteration where the iterator ends."""
-        element = next(iterator)
-        packed = "reward" not in element
-        if not packed:
-            element = self._stacked(element, iterator)
-        clock = tf.constant(np.array(self.agent.host_clock, np.float64))
-        if not self._proven:
-            logs, weights = self._first(element, clock)
-        elif packed and self._traced is not None:
-            logs, weights = self._traced(element, clock)
+        self._now[:] = self.agent.host_clock
+        packed = iterator is self._bound
+        if packed:
+            logs, weights = self._pull_from(iterator)
         else:
-            logs, weights = self._program(element, clock)
+            element = next(iterator)
+            packed = "reward" not in element
+            if not packed:
+                element = self._stacked(element, iterator)
+            logs, weights = self._learn_from(element)
         values = logs.numpy().tolist()
         steps = int(values.pop())
         self.agent.learned(steps, weights.numpy())
@@ -71,12 +74,32 @@ class Learner:
             found |= {name: value for name, value in latest if name in self.running}
         return found
 
-    def trace(self, element_spec: Any) -> None:
-        """Traces the program for elements of this form, so that mistakes show and log names are known beforehand."""
-        self._spec = element_spec
-        if not self.eager:
-            clock_spec = tf.TensorSpec((len(Clock._fields),), tf.float64)
-            self._traced = self._program.get_concrete_function(element_spec, clock_spec)
+    def bind(self, iterator: Any) -> None:
+        """Traces the program for the elements of `iterator`, the next to be called with.
+
+        Mistakes in it show here, and the names of its logs are known from here on.
+        """
+        if self.eager:
+            return
+
+        # The iterator is captured: as an argument, TensorFlow would take it apart at every call.
+        def pull(clock: tf.Tensor) -> Any:
+            return self._program(iterator.get_next(), clock)
+
+        clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
+        self._pull = tf.function(pull, autograph=False).get_concrete_function(clock_spec)
+        self._bound = iterator
+
+    def _pull_from(self, iterator: Any) -> Any:
+        if self._proven:
+            return self._pull(self._clock)
+        # The element of a refused call is gone from the iterator; the same one is drawn again.
+        return self._first(lambda: self._pull(self._clock), lambda: next(self.agent.fresh_iterator()), iterator)
+
+    def _learn_from(self, element: Any) -> Any:
+        if self._proven:
+            return self._program(element, self._clock)
+        return self._first(lambda: self._program(element, self._clock), lambda: element)
 
     def _stacked(self, element: Any, iterator: Iterator[Any]) -> Any:
         # Offline data: single minibatches, as many as one execution takes.
@@ -88,24 +111,24 @@ class Learner:
                 break
         return tf.nest.map_structure(lambda *parts: tf.stack(parts), *elements)
 
-    def _first(self, element: Any, clock: tf.Tensor) -> Any:
+    def _first(self, call: Callable[[], Any], element: Callable[[], Any], iterator: Any = None) -> Any:
         losses = self._loss_metrics()
         # Refusals come from the compiler, before anything has run.
         try:
-            result = self._program(element, clock)
+            result = call()
         except _REFUSALS as error:
             if not self.jit or self.eager:
                 raise
             warnings.warn(
                 f"XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
                 f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}",
-                stacklevel=4,
+                stacklevel=5,
             )
             self.jit = False
             self._program = self._compile(False)
-            if self._spec is not None:
-                self.trace(self._spec)
-            result = self._program(element, clock)
+            result = self._program(element(), self._clock)
+            if iterator is not None:
+                self.bind(iterator)
         self._proven = True
         # Every Keras model has a metric "loss", whether its train_step feeds it or not.
         running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}

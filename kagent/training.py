@@ -206,7 +206,7 @@ class Training(Mixin):
         epoch = self._initial_epoch or initial_epoch
         runner = self._start(environments, callbacks)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
-        iterator, logs, heard = self._iterator(), None, hears_batches(callbacks)
+        iterator, logs, heard = self.fresh_iterator(), None, hears_batches(callbacks)
         last = keras.config.max_epochs() or math.inf
 
         def goes_on(steps: float) -> bool:
@@ -283,12 +283,14 @@ class Training(Mixin):
 
     # Updates ---------------------------------------------------------------------------------------------------
 
-    def _iterator(self) -> Any:
+    def fresh_iterator(self) -> Any:
+        """The memory's packed elements, from the next one to be learned from."""
         count = self.update.epochs or self.update.steps * self.steps_per_execution
         dataset = self.memory.packed_dataset(self.update.batch_size, count, self._sample_seed, self.counters.drawn)
+        iterator = iter(dataset)
         if isinstance(self.train_function, Learner):
-            self.train_function.trace(dataset.element_spec)
-        return iter(dataset)
+            self.train_function.bind(iterator)
+        return iterator
 
     def _due_at(self) -> float:
         """Timesteps at which the next call of the learner is due; infinite where the memory decides."""

@@ -162,7 +162,7 @@ def test_it_keeps_the_contract_of_a_keras_train_function(small):
     agent.fit("CartPole-v1", steps=20, verbose=0)
     learner = agent.make_train_function()
     assert learner is agent.train_function
-    logs = learner(agent._iterator())
+    logs = learner(agent.fresh_iterator())
     assert set(logs) == {"loss", "q_mean"} and all(isinstance(value, float) for value in logs.values())
     with pytest.raises(StopIteration):
         learner(iter([]))
