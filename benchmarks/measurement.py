@@ -133,6 +133,8 @@ def child(library: str, measure: Callable[[Workload, int, int], dict[str, Any]])
     record = measure(workload, arguments.steps or workload.scaled(1.0), arguments.seed)
     head = {"library": library, "workload": workload.name, "seed": arguments.seed}
     print(
-        json.dumps(head | record | {"peak_mb": memory_mb(peak=True), "threads": thread_variables()}),
+        json.dumps(
+            head | record | {"end_mb": memory_mb(), "peak_mb": memory_mb(peak=True), "threads": thread_variables()}
+        ),
         flush=True,
     )

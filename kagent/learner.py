@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kagent import heap
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
 
@@ -130,6 +131,8 @@ class Learner:
             if iterator is not None:
                 self.bind(iterator)
         self._proven = True
+        if self.jit:
+            heap.give_back()
         # Every Keras model has a metric "loss", whether its train_step feeds it or not.
         running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}
         if losses != self._loss_metrics():
