@@ -131,7 +131,7 @@ class Learner:
             if iterator is not None:
                 self.bind(iterator)
         self._proven = True
-        if self.jit:
+        if self.jit and not self.eager:
             heap.give_back()
         # Every Keras model has a metric "loss", whether its train_step feeds it or not.
         running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}

@@ -5,8 +5,6 @@ import platform
 import subprocess
 import sys
 
-import pytest
-
 from kagent import heap
 
 PROGRAM = """
@@ -24,8 +22,10 @@ print(full, kept, resident())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the system call is glibc's")
 def test_freed_memory_goes_back():
+    if platform.libc_ver()[0] != "glibc":
+        assert heap.give_back() is False
+        return
     said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
     full, kept, after = map(float, said.split())
     assert full - kept < 20 and full - after > 40

@@ -76,16 +76,24 @@ class OnTheHost(keras.layers.Layer):
 
 
 def test_a_model_that_xla_refuses_trains_uncompiled_after_one_warning(small):
-    network = keras.Sequential([keras.layers.Dense(8, activation="relu"), OnTheHost()])
-    agent = small("dqn", jit=True, network=network)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    def trained(jit):
+        dense = keras.layers.Dense(8, activation="relu", kernel_initializer=keras.initializers.GlorotUniform(seed=1))
+        agent = small("dqn", jit=jit, network=keras.Sequential([dense, OnTheHost()]))
         for _ in range(2):
             agent.fit("CartPole-v1", steps=60, verbose=0)
+        return agent
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        agent = trained(jit=True)
     said = [str(w.message) for w in caught if "XLA" in str(w.message)]
     assert len(said) == 1 and "jit_compile=False" in said[0]
     assert agent.updates == 27  # at 16, 20 ... 120: the refused call took no step of its own
     assert int(agent.optimizer.iterations) == 27
+    # Nor did it lose an element: all is as if it had been uncompiled from the start.
+    others = variables(trained(jit=False)).values()
+    for (name, ours), other in zip(variables(agent).items(), others, strict=True):
+        np.testing.assert_array_equal(ours, other, err_msg=name)
 
 
 def test_a_true_error_in_the_model_is_not_taken_for_a_refusal(small):
