@@ -8,6 +8,7 @@ effect.
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
 from .components import MASKED, by_component, mask_values, select
 from .means import weighted_mean
+from .norms import clip_by_global_norm, sum_of_squares
 from .policy_gradient import (
     approx_kl,
     clip_fraction,
@@ -22,6 +23,7 @@ __all__ = [
     "MASKED",
     "approx_kl",
     "by_component",
+    "clip_by_global_norm",
     "clip_fraction",
     "clipped_surrogate",
     "discount_factor",
@@ -39,6 +41,7 @@ __all__ = [
     "select",
     "soft_policy_loss",
     "soft_target",
+    "sum_of_squares",
     "temperature_loss",
     "weighted_mean",
 ]

@@ -77,6 +77,9 @@ class ActionValue(Role):
     def inputs(self) -> list[Any]:
         return self.models[0].inputs
 
+    def contents(self) -> list[Any]:
+        return self.models
+
     def call(self, leaves):
         return [model(leaves) for model in self.models]
 

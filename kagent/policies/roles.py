@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from kagent.registry import Registry
 from kagent.spaces import Structure
 
 ROLES = Registry("policy")
+EXPANDED: contextvars.ContextVar[bool] = contextvars.ContextVar("EXPANDED", default=False)
 
 
 class Role(keras.layers.Layer):
@@ -52,6 +54,17 @@ class Role(keras.layers.Layer):
     def inputs(self) -> list[Any]:
         """Symbolic inputs of the model."""
         return self.model.inputs
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers inside, for `summary(expand_nested=True)` alone: elsewhere Keras would save them a second time."""
+        if not EXPANDED.get():
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'layers'")
+        return self.contents()
+
+    def contents(self) -> list[Any]:
+        """What a summary shows inside this role."""
+        return self.model.layers
 
     def leaves(self, observation: Any) -> list[Any]:
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""

@@ -3,6 +3,7 @@
 import re
 
 import gymnasium
+import h5py
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -62,6 +63,32 @@ def test_a_nested_agent_can_be_shown():
     )
     text = printed(agent)
     assert "policy (StochasticPolicy)" in text and "critic (StateValue)" in text
+
+
+@pytest.mark.parametrize("kind", ROLES)
+def test_expand_nested_shows_the_layers_inside_every_role(small, kind):
+    agent = small(kind)
+    text = printed(agent, expand_nested=True)
+    networks = {"policy", "critic"} & set(ROLES[kind])
+    targets = {role for role in ROLES[kind] if role.startswith("target")}
+    members = {"ActionValue": 2}
+    dense = sum(members.get(ROLES[kind][role], 1) for role in networks | targets)
+    assert len(re.findall(r"└ dense_0 \(Dense\)", text)) == dense
+    assert "└ dense" not in printed(agent)
+
+
+def test_what_a_summary_shows_is_not_saved_twice(small, tmp_path):
+    agent = small("sac")
+    saved = []
+    for name in ("before", "after"):
+        path = tmp_path / f"{name}.weights.h5"
+        agent.save_weights(path)
+        with h5py.File(path) as file:
+            file.visit(lambda entry, into=saved.append, of=name: into((of, entry)))
+        printed(agent, expand_nested=True)
+    before, after = ([entry for of, entry in saved if of == name] for name in ("before", "after"))
+    assert before == after and len(before) > 20
+    assert not hasattr(agent.policy, "layers")
 
 
 def test_it_changes_nothing(small):
