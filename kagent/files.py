@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+_ABANDONED = 3600.0  # seconds
 
 
 @contextlib.contextmanager
 def beside(path: str | Path, suffix: str) -> Iterator[str]:
     """A temporary path in the same folder, which takes the place of `path` when the block ends without an error."""
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=f".{target.name[:40]}.", dir=target.parent or ".")
+    _sweep(target, suffix)
+    handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=_prefix(target), dir=target.parent or ".")
     os.close(handle)
     try:
         yield temporary
@@ -33,6 +38,18 @@ def beside(path: str | Path, suffix: str) -> Iterator[str]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name[:40]}."
+
+
+def _sweep(target: Path, suffix: str) -> None:
+    # A process that was killed while it wrote could not tidy up. Nobody writes to a file for an hour without touching it.
+    for left in target.parent.glob(f"{glob.escape(_prefix(target))}????????{glob.escape(suffix)}"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
 
 
 @contextlib.contextmanager
