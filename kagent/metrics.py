@@ -13,11 +13,14 @@ class EpisodeMetrics:
 
     Where no episode ended in an epoch, the last known mean stands again. Before the first end the return is -inf:
     a Keras callback that compares takes the first value it sees as the best so far, and nothing improves on NaN.
+
+    Attributes:
+        last: Mean return and length of the last epoch in which an episode ended. May be set: a resumed run knows them.
     """
 
     def __init__(self) -> None:
         self._ended: list[tuple[float, int]] = []
-        self._last = (-math.inf, math.nan)
+        self.last = (-math.inf, math.nan)
 
     def update(self, finished: list[tuple[float, int]]) -> None:
         """Takes note of (return, length) of finished episodes."""
@@ -26,13 +29,13 @@ class EpisodeMetrics:
     def _means(self) -> tuple[float, float]:
         if self._ended:
             returns, lengths = zip(*self._ended)
-            self._last = (float(np.mean(returns)), float(np.mean(lengths)))
-        return self._last
+            self.last = (float(np.mean(returns)), float(np.mean(lengths)))
+        return self.last
 
     def live(self, steps: int, seconds: float) -> dict[str, float]:
         """What the progress bar shows in the middle of an epoch."""
         recent = self._ended[-100:]
-        value = sum(r for r, _ in recent) / len(recent) if recent else self._last[0]
+        value = sum(r for r, _ in recent) / len(recent) if recent else self.last[0]
         shown = {"episode_return": value} if math.isfinite(value) else {}
         return {**shown, "steps_per_second": steps / max(seconds, 1e-9)}
 
@@ -55,11 +58,14 @@ class UpdateMetrics:
 
     Where no update was made in an epoch the last known values stand again. Before the first update losses are inf, for
     the same reason as above, and other values NaN.
+
+    Attributes:
+        last: The entries of the last epoch in which an update was made. May be set, as above.
     """
 
     def __init__(self) -> None:
         self._logs: list[dict[str, float]] = []
-        self._last: dict[str, float] = {}
+        self.last: dict[str, float] = {}
 
     def update(self, logs: dict[str, float]) -> None:
         """Takes note of one update's logs."""
@@ -73,10 +79,10 @@ class UpdateMetrics:
         """
         if self._logs:
             running = getattr(learner, "running", ())
-            self._last = {
+            self.last = {
                 name: value if name in running else float(np.mean([logs[name] for logs in self._logs]))
                 for name, value in self._logs[-1].items()
             }
             self._logs = []
         unknown = {name: math.inf if name.endswith("loss") else math.nan for name in getattr(learner, "names", ())}
-        return {**unknown, **self._last}
+        return {**unknown, **self.last}

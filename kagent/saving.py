@@ -96,7 +96,7 @@ class Saving(Mixin):
         # What brings back all that `load_own_variables` and Keras may have changed before they found a fault.
         variables = [*self.variables, *self.optimizer.variables]
         values = [variable.numpy() for variable in variables]
-        attributes = {name: getattr(self, name) for name in (*_SEEDS, "_open", "_bounds")}
+        attributes = {name: getattr(self, name) for name in (*_SEEDS, "_open", "_known", "_bounds")}
         counters = {name: getattr(self.counters, name) for name in _COUNTERS}
         streams = {name: generator.bit_generator.state for name, generator in self._streams.items()}
         memory = dict(vars(self.memory))  # loading allocates rows anew, so these stay as they are
@@ -140,6 +140,7 @@ class Saving(Mixin):
             "streams": {name: generator.bit_generator.state for name, generator in self._streams.items()},
             "bounds": [float(bound) for bound in self._bounds],
             "open": self._runner.state() if self._runner is not None else self._open,
+            "known": self._known,
         }
         store["state"] = np.frombuffer(runner.dump(state), np.uint8)
         memory = self.memory
@@ -175,7 +176,7 @@ class Saving(Mixin):
         self._evaluation_seed = int(seeds["evaluation"])
         for name, generator in self._streams.items():
             generator.bit_generator.state = streams[name]
-        self._open = state["open"]
+        self._open, self._known = state["open"], _known(state.get("known"))
         self.actor.expire()  # the policy is read after this
         if self._bounds == _NOWHERE:  # where a fit is under way, it knows its own
             self._bounds = tuple(float(bound) for bound in state["bounds"])
@@ -233,6 +234,15 @@ def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:
 def _slices(array: np.ndarray) -> list[np.ndarray]:
     rows = max(1, _SLICE // max(1, array[:1].nbytes))
     return [array[begin : begin + rows] for begin in range(0, max(1, len(array)), rows)]
+
+
+def _known(state: Any) -> dict[str, Any] | None:
+    """What the last epoch knew, as read from a file, checked."""
+    if state is None:
+        return None
+    mean_return, mean_length = (float(value) for value in state["episode"])
+    update = {str(name): float(value) for name, value in state["update"].items()}
+    return {"episode": (mean_return, mean_length), "update": update}
 
 
 def _stream(state: Any) -> dict[str, Any]:

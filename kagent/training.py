@@ -45,6 +45,7 @@ class Training(Mixin):
     def _begin_training_state(self) -> None:
         self.counters = Counters()
         self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
+        self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
         self._runner: Runner | None = None
         self._bounds: tuple[float, float] = (math.inf, math.inf)
         self._move_targets: Any = None
@@ -201,11 +202,13 @@ class Training(Mixin):
         step_bound, episode_bound = self._bounds
         self.make_train_function()
         self.stop_training = False
-        self._initial_epoch = None  # what an earlier BackupAndRestore left
+        self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
         callbacks.on_train_begin()
         epoch = self._initial_epoch or initial_epoch
         runner = self._start(environments, callbacks)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
+        if self._known is not None:
+            metrics.last, losses.last = self._known["episode"], self._known["update"]
         iterator, logs, heard = self.fresh_iterator(), None, hears_batches(callbacks)
         last = keras.config.max_epochs() or math.inf
 
@@ -237,6 +240,7 @@ class Training(Mixin):
             metrics.update(runner.take_finished())
             logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
+            self._known = {"episode": metrics.last, "update": losses.last}
             if validation is not None and bounds.is_among(epoch, frequency):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
@@ -335,7 +339,9 @@ class Training(Mixin):
     def _follow(self) -> None:
         if self._move_targets is None:
             move, jit = self.move_targets, bool(self.jit_compile)
-            self._move_targets = move if self.run_eagerly else tf.function(move, jit_compile=jit, autograph=False)
+            # Concrete: TensorFlow would take the functions of several agents for one that is traced again and again.
+            compiled = tf.function(move, jit_compile=jit, autograph=False)
+            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function()
         self._move_targets()
 
     def _after_update(self) -> None:

@@ -38,6 +38,19 @@ def test_a_thousand_updates_take_one_trace(small, kind, jit, steps, changes):
     assert agent.train_function.traces == 1
 
 
+def test_many_agents_in_one_process_are_not_taken_for_retracing(small, caplog):
+    logger = tf.get_logger()  # it does not tell the root
+    logger.addHandler(caplog.handler)
+    try:
+        for seed in range(7):
+            agent = small("dqn", seed=seed, target_update_period=30, frequency=4)
+            agent.fit("CartPole-v1", steps=40, verbose=0)
+            assert agent.counters.targets_moved > 0
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "retracing" not in caplog.text
+
+
 @pytest.mark.parametrize(("kind", "changes"), [("dqn", {}), ("ppo", {}), ("sac", {"start": 40})])
 def test_xla_graph_and_eager_agree(small, kind, changes):
     finals = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -34,14 +33,11 @@ def check(folder, name, whole):
     resumed = json.loads((folder / f"{name}.json").read_text())
     assert differences(resumed["state"], whole["state"]) == [], name
     assert len(whole["state"]) > 30
-    # Also every epoch after the last backup says the same, but for means of before: where no episode ended, or no update
-    # was made, the last known mean stands, and a new process knows none.
+    # Also every epoch after the last backup says the same: where no episode ended, or no update was made, the last known
+    # mean stands, and a new process knows it from the backup.
     epochs = [str(epoch) for epoch in range(CASES[name]["stops"][-1] + 1, len(whole["log"]))]
     assert list(resumed["log"]) == epochs
-    for epoch in epochs:
-        for key, value in resumed["log"][epoch].items():
-            assert value in (whole["log"][epoch][key], "nan", "inf", "-inf"), (epoch, key)
-            assert math.isfinite(float(value)) or key not in ("timesteps", "episodes", "updates")
+    assert resumed["log"] == {epoch: whole["log"][epoch] for epoch in epochs}
     assert not (folder / name).exists()
 
 
