@@ -61,7 +61,7 @@ class Interaction(Mixin):
             terminated: Whether the episode came to its end; no reward follows.
             truncated: Whether it was cut off; rewards would have followed.
             next_observation: The observation the action led to, also at an end.
-            mask: What is allowed there.
+            mask: What is allowed there; not read where `terminated` is true.
 
         Returns:
             The logs of the update, or None if none was due.
@@ -76,7 +76,7 @@ class Interaction(Mixin):
         reward = float(reward)
         if not np.isfinite(reward):
             raise ValueError(f"`reward` must be finite. Received: {reward}")
-        successor, next_mask = self.actor.read(next_observation, mask)
+        successor, next_mask = self.actor.read(next_observation, mask, last=bool(terminated))
         observation, action, masks = self._pending
         if (masks is None) != (next_mask is None) and not terminated:
             given = ("without", "with") if masks is None else ("with", "without")

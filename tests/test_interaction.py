@@ -89,6 +89,25 @@ def test_masks_are_obeyed_and_remembered(small):
         agent.observe(0.0, False, False, observation)
 
 
+@pytest.mark.parametrize("where", ["info", "observation"])
+def test_where_an_episode_terminates_no_action_need_be_allowed(small, where):
+    env = Identity(gymnasium.spaces.Discrete(4), masks=where, legal=0.5)
+    agent = small("dqn", env=env, start=2, frequency=1, batch_size=2)
+    for _ in range(4):
+        observation, info = env.reset(seed=3)
+        mask = info["action_mask"] if where == "info" else None
+        action = agent.act(observation, mask=mask)
+        observation, _, _, _, info = env.step(action)
+        nothing = np.zeros(4, np.int8)
+        if where == "observation":
+            observation = {**observation, "action_mask": nothing}
+        given = {"mask": nothing} if where == "info" else {}
+        logs = agent.observe(1.0, True, False, observation, **given)
+    assert agent.updates == 3 and np.isfinite(logs["loss"])
+    with pytest.raises(ValueError, match="allows no value"):
+        agent.act(observation, mask=nothing)
+
+
 def test_mistakes_are_refused_and_lose_nothing(small):
     agent = small("dqn", env=Counter(), start=1000)
     good = np.zeros(3, np.float32)

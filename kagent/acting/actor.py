@@ -144,14 +144,20 @@ class Actor:
             canonical = self._choose(heads, masks, deterministic, self.rng)
         return self.release(canonical)
 
-    def read(self, observation: Any, mask: Any = None) -> tuple[list[np.ndarray], Masks]:
+    def read(self, observation: Any, mask: Any = None, last: bool = False) -> tuple[list[np.ndarray], Masks]:
         """One raw observation and mask, checked, as a batch of one: what `decide` takes.
+
+        Args:
+            observation, mask: As for `act`.
+            last: Whether no action follows: masks are not read then, and may allow nothing.
 
         Raises:
             ValueError: As `act`.
         """
         parts = self._observation.flatten(observation)
         leaves = [layout.encode(leaf, part)[None] for leaf, part in zip(self._observation.leaves, parts)]
+        if last:
+            return leaves, None
         if mask is None and self._mask_in_observation:
             mask = observation[MASK_KEY]
         masks = self._action.flatten_masks(mask)
