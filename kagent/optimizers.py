@@ -105,7 +105,7 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
 
     Args:
         identifier: A Keras optimizer, a name, a learning rate, or a dict `{"type": "Adam", "learning_rate": ...,
-            **arguments}` whose learning rate may be a kagent schedule.
+            **arguments}` whose learning rate may be a schedule, also one of `keras.optimizers.schedules`.
         name: The optimizer's name: that of its role.
         clip: `global_clipnorm`, where the dict does not say it.
 

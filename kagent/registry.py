@@ -23,10 +23,12 @@ class Registry:
 
     Args:
         kind: What the parts are called in error messages, such as `"exploration"`.
+        arguments: Other names of constructor arguments, to their own names; dicts may use either.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, arguments: dict[str, str] | None = None):
         self.kind = kind
+        self._arguments = dict(arguments or {})
         self._classes: dict[str, type] = {}
         self._names: dict[type, str] = {}
 
@@ -44,6 +46,10 @@ class Registry:
     @property
     def names(self) -> list[str]:
         return sorted(set(self._names.values()))
+
+    def knows(self, name: Any) -> bool:
+        """Whether a part is registered under `name`."""
+        return isinstance(name, str) and _fold(name) in self._classes
 
     def get(self, identifier: Any, argument: str | None = None, **extra: Any) -> Any:
         """The part that `identifier` (name, dict or object) stands for; `extra` are further constructor arguments.
@@ -76,6 +82,11 @@ class Registry:
             raise ValueError(f"Unknown `{argument}`. Received: {name!r}. Known: {', '.join(self.names)}.{hint}")
         parameters = inspect.signature(cls).parameters.values()
         known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        for other, own in self._arguments.items():
+            if other in arguments and other not in known and own in known:
+                if own in arguments:
+                    raise ValueError(f"`{argument}` {cls.__name__}: {other!r} is another name of {own!r}, given too")
+                arguments[own] = arguments.pop(other)
         unknown = sorted(set(arguments) - set(known))
         if unknown:
             raise ValueError(f"`{argument}` {cls.__name__} has no argument {unknown}. Known: {known}")
@@ -87,6 +98,8 @@ class Registry:
 
     def serialize(self, part: Any) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready; `get` is the inverse."""
+        if hasattr(part, "get_part"):
+            return part.get_part()
         if type(part) not in self._names:
             raise ValueError(
                 f"{type(part).__name__} is not registered, so a file could not name it: decorate the class with the "
@@ -100,15 +113,40 @@ class Registry:
 
 
 def plain(value: Any) -> Any:
-    """A field's value as JSON-ready data: parts inside parts become dicts, tuples lists, NumPy's numbers Python's."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    """A field's value as JSON-ready data: parts inside parts become dicts, tuples lists, NumPy's numbers Python's.
+
+    Keras objects become their Keras configurations.
+
+    Raises:
+        ValueError: An object of a class that Keras could not find again.
+    """
+    if isinstance(value, type):
+        return value
+    if hasattr(value, "get_part"):
+        return value.get_part()
+    if dataclasses.is_dataclass(value):
         arguments = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         return {"type": type(value).__name__, **arguments}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, "get_config"):
+        return _keras_config(value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _keras_config(value: Any) -> dict[str, Any]:
+    import keras  # the host needs none, but here is an object of its
+
+    config = keras.saving.serialize_keras_object(value)
+    name = config.get("registered_name")
+    if name is not None and keras.saving.get_registered_object(name) is not type(value):
+        raise ValueError(
+            f"{type(value).__name__} is not registered, so a file could not name it: decorate the class with "
+            "keras.saving.register_keras_serializable"
+        )
+    return {**config, "config": plain(value.get_config())}
 
 
 def _fold(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from kagent import exploration, memories, networks, objectives, optimizers, rewa
 from kagent.policies import roles
 from kagent.registry import Registry, plain
 
-THINGS = Registry("thing")
+THINGS = Registry("thing", arguments={"colour": "color", "shape": "form"})
 
 
 @THINGS.register("alias", "other_alias")
@@ -64,6 +65,17 @@ def test_wrong_arguments_are_named():
         THINGS.get("alias")
 
 
+def test_arguments_may_have_other_names():
+    given = {"type": "RedThing", "size": 3, "colour": "dark red"}
+    assert THINGS.get(given) == RedThing(3, "dark red") and "colour" in given  # not used up
+    with pytest.raises(ValueError, match=r"`thing` RedThing: 'colour' is another name of 'color', given too"):
+        THINGS.get({**given, "color": "red"})
+    with pytest.raises(ValueError, match=r"`thing` RedThing has no argument \['shape'\]"):  # nor has it a form
+        THINGS.get({"type": "RedThing", "size": 3, "shape": "round"})
+    with pytest.raises(ValueError, match=r"`thing` BlueThing has no argument \['colour'\]"):
+        THINGS.get({"type": "BlueThing", "colour": "blue"})
+
+
 @pytest.mark.parametrize("identifier", [{}, {"type": None}, {"size": 3}, {"type": 3}, {"type": ["alias"]}])
 def test_dicts_need_a_type(identifier):
     with pytest.raises(
@@ -101,13 +113,46 @@ def test_classes_that_are_not_registered_are_not_written():
         THINGS.serialize(Mine(1))
 
 
+class Sized:
+    def get_part(self):
+        return {"type": "Sized", "size": 3}
+
+
+def test_parts_that_say_their_configuration_are_asked_for_it():
+    assert THINGS.serialize(Sized()) == {"type": "Sized", "size": 3}
+    assert plain([RedThing(1, color=Sized())]) == [
+        {"type": "RedThing", "size": 1, "color": {"type": "Sized", "size": 3}, "inner": None}
+    ]
+    assert plain(Sized) is Sized
+
+
+def test_keras_objects_become_their_keras_configurations():
+    initializer = keras.initializers.Constant(0.5)
+    config = plain({"initializer": initializer})["initializer"]
+    assert json.loads(json.dumps(config)) == config and config["config"] == {"value": 0.5}
+    assert keras.initializers.deserialize(config).value == 0.5
+
+    class Mine(keras.initializers.Constant):
+        pass
+
+    with pytest.raises(ValueError, match=r"Mine is not registered.*keras.saving.register_keras_serializable"):
+        plain(Mine(0.5))
+
+
 GETTERS = {
-    "exploration": (exploration.get, "EpsilonGreedy, Sampling"),
+    "exploration": (exploration.get, "ActionNoise, EpsilonGreedy, Sampling"),
     "memory": (memories.get, "Replay, Rollout"),
-    "objective": (objectives.get, "ActionValueObjective, ClippedPolicyObjective, SoftActorCriticObjective"),
+    "objective": (
+        objectives.get,
+        "ActionValueObjective, BehaviorCloningObjective, ClippedPolicyObjective, PolicyGradientObjective, "
+        "SoftActorCriticObjective",
+    ),
     "update": (update.get, "Update"),
     "reward_estimation": (reward_estimation.get, "RewardEstimation"),
-    "schedule": (lambda x: schedules.SCHEDULES.get(x), "Exponential, Linear"),
+    "schedule": (
+        lambda x: schedules.SCHEDULES.get(x),
+        "Constant, Cosine, Exponential, InverseTime, Linear, OrnsteinUhlenbeck, Piecewise, Polynomial, Random",
+    ),
     "target": (lambda x: optimizers.TARGETS.get(x), "Target"),
     "network": (lambda x: networks.get(x, None), "Auto, CNN, MLP"),
     "policy": (
@@ -125,7 +170,7 @@ def test_every_kind_of_part_says_what_it_knows(kind):
         get("nothing like it")
 
 
-@pytest.mark.parametrize("part", [*set(GETTERS) - {"schedule", "network"}, "critic", "optimizer"])
+@pytest.mark.parametrize("part", [*sorted(set(GETTERS) - {"schedule", "network"}), "critic", "optimizer"])
 def test_an_agent_says_which_part_is_unknown(part):
     received = "nothing" if part != "optimizer" else {"type": "nothing"}
     with pytest.raises(ValueError, match=rf"Unknown `{part}`. Received: 'nothing'. Known: "):
@@ -136,8 +181,8 @@ def test_an_agents_schedules_and_networks_are_named_too():
     with pytest.raises(ValueError, match=r"Unknown `network`. Received: 'mpl'. Known: Auto, CNN, MLP"):
         kagent.DQN("CartPole-v1", network="mpl")
     with pytest.raises(
-        ValueError, match=r"Unknown `learning_rate`. Received: 'linea'. Known: Exponential, Linear. Did"
+        ValueError, match=r"Unknown `learning_rate`. Received: 'linea'. Known: Constant, .*, Linear, .*. Did"
     ):
         kagent.DQN("CartPole-v1", memory=100, learning_rate={"type": "linea", "initial": 1, "final": 0})
-    with pytest.raises(ValueError, match=r"Unknown `objective.clip_range`. Received: 'cosine'"):
-        kagent.PPO("CartPole-v1", clip_range={"type": "cosine"})
+    with pytest.raises(ValueError, match=r"Unknown `objective.clip_range`. Received: 'cosinus'"):
+        kagent.PPO("CartPole-v1", clip_range={"type": "cosinus"})
