@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ABANDONED = 3600.0  # seconds
+_NAMED = 40  # characters of a file's name in that of the temporary one
 
 
 @contextlib.contextmanager
 def beside(path: str | Path, suffix: str) -> Iterator[str]:
     """A temporary path in the same folder, which takes the place of `path` when the block ends without an error."""
     target = Path(path)
-    _sweep(target, suffix)
+    sweep(target.parent, target.name, suffix)
     handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=_prefix(target), dir=target.parent or ".")
     os.close(handle)
     try:
@@ -41,12 +42,21 @@ def beside(path: str | Path, suffix: str) -> Iterator[str]:
 
 
 def _prefix(target: Path) -> str:
-    return f".{target.name[:40]}."
+    return f".{target.name[:_NAMED]}."
 
 
-def _sweep(target: Path, suffix: str) -> None:
-    # A process that was killed while it wrote could not tidy up. Nobody writes to a file for an hour without touching it.
-    for left in target.parent.glob(f"{glob.escape(_prefix(target))}????????{glob.escape(suffix)}"):
+def sweep(folder: Path, name: str, suffix: str, series: bool = False) -> None:
+    """Deletes what processes that were killed while they wrote a file left beside it.
+
+    Args:
+        folder: Where.
+        name: The file's name.
+        suffix: As for `beside`.
+        series: Whether `name` is only what the names of several files begin with.
+    """
+    cut = glob.escape(name[:_NAMED]) + ("*" if series else "")
+    for left in folder.glob(f".{cut}.????????{glob.escape(suffix)}"):
+        # Nobody writes to a file for an hour without touching it.
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _ABANDONED:
                 left.unlink()

@@ -1,0 +1,341 @@
+"""Periodic checkpoints of a whole agent, and training that goes on from the newest of them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+import os
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kagent.callbacks.callback import Callback
+from kagent.files import sweep
+from kagent.memories.memory import check_count
+
+_SUFFIX = ".weights.h5"
+_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints")
+# What a file can raise that is not whole. Not among them: no permission to read it, not enough memory.
+_DAMAGES = (OSError, ValueError, TypeError, KeyError, RuntimeError)
+
+
+class _File(NamedTuple):
+    timesteps: int
+    path: Path
+
+
+class Checkpoint(Callback):
+    """Saves the agent now and then, keeps the newest files, and goes on from the newest when training starts again.
+
+    A checkpoint is `agent.save_weights`: weights, optimizers, counters, random streams, memory and open episodes, in
+    `<filename>-<timesteps>.weights.h5`. A run that was killed at any moment and is started again by the same lines ends
+    bit for bit where the uninterrupted one ends. Saved is where the agent is whole: after an update, at the end of an
+    epoch, and at the end of training. A file is written beside, flushed to disk, then renamed; older ones are deleted
+    only after that. What other callbacks remember is not in it.
+
+    `fit(max_steps=...)` goes on to the same absolute bound. `fit(steps=...)` counts from where the agent stood *before*
+    the checkpoint was loaded, as with Keras's `BackupAndRestore`: a new agent that resumes takes what was left of
+    `steps`, not as many again. Epochs that the checkpoint has behind it are not repeated; the one under way is logged
+    by what is left of it.
+
+    One run owns a series, the files of one `filename` in the directory: give every run, every seed, its own. Nothing
+    else in there is touched, and where training would mix two runs in one series (it starts afresh or from another file
+    where there are checkpoints, or from a point which some are beyond) it is refused. Two processes must not write to
+    one series at a time. A further `fit` of the same agent with the same object goes on from the agent as it is, and
+    loads nothing. In offline training (`fit(dataset)`) it saves at the ends of epochs, and as no timesteps pass, the
+    series is one file.
+
+    Args:
+        directory: Where to, on this machine; made if need be.
+        filename: Name of the series. None: the agent's name.
+        frequency: Seconds of wall time from one save to the next, > 0. None: at the end of every epoch.
+        load: What to begin with. True: the newest checkpoint that is whole; a new run where there is none. A string:
+            the file of that name in the directory. False: a new run.
+        max_checkpoints: How many of the newest files are kept, >= 1. With 1 there is none to fall back on.
+
+    Attributes:
+        newest: Path of the checkpoint last loaded or saved, or None.
+
+    Raises:
+        ValueError, TypeError: A bad argument, at once. When training begins, the agent being left as it was: there are
+            checkpoints, but none can be loaded; the file is of an agent with other spaces; the file named by `load` is
+            missing; two runs would be mixed; the model is not an agent.
+        OSError: The directory cannot be written to, when training begins; a save failed. Earlier files are then intact.
+
+    Example:
+
+    >>> saver = kagent.callbacks.Checkpoint("checkpoints", frequency=60, max_checkpoints=3)
+    >>> history = agent.fit("CartPole-v1", max_steps=300, callbacks=[saver], verbose=0)
+    >>> saver.newest.name
+    'dqn-300.weights.h5'
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        filename: str | None = None,
+        frequency: float | None = 600,
+        load: bool | str = True,
+        max_checkpoints: int = 5,
+    ):
+        super().__init__()
+        self.directory = _directory(directory)
+        self.filename = filename if filename is None else _bare(filename, "filename")
+        self.frequency = _seconds(frequency)
+        self.load = load if isinstance(load, bool) else _bare(load, "load", "True, False or ")
+        self.max_checkpoints = check_count(max_checkpoints, "max_checkpoints")
+        self.newest: Path | None = None
+        self._name = ""
+        self._begun: Any = None  # the agent whose run this is
+        self._own: dict[Path, int] = {}  # files of this run and their timesteps
+        self._damaged: set[Path] = set()
+        self._begin = self._epoch = 0
+        self._saved = 0.0
+        self._trained = False
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Checkpoint:
+        """A checkpoint from Tensorforce's `saver` dict.
+
+        Args:
+            spec: `directory`, and what is wanted of `filename`, `frequency` (seconds), `load`, and `max_checkpoints`,
+                which may also be written `max-checkpoints`.
+
+        Raises:
+            ValueError, TypeError: Not a dict, an unknown or missing key, a bad value.
+
+        Example:
+
+        >>> kagent.callbacks.Checkpoint.from_spec({"directory": "checkpoints", "max-checkpoints": 3}).max_checkpoints
+        3
+        """
+        if not isinstance(spec, Mapping):
+            raise TypeError(f"`saver` must be a dict with the keys {list(_KEYS)}. Received: {spec!r}")
+        arguments = {"max_checkpoints" if key == "max-checkpoints" else key: value for key, value in spec.items()}
+        unknown = sorted(str(key) for key in arguments if key not in _KEYS)
+        if unknown:
+            raise ValueError(f"`saver` has no key {unknown}. Known: {[*_KEYS, 'max-checkpoints']}")
+        if len(arguments) < len(spec):
+            raise ValueError(
+                f"`saver` takes max_checkpoints or max-checkpoints, not both. Received: {sorted(map(str, spec))}"
+            )
+        if "directory" not in arguments:
+            raise ValueError(f"`saver` needs a 'directory'. Received: {sorted(map(str, spec))}")
+        return cls(**arguments)
+
+    # Keras's events --------------------------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        agent = _agent(self.model)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.directory):
+            pass  # that nothing can be written here is better known now than after the first ten minutes
+        self._begin = agent.timesteps
+        if agent is self._begun:
+            self._refuse_mixing(agent.timesteps, "The agent")
+        else:
+            self._name = self.filename or _bare(agent.name, "filename")
+            self._own, self._damaged, self.newest = {}, set(), None
+            self._load()
+            self._begun = agent
+        self._trained = False
+        self._saved = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._trained = True
+        self._epoch = self._epochs_at(self.model.timesteps)
+
+    def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+        # Where an epoch is over but its end has not been told, a resumed run would not tell it: it saves there.
+        if self._is_due() and not self._is_over() and self._epochs_at(self.model.timesteps) == self._epoch:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if (self.frequency is None or self._is_due()) and not self._is_over():
+            self._save()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._trained:
+            self._save()
+
+    def _is_due(self) -> bool:
+        return self.frequency is not None and time.monotonic() - self._saved >= self.frequency
+
+    def _is_over(self) -> bool:
+        # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
+        agent = self.model
+        steps, episodes = (math.inf, math.inf) if agent._runner is None else agent.progress_target
+        return agent.timesteps >= steps or agent.episodes >= episodes or bool(agent.stop_training)
+
+    def _epochs_at(self, timesteps: int) -> int:
+        steps = (self.params or {}).get("steps")
+        return (timesteps - self._begin) // steps if steps else 0
+
+    # Saving ----------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        agent = self.model
+        path = self.directory / f"{self._name}-{agent.timesteps}{_SUFFIX}"
+        if os.path.lexists(path) and path not in self._own and path not in self._damaged:
+            raise FileExistsError(
+                f"{str(path)!r} was written by another run while this one was training. Give every run its own "
+                "`directory` or `filename`"
+            )
+        # `save_weights` sweeps beside this very file only, and its name has never been used before.
+        sweep(self.directory, f"{self._name}-", _SUFFIX, series=True)
+        agent.save_weights(path)
+        self._damaged.discard(path)
+        self._own[path] = agent.timesteps
+        self.newest = path
+        # Files which were not there when this run began are not its own: they stay, and so do damaged ones.
+        for old in sorted(self._own, key=self._own.__getitem__)[: -self.max_checkpoints]:
+            if old != path:  # as it would be if somebody had given a file a later number
+                with contextlib.suppress(FileNotFoundError):
+                    old.unlink()
+                del self._own[old]
+        self._saved = time.monotonic()  # a save that takes longer than `frequency` is not followed by the next at once
+
+    # Loading ---------------------------------------------------------------------------------------------------
+
+    def _series(self) -> list[_File]:
+        """This run's files, the newest last."""
+        pattern = re.compile(re.escape(self._name) + r"-(0|[1-9][0-9]*)" + re.escape(_SUFFIX))
+        found = []
+        for path in self.directory.iterdir():
+            match = pattern.fullmatch(path.name)
+            if match and path.is_file() and not path.is_symlink():
+                found.append(_File(int(match[1]), path))
+        return sorted(found)
+
+    def _load(self) -> None:
+        series = self._series()
+        if isinstance(self.load, str):
+            self._load_named(self.load, series)
+        elif self.load:
+            self._load_newest(series)
+        elif series:
+            raise ValueError(
+                f"load=False begins a new run, but {str(self.directory)!r} holds checkpoints of another: "
+                f"{_names(series)}. Give the new run another `directory` or `filename`, move them away, or go on from "
+                "them with load=True"
+            )
+
+    def _load_named(self, name: str, series: list[_File]) -> None:
+        agent, path = self.model, self.directory / (name if name.endswith(_SUFFIX) else name + _SUFFIX)
+        if not path.is_file() or path.is_symlink():
+            there = sorted(p.name for p in self.directory.glob(f"*{_SUFFIX}") if not p.name.startswith("."))
+            raise ValueError(f"`load` must name a file in {str(self.directory)!r}: {there}. Received: {path.name!r}")
+        begin = next((file.timesteps for file in series if file.path == path), -1)
+        if begin < 0 and series:
+            raise ValueError(
+                f"{path.name!r} begins another run than that of the checkpoints {_names(series)} in "
+                f"{str(self.directory)!r}: it would delete them in time. Give it another `filename`"
+            )
+        self._refuse_mixing(begin, repr(path.name))
+        try:
+            agent.load_weights(path)
+        except _DAMAGES as error:
+            raise ValueError(f"The checkpoint {str(path)!r} cannot be loaded: {error}") from error
+        self._went_on(path, series)
+
+    def _load_newest(self, series: list[_File]) -> None:
+        from kagent.saving import is_of_another
+
+        agent, refused = self.model, []
+        for timesteps, path in reversed(series):
+            if agent.timesteps > timesteps:
+                raise ValueError(
+                    f"The agent has taken {agent.timesteps} timesteps, the checkpoint {str(path)!r} only {timesteps}: "
+                    "load=True would turn it back. Load that file by its name if this is meant, or keep the agent's "
+                    "state and give it another `directory` or `filename`"
+                )
+            try:
+                agent.load_weights(path)
+            except PermissionError:
+                raise
+            except _DAMAGES as error:
+                if is_of_another(agent, path):
+                    raise ValueError(f"The checkpoint {str(path)!r} is of another agent: {error}") from error
+                refused.append((path, _reason(error)))
+                continue
+            for other, reason in refused:
+                self._damaged.add(other)
+                warnings.warn(
+                    f"The checkpoint {str(other)!r} is damaged; training goes on from {path.name!r}. {reason}",
+                    stacklevel=7,  # the call of `fit`
+                )
+            self._went_on(path, [file for file in series if file.timesteps <= timesteps])
+            return
+        if refused:
+            listed = "".join(f"\n  {str(path)!r}: {reason}" for path, reason in refused)
+            raise ValueError(
+                "None of the checkpoints can be loaded, and the agent is as it was. Move them away to begin a new run."
+                + listed
+            )
+
+    def _went_on(self, path: Path, series: list[_File]) -> None:
+        self._own = {file.path: file.timesteps for file in series}
+        self.newest = path
+
+    def _refuse_mixing(self, begin: int, what: str) -> None:
+        later = [file for file in self._series() if file.timesteps > begin and file.path not in self._damaged]
+        if later:
+            raise ValueError(
+                f"{what} is {begin} timesteps old, and {str(self.directory)!r} holds checkpoints from beyond that: "
+                f"{_names(later)}. Give what branches off there another `filename`, move them away, or go on from the "
+                "newest with load=True"
+            )
+
+
+def _agent(model: Any) -> Any:
+    from kagent.agent import Agent  # which needs this package
+
+    if not isinstance(model, Agent):
+        raise TypeError(f"Checkpoint needs a kagent agent. Received: a {type(model).__name__}")
+    return model
+
+
+def _directory(directory: Any) -> Path:
+    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise TypeError(f"`directory` must be a path. Received: {directory!r} ({type(directory).__name__})")
+    if not path or "\0" in path or "://" in path:
+        raise ValueError(f"`directory` must be a path on this machine. Received: {path!r}")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ValueError(f"`directory` must be a directory, not a file. Received: {path!r}")
+    return Path(path)
+
+
+def _bare(name: Any, argument: str, others: str = "") -> str:
+    """A name of something in the directory, and nowhere else."""
+    allowed = f"{others}a file name without folders, not hidden"
+    if not isinstance(name, str):
+        raise TypeError(f"`{argument}` must be {allowed}. Received: {name!r} ({type(name).__name__})")
+    if not name or name.startswith(".") or re.search(r"[/\\:\0]", name):
+        raise ValueError(f"`{argument}` must be {allowed}. Received: {name!r}")
+    return name
+
+
+def _seconds(frequency: Any) -> float | None:
+    if frequency is None:
+        return None
+    allowed = "a number of seconds > 0, or None: at the end of every epoch"
+    if isinstance(frequency, bool) or not isinstance(frequency, numbers.Real):
+        raise TypeError(f"`frequency` must be {allowed}. Received: {frequency!r} ({type(frequency).__name__})")
+    if not 0 < float(frequency) < math.inf:
+        raise ValueError(f"`frequency` must be {allowed}. Received: {frequency!r}")
+    return float(frequency)
+
+
+def _names(files: list[_File]) -> str:
+    names = [file.path.name for file in files]
+    return ", ".join(names if len(names) < 6 else [*names[:2], "...", *names[-2:]])
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:400]
