@@ -1,0 +1,217 @@
+"""pretrain: learning from recorded episodes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kagent import memories, traces
+from kagent.learner import Learner
+from kagent.memories.memory import check_count
+from kagent.metrics import UpdateMetrics
+from kagent.mixin import Mixin
+from kagent.objectives.behavior_cloning import BehaviorCloningObjective
+
+OBJECTIVES = (None, "behavior_cloning")
+
+
+class Pretraining(Mixin):
+    """The part of an agent that learns from traces. A mixin of `Agent`."""
+
+    def pretrain(
+        self: Any,
+        directory: str | os.PathLike[str],
+        num_iterations: int,
+        num_traces: int = 1,
+        num_updates: int = 1,
+        objective: str | None = None,
+    ) -> dict[str, list[float]]:
+        """Learns from the traces in a directory: files as `kagent.callbacks.Recorder` writes them.
+
+        In every iteration so many traces are read and then so many updates made. The files are shuffled by a random
+        stream of the agent's own; all are read before any is read again (but for the rest that fills no iteration).
+
+        `updates` goes on counting gradient steps; `timesteps` and `episodes`, which are those of training, and what `fit`
+        has due, stay. Targets that follow by timesteps move as often per gradient step as they would in training. The
+        files are left as they are.
+
+        Args:
+            directory: Where the files `trace-*.npz` are.
+            num_iterations: How many iterations.
+            num_traces: Files read in an iteration.
+            num_updates: Updates in an iteration. One is what it is in training: `update.steps` minibatches of
+                `update.batch_size` transitions (times `steps_per_execution`), or, of an agent that learns from rollouts,
+                as many as in `update.epochs` passes over the timesteps of the `num_traces` longest files.
+            objective: None: the agent's own. What is read is added to its replay memory, and the updates are those of
+                training, drawn from all of that memory. `"behavior_cloning"`: the policy learns to do what was done, from
+                the traces of the iteration alone; the memory is not touched. See `BehaviorCloningObjective`.
+
+        Returns:
+            What the updates logged, by name: a list with the mean of every iteration.
+
+        Raises:
+            ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
+                agent's spaces; an agent with a rollout memory and its own objective. Headers of all files are checked
+                before anything changes, contents when they are read.
+
+        Example:
+
+        >>> agent.fit("CartPole-v1", steps=50_000, callbacks=[kagent.callbacks.Recorder("traces")])
+        >>> other = kagent.DQN("CartPole-v1", seed=1)
+        >>> history = other.pretrain("traces", num_iterations=30, num_traces=10, num_updates=100)
+        >>> history["loss"][-1]
+        """
+        num_iterations = check_count(num_iterations, "num_iterations")
+        num_traces = check_count(num_traces, "num_traces")
+        num_updates = check_count(num_updates, "num_updates")
+        if objective not in OBJECTIVES:
+            raise ValueError(f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}")
+        if objective is None and not isinstance(self.memory, memories.Replay):
+            raise ValueError(
+                f"`objective` None learns from a Replay memory. Received: an agent with a {type(self.memory).__name__}, "
+                "which learns only from what it did itself. Allowed: objective='behavior_cloning'"
+            )
+        files = traces.trace_files(directory)
+        if num_traces > len(files):
+            raise ValueError(f"`num_traces` must be at most {len(files)}, the files there. Received: {num_traces}")
+        headers = {path: traces.trace_headers(path, self._observation, self._action) for path in files}
+        masked = _masked(headers)
+        lengths = sorted(header["reward"].shape[0] for header in headers.values())
+        source = _Own(self, masked) if objective is None else _Cloning(self, masked, sum(lengths[-num_traces:]))
+        history: dict[str, list[float]] = {}
+        for chosen in self._shuffled(files, num_iterations, num_traces):
+            source.take([self._transitions(path, masked) for path in chosen])
+            losses = UpdateMetrics()
+            self.reset_metrics()
+            for _ in range(num_updates):
+                for logs in source.update():
+                    losses.update(logs)
+            for name, value in losses.epoch(source.learner).items():
+                history.setdefault(name, []).append(value)
+        return history
+
+    def _shuffled(self: Any, files: list[Path], num_iterations: int, num_traces: int) -> Iterator[list[Path]]:
+        generator = self._streams["pretrain"]
+        order: list[int] = []
+        for _ in range(num_iterations):
+            if len(order) < num_traces:
+                order = generator.permutation(len(files)).tolist()
+            chosen, order = order[:num_traces], order[num_traces:]
+            yield [files[index] for index in chosen]
+
+    def _transitions(self: Any, path: Path, masked: bool) -> list[Any]:
+        # What `Memory.append_leaves` takes.
+        trace = traces.load_trace(path, self._observation, self._action)
+        trace |= traces.successors(trace)
+
+        def leaves(group: str, structure: Any) -> list[Any]:
+            return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
+
+        def encoded(group: str) -> list[np.ndarray]:
+            parts = zip(self._observation.leaves, leaves(group, self._observation))
+            return [leaf.encode(part) for leaf, part in parts]
+
+        masks = [leaves(name, self._action) if masked else None for name in ("action_mask", "next_action_mask")]
+        action = self.actor.from_env(leaves("action", self._action))
+        flags = trace["reward"], trace["terminated"], trace["truncated"]
+        return [encoded("observation"), action, *flags, encoded("next_observation"), None, *masks]
+
+
+class _Own:
+    """The agent's own objective, on its own memory."""
+
+    calls = 1  # of the learner, per update
+
+    def __init__(self, agent: Any, masked: bool):
+        self.agent, self.memory = agent, agent.memory
+        if not agent._fits_memory(1, masked, "the traces have"):
+            self.memory.build(agent._observation, agent._action, masked=masked)
+        self.memory.check(agent.update_rule.batch_size)
+        self.learner = agent.make_train_function()
+        self._iterator: Any = None
+
+    def take(self, transitions: list[list[Any]]) -> None:
+        for given in transitions:
+            _append(self.memory, given)
+
+    def update(self) -> Iterator[dict[str, float]]:
+        agent = self.agent
+        if self._iterator is None:
+            self._iterator = self.fresh_iterator()
+        for _ in range(self.calls):
+            before = agent.updates
+            logs = self.learner(self._iterator)
+            self.drew()
+            agent.follow(agent.updates - before)
+            yield logs
+
+    def fresh_iterator(self) -> Any:
+        return self.agent.fresh_iterator()
+
+    def drew(self) -> None:
+        self.agent.counters.drawn += 1
+
+
+class _Cloning(_Own):
+    """Behaviour cloning, on a memory that holds the traces of the iteration. The learner's task."""
+
+    def __init__(self, agent: Any, masked: bool, capacity: int):
+        self.agent, rule = agent, agent.update_rule
+        self.memory = memories.Replay(capacity)
+        self.memory.build(agent._observation, agent._action, masked=masked)
+        self.calls = rule.epochs or 1
+        # A fixed number of minibatches: the program is compiled for it.
+        self._count = rule.steps * agent.steps_per_execution if rule.steps else -(-capacity // rule.batch_size)
+        self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
+        self._objective = BehaviorCloningObjective()
+        self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
+        self._iterator = None
+
+    def take(self, transitions: list[list[Any]]) -> None:
+        self.memory.clear()
+        super().take(transitions)
+
+    def fresh_iterator(self) -> Any:
+        iterator = iter(
+            self.memory.packed_dataset(self.agent.update_rule.batch_size, self._count, self._seed, self._drawn)
+        )
+        self.learner.bind(iterator)
+        return iterator
+
+    def drew(self) -> None:
+        self._drawn += 1
+
+    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
+        return experience
+
+    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return self.agent.learn(batch, lambda given: self._objective.update(self.agent, given))
+
+
+def _append(memory: Any, transitions: list[Any]) -> None:
+    observation, action, reward, terminated, truncated, successor, _, mask, next_mask = transitions
+
+    def part(leaves: Any, rows: slice) -> Any:
+        return None if leaves is None else [None if leaf is None else leaf[rows] for leaf in leaves]
+
+    for begin in range(0, len(reward), memory.capacity):
+        rows = slice(begin, begin + memory.capacity)
+        memory.append_leaves(
+            part(observation, rows), part(action, rows), reward[rows], terminated[rows], truncated[rows],
+            part(successor, rows), None, part(mask, rows), part(next_mask, rows),
+        )  # fmt: skip
+
+
+def _masked(headers: dict[Path, dict[str, traces.Header]]) -> bool:
+    first, *others = headers
+    for path in others:
+        if headers[path].keys() != headers[first].keys():
+            wrong = sorted(headers[path].keys() ^ headers[first].keys())
+            raise ValueError(
+                f"Traces must have masks always or never. Received: {wrong} in only one of {str(first)!r} and {str(path)!r}"
+            )
+    return any(name.partition("/")[0] == "action_mask" for name in headers[first])
