@@ -23,8 +23,8 @@ def main() -> None:
         epochs=20,
         learning_rate=kagent.schedules.Linear(1e-3, 0.0),
         clip_range=kagent.schedules.Linear(0.2, 0.0),
-        gae_lambda=0.8,
-        discount=0.98,
+        gae_lambda=0.95,
+        discount=0.99,
         seed=args.seed,
     )
     agent.summary()

@@ -19,7 +19,7 @@ ACTIONS = [
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("env", [KnownQ(), *map(Identity, ACTIONS)], ids=repr)
+@pytest.mark.parametrize("env", [KnownQ(), *map(Identity, ACTIONS)])
 def test_they_follow_gymnasiums_api(env):
     check_env(env, skip_render_check=True)
 
