@@ -19,6 +19,7 @@ _HOMES = {
     "DQN": "kagent.agents",
     "PPO": "kagent.agents",
     "SAC": "kagent.agents",
+    "ActionNoise": "kagent.exploration",
     "EpsilonGreedy": "kagent.exploration",
     "Sampling": "kagent.exploration",
     "RewardEstimation": "kagent.reward_estimation",
@@ -27,7 +28,7 @@ _HOMES = {
 }
 _MODULES = (
     "acting", "agents", "callbacks", "environments", "exploration", "memories", "networks", "objectives", "ops",
-    "optimizers", "policies", "schedules", "spaces",
+    "optimizers", "policies", "schedules", "spaces", "specifications", "traces",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from kagent.agents import DQN as DQN
     from kagent.agents import PPO as PPO
     from kagent.agents import SAC as SAC
+    from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling
     from kagent.reward_estimation import RewardEstimation as RewardEstimation

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -54,9 +57,13 @@ class PolicyProgram(Program):
         super().set_weights(flat)
 
     def refresh(self, kernel: Any) -> None:
+        self.refresh_weights()
+        super().refresh(kernel)
+
+    def refresh_weights(self) -> None:
+        """Reads the variables if they have expired."""
         if self._expired:
             self.read()
-        super().refresh(kernel)
 
 
 class PolicyActor(Actor):
@@ -82,8 +89,39 @@ class PolicyActor(Actor):
             program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
             forward = GraphForward(policy)
+        self.policy = policy
+        trained = {id(variable) for variable in policy.trainable_variables}
+        shares = [np.full(math.prod(v.shape), id(v) in trained, np.float32) for v in self.variables]
+        self._trained = np.concatenate(shares) if shares else np.zeros(0, np.float32)
         described = spaces.to_config(observation.space), spaces.to_config(action.space)
         super().__init__(forward, described[0], chosen, program=program, action=described[1])
+
+    @contextlib.contextmanager
+    def perturbed(self, deviation: float, rng: np.random.Generator) -> Iterator[None]:
+        """Within it, the actor's weights have Gaussian noise; the policy's trainable variables are meant.
+
+        A NumPy actor changes its copies alone. Through TensorFlow the variables themselves change meanwhile, and get
+        back the very values they had.
+        """
+        if self.program is not None:
+            self.program.refresh_weights()
+            kept = self.program.weights.copy()
+            noise = rng.standard_normal(kept.size, np.float32)
+            self.program.set_weights(kept + np.float32(deviation) * noise * self._trained)
+            try:
+                yield
+            finally:
+                self.program.set_weights(kept)
+            return
+        variables = self.policy.trainable_variables
+        values = [variable.numpy() for variable in variables]
+        try:
+            for variable, value in zip(variables, values):
+                variable.assign(value + deviation * rng.standard_normal(value.shape).astype(value.dtype))
+            yield
+        finally:
+            for variable, value in zip(variables, values):
+                variable.assign(value)
 
     @property
     def is_numpy(self) -> bool:

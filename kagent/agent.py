@@ -12,23 +12,36 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import environments, exploration, memories, objectives, optimizers, reward_estimation, spaces, update
+from kagent import (
+    creation,
+    environments,
+    exploration,
+    memories,
+    objectives,
+    optimizers,
+    reward_estimation,
+    schedules,
+    spaces,
+    update,
+)
 from kagent.actors import PolicyActor
 from kagent.evaluation import Evaluation
 from kagent.interaction import Interaction
 from kagent.learner import Learner
 from kagent.optimization import Optimization
 from kagent.policies import critics, roles, stochastic, value  # noqa: F401  (they register themselves)
+from kagent.pretraining import Pretraining
+from kagent.registry import plain
 from kagent.saving import Saving
 from kagent.schedules import Clock
 from kagent.spaces import Structure
 from kagent.training import Training
 
-STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate")
+STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
 
 
 @keras.saving.register_keras_serializable("kagent")
-class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model):
+class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization, keras.Model):
     """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
 
     Every part may be a name, a dict `{"type": name, **arguments}`, or the object.
@@ -40,9 +53,10 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         policy: What decides: `ValuePolicy`, `StochasticPolicy`.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `SoftActorCriticObjective`.
         memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
-        update: When and from how much it learns: `Update`, or an int: the batch size.
+        update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.
-        exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, or a number: epsilon.
+        exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, `ActionNoise`; or a number, a
+            schedule, or a dict of these by action: of a value policy epsilon, else the amount of noise.
         critic: Estimate of values beside the policy, or None: `StateValue`, `ActionValue`.
         temperature: Weight of entropy, or None: `Temperature`, or a number: its initial value.
         target: How target networks follow: `Target`.
@@ -50,6 +64,12 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
             a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`, whose rate may be a schedule.
         critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
             losses are minimized together.
+        variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
+            exploring act; the variables themselves stay as they are. May be a schedule.
+        l2_regularization: Weight in every loss of the sum of squares of the trained networks' variables. May be a
+            schedule.
+        entropy_regularization: Weight of the policy's entropy in its loss, beside what the objective has of it: larger
+            keeps it exploring. For stochastic policies. May be a schedule.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Seed of every random stream of the agent, an integer >= 0; None takes one from the system (it is
             then found in `agent.seed`).
@@ -60,6 +80,7 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         episodes: Episodes finished in training.
         updates: Gradient steps taken.
         actor: What computes actions, a `kagent.acting.Actor`.
+        explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
         target_policy, target_critic: Target networks, where the objective has them.
 
     Raises:
@@ -84,6 +105,9 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         optimizer: Any = "adam",
         critic_optimizer: Any = None,
         temperature_optimizer: Any = None,
+        variable_noise: Any = 0.0,
+        l2_regularization: Any = 0.0,
+        entropy_regularization: Any = 0.0,
         n_envs: int = 1,
         seed: int | None = None,
         name: str | None = None,
@@ -96,6 +120,7 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         self._make_streams()
         self._set_parts(policy, objective, memory, update, reward_estimation, exploration, target)
         self._set_roles(critic, temperature)
+        self._set_regularization(variable_noise, l2_regularization, entropy_regularization)
         self._optimizer_parts = {
             "policy": optimizer, "critic": critic_optimizer, "temperature": temperature_optimizer
         }  # fmt: skip
@@ -112,9 +137,9 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         self.policy = roles.ROLES.get(policy, "policy", name="policy")
         self.objective = objectives.get(objective)
         self.memory = memories.get(memory)
-        self.update = update.get(update_)
+        self.update_rule = update.get(update_)
         self.reward_estimation = reward_estimation.get(estimation)
-        self.exploration = exploration.get(exploration_)
+        self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
         target = {"type": "Target", **target} if isinstance(target, dict) else target
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 
@@ -125,6 +150,20 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         found = None if temperature is None else roles.ROLES.get(temperature, "temperature", name="temperature")
         self.temperature = found
 
+    def _set_regularization(self, variable_noise: Any, l2: Any, entropy: Any) -> None:
+        self.variable_noise = schedules.get(variable_noise, "variable_noise", 0.0)
+        self.l2_regularization = schedules.get(l2, "l2_regularization", 0.0)
+        self.entropy_regularization = schedules.get(entropy, "entropy_regularization", 0.0)
+        if self.entropy_regularization != 0.0 and not isinstance(self.policy, stochastic.StochasticPolicy):
+            raise ValueError(
+                "`entropy_regularization` needs a policy with an entropy, a StochasticPolicy. "
+                f"Received: {entropy!r} and {type(self.policy).__name__}"
+            )
+        noisy = self.variable_noise != 0.0
+        self.explorer = (
+            exploration.WithVariableNoise(self.exploration, self.variable_noise) if noisy else self.exploration
+        )
+
     def _check_parts(self) -> None:
         objective = self.objective
         kind = type(objective).__name__
@@ -134,18 +173,23 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
             ("critic", self.critic, (objective.critic,) if objective.critic else ()),
         ):
             names = [cls.__name__ for cls in type(part).__mro__]
-            if part is None and not allowed:
+            if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
                 continue
             if not set(names) & set(allowed):
                 expected = " or ".join(allowed) or "None"
                 raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
         objective.check(self)
+        if hasattr(self.exploration, "check"):
+            self.exploration.check(self._action)
         if isinstance(self.memory, memories.Replay):
-            self.memory.check(self.update.batch_size)
-            if self.update.frequency is None or self.update.steps is None:
-                raise ValueError(f"A replay memory needs update.frequency and update.steps. Received: {self.update}")
-        elif self.update.epochs is None:
-            raise ValueError(f"A rollout memory needs update.epochs. Received: {self.update}")
+            self.memory.check(self.update_rule.batch_size)
+            if self.update_rule.steps is None:
+                raise ValueError(f"A replay memory needs update.steps. Received: {self.update_rule}")
+        elif self.update_rule.epochs is None or self.update_rule.frequency is not None:
+            raise ValueError(
+                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
+                f"Received: {self.update_rule}"
+            )
 
     def _setup_roles(self) -> None:
         generator = self._streams["initialize"]
@@ -171,7 +215,7 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
             "policy": self.policy.get_part(),
             "objective": objectives.OBJECTIVES.serialize(self.objective),
             "memory": self.memory.get_part(),
-            "update": update.UPDATES.serialize(self.update),
+            "update": update.UPDATES.serialize(self.update_rule),
             "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(self.reward_estimation),
             "exploration": exploration.EXPLORATIONS.serialize(self.exploration),
             "critic": None if self.critic is None else self.critic.get_part(),
@@ -185,6 +229,9 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
             "observation_space": spaces.to_config(self.observation_space),
             "action_space": spaces.to_config(self.action_space),
             **parts,
+            "variable_noise": plain(self.variable_noise),
+            "l2_regularization": plain(self.l2_regularization),
+            "entropy_regularization": plain(self.entropy_regularization),
             "n_envs": self.n_envs,
             "seed": self.seed,
             "name": self.name,
@@ -199,6 +246,26 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
             if isinstance(config.get(key), dict):
                 config[key] = spaces.from_config(config[key])
         return cls(**config)
+
+    @classmethod
+    def create(cls, agent: Any = None, environment: Any = None, **overrides: Any) -> Agent:
+        """Makes an agent from data.
+
+        Args:
+            agent: A name ("ppo", "dqn", "sac" ...), a dict `{"agent": name, **arguments}`, or the path of a `.json`,
+                `.yaml` or `.yml` file that holds such a dict. Parts in it are names or dicts too.
+            environment: What `env` is to the constructor; None where the data holds the spaces.
+            **overrides: Arguments of the constructor; they take the place of those in the data.
+
+        Raises:
+            ValueError, TypeError: Unknown names or arguments, with the known ones; an unreadable file; an environment
+                in the data.
+
+        Example:
+
+        >>> agent = kagent.Agent.create({"agent": "dqn", "learning_rate": 1e-3}, "CartPole-v1", seed=0)
+        """
+        return creation.create(cls if agent is None else agent, environment, overrides)
 
     @property
     def observation_space(self) -> gymnasium.Space:
@@ -265,9 +332,9 @@ class Agent(Saving, Training, Evaluation, Interaction, Optimization, keras.Model
         """
         return self.objective.update(self, batch)
 
-    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """`train_step`, then what follows every gradient step. Runs in the learner."""
-        logs = self.train_step(batch)
+    def learn(self, batch: dict[str, Any], step: Callable[[dict[str, Any]], dict] | None = None) -> dict[str, Any]:
+        """`train_step` (or `step`), then what follows every gradient step. Runs in the learner."""
+        logs = (step or self.train_step)(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)
         if self.objective.targets and self.target.unit == "updates":

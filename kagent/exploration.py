@@ -12,6 +12,7 @@ from kagent import schedules
 from kagent.registry import Registry
 
 EXPLORATIONS = Registry("exploration")
+BARE = "action"  # the name of an action that is not nested
 
 
 @EXPLORATIONS.register()
@@ -88,8 +89,101 @@ class Sampling:
         return actor.decide(leaves, mask, False, rng)
 
 
-def get(identifier: Any) -> EpsilonGreedy | Sampling:
-    """An exploration from a name, a dict, an object, or a number: a constant epsilon."""
-    if isinstance(identifier, numbers.Real) and not isinstance(identifier, bool):
+@EXPLORATIONS.register()
+@dataclasses.dataclass(frozen=True)
+class ActionNoise:
+    """Noise on the chosen actions: of discrete ones, some values are replaced; to continuous ones, something is added.
+
+    Args:
+        amount: Of bool and int actions the probability, 0 to 1 and for each component, of a uniformly random allowed
+            value; of float actions the standard deviation, in the environment's units, of added Gaussian noise. May be
+            a schedule. Or a dict of such by the names of the actions that get noise; an action
+            that is not nested is named "action".
+        sample: Whether the noise comes on top of actions sampled from the policy, or on the best ones.
+
+    Example:
+
+    >>> ActionNoise({"steer": 0.1}).amount
+    {'steer': 0.1}
+    """
+
+    amount: Any
+    sample: bool = True
+
+    def __post_init__(self):
+        if not isinstance(self.sample, bool):
+            raise TypeError(f"`exploration.sample` must be True or False. Received: {self.sample!r}")
+        amount = self.amount
+        if isinstance(amount, dict) and "type" not in amount:
+            if not amount or not all(isinstance(name, str) for name in amount):
+                raise ValueError(f"`exploration` as a dict needs names of actions. Received: {amount!r}")
+            amount = {name: schedules.get(value, f"exploration[{name!r}]", 0.0) for name, value in amount.items()}
+        else:
+            amount = schedules.get(amount, "exploration", 0.0)
+        object.__setattr__(self, "amount", amount)
+
+    def check(self, action: Any) -> None:
+        """Compares with the agent's actions (a `spaces.Structure`).
+
+        Raises:
+            ValueError: A name that no action has, or a probability above 1.
+        """
+        names = {leaf.name or BARE for leaf in action.leaves}
+        unknown = sorted(set(self.amount) - names) if isinstance(self.amount, dict) else []
+        if unknown:
+            raise ValueError(f"`exploration` names no such action. Received: {unknown}. Known: {sorted(names)}")
+        for leaf in action.leaves:
+            amount = self.amount.get(leaf.name or BARE) if isinstance(self.amount, dict) else self.amount
+            if leaf.is_discrete and amount is not None:
+                where = f"exploration[{leaf.name or BARE!r}]" if isinstance(self.amount, dict) else "exploration"
+                schedules.get(amount, where, 0.0, 1.0)
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        chosen = actor.decide(leaves, mask, not self.sample, rng)
+        if not isinstance(self.amount, dict):
+            everywhere = schedules.evaluate(self.amount, clock)
+        for i, decision in enumerate(actor.decisions):
+            if isinstance(self.amount, dict):
+                amount = schedules.evaluate(self.amount.get(decision.leaf.name or BARE, 0.0), clock)
+            else:
+                amount = everywhere
+            if amount > 0:
+                chosen[i] = decision.perturb(chosen[i], amount, rng, None if mask is None else mask[i])
+        return chosen
+
+
+class WithVariableNoise:
+    """An exploration whose every decision is made by a policy with Gaussian noise on its variables.
+
+    Args:
+        exploration: Which.
+        amount: Standard deviation; may be a schedule.
+    """
+
+    def __init__(self, exploration: Any, amount: Any):
+        self.exploration, self.amount = exploration, amount
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        amount = schedules.evaluate(self.amount, clock)
+        if amount <= 0:
+            return self.exploration.decide(actor, leaves, mask, clock, rng)
+        with actor.perturbed(amount, rng):
+            return self.exploration.decide(actor, leaves, mask, clock, rng)
+
+
+def get(identifier: Any, sample: bool = False) -> Any:
+    """An exploration from a name, a dict, an object, or an amount.
+
+    Args:
+        identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise.
+        sample: Whether the policy is one whose actions are sampled.
+    """
+    if isinstance(identifier, numbers.Real) and not isinstance(identifier, bool) and not sample:
         return EpsilonGreedy(initial=float(identifier), final=float(identifier))
+    kind = identifier.get("type") if isinstance(identifier, dict) else None
+    amount = isinstance(identifier, numbers.Real) and not isinstance(identifier, bool)
+    by_name = isinstance(identifier, dict) and kind is None
+    schedule = schedules.SCHEDULES.knows(kind) or callable(identifier)
+    if amount or by_name or schedule:
+        return ActionNoise(identifier, sample)
     return EXPLORATIONS.get(identifier, "exploration")

@@ -42,7 +42,7 @@ class Interaction(Mixin):
         if deterministic:
             return self.actor.act(observation, True, mask)
         leaves, masks = self.actor.read(observation, mask)
-        action = self.exploration.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
+        action = self.explorer.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         self._pending = ([leaf.copy() for leaf in leaves], action, kept)
@@ -98,12 +98,43 @@ class Interaction(Mixin):
             self.counters.episodes += 1
         if not self._is_due():
             return None
+        return self._learn_once(due=True)
+
+    def update(self) -> dict[str, float]:
+        """Makes one update now, due or not: the only ones there are with `update.frequency="never"`.
+
+        In a callback of `fit` too. The updates that are due by themselves stay where they are.
+
+        Returns:
+            The logs of the update.
+
+        Raises:
+            RuntimeError: There is nothing to learn from yet: an empty replay memory, a rollout that is not full.
+
+        Example:
+
+        >>> agent = kagent.DQN("CartPole-v1", frequency="never")
+        >>> history = agent.fit("CartPole-v1", steps=100, verbose=0)
+        >>> logs = agent.update()
+        """
+        memory = self.memory
+        ready = memory.built and (memory.is_full if isinstance(memory, Rollout) else len(memory) > 0)
+        if not ready:
+            lacking = "a full rollout" if isinstance(memory, Rollout) else "a memory with experience"
+            raise RuntimeError(f"`update` needs {lacking}; let the agent collect first. Received: {memory!r}")
+        return self._learn_once(due=False)
+
+    def _learn_once(self, due: bool) -> dict[str, float]:
         self.make_train_function()
-        iterator = self._own_iterator()
+        runner = self._runner
+        iterator = self._own_iterator() if runner is None else runner.iterator
         self._before_update()
         logs = self.train_function(iterator)
-        self._after_update()
-        self._iterating = (self.train_function, self.memory.storage, self.counters.drawn, iterator)
+        self._after_update(due)
+        if runner is None:
+            self._iterating = (self.train_function, self.memory.storage, self.counters.drawn, iterator)
+        else:
+            runner.asked.append(logs)
         return logs
 
     def _own_iterator(self) -> Any:

@@ -30,6 +30,7 @@ class Learner:
         agent: The agent that learns.
         jit: Whether to compile with XLA.
         eager: Whether to run without any compilation, for debugging.
+        task: What takes the agent's place as to `memory`, `fresh_iterator`, `prepare` and `learn`; None: the agent.
 
     Attributes:
         traces: How often the program was traced; it should stay at one per shape of data.
@@ -37,8 +38,9 @@ class Learner:
         running: Those of them that are results of Keras metrics, which speak for the epoch so far.
     """
 
-    def __init__(self, agent: Any, jit: bool, eager: bool):
+    def __init__(self, agent: Any, jit: bool, eager: bool, task: Any = None):
         self.agent, self.jit, self.eager = agent, jit, eager
+        self.task = agent if task is None else task
         self.traces = 0
         self.names: list[str] = []
         self.running: frozenset[str] = frozenset()
@@ -95,7 +97,7 @@ class Learner:
         if self._proven:
             return self._pull(self._clock)
         # The element of a refused call is gone from the iterator; the same one is drawn again.
-        return self._first(lambda: self._pull(self._clock), lambda: next(self.agent.fresh_iterator()), iterator)
+        return self._first(lambda: self._pull(self._clock), lambda: next(self.task.fresh_iterator()), iterator)
 
     def _learn_from(self, element: Any) -> Any:
         if self._proven:
@@ -158,8 +160,8 @@ class Learner:
         if "reward" in element:
             experience, indices = element, None
         else:
-            experience, indices = agent.memory.experience(element)
-        prepared = agent.prepare(experience)
+            experience, indices = self.task.memory.experience(element)
+        prepared = self.task.prepare(experience)
         if indices is None:
             steps = next(iter(tf.nest.flatten(prepared))).shape[0]
         else:
@@ -177,7 +179,7 @@ class Learner:
 
         def step(i: Any) -> tf.Tensor:
             agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
-            logs = agent.learn(minibatch(i))
+            logs = self.task.learn(minibatch(i))
             if len(logs) > _SLOTS:
                 raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
             self.names = list(logs)

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent import memories, optimizers
+from kagent import memories, ops, optimizers
 from kagent.mixin import Mixin
 from kagent.schedules import evaluate
 
 TRAINED = ("policy", "critic", "temperature")
+NETWORKS = ("policy", "critic")
 
 
 class Optimization(Mixin):
@@ -112,6 +113,10 @@ class Optimization(Mixin):
             penalties = [penalty for part in trained for penalty in part.losses]
             if penalties:
                 total = total + tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties])
+            l2 = evaluate(self.l2_regularization, self.clock)
+            squared = [v for name, part in zip(together, trained) if name in NETWORKS for v in part.trainable_variables]
+            if squared and not (isinstance(l2, float) and l2 == 0.0):
+                total = total + l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in squared])
             scaled = optimizers_[0][0].scale_loss(total)
         gradients = dict(zip(map(id, variables), tape.gradient(scaled, [v.value for v in variables])))
         for optimizer, names in optimizers_:

@@ -4,48 +4,335 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import tensorflow as tf
+
+from kagent import ops, schedules
 from kagent.registry import Registry
+from kagent.schedules import Clock
 
 REWARD_ESTIMATIONS = Registry("reward_estimation")
+_FLAGS = ("terminated", "truncated")
+_WHEN = (None, False, "early", "late")
+_ALIASES = {
+    "predict_horizon_values": "estimate_horizon",
+    "predict_action_values": "estimate_actions",
+    "predict_terminal_values": "estimate_terminal",
+    "trace_decay": "return_lambda",
+    "gae_decay": "gae_lambda",
+}
 
 
 @REWARD_ESTIMATIONS.register()
 @dataclasses.dataclass(frozen=True)
 class RewardEstimation:
-    """Discounted reward with a bootstrap at the horizon.
+    """Discounted rewards up to a horizon, and there an estimate of what follows.
+
+    With `m = min(horizon + 1, T - t)` rewards left in an episode of T steps,
+
+        return_t = reward_t + discount * reward_{t+1} + ... + discount**(m - 1) * reward_{t+m-1} + bootstrap_t
+        bootstrap_t = discount**m * value(observation_{t+m})
+
+    where the bootstrap is added only if the horizon is estimated and the episode goes on behind it, was truncated there,
+    or terminal states are estimated too (Sutton and Barto 2018, eq. 7.1).
 
     Args:
-        horizon: Rewards that are summed before the estimate takes over. 1: reward plus discounted estimate of the
-            next state.
-        discount: Weight of a reward one timestep later, 0 to 1. Larger looks further ahead and learns more slowly.
+        horizon: How many further rewards join the present one, an integer >= 0 (0: one-step temporal difference) or a
+            schedule of such; or "episode": all that follow. Larger trusts the rewards more and the estimate less.
+        discount: Weight of a reward one timestep later, 0 to 1. May be a schedule. Larger looks further ahead and
+            learns more slowly.
+        estimate_horizon: Whether the bootstrap is added: False; "early", with the estimate of the time when the
+            experience was stored; "late", with that of the time when it is learned from; None: where there is
+            something to estimate it with. With horizon "episode" (then only truncation leaves something to estimate)
+            "early" alone.
+        estimate_actions: Whether values of actions take the place of values of states: the online network picks the
+            next action and the target network values it (van Hasselt et al. 2016, arXiv:1509.06461, eq. 4).
+        estimate_terminal: Whether terminal states are estimated as well, instead of being worth 0.
+        estimate_advantage: Whether the present estimate is subtracted.
         gae_lambda: Weight of longer horizons in generalized advantage estimation, 0 to 1 (Schulman et al. 2016,
-            arXiv:1506.02438, eq. 16): 0 trusts the critic after one step, 1 trusts the observed rewards.
-            None for objectives that estimate no advantage.
+            arXiv:1506.02438, eq. 16): 0 trusts the critic after one step, 1 trusts the observed rewards. Takes the
+            place of `horizon` (which must be 0) in advantages. May be a schedule.
+        return_lambda: The same for returns (Sutton and Barto 2018, eq. 12.18); excludes `gae_lambda`.
+        normalize_returns, normalize_advantages: Whether they get mean 0 and standard deviation 1 within an update.
 
     Raises:
-        ValueError: A value outside its range; `horizon` other than 1.
+        ValueError: A value outside its range, or a combination that means nothing.
+
+    Example:
+
+    >>> estimation = RewardEstimation(horizon=1, discount=0.5)
+    >>> estimation.returns([1, 2, 3, 4], [False, False, False, True], [False] * 4).tolist()
+    [2.0, 3.5, 5.0, 4.0]
     """
 
-    horizon: int = 1
-    discount: float = 0.99
-    gae_lambda: float | None = None
+    horizon: Any = 0
+    discount: Any = 1.0
+    estimate_horizon: Any = None
+    estimate_actions: bool = False
+    estimate_terminal: bool = False
+    estimate_advantage: bool = False
+    gae_lambda: Any = None
+    return_lambda: Any = None
+    normalize_returns: bool = False
+    normalize_advantages: bool = False
 
     def __post_init__(self):
-        if self.horizon != 1:
-            raise ValueError(f"`reward_estimation.horizon` must be 1. Received: {self.horizon!r}")
-        for name in ("discount", "gae_lambda"):
+        object.__setattr__(self, "horizon", _horizon(self.horizon))
+        for name in ("discount", "gae_lambda", "return_lambda"):
             value = getattr(self, name)
-            if value is None and name == "gae_lambda":
+            if value is not None or name == "discount":
+                object.__setattr__(self, name, schedules.get(value, f"reward_estimation.{name}", 0.0, 1.0))
+        for field in dataclasses.fields(self):
+            if field.type == "bool" and not isinstance(getattr(self, field.name), bool):
+                raise TypeError(
+                    f"`reward_estimation.{field.name}` must be True or False. Received: {getattr(self, field.name)!r}"
+                )
+        if not any(self.estimate_horizon is when for when in _WHEN[:2]) and self.estimate_horizon not in _WHEN[2:]:
+            raise ValueError(
+                f"`reward_estimation.estimate_horizon` must be False, 'early', 'late' or None. "
+                f"Received: {self.estimate_horizon!r}"
+            )
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.horizon == "episode" and self.estimate_horizon == "late":
+            raise ValueError(
+                "`reward_estimation.estimate_horizon` must be False, 'early' or None with horizon='episode'. "
+                "Received: 'late'"
+            )
+        if self.estimate_terminal and self.estimate_horizon is False:
+            raise ValueError(
+                "`reward_estimation.estimate_terminal` needs estimate_horizon='early', 'late' or None. Received: False"
+            )
+        if self.gae_lambda is not None and self.return_lambda is not None:
+            raise ValueError(
+                "`reward_estimation` takes gae_lambda or return_lambda, not both. "
+                f"Received: {self.gae_lambda}, {self.return_lambda}"
+            )
+        for name in ("gae_lambda", "return_lambda"):
+            if getattr(self, name) is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-                raise ValueError(f"`reward_estimation.{name}` must be a number in [0, 1]. Received: {value!r}")
-            object.__setattr__(self, name, float(value))
+            if self.horizon != 0:
+                raise ValueError(
+                    f"`reward_estimation.{name}` mixes all horizons and needs horizon=0. Received: horizon={self.horizon!r}"
+                )
+            if self.estimate_horizon is False:
+                raise ValueError(
+                    f"`reward_estimation.{name}` needs estimate_horizon='early', 'late' or None. Received: False"
+                )
+
+    def returns(
+        self,
+        rewards: Any,
+        terminated: Any,
+        truncated: Any,
+        next_values: Any = None,
+        *,
+        weight: Any = None,
+        clock: Clock | None = None,
+    ) -> Any:
+        """Returns of consecutive timesteps.
+
+        The last row is cut as if truncated: its episode goes on elsewhere.
+
+        Args:
+            rewards: `(T,)` of one environment or `(T, N)` of N side by side.
+            terminated, truncated: Bools of that shape: where the episode ended with the step.
+            next_values: Values of the true successors, of that shape: `next_values[t]` is the value of what step t led
+                to, of the final observation where it ended an episode.
+            weight: 0 for padding, which then does not enter `normalize_returns`; of that shape.
+            clock: What time it is, for schedules. Default: the beginning.
+
+        Returns:
+            float32 of that shape; a tensor if one was given, else a NumPy array.
+
+        Raises:
+            ValueError: Different shapes, entries that are not finite, no `next_values` where the horizon is estimated.
+        """
+        steps = self._read(rewards, terminated, truncated, next_values, weight=weight)
+        return steps.release(self._returns(steps, clock or Clock()), self.normalize_returns)
+
+    def advantages(
+        self,
+        rewards: Any,
+        terminated: Any,
+        truncated: Any,
+        next_values: Any = None,
+        values: Any = None,
+        *,
+        weight: Any = None,
+        clock: Clock | None = None,
+    ) -> Any:
+        """Advantages of consecutive timesteps: by `gae_lambda`, or returns minus values.
+
+        Args:
+            rewards, terminated, truncated, next_values, weight, clock: As for `returns`.
+            values: Values of the observations acted on, of the same shape.
+
+        Returns:
+            As `returns`.
+
+        Raises:
+            ValueError: As `returns`; no `values`.
+        """
+        steps = self._read(rewards, terminated, truncated, next_values, weight=weight, values=_needed(values))
+        return steps.release(self._advantages(steps, clock or Clock()), self.normalize_advantages)
+
+    def value_targets(
+        self,
+        rewards: Any,
+        terminated: Any,
+        truncated: Any,
+        next_values: Any = None,
+        values: Any = None,
+        *,
+        weight: Any = None,
+        clock: Clock | None = None,
+    ) -> Any:
+        """What a critic learns: `returns`, or with `gae_lambda` its advantages plus values. Arguments as for those."""
+        steps = self._read(rewards, terminated, truncated, next_values, weight=weight, values=_needed(values))
+        found = self._advantages(steps, clock or Clock()) + steps.values
+        return steps.release(found, self.normalize_returns)
+
+    def discounts(self, terminated: Any, clock: Clock) -> tf.Tensor:
+        """Weight of what follows each step, `(...)` like `terminated`: 0 where nothing does."""
+        discount = schedules.evaluate(self.discount, clock)
+        ignored = tf.zeros_like(terminated, tf.bool) if self.estimate_terminal else terminated
+        return ops.discount_factor(discount, ignored)
+
+    def check_one_step(self, objective: str) -> None:
+        """Raises:
+        ValueError: More is asked for than objectives that learn from single transitions give.
+        """
+        for name, allowed in (
+            ("horizon", (0,)),
+            ("estimate_horizon", (None, "late")),
+            ("estimate_advantage", (False,)),
+            ("gae_lambda", (None,)),
+            ("return_lambda", (None,)),
+            ("normalize_returns", (False,)),
+            ("normalize_advantages", (False,)),
+        ):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"`objective` {objective} needs reward_estimation.{name}={' or '.join(map(repr, allowed))}. "
+                    f"Received: {value!r}"
+                )
+
+    # On tensors (T, N) -----------------------------------------------------------------------------------------
+
+    def _returns(self, steps: _Steps, clock: Clock) -> tf.Tensor:
+        next_values = steps.next_values
+        if self.estimate_horizon is False or next_values is None:
+            next_values = tf.zeros_like(steps.rewards)
+        rollout = (steps.rewards, self.discounts(steps.terminated, clock), next_values, steps.ended)
+        if self.return_lambda is not None:
+            return ops.lambda_return(*rollout, schedules.evaluate(self.return_lambda, clock))
+        if self.horizon == "episode":
+            return ops.lambda_return(*rollout, 1.0)
+        further = schedules.evaluate(self.horizon, clock)
+        return ops.n_step_return(*rollout, further + 1 if isinstance(further, int) else tf.cast(further, tf.int32) + 1)
+
+    def _advantages(self, steps: _Steps, clock: Clock) -> tf.Tensor:
+        if self.gae_lambda is None:
+            return self._returns(steps, clock) - steps.values
+        discount, gae_lambda = self.discounts(steps.terminated, clock), schedules.evaluate(self.gae_lambda, clock)
+        return ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
+
+    def _read(self, rewards, terminated, truncated, next_values, weight=None, values=None) -> _Steps:
+        mixes = self.gae_lambda is not None or self.return_lambda is not None
+        if next_values is None and (mixes or self.estimate_horizon in ("early", "late")):
+            raise ValueError(
+                "`next_values` is needed: the horizon is estimated. Received: None, with "
+                f"estimate_horizon={self.estimate_horizon!r}, gae_lambda={self.gae_lambda}, "
+                f"return_lambda={self.return_lambda}"
+            )
+        given = {
+            "rewards": rewards, "terminated": terminated, "truncated": truncated, "next_values": next_values,
+            "values": values, "weight": weight,
+        }  # fmt: skip
+        symbolic = any(isinstance(value, tf.Tensor) for value in given.values())
+        arrays = {
+            name: value if value is None or isinstance(value, tf.Tensor) else _array(name, value)
+            for name, value in given.items()
+        }
+        shapes = {name: tuple(value.shape) for name, value in arrays.items() if value is not None}
+        if len(set(shapes.values())) > 1 or len(shapes["rewards"]) not in (1, 2) or 0 in shapes["rewards"]:
+            raise ValueError(f"Arrays must be of one shape, (T,) or (T, N), none empty. Received: {shapes}")
+        flat = len(shapes["rewards"]) == 1
+        tensors = {
+            name: tf.cast(value[:, None] if flat else value, tf.bool if name in _FLAGS else tf.float32)
+            for name, value in arrays.items()
+            if value is not None
+        }
+        return _Steps(**tensors, flat=flat, symbolic=symbolic)
+
+
+class _Steps(NamedTuple):
+    """Consecutive timesteps as tensors `(T, N)`, and the form in which what is computed of them goes back."""
+
+    rewards: tf.Tensor
+    terminated: tf.Tensor
+    truncated: tf.Tensor
+    flat: bool
+    symbolic: bool
+    next_values: tf.Tensor | None = None
+    values: tf.Tensor | None = None
+    weight: tf.Tensor | None = None
+
+    @property
+    def ended(self) -> tf.Tensor:
+        return tf.logical_or(self.terminated, self.truncated)
+
+    def release(self, found: tf.Tensor, normalize: bool) -> Any:
+        found = ops.normalize_advantage(found, self.weight) if normalize else found
+        found = found[:, 0] if self.flat else found
+        return found if self.symbolic else found.numpy()
+
+
+def _needed(values: Any) -> Any:
+    if values is None:
+        raise ValueError("`values` is needed for advantages: the values of the observations. Received: None")
+    return values
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if name in _FLAGS:
+        if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+            raise TypeError(f"`{name}` must be bools. Received: {value!r}")
+        return array.astype(bool)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"`{name}` must be numbers. Received: {value!r}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"`{name}` must be finite. Received: {value!r}")
+    return array.astype(np.float32)
+
+
+def _horizon(value: Any) -> Any:
+    if value == "episode" and isinstance(value, str):
+        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 0:
+        return int(value)
+    if isinstance(value, str | numbers.Real) or value is None:
+        raise ValueError(
+            f"`reward_estimation.horizon` must be an integer >= 0, a schedule or 'episode'. Received: {value!r}"
+        )
+    return schedules.get(value, "reward_estimation.horizon", 0.0)
 
 
 def get(identifier: Any) -> RewardEstimation:
-    """A `RewardEstimation` from an object or a dict of its arguments."""
+    """A `RewardEstimation` from an object or a dict of its arguments.
+
+    Names of later Tensorforce versions (`predict_horizon_values`, `trace_decay`, `gae_decay` ...) are understood; its
+    `horizon` is not: there 1 is what is 0 here.
+    """
     if isinstance(identifier, dict):
-        identifier = {"type": "RewardEstimation", **identifier}
+        arguments = {_ALIASES.get(name, name): value for name, value in identifier.items()}
+        if len(arguments) < len(identifier):
+            raise ValueError(f"`reward_estimation` names an argument twice. Received: {sorted(identifier)}")
+        identifier = {"type": "RewardEstimation", **arguments}
     return REWARD_ESTIMATIONS.get(identifier, "reward_estimation")

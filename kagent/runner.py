@@ -22,6 +22,8 @@ class Runner:
     Attributes:
         returns, lengths: Undiscounted return and length of every open episode, `(N,)`.
         finished: (return, length) of the episodes that ended since `take_finished`.
+        iterator: The memory's elements that this run learns from.
+        asked: Logs of the updates that callbacks asked for since `take_asked`.
     """
 
     def __init__(self, agent: Any, environments: Environments, hooks: Any = ()):
@@ -29,6 +31,8 @@ class Runner:
         self.returns = np.zeros(environments.num_envs)
         self.lengths = np.zeros(environments.num_envs, np.int64)
         self.finished: list[tuple[float, int]] = []
+        self.iterator: Any = None
+        self.asked: list[dict[str, float]] = []
         self.timestep_hooks = [hook for hook in hooks if hook.watches("on_timestep_end")]
         self.begin_hooks = [hook for hook in hooks if hook.watches("on_episode_begin")]
         self.end_hooks = [hook for hook in hooks if hook.watches("on_episode_end")]
@@ -67,16 +71,23 @@ class Runner:
         finished, self.finished = self.finished, []
         return finished
 
+    def take_asked(self) -> list[dict[str, float]]:
+        """Logs of the updates that callbacks asked for since the last call."""
+        asked, self.asked = self.asked, []
+        return asked
+
     def collect(self, until: float, episodes: float, full: Any = None) -> None:
         """Takes steps until the agent's counters reach a bound, `full()` is true, or the agent is told to stop.
 
         Args:
             until: Bound in timesteps; the last step of N environments may go beyond it.
             episodes: Bound in finished episodes.
-            full: Further condition, asked after each step.
+            full: Further condition, asked first and after each step.
         """
+        if full is not None and full():
+            return  # the agent was stopped, and perhaps saved, before it learned from this
         agent, environments, memory = self.agent, self.environments, self.agent.memory
-        actor, explore, rng = agent.actor, agent.exploration.decide, agent.act_generator
+        actor, explore, rng = agent.actor, agent.explorer.decide, agent.act_generator
         to_env, append, target = actor.to_env, memory.append_leaves, agent.progress_target
         counters, count, hooked = agent.counters, environments.num_envs, bool(self.timestep_hooks)
         timesteps = counters.timesteps
@@ -108,6 +119,7 @@ class Runner:
                     "observation": observation, "action": taken, "next_observation": step.next_observation,
                     "reward": step.reward.copy(), "terminated": step.terminated.copy(),
                     "truncated": step.truncated.copy(), "valid": step.valid.copy(),
+                    "action_mask": mask, "next_action_mask": step.next_mask,
                 }  # fmt: skip
                 for hook in self.timestep_hooks:
                     hook.on_timestep_end(timesteps, logs)

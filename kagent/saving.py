@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
@@ -23,6 +24,7 @@ from kagent.mixin import Mixin
 
 FORMAT = 1
 _COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved")
+_LATER_STREAMS = ("pretrain",)
 _SEEDS = ("_sample_seed", "_graph_seed", "_evaluation_seed")
 _LARGEST_TEXT = 1 << 30  # bytes of JSON in one entry of a file
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
@@ -109,8 +111,10 @@ class Saving(Mixin):
             self._count(counters)
             for name, generator in self._streams.items():
                 generator.bit_generator.state = streams[name]
+            vars(self.memory).clear()  # what was never built is unbuilt again
             vars(self.memory).update(memory)
-            self.memory.publish()
+            if self.memory.built:
+                self.memory.publish()
             self._recompile(seed)
 
         return undo
@@ -169,13 +173,15 @@ class Saving(Mixin):
         counters = [int(value) for value in np.asarray(store["counters"])]
         if len(counters) != len(_COUNTERS) or min(counters) < 0:
             raise ValueError(f"The file's counters must be {len(_COUNTERS)} integers >= 0. Received: {counters}")
-        streams = {name: _stream(state["streams"][name]) for name in self._streams}
+        # Files of before there were traces lack the last stream: the agent's own, which had no use, stays.
+        wanted = [name for name in self._streams if name in state["streams"] or name not in _LATER_STREAMS]
+        streams = {name: _stream(state["streams"][name]) for name in wanted}
         self._count(dict(zip(_COUNTERS, counters)))
         seed, seeds = self._graph_seed, state["seeds"]
         self._sample_seed, self._graph_seed = int(seeds["sample"]), int(seeds["graph"])
         self._evaluation_seed = int(seeds["evaluation"])
-        for name, generator in self._streams.items():
-            generator.bit_generator.state = streams[name]
+        for name, found in streams.items():
+            self._streams[name].bit_generator.state = found
         self._open, self._known = state["open"], _known(state.get("known"))
         self.actor.expire()  # the policy is read after this
         if self._bounds == _NOWHERE:  # where a fit is under way, it knows its own
@@ -258,6 +264,22 @@ def _stream(state: Any) -> dict[str, Any]:
     key = {"counter": arrays["counter"], "key": arrays["key"]}
     about = {"buffer_pos": position, "has_uint32": has, "uinteger": half}
     return {"bit_generator": "Philox", "state": key, "buffer": arrays["buffer"], **about}
+
+
+def is_of_another(agent: Any, filepath: Any) -> bool:
+    """Whether a `.weights.h5` file which was refused is of an agent with other spaces, or of a newer kagent.
+
+    A damaged file is neither: it cannot say whose it is.
+    """
+    try:
+        with h5py.File(filepath, "r") as file:
+            state = runner.load(_text(file["vars"], "state"))
+        roles = ("observation_space", "action_space")
+        return state["format"] > FORMAT or any(
+            spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles
+        )
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError):
+        return False
 
 
 def _text(store: Any, key: str) -> bytes:

@@ -204,12 +204,15 @@ class Training(Mixin):
         self.stop_training = False
         self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
         callbacks.on_train_begin()
-        epoch = self._initial_epoch or initial_epoch
+        # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its timesteps.
+        epoch = self._initial_epoch or initial_epoch + max(0, self.timesteps - begin) // steps_per_epoch
         runner = self._start(environments, callbacks)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
         if self._known is not None:
             metrics.last, losses.last = self._known["episode"], self._known["update"]
         iterator, logs, heard = self.fresh_iterator(), None, hears_batches(callbacks)
+        runner.iterator = iterator
+        update_hooks = [hook for hook in hooks_of(callbacks) if hook.watches("on_update_end")]
         last = keras.config.max_epochs() or math.inf
 
         def goes_on(steps: float) -> bool:
@@ -237,7 +240,11 @@ class Training(Mixin):
                         metrics.update(runner.take_finished())
                         live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
                         callbacks.on_train_batch_end(batch, {**step_logs, **live})
+                    for hook in update_hooks:
+                        hook.on_update_end(self.updates, dict(step_logs))
             metrics.update(runner.take_finished())
+            for step_logs in runner.take_asked():
+                losses.update(step_logs)
             logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
             self._known = {"episode": metrics.last, "update": losses.last}
@@ -270,18 +277,18 @@ class Training(Mixin):
             # What follows an unfinished rollout here is another episode: its last rows end.
             restored = state is not None and environments.replayable and not own_loop
             self.memory.interrupt(lost if restored else range(environments.num_envs))
-        self.memory.check(self.update.batch_size)
+        self.memory.check(self.update_rule.batch_size)
         self.actor.expire()
         return runner
 
-    def _fits_memory(self, num_envs: int, masked: bool) -> bool:
+    def _fits_memory(self, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
         memory = self.memory
         if not memory.built or (isinstance(memory, memories.Rollout) and memory.num_envs != num_envs):
             return False
         if memory.masked != masked and len(memory):
             raise ValueError(
-                f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and the environment "
-                f"gives {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
+                f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and "
+                f"{source} {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
             )
         return memory.masked == masked
 
@@ -289,31 +296,30 @@ class Training(Mixin):
 
     def fresh_iterator(self) -> Any:
         """The memory's packed elements, from the next one to be learned from."""
-        count = self.update.epochs or self.update.steps * self.steps_per_execution
-        dataset = self.memory.packed_dataset(self.update.batch_size, count, self._sample_seed, self.counters.drawn)
+        count = self.update_rule.epochs or self.update_rule.steps * self.steps_per_execution
+        dataset = self.memory.packed_dataset(self.update_rule.batch_size, count, self._sample_seed, self.counters.drawn)
         iterator = iter(dataset)
         if isinstance(self.train_function, Learner):
             self.train_function.bind(iterator)
         return iterator
 
     def _due_at(self) -> float:
-        """Timesteps at which the next call of the learner is due; infinite where the memory decides."""
-        frequency = self.update.frequency
-        if frequency is None:
+        """Timesteps at which the next call of the learner is due; infinite where the memory or the user decides."""
+        rule = self.update_rule
+        if rule.epochs is not None or rule.period == math.inf:
             return math.inf
-        first = max(1, -(-self.update.start // frequency))
-        return (first + self.counters.performed + self.steps_per_execution - 1) * frequency
+        return rule.first + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
     def _is_full(self) -> Any:
-        return self.memory.filled if self.update.frequency is None else None
+        return self.memory.filled if self.update_rule.epochs is not None else None
 
     def _is_due(self) -> bool:
-        if self.update.frequency is None:
+        if self.update_rule.epochs is not None:
             return self.memory.is_full
         if self.timesteps < self._due_at():
             return False
-        if len(self.memory) < min(self.update.start, self.memory.capacity):
+        if len(self.memory) < min(self.update_rule.first, self.memory.capacity):
             # A loaded agent whose memory was not saved collects again before it learns from next to nothing.
             self.counters.performed += self.steps_per_execution
             return False
@@ -332,7 +338,9 @@ class Training(Mixin):
         Without timesteps, targets move as often per gradient step as they would while playing.
         """
         if self.objective.targets and self.target.unit == "timesteps":
-            period = max(1, self.target.period * (self.update.steps or 1) // (self.update.frequency or 1))
+            frequency = self.update_rule.period
+            frequency = 1 if frequency == math.inf else int(frequency)
+            period = max(1, self.target.period * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
 
@@ -344,11 +352,11 @@ class Training(Mixin):
             self._move_targets = move if self.run_eagerly else compiled.get_concrete_function()
         self._move_targets()
 
-    def _after_update(self) -> None:
+    def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1
-        if self.update.frequency is None:
+        if self.update_rule.epochs is not None:
             self.memory.clear()
-        else:
+        elif due:
             self.counters.performed += self.steps_per_execution
 
     def learned(self, steps: int, weights: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from typing import Any
 
@@ -14,12 +15,13 @@ UPDATES = Registry("update")
 @UPDATES.register()
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """The update rule.
+    """The update rule: first at `max(start, batch_size)` units, then every `frequency` units.
 
     Args:
         unit: What `frequency` and `start` count: `"timesteps"` (environment steps, over all environments).
         batch_size: Transitions in one minibatch.
-        frequency: An update is due every so many units. None: whenever the memory is full (a rollout).
+        frequency: An update is due every so many units; a float in (0, 1] is a part of the batch size, "never" leaves
+            it to `agent.update()`. None: every `batch_size` units, or where the memory is a rollout whenever it is full.
         start: No update before so many units; until then the agent only collects.
         steps: Gradient steps per update, each on its own minibatch (replay memories).
         epochs: Passes over the whole memory per update (rollouts); excludes `steps`.
@@ -29,13 +31,13 @@ class Update:
 
     Example:
 
-    >>> Update(batch_size=32, frequency=4, start=100)
-    Update(unit='timesteps', batch_size=32, frequency=4, start=100, steps=1, epochs=None)
+    >>> Update(batch_size=32, frequency=0.25, start=100).period
+    8
     """
 
     unit: str = "timesteps"
     batch_size: int = 32
-    frequency: int | None = None
+    frequency: int | float | str | None = None
     start: int = 0
     steps: int | None = None
     epochs: int | None = None
@@ -47,13 +49,43 @@ class Update:
             raise ValueError(f"`update` takes steps or epochs, not both. Received: {self.steps}, {self.epochs}")
         if self.steps is None and self.epochs is None:
             object.__setattr__(self, "steps", 1)
-        for name, least in (("batch_size", 1), ("frequency", 1), ("start", 0), ("steps", 1), ("epochs", 1)):
+        for name, least in (("batch_size", 1), ("start", 0), ("steps", 1), ("epochs", 1)):
             value = getattr(self, name)
-            if value is None and name in ("frequency", "steps", "epochs"):
+            if value is None and name in ("steps", "epochs"):
                 continue
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(f"`update.{name}` must be an integer >= {least}. Received: {value!r}")
             object.__setattr__(self, name, int(value))
+        object.__setattr__(self, "frequency", _frequency(self.frequency))
+
+    @property
+    def first(self) -> int:
+        """Units at which the first update is due."""
+        return max(self.start, self.batch_size)
+
+    @property
+    def period(self) -> float:
+        """Units from one update to the next; infinite where none is due by itself."""
+        if self.frequency is None:
+            return self.batch_size
+        if isinstance(self.frequency, str):
+            return math.inf
+        share = isinstance(self.frequency, float)
+        return max(1, int(self.frequency * self.batch_size)) if share else self.frequency
+
+
+def _frequency(value: Any) -> int | float | str | None:
+    if value is None or (isinstance(value, str) and value == "never"):
+        return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        if int(value) >= 1:
+            return int(value)
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool) and 0.0 < float(value) <= 1.0:
+        return float(value)
+    raise ValueError(
+        "`update.frequency` must be an integer >= 1, a part of the batch size in (0.0, 1.0], 'never' or None. "
+        f"Received: {value!r}"
+    )
 
 
 def get(identifier: Any) -> Update:

@@ -87,6 +87,16 @@ def test_steps_that_only_reset_are_not_timesteps(small):
     np.testing.assert_array_equal(heard.steps[2][1]["reward"], [0.0, 0.0])
 
 
+def test_masks_before_and_after_every_step(small):
+    _, heard = listen(small, Counter(lengths=(4,), masked=True), 2)
+    logs = heard.steps[-1][1]  # of the last step, which no other has overwritten
+    for name, time in (("action_mask", 1), ("next_action_mask", 2)):
+        (mask,) = logs[name]
+        assert mask.tolist() == [[i in (time % 3, (time + 1) % 3) for i in range(3)]]
+    _, heard = listen(small, Counter(), 1)
+    assert heard.steps[0][1]["action_mask"] is heard.steps[0][1]["next_action_mask"] is None
+
+
 def test_logs_are_the_callbacks_own(small):
     """What is kept of one timestep is not changed by the next, nor is what other callbacks see."""
 
@@ -141,6 +151,20 @@ def test_they_are_keras_callbacks_too(small):
     agent = small("dqn")
     agent.fit("CartPole-v1", steps=1000, verbose=0, callbacks=[Both()])
     assert Both.heard == [agent] and agent.episodes == 1 and agent.timesteps < 1000
+
+
+def test_updates_are_told_when_the_agent_has_learned(small):
+    class Updates(Callback):
+        heard = []
+
+        def on_update_end(self, update, logs=None):
+            self.heard.append((update, self.model.timesteps, logs.pop("loss") >= 0))
+
+    agent = small("dqn", start=8, frequency=4, gradient_steps=2, n_envs=8)
+    history = agent.fit("CartPole-v1", steps=24, verbose=0, callbacks=[Updates(), Updates()])
+    # Two in each step of eight environments, of two gradient steps; each told twice, with logs of its own.
+    told = [(2, 8, True), (4, 16, True), (6, 16, True), (8, 24, True), (10, 24, True)]
+    assert Updates.heard == [entry for entry in told for _ in range(2)] and "loss" in history.history
 
 
 @pytest.mark.parametrize("event", ["on_episode_begin", "on_episode_end", "on_timestep_end"])

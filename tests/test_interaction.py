@@ -46,7 +46,7 @@ def test_updates_come_when_they_are_due(small):
     for _ in range(20):
         observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
         done.append(agent.observe(reward, terminated, truncated, observation) is not None)
-    assert [step for step, due in enumerate(done, 1) if due] == [8, 12, 16, 20]
+    assert [step for step, due in enumerate(done, 1) if due] == [6, 10, 14, 18]
 
 
 def test_steps_per_execution_counts_here_too(small):

@@ -36,7 +36,9 @@ def test_calls_come_in_the_order_of_model_fit(small, kind):
     # 3 batches per epoch, 2 epochs, 2 batches of validation
     model.fit(*data, batch_size=2, epochs=2, validation_data=[d[:4] for d in data], validation_batch_size=2,
               verbose=0, callbacks=[stock])  # fmt: skip
-    agent = small(kind, **({"start": 4, "frequency": 4} if kind == "dqn" else {"n_steps": 4, "batch_size": 4}))
+    agent = small(
+        kind, **({"start": 4, "frequency": 4, "batch_size": 4} if kind == "dqn" else {"n_steps": 4, "batch_size": 4})
+    )
     agent.fit("CartPole-v1", steps=24, steps_per_epoch=12, validation_env="CartPole-v1", validation_episodes=2,
               verbose=0, callbacks=[ours])  # fmt: skip
     assert ours.names() == stock.names() and len(ours.names()) == 30
@@ -48,11 +50,11 @@ def test_calls_come_in_the_order_of_model_fit(small, kind):
 
 def test_batches_are_numbered_by_the_timestep_of_their_epoch(small):
     recorder = Recorder()
-    run(small("dqn", start=4, frequency=4), recorder, epochs=2)
+    run(small("dqn", start=4, frequency=4, batch_size=4), recorder, epochs=2)
     ends = [call[1] for call in recorder.calls if call[0] == "on_train_batch_end"]
     assert ends == [3, 7, 11, 15, 19] * 2
     recorder = Recorder()
-    agent = small("dqn", start=4, frequency=2, n_envs=4)
+    agent = small("dqn", start=4, frequency=2, batch_size=4, n_envs=4)
     run(agent, recorder, epochs=1)
     ends = [call[1] for call in recorder.calls if call[0] == "on_train_batch_end"]
     assert ends == [3, 5, 7, 9, 11, 13, 15, 17, 19]  # two a step, each at its own time
@@ -97,7 +99,7 @@ def test_model_checkpoint_of_weights_carries_optimizer_counters_and_memory(small
 
 
 def test_model_checkpoint_counts_timesteps(small, tmp_path):
-    agent = small("dqn", start=1, frequency=1)
+    agent = small("dqn", start=1, frequency=1, batch_size=1)
     run(agent, ModelCheckpoint(tmp_path / "{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=15), epochs=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1-15.weights.h5", "2-10.weights.h5"]
 
@@ -133,11 +135,11 @@ def test_backup_and_restore_goes_on_where_it_was(small, kind, tmp_path):
 
 
 def test_backup_within_an_epoch(small, tmp_path):
-    agent = small("dqn", start=1, frequency=1)
+    agent = small("dqn", start=1, frequency=1, batch_size=1)
     stop = LambdaCallback(on_train_batch_end=lambda batch, logs: (_ for _ in ()).throw(Killed) if batch == 17 else None)
     with pytest.raises(Killed):
         run(agent, BackupAndRestore(tmp_path / "backup", save_freq=5), stop)
-    resumed = small("dqn", start=1, frequency=1)
+    resumed = small("dqn", start=1, frequency=1, batch_size=1)
     history = run(resumed, BackupAndRestore(tmp_path / "backup", save_freq=5), epochs=2)
     assert history.history["timesteps"] == [20, 40] and resumed.timesteps == 40
 
@@ -170,7 +172,7 @@ def test_terminate_on_nan(small):
             bad = tf.cast(self.clock.updates, tf.int32) >= 3
             return {**logs, "loss": tf.where(bad, float("nan"), logs["loss"])}
 
-    agent = small(Broken, start=4)
+    agent = small(Broken, start=4, batch_size=4)
     run(agent, TerminateOnNaN())
     assert (agent.timesteps, agent.updates) == (16, 4)
     with pytest.raises(RuntimeError, match="NaN"):

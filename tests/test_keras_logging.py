@@ -48,7 +48,7 @@ def test_tensorboard_has_a_curve_for_every_log(small, tmp_path):
 
 
 def test_tensorboard_of_batches_weights_and_pace(small, tmp_path):
-    agent = small("dqn", start=4)
+    agent = small("dqn", start=4, batch_size=4)
     callback = TensorBoard(tmp_path, update_freq=1, histogram_freq=1, write_steps_per_second=True)
     run(agent, callback, epochs=2)
     train = scalars(tmp_path / "train")

@@ -319,7 +319,7 @@ def test_configs_are_json_and_make_the_same_agent(kind, data):
     assert json.dumps(same.get_config(), allow_nan=False) == text and agent.get_config() == config
     assert differences(state_of(same), state_of(agent)) == []  # the seed initializes them alike
     assert type(same.memory) is type(agent.memory) and same.memory.get_part() == agent.memory.get_part()
-    for part in ("objective", "update", "reward_estimation", "exploration", "target"):
+    for part in ("objective", "update_rule", "reward_estimation", "exploration", "target"):
         assert getattr(same, part) == getattr(agent, part), part
 
 
@@ -345,7 +345,7 @@ def test_a_preset_with_every_part_replaced_comes_back(tmp_path):
     assert loaded.policy.network.units == (3,) and loaded.policy.network.activation == "tanh"
     assert loaded.objective.huber is None and loaded.objective.double
     assert (loaded.memory.capacity, loaded.memory.saved) == (33, False)
-    update = loaded.update
+    update = loaded.update_rule
     assert (update.batch_size, update.frequency, update.start, update.steps) == (5, 7, 11, 2)
     assert loaded.reward_estimation.discount == 0.5 and loaded.exploration.random_steps == 3
     assert (loaded.target.tau, loaded.target.period, loaded.target.unit) == (0.25, 3, "updates")
@@ -580,6 +580,18 @@ def test_weights_of_another_agent_are_refused_and_change_nothing(small, trained,
         assert differences(state_of(agent), before) == [], name
     assert len(next(elements)["reward"]) == 8
     agent.fit("CartPole-v1", steps=10, verbose=0)
+
+
+def test_an_agent_that_was_never_trained_is_as_it_was_when_weights_are_refused(small, tmp_path):
+    agent, other = small("dqn"), small("dqn", compiled={"optimizer": "sgd"})
+    other.fit("CartPole-v1", steps=20, verbose=0)
+    other.save_weights(tmp_path / "sgd.weights.h5")  # with a memory that fits
+    before, memory = state_of(agent), dict(vars(agent.memory))
+    with pytest.raises(ValueError, match="Skipping variable loading for optimizer"):
+        agent.load_weights(tmp_path / "sgd.weights.h5")
+    assert differences(state_of(agent), before) == [] and vars(agent.memory) == memory
+    agent.fit("CartPole-v1", steps=20, verbose=0)
+    assert len(agent.memory) == 20
 
 
 def test_a_larger_memory_takes_the_files_rows(small, tmp_path):

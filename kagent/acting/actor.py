@@ -113,6 +113,10 @@ class Actor:
         """Canonical actions of every leaf, batched, as the environment takes them."""
         return [decision.to_env(array) for decision, array in zip(self.decisions, canonical)]
 
+    def from_env(self, taken: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The inverse of `to_env`."""
+        return [decision.from_env(array) for decision, array in zip(self.decisions, taken)]
+
     def act(self, observation: Any, deterministic: bool = True, mask: Any = None) -> Any:
         """The action for one observation. Several threads may call it; they take turns.
 

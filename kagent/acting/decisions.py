@@ -67,8 +67,29 @@ class Decision:
         """`count` canonical actions, uniform over what is allowed, or normal where unbounded."""
         raise NotImplementedError
 
+    def perturb(
+        self, canonical: np.ndarray, amount: float, rng: np.random.Generator, mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Canonical actions with noise; a new array.
+
+        Args:
+            canonical: `(N, *leaf.shape)`.
+            amount: Of a discrete leaf the probability, for each component, that a uniformly random allowed value takes
+                the place of the chosen one; of a Box the standard deviation, in the environment's units, of Gaussian
+                noise that is added.
+            rng, mask: As for `choose`.
+        """
+        raise NotImplementedError
+
     def to_env(self, canonical: np.ndarray) -> np.ndarray:
         """Canonical actions `(N, *leaf.shape)` as the environment takes them, in its dtype; a new array."""
+        raise NotImplementedError
+
+    def from_env(self, taken: np.ndarray) -> np.ndarray:
+        """Canonical actions of what the environment took, `(N, *leaf.shape)`: the inverse of `to_env`.
+
+        What `to_env` clipped or rounded stays so.
+        """
         raise NotImplementedError
 
     def to_config(self) -> dict[str, Any]:
@@ -156,10 +177,19 @@ class Categorical(Decision):
             return self._one(int(rng.random() * self.widths[0]))
         return self._shaped((rng.random((count, len(self._nvec))) * self._nvec).astype(np.int32))
 
+    def perturb(self, canonical, amount, rng, mask=None):
+        at_random = rng.random(canonical.shape) < amount
+        if not at_random.any():
+            return canonical.copy()
+        return np.where(at_random, self.random(len(canonical), rng, mask), canonical)
+
     def to_env(self, canonical):
         if self._start is not None:
             canonical = canonical + self._start
         return canonical.astype(self.leaf.dtype)
+
+    def from_env(self, taken):
+        return (taken if self._start is None else taken - self._start).astype(np.int32)
 
     def _one(self, index: int) -> np.ndarray:
         made = np.array([index], np.int32)
@@ -238,8 +268,16 @@ class Gaussian(Decision):
         share = rng.random(shape)
         return np.where(bounded, low * (1.0 - share) + high * share, normal).astype(np.float32)
 
+    def perturb(self, canonical, amount, rng, mask=None):
+        _refuse_mask(mask)
+        # Not clipped here: the environment gets what is within its bounds, the memory what was drawn.
+        return canonical + np.float32(amount) * rng.standard_normal(canonical.shape, np.float32)
+
     def to_env(self, canonical):
         return self._cast(canonical.astype(self._work))
+
+    def from_env(self, taken):
+        return taken.astype(np.float32)
 
     def _cast(self, values: np.ndarray) -> np.ndarray:
         if self._integral:
@@ -273,11 +311,21 @@ class SquashedGaussian(Gaussian):
         _refuse_mask(mask)
         return rng.random((count, *self.leaf.shape), np.float32) * np.float32(2.0) - np.float32(1.0)
 
+    def perturb(self, canonical, amount, rng, mask=None):
+        _refuse_mask(mask)
+        noise = rng.standard_normal(canonical.shape) * (amount / np.maximum(self._half, np.finfo(np.float64).tiny))
+        return np.clip(canonical + noise, -1.0, 1.0).astype(np.float32)
+
     def to_env(self, canonical):
         values = canonical.astype(self._work)
         values *= self._half
         values += self._middle
         return self._cast(values)
+
+    def from_env(self, taken):
+        values = taken.astype(self._work) - self._middle
+        np.divide(values, self._half, out=values, where=self._half > 0)  # else low == high: the middle
+        return np.clip(values, -1.0, 1.0).astype(np.float32)
 
 
 def _refuse_mask(mask: np.ndarray | None) -> None:

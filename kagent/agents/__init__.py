@@ -1,7 +1,11 @@
 """Presets: the agent with the parts of a named algorithm, one screen each."""
 
+from kagent.agent import Agent
 from kagent.agents.dqn import DQN
 from kagent.agents.ppo import PPO
 from kagent.agents.sac import SAC
 
-__all__ = ["DQN", "PPO", "SAC"]
+AGENTS = {"agent": Agent, "tensorforce": Agent, "default": Agent, "dqn": DQN, "ppo": PPO, "sac": SAC}
+"""What `Agent.create` knows by name."""
+
+__all__ = ["AGENTS", "DQN", "PPO", "SAC"]

@@ -29,8 +29,8 @@ class DQN(Agent):
         learning_rate: Of Adam. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
-        start: Timesteps collected before the first update.
-        frequency: Timesteps between updates.
+        start: Timesteps collected before the first update, which takes at least `batch_size`.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         gradient_steps: Gradient steps per update.
         discount: Weight of a reward one timestep later.
         target_update_period: Timesteps between moves of the target network.
@@ -60,7 +60,7 @@ class DQN(Agent):
         memory: Any = 1_000_000,
         batch_size: int = 32,
         start: int = 100,
-        frequency: int = 4,
+        frequency: int | float | str = 4,
         gradient_steps: int = 1,
         discount: float = 0.99,
         target_update_period: int = 10_000,

@@ -32,8 +32,8 @@ class SAC(Agent):
         learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
-        start: Timesteps of uniformly random actions before the first update.
-        frequency: Timesteps between updates.
+        start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         gradient_steps: Gradient steps per update.
         tau: How far the target critics move at each gradient step.
         discount: Weight of a reward one timestep later.
@@ -61,7 +61,7 @@ class SAC(Agent):
         memory: Any = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
-        frequency: int = 1,
+        frequency: int | float | str = 1,
         gradient_steps: int = 1,
         tau: float = 0.005,
         discount: float = 0.99,

@@ -1,7 +1,9 @@
-"""Keras callbacks that know episodes and timesteps."""
+"""Keras callbacks that know agents: their episodes and timesteps, their state."""
 
 import keras  # noqa: F401  (first: with Keras come kagent's agents, and they need what follows)
 
 from kagent.callbacks.callback import Callback
+from kagent.callbacks.checkpoint import Checkpoint
+from kagent.callbacks.recorder import Recorder
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "Checkpoint", "Recorder"]

@@ -42,7 +42,19 @@ class Callback(keras.callbacks.Callback):
             timestep: `agent.timesteps` now.
             logs: `reward`, `terminated`, `truncated` and `valid` (False where a vector environment only reset), arrays
                 `(N,)`; `observation`, `action` and `next_observation`, lists with one array `(N, *shape)` per leaf of
-                the space, which the next step overwrites: copy what you keep.
+                the space, in stored form (the action in the environment's), which the next step overwrites: copy what
+                you keep; `action_mask` and `next_action_mask`, lists with one bool array `(N, sum(nvec))` per action
+                leaf, or None for a leaf without, and None in place of a list where the environments give no masks.
+        """
+
+    def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+        """The agent has learned, and is whole: it may be saved. Not called by `fit(dataset)`.
+
+        Keras's `on_train_batch_end` comes before it, and costs more: returns and pace are worked out for that.
+
+        Args:
+            update: `agent.updates` now.
+            logs: What the update logged.
         """
 
     def watches(self, event: str) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import difflib
-import inspect
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kagent import documents
 from kagent.cli.errors import CommandError
+from kagent.creation import parameters
 
 Settings = dict[str, Any]
 
@@ -23,7 +23,6 @@ _NOT_SETTINGS = {"self", "env", "observation_space", "action_space", "n_envs", "
 # What `network.units=[64,64]` and `exploration.fraction=0.2` mean when nothing else says the type.
 _USUAL_TYPES = {"network": "mlp", "exploration": "EpsilonGreedy"}
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
-_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 def parse(assignments: Iterable[str]) -> Settings:
@@ -54,22 +53,11 @@ def read(path: Path) -> Settings:
         CommandError: No such file, another suffix, bad syntax, no mapping; or PyYAML is missing.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read --config {path}: {error}") from error
-    if path.suffix.lower() == ".json":
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise CommandError(f"--config {path} is not JSON: {error}") from error
-    elif path.suffix.lower() in (".yaml", ".yml"):
-        content = _numbers(_load_yaml(path, text))
-    else:
-        raise CommandError(f"--config must end in .yaml, .yml or .json. Received: {path}")
-    if isinstance(content, dict) and "algorithm" in content and "settings" in content:
+        content = documents.read(path, "--config")
+    except (ValueError, ImportError) as error:
+        raise CommandError(str(error)) from error
+    if "algorithm" in content and "settings" in content:
         content = content["settings"]  # the record that a run leaves
-    if content is None:
-        content = {}
     if not isinstance(content, dict):
         raise CommandError(f"--config {path} must hold a mapping of settings. Received: {type(content).__name__}")
     return content
@@ -125,22 +113,7 @@ def resolve(preset: type, *layers: Settings) -> Settings:
 
 def arguments(preset: type) -> dict[str, Any]:
     """The arguments of `preset` that are settings, with their defaults."""
-    return {name: default for name, default in _parameters(preset).items() if name not in _NOT_SETTINGS}
-
-
-def _parameters(preset: type) -> dict[str, Any]:
-    """Named arguments with their defaults, those included that `**kwargs` hands on to a base class."""
-    found: dict[str, Any] = {}
-    for cls in preset.__mro__:
-        if "__init__" not in vars(cls):
-            continue
-        parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-        for parameter in parameters:
-            if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
-                found.setdefault(parameter.name, parameter.default)
-        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return found
+    return {name: default for name, default in parameters(preset).items() if name not in _NOT_SETTINGS}
 
 
 def _value(text: str) -> Any:
@@ -150,26 +123,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _load_yaml(path: Path, text: str) -> Any:
-    try:
-        import yaml  # type: ignore[import-untyped, unused-ignore]
-    except ImportError as error:
-        raise CommandError("--config with YAML needs PyYAML: pip install 'kagent[yaml]'") from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CommandError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
-
-
-def _numbers(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as a string; everyone who writes it means a number."""
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def _is_int(value: Any) -> bool:

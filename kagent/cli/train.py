@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import secrets
 import shlex
 import sys
@@ -171,8 +172,9 @@ def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, f
 
 def _epoch(agent: Any, steps: int) -> int:
     """Timesteps of a row in the log: never so few that no update falls into it."""
-    rollout = getattr(agent.memory, "steps", 1) * agent.n_envs
-    return max(steps // _EPOCHS, _SHORTEST_EPOCH, agent.update.frequency or rollout)
+    rule = agent.update_rule
+    between = rule.period if rule.epochs is None else getattr(agent.memory, "steps", 1) * agent.n_envs
+    return max(steps // _EPOCHS, _SHORTEST_EPOCH, 0 if between == math.inf else int(between))
 
 
 def _evaluate(agent: Any, arguments: argparse.Namespace, seed: int, folder: RunFolder) -> None:

@@ -19,7 +19,7 @@ class ActionValueObjective(Objective):
     Args:
         huber: Where the loss turns from quadratic to linear in the error; None: quadratic everywhere.
         double: The online network picks the next action and the target network values it (van Hasselt et al. 2016,
-            arXiv:1509.06461, eq. 4).
+            arXiv:1509.06461, eq. 4). The same as `reward_estimation.estimate_actions`.
 
     Several components (branches) share one target, the mean over their next values (Tavakoli et al. 2018, eq. 6),
     and the loss is the mean over components.
@@ -35,14 +35,18 @@ class ActionValueObjective(Objective):
         check_positive(self.huber, "objective.huber")
         check_flag(self.double, "objective.double")
 
+    def check(self, agent: Any) -> None:
+        agent.reward_estimation.check_one_step(type(self).__name__)
+
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy, weight = agent.policy, batch.get("weight")
         components = policy.components
         successors = agent.target_policy.values(batch["next_observation"])
-        selector = policy.values(batch["next_observation"]) if self.double else None
+        double = self.double or agent.reward_estimation.estimate_actions
+        selector = policy.values(batch["next_observation"]) if double else None
         mask = policy.join_masks(batch.get("next_action_mask"))
         best = tf.reduce_mean(ops.greedy_value(successors, components, mask, selector), axis=-1)
-        discount = ops.discount_factor(agent.reward_estimation.discount, batch["terminated"])
+        discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
 
         def loss():
             q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), components)

@@ -8,12 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag
+from kagent.objectives.objective import OBJECTIVES
+from kagent.objectives.rollouts import RolloutObjective
 
 
 @OBJECTIVES.register("clipped_policy", "ppo")
 @dataclasses.dataclass(frozen=True)
-class ClippedPolicyObjective(Objective):
+class ClippedPolicyObjective(RolloutObjective):
     """The clipped surrogate of Schulman et al. 2017 (arXiv:1707.06347), eq. 7 and 9.
 
     Args:
@@ -29,73 +30,24 @@ class ClippedPolicyObjective(Objective):
     entropy_coefficient: Any = 0.0
     normalize_advantage: bool = True
 
-    policies = ("StochasticPolicy",)
-    critic = "StateValue"
-    memory = "Rollout"
-
     def __post_init__(self):
-        for name in ("clip_range", "entropy_coefficient", "value_coefficient"):
-            object.__setattr__(self, name, schedules.get(getattr(self, name), f"objective.{name}", 0.0))
-        if not isinstance(self.value_coefficient, float):
-            raise TypeError(f"`objective.value_coefficient` must be a number. Received: {self.value_coefficient!r}")
-        check_flag(self.normalize_advantage, "objective.normalize_advantage")
+        super().__post_init__()
+        object.__setattr__(self, "clip_range", schedules.get(self.clip_range, "objective.clip_range", 0.0))
 
     def check(self, agent: Any) -> None:
-        if agent.reward_estimation.gae_lambda is None:
-            raise ValueError("`objective` ClippedPolicyObjective needs reward_estimation.gae_lambda. Received: None")
-        if agent.policy.distribution != "auto":
-            raise ValueError(f"PPO needs policy.distribution='auto'. Received: {agent.policy.distribution!r}")
-
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        super().check(agent)
         estimation = agent.reward_estimation
-        steps, envs = experience["reward"].shape
-        flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
-        observation = tf.nest.map_structure(flat, experience["observation"])
-        successor = tf.nest.map_structure(flat, experience["next_observation"])
-        action = tf.nest.map_structure(flat, experience["action"])
-        mask = [m if m is None else flat(m) for m in experience["action_mask"]] if "action_mask" in experience else None
-        value = agent.critic.values(observation)
-        next_value = tf.reshape(agent.critic.values(successor), (steps, envs))
-        log_prob = agent.policy.log_prob(agent.policy.parameters_of(observation, mask), action)
-        discount = ops.discount_factor(estimation.discount, experience["terminated"])
-        ended = tf.logical_or(experience["terminated"], experience["truncated"])
-        values = tf.reshape(value, (steps, envs))
-        advantage = ops.gae(experience["reward"], discount, values, next_value, ended, estimation.gae_lambda)
-        prepared = {
-            "observation": observation,
-            "action": action,
-            "old_log_prob": tf.stop_gradient(log_prob),
-            "advantage": tf.stop_gradient(flat(advantage)),
-            "return": tf.stop_gradient(flat(advantage) + value),
-            "weight": flat(tf.cast(experience["valid"], tf.float32)),
-        }
-        return prepared if mask is None else {**prepared, "action_mask": mask}
+        if estimation.gae_lambda is None and not estimation.estimate_advantage:
+            raise ValueError(
+                "`objective` ClippedPolicyObjective needs reward_estimation.gae_lambda or estimate_advantage=True. "
+                f"Received: {estimation}"
+            )
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        clock, weight = agent.clock, batch.get("weight")
+    def surrogate(self, log_prob, old_log_prob, advantage, clock):
         clip_range = schedules.evaluate(self.clip_range, clock)
-        entropy_coefficient = schedules.evaluate(self.entropy_coefficient, clock)
-        advantage = batch["advantage"]
-        if self.normalize_advantage:
-            advantage = ops.normalize_advantage(advantage, weight)
+        return ops.clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)
 
-        def loss():
-            parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
-            log_prob = agent.policy.log_prob(parameters, batch["action"])
-            surrogate = ops.clipped_surrogate(log_prob, batch["old_log_prob"], advantage, clip_range)
-            policy_loss = ops.weighted_mean(surrogate, weight)
-            error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
-            critic_loss = ops.weighted_mean(error, weight)
-            entropy = ops.weighted_mean(agent.policy.joint.entropy(parameters), weight)
-            total = policy_loss + self.value_coefficient * critic_loss - entropy_coefficient * entropy
-            old = batch["old_log_prob"]
-            return total, {
-                "policy_loss": policy_loss,
-                "critic_loss": critic_loss,
-                "entropy": entropy,
-                "approx_kl": ops.approx_kl(log_prob, old, weight),
-                "clip_fraction": ops.clip_fraction(log_prob, old, clip_range, weight),
-            }
-
-        value, logs = agent.minimize(("policy", "critic"), loss)
-        return {"loss": value, **logs}
+    def watch(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, weight: Any, clock: Any) -> dict[str, tf.Tensor]:
+        clip_range = schedules.evaluate(self.clip_range, clock)
+        fraction = ops.clip_fraction(log_prob, old_log_prob, clip_range, weight)
+        return {**super().watch(log_prob, old_log_prob, weight, clock), "clip_fraction": fraction}

@@ -19,12 +19,14 @@ class Objective:
     Attributes:
         policies: Names of the policy classes it works with.
         critic: Name of the critic class it needs, or None.
+        critic_optional: Whether it does without one, too.
         targets: Roles that need a target copy.
         memory: Name of the memory class it reads.
     """
 
     policies: tuple[str, ...] = ()
     critic: str | None = None
+    critic_optional: bool = False
     targets: tuple[str, ...] = ()
     memory: str = "Replay"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
+from kagent import ops, schedules
 from kagent.objectives.objective import OBJECTIVES, Objective, check_flag
 from kagent.spaces import Structure
 
@@ -42,6 +42,7 @@ class SoftActorCriticObjective(Objective):
         check_flag(self.learn_temperature, "objective.learn_temperature")
 
     def check(self, agent: Any) -> None:
+        agent.reward_estimation.check_one_step(type(self).__name__)
         refused = [leaf for leaf in Structure(agent.action_space).leaves if leaf.is_discrete or not leaf.is_bounded]
         if refused:
             raise ValueError(
@@ -62,9 +63,11 @@ class SoftActorCriticObjective(Objective):
         next_parameters = policy.parameters_of(batch["next_observation"])
         next_action, next_log_prob = policy.sample_with_log_prob(next_parameters, seeds[0])
         next_values = agent.target_critic.values(batch["next_observation"], next_action)
-        discount = ops.discount_factor(agent.reward_estimation.discount, batch["terminated"])
+        discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
         lowest_next = _lowest(next_values)
         target = ops.soft_target(batch["reward"], discount, lowest_next, lowest_next, next_log_prob, temperature)
+
+        weight_of_entropy = temperature + schedules.evaluate(agent.entropy_regularization, agent.clock)
 
         def critic_loss():
             values = critic.values(batch["observation"], batch["action"])
@@ -74,7 +77,7 @@ class SoftActorCriticObjective(Objective):
         def policy_loss():
             action, log_prob = policy.sample_with_log_prob(policy.parameters_of(batch["observation"]), seeds[1])
             values = critic.values(batch["observation"], action)
-            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, _lowest(values), temperature), weight)
+            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, _lowest(values), weight_of_entropy), weight)
             return loss, {"log_prob": log_prob}
 
         critic_value, logs = agent.minimize("critic", critic_loss)

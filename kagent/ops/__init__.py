@@ -7,6 +7,7 @@ effect.
 
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
 from .components import MASKED, by_component, mask_values, select
+from .imitation import cross_entropy
 from .means import weighted_mean
 from .norms import clip_by_global_norm, sum_of_squares
 from .policy_gradient import (
@@ -15,6 +16,7 @@ from .policy_gradient import (
     clipped_surrogate,
     explained_variance,
     normalize_advantage,
+    policy_gradient,
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
@@ -26,6 +28,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_fraction",
     "clipped_surrogate",
+    "cross_entropy",
     "discount_factor",
     "discounted_return",
     "explained_variance",
@@ -36,6 +39,7 @@ __all__ = [
     "mask_values",
     "n_step_return",
     "normalize_advantage",
+    "policy_gradient",
     "polyak",
     "q_learning",
     "select",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from .means import spread, weighted_mean
 from .shapes import as_floats
+
+_LARGEST_LOG_RATIO = math.log(1e6)
 
 
 def clipped_surrogate(log_prob, old_log_prob, advantage, clip_range) -> tf.Tensor:
@@ -34,6 +38,48 @@ def clipped_surrogate(log_prob, old_log_prob, advantage, clip_range) -> tf.Tenso
     clip_range = tf.cast(clip_range, tf.float32)
     clipped = tf.clip_by_value(ratio, 1.0 - clip_range, 1.0 + clip_range)
     return -tf.minimum(ratio * advantage, clipped * advantage)
+
+
+def policy_gradient(log_prob, old_log_prob, advantage, importance_sampling: bool = False, clipping=None) -> tf.Tensor:
+    """The loss of the policy gradient theorem (Sutton and Barto 2018, eq. 13.11), plain or against another policy.
+
+    Plain it is `-log_prob * advantage`; with importance sampling `-ratio * advantage`, where
+    `ratio = exp(log_prob - old_log_prob)`. Both have the same gradient where the two policies are the same. With
+    clipping, `-min(x * advantage, clip(x) * advantage)` for `x` the ratio within `[1 / (1 + clipping), 1 + clipping]`,
+    or the log-probability within `old_log_prob +- log(1 + clipping)`: the interval is symmetric in the logarithm, unlike
+    that of `clipped_surrogate`.
+
+    Args:
+        log_prob: float32 `(B,)`, of the actions taken, under the policy that learns.
+        old_log_prob: The same under the policy that acted. No gradient flows through it.
+        advantage: float32 `(B,)`, or returns. No gradient flows through it.
+        importance_sampling: Whether the ratio takes the place of the log-probability.
+        clipping: Number or scalar tensor > 0, or None.
+
+    Returns:
+        float32 `(B,)`, to be averaged by `weighted_mean`.
+
+    Example:
+
+    >>> policy_gradient([-1.0], [-1.0], [2.0]).numpy().tolist()
+    [2.0]
+    >>> policy_gradient([-1.0], [-1.0], [2.0], importance_sampling=True).numpy().tolist()
+    [-2.0]
+    """
+    log_prob, old_log_prob, advantage = as_floats(log_prob=log_prob, old_log_prob=old_log_prob, advantage=advantage)
+    advantage, old_log_prob = tf.stop_gradient(advantage), tf.stop_gradient(old_log_prob)
+    if importance_sampling:
+        x = tf.exp(tf.clip_by_value(log_prob - old_log_prob, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+    else:
+        x = log_prob
+    if clipping is None:
+        return -x * advantage
+    reach = 1.0 + tf.cast(clipping, tf.float32)
+    if importance_sampling:
+        clipped = tf.clip_by_value(x, 1.0 / reach, reach)
+    else:
+        clipped = old_log_prob + tf.clip_by_value(log_prob - old_log_prob, -tf.math.log(reach), tf.math.log(reach))
+    return -tf.minimum(x * advantage, clipped * advantage)
 
 
 def normalize_advantage(advantage, weight=None) -> tf.Tensor:

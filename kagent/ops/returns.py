@@ -105,7 +105,7 @@ def discounted_return(reward, discount, ended, next_value=None) -> tf.Tensor:
     return lambda_return(reward, discount, tf.zeros_like(reward) if next_value is None else next_value, ended, 1.0)
 
 
-def n_step_return(reward, discount, next_value, ended, n: int) -> tf.Tensor:
+def n_step_return(reward, discount, next_value, ended, n) -> tf.Tensor:
     """The n-step return, Sutton and Barto 2018, eq. 7.1; shorter before an end and before the last row.
 
     `G_t = reward_t + discount_t * (reward_{t+1} + ... + discount_{t+m-1} * next_value_{t+m-1})` with `m = n`,
@@ -113,25 +113,29 @@ def n_step_return(reward, discount, next_value, ended, n: int) -> tf.Tensor:
 
     Args:
         reward, discount, next_value, ended: See the module, `(T, N)`.
-        n: Number of rewards, a Python integer of at least 1.
+        n: Number of rewards, at least 1: a Python integer or an int32 scalar tensor.
 
     Returns:
         float32 `(T, N)`.
 
     Raises:
-        ValueError: `n` is less than 1.
+        ValueError: `n` is a Python integer less than 1.
     """
-    if n < 1:
+    if not isinstance(n, tf.Tensor) and n < 1:
         raise ValueError(f"`n` must be at least 1. Received: {n}")
     reward, discount, next_value, ended = as_floats(
         reward=reward, discount=discount, next_value=next_value, ended=ended
     )
     goes_on = _goes_on(ended) > 0.0
     one_step = result = reward + discount * next_value
-    for _ in range(n - 1):
+
+    def further(i, result):
         following = tf.concat([result[1:], tf.zeros_like(result[:1])], axis=0)
-        result = tf.where(goes_on, reward + discount * following, one_step)
-    return result
+        return i + 1, tf.ensure_shape(tf.where(goes_on, reward + discount * following, one_step), one_step.shape)
+
+    # More than there are rows change nothing.
+    rounds = tf.minimum(n, tf.shape(reward)[0]) - 1
+    return tf.while_loop(lambda i, _: i < rounds, further, (tf.constant(0), result))[1]
 
 
 def reverse_scan(delta: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:

@@ -299,3 +299,30 @@ def test_refusals():
             decisions.from_config(bad)
     with pytest.raises(ValueError, match="one leaf"):
         decisions.from_config({"kind": "categorical", "space": nested})
+
+
+# Back from the environment ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(DISCRETE))
+def test_choices_come_back(name):
+    decision = make("categorical", DISCRETE[name])
+    chosen = decision.random(20, generator())
+    back = decision.from_env(decision.to_env(chosen))
+    np.testing.assert_array_equal(back, chosen, strict=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+def test_boxes_come_back(dtype):
+    space = SPACES.Box(np.array([-3, 0, 10]).astype(dtype), np.array([5, 100, 10]).astype(dtype), dtype=dtype)
+    squashed, gaussian = make("squashed_gaussian", space), make("gaussian", space)
+    chosen = np.concatenate([squashed.random(50, generator()), np.float32([[-1, 1, 0], [1, -1, 0]])])
+    taken = squashed.to_env(chosen)
+    back = squashed.from_env(taken)
+    assert back.dtype == np.float32 and np.abs(back).max() <= 1.0
+    np.testing.assert_array_equal(back[:, 2], 0.0)  # nothing to choose there
+    tolerance = 1e-6 if dtype is not np.int16 else 0.126  # half a unit of the narrower range
+    np.testing.assert_allclose(back[:, :2], chosen[:, :2], atol=tolerance)
+    np.testing.assert_array_equal(squashed.to_env(back)[-2:], taken[-2:])
+    again = gaussian.from_env(gaussian.to_env(np.float32([[2, 50, 10], [-9, 7, 3]])))
+    np.testing.assert_array_equal(again, np.float32([[2, 50, 10], [-3, 7, 10]]), strict=True)

@@ -152,7 +152,7 @@ def test_an_unknown_part_or_argument_of_a_part():
         return kagent.DQN(observation_space=BOX, action_space=DISCRETE, **parts)
 
     with pytest.raises(
-        ValueError, match=r"Unknown `exploration`. Received: 'EpsilonGredy'. Known: EpsilonGreedy.*Did you"
+        ValueError, match=r"Unknown `exploration`. Received: 'EpsilonGredy'. Known: .*EpsilonGreedy.*Did you"
     ):
         agent(exploration="EpsilonGredy")
     with pytest.raises(
@@ -165,8 +165,8 @@ def test_an_unknown_part_or_argument_of_a_part():
         agent(memory="Replay")
     with pytest.raises(ValueError, match=r"Unknown `objective`. Received: 'a2c'. Known: ActionValueObjective"):
         agent(objective="a2c")
-    with pytest.raises(ValueError, match=r"Unknown `learning_rate`. Received: 'Cosine'. Known: Exponential, Linear"):
-        agent(learning_rate={"type": "Cosine", "initial": 1})
+    with pytest.raises(ValueError, match=r"Unknown `learning_rate`. Received: 'Cosin'. Known: .*Cosine.*Linear"):
+        agent(learning_rate={"type": "Cosin", "initial": 1})
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'learningrate'"):
         agent(learningrate=1e-3)
     with pytest.raises(ValueError, match=r"`objective` ActionValueObjective needs policy=ValuePolicy. Received"):

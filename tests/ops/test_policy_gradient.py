@@ -122,3 +122,36 @@ def test_explained_variance_of_padded_and_of_constant_targets(mode):
     weight = tf.constant([1.0, 1.0, 0.0])
     assert float(explained(tf.constant([1.0, 2.0, 1e6]), tf.constant([1.0, 2.0, -1e6]), weight)) == 1.0
     assert float(explained(tf.constant([1.0, 2.0, 3.0]), tf.fill(3, 2.0))) == 0.0
+
+
+@pytest.mark.parametrize("sampling", [False, True])
+def test_the_policy_gradient_is_the_same_at_the_reference(mode, sampling):
+    @mode
+    def loss_and_gradient(log_prob, advantage):
+        with tf.GradientTape() as tape:
+            tape.watch(log_prob)
+            loss = ops.policy_gradient(log_prob, tf.stop_gradient(log_prob), advantage, sampling)
+        return loss, tape.gradient(loss, log_prob)
+
+    loss, gradient = loss_and_gradient(tf.constant([-1.0, -0.5]), tf.constant([2.0, -3.0]))
+    np.testing.assert_allclose(loss, [-2.0, 3.0] if sampling else [2.0, -1.5])
+    np.testing.assert_allclose(gradient, [-2.0, 3.0])
+
+
+def test_ratios_are_clipped_symmetrically_in_the_logarithm(mode):
+    # Ratios 2, 2, 1/2, 1/2 within [1 / 1.2, 1.2] = [5/6, 1.2]: -min(2, 1.2), -min(-2, -1.2), -min(0.5, 5/6), ...
+    log_prob = tf.constant([LOG2, LOG2, -LOG2, -LOG2])
+    loss = mode(lambda *x: ops.policy_gradient(*x, True, 0.2))(log_prob, tf.zeros(4), tf.constant([1.0, -1, 1, -1]))
+    np.testing.assert_allclose(loss, [-1.2, 2.0, -0.5, 5 / 6], rtol=1e-6)
+
+
+def test_log_probabilities_are_clipped_around_the_old_ones(mode):
+    # Old -1, within +- log 2: -0.2 becomes log 2 - 1; -min(-0.2 * 3, (log 2 - 1) * 3) and, for -3, its other sign.
+    arguments = (tf.constant([-0.2, -0.2]), tf.constant([-1.0, -1.0]), tf.constant([3.0, -3.0]))
+    loss = mode(lambda *x: ops.policy_gradient(*x, False, 1.0))(*arguments)
+    np.testing.assert_allclose(loss, [-3 * (LOG2 - 1), -0.6], rtol=1e-6)
+
+
+def test_hopeless_ratios_stay_finite():
+    loss = ops.policy_gradient([100.0, -100.0], [-100.0, 100.0], [1.0, 1.0], importance_sampling=True)
+    assert np.isfinite(loss).all() and float(loss[0]) == pytest.approx(-1e6, rel=1e-3)

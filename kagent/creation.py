@@ -1,0 +1,67 @@
+"""Agents from data: a name, a dict, or a file that holds one."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from kagent import documents
+
+_NEVER = ("env", "environment")
+
+
+def create(agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
+    """What `Agent.create` does; see there."""
+    from kagent.agents import AGENTS
+
+    arguments: dict[str, Any] = {}
+    if isinstance(agent, str | Path) and Path(agent).suffix.lower() in documents.SUFFIXES:
+        agent = documents.read(agent, "`agent`")
+    if isinstance(agent, dict):
+        arguments = dict(agent)
+        if "agent" in arguments and "type" in arguments:
+            raise ValueError(f"`agent` as a dict has its name under 'agent' or 'type', not both. Received: {agent}")
+        agent = arguments.pop("agent", None) or arguments.pop("type", None)
+        if agent is None:
+            raise ValueError(f"`agent` as a dict needs a name under 'agent'. Received: {sorted(arguments)}")
+    given = [name for name in _NEVER if name in arguments]
+    if given:  # gymnasium imports the module that an id names; a file may not choose one
+        raise ValueError(f"`agent` holds settings, never an environment. Received: {given}")
+    preset: Any = agent
+    if isinstance(agent, str):
+        preset = AGENTS.get(agent.lower().replace("_", "").replace("-", ""))
+        if preset is None:
+            raise ValueError(f"Unknown `agent`. Received: {agent!r}. {_known(agent.lower(), AGENTS)}")
+    elif not isinstance(agent, type):
+        raise TypeError(f"`agent` must be a name, a dict or a file of settings. Received: {agent!r}")
+    arguments |= overrides
+    known = parameters(preset)
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise ValueError(f"{preset.__name__} has no argument {unknown}. {_known(unknown[0], known)}")
+    # As a model's file does: spaces written as data become spaces.
+    if environment is None:
+        return preset.from_config(arguments)
+    return preset(environment, **arguments)
+
+
+def _known(name: str, among: Any) -> str:
+    close = difflib.get_close_matches(name, among, n=1)
+    return f"Known: {', '.join(sorted(among))}." + (f" Did you mean {close[0]!r}?" if close else "")
+
+
+def parameters(preset: type) -> dict[str, Any]:
+    """Named arguments of a preset with their defaults, those included that `**kwargs` hands on to a base class."""
+    found: dict[str, Any] = {}
+    for cls in preset.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        own = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        for parameter in own:
+            if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, parameter.default)
+        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in own):
+            break
+    return {name: default for name, default in found.items() if name not in ("self", "env")}

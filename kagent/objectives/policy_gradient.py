@@ -1,0 +1,61 @@
+"""The policy gradient, plain, against another policy, and clipped."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kagent import ops, schedules
+from kagent.objectives.objective import OBJECTIVES, check_flag
+from kagent.objectives.rollouts import RolloutObjective
+
+
+@OBJECTIVES.register("policy_gradient", "reinforce")
+@dataclasses.dataclass(frozen=True)
+class PolicyGradientObjective(RolloutObjective):
+    """`ops.policy_gradient`: more probability for actions in proportion to their advantage, or return (Williams 1992;
+    Sutton and Barto 2018, section 13.5).
+
+    Args:
+        importance_sampling: Whether probabilities relative to those at the time of acting take the place of
+            log-probabilities; the gradient is the same in the first step on a rollout.
+        clipping_value: How far the ratio (or the logarithm) may move, within `[1 / (1 + c), 1 + c]`, before its
+            gradient stops; 0 or None: any distance. May be a schedule (of values > 0).
+        value_coefficient: Weight of the critic's squared error beside the policy's loss, where there is a critic.
+        entropy_coefficient: Weight of the policy's entropy: larger keeps it exploring. May be a schedule.
+        normalize_advantage: Whether advantages are standardized within each minibatch.
+    """
+
+    importance_sampling: bool = False
+    clipping_value: Any = None
+    value_coefficient: float = 0.5
+    entropy_coefficient: Any = 0.0
+    normalize_advantage: bool = False
+
+    critic_optional = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_flag(self.importance_sampling, "objective.importance_sampling")
+        if self.clipping_value is not None:
+            value = schedules.get(self.clipping_value, "objective.clipping_value", 0.0)
+            object.__setattr__(self, "clipping_value", None if value == 0.0 else value)
+
+    def check(self, agent: Any) -> None:
+        super().check(agent)
+        estimation = agent.reward_estimation
+        if agent.critic is not None:
+            return
+        for name, wrong in (("gae_lambda", None), ("return_lambda", None), ("estimate_advantage", False)):
+            value = getattr(estimation, name)
+            if value is not wrong:
+                raise ValueError(f"reward_estimation.{name} needs a critic. Received: {value!r}, and critic=None")
+        if estimation.estimate_horizon in ("early", "late"):
+            raise ValueError(
+                "reward_estimation.estimate_horizon needs a critic. "
+                f"Received: {estimation.estimate_horizon!r}, and critic=None"
+            )
+
+    def surrogate(self, log_prob, old_log_prob, advantage, clock):
+        clipping = None if self.clipping_value is None else schedules.evaluate(self.clipping_value, clock)
+        return ops.policy_gradient(log_prob, old_log_prob, advantage, self.importance_sampling, clipping)

@@ -1,0 +1,101 @@
+"""What all objectives share that learn a stochastic policy from its own rollouts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from kagent import ops, schedules
+from kagent.objectives.objective import Objective, check_flag
+
+
+class RolloutObjective(Objective):
+    """Loss of the policy, plus squared error of the critic where there is one, minus entropy.
+
+    A subclass has the fields `value_coefficient`, `entropy_coefficient` and `normalize_advantage`, and says its
+    `surrogate`. Advantages are those of the agent's `reward_estimation`; where that asks for none, returns.
+    """
+
+    policies = ("StochasticPolicy",)
+    critic = "StateValue"
+    memory = "Rollout"
+    value_coefficient: float
+    entropy_coefficient: Any
+    normalize_advantage: bool
+
+    def __post_init__(self):
+        for name in ("entropy_coefficient", "value_coefficient"):
+            object.__setattr__(self, name, schedules.get(getattr(self, name), f"objective.{name}", 0.0))
+        if not isinstance(self.value_coefficient, float):
+            raise TypeError(f"`objective.value_coefficient` must be a number. Received: {self.value_coefficient!r}")
+        check_flag(self.normalize_advantage, "objective.normalize_advantage")
+
+    def surrogate(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, advantage: tf.Tensor, clock: Any) -> tf.Tensor:
+        """Loss per sample `(B,)` of actions with these log-probabilities and advantages, all `(B,)`."""
+        raise NotImplementedError
+
+    def watch(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, weight: Any, clock: Any) -> dict[str, tf.Tensor]:
+        """Further scalars to log."""
+        return {"approx_kl": ops.approx_kl(log_prob, old_log_prob, weight)}
+
+    def check(self, agent: Any) -> None:
+        kind, estimation = type(self).__name__, agent.reward_estimation
+        if agent.policy.distribution != "auto":
+            raise ValueError(
+                f"`objective` {kind} needs policy.distribution='auto'. Received: {agent.policy.distribution!r}"
+            )
+        if estimation.estimate_actions:
+            raise ValueError(f"`objective` {kind} needs reward_estimation.estimate_actions=False. Received: True")
+
+    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        estimation = agent.reward_estimation
+        steps, envs = experience["reward"].shape
+        flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
+        observation = tf.nest.map_structure(flat, experience["observation"])
+        action = tf.nest.map_structure(flat, experience["action"])
+        mask = [m if m is None else flat(m) for m in experience["action_mask"]] if "action_mask" in experience else None
+        log_prob = agent.policy.log_prob(agent.policy.parameters_of(observation, mask), action)
+        rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
+        time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": agent.clock}
+        if agent.critic is None:
+            advantage = returns = estimation.returns(*rollout, **time)
+        else:
+            successor = tf.nest.map_structure(flat, experience["next_observation"])
+            values, next_values = (tf.reshape(agent.critic.values(x), (steps, envs)) for x in (observation, successor))
+            returns = estimation.value_targets(*rollout, next_values, values, **time)
+            subtracts = estimation.estimate_advantage or estimation.gae_lambda is not None
+            advantage = estimation.advantages(*rollout, next_values, values, **time) if subtracts else returns
+        prepared = {
+            "observation": observation,
+            "action": action,
+            "old_log_prob": tf.stop_gradient(log_prob),
+            "advantage": tf.stop_gradient(flat(advantage)),
+            "return": tf.stop_gradient(flat(returns)),
+            "weight": flat(time["weight"]),
+        }
+        return prepared if mask is None else {**prepared, "action_mask": mask}
+
+    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        clock, weight = agent.clock, batch.get("weight")
+        coefficients = (self.entropy_coefficient, agent.entropy_regularization)
+        entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
+        advantage = batch["advantage"]
+        if self.normalize_advantage:
+            advantage = ops.normalize_advantage(advantage, weight)
+        roles = ("policy",) if agent.critic is None else ("policy", "critic")
+
+        def loss():
+            parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
+            log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
+            policy_loss = ops.weighted_mean(self.surrogate(log_prob, old, advantage, clock), weight)
+            entropy = ops.weighted_mean(agent.policy.joint.entropy(parameters), weight)
+            total, logs = policy_loss - entropy_coefficient * entropy, {"policy_loss": policy_loss}
+            if agent.critic is not None:
+                error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
+                logs["critic_loss"] = ops.weighted_mean(error, weight)
+                total = policy_loss + self.value_coefficient * logs["critic_loss"] - entropy_coefficient * entropy
+            return total, {**logs, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
+
+        value, logs = agent.minimize(roles, loss)
+        return {"loss": value, **logs}

@@ -1,0 +1,100 @@
+"""Agents from names, dicts and files."""
+
+import json
+
+import pytest
+
+import kagent
+from kagent import Agent
+
+DATA = {"agent": "dqn", "learning_rate": 0.01, "network": {"type": "mlp", "units": [8]}, "memory": 200, "seed": 1}
+YAML = "agent: dqn\nlearning_rate: 1e-2\nnetwork: {type: mlp, units: [8]}\nmemory: 200\nseed: 1\n"
+
+
+def test_by_name():
+    agent = Agent.create("ppo", "CartPole-v1", n_steps=32, batch_size=8)
+    assert type(agent) is kagent.PPO and agent.memory.steps == 32
+    assert type(kagent.SAC.create(environment="Pendulum-v1")) is kagent.SAC
+
+
+@pytest.mark.parametrize("form", ["dict", "json", "yaml"])
+def test_the_same_from_a_dict_and_from_files(form, tmp_path):
+    given = DATA
+    if form == "json":
+        given = tmp_path / "agent.json"
+        given.write_text(json.dumps(DATA))
+    elif form == "yaml":
+        given = str(tmp_path / "agent.yaml")
+        (tmp_path / "agent.yaml").write_text(YAML)
+    agent = Agent.create(given, "CartPole-v1", memory=100)
+    assert type(agent) is kagent.DQN and agent.seed == 1 and agent.memory.capacity == 100
+    assert float(agent.optimizer.learning_rate) == pytest.approx(0.01)
+    assert DATA["memory"] == 200 and len(DATA) == 5
+    agent.compile(jit_compile=False)
+    agent.fit("CartPole-v1", steps=5, verbose=0)
+
+
+def test_parts_from_data_alone():
+    data = {
+        "agent": "agent",
+        "policy": {"type": "StochasticPolicy", "network": {"type": "mlp", "units": [8]}},
+        "objective": "policy_gradient",
+        "memory": {"type": "Rollout", "steps": 8},
+        "update": {"batch_size": 8, "epochs": 1},
+        "reward_estimation": {"horizon": 0, "discount": 0.9},
+        "exploration": "sampling",
+    }
+    agent = Agent.create(json.loads(json.dumps(data)), "CartPole-v1")
+    agent.compile(jit_compile=False)
+    agent.fit("CartPole-v1", steps=16, verbose=0)
+    assert type(agent) is Agent and agent.updates == 2
+
+
+def test_without_an_environment_the_data_has_the_spaces():
+    spaces = {
+        name: Agent.create("dqn", "CartPole-v1").get_config()[name] for name in ("observation_space", "action_space")
+    }
+    agent = Agent.create(json.loads(json.dumps({**DATA, **spaces})))
+    assert agent.action_space.n == 2
+
+
+@pytest.mark.parametrize(
+    ("agent", "overrides", "message"),
+    [
+        ("dqm", {}, r"Unknown `agent`. Received: 'dqm'. Known: .*dqn.*Did you mean 'dqn'"),
+        ({"learning_rate": 1.0}, {}, r"needs a name under 'agent'. Received: \['learning_rate'\]"),
+        ({"agent": "dqn", "type": "ppo"}, {}, "not both"),
+        ({"agent": "dqn", "env": "module:Env-v0"}, {}, r"never an environment. Received: \['env'\]"),
+        ("dqn", {"learning_rat": 0.1}, r"DQN has no argument \['learning_rat'\].*Did you mean 'learning_rate'"),
+        ({"agent": "dqn", "clip_range": 0.1}, {}, r"DQN has no argument \['clip_range'\]"),
+    ],
+)
+def test_mistakes_are_named(agent, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        Agent.create(agent, "CartPole-v1", **overrides)
+
+
+@pytest.mark.parametrize("wrong", [3, ["dqn"], kagent])
+def test_other_kinds_of_agents_are_refused(wrong):
+    with pytest.raises(TypeError, match=r"`agent` must be a name, a dict or a file of settings. Received: "):
+        Agent.create(wrong, "CartPole-v1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "{", "`agent` .* is not JSON"),
+        ("a.yaml", "!!python/object/apply:os.system ['true']", "`agent` .* is not YAML"),
+        ("a.json", "[1]", "must hold a mapping. Received: list"),
+        ("a.json", " " * (1 << 21), "more than 1048576 bytes"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Agent.create(tmp_path / name, "CartPole-v1")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read `agent` .*none.json"):
+        Agent.create(tmp_path / "none.json", "CartPole-v1")

@@ -1,0 +1,117 @@
+"""When updates happen, to the timestep."""
+
+import keras
+import numpy as np
+import pytest
+
+import kagent
+from kagent import Update
+from kagent.callbacks import Callback
+
+
+class Instants(keras.callbacks.Callback):
+    """Writes down the timesteps at which updates are made."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(self.model.timesteps)
+
+
+def instants(agent, steps, **arguments):
+    callback = Instants()
+    agent.fit("CartPole-v1", steps=steps, callbacks=[callback], verbose=0, **arguments)
+    return callback.seen
+
+
+def configured(small, **rule):
+    config = {**small("dqn").get_config(), "update": rule}
+    agent = kagent.Agent.from_config(config)
+    agent.compile(jit_compile=False)
+    return agent
+
+
+def test_a_batch_size_alone_is_the_frequency_too(small):
+    assert instants(configured(small, batch_size=8), 40) == [8, 16, 24, 32, 40]
+
+
+def test_the_first_waits_for_the_start_across_episodes(small):
+    agent = configured(small, batch_size=8, frequency=25, start=100)
+    assert instants(agent, 160) == [100, 125, 150]
+    assert agent.episodes > 2  # random play lasts some 20 steps
+    assert instants(agent, 40) == [175, 200]
+
+
+def test_the_first_waits_for_a_batch(small):
+    assert instants(configured(small, batch_size=10, frequency=4, start=3), 20) == [10, 14, 18]
+
+
+def test_a_part_of_the_batch_size(small):
+    assert instants(configured(small, batch_size=32, frequency=0.25), 60) == [32, 40, 48, 56]
+
+
+def test_due_updates_are_taken_together(small):
+    agent = configured(small, batch_size=8, frequency=5)
+    agent.compile(jit_compile=False, steps_per_execution=3)
+    assert instants(agent, 50) == [18, 33, 48]  # 8, 13, 18 | 23, 28, 33 | ...
+    assert agent.updates == 9
+
+
+def test_several_environments_count_together(small):
+    agent = configured(small, batch_size=8, frequency=4)
+    assert instants(agent, 24, n_envs=3) == [9, 12, 18, 21, 24]  # due at 8, 12, 16, 20, 24
+
+
+def test_never_leaves_it_to_the_user(small):
+    agent = configured(small, batch_size=8, frequency="never")
+    assert instants(agent, 100) == [] and agent.updates == 0
+    before = agent.get_weights()
+    logs = agent.update()
+    assert agent.updates == 1 and np.isfinite(logs["loss"])
+    assert not all((a == b).all() for a, b in zip(before, agent.get_weights()))
+    assert instants(agent, 20) == []
+
+
+def test_an_update_asked_for_moves_none_that_is_due(small):
+    class Asking(Callback):
+        def on_episode_end(self, episode, logs=None):
+            self.model.update()
+
+    agent = configured(small, batch_size=8, frequency=30)
+    seen, asking = Instants(), Asking()
+    history = agent.fit("CartPole-v1", steps=120, steps_per_epoch=120, callbacks=[seen, asking], verbose=0).history
+    assert seen.seen == [8, 38, 68, 98]
+    assert agent.episodes > 1 and agent.updates == 4 + agent.episodes == history["updates"][0]
+    agent = configured(small, batch_size=8, frequency="never")
+    history = agent.fit("CartPole-v1", steps=120, callbacks=[asking], verbose=0).history
+    assert np.isfinite(history["loss"][-1])
+
+
+def test_there_must_be_something_to_learn_from(small):
+    with pytest.raises(RuntimeError, match="`update` needs a memory with experience"):
+        small("dqn").update()
+    agent = small("ppo")
+    agent.fit("CartPole-v1", steps=10, verbose=0)
+    with pytest.raises(RuntimeError, match="`update` needs a full rollout"):
+        agent.update()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 0.0, 1.5, "always", True, float("nan")])
+def test_frequencies_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"`update.frequency` must be an integer >= 1, a part .* Received: "):
+        Update(frequency=wrong)
+
+
+def test_a_rollout_has_no_frequency(small):
+    config = {**small("ppo").get_config(), "update": {"batch_size": 8, "epochs": 2, "frequency": 4}}
+    with pytest.raises(ValueError, match=r"A rollout memory needs update.epochs, and no update.frequency"):
+        kagent.Agent.from_config(config)
+
+
+def test_it_is_the_agent_s_rule_and_in_its_file(small, tmp_path):
+    agent = configured(small, batch_size=8, frequency=0.5)
+    agent.save(tmp_path / "a.keras")
+    assert kagent.load(tmp_path / "a.keras").update_rule == agent.update_rule == Update(batch_size=8, frequency=0.5)
+    assert (agent.update_rule.first, agent.update_rule.period) == (8, 4)
