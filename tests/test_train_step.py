@@ -138,7 +138,7 @@ def test_due_updates_that_did_not_fill_an_execution_are_made_up_for(small):
 
 def test_several_updates_due_at_one_step_of_many_environments_are_all_made(small):
     batches = Batches()
-    agent = small("dqn", frequency=1, start=4, n_envs=4)
+    agent = small("dqn", frequency=1, start=4, batch_size=4, n_envs=4)
     agent.fit("CartPole-v1", steps=40, steps_per_epoch=20, verbose=0, callbacks=[batches])
     assert agent.updates == 37  # 4, 5 ... 40, none left over at the end
     assert batches.seen[-1][0] == 40
