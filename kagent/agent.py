@@ -51,7 +51,8 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
             callable that returns one. Nothing is stepped.
         observation_space, action_space: The spaces themselves, in place of `env`.
         policy: What decides: `ValuePolicy`, `StochasticPolicy`.
-        objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `SoftActorCriticObjective`.
+        objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
+            `SoftActorCriticObjective`.
         memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
         update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.

@@ -133,20 +133,17 @@ class ActionNoise:
         if unknown:
             raise ValueError(f"`exploration` names no such action. Received: {unknown}. Known: {sorted(names)}")
         for leaf in action.leaves:
-            amount = self.amount.get(leaf.name or BARE) if isinstance(self.amount, dict) else self.amount
-            if leaf.is_discrete and amount is not None:
+            if leaf.is_discrete:
                 where = f"exploration[{leaf.name or BARE!r}]" if isinstance(self.amount, dict) else "exploration"
-                schedules.get(amount, where, 0.0, 1.0)
+                schedules.get(self._amount(leaf), where, 0.0, 1.0)
+
+    def _amount(self, leaf: Any) -> Any:
+        return self.amount.get(leaf.name or BARE, 0.0) if isinstance(self.amount, dict) else self.amount
 
     def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
         chosen = actor.decide(leaves, mask, not self.sample, rng)
-        if not isinstance(self.amount, dict):
-            everywhere = schedules.evaluate(self.amount, clock)
         for i, decision in enumerate(actor.decisions):
-            if isinstance(self.amount, dict):
-                amount = schedules.evaluate(self.amount.get(decision.leaf.name or BARE, 0.0), clock)
-            else:
-                amount = everywhere
+            amount = schedules.evaluate(self._amount(decision.leaf), clock)
             if amount > 0:
                 chosen[i] = decision.perturb(chosen[i], amount, rng, None if mask is None else mask[i])
         return chosen
@@ -178,12 +175,11 @@ def get(identifier: Any, sample: bool = False) -> Any:
         identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise.
         sample: Whether the policy is one whose actions are sampled.
     """
-    if isinstance(identifier, numbers.Real) and not isinstance(identifier, bool) and not sample:
+    number = isinstance(identifier, numbers.Real) and not isinstance(identifier, bool)
+    if number and not sample:
         return EpsilonGreedy(initial=float(identifier), final=float(identifier))
     kind = identifier.get("type") if isinstance(identifier, dict) else None
-    amount = isinstance(identifier, numbers.Real) and not isinstance(identifier, bool)
     by_name = isinstance(identifier, dict) and kind is None
-    schedule = schedules.SCHEDULES.knows(kind) or callable(identifier)
-    if amount or by_name or schedule:
+    if number or by_name or schedules.SCHEDULES.knows(kind) or callable(identifier):
         return ActionNoise(identifier, sample)
     return EXPLORATIONS.get(identifier, "exploration")

@@ -13,7 +13,6 @@ from kagent import ops, schedules
 from kagent.registry import Registry
 from kagent.schedules import Clock
 
-REWARD_ESTIMATIONS = Registry("reward_estimation")
 _FLAGS = ("terminated", "truncated")
 _WHEN = (None, False, "early", "late")
 _ALIASES = {
@@ -23,6 +22,7 @@ _ALIASES = {
     "trace_decay": "return_lambda",
     "gae_decay": "gae_lambda",
 }
+REWARD_ESTIMATIONS = Registry("reward_estimation", _ALIASES)
 
 
 @REWARD_ESTIMATIONS.register()
@@ -177,24 +177,28 @@ class RewardEstimation:
         Raises:
             ValueError: As `returns`; no `values`.
         """
-        steps = self._read(rewards, terminated, truncated, next_values, weight=weight, values=_needed(values))
-        return steps.release(self._advantages(steps, clock or Clock()), self.normalize_advantages)
+        rollout = (rewards, terminated, truncated, next_values, values)
+        return self.estimates(*rollout, weight=weight, clock=clock)[1]
 
-    def value_targets(
-        self,
-        rewards: Any,
-        terminated: Any,
-        truncated: Any,
-        next_values: Any = None,
-        values: Any = None,
-        *,
-        weight: Any = None,
-        clock: Clock | None = None,
-    ) -> Any:
-        """What a critic learns: `returns`, or with `gae_lambda` its advantages plus values. Arguments as for those."""
-        steps = self._read(rewards, terminated, truncated, next_values, weight=weight, values=_needed(values))
-        found = self._advantages(steps, clock or Clock()) + steps.values
-        return steps.release(found, self.normalize_returns)
+    def estimates(self, *rollout: Any, weight: Any = None, clock: Clock | None = None) -> tuple[Any, Any]:
+        """What a critic learns, and advantages. Arguments as for `advantages`.
+
+        Returns:
+            `returns`, or with `gae_lambda` advantages plus values; and `advantages`.
+        """
+        steps = self._read(*rollout, weight=weight)
+        if steps.values is None:
+            raise ValueError("`values` is needed for advantages: the values of the observations. Received: None")
+        clock = clock or Clock()
+        if self.gae_lambda is None:
+            returns = self._returns(steps, clock)
+            advantages = returns - steps.values
+        else:
+            gae_lambda = schedules.evaluate(self.gae_lambda, clock)
+            discount = self.discounts(steps.terminated, clock)
+            advantages = ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
+            returns = advantages + steps.values
+        return steps.release(returns, self.normalize_returns), steps.release(advantages, self.normalize_advantages)
 
     def discounts(self, terminated: Any, clock: Clock) -> tf.Tensor:
         """Weight of what follows each step, `(...)` like `terminated`: 0 where nothing does."""
@@ -236,13 +240,7 @@ class RewardEstimation:
         further = schedules.evaluate(self.horizon, clock)
         return ops.n_step_return(*rollout, further + 1 if isinstance(further, int) else tf.cast(further, tf.int32) + 1)
 
-    def _advantages(self, steps: _Steps, clock: Clock) -> tf.Tensor:
-        if self.gae_lambda is None:
-            return self._returns(steps, clock) - steps.values
-        discount, gae_lambda = self.discounts(steps.terminated, clock), schedules.evaluate(self.gae_lambda, clock)
-        return ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
-
-    def _read(self, rewards, terminated, truncated, next_values, weight=None, values=None) -> _Steps:
+    def _read(self, rewards, terminated, truncated, next_values=None, values=None, *, weight=None) -> _Steps:
         mixes = self.gae_lambda is not None or self.return_lambda is not None
         if next_values is None and (mixes or self.estimate_horizon in ("early", "late")):
             raise ValueError(
@@ -293,12 +291,6 @@ class _Steps(NamedTuple):
         return found if self.symbolic else found.numpy()
 
 
-def _needed(values: Any) -> Any:
-    if values is None:
-        raise ValueError("`values` is needed for advantages: the values of the observations. Received: None")
-    return values
-
-
 def _array(name: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if name in _FLAGS:
@@ -331,8 +323,5 @@ def get(identifier: Any) -> RewardEstimation:
     `horizon` is not: there 1 is what is 0 here.
     """
     if isinstance(identifier, dict):
-        arguments = {_ALIASES.get(name, name): value for name, value in identifier.items()}
-        if len(arguments) < len(identifier):
-            raise ValueError(f"`reward_estimation` names an argument twice. Received: {sorted(identifier)}")
-        identifier = {"type": "RewardEstimation", **arguments}
+        identifier = {"type": "RewardEstimation", **identifier}
     return REWARD_ESTIMATIONS.get(identifier, "reward_estimation")

@@ -63,9 +63,9 @@ class RolloutObjective(Objective):
         else:
             successor = tf.nest.map_structure(flat, experience["next_observation"])
             values, next_values = (tf.reshape(agent.critic.values(x), (steps, envs)) for x in (observation, successor))
-            returns = estimation.value_targets(*rollout, next_values, values, **time)
-            subtracts = estimation.estimate_advantage or estimation.gae_lambda is not None
-            advantage = estimation.advantages(*rollout, next_values, values, **time) if subtracts else returns
+            returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
+            if not estimation.estimate_advantage and estimation.gae_lambda is None:
+                advantage = returns
         prepared = {
             "observation": observation,
             "action": action,
@@ -90,11 +90,12 @@ class RolloutObjective(Objective):
             log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
             policy_loss = ops.weighted_mean(self.surrogate(log_prob, old, advantage, clock), weight)
             entropy = ops.weighted_mean(agent.policy.joint.entropy(parameters), weight)
-            total, logs = policy_loss - entropy_coefficient * entropy, {"policy_loss": policy_loss}
+            total, logs = policy_loss, {"policy_loss": policy_loss}
             if agent.critic is not None:
                 error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
                 logs["critic_loss"] = ops.weighted_mean(error, weight)
-                total = policy_loss + self.value_coefficient * logs["critic_loss"] - entropy_coefficient * entropy
+                total = total + self.value_coefficient * logs["critic_loss"]
+            total = total - entropy_coefficient * entropy
             return total, {**logs, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
 
         value, logs = agent.minimize(roles, loss)
