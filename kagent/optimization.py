@@ -92,12 +92,15 @@ class Optimization(Mixin):
         for optimizer, rate in self._rate_schedules:
             optimizer.learning_rate.assign(tf.cast(evaluate(rate, self.clock), tf.float32))
 
-    def minimize(self, role: str | tuple[str, ...], loss: Callable[[], tuple[tf.Tensor, dict]]) -> tuple[Any, dict]:
+    def minimize(
+        self, role: str | tuple[str, ...], loss: Callable[..., tuple[tf.Tensor, dict]], batch: Any = None
+    ) -> tuple[Any, dict]:
         """One optimizer step of a role, or of several together, on their own variables only.
 
         Args:
             role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
-            loss: Returns the loss and a dict of other values.
+            loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
+            batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
 
         Returns:
             The loss, regularization included, and the dict.
@@ -105,11 +108,12 @@ class Optimization(Mixin):
         together = (role,) if isinstance(role, str) else role
         trained = [getattr(self, name) for name in together]
         variables = [variable for part in trained for variable in part.trainable_variables]
+        given = () if batch is None else (batch,)
         optimizers_ = self._optimizers_of(together)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in variables:
                 tape.watch(variable.value)
-            total, values = loss()
+            total, values = loss(*given)
             penalties = [penalty for part in trained for penalty in part.losses]
             if penalties:
                 total = total + tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties])

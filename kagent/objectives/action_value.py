@@ -39,7 +39,7 @@ class ActionValueObjective(Objective):
         agent.reward_estimation.check_one_step(type(self).__name__)
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        policy, weight = agent.policy, batch.get("weight")
+        policy = agent.policy
         components = policy.components
         successors = agent.target_policy.values(batch["next_observation"])
         double = self.double or agent.reward_estimation.estimate_actions
@@ -48,12 +48,13 @@ class ActionValueObjective(Objective):
         best = tf.reduce_mean(ops.greedy_value(successors, components, mask, selector), axis=-1)
         discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
 
-        def loss():
+        def loss(batch):
+            weight, best, discount = (batch.get(name) for name in ("weight", "best", "discount"))
             q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), components)
             error, _ = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
             per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
-        value, logs = agent.minimize("policy", loss)
+        value, logs = agent.minimize("policy", loss, {**batch, "best": best, "discount": discount})
         return {"loss": value, **logs}

@@ -27,10 +27,10 @@ class BehaviorCloningObjective(Objective):
     policies = ("ValuePolicy", "StochasticPolicy")
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        policy, observation, action = agent.policy, batch["observation"], batch["action"]
-        mask = _masks(batch.get("action_mask"))
+        policy = agent.policy
 
-        def loss():
+        def loss(batch):
+            observation, action, mask = batch["observation"], batch["action"], _masks(batch.get("action_mask"))
             if isinstance(policy, ValuePolicy):
                 values, taken = policy.values(observation), policy.indices(action)
                 losses = ops.cross_entropy(values, taken, policy.components, policy.join_masks(mask))
@@ -43,7 +43,7 @@ class BehaviorCloningObjective(Objective):
                 losses = -policy.joint.log_prob(policy.parameters_of(observation, mask), inside)
             return ops.weighted_mean(losses, batch.get("weight")), {}
 
-        value, _ = agent.minimize("policy", loss)
+        value, _ = agent.minimize("policy", loss, batch)
         return {"loss": value}
 
 

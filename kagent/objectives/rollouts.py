@@ -77,15 +77,15 @@ class RolloutObjective(Objective):
         return prepared if mask is None else {**prepared, "action_mask": mask}
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        clock, weight = agent.clock, batch.get("weight")
+        clock = agent.clock
         coefficients = (self.entropy_coefficient, agent.entropy_regularization)
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
-        advantage = batch["advantage"]
-        if self.normalize_advantage:
-            advantage = ops.normalize_advantage(advantage, weight)
         roles = ("policy",) if agent.critic is None else ("policy", "critic")
 
-        def loss():
+        def loss(batch):
+            weight, advantage = batch.get("weight"), batch["advantage"]
+            if self.normalize_advantage:
+                advantage = ops.normalize_advantage(advantage, weight)
             parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
             log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
             policy_loss = ops.weighted_mean(self.surrogate(log_prob, old, advantage, clock), weight)
@@ -98,5 +98,5 @@ class RolloutObjective(Objective):
             total = total - entropy_coefficient * entropy
             return total, {**logs, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
 
-        value, logs = agent.minimize(roles, loss)
+        value, logs = agent.minimize(roles, loss, batch)
         return {"loss": value, **logs}

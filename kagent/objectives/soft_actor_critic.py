@@ -57,7 +57,7 @@ class SoftActorCriticObjective(Objective):
             raise ValueError("SAC needs a temperature. Received: None")
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        policy, critic, weight = agent.policy, agent.critic, batch.get("weight")
+        policy, critic = agent.policy, agent.critic
         seeds = tf.random.split(agent.step_seed(), 2)
         temperature = tf.stop_gradient(agent.temperature(None))
         next_parameters = policy.parameters_of(batch["next_observation"])
@@ -69,19 +69,22 @@ class SoftActorCriticObjective(Objective):
 
         weight_of_entropy = temperature + schedules.evaluate(agent.entropy_regularization, agent.clock)
 
-        def critic_loss():
+        def critic_loss(batch):
+            weight = batch.get("weight")
             values = critic.values(batch["observation"], batch["action"])
-            losses = [ops.weighted_mean(0.5 * tf.square(target - value), weight) for value in values]
+            losses = [ops.weighted_mean(0.5 * tf.square(batch["target"] - value), weight) for value in values]
             return tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
 
-        def policy_loss():
+        def policy_loss(batch):
+            weight = batch.get("weight")
             action, log_prob = policy.sample_with_log_prob(policy.parameters_of(batch["observation"]), seeds[1])
             values = critic.values(batch["observation"], action)
             loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, _lowest(values), weight_of_entropy), weight)
             return loss, {"log_prob": log_prob}
 
-        critic_value, logs = agent.minimize("critic", critic_loss)
-        policy_value, found = agent.minimize("policy", policy_loss)
+        critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
+        policy_value, found = agent.minimize("policy", policy_loss, batch)
+        weight = batch.get("weight")
         log_prob = tf.stop_gradient(found["log_prob"])
         logs |= {"entropy": -ops.weighted_mean(log_prob, weight), "temperature": temperature}
         if self.learn_temperature:
