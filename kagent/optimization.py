@@ -128,6 +128,11 @@ class Optimization(Mixin):
             optimizers.apply(optimizer, [gradients[id(v)] for v in own], own)
         return total, values
 
+    def shares_optimizer(self, role: str) -> bool:
+        """Whether a role has no optimizer of its own beside the policy's."""
+        roles = self.optimizer.role_map if isinstance(self.optimizer, optimizers.RoleOptimizer) else None
+        return roles is None or roles.of(role) is roles.of("policy")
+
     def _optimizers_of(self, together: tuple[str, ...]) -> list[tuple[Any, list[str]]]:
         if not isinstance(self.optimizer, optimizers.RoleOptimizer):
             return [(self.optimizer, list(together))]

@@ -80,23 +80,34 @@ class RolloutObjective(Objective):
         clock = agent.clock
         coefficients = (self.entropy_coefficient, agent.entropy_regularization)
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
-        roles = ("policy",) if agent.critic is None else ("policy", "critic")
 
-        def loss(batch):
+        def policy_loss(batch):
             weight, advantage = batch.get("weight"), batch["advantage"]
             if self.normalize_advantage:
                 advantage = ops.normalize_advantage(advantage, weight)
             parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
             log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
-            policy_loss = ops.weighted_mean(self.surrogate(log_prob, old, advantage, clock), weight)
+            value = ops.weighted_mean(self.surrogate(log_prob, old, advantage, clock), weight)
             entropy = ops.weighted_mean(agent.policy.joint.entropy(parameters), weight)
-            total, logs = policy_loss, {"policy_loss": policy_loss}
-            if agent.critic is not None:
-                error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
-                logs["critic_loss"] = ops.weighted_mean(error, weight)
-                total = total + self.value_coefficient * logs["critic_loss"]
-            total = total - entropy_coefficient * entropy
-            return total, {**logs, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
+            logs = {"policy_loss": value, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
+            return value - entropy_coefficient * entropy, logs
 
-        value, logs = agent.minimize(roles, loss, batch)
+        def critic_loss(batch):
+            error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
+            value = ops.weighted_mean(error, batch.get("weight"))
+            return self.value_coefficient * value, {"critic_loss": value}
+
+        def both(batch):
+            policy, logs = policy_loss(batch)
+            critic, found = critic_loss(batch)
+            return policy + critic, {"policy_loss": logs.pop("policy_loss"), **found, **logs}
+
+        if agent.critic is None:
+            value, logs = agent.minimize("policy", policy_loss, batch)
+        elif agent.shares_optimizer("critic"):
+            value, logs = agent.minimize(("policy", "critic"), both, batch)
+        else:
+            critic_value, found = agent.minimize("critic", critic_loss, batch)
+            policy_value, logs = agent.minimize("policy", policy_loss, batch)
+            value, logs = policy_value + critic_value, {"policy_loss": logs.pop("policy_loss"), **found, **logs}
         return {"loss": value, **logs}
