@@ -12,26 +12,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import (
-    creation,
-    environments,
-    exploration,
-    memories,
-    objectives,
-    optimizers,
-    reward_estimation,
-    schedules,
-    spaces,
-    update,
-)
+from kagent import baselines, creation, environments, memories, objectives, optimizers, spaces, specifications
+from kagent import execution as execution_
 from kagent.actors import PolicyActor
+from kagent.attachments import Attachments
+from kagent.composition import Composition
 from kagent.evaluation import Evaluation
+from kagent.experience import Experience
 from kagent.interaction import Interaction
 from kagent.learner import Learner
 from kagent.optimization import Optimization
-from kagent.policies import critics, roles, stochastic, value  # noqa: F401  (they register themselves)
+from kagent.policies import roles
 from kagent.pretraining import Pretraining
-from kagent.registry import plain
 from kagent.saving import Saving
 from kagent.schedules import Clock
 from kagent.spaces import Structure
@@ -41,7 +33,18 @@ STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrai
 
 
 @keras.saving.register_keras_serializable("kagent")
-class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization, keras.Model):
+class Agent(
+    Saving,
+    Training,
+    Pretraining,
+    Evaluation,
+    Interaction,
+    Experience,
+    Attachments,
+    Optimization,
+    Composition,
+    keras.Model,
+):
     """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
 
     Every part may be a name, a dict `{"type": name, **arguments}`, or the object.
@@ -50,28 +53,44 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         env: Where the spaces come from: an environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a
             callable that returns one. Nothing is stepped.
         observation_space, action_space: The spaces themselves, in place of `env`.
-        policy: What decides: `ValuePolicy`, `StochasticPolicy`.
+        states, actions: Specifications of them, in place of both: see `kagent.specifications`.
+        max_episode_timesteps: Timesteps at which episodes are truncated, in `fit` and `evaluate`; what `observe` is told
+            must keep it too.
+        policy: What decides: `ValuePolicy`, `StochasticPolicy`, `DeterministicPolicy`; "default": the one that the
+            objective needs. A list of layers or a Keras model is its network.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
-            `SoftActorCriticObjective`.
+            `SoftActorCriticObjective`, `DeterministicPolicyGradientObjective`, `StateValueObjective`, `PlusObjective`.
         memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
         update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.
         exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, `ActionNoise`; or a number, a
             schedule, or a dict of these by action: of a value policy epsilon, else the amount of noise.
-        critic: Estimate of values beside the policy, or None: `StateValue`, `ActionValue`.
+        critic: Estimate of values beside the policy, or None: `StateValue`, `SharedStateValue`, `ActionValue`.
+        critic_objective: What the critic of a policy gradient learns: `StateValueObjective`; None: what the objective
+            says; "advantage": it learns through the advantage in the policy's loss.
         temperature: Weight of entropy, or None: `Temperature`, or a number: its initial value.
         target: How target networks follow: `Target`.
         optimizer: Optimizer of the policy, and of all roles without their own: a Keras optimizer, a learning rate, or
             a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`, whose rate may be a schedule.
         critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
             losses are minimized together.
+        baseline_policy, baseline_optimizer, baseline_objective: The critic or the target network in the words of
+            Tensorforce: see the table of `kagent.baselines`.
         variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
             exploring act; the variables themselves stay as they are. May be a schedule.
         l2_regularization: Weight in every loss of the sum of squares of the trained networks' variables. May be a
             schedule.
         entropy_regularization: Weight of the policy's entropy in its loss, beside what the objective has of it: larger
             keeps it exploring. For stochastic policies. May be a schedule.
-        n_envs: Environments that `fit` makes of an id or a callable.
+        parallel_interactions: Episode streams of `act` and `observe`, each with its own index.
+        buffer_observe: Taken and checked, without effect: what is observed is remembered at once, which costs no call
+            into TensorFlow.
+        device: Where variables and the learner live, such as "CPU:0"; None: TensorFlow's choice.
+        execution, config: Options of `compile` as dicts; see `kagent.execution`.
+        saver, summarizer, recorder: Callbacks of the agent's own, dicts or objects: `kagent.callbacks.Checkpoint`,
+            `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They
+            are no part of the config or of saved files.
+        n_envs: Environments that `fit` makes of an id or a callable. None: `parallel_interactions`.
         seed: Seed of every random stream of the agent, an integer >= 0; None takes one from the system (it is
             then found in `agent.seed`).
         name: The model's name.
@@ -92,169 +111,102 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         self,
         env: Any = None,
         *,
-        policy: Any,
-        objective: Any,
-        memory: Any,
         update: Any,
+        objective: Any,
         reward_estimation: Any,
-        exploration: Any,
+        policy: Any = "default",
+        memory: Any = None,
+        exploration: Any = 0.0,
         observation_space: Any = None,
         action_space: Any = None,
+        states: Any = None,
+        actions: Any = None,
+        max_episode_timesteps: int | None = None,
         critic: Any = None,
+        critic_objective: Any = None,
         temperature: Any = None,
         target: Any = None,
         optimizer: Any = "adam",
         critic_optimizer: Any = None,
         temperature_optimizer: Any = None,
+        baseline_policy: Any = None,
+        baseline_optimizer: Any = None,
+        baseline_objective: Any = None,
         variable_noise: Any = 0.0,
         l2_regularization: Any = 0.0,
         entropy_regularization: Any = 0.0,
-        n_envs: int = 1,
+        parallel_interactions: int = 1,
+        buffer_observe: bool | int | None = None,
+        device: str | None = None,
+        execution: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
+        saver: Any = None,
+        summarizer: Any = None,
+        recorder: Any = None,
+        n_envs: int | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):
-        super().__init__(name=name or type(self).__name__.lower())
-        self.seed = _seed(seed)
-        self.n_envs = memories.memory.check_count(n_envs, "n_envs")
-        self._observation, self._action = _spaces(env, observation_space, action_space)
+        given = {"buffer_observe": buffer_observe, "device": device, "name": name, "seed": seed}
+        options, given = execution_.read(execution, config, given)
+        super().__init__(name=given["name"] or type(self).__name__.lower())
+        self.seed = _seed(given["seed"])
+        self.parallel_interactions = memories.memory.check_count(parallel_interactions, "parallel_interactions")
+        self.n_envs = memories.memory.check_count(parallel_interactions if n_envs is None else n_envs, "n_envs")
+        self.max_episode_timesteps = _limit(max_episode_timesteps)
+        self.device = execution_.check_device(given["device"])
+        self.execution = options
+        self._observation, self._action = _spaces(env, observation_space, action_space, states, actions)
         self.program_clock: Clock | None = None
         self._make_streams()
-        self._set_parts(policy, objective, memory, update, reward_estimation, exploration, target)
-        self._set_roles(critic, temperature)
+        objective = objectives.get(objective)
+        parts = baselines.translate(
+            objective,
+            optimizer,
+            {"policy": baseline_policy, "optimizer": baseline_optimizer, "objective": baseline_objective},
+            {
+                "critic": critic, "critic_optimizer": critic_optimizer, "critic_objective": critic_objective,
+                "target": target,
+            },
+        )  # fmt: skip
+        self._set_parts(policy, parts["objective"], memory, update, reward_estimation, exploration, parts["target"])
+        self._set_roles(parts["critic"], parts["critic_objective"], temperature)
         self._set_regularization(variable_noise, l2_regularization, entropy_regularization)
         self._optimizer_parts = {
-            "policy": optimizer, "critic": critic_optimizer, "temperature": temperature_optimizer
+            "policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer
         }  # fmt: skip
         self._check_parts()
-        self._setup_roles()
-        self.actor = PolicyActor(self.policy, self._observation, self._action)
-        self._begin_training_state()
-        self.built = True
-        self.compile()
-
-    # Parts -----------------------------------------------------------------------------------------------------
-
-    def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
-        self.policy = roles.ROLES.get(policy, "policy", name="policy")
-        self.objective = objectives.get(objective)
-        self.memory = memories.get(memory)
-        self.update_rule = update.get(update_)
-        self.reward_estimation = reward_estimation.get(estimation)
-        self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
-        target = {"type": "Target", **target} if isinstance(target, dict) else target
-        self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
-
-    def _set_roles(self, critic, temperature) -> None:
-        self.critic = None if critic is None else roles.ROLES.get(critic, "critic", name="critic")
-        if isinstance(temperature, int | float) and not isinstance(temperature, bool):
-            temperature = {"type": "Temperature", "initial": temperature}
-        found = None if temperature is None else roles.ROLES.get(temperature, "temperature", name="temperature")
-        self.temperature = found
-
-    def _set_regularization(self, variable_noise: Any, l2: Any, entropy: Any) -> None:
-        self.variable_noise = schedules.get(variable_noise, "variable_noise", 0.0)
-        self.l2_regularization = schedules.get(l2, "l2_regularization", 0.0)
-        self.entropy_regularization = schedules.get(entropy, "entropy_regularization", 0.0)
-        if self.entropy_regularization != 0.0 and not isinstance(self.policy, stochastic.StochasticPolicy):
-            raise ValueError(
-                "`entropy_regularization` needs a policy with an entropy, a StochasticPolicy. "
-                f"Received: {entropy!r} and {type(self.policy).__name__}"
-            )
-        noisy = self.variable_noise != 0.0
-        self.explorer = (
-            exploration.WithVariableNoise(self.exploration, self.variable_noise) if noisy else self.exploration
-        )
-
-    def _check_parts(self) -> None:
-        objective = self.objective
-        kind = type(objective).__name__
-        for role, part, allowed in (
-            ("policy", self.policy, objective.policies),
-            ("memory", self.memory, (objective.memory,)),
-            ("critic", self.critic, (objective.critic,) if objective.critic else ()),
-        ):
-            names = [cls.__name__ for cls in type(part).__mro__]
-            if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
-                continue
-            if not set(names) & set(allowed):
-                expected = " or ".join(allowed) or "None"
-                raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
-        objective.check(self)
-        if hasattr(self.exploration, "check"):
-            self.exploration.check(self._action)
-        if isinstance(self.memory, memories.Replay):
-            self.memory.check(self.update_rule.batch_size)
-            if self.update_rule.steps is None:
-                raise ValueError(f"A replay memory needs update.steps. Received: {self.update_rule}")
-        elif self.update_rule.epochs is None or self.update_rule.frequency is not None:
-            raise ValueError(
-                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
-                f"Received: {self.update_rule}"
-            )
-
-    def _setup_roles(self) -> None:
-        generator = self._streams["initialize"]
-        seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
-        mask_leaves = tuple(i for i, leaf in enumerate(self._observation.leaves) if leaf.path[:1] == ("action_mask",))
-        skip = mask_leaves if len(mask_leaves) < len(self._observation.leaves) else ()
-        for role in ("policy", "critic"):
-            online = getattr(self, role)
-            if online is None:
-                continue
-            online.setup(self._observation, self._action, seeds, skip)
-            if role in self.objective.targets:
-                target = online.twin(f"target_{role}")
-                target.setup(self._observation, self._action, seeds, skip)
-                target.trainable = False
-                for copied, original in zip(target.variables, online.variables):
-                    copied.assign(original)
-                setattr(self, f"target_{role}", target)
-
-    def get_config(self) -> dict[str, Any]:
-        """Spaces and parts, JSON-ready; `from_config` is the inverse."""
-        parts = {
-            "policy": self.policy.get_part(),
-            "objective": objectives.OBJECTIVES.serialize(self.objective),
-            "memory": self.memory.get_part(),
-            "update": update.UPDATES.serialize(self.update_rule),
-            "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(self.reward_estimation),
-            "exploration": exploration.EXPLORATIONS.serialize(self.exploration),
-            "critic": None if self.critic is None else self.critic.get_part(),
-            "temperature": None if self.temperature is None else self.temperature.get_part(),
-            "target": optimizers.TARGETS.serialize(self.target),
-            "optimizer": optimizers.serialize(self._optimizer_parts["policy"]),
-            "critic_optimizer": optimizers.serialize(self._optimizer_parts["critic"]),
-            "temperature_optimizer": optimizers.serialize(self._optimizer_parts["temperature"]),
-        }
-        return {
-            "observation_space": spaces.to_config(self.observation_space),
-            "action_space": spaces.to_config(self.action_space),
-            **parts,
-            "variable_noise": plain(self.variable_noise),
-            "l2_regularization": plain(self.l2_regularization),
-            "entropy_regularization": plain(self.entropy_regularization),
-            "n_envs": self.n_envs,
-            "seed": self.seed,
-            "name": self.name,
-        }
+        execution_.check_buffer(given["buffer_observe"], self.update_rule)
+        self._attach(saver, summarizer, recorder)
+        with tf.device(self.device):
+            self._setup_roles()
+            self.actor = PolicyActor(self.policy, self._observation, self._action)
+            self._begin_training_state()
+            self.built = True
+            self.compile(**options)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Agent:
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:
         config = copy.deepcopy(config)
+        config.pop("agent", None)
+        found = [name for name in creation.PLACES if config.get(name) is not None]
+        if found:
+            raise ValueError(f"A config says nothing of places on this machine. Received: {found}")
         if "env" in config:  # gymnasium imports the module that an id names; a file may not choose one
             raise ValueError(f"A config holds spaces, never an `env`. Received: env={config['env']!r}")
         for key in ("observation_space", "action_space"):
             if isinstance(config.get(key), dict):
                 config[key] = spaces.from_config(config[key])
-        return cls(**config)
+        return cls(**config, **places)
 
     @classmethod
     def create(cls, agent: Any = None, environment: Any = None, **overrides: Any) -> Agent:
         """Makes an agent from data.
 
         Args:
-            agent: A name ("ppo", "dqn", "sac" ...), a dict `{"agent": name, **arguments}`, or the path of a `.json`,
-                `.yaml` or `.yml` file that holds such a dict. Parts in it are names or dicts too.
+            agent: A name ("ppo", "dqn", "sac" ...), a dict `{"agent": name, **arguments}` (without a name: of this class),
+                or the path of a `.json`, `.yaml` or `.yml` file that holds such a dict. Parts in it are names or dicts
+                too. What `get_config` gives is such a dict.
             environment: What `env` is to the constructor; None where the data holds the spaces.
             **overrides: Arguments of the constructor; they take the place of those in the data.
 
@@ -266,7 +218,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
 
         >>> agent = kagent.Agent.create({"agent": "dqn", "learning_rate": 1e-3}, "CartPole-v1", seed=0)
         """
-        return creation.create(cls if agent is None else agent, environment, overrides)
+        return creation.create(cls, agent, environment, overrides)
 
     @property
     def observation_space(self) -> gymnasium.Space:
@@ -383,15 +335,31 @@ def _seed(seed: Any) -> int:
     return int(seed)
 
 
-def _spaces(env: Any, observation_space: Any, action_space: Any) -> tuple[Structure, Structure]:
-    given = [space is not None for space in (observation_space, action_space)]
-    if (env is None) != all(given) or (env is not None and any(given)):
+def _limit(value: Any) -> int | None:
+    return None if value is None else memories.memory.check_count(value, "max_episode_timesteps")
+
+
+def _spaces(
+    env: Any, observation_space: Any, action_space: Any, states: Any, actions: Any
+) -> tuple[Structure, Structure]:
+    sources = {
+        "env": (env,),
+        "observation_space and action_space": (observation_space, action_space),
+        "states and actions": (states, actions),
+    }
+    given = [name for name, values in sources.items() if any(value is not None for value in values)]
+    if len(given) != 1 or any(value is None for value in sources[given[0]]):
         raise ValueError(
-            "Give either `env`, or both `observation_space` and `action_space`. "
-            f"Received: env={env!r}, observation_space={observation_space!r}, action_space={action_space!r}"
+            "Give either `env`, or both `observation_space` and `action_space`, or both `states` and `actions`. "
+            f"Received: env={env!r}, observation_space={observation_space!r}, action_space={action_space!r}, "
+            f"states={states!r}, actions={actions!r}"
         )
     if env is not None:
         observation_space, action_space = _spaces_of(env)
+    elif states is not None:
+        specifications.check_names(states, actions)
+        observation_space = specifications.to_space(states, "states")
+        action_space = specifications.to_space(actions, "actions")
     return Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
 
 

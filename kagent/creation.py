@@ -7,12 +7,15 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from kagent import documents
 
 _NEVER = ("env", "environment")
+PLACES = ("saver", "summarizer", "recorder")  # they name places on this machine, and so never come from a model's file
 
 
-def create(agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
+def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
     """What `Agent.create` does; see there."""
     from kagent.agents import AGENTS
 
@@ -23,15 +26,15 @@ def create(agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
         arguments = dict(agent)
         if "agent" in arguments and "type" in arguments:
             raise ValueError(f"`agent` as a dict has its name under 'agent' or 'type', not both. Received: {agent}")
-        agent = arguments.pop("agent", None) or arguments.pop("type", None)
-        if agent is None:
-            raise ValueError(f"`agent` as a dict needs a name under 'agent'. Received: {sorted(arguments)}")
+        agent = arguments.pop("agent", None) or arguments.pop("type", None) or cls
     given = [name for name in _NEVER if name in arguments]
     if given:  # gymnasium imports the module that an id names; a file may not choose one
         raise ValueError(f"`agent` holds settings, never an environment. Received: {given}")
+    if agent is None:
+        agent = cls
     preset: Any = agent
     if isinstance(agent, str):
-        preset = AGENTS.get(agent.lower().replace("_", "").replace("-", ""))
+        preset = AGENTS.get(agent.lower().replace("_", "").replace("-", "")) or _registered(agent)
         if preset is None:
             raise ValueError(f"Unknown `agent`. Received: {agent!r}. {_known(agent.lower(), AGENTS)}")
     elif not isinstance(agent, type):
@@ -42,9 +45,24 @@ def create(agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{preset.__name__} has no argument {unknown}. {_known(unknown[0], known)}")
     # As a model's file does: spaces written as data become spaces.
+    own = {name: arguments.pop(name) for name in PLACES if name in arguments}
     if environment is None:
-        return preset.from_config(arguments)
-    return preset(environment, **arguments)
+        return preset.from_config(arguments, **own)
+    return preset(environment, **arguments, **own)
+
+
+def name_of(cls: type) -> str:
+    """The name by which `Agent.create` finds a class of agents."""
+    from kagent.agents import AGENTS
+
+    return next((name for name, known in AGENTS.items() if known is cls), keras.saving.get_registered_name(cls))
+
+
+def _registered(name: str) -> type | None:
+    from kagent.agent import Agent
+
+    found = keras.saving.get_registered_object(name)
+    return found if isinstance(found, type) and issubclass(found, Agent) else None
 
 
 def _known(name: str, among: Any) -> str:

@@ -51,7 +51,8 @@ class Evaluation(Mixin):
         episodes = memories.memory.check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
-        environments = envs.make(env, self._evaluation_envs(env, episodes) if n_envs is None else n_envs)
+        count = self._evaluation_envs(env, episodes) if n_envs is None else n_envs
+        environments = envs.make(env, count, max_episode_timesteps=self.max_episode_timesteps)
         try:
             envs.check_spaces(self.observation_space, self.action_space, environments)
             if not isinstance(callbacks, keras.callbacks.CallbackList):

@@ -1,4 +1,4 @@
-"""act and observe, for programs that own their loop: robots, simulators, services."""
+"""act, observe and update, for programs that own their loop: robots, simulators, services."""
 
 from __future__ import annotations
 
@@ -6,32 +6,56 @@ from typing import Any
 
 import numpy as np
 
+from kagent.episode_streams import Acted, EpisodeStreams
 from kagent.memories import Rollout
 from kagent.mixin import Mixin
+from kagent.specifications import mask_name
+
+_TERMINALS = (False, True, 0, 1, 2)
 
 
 class Interaction(Mixin):
     """The part of an agent that acts one observation at a time. A mixin of `Agent`."""
 
     def _begin_interaction(self) -> None:
-        self._pending: tuple[list, list, Any] | None = None
+        self._episodes = EpisodeStreams(self.parallel_interactions)
         self._own_loop = False  # whether what is observed follows what was observed before
         self._iterating: tuple[Any, Any, int, Any] | None = None
+        self._mask_names = [mask_name(leaf.name) for leaf in self._action.leaves if leaf.is_discrete]
 
-    def act(self, observation: Any, deterministic: bool = False, mask: Any = None) -> Any:
+    def act(
+        self,
+        observation: Any,
+        deterministic: bool = False,
+        mask: Any = None,
+        *,
+        independent: bool | None = None,
+        internals: Any = None,
+        parallel: Any = 0,
+    ) -> Any:
         """The action for one observation.
 
         Args:
-            observation: One observation, not a batch, as the environment gives it.
+            observation: One observation, not a batch, as the environment gives it. Masks may be in it, as Tensorforce has
+                them: under the action's name and `_mask`, and of a space that is not nested the observation itself then
+                under `"state"`.
             deterministic: True: the best action; nothing is remembered. False: an exploring action, as in training;
                 `observe` then tells what came of it.
             mask: What is allowed, as the environment gives it (`info["action_mask"]`).
+            independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action is
+                sampled from the policy, without further exploration. None: as `deterministic`.
+            internals: The state of a recurrent policy, which none of kagent's has: None or `{}`; with `{}` the action
+                comes with the next internals, `{}`, as Tensorforce's does.
+            parallel: Index of the episode stream, from 0 to `parallel_interactions` - 1; each goes its own way. Or a list
+                of indices, with a list of observations (and masks): the actions come as a list.
 
         Returns:
             One action, as the environment takes it.
 
         Raises:
-            ValueError: An observation unlike the observation space, or not finite; a mask that allows nothing.
+            ValueError: An observation unlike the observation space, or not finite; a mask that allows nothing; an
+                unknown stream; `deterministic` without `independent`.
+            RuntimeError: The stream's last action was not observed yet.
 
         Example:
 
@@ -39,17 +63,77 @@ class Interaction(Mixin):
         >>> observation, reward, terminated, truncated, info = env.step(action)
         >>> agent.observe(reward, terminated, truncated, observation)
         """
+        if isinstance(parallel, list | tuple):
+            return self._act_each(observation, deterministic, mask, independent, internals, parallel)
+        if internals not in (None, {}):
+            raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
+        if deterministic and independent is False:
+            raise ValueError("`deterministic` acts are independent: give independent=True or None. Received: False")
+        if isinstance(observation, dict):
+            observation, mask = self._split_masks(observation, mask)
         if deterministic:
-            return self.actor.act(observation, True, mask)
-        leaves, masks = self.actor.read(observation, mask)
+            action = self.actor.act(observation, True, mask)
+        else:
+            leaves, masks = self.actor.read(observation, mask)
+            if independent:
+                action = self.actor.release(self.actor.decide(leaves, masks, False, self._streams["evaluate"]))
+            else:
+                action = self._explore(leaves, masks, parallel)
+        return action if internals is None else (action, internals)
+
+    def _act_each(self, observations, deterministic, masks, independent, internals, parallel) -> list[Any]:
+        masks = [None] * len(parallel) if masks is None else masks
+        if not len(observations) == len(masks) == len(parallel) or len(set(parallel)) < len(parallel):
+            raise ValueError(
+                "`parallel` as a list needs as many observations (and masks), and no index twice. "
+                f"Received: {list(parallel)}, {len(observations)} observations, {len(masks)} masks"
+            )
+        return [
+            self.act(one, deterministic, mask, independent=independent, internals=internals, parallel=index)
+            for one, mask, index in zip(observations, masks, parallel)
+        ]
+
+    def _split_masks(self, observation: dict[str, Any], mask: Any) -> tuple[Any, Any]:
+        """The observation without Tensorforce's masks, and the mask."""
+        known = {leaf.path[0] for leaf in self._observation.leaves if leaf.path}
+        found = [name for name in self._mask_names if name in observation and name not in known]
+        if not found:
+            return observation, mask
+        rest = {key: value for key, value in observation.items() if key not in found}
+        if mask is not None:
+            raise ValueError(f"`mask` is given twice: in `observation` as {found}, and by itself")
+        parts = [observation.get(mask_name(leaf.name)) if leaf.is_discrete else None for leaf in self._action.leaves]
+        return rest["state"] if not known else rest, self._action.unflatten(parts)
+
+    def _explore(self, leaves: list[np.ndarray], masks: Any, parallel: Any) -> Any:
+        stream = self._episodes.streams[self._episodes.index(parallel)]
+        if stream.acted is not None:
+            raise RuntimeError(
+                "`act` was called twice without `observe`: tell first what the last action led to, or ask with "
+                "independent=True for an action that is not remembered"
+            )
+        self._begin_attached()
+        if stream.waiting is not None:
+            acted, reward = stream.waiting
+            stream.waiting = None
+            self._remember_step(int(parallel), acted, reward, (False, False), leaves, masks)
+            self._learn_due()
         action = self.explorer.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
-        self._pending = ([leaf.copy() for leaf in leaves], action, kept)
+        stream.acted = Acted([leaf.copy() for leaf in leaves], action, kept)
         return self.actor.release(action)
 
     def observe(
-        self, reward: float, terminated: bool, truncated: bool, next_observation: Any, mask: Any = None
+        self,
+        reward: float,
+        terminated: bool = False,
+        truncated: bool = False,
+        next_observation: Any = None,
+        mask: Any = None,
+        *,
+        terminal: bool | int | None = None,
+        parallel: int = 0,
     ) -> dict[str, float] | None:
         """Tells what the last exploring action led to, and learns where an update is due.
 
@@ -60,45 +144,90 @@ class Interaction(Mixin):
             reward: The reward, finite.
             terminated: Whether the episode came to its end; no reward follows.
             truncated: Whether it was cut off; rewards would have followed.
-            next_observation: The observation the action led to, also at an end.
+            next_observation: The observation the action led to, also at an end. None: the next `act` of the stream shows
+                it, and the timestep is remembered, and learned from, only then; at an end that is `terminated` there
+                is nothing to know of it; where the episode was `truncated` it is needed.
             mask: What is allowed there; not read where `terminated` is true.
+            terminal: Tensorforce's word for both: 0 or False, 1 or True (terminated), 2 (truncated).
+            parallel: Index of the episode stream.
 
         Returns:
             The logs of the update, or None if none was due.
 
         Raises:
-            RuntimeError: There was no `act(..., deterministic=False)` before it.
+            RuntimeError: There was no `act(..., deterministic=False)` before it; the stream is too far ahead of another.
             ValueError: A reward or observation that is not finite or unlike the space; a mask here and none in `act`,
-                or the other way round.
+                or the other way round; an episode that is longer than `max_episode_timesteps`.
         """
-        if self._pending is None:
+        index = self._episodes.index(parallel)
+        stream = self._episodes.streams[index]
+        if stream.acted is None:
             raise RuntimeError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
         reward = float(reward)
         if not np.isfinite(reward):
             raise ValueError(f"`reward` must be finite. Received: {reward}")
-        successor, next_mask = self.actor.read(next_observation, mask, last=bool(terminated))
-        observation, action, masks = self._pending
-        if (masks is None) != (next_mask is None) and not terminated:
-            given = ("without", "with") if masks is None else ("with", "without")
+        terminated, truncated = _end(terminated, truncated, terminal)
+        ended = terminated or truncated
+        if self.max_episode_timesteps is not None and not ended and stream.length + 1 >= self.max_episode_timesteps:
             raise ValueError(
-                f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
+                f"The episode is max_episode_timesteps={self.max_episode_timesteps} long, and must end: give "
+                "terminated=True or truncated=True"
             )
-        self._pending = None
-        if not self._fits_memory(1, masks is not None):
-            self.memory.build(self._observation, self._action, masked=masks is not None, num_envs=1)
-        elif not self._own_loop and isinstance(self.memory, Rollout):
-            self.memory.interrupt([0])  # what `fit` left there is of another episode
-        self._own_loop = True
-        flags = np.asarray([bool(terminated)]), np.asarray([bool(truncated)])
-        self.memory.append_leaves(
-            observation, action, np.asarray([reward]), *flags, successor, None, masks, next_mask
-        )  # fmt: skip
+        self._episodes.check_room(index, self.memory)
+        acted = stream.acted
+        if next_observation is None:
+            if truncated and not terminated:
+                raise ValueError(
+                    "`next_observation` is needed where an episode is truncated: rewards would have followed, and it says "
+                    "what they are worth. Received: None"
+                )
+            successor, next_mask = (acted.observation, None) if terminated else (None, None)
+        else:
+            if isinstance(next_observation, dict):
+                next_observation, mask = self._split_masks(next_observation, mask)
+            successor, next_mask = self.actor.read(next_observation, mask, last=terminated)
+            if (acted.mask is None) != (next_mask is None) and not terminated:
+                given = ("without", "with") if acted.mask is None else ("with", "without")
+                raise ValueError(
+                    f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
+                )
+        stream.acted = None
+        stream.length += 1
+        stream.reward += reward
+        outcome = {"episode_return": stream.reward, "episode_length": stream.length, "env": index}
         self.counters.timesteps += 1
-        if terminated or truncated:
+        if ended:
             self.counters.episodes += 1
-        if not self._is_due():
+            stream.length, stream.reward = 0, 0.0
+        if successor is None:
+            stream.waiting = (acted, reward)
             return None
-        return self._learn_once(due=True)
+        self._remember_step(index, acted, reward, (terminated, truncated), successor, next_mask)
+        if ended and self._attached:
+            self._tell_episode(outcome)
+        return self._learn_due()
+
+    def _remember_step(self, index, acted, reward, ends, successor, next_mask) -> None:
+        count, masked = len(self._episodes), acted.mask is not None
+        if not self._fits_memory(count, masked):
+            self.memory.build(self._observation, self._action, masked=masked, num_envs=count)
+        elif not self._own_loop and isinstance(self.memory, Rollout):
+            self.memory.interrupt(range(count))  # what `fit` left there is of another episode
+        self._own_loop = True
+        flags = (np.asarray([flag]) for flag in ends)
+        row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
+        self._episodes.put(index, self.memory, row)
+        if self._attached:
+            self._tell_step(index, row)
+
+    def _learn_due(self) -> dict[str, float] | None:
+        logs = None
+        while True:
+            moved = self._episodes.drain(self.memory)
+            if self._is_due():
+                logs = self._learn_once(due=True)
+            elif not moved:
+                return logs
 
     def update(self) -> dict[str, float]:
         """Makes one update now, due or not: the only ones there are with `update.frequency="never"`.
@@ -133,6 +262,7 @@ class Interaction(Mixin):
         self._after_update(due)
         if runner is None:
             self._iterating = (self.train_function, self.memory.storage, self.counters.drawn, iterator)
+            self._tell_update(logs)
         else:
             runner.asked.append(logs)
         return logs
@@ -144,3 +274,16 @@ class Interaction(Mixin):
             if learner is self.train_function and storage is self.memory.storage and drawn == self.counters.drawn:
                 return iterator
         return self.fresh_iterator()
+
+
+def _end(terminated: Any, truncated: Any, terminal: Any) -> tuple[bool, bool]:
+    if terminal is None:
+        return bool(terminated), bool(truncated)
+    if isinstance(terminal, np.generic):
+        terminal = terminal.item()
+    if terminated or truncated or terminal not in _TERMINALS:
+        raise ValueError(
+            "`terminal` must be False, True, 0, 1 or 2, in place of `terminated` and `truncated`. "
+            f"Received: terminal={terminal!r}, terminated={terminated!r}, truncated={truncated!r}"
+        )
+    return terminal == 1, terminal == 2

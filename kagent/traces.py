@@ -154,12 +154,22 @@ def save_trace(path: str | os.PathLike[str], trace: Mapping[str, Any]) -> None:
     """
     arrays = {name: np.asarray(array) for name, array in trace.items()}
     with _naming(path):
-        _check_headers({name: Header(array.shape, array.dtype) for name, array in arrays.items()}, None, None)
-        _check_values(arrays, None, None)
+        check_trace(arrays)
     with replacing(Path(path)) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+
+
+def check_trace(
+    trace: Mapping[str, np.ndarray], observation: Structure | None = None, action: Structure | None = None
+) -> None:
+    """Raises:
+    ValueError: `trace` is not what the module's docstring says, or not of these spaces. The message names the array.
+    """
+    headers = {name: Header(array.shape, array.dtype) for name, array in trace.items()}
+    _check_headers(headers, observation, action)
+    _check_values(trace, observation, action)
 
 
 def successors(trace: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

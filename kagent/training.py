@@ -15,6 +15,7 @@ import tensorflow as tf
 from kagent import bounds, memories
 from kagent import environments as envs
 from kagent.callbacks.callback import hears_batches, hooks_of
+from kagent.episode_streams import EpisodeStreams
 from kagent.learner import Learner
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
@@ -173,13 +174,18 @@ class Training(Mixin):
         steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
         epochs = 1 if step_bound == math.inf else max(1, math.ceil((step_bound - begin) / steps_per_epoch))
-        environments = envs.make(env, self._envs_for(env, n_envs), next_seed=self.next_seed)
+        limit = self.max_episode_timesteps
+        environments = envs.make(
+            env, self._envs_for(env, n_envs), next_seed=self.next_seed, max_episode_timesteps=limit
+        )  # fmt: skip
         validation = None
         try:
             envs.check_spaces(self.observation_space, self.action_space, environments)
             if validation_env is not None:
-                validation = envs.make(validation_env, self._evaluation_envs(validation_env, validation_episodes))
+                count = self._evaluation_envs(validation_env, validation_episodes)
+                validation = envs.make(validation_env, count, max_episode_timesteps=limit)
                 envs.check_spaces(self.observation_space, self.action_space, validation)
+            callbacks = self._with_attached(callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 callbacks = keras.callbacks.CallbackList(
@@ -263,6 +269,7 @@ class Training(Mixin):
         runner = self._runner = Runner(self, environments, hooks_of(callbacks))
         state, self._open = self._open, None
         own_loop, self._own_loop = self._own_loop, False
+        self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
         lost = runner.start(state)
         if lost:
             warnings.warn(

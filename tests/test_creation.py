@@ -62,7 +62,7 @@ def test_without_an_environment_the_data_has_the_spaces():
     ("agent", "overrides", "message"),
     [
         ("dqm", {}, r"Unknown `agent`. Received: 'dqm'. Known: .*dqn.*Did you mean 'dqn'"),
-        ({"learning_rate": 1.0}, {}, r"needs a name under 'agent'. Received: \['learning_rate'\]"),
+        ({"learning_rate": 1.0}, {}, r"Agent has no argument \['learning_rate'\]"),
         ({"agent": "dqn", "type": "ppo"}, {}, "not both"),
         ({"agent": "dqn", "env": "module:Env-v0"}, {}, r"never an environment. Received: \['env'\]"),
         ("dqn", {"learning_rat": 0.1}, r"DQN has no argument \['learning_rat'\].*Did you mean 'learning_rate'"),

@@ -135,7 +135,10 @@ def test_acting_deterministically_changes_nothing(small):
     actions = {agent.act(observation, deterministic=True) for _ in range(20)}
     assert len(actions) == 1 and (agent.timesteps, agent.memory.built) == (0, False)
     assert str(agent.act_generator.bit_generator.state) == str(state)
-    assert {agent.act(observation) for _ in range(50)} == {0, 1}
+    assert {agent.act(observation, independent=True) for _ in range(50)} == {0, 1}
+    assert str(agent.act_generator.bit_generator.state) == str(state) and agent.timesteps == 0
+    agent.act(observation)
+    assert str(agent.act_generator.bit_generator.state) != str(state)
 
 
 def test_fit_and_the_own_loop_take_turns(small, tmp_path):

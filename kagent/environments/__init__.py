@@ -25,7 +25,13 @@ __all__ = ["Environments", "SingleEnvs", "Transition", "VectorEnvs", "check_spac
 Source: TypeAlias = "str | gymnasium.Env | VectorEnv | Callable[[], Any] | Environments"
 
 
-def make(env: Source, n_envs: int | None = None, *, next_seed: NextSeed | None = None) -> Environments:
+def make(
+    env: Source,
+    n_envs: int | None = None,
+    *,
+    next_seed: NextSeed | None = None,
+    max_episode_timesteps: int | None = None,
+) -> Environments:
     """Turns any source of environments into `Environments`.
 
     Args:
@@ -35,14 +41,16 @@ def make(env: Source, n_envs: int | None = None, *, next_seed: NextSeed | None =
         n_envs: How many environments to make of an id or of a callable that returns single ones. 1 by
             default.
         next_seed: Gives the seed of each reset; see `Environments.reset`.
+        max_episode_timesteps: Truncate episodes that are so long. Not of vector environments, which begin new
+            episodes by themselves: they must say that they do it.
 
     Returns:
         `SingleEnvs` or `VectorEnvs`. Environments made here are `owned`: `close` closes them.
 
     Raises:
         TypeError: `env` is nothing of this.
-        ValueError: Unknown id, unsupported spaces, an unknown autoreset mode, or an `n_envs` that does not
-            fit.
+        ValueError: Unknown id, unsupported spaces, an unknown autoreset mode, an `n_envs` that does not fit, or a
+            `max_episode_timesteps` that the environment does not keep or is shorter than.
 
     Example:
 
@@ -54,6 +62,18 @@ def make(env: Source, n_envs: int | None = None, *, next_seed: NextSeed | None =
     """
     if n_envs is not None and (not isinstance(n_envs, int) or isinstance(n_envs, bool) or n_envs < 1):
         raise ValueError(f"`n_envs` must be a positive integer. Received: {n_envs!r}")
+    made = _make(env, n_envs, next_seed)
+    if max_episode_timesteps is not None:
+        try:
+            made.limit(max_episode_timesteps)
+        except ValueError:
+            if made is not env:
+                made.close()
+            raise
+    return made
+
+
+def _make(env: Source, n_envs: int | None, next_seed: NextSeed | None) -> Environments:
     if isinstance(env, Environments | gymnasium.Env | VectorEnv):
         count = 1 if isinstance(env, gymnasium.Env) else env.num_envs
         _check_count(n_envs, count)

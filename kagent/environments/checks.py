@@ -204,3 +204,15 @@ def unknown_id(env_id: str, error: Exception) -> ValueError:
 
 def at(leaf: Leaf) -> str:
     return f" leaf {leaf.name!r}" if leaf.path else ""
+
+
+def check_limit(spec: Any, max_episode_timesteps: int) -> None:
+    """Raises:
+    ValueError: An environment of this spec (or None) ends its episodes earlier.
+    """
+    own = None if spec is None else spec.max_episode_steps
+    if own is not None and own < max_episode_timesteps:
+        raise ValueError(
+            f"`max_episode_timesteps` must be at most {own}, at which {spec.id} truncates by itself. "
+            f"Received: {max_episode_timesteps}"
+        )

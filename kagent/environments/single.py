@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -75,6 +76,12 @@ class SingleEnvs(Environments):
         self._seeds = [0] * count
         self._returns = [0.0] * count
         self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
+        self._limit: float = math.inf
+
+    def limit(self, max_episode_timesteps: int) -> None:
+        for env in self.envs:
+            checks.check_limit(env.spec, max_episode_timesteps)
+        self._limit = max_episode_timesteps
 
     def step(self, action: Sequence[np.ndarray]) -> Transition:
         if not self._ready:
@@ -113,6 +120,8 @@ class SingleEnvs(Environments):
                 )
             rewards[i] = reward
             returns[i] += reward
+            if self._clock - self._started[i] >= self._limit:
+                truncated = True
             if terminated is not False or truncated is not False:
                 terminated = self._checked(i, checks.flag, terminated, "terminated")
                 truncated = self._checked(i, checks.flag, truncated, "truncated")

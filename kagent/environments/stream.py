@@ -149,6 +149,14 @@ class Environments(abc.ABC):
         """
 
     @abc.abstractmethod
+    def limit(self, max_episode_timesteps: int) -> None:
+        """Truncates episodes that are so long.
+
+        Raises:
+            ValueError: The environments end their episodes earlier, or cannot be truncated from outside.
+        """
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Closes the environments if they are owned. They must be reset before they are used again."""
 

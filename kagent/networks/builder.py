@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ import keras
 from kagent.networks.layers import OneHot
 from kagent.networks.trunks import Seeds, dense
 from kagent.spaces import Leaf, Structure
+
+_FEATURES: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
 
 
 def functional(
@@ -65,7 +68,14 @@ def functional(
             raise ValueError(
                 f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
             )
-        return keras.Model(inputs, heads(features), name=name)
+        model = keras.Model(inputs, heads(features), name=name)
+    _FEATURES[model] = features
+    return model
+
+
+def features_of(model: keras.Model) -> Any:
+    """The symbolic features `(N, F)` in a model that `functional` made: what its heads start from."""
+    return _FEATURES[model]
 
 
 def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from kagent.registry import Registry
 
 OBJECTIVES = Registry("objective")
+
+
+class Term(NamedTuple):
+    """One role's loss in an objective.
+
+    Attributes:
+        role: Whose variables it trains: `"policy"` or `"critic"`.
+        loss: From a batch to the loss and a dict of scalars to log.
+        batch: The batch, nested tensors `(B, ...)`.
+    """
+
+    role: str
+    loss: Callable[[dict[str, Any]], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+    batch: dict[str, Any]
 
 
 class Objective:
@@ -39,9 +54,48 @@ class Objective:
         """Runs once per update, on all of its experience; what it returns is cut into minibatches."""
         return experience
 
+    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
+        """The losses on one minibatch, at most one for each role; none of them may need that another one's step is done."""
+        raise NotImplementedError
+
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them."""
-        raise NotImplementedError
+        return descend(agent, self.terms(agent, batch))
+
+
+def descend(agent: Any, terms: list[Term]) -> dict[str, tf.Tensor]:
+    """Minimizes losses: together where roles share an optimizer, else the critic's first, then the policy's.
+
+    Args:
+        agent: The agent.
+        terms: One for each role that is trained.
+
+    Returns:
+        What they log, and `loss`, their sum with what regularizes them.
+    """
+    by_role = {term.role: term for term in terms}
+    policy, critic = by_role.get("policy"), by_role.get("critic")
+    if policy is not None and critic is not None and agent.shares_optimizer("critic"):
+
+        def both(batches):
+            value, logs = policy.loss(batches["policy"])
+            other, found = critic.loss(batches["critic"])
+            return value + other, {**logs, **found}
+
+        # One batch where it is one: what draws a part of it then draws it once.
+        if policy.batch is critic.batch:
+            value, logs = agent.minimize(
+                ("policy", "critic"), lambda batch: both({"policy": batch, "critic": batch}), policy.batch
+            )
+        else:
+            value, logs = agent.minimize(("policy", "critic"), both, {"policy": policy.batch, "critic": critic.batch})
+        return {"loss": value, **logs}
+    value, logs = 0.0, {}
+    for role in ("critic", "policy"):
+        if role in by_role:
+            one, found = agent.minimize(role, by_role[role].loss, by_role[role].batch)
+            value, logs = one + value, {**found, **logs}
+    return {"loss": value, **logs}
 
 
 def check_positive(value: Any, argument: str) -> None:
@@ -61,6 +115,6 @@ def check_flag(value: Any, argument: str) -> None:
         raise TypeError(f"`{argument}` must be True or False. Received: {value!r}")
 
 
-def get(identifier: Any) -> Objective:
+def get(identifier: Any, argument: str = "objective") -> Objective:
     """An objective from a name, a dict or an object."""
-    return OBJECTIVES.get(identifier, "objective")
+    return OBJECTIVES.get(identifier, argument)

@@ -7,7 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import Objective, check_flag
+from kagent.objectives.objective import Objective, Term, check_flag
+
+THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
 
 class RolloutObjective(Objective):
@@ -76,13 +78,16 @@ class RolloutObjective(Objective):
         }
         return prepared if mask is None else {**prepared, "action_mask": mask}
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        clock = agent.clock
+    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
+        clock, critic = agent.clock, agent.critic
         coefficients = (self.entropy_coefficient, agent.entropy_regularization)
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
+        through_advantage = self._is_through_advantage(agent)
 
         def policy_loss(batch):
             weight, advantage = batch.get("weight"), batch["advantage"]
+            if through_advantage:
+                advantage = batch["return"] - critic.values(batch["observation"])
             if self.normalize_advantage:
                 advantage = ops.normalize_advantage(advantage, weight)
             parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
@@ -92,22 +97,28 @@ class RolloutObjective(Objective):
             logs = {"policy_loss": value, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
             return value - entropy_coefficient * entropy, logs
 
-        def critic_loss(batch):
+        terms = [Term("policy", policy_loss, batch)]
+        if critic is not None:
+            # What a critic learns through the advantage is in the policy's loss.
+            loss = _nothing if through_advantage else self._critic_loss(agent)
+            terms.append(Term("critic", loss, batch))
+        return terms
+
+    def _is_through_advantage(self, agent: Any) -> bool:
+        return agent.critic_objective == THROUGH_ADVANTAGE
+
+    def _critic_loss(self, agent: Any) -> Any:
+        objective = agent.critic_objective
+        if objective is not None:
+            return objective.loss_of(agent)
+
+        def loss(batch):
             error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
             value = ops.weighted_mean(error, batch.get("weight"))
             return self.value_coefficient * value, {"critic_loss": value}
 
-        def both(batch):
-            policy, logs = policy_loss(batch)
-            critic, found = critic_loss(batch)
-            return policy + critic, {"policy_loss": logs.pop("policy_loss"), **found, **logs}
+        return loss
 
-        if agent.critic is None:
-            value, logs = agent.minimize("policy", policy_loss, batch)
-        elif agent.shares_optimizer("critic"):
-            value, logs = agent.minimize(("policy", "critic"), both, batch)
-        else:
-            critic_value, found = agent.minimize("critic", critic_loss, batch)
-            policy_value, logs = agent.minimize("policy", policy_loss, batch)
-            value, logs = policy_value + critic_value, {"policy_loss": logs.pop("policy_loss"), **found, **logs}
-        return {"loss": value, **logs}
+
+def _nothing(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    return tf.zeros(()), {}

@@ -15,7 +15,7 @@ from kagent.policies.roles import ROLES, Role, outputs
 from kagent.spaces import Structure
 
 
-@ROLES.register("state_value")
+@ROLES.register("state_value", "parametrized_state_value")
 @keras.saving.register_keras_serializable("kagent")
 class StateValue(Role):
     """V(s): one number per state.
@@ -37,7 +37,33 @@ class StateValue(Role):
         return outputs(self.model(self.leaves(observation)))[0][:, 0]
 
 
-@ROLES.register("action_value")
+@ROLES.register("shared_state_value", "shared")
+@keras.saving.register_keras_serializable("kagent")
+class SharedStateValue(StateValue):
+    """V(s) by one more head on the policy's own network: what the critic learns moves the policy's features too.
+
+    Its trainable variables are its head's and those of the policy's network (not of the policy's heads).
+    """
+
+    def __init__(self, **kwargs: Any):
+        kwargs.pop("network", None)
+        super().__init__("auto", **kwargs)
+
+    def get_part(self) -> dict[str, Any]:
+        return {"type": "SharedStateValue"}
+
+    def share(self, policy: Role) -> None:
+        """Says whose network it is; before `setup`."""
+        self._shared = lambda: policy.model  # not the model itself, which Keras would track
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        model = self._shared()
+        with keras.name_scope(self.name):
+            value = dense(networks.features_of(model), 1, None, "value", "orthogonal", 1.0, seeds)
+            self.model = keras.Model(model.inputs, [value], name=self.name)
+
+
+@ROLES.register("action_value", "parametrized_action_value")
 @keras.saving.register_keras_serializable("kagent")
 class ActionValue(Role):
     """Q(s, a): an ensemble of independent networks over observation and canonical action.

@@ -92,6 +92,26 @@ class Role(keras.layers.Layer):
         return outputs if len(outputs) > 1 else outputs[0]
 
 
+def get(identifier: Any, allowed: tuple[str, ...], argument: str) -> Any:
+    """A role from a name, a dict, an object, a list of layers or a Keras model.
+
+    Args:
+        identifier: What is given. A dict without a `"type"`, "auto", "default", a list of layers and a Keras layer that
+            is no role stand for the first allowed class, the latter two as its network.
+        allowed: Names of classes.
+        argument: What it is called in messages, and the role's name.
+    """
+    if identifier in ("auto", "default") if isinstance(identifier, str) else False:
+        identifier = {}
+    if isinstance(identifier, list) or (
+        isinstance(identifier, keras.layers.Layer) and not isinstance(identifier, Role)
+    ):
+        identifier = {"network": identifier}
+    if isinstance(identifier, dict) and "type" not in identifier and allowed:
+        identifier = {"type": allowed[0], **identifier}
+    return ROLES.get(identifier, argument, name=argument)
+
+
 def observed_masks(observation: Structure, action: Structure, leaves: list[Any]) -> list[Any] | None:
     """The masks that a batch of observations holds under its key `"action_mask"`.
 

@@ -19,7 +19,7 @@ from kagent.spaces import Leaf, Structure
 DISTRIBUTIONS = ("auto", "squashed_gaussian")
 
 
-@ROLES.register("stochastic")
+@ROLES.register("stochastic", "parametrized_distributions")
 @keras.saving.register_keras_serializable("kagent")
 class StochasticPolicy(Role):
     """An independent distribution per action leaf, on shared features.

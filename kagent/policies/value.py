@@ -14,7 +14,7 @@ from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.spaces import Leaf, Structure
 
 
-@ROLES.register("value")
+@ROLES.register("value", "parametrized_value_policy")
 @keras.saving.register_keras_serializable("kagent")
 class ValuePolicy(Role):
     """One action value per choice, the best allowed one taken.

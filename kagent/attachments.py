@@ -1,0 +1,100 @@
+"""Callbacks that belong to an agent, given with its other arguments: saver, summarizer and recorder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kagent.episode_streams import each_array
+from kagent.mixin import Mixin
+
+
+class Attachments(Mixin):
+    """The part of an agent that has callbacks of its own. A mixin of `Agent`.
+
+    They hear what callbacks given to `fit` hear, in every `fit`. In loops of the user's own they hear timesteps, episodes
+    and updates; their training begins there with the first exploring `act` and ends with `close()`, or with a `fit`.
+    """
+
+    def _attach(self, saver: Any, summarizer: Any, recorder: Any) -> None:
+        from kagent import callbacks  # which need this package
+
+        kinds = {
+            "saver": (saver, "Checkpoint"),
+            "summarizer": (summarizer, "Summarizer"),
+            "recorder": (recorder, "Recorder"),
+        }
+        # In a dict: Keras goes through lists that are attributes of models.
+        self._attached = {
+            name: given if isinstance(given, getattr(callbacks, kind)) else getattr(callbacks, kind).from_spec(given)
+            for name, (given, kind) in kinds.items()
+            if given is not None
+        }
+        self._hearing = False
+
+    def _with_attached(self, callbacks: Any) -> Any:
+        """What is given to `fit`, with the agent's own."""
+        self.close()
+        own = list(self._attached.values())
+        if not own:
+            return callbacks
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            for callback in own:
+                if callback not in callbacks.callbacks:
+                    callback.set_model(self)
+                    callback.set_params(callbacks.params)
+                    callbacks.append(callback)
+            return callbacks
+        given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+        return [*own, *given]
+
+    def close(self) -> None:
+        """Ends what the agent's own saver, summarizer and recorder began in a loop of the user's own.
+
+        A last checkpoint is saved and event files are closed. Nothing happens where there is none, or twice; the agent
+        goes on if it is used again.
+        """
+        if self._hearing:
+            self._hearing = False
+            for callback in self._attached.values():
+                callback.on_train_end()
+
+    def _begin_attached(self) -> None:
+        if self._hearing or not self._attached:
+            return
+        self._hearing = True
+        for callback in self._attached.values():
+            callback.set_model(self)
+            callback.set_params({"steps": None, "epochs": 1, "verbose": 0})
+            callback.on_train_begin()
+            callback.on_epoch_begin(0)
+            for index in range(self.parallel_interactions):
+                callback.on_episode_begin(self.episodes, {"env": index})
+
+    def _tell_step(self, index: int, row: tuple) -> None:
+        hooks = [hook for hook in self._attached.values() if hook.watches("on_timestep_end")]
+        if not hooks:
+            return
+        count = self.parallel_interactions
+        if count > 1:  # as of so many environments, of which the others did nothing
+            row = tuple(each_array(part, lambda x: np.repeat(x, count, axis=0)) for part in row)
+        observation, action, reward, terminated, truncated, successor, mask, next_mask = row
+        valid = np.arange(count) == index
+        logs = {
+            "observation": observation, "action": self.actor.to_env(action), "next_observation": successor,
+            "reward": reward * valid, "terminated": terminated & valid, "truncated": truncated & valid, "valid": valid,
+            "action_mask": mask, "next_action_mask": next_mask,
+        }  # fmt: skip
+        for hook in hooks:
+            hook.on_timestep_end(self.timesteps, logs)
+
+    def _tell_episode(self, outcome: dict[str, Any]) -> None:
+        for hook in self._attached.values():
+            hook.on_episode_end(self.episodes - 1, dict(outcome))
+            hook.on_episode_begin(self.episodes, {"env": outcome["env"]})
+
+    def _tell_update(self, logs: dict[str, float]) -> None:
+        for hook in self._attached.values():
+            hook.on_update_end(self.updates, dict(logs))

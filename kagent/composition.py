@@ -1,0 +1,144 @@
+"""Parts of an agent: how they are made from what is given, checked together, and told again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kagent import (
+    baselines,
+    creation,
+    exploration,
+    memories,
+    objectives,
+    optimizers,
+    reward_estimation,
+    schedules,
+    spaces,
+    update,
+)
+from kagent.mixin import Mixin
+from kagent.policies import critics, roles, stochastic, value  # noqa: F401  (they register themselves)
+from kagent.registry import plain
+
+
+class Composition(Mixin):
+    """The part of an agent that puts it together. A mixin of `Agent`."""
+
+    def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
+        self.objective = objectives.get(objective)
+        self.policy = roles.get(policy, self.objective.policies, "policy")
+        self.memory = memories.get(memory)
+        self.update_rule = update.get(update_)
+        self.reward_estimation = reward_estimation.get(estimation)
+        self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
+        target = {"type": "Target", **target} if isinstance(target, dict) else target
+        self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
+
+    def _set_roles(self, critic, critic_objective, temperature) -> None:
+        allowed = (self.objective.critic,) if self.objective.critic else ()
+        self.critic = None if critic is None else roles.get(critic, allowed, "critic")
+        self.critic_objective = baselines.objective_of(critic_objective)
+        if isinstance(temperature, int | float) and not isinstance(temperature, bool):
+            temperature = {"type": "Temperature", "initial": temperature}
+        found = None if temperature is None else roles.ROLES.get(temperature, "temperature", name="temperature")
+        self.temperature = found
+
+    def _set_regularization(self, variable_noise: Any, l2: Any, entropy: Any) -> None:
+        self.variable_noise = schedules.get(variable_noise, "variable_noise", 0.0)
+        self.l2_regularization = schedules.get(l2, "l2_regularization", 0.0)
+        self.entropy_regularization = schedules.get(entropy, "entropy_regularization", 0.0)
+        if self.entropy_regularization != 0.0 and not isinstance(self.policy, stochastic.StochasticPolicy):
+            raise ValueError(
+                "`entropy_regularization` needs a policy with an entropy, a StochasticPolicy. "
+                f"Received: {entropy!r} and {type(self.policy).__name__}"
+            )
+        noisy = self.variable_noise != 0.0
+        self.explorer = (
+            exploration.WithVariableNoise(self.exploration, self.variable_noise) if noisy else self.exploration
+        )
+
+    def _check_parts(self) -> None:
+        objective = self.objective
+        kind = type(objective).__name__
+        for role, part, allowed in (
+            ("policy", self.policy, objective.policies),
+            ("memory", self.memory, (objective.memory,)),
+            ("critic", self.critic, (objective.critic,) if objective.critic else ()),
+        ):
+            names = [cls.__name__ for cls in type(part).__mro__]
+            if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
+                continue
+            if not set(names) & set(allowed):
+                expected = " or ".join(allowed) or "None"
+                raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
+        objective.check(self)
+        baselines.check(self)
+        if hasattr(self.exploration, "check"):
+            self.exploration.check(self._action)
+        if isinstance(self.memory, memories.Replay):
+            self.memory.check(self.update_rule.batch_size)
+            if self.update_rule.steps is None:
+                raise ValueError(f"A replay memory needs update.steps. Received: {self.update_rule}")
+        elif self.update_rule.epochs is None or self.update_rule.frequency is not None:
+            raise ValueError(
+                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
+                f"Received: {self.update_rule}"
+            )
+
+    def _setup_roles(self) -> None:
+        generator = self._streams["initialize"]
+        seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
+        mask_leaves = tuple(i for i, leaf in enumerate(self._observation.leaves) if leaf.path[:1] == ("action_mask",))
+        skip = mask_leaves if len(mask_leaves) < len(self._observation.leaves) else ()
+        for role in ("policy", "critic"):
+            online = getattr(self, role)
+            if online is None:
+                continue
+            if isinstance(online, critics.SharedStateValue):
+                online.share(self.policy)
+            online.setup(self._observation, self._action, seeds, skip)
+            if role in self.objective.targets:
+                target = online.twin(f"target_{role}")
+                target.setup(self._observation, self._action, seeds, skip)
+                target.trainable = False
+                for copied, original in zip(target.variables, online.variables):
+                    copied.assign(original)
+                setattr(self, f"target_{role}", target)
+
+    def get_config(self) -> dict[str, Any]:
+        """Spaces and parts, JSON-ready; `from_config` is the inverse.
+
+        Where files go (`saver`, `summarizer`, `recorder`) is not in it: that belongs to the machine, not to the agent.
+        """
+        parts = {
+            "policy": self.policy.get_part(),
+            "objective": objectives.OBJECTIVES.serialize(self.objective),
+            "memory": self.memory.get_part(),
+            "update": update.UPDATES.serialize(self.update_rule),
+            "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(self.reward_estimation),
+            "exploration": exploration.EXPLORATIONS.serialize(self.exploration),
+            "critic": None if self.critic is None else self.critic.get_part(),
+            "critic_objective": baselines.serialize(self.critic_objective),
+            "temperature": None if self.temperature is None else self.temperature.get_part(),
+            "target": optimizers.TARGETS.serialize(self.target),
+            "optimizer": optimizers.serialize(self._optimizer_parts["policy"]),
+            "critic_optimizer": optimizers.serialize(self._optimizer_parts["critic"]),
+            "temperature_optimizer": optimizers.serialize(self._optimizer_parts["temperature"]),
+        }
+        return {
+            "agent": creation.name_of(type(self)),
+            "observation_space": spaces.to_config(self.observation_space),
+            "action_space": spaces.to_config(self.action_space),
+            **parts,
+            "variable_noise": plain(self.variable_noise),
+            "l2_regularization": plain(self.l2_regularization),
+            "entropy_regularization": plain(self.entropy_regularization),
+            "max_episode_timesteps": self.max_episode_timesteps,
+            "parallel_interactions": self.parallel_interactions,
+            "device": self.device,
+            "execution": dict(self.execution),
+            "n_envs": self.n_envs,
+            "seed": self.seed,
+            "name": self.name,
+        }

@@ -1,0 +1,171 @@
+"""experience: whole episodes that were played elsewhere, into the agent's memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kagent import traces
+from kagent.memories import Rollout
+from kagent.mixin import Mixin
+
+
+class Experience(Mixin):
+    """The part of an agent that takes in what it did not do itself. A mixin of `Agent`."""
+
+    def experience(
+        self,
+        states: Any,
+        actions: Any,
+        terminal: Any,
+        reward: Any,
+        internals: Any = None,
+        *,
+        final_states: Any = None,
+        masks: Any = None,
+        final_masks: Any = None,
+    ) -> None:
+        """Remembers whole episodes of T timesteps together, without learning from them: `update()` does.
+
+        `timesteps` and `episodes` count them. With `update.frequency="never"` this is the loop act (independent),
+        experience, update.
+
+        Args:
+            states: Observations `(T, *shape)` as the environment gave them, nested as the observation space.
+            actions: What was done there, `(T, *shape)`, as the environment took it, nested as the action space.
+            terminal: `(T,)`: 0 or False where the episode went on, 1 or True where it ended, 2 where it was cut off. The
+                last one is not 0.
+            reward: `(T,)`, finite.
+            internals: As for `act`: None or `{}`.
+            final_states: Where each of the E episodes ended, `(E, *shape)`, nested as `states`. Needed if one of them
+                was cut off.
+            masks: What was allowed, bool `(T, sum(nvec))` for an action that is not nested, else nested as it, None for
+                continuous ones. None: everything.
+            final_masks: The same where each episode ended, `(E, ...)`. None: everything.
+
+        Raises:
+            RuntimeError: An episode of `act` and `observe` is under way.
+            ValueError, TypeError: Lengths that differ, values outside the spaces, not finite, or not allowed by a mask; an
+                episode without an end; more than a rollout memory has room for. Nothing is then remembered.
+
+        Example:
+
+        >>> agent.experience(states=[[0.1], [0.2]], actions=[0, 1], terminal=[0, 1], reward=[0.0, 1.0])
+        >>> logs = agent.update()
+        """
+        if internals not in (None, {}):
+            raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
+        if self._episodes.is_open:
+            raise RuntimeError("`experience` takes whole episodes, and one of `act` and `observe` is under way")
+        trace = self._trace(states, actions, terminal, reward, final_states, masks, final_masks)
+        masked = masks is not None
+        if not self._fits_memory(len(self._episodes), masked, "`experience` has"):
+            self.memory.build(self._observation, self._action, masked=masked, num_envs=len(self._episodes))
+        count = len(trace["reward"])
+        if isinstance(self.memory, Rollout):
+            room = self.memory.steps * self.memory.rollouts - self.memory.size
+            if len(self._episodes) > 1:
+                raise ValueError(
+                    "`experience` is of one stream, and a rollout takes one timestep of each: it needs "
+                    f"parallel_interactions=1. Received: {len(self._episodes)}"
+                )
+            if count > room:
+                raise ValueError(
+                    f"`experience` must be at most {room} timesteps, the rollout's room. Received: {count}"
+                )
+            if not self._own_loop:
+                self.memory.interrupt([0])
+        self._own_loop = True
+        for row in self._rows(trace, masked):
+            self._episodes.put(0, self.memory, row)
+        self.counters.timesteps += count
+        self.counters.episodes += len(trace["episode_length"])
+
+    def _trace(self, states, actions, terminal, reward, final_states, masks, final_masks) -> dict[str, np.ndarray]:
+        ends = np.asarray(terminal)
+        if ends.ndim != 1 or ends.dtype.kind not in "biu" or not np.isin(ends, (0, 1, 2)).all() or not len(ends):
+            raise ValueError(f"`terminal` must be (T,) of False, True, 0, 1 or 2. Received: {terminal!r}")
+        if not ends[-1]:
+            raise ValueError("`terminal` must not be 0 at the last timestep: episodes are taken in whole")
+        ends = ends.astype(np.int64)
+        last = np.flatnonzero(ends)
+        trace = {
+            "reward": _floats("reward", reward),
+            "terminated": ends == 1,
+            "truncated": ends == 2,
+            "episode_length": np.diff(last, prepend=-1).astype(np.int64),
+            **self._columns("observation", self._observation, states, "states"),
+            **self._columns("action", self._action, actions, "actions"),
+        }
+        if final_states is None:
+            if (ends == 2).any():
+                raise ValueError(
+                    "`final_states` is needed where an episode was cut off (terminal 2): rewards would have followed, and "
+                    "it says what they are worth. Received: None"
+                )
+            for leaf in self._observation.leaves:  # which nobody looks at
+                name = traces.array_name("observation", leaf)
+                trace[f"final_{name}"] = trace[name][last] if len(trace[name]) == len(ends) else trace[name][:0]
+        else:
+            trace |= self._columns("final_observation", self._observation, final_states, "final_states")
+        if masks is not None:
+            trace |= self._masks("action_mask", masks, "masks")
+            if final_masks is None:
+                for name in [name for name in trace if name.startswith("action_mask")]:
+                    trace[f"final_{name}"] = np.ones((len(last), *trace[name].shape[1:]), bool)
+            else:
+                trace |= self._masks("final_action_mask", final_masks, "final_masks")
+        traces.check_trace(trace, self._observation, self._action)
+        return trace
+
+    def _columns(self, group: str, structure: Any, value: Any, argument: str) -> dict[str, np.ndarray]:
+        try:
+            parts = structure.flatten(value)
+            columns = {}
+            for leaf, part in zip(structure.leaves, parts):
+                array = np.asarray(part)
+                if leaf.is_discrete and array.dtype.kind == "f":
+                    raise TypeError(f"whole numbers are needed at {leaf.name or argument!r}. Received: {array.dtype}")
+                columns[traces.array_name(group, leaf)] = array.astype(leaf.dtype)
+        except (KeyError, TypeError, ValueError) as error:
+            raise type(error)(f"`{argument}` must be nested as {structure.space}, (T, ...) each: {error}") from error
+        return columns
+
+    def _masks(self, group: str, value: Any, argument: str) -> dict[str, np.ndarray]:
+        try:
+            parts = self._action.flatten(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise type(error)(f"`{argument}` must be nested as {self._action.space}: {error}") from error
+        columns = {}
+        for leaf, part in zip(self._action.leaves, parts):
+            if leaf.is_discrete and part is not None:
+                columns[traces.array_name(group, leaf)] = np.asarray(part).astype(bool)
+        return columns
+
+    def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
+        trace |= traces.successors(trace)
+
+        def leaves(group: str, structure: Any) -> list[Any]:
+            return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
+
+        def encoded(group: str) -> list[np.ndarray]:
+            return [leaf.encode(part) for leaf, part in zip(self._observation.leaves, leaves(group, self._observation))]
+
+        observation, successor = encoded("observation"), encoded("next_observation")
+        action = self.actor.from_env(leaves("action", self._action))
+        mask, next_mask = (leaves(n, self._action) if masked else None for n in ("action_mask", "next_action_mask"))
+
+        def at(parts: Any, t: int) -> Any:
+            return None if parts is None else [None if part is None else part[t : t + 1] for part in parts]
+
+        for t in range(len(trace["reward"])):
+            flags = (trace[name][t : t + 1] for name in ("reward", "terminated", "truncated"))
+            yield (at(observation, t), at(action, t), *flags, at(successor, t), at(mask, t), at(next_mask, t))
+
+
+def _floats(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"`{name}` must be numbers (T,). Received: {value!r}")
+    return array.astype(np.float64)

@@ -1,0 +1,89 @@
+"""The deterministic policy gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from kagent import ops
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive
+from kagent.spaces import Structure
+
+
+@OBJECTIVES.register("deterministic_policy_gradient", "det_policy_gradient", "dpg", "ddpg")
+@dataclasses.dataclass(frozen=True)
+class DeterministicPolicyGradientObjective(Objective):
+    """The policy climbs its critic (Silver et al. 2014, eq. 9; with targets Lillicrap et al. 2016, arXiv:1509.02971,
+    algorithm 1).
+
+        critic: loss of Q(s, a) against reward + discount * Q'(s', mu'(s'))
+        policy: mean of -Q(s, mu(s)), in which only the policy moves
+
+    Q' and mu' are target networks that follow, or, without `use_targets`, the networks themselves. The critic learns
+    first, then the policy on the new critic. Of an ensemble the critic's target is the smallest value, and the policy
+    climbs the first member.
+
+    Args:
+        huber: Where the critic's loss turns from quadratic (half the square) to linear in the error; None: quadratic
+            everywhere.
+        use_targets: Whether targets come from target networks.
+        critic_weight: Weight of the critic's loss, > 0.
+    """
+
+    huber: float | None = None
+    use_targets: bool = True
+    critic_weight: float = 1.0
+
+    policies = ("DeterministicPolicy",)
+    critic = "ActionValue"
+
+    def __post_init__(self):
+        check_positive(self.huber, "objective.huber")
+        check_flag(self.use_targets, "objective.use_targets")
+        if self.critic_weight is None:
+            raise ValueError("`objective.critic_weight` must be a number > 0. Received: None")
+        check_positive(self.critic_weight, "objective.critic_weight")
+
+    @property
+    def targets(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("policy", "critic") if self.use_targets else ()
+
+    def check(self, agent: Any) -> None:
+        refused = [leaf for leaf in Structure(agent.action_space).leaves if leaf.is_discrete or not leaf.is_bounded]
+        if refused:
+            raise ValueError(
+                "The deterministic policy gradient needs an action space of Box with finite bounds (or a nesting of "
+                f"these). Received: {agent.action_space}"
+            )
+        agent.reward_estimation.check_one_step(type(self).__name__)
+
+    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        policy, critic = agent.policy, agent.critic
+        leader, judge = (agent.target_policy, agent.target_critic) if self.use_targets else (policy, critic)
+        next_values = judge.values(batch["next_observation"], leader.actions(batch["next_observation"]))
+        discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
+        target = tf.stop_gradient(batch["reward"] + discount * _lowest(next_values))
+
+        def critic_loss(batch):
+            values = critic.values(batch["observation"], batch["action"])
+            weight = batch.get("weight")
+            losses = [ops.weighted_mean(self._loss(batch["target"] - value), weight) for value in values]
+            return self.critic_weight * tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
+
+        def policy_loss(batch):
+            value = critic.values(batch["observation"], policy.actions(batch["observation"]))[0]
+            return -ops.weighted_mean(value, batch.get("weight")), {}
+
+        critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
+        policy_value, found = agent.minimize("policy", policy_loss, batch)
+        losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
+        return {**losses, **logs, **found}
+
+    def _loss(self, error: tf.Tensor) -> tf.Tensor:
+        return 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
+
+
+def _lowest(values: list[tf.Tensor]) -> tf.Tensor:
+    return values[0] if len(values) == 1 else tf.reduce_min(tf.stack(values), axis=0)

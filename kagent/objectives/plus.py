@@ -1,0 +1,100 @@
+"""Several objectives at once."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import tensorflow as tf
+
+from kagent.objectives.objective import OBJECTIVES, Objective, Term
+
+
+@OBJECTIVES.register("plus")
+class PlusObjective(Objective):
+    """The weighted sum of objectives that learn from the same experience.
+
+    Args:
+        objective1, objective2: What is added: names, dicts or objects, of this kind too. Both must learn from the same
+            kind of memory by the same kind of policy, and each role's losses add up.
+        weight1, weight2: Their weights, > 0.
+
+    Raises:
+        ValueError: Objectives that do not go together, or a weight that is not > 0.
+
+    Example:
+
+    >>> objective = PlusObjective("policy_gradient", {"type": "state_value", "huber": 1.0}, weight2=0.5)
+    """
+
+    def __init__(self, objective1: Any, objective2: Any, weight1: float = 1.0, weight2: float = 1.0):
+        self.objectives = tuple(
+            OBJECTIVES.get(given, f"objective.objective{i}") for i, given in enumerate((objective1, objective2), 1)
+        )
+        for i, weight in enumerate((weight1, weight2), 1):
+            if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 < weight < math.inf:
+                raise ValueError(f"`objective.weight{i}` must be a number > 0. Received: {weight!r}")
+        self.weights = (float(weight1), float(weight2))
+        first, second = self.objectives
+        for one in self.objectives:
+            if type(one).terms is Objective.terms:
+                raise ValueError(
+                    f"{type(one).__name__} cannot be added: its losses need one another's steps in between. "
+                    "Allowed: objectives of rollouts, or of values and behaviour cloning"
+                )
+        if first.memory != second.memory:
+            raise ValueError(
+                "Added objectives must learn from the same kind of memory. "
+                f"Received: {type(first).__name__} ({first.memory}) and {type(second).__name__} ({second.memory})"
+            )
+        self.memory = first.memory
+        self.policies = tuple(name for name in first.policies if name in second.policies)
+        if not self.policies:
+            raise ValueError(
+                "Added objectives must have a policy in common. "
+                f"Received: {type(first).__name__} {first.policies} and {type(second).__name__} {second.policies}"
+            )
+        self.critic = first.critic or second.critic
+        self.critic_optional = all(one.critic is None or one.critic_optional for one in self.objectives)
+        self.targets = tuple(dict.fromkeys((*first.targets, *second.targets)))
+
+    def get_part(self) -> dict[str, Any]:
+        """`{"type": name, **arguments}`, JSON-ready."""
+        parts = {f"objective{i}": OBJECTIVES.serialize(one) for i, one in enumerate(self.objectives, 1)}
+        return {"type": "PlusObjective", **parts, "weight1": self.weights[0], "weight2": self.weights[1]}
+
+    def check(self, agent: Any) -> None:
+        for objective in self.objectives:
+            objective.check(agent)
+
+    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        # Objectives of one kind of memory prepare alike; what one of them adds is there for all.
+        prepared = [objective.prepare(agent, experience) for objective in self.objectives]
+        return {**prepared[1], **prepared[0]}
+
+    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
+        by_role: dict[str, list[tuple[float, Term]]] = {}
+        for weight, objective in zip(self.weights, self.objectives):
+            for term in objective.terms(agent, batch):
+                by_role.setdefault(term.role, []).append((weight, term))
+        return [Term(role, _sum(parts), _one([term.batch for _, term in parts])) for role, parts in by_role.items()]
+
+
+def _one(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    if all(batch is batches[0] for batch in batches):
+        return batches[0]
+    return {key: value for batch in batches for key, value in batch.items()}
+
+
+def _sum(parts: list[tuple[float, Term]]) -> Any:
+    def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        total: Any = 0.0
+        logs: dict[str, tf.Tensor] = {}
+        for number, (weight, term) in enumerate(parts, 1):
+            value, found = term.loss(batch)
+            total = total + weight * value
+            logs |= {name if name not in logs else f"{name}_{number}": scalar for name, scalar in found.items()}
+        return total, logs
+
+    return loss
