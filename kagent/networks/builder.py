@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from kagent.networks.layered import Layered
 from kagent.networks.layers import OneHot
 from kagent.networks.trunks import Seeds, dense
 from kagent.spaces import Leaf, Structure
@@ -63,7 +64,12 @@ def functional(
             features = _joined(network, seen, actions, seeds) if actions else network(seen)
         else:
             parts = [x for i, x in enumerate(encoded) if i not in skip]
-            features = network.features(parts + actions, seeds)
+            if isinstance(network, Layered):
+                names = [leaf.name or "state" for i, leaf in enumerate(observation.leaves) if i not in skip]
+                names += [leaf.name or "action" for leaf in action.leaves] if action is not None else []
+                features = network.features(parts + actions, seeds, names)
+            else:
+                features = network.features(parts + actions, seeds)
         if len(features.shape) != 2:
             raise ValueError(
                 f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
@@ -120,6 +126,8 @@ def clone(network: Any) -> Any:
     Raises:
         ValueError: A Keras model or layer that cannot be made again from its configuration.
     """
+    if isinstance(network, Layered):
+        return Layered([clone(layer) for layer in network.layers])
     if not isinstance(network, keras.layers.Layer):
         return network
     try:

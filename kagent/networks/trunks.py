@@ -149,7 +149,9 @@ class Auto:
 
 
 def get(identifier: Any, default: Auto) -> Any:
-    """A network part from "auto" or None (`default`), a name, a dict, a part, or a Keras layer or model.
+    """A network part from "auto" or None (`default`), a name, a dict, a list of layers, a part, or a Keras layer or model.
+
+    A dict without a type has arguments of `Auto`.
 
     Raises:
         TypeError: Anything else.
@@ -164,6 +166,10 @@ def get(identifier: Any, default: Auto) -> Any:
         if not isinstance(layer, keras.layers.Layer):
             raise TypeError(f"`network` must describe a Keras layer. Received: {identifier['class_name']!r}")
         return layer
+    if isinstance(identifier, list | tuple):
+        identifier = {"type": "Layered", "layers": identifier}
+    if isinstance(identifier, dict) and "type" not in identifier:
+        identifier = {"type": "Auto", **identifier}
     return NETWORKS.get(identifier, "network")
 
 
