@@ -126,6 +126,8 @@ def clone(network: Any) -> Any:
     Raises:
         ValueError: A Keras model or layer that cannot be made again from its configuration.
     """
+    if isinstance(network, list | tuple):
+        return [clone(layer) for layer in network]
     if isinstance(network, Layered):
         return Layered([clone(layer) for layer in network.layers])
     if not isinstance(network, keras.layers.Layer):

@@ -92,7 +92,12 @@ class RolloutObjective(Objective):
                 advantage = ops.normalize_advantage(advantage, weight)
             parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
             log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
-            value = ops.weighted_mean(self.surrogate(log_prob, old, advantage, clock), weight)
+            if through_advantage:
+                # A surrogate is proportional to its advantage's size, through which it lets no gradient by itself.
+                losses = tf.abs(advantage) * self.surrogate(log_prob, old, tf.sign(advantage), clock)
+            else:
+                losses = self.surrogate(log_prob, old, advantage, clock)
+            value = ops.weighted_mean(losses, weight)
             entropy = ops.weighted_mean(agent.policy.joint.entropy(parameters), weight)
             logs = {"policy_loss": value, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
             return value - entropy_coefficient * entropy, logs

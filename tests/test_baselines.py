@@ -1,0 +1,203 @@
+"""The table of baselines: which variables learn, from what, by which optimizer."""
+
+import keras
+import numpy as np
+import pytest
+from toy_envs import Counter
+
+from kagent import Agent
+from kagent.objectives import PolicyGradientObjective, StateValueObjective
+from kagent.optimizers import Target
+from kagent.policies.critics import SharedStateValue, StateValue
+
+MLP = {"network": {"type": "MLP", "units": [4]}}
+SGD = {"type": "SGD", "learning_rate": 0.1}
+ESTIMATION = {"discount": 0.9, "estimate_advantage": True}
+
+
+def make(objective="policy_gradient", optimizer=SGD, estimation=ESTIMATION, **parts):
+    agent = Agent(
+        Counter(lengths=(4,)),
+        policy=MLP,
+        objective=objective,
+        memory={"type": "Rollout", "steps": 8},
+        update={"batch_size": 8, "epochs": 1},
+        reward_estimation=estimation,
+        exploration="Sampling",
+        optimizer=optimizer,
+        seed=3,
+        **parts,
+    )
+    agent.compile(jit_compile=False)
+    return agent
+
+
+def values(role):
+    return [] if role is None else [variable.numpy() for variable in role.trainable_variables]
+
+
+def moved(agent):
+    """Which variables of policy and critic an update changes: by role a list of bools."""
+    before = {role: values(getattr(agent, role)) for role in ("policy", "critic")}
+    agent.fit(Counter(lengths=(4,)), steps=8, verbose=0)
+    assert agent.updates == 1
+    return {
+        role: [bool((a != b).any()) for a, b in zip(before[role], values(getattr(agent, role)))]
+        for role in ("policy", "critic")
+    }
+
+
+def test_no_baseline():
+    agent = make(estimation={"discount": 0.9, "horizon": "episode"})
+    assert agent.critic is None
+    assert all(moved(agent)["policy"])
+
+
+@pytest.mark.parametrize("optimizer", [None, 0.5, SGD])
+def test_a_head_on_the_policy(optimizer):
+    agent = make(baseline_optimizer=optimizer, baseline_objective="state_value")
+    assert isinstance(agent.critic, SharedStateValue)
+    shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
+    assert len(shared) == 2 and len(agent.critic.trainable_variables) == 4
+    found = moved(agent)
+    assert all(found["policy"]) and all(found["critic"])
+
+
+def test_a_baseline_alone_learns_through_the_advantage():
+    agent = make(baseline_policy=MLP)
+    assert type(agent.critic) is StateValue and agent.critic_objective == "advantage"
+    found = moved(agent)
+    assert all(found["policy"]) and all(found["critic"])
+
+
+@pytest.mark.parametrize("optimizer", [None, 2.0, {"type": "SGD", "learning_rate": 0.01}])
+def test_a_network_of_its_own(optimizer):
+    agent = make(baseline_policy=MLP, baseline_optimizer=optimizer, baseline_objective="state_value")
+    shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
+    assert not shared
+    found = moved(agent)
+    assert all(found["policy"]) and all(found["critic"])
+
+
+def test_a_synchronized_baseline_is_a_target():
+    spec = {"type": "synchronization", "update_weight": 0.25, "sync_frequency": 2}
+    agent = Agent(
+        Counter(), objective="action_value", memory=100, update=4, reward_estimation={"discount": 0.9},
+        baseline_policy="auto", baseline_optimizer=spec, seed=1,
+    )  # fmt: skip
+    assert agent.target == Target(tau=0.25, period=2, unit="updates")
+    before = [v.numpy() for v in agent.target_policy.variables]
+    agent.compile(jit_compile=False)
+    agent.fit(Counter(), steps=4, verbose=0)
+    assert agent.updates == 1
+    for a, b in zip(before, agent.target_policy.variables):
+        np.testing.assert_array_equal(a, b.numpy())
+    agent.fit(Counter(), steps=4, verbose=0)
+    assert agent.updates == 2
+    for a, b, online in zip(before, agent.target_policy.variables, agent.policy.variables):
+        np.testing.assert_allclose(b.numpy(), a + 0.25 * (online.numpy() - a), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("baseline", [None, MLP])
+def test_a_weight_scales_the_baselines_step(baseline):
+    """By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
+    steps = {}
+    for weight in (1.0, 3.0):
+        agent = make(baseline_policy=baseline, baseline_optimizer=weight, baseline_objective="state_value")
+        before, heads = values(agent.critic), values(agent.policy)
+        moved(agent)
+        steps[weight] = [b - a for a, b in zip(before, values(agent.critic))]
+        steps[weight, "policy"] = [b - a for a, b in zip(heads, values(agent.policy))]
+    head = slice(-2, None) if baseline is None else slice(None)
+    for one, three in zip(steps[1.0][head], steps[3.0][head]):
+        np.testing.assert_allclose(three, 3 * one, rtol=1e-3, atol=1e-6)
+    own = slice(2, None) if baseline is None else slice(None)
+    for one, three in zip(steps[1.0, "policy"][own], steps[3.0, "policy"][own]):
+        np.testing.assert_allclose(three, one, rtol=1e-3, atol=1e-6)
+
+
+def test_half_the_squared_error_by_hand():
+    objective = StateValueObjective(huber=1.0, weight=2.0)
+
+    class Values:
+        def values(self, observation):
+            return observation
+
+    class Agent_:
+        critic = Values()
+
+    loss = objective.loss_of(Agent_())
+    batch = {"observation": keras.ops.array([0.0, 1.0]), "return": keras.ops.array([3.0, 1.5])}
+    value, logs = loss(batch)
+    assert float(logs["critic_loss"]) == pytest.approx((2.5 + 0.125) / 2)
+    assert float(value) == pytest.approx(2.625)
+    squared, _ = StateValueObjective().loss_of(Agent_())(batch)
+    assert float(squared) == pytest.approx((4.5 + 0.125) / 2)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"baseline_policy": MLP, "baseline_optimizer": 1.0}, "`baseline_optimizer` needs a baseline_objective"),
+        ({"baseline_policy": MLP, "baseline_optimizer": SGD}, "`baseline_optimizer` needs a baseline_objective"),
+        ({"baseline_optimizer": SGD}, "`baseline_optimizer` needs a baseline_objective"),
+        ({"baseline_optimizer": -1.0, "baseline_objective": "state_value"}, r"must be > 0. Received: -1.0"),
+        ({"baseline_policy": MLP, "critic": MLP}, "`baseline_policy` is another name of `critic`"),
+        ({"baseline_objective": "action_value"}, "must be 'state_value'"),
+        ({"baseline_objective": "nothing"}, "Unknown `critic_objective`"),
+        ({"baseline_optimizer": "synchronization"}, "needs an objective with a target network"),
+        ({"baseline_policy": MLP, "estimation": {"discount": 0.9}}, "estimate_advantage=True"),
+        ({"critic_objective": "state_value"}, "needs a critic"),
+    ],
+)
+def test_what_means_nothing_is_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        make(**parts)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"baseline_policy": MLP}, "the baseline must be that, with baseline_optimizer={'type': 'synchronization'}"),
+        ({"baseline_optimizer": {"type": "synchronization", "rate": 1}}, r"has no argument \['rate'\]"),
+        ({"baseline_optimizer": "synchronization", "baseline_objective": "action_value"}, "must be None"),
+        ({"baseline_optimizer": "synchronization", "baseline_policy": MLP}, "is a copy of the policy"),
+        ({"baseline_optimizer": "synchronization", "target": Target()}, "another way to give `target`"),
+    ],
+)
+def test_what_means_nothing_to_value_learning_is_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        Agent(
+            Counter(), objective="action_value", memory=100, update=4, reward_estimation={"discount": 0.9}, **parts
+        )  # fmt: skip
+
+
+def test_policy_evaluation_leaves_the_policy():
+    agent = make(objective="state_value", critic=MLP)
+    found = moved(agent)
+    assert not any(found["policy"]) and all(found["critic"])
+
+
+def test_plus_adds_what_its_objectives_lose():
+    plus = {"type": "plus", "objective1": "policy_gradient", "objective2": "state_value", "weight2": 0.5}
+    added = make(objective=plus, critic=MLP)
+    one = make(objective=PolicyGradientObjective(), critic=MLP, critic_objective={"type": "state_value", "weight": 0.5})
+    # The sum has the policy gradient's own critic loss besides, half its square error.
+    moved(added), moved(one)
+    for a, b in zip(values(added.policy), values(one.policy)):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    again = Agent.create(added.get_config())
+    assert again.get_config() == added.get_config()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"objective1": "soft_actor_critic", "objective2": "state_value"}, "cannot be added"),
+        ({"objective1": "policy_gradient", "objective2": "state_value", "weight1": 0}, "weight1` must be a number > 0"),
+        ({"objective1": "policy_gradient", "objective2": "nothing"}, "Unknown `objective.objective2`"),
+    ],
+)
+def test_what_cannot_be_added_is_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        make(objective={"type": "plus", **parts}, critic=MLP)
