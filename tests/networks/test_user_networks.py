@@ -170,7 +170,7 @@ def test_features_must_be_vectors():
     [
         (3, TypeError, r"`network` must be .* Received: 3"),
         ("lstn", ValueError, r"Unknown `network`. Received: 'lstn'. Known: .*MLP"),
-        ({"units": [3]}, ValueError, r"`network` as a dict needs a 'type'"),
+        ({"unit": [3]}, ValueError, r"`network` Auto has no argument \['unit'\]"),
         ({"type": "mlp", "unit": [3]}, ValueError, r"`network` MLP has no argument \['unit'\]. Known: \['units'"),
         ({"type": "mlp", "units": [0]}, ValueError, r"`network.units` must be .* Received: \[0\]"),
         ({"type": "mlp", "units": 2.5}, ValueError, r"`network.units` must be .* Received: 2.5"),

@@ -1,0 +1,98 @@
+"""Saver and recorder as arguments of the agent, in fit and in loops of one's own."""
+
+import numpy as np
+import pytest
+from runs import equal
+from toy_envs import Counter
+
+from kagent import Agent, callbacks, traces
+
+
+def loop(agent, episodes, length=4, streams=1):
+    env = Counter(lengths=(length,))
+    for _ in range(episodes):
+        for stream in range(streams):
+            state, _ = env.reset()
+            over = False
+            while not over:
+                state, reward, over, _, _ = env.step(agent.act(state, parallel=stream))
+                agent.observe(reward, over, False, state, parallel=stream)
+
+
+def test_a_saver_of_the_agent_goes_along_in_fit(small, tmp_path):
+    saver = {"directory": tmp_path / "saved", "frequency": 1e-6, "max-checkpoints": 2}
+    agent = small("dqn", env=Counter(), start=4, frequency=4, saver=saver)
+    agent.fit(Counter(), steps=12, verbose=0)
+    names = sorted(path.name for path in (tmp_path / "saved").iterdir())
+    assert names == ["dqn-10.weights.h5", "dqn-12.weights.h5"]
+    again = small("dqn", env=Counter(), start=4, frequency=4, saver=saver)
+    again.fit(Counter(), max_steps=12, verbose=0)
+    assert again.timesteps == 12 and equal(again.get_weights(), agent.get_weights())
+
+
+def test_a_saver_saves_in_a_loop_of_ones_own(small, tmp_path):
+    saver = callbacks.Checkpoint(tmp_path, frequency=1e-6)
+    agent = small("dqn", env=Counter(), start=4, frequency=4, saver=saver)
+    loop(agent, 3)
+    assert {path.name for path in tmp_path.iterdir()} == {f"dqn-{n}.weights.h5" for n in (8, 12)}
+    agent.close()
+    agent.close()
+    again = small("dqn", env=Counter(), start=4, frequency=4, saver={"directory": str(tmp_path)})
+    again.act(Counter().reset()[0])  # training goes on here
+    assert again.timesteps == 12 and equal(again.get_weights(), agent.get_weights())
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_recorder_records_a_loop_of_ones_own(small, tmp_path, streams):
+    agent = small(
+        "dqn", env=Counter(), start=100, parallel_interactions=streams, recorder={"directory": tmp_path, "start": 1}
+    )
+    loop(agent, 2, streams=streams)
+    agent.close()
+    files = traces.trace_files(tmp_path)
+    assert len(files) == 2 * streams - 1
+    trace = traces.load_trace(files[-1], agent.observation_space, agent.action_space)
+    assert trace["observation"][:, 2].tolist() == [0, 1, 2, 3] and trace["final_observation"][0, 2] == 4
+    assert trace["terminated"].tolist() == [False, False, False, True]
+
+
+def test_fit_after_a_loop_of_ones_own(small, tmp_path):
+    agent = small("dqn", env=Counter(), start=4, saver={"directory": tmp_path, "frequency": 1e-6})
+    loop(agent, 1)
+    agent.fit(Counter(lengths=(4,)), steps=4, verbose=0)
+    assert agent.timesteps == 8 and (tmp_path / "dqn-8.weights.h5").is_file()
+
+
+def test_nothing_of_places_is_in_configs_or_files(small, tmp_path):
+    agent = small("dqn", env=Counter(), saver={"directory": tmp_path / "a"}, recorder=tmp_path / "b")
+    config = agent.get_config()
+    assert not {"saver", "recorder", "summarizer"} & set(config)
+    agent.save(tmp_path / "agent.keras")
+    with pytest.raises(ValueError, match=r"says nothing of places on this machine. Received: \['saver'\]"):
+        type(agent).from_config({**config, "saver": {"directory": "/tmp/x"}})
+    other = Agent.create({**config, "saver": {"directory": tmp_path / "c"}})
+    assert list(other._attached) == ["saver"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"saver": {}}, ValueError, "`saver` needs a 'directory'"),
+        ({"saver": "here"}, TypeError, "`saver` must be a dict"),
+        ({"saver": {"directory": "x", "unit": "updates"}}, ValueError, r"`saver` has no key \['unit'\]. Known"),
+        ({"saver": {"directory": "x", "frequency": -1}}, ValueError, "`frequency` must be"),
+        ({"recorder": {}}, ValueError, "`recorder` needs a 'directory'"),
+        ({"recorder": 3}, TypeError, "`recorder` must be a path, a dict or a Recorder"),
+        ({"recorder": {"directory": "x", "stop": 3}}, ValueError, "`recorder` has arguments"),
+    ],
+)
+def test_mistakes_are_named(small, arguments, error, message):
+    with pytest.raises(error, match=message):
+        small("dqn", env=Counter(), **arguments)
+
+
+def test_without_them_nothing_is_told(small):
+    agent = small("dqn", env=Counter(), start=4)
+    loop(agent, 2)
+    agent.close()
+    assert agent._attached == {} and np.isfinite(agent.timesteps)
