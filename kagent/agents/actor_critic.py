@@ -1,0 +1,97 @@
+"""Actor-critic, and with advantages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kagent import networks
+from kagent.agent import Agent
+from kagent.exploration import Sampling
+from kagent.objectives import PolicyGradientObjective
+from kagent.objectives.objective import check_positive
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@keras.saving.register_keras_serializable("kagent")
+class AC(Agent):
+    """Actor-critic (Sutton and Barto 2018, section 13.5): rewards up to a horizon and the critic's value of what follows
+    weigh the log-probabilities.
+
+    For every action space: `Discrete`, `MultiDiscrete`, `MultiBinary`, `Box`, and any nesting of these.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, a list of layers, or a Keras layer or
+            model from observation to features. The critic gets one of the same configuration unless `critic` says
+            otherwise.
+        batch_size: Timesteps, over all environments, in one update.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        start: Timesteps before the first update, which takes at least `batch_size`.
+        learning_rate: Of Adam. May be a schedule.
+        horizon: How many further rewards join the present one before the critic's estimate.
+        discount: Weight of a reward one timestep later.
+        entropy_coefficient: Weight of entropy in the loss. May be a schedule.
+        critic: The critic's network, or a `StateValue`; None: as `network`; "shared": a head on the policy's own.
+        critic_weight: Weight of half the critic's squared error beside the policy's loss.
+        max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
+            `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.A2C("CartPole-v1", n_envs=8, batch_size=64, horizon=7, seed=0)
+    >>> agent.fit("CartPole-v1", steps=50_000)
+    """
+
+    estimate_advantage = False
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        network: Any = "auto",
+        batch_size: int = 64,
+        frequency: int | float | str | None = None,
+        start: int = 0,
+        learning_rate: Any = 1e-3,
+        horizon: Any = 0,
+        discount: Any = 0.99,
+        entropy_coefficient: Any = 0.0,
+        critic: Any = None,
+        critic_weight: float = 1.0,
+        max_grad_norm: float | None = None,
+        **parts: Any,
+    ):
+        check_positive(max_grad_norm, "max_grad_norm")
+        defaults = {
+            "policy": {"type": "StochasticPolicy", "network": network},
+            "critic": {"type": "StateValue", "network": networks.clone(network)} if critic is None else critic,
+            "critic_objective": {"type": "StateValueObjective", "weight": critic_weight},
+            "objective": PolicyGradientObjective(entropy_coefficient=entropy_coefficient),
+            "memory": "recent",
+            "update": Update(batch_size=batch_size, frequency=frequency, start=start),
+            "reward_estimation": RewardEstimation(
+                horizon=horizon, discount=discount, estimate_advantage=self.estimate_advantage
+            ),
+            "exploration": Sampling(),
+            "optimizer": {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": max_grad_norm},
+        }
+        super().__init__(env, **{**defaults, **parts})
+
+
+@keras.saving.register_keras_serializable("kagent")
+class A2C(AC):
+    """Advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3, with all actors in step): as `AC`, but the
+    critic's value of the present state is subtracted.
+
+    Args: as for `AC`.
+    """
+
+    estimate_advantage = True

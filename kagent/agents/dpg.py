@@ -1,0 +1,90 @@
+"""Deterministic policy gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kagent import networks
+from kagent.agent import Agent
+from kagent.exploration import ActionNoise
+from kagent.objectives import DeterministicPolicyGradientObjective
+from kagent.optimizers import Target
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@keras.saving.register_keras_serializable("kagent")
+class DPG(Agent):
+    """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971).
+
+    For `Box` actions with finite bounds, and nestings of these.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 256-256 ReLU), a dict, a list of layers, or a Keras layer or model from observation to
+            features. The critic gets one of the same configuration, over observation and action, with its own weights.
+        learning_rate, critic_learning_rate: Of Adam for policy and critic; None: the critic's is the policy's. May be
+            schedules.
+        memory: Capacity of the replay memory in transitions, or a `Replay`.
+        batch_size: Transitions per gradient step.
+        start: Timesteps before the first update, which takes at least `batch_size`.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        gradient_steps: Gradient steps per update.
+        tau: How far the target networks move at each gradient step.
+        discount: Weight of a reward one timestep later.
+        exploration: Standard deviation of Gaussian noise on actions in training, in the environment's units; may be a
+            schedule, or a dict by action.
+        members: Number of critics; of several, the smallest value is the target.
+        huber: Error beyond which the critic's loss is linear; None: squared.
+        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
+            `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.DPG("Pendulum-v1", exploration=0.2, seed=0)
+    >>> agent.fit("Pendulum-v1", steps=10_000)
+    """
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        network: Any = "auto",
+        learning_rate: Any = 1e-3,
+        critic_learning_rate: Any = None,
+        memory: Any = 1_000_000,
+        batch_size: int = 256,
+        start: int = 100,
+        frequency: int | float | str = 1,
+        gradient_steps: int = 1,
+        tau: float = 0.005,
+        discount: Any = 0.99,
+        exploration: Any = 0.1,
+        members: int = 1,
+        huber: float | None = None,
+        **parts: Any,
+    ):
+        rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
+        policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
+        defaults = {
+            "policy": {
+                "type": "DeterministicPolicy",
+                "network": networks.Auto((256, 256), "relu", "fan_in") if network == "auto" else network,
+            },
+            "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
+            "objective": DeterministicPolicyGradientObjective(huber=huber),
+            "memory": memory,
+            "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
+            "reward_estimation": RewardEstimation(discount=discount),
+            "exploration": exploration if hasattr(exploration, "decide") else ActionNoise(exploration, sample=False),
+            "target": Target(tau=tau),
+            "optimizer": policy_adam,
+            "critic_optimizer": critic_adam,
+        }
+        super().__init__(env, **{**defaults, **parts})

@@ -1,0 +1,84 @@
+"""Vanilla policy gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kagent.agent import Agent
+from kagent.exploration import Sampling
+from kagent.objectives import PolicyGradientObjective
+from kagent.objectives.objective import check_positive
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@keras.saving.register_keras_serializable("kagent")
+class VPG(Agent):
+    """Vanilla policy gradient, REINFORCE (Williams 1992; Sutton and Barto 2018, sections 13.3 and 13.4), from whole episodes.
+
+    For every action space: `Discrete`, `MultiDiscrete`, `MultiBinary`, `Box`, and any nesting of these.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, a list of layers, or a Keras layer or
+            model from observation to features.
+        batch_size: Episodes in one update.
+        frequency: Episodes between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        start: Episodes before the first update, which takes at least `batch_size`.
+        learning_rate: Of Adam. May be a schedule.
+        discount: Weight of a reward one timestep later.
+        baseline: A critic of states whose values are subtracted from the returns: a network ("auto", a dict, a list of
+            layers ...), a `StateValue`; None: returns as they are.
+        baseline_optimizer: Of the baseline; a float: it shares the policy's, with so large a weight of its loss. None:
+            Adam with the policy's learning rate.
+        max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`,
+            `max_episode_timesteps` (which sizes the memory; without it, the memory grows); see `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.VPG("CartPole-v1", batch_size=5, baseline="auto", seed=0)
+    >>> agent.fit("CartPole-v1", episodes=100)
+    """
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        network: Any = "auto",
+        batch_size: int = 10,
+        frequency: int | float | str | None = None,
+        start: int = 0,
+        learning_rate: Any = 1e-3,
+        discount: Any = 0.99,
+        baseline: Any = None,
+        baseline_optimizer: Any = None,
+        max_grad_norm: float | None = None,
+        **parts: Any,
+    ):
+        check_positive(max_grad_norm, "max_grad_norm")
+        adam = {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": max_grad_norm}
+        defaults = {
+            "policy": {"type": "StochasticPolicy", "network": network},
+            "objective": PolicyGradientObjective(),
+            "memory": "recent",
+            "update": Update(unit="episodes", batch_size=batch_size, frequency=frequency, start=start),
+            "reward_estimation": RewardEstimation(
+                horizon="episode", discount=discount, estimate_advantage=baseline is not None
+            ),
+            "exploration": Sampling(),
+            "optimizer": adam,
+        }
+        if baseline is not None:
+            defaults["baseline_policy"] = {"network": baseline} if isinstance(baseline, str) else baseline
+            defaults["baseline_optimizer"] = adam if baseline_optimizer is None else baseline_optimizer
+            defaults["baseline_objective"] = "state_value"
+        elif baseline_optimizer is not None:
+            raise ValueError(f"`baseline_optimizer` needs a baseline. Received: {baseline_optimizer!r}, baseline=None")
+        super().__init__(env, **{**defaults, **parts})
