@@ -48,11 +48,12 @@ class Optimization(Mixin):
         steps_per_execution = memories.memory.check_count(steps_per_execution, "steps_per_execution")
         if jit_compile not in ("auto", True, False):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
-        self._auto_optimizer = isinstance(optimizer, str) and optimizer == "auto"
-        self._rate_schedules: list[tuple[Any, Any]] = []
-        self._modifiers: dict[str, Any] = {}
-        compiled = self._auto_optimizers() if self._auto_optimizer else keras.optimizers.get(optimizer)
+        auto = isinstance(optimizer, str) and optimizer == "auto"
+        compiled, rates, modifiers = self._auto_optimizers() if auto else (keras.optimizers.get(optimizer), [], {})
         self._check_natural_gradients(compiled)
+        self._auto_optimizer = auto
+        self._rate_schedules: list[tuple[Any, Any]] = rates
+        self._modifiers: dict[str, Any] = modifiers
         jit = bool(jit_compile) and not run_eagerly
         if isinstance(compiled, optimizers.RoleOptimizer) or optimizers.takes_own_steps(compiled):
             kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
@@ -77,19 +78,18 @@ class Optimization(Mixin):
     def _roles(self) -> list[str]:
         return [role for role in TRAINED if getattr(self, role) is not None]
 
-    def _auto_optimizers(self) -> Any:
-        made = {}
+    def _auto_optimizers(self) -> tuple[Any, list[tuple[Any, Any]], dict[str, Any]]:
+        made, rates, modifiers = {}, [], {}
         for role in self._roles:
             part = self._optimizer_parts[role]
             if part is None:
                 continue
             made[role], rate = optimizers.get(part, role)
-            self._modifiers[role] = optimizers.modifiers_of(part)
+            modifiers[role] = optimizers.modifiers_of(part)
             if rate is not None:
-                self._rate_schedules.append((made[role], rate))
-        if len(made) == 1:
-            return made["policy"]
-        return optimizers.RoleOptimizer(**made)
+                rates.append((made[role], rate))
+        compiled = made["policy"] if len(made) == 1 else optimizers.RoleOptimizer(**made)
+        return compiled, rates, modifiers
 
     def _check_natural_gradients(self, compiled: Any) -> None:
         for role in self._roles:
@@ -155,7 +155,7 @@ class Optimization(Mixin):
         if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
             before = []
             for optimizer, names in turns:
-                seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]))
+                seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]), alg="philox")
                 step = optimizers.step_of(optimizer, self._modifiers_of(names))
                 before.append(step(problem(names, seed)))
             return before[0]

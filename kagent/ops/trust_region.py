@@ -61,8 +61,8 @@ def trust_region_length(curvature, radius) -> tf.Tensor:
 
     Example:
 
-    >>> float(trust_region_length(8.0, 0.01).numpy().round(4))
-    0.05
+    >>> float(trust_region_length(8.0, 1.0))
+    0.5
     """
     curvature, radius = tf.cast(curvature, tf.float32), tf.cast(radius, tf.float32)
     usable = tf.logical_and(curvature > 0.0, tf.math.is_finite(curvature))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kagent.memories.memory import check_count
 from kagent.optimizers.problem import Found, Problem
+from kagent.policies.distributions.distribution import normal
 
 
 @keras.saving.register_keras_serializable("kagent")
@@ -46,7 +47,7 @@ class Evolutionary(keras.optimizers.Optimizer):
         def sample(i: Any, *changes: tf.Tensor) -> tuple[Any, ...]:
             seed = problem.numbered(i).seed
             steps = [
-                tf.cast(deviation * tf.random.stateless_normal(b.shape, tf.random.fold_in(seed, number)), b.dtype)
+                tf.cast(deviation * normal(b.shape, tf.random.fold_in(seed, number, alg="philox")), b.dtype)
                 for number, b in enumerate(before)
             ]
             problem.assign([b + step for b, step in zip(before, steps)])

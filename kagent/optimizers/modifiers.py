@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.optimizers.problem import Found, Problem
+from kagent.policies.distributions.distribution import uniform
 from kagent.registry import Registry
 
 Step = Callable[[Problem], Found]  # moves the variables; returns what the problem's `evaluate` would have before
@@ -118,9 +119,9 @@ class SubsamplingStep(Modifier):
     def part(self, problem: Problem) -> Any:
         """The part of the batch that the problem's seed draws."""
         batch = problem.batch
-        rows = next(iter(tf.nest.flatten(batch))).shape[0]
+        rows = next(x for x in tf.nest.flatten(batch) if x is not None).shape[0]
         weight = batch.get("weight") if isinstance(batch, dict) else None
-        keys = tf.random.stateless_uniform((rows,), problem.seed)
+        keys = uniform((rows,), problem.seed)
         keys = keys if weight is None else tf.where(tf.cast(weight, tf.float32) > 0.0, keys, keys - 1.0)
         if callable(self.fraction):
             if not isinstance(batch, dict):
@@ -130,7 +131,8 @@ class SubsamplingStep(Modifier):
                 )
             share = tf.cast(schedules.evaluate(self.fraction, problem.clock), tf.float32)
             count = tf.clip_by_value(tf.cast(tf.floor(share * rows + 1e-4), tf.int32), 1, rows)
-            drawn = tf.cast(keys >= tf.sort(keys, direction="DESCENDING")[count - 1], tf.float32)
+            rank = tf.argsort(tf.argsort(keys, direction="DESCENDING"))
+            drawn = tf.cast(rank < count, tf.float32)
             return {**batch, "weight": drawn if weight is None else drawn * tf.cast(weight, tf.float32)}
         whole = isinstance(self.fraction, int)
         number = min(self.fraction, rows) if whole else max(1, math.floor(self.fraction * rows + 1e-9))

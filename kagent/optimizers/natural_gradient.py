@@ -28,7 +28,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
     It is for the policy, a `StochasticPolicy`, alone; other roles need optimizers of their own.
 
     Args:
-        learning_rate: Radius: the largest mean KL divergence of an update, in nats, > 0. Larger learns faster and less
+        learning_rate: Radius: the largest mean KL divergence of an update, in nats. Larger learns faster and less
             surely. May be a schedule of Keras's, or in a dict one of kagent's.
         cg_max_iterations: Products with `F`, each of about two gradients' work. More solve more exactly.
         cg_damping: Added to the diagonal of `F`, at least 0. Larger steps more like a plain gradient, and more surely.
@@ -58,18 +58,18 @@ class NaturalGradient(keras.optimizers.Optimizer):
         name: str = "natural_gradient",
     ):
         super().__init__(learning_rate=learning_rate, name=name)
-        if isinstance(learning_rate, numbers.Real) and (isinstance(learning_rate, bool) or not learning_rate > 0):
-            raise ValueError(f"`optimizer.learning_rate` of a NaturalGradient must be > 0. Received: {learning_rate!r}")
+        if isinstance(learning_rate, numbers.Real):
+            _number(learning_rate, "learning_rate", "at least 0", lambda x: x >= 0.0)
         self.cg_max_iterations = check_count(cg_max_iterations, "optimizer.cg_max_iterations")
         self.cg_damping = _number(cg_damping, "cg_damping", "at least 0", lambda x: x >= 0.0)
         if not isinstance(only_positive_updates, bool):
             raise TypeError(f"`optimizer.only_positive_updates` must be a bool. Received: {only_positive_updates!r}")
         self.only_positive_updates = only_positive_updates
-        least = linesearch_iterations
-        if isinstance(least, bool) or not isinstance(least, numbers.Integral) or least < 0:
-            raise ValueError(f"`optimizer.linesearch_iterations` must be an integer >= 0. Received: {least!r}")
-        self.linesearch_iterations = int(linesearch_iterations)
-        self.linesearch_backtracking = _number(
+        most: Any = linesearch_iterations
+        if isinstance(most, bool) or not isinstance(most, numbers.Integral) or int(most) < 0:
+            raise ValueError(f"`optimizer.linesearch_iterations` must be an integer >= 0. Received: {most!r}")
+        self.linesearch_iterations: int = int(most)
+        self.linesearch_backtracking: float = _number(
             linesearch_backtracking, "linesearch_backtracking", "in (0.0, 1.0), ends excluded", lambda x: 0.0 < x < 1.0
         )
 

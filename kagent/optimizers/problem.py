@@ -67,4 +67,4 @@ class Problem:
 
     def numbered(self, number: Any) -> Problem:
         """The same problem with another seed."""
-        return dataclasses.replace(self, seed=tf.random.fold_in(self.seed, number))
+        return dataclasses.replace(self, seed=tf.random.fold_in(self.seed, number, alg="philox"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import numbers
 from typing import Any
 
@@ -35,7 +34,7 @@ FLAT = (
     "doublecheck_update",
 )
 _WRAPPERS = ("optimizerwrapper", "metaoptimizerwrapper", "tfoptimizer")
-_SEARCH = {"max_iterations": "linesearch_iterations", "backtracking_factor": "linesearch_backtracking"}
+_SEARCH = ("linesearch_iterations", "linesearch_backtracking")
 _OWN = {"NaturalGradient": NaturalGradient, "Evolutionary": Evolutionary}
 _REFUSED = {
     "plus": "it runs two optimizers one after the other on one loss; give each role an optimizer of its own",
@@ -124,7 +123,8 @@ def serialize(identifier: Any) -> Any:
 
 def _split(identifier: Any) -> tuple[Any, tuple[Modifier, ...]]:
     # The optimizer alone, an object or a dict with 'type' or 'class_name', and what was around it.
-    given, chain = identifier, []
+    given = identifier
+    chain: list[Modifier] = []
     while isinstance(identifier, dict) and "class_name" not in identifier:
         kind = identifier.get("type", "optimizer_wrapper" if "optimizer" in identifier else None)
         folded = _fold(kind)
@@ -156,12 +156,15 @@ def _split(identifier: Any) -> tuple[Any, tuple[Modifier, ...]]:
             f"An optimizer must be a Keras optimizer, a name, a learning rate or a dict with 'type'. Received: {given!r}"
         )
     searches = _fold(identifier["type"]) == "naturalgradient"  # it has a line search of its own
-    if searches and chain and isinstance(chain[-1], LinesearchStep):
-        search = chain.pop()
-        own = {_SEARCH[field.name]: getattr(search, field.name) for field in dataclasses.fields(search)}
-        own["linesearch_iterations"] = _whole(own["linesearch_iterations"])
+    search = chain[-1] if chain else None
+    if searches and isinstance(search, LinesearchStep):
+        chain.pop()
+        own = {
+            "linesearch_iterations": _whole(search.max_iterations),
+            "linesearch_backtracking": search.backtracking_factor,
+        }
         identifier = {**own, **identifier}
-    flat = {key: identifier[key] for key in FLAT if key in identifier and not (searches and key in _SEARCH.values())}
+    flat = {key: identifier[key] for key in FLAT if key in identifier and not (searches and key in _SEARCH)}
     identifier = {key: value for key, value in identifier.items() if key not in flat}
     return identifier, (*chain, *_chain(flat))
 
