@@ -57,9 +57,9 @@ class NaturalGradient(keras.optimizers.Optimizer):
         linesearch_backtracking: float = 0.75,
         name: str = "natural_gradient",
     ):
-        super().__init__(learning_rate=learning_rate, name=name)
         if isinstance(learning_rate, numbers.Real):
-            _number(learning_rate, "learning_rate", "at least 0", lambda x: x >= 0.0)
+            learning_rate = _number(learning_rate, "learning_rate", "at least 0", lambda x: x >= 0.0)
+        super().__init__(learning_rate=learning_rate, name=name)
         self.cg_max_iterations = check_count(cg_max_iterations, "optimizer.cg_max_iterations")
         self.cg_damping = _number(cg_damping, "cg_damping", "at least 0", lambda x: x >= 0.0)
         if not isinstance(only_positive_updates, bool):
