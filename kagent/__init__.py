@@ -19,6 +19,7 @@ _HOMES = {
     "DQN": "kagent.agents",
     "PPO": "kagent.agents",
     "SAC": "kagent.agents",
+    "TRPO": "kagent.agents",
     "ActionNoise": "kagent.exploration",
     "EpsilonGreedy": "kagent.exploration",
     "Sampling": "kagent.exploration",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from kagent.agents import DQN as DQN
     from kagent.agents import PPO as PPO
     from kagent.agents import SAC as SAC
+    from kagent.agents import TRPO as TRPO
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kagent import memories, ops, optimizers
 from kagent.mixin import Mixin
+from kagent.policies.stochastic import StochasticPolicy
 from kagent.schedules import evaluate
 
 TRAINED = ("policy", "critic", "temperature")
@@ -47,11 +48,14 @@ class Optimization(Mixin):
         steps_per_execution = memories.memory.check_count(steps_per_execution, "steps_per_execution")
         if jit_compile not in ("auto", True, False):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
-        self._auto_optimizer = isinstance(optimizer, str) and optimizer == "auto"
-        self._rate_schedules: list[tuple[Any, Any]] = []
-        compiled = self._auto_optimizers() if self._auto_optimizer else keras.optimizers.get(optimizer)
+        auto = isinstance(optimizer, str) and optimizer == "auto"
+        compiled, rates, modifiers = self._auto_optimizers() if auto else (keras.optimizers.get(optimizer), [], {})
+        self._check_natural_gradients(compiled)
+        self._auto_optimizer = auto
+        self._rate_schedules: list[tuple[Any, Any]] = rates
+        self._modifiers: dict[str, Any] = modifiers
         jit = bool(jit_compile) and not run_eagerly
-        if isinstance(compiled, optimizers.RoleOptimizer):
+        if isinstance(compiled, optimizers.RoleOptimizer) or optimizers.takes_own_steps(compiled):
             kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
         super().compile(
             optimizer=compiled,
@@ -74,18 +78,34 @@ class Optimization(Mixin):
     def _roles(self) -> list[str]:
         return [role for role in TRAINED if getattr(self, role) is not None]
 
-    def _auto_optimizers(self) -> Any:
-        made = {}
+    def _auto_optimizers(self) -> tuple[Any, list[tuple[Any, Any]], dict[str, Any]]:
+        made, rates, modifiers = {}, [], {}
         for role in self._roles:
             part = self._optimizer_parts[role]
             if part is None:
                 continue
             made[role], rate = optimizers.get(part, role)
+            modifiers[role] = optimizers.modifiers_of(part)
             if rate is not None:
-                self._rate_schedules.append((made[role], rate))
-        if len(made) == 1:
-            return made["policy"]
-        return optimizers.RoleOptimizer(**made)
+                rates.append((made[role], rate))
+        compiled = made["policy"] if len(made) == 1 else optimizers.RoleOptimizer(**made)
+        return compiled, rates, modifiers
+
+    def _check_natural_gradients(self, compiled: Any) -> None:
+        for role in self._roles:
+            owned = isinstance(compiled, optimizers.RoleOptimizer)
+            if not isinstance(compiled.role_map.of(role) if owned else compiled, optimizers.NaturalGradient):
+                continue
+            if role != "policy":
+                raise ValueError(
+                    "`optimizer` NaturalGradient is for the policy alone: it measures steps by the KL divergence of "
+                    f"policies. Received: it for the {role} too. Give `{role}_optimizer`"
+                )
+            if not isinstance(self.policy, StochasticPolicy):
+                raise ValueError(
+                    "`optimizer` NaturalGradient needs a StochasticPolicy: it measures steps by the KL divergence of "
+                    f"policies. Received: {type(self.policy).__name__}"
+                )
 
     def assign_learning_rates(self) -> None:
         """Writes scheduled learning rates into their optimizers. Runs in the learner, once per update."""
@@ -97,36 +117,63 @@ class Optimization(Mixin):
     ) -> tuple[Any, dict]:
         """One optimizer step of a role, or of several together, on their own variables only.
 
+        Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
+        `kagent.optimizers.modifiers_of` says which do.
+
         Args:
             role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
             loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
             batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
 
         Returns:
-            The loss, regularization included, and the dict.
+            The loss, regularization included, and the dict, of the whole batch before the step. Where there is
+            regularization, the dict holds it as `"regularization_loss"`.
         """
         together = (role,) if isinstance(role, str) else role
         trained = [getattr(self, name) for name in together]
-        variables = [variable for part in trained for variable in part.trainable_variables]
-        given = () if batch is None else (batch,)
-        optimizers_ = self._optimizers_of(together)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for variable in variables:
-                tape.watch(variable.value)
-            total, values = loss(*given)
+        l2 = evaluate(self.l2_regularization, self.clock)
+        squared = [v for name, part in zip(together, trained) if name in NETWORKS for v in part.trainable_variables]
+
+        def regularized(part_of_batch: Any) -> tuple[tf.Tensor, dict]:
+            total, values = loss() if part_of_batch is None else loss(part_of_batch)
+            terms = []
             penalties = [penalty for part in trained for penalty in part.losses]
             if penalties:
-                total = total + tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties])
-            l2 = evaluate(self.l2_regularization, self.clock)
-            squared = [v for name, part in zip(together, trained) if name in NETWORKS for v in part.trainable_variables]
+                terms.append(tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties]))
             if squared and not (isinstance(l2, float) and l2 == 0.0):
-                total = total + l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in squared])
-            scaled = optimizers_[0][0].scale_loss(total)
-        gradients = dict(zip(map(id, variables), tape.gradient(scaled, [v.value for v in variables])))
-        for optimizer, names in optimizers_:
-            own = [v for name in names for v in getattr(self, name).trainable_variables]
-            optimizers.apply(optimizer, [gradients[id(v)] for v in own], own)
-        return total, values
+                terms.append(l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in squared]))
+            for term in terms:
+                total = total + term
+            return total, {**values, "regularization_loss": tf.add_n(terms)} if terms else values
+
+        def problem(names: Sequence[str], seed: Any = None) -> optimizers.Problem:
+            variables = [v for name in names for v in getattr(self, name).trainable_variables]
+            policy = self.policy if tuple(names) == ("policy",) else None
+            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy)
+
+        turns = self._optimizers_of(together)
+        if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
+            before = []
+            for optimizer, names in turns:
+                seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]), alg="philox")
+                step = optimizers.step_of(optimizer, self._modifiers_of(names))
+                before.append(step(problem(names, seed)))
+            return before[0]
+        whole = problem(together)
+        found, gradients = whole.slope(turns[0][0].scale_loss)
+        by_variable = dict(zip(map(id, whole.variables), gradients))
+        for optimizer, names in turns:
+            own = problem(names).variables
+            optimizers.apply(optimizer, [by_variable[id(v)] for v in own], own)
+        return found
+
+    def _modifiers_of(self, roles: Sequence[str]) -> Any:
+        # Those of the optimizer that these roles have together.
+        owned = isinstance(self.optimizer, optimizers.RoleOptimizer) and roles[0] in list(self.optimizer.role_map)
+        return self._modifiers.get(roles[0] if owned else "policy", ())
+
+    def _steps_alone(self, optimizer: Any, roles: Sequence[str]) -> bool:
+        return optimizers.takes_own_steps(optimizer) or bool(self._modifiers_of(roles))
 
     def shares_optimizer(self, role: str) -> bool:
         """Whether a role has no optimizer of its own beside the policy's."""

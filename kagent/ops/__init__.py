@@ -20,6 +20,7 @@ from .policy_gradient import (
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
+from .trust_region import conjugate_gradient, trust_region_length
 
 __all__ = [
     "MASKED",
@@ -28,6 +29,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_fraction",
     "clipped_surrogate",
+    "conjugate_gradient",
     "cross_entropy",
     "discount_factor",
     "discounted_return",
@@ -47,5 +49,6 @@ __all__ = [
     "soft_target",
     "sum_of_squares",
     "temperature_loss",
+    "trust_region_length",
     "weighted_mean",
 ]

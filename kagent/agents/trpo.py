@@ -1,0 +1,108 @@
+"""Trust region policy optimization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import keras
+
+from kagent import networks
+from kagent.agent import Agent
+from kagent.exploration import Sampling
+from kagent.memories.memory import check_count
+from kagent.objectives import PolicyGradientObjective
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@keras.saving.register_keras_serializable("kagent")
+class TRPO(Agent):
+    """Trust region policy optimization (Schulman et al. 2015, arXiv:1502.05477), with generalized advantages (Schulman
+    et al. 2016, arXiv:1506.02438).
+
+    The policy takes one natural gradient step per rollout, on all of it: in the direction of
+    `kagent.optimizers.NaturalGradient`, and as far as the mean KL divergence from the old policy to the new is at most
+    `max_kl` and the surrogate loss becomes smaller. If there is no such step, it stays. The critic learns by Adam.
+
+    For every action space: `Discrete`, `MultiDiscrete`, `MultiBinary`, `Box`, and any nesting of these.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, or a Keras layer or model from
+            observation to features. The critic gets a network of the same configuration with its own weights.
+        n_steps: Timesteps of each environment in one rollout.
+        discount: Weight of a reward one timestep later.
+        gae_lambda: Weight of longer horizons in the advantage; 0 trusts the critic, 1 the rewards.
+        max_kl: Largest mean KL divergence of an update, in nats. May be a schedule.
+        cg_iterations: Products with the Fisher information in the search of a direction.
+        cg_damping: Added to its diagonal. Larger steps are shorter and surer.
+        linesearch_iterations: How often a step may be shrunk, by a quarter each time.
+        critic_learning_rate: Of the critic's Adam. May be a schedule.
+        critic_steps: Gradient steps of the critic per update, each on `critic_batch_size` transitions. May be a schedule.
+        critic_batch_size: Transitions of the rollout in each, drawn anew; None: all.
+        entropy_coefficient: Weight of entropy in the policy's loss. May be a schedule.
+        normalize_advantage: Whether advantages are standardized.
+        log_std: Initial log standard deviation of Gaussian actions.
+        n_envs: Environments that `fit` makes of an id or a callable. The rollout of all of them is one batch; `fit` in
+            more environments than that takes a step for every so many transitions.
+        **parts: Parts in place of the defaults, and `seed`, `name`, `observation_space`, `action_space`; see
+            `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.TRPO("CartPole-v1", n_envs=4, n_steps=256, seed=0)
+    >>> agent.fit("CartPole-v1", steps=50_000)
+    """
+
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        network: Any = "auto",
+        n_steps: int = 2048,
+        discount: float = 0.99,
+        gae_lambda: float = 0.95,
+        max_kl: Any = 0.01,
+        cg_iterations: int = 10,
+        cg_damping: float = 0.1,
+        linesearch_iterations: int = 10,
+        critic_learning_rate: Any = 1e-3,
+        critic_steps: Any = 80,
+        critic_batch_size: int | None = None,
+        entropy_coefficient: Any = 0.0,
+        normalize_advantage: bool = True,
+        log_std: float = 0.0,
+        n_envs: int = 1,
+        **parts: Any,
+    ):
+        envs = env.num_envs if isinstance(env, gymnasium.vector.VectorEnv) else check_count(n_envs, "n_envs")
+        critic_optimizer = {"type": "Adam", "learning_rate": critic_learning_rate, "multi_step": critic_steps}
+        if critic_batch_size is not None:
+            critic_optimizer["subsampling_fraction"] = check_count(critic_batch_size, "critic_batch_size")
+        defaults = {
+            "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
+            "critic": {"type": "StateValue", "network": networks.clone(network)},
+            "objective": PolicyGradientObjective(
+                importance_sampling=True,
+                entropy_coefficient=entropy_coefficient,
+                normalize_advantage=normalize_advantage,
+            ),
+            "memory": {"type": "Rollout", "steps": n_steps},
+            "update": Update(batch_size=check_count(n_steps, "n_steps") * envs, epochs=1),
+            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda),
+            "exploration": Sampling(),
+            "optimizer": {
+                "type": "natural_gradient",
+                "learning_rate": max_kl,
+                "cg_max_iterations": cg_iterations,
+                "cg_damping": cg_damping,
+                "linesearch_iterations": linesearch_iterations,
+            },
+            "critic_optimizer": critic_optimizer,
+        }
+        super().__init__(env, n_envs=n_envs, **{**defaults, **parts})

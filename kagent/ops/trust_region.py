@@ -1,0 +1,73 @@
+"""Steps of a bounded divergence: the natural gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def conjugate_gradient(
+    product: Callable[[tf.Tensor], tf.Tensor], target, iterations: int, tolerance: float = 1e-10
+) -> tf.Tensor:
+    """The `x` with `A x = target`, from products with `A` alone (Hestenes and Stiefel 1952; Nocedal and Wright 2006,
+    algorithm 5.2), starting from 0.
+
+    Args:
+        product: From a float32 `(n,)` to `A` times it; `A` symmetric and positive definite.
+        target: float32 `(n,)`.
+        iterations: At most so many products; `n` are exact but for rounding.
+        tolerance: It ends where the squared norm of `target - A x` is at most this part of that of `target`, and in any
+            direction in which `A` is not positive.
+
+    Returns:
+        float32 `(n,)`.
+
+    Example:
+
+    >>> conjugate_gradient(lambda v: v * [2.0, 4.0], [2.0, 2.0], 2).numpy().round(3).tolist()
+    [1.0, 0.5]
+    """
+    target = tf.convert_to_tensor(target, tf.float32)
+    squared = _dot(target, target)
+    least = tolerance * squared
+
+    def proceed(i, x, residual, direction, squared):
+        return tf.logical_and(i < iterations, squared > least)
+
+    def advance(i, x, residual, direction, squared):
+        image = product(direction)
+        curvature = _dot(direction, image)
+        positive = curvature > 0.0
+        length = tf.where(positive, squared / tf.where(positive, curvature, 1.0), 0.0)
+        x, residual = x + length * direction, residual - length * image
+        following = tf.where(positive, _dot(residual, residual), 0.0)
+        return i + 1, x, residual, residual + following / squared * direction, following
+
+    start = (tf.constant(0), tf.zeros_like(target), target, target, squared)
+    return tf.while_loop(proceed, advance, start)[1]
+
+
+def trust_region_length(curvature, radius) -> tf.Tensor:
+    """How far to go in a direction `d` for a divergence of `radius`: `sqrt(2 * radius / (d' F d))`, where
+    `d' F d / 2` is the divergence to second order (Schulman et al. 2015, arXiv:1502.05477, appendix C).
+
+    Args:
+        curvature: float32 scalar, `d' F d`.
+        radius: float32 scalar, at least 0.
+
+    Returns:
+        float32 scalar, a factor of `d`; 0 where the curvature is not positive and finite.
+
+    Example:
+
+    >>> float(trust_region_length(8.0, 1.0))
+    0.5
+    """
+    curvature, radius = tf.cast(curvature, tf.float32), tf.cast(radius, tf.float32)
+    usable = tf.logical_and(curvature > 0.0, tf.math.is_finite(curvature))
+    return tf.where(usable, tf.sqrt(2.0 * radius / tf.where(usable, curvature, 1.0)), 0.0)
+
+
+def _dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(a * b)

@@ -1,0 +1,67 @@
+"""An optimizer for each role."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import keras
+
+
+class RoleMap(keras.optimizers.OptimizerMap):
+    """Variables to optimizers by role. Looked up by identity, not by path: paths change when a model is loaded."""
+
+    def __init__(self, default_optimizer: Any, optimizer_map: dict[str, Any]):
+        super().__init__(default_optimizer, optimizer_map)
+        self.roles: dict[int, str] = {}
+
+    def of(self, role: str) -> Any:
+        return self[role] if role in list(self) else self.default_optimizer
+
+    def __call__(self, variable: Any) -> Any:
+        return self.of(self.roles.get(id(variable), ""))
+
+
+@keras.saving.register_keras_serializable("kagent")
+class RoleOptimizer(keras.optimizers.MultiOptimizer):
+    """An optimizer for each role.
+
+    Args:
+        policy: Optimizer of the policy, and of every role without its own.
+        critic, temperature: Optimizers of these roles.
+
+    Learning-rate callbacks address and log each by its name (`learning_rate_<name>`).
+
+    Example:
+
+    >>> Adam = keras.optimizers.Adam
+    >>> optimizer = RoleOptimizer(policy=Adam(1e-3, name="policy"), critic=Adam(3e-4, name="critic"))
+    """
+
+    def __init__(
+        self, policy: Any, critic: Any = None, temperature: Any = None, loss_scale_factor: Any = None, name: Any = None
+    ):
+        given = {"critic": critic, "temperature": temperature}
+        role_map = RoleMap(policy, {role: o for role, o in given.items() if o is not None})
+        super().__init__(role_map, loss_scale_factor=loss_scale_factor, name=name or "roles")
+        self.role_map = role_map
+
+    def bind(self, roles: dict[str, list[Any]]) -> None:
+        """Tells it the variables of each role; the agent does when it is compiled."""
+        self.role_map.roles = {id(variable): role for role, variables in roles.items() for variable in variables}
+
+    def get_config(self):
+        own = {role: keras.optimizers.serialize(self.role_map[role]) for role in list(self.role_map)}
+        return {
+            "policy": keras.optimizers.serialize(self.role_map.default_optimizer),
+            **own,
+            "loss_scale_factor": self.loss_scale_factor,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        roles = ("policy", "critic", "temperature")
+        config = copy.deepcopy(config)  # Keras writes into it
+        made = {role: keras.optimizers.deserialize(config[role]) for role in roles if config.get(role) is not None}
+        return cls(**made, loss_scale_factor=config.get("loss_scale_factor"), name=config.get("name"))
