@@ -53,7 +53,8 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         policy: What decides: `ValuePolicy`, `StochasticPolicy`.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
             `SoftActorCriticObjective`.
-        memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
+        memory: Where experience goes: `Replay`, `Recent`, `Rollout`, or an int: a replay memory's capacity. See
+            `kagent.memories.suit`.
         update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.
         exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, `ActionNoise`; or a number, a
@@ -137,9 +138,9 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
     def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
         self.policy = roles.ROLES.get(policy, "policy", name="policy")
         self.objective = objectives.get(objective)
-        self.memory = memories.get(memory)
         self.update_rule = update.get(update_)
         self.reward_estimation = reward_estimation.get(estimation)
+        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation)
         self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
         target = {"type": "Target", **target} if isinstance(target, dict) else target
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
@@ -173,7 +174,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
             ("memory", self.memory, (objective.memory,)),
             ("critic", self.critic, (objective.critic,) if objective.critic else ()),
         ):
-            names = [cls.__name__ for cls in type(part).__mro__]
+            names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "serves", ())]
             if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
                 continue
             if not set(names) & set(allowed):
@@ -182,15 +183,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         objective.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)
-        if isinstance(self.memory, memories.Replay):
-            self.memory.check(self.update_rule.batch_size)
-            if self.update_rule.steps is None:
-                raise ValueError(f"A replay memory needs update.steps. Received: {self.update_rule}")
-        elif self.update_rule.epochs is None or self.update_rule.frequency is not None:
-            raise ValueError(
-                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
-                f"Received: {self.update_rule}"
-            )
+        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.host_clock)
 
     def _setup_roles(self) -> None:
         generator = self._streams["initialize"]

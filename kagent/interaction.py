@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from kagent.memories import Rollout
 from kagent.mixin import Mixin
 
 
@@ -86,8 +85,9 @@ class Interaction(Mixin):
         self._pending = None
         if not self._fits_memory(1, masks is not None):
             self.memory.build(self._observation, self._action, masked=masks is not None, num_envs=1)
-        elif not self._own_loop and isinstance(self.memory, Rollout):
-            self.memory.interrupt([0])  # what `fit` left there is of another episode
+        elif not self._own_loop:
+            self.memory.interrupt(range(self.memory.num_envs))  # what `fit` left there is of another episode
+            self.memory.attach(1)
         self._own_loop = True
         flags = np.asarray([bool(terminated)]), np.asarray([bool(truncated)])
         self.memory.append_leaves(
@@ -109,7 +109,8 @@ class Interaction(Mixin):
             The logs of the update.
 
         Raises:
-            RuntimeError: There is nothing to learn from yet: an empty replay memory, a rollout that is not full.
+            RuntimeError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
+                rollout that is not full.
 
         Example:
 
@@ -118,10 +119,8 @@ class Interaction(Mixin):
         >>> logs = agent.update()
         """
         memory = self.memory
-        ready = memory.built and (memory.is_full if isinstance(memory, Rollout) else len(memory) > 0)
-        if not ready:
-            lacking = "a full rollout" if isinstance(memory, Rollout) else "a memory with experience"
-            raise RuntimeError(f"`update` needs {lacking}; let the agent collect first. Received: {memory!r}")
+        if not (memory.built and memory.has_any):
+            raise RuntimeError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
         return self._learn_once(due=False)
 
     def _learn_once(self, due: bool) -> dict[str, float]:

@@ -67,8 +67,7 @@ class Optimization(Mixin):
             if self.dtype_policy.name == "mixed_float16":
                 self.optimizer.loss_scale_factor = 128.0
         self.optimizer.build(self.trainable_variables)
-        if isinstance(self.memory, memories.Rollout):
-            self.memory.hold(steps_per_execution)
+        self.memory.hold(steps_per_execution)
 
     @property
     def _roles(self) -> list[str]:

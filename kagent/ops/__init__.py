@@ -20,6 +20,7 @@ from .policy_gradient import (
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
+from .windows import window_ends
 
 __all__ = [
     "MASKED",
@@ -48,4 +49,5 @@ __all__ = [
     "sum_of_squares",
     "temperature_loss",
     "weighted_mean",
+    "window_ends",
 ]
