@@ -16,10 +16,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "kagent.agent",
+    "A2C": "kagent.agents",
+    "AC": "kagent.agents",
+    "DPG": "kagent.agents",
     "DQN": "kagent.agents",
     "PPO": "kagent.agents",
     "SAC": "kagent.agents",
     "TRPO": "kagent.agents",
+    "VPG": "kagent.agents",
     "ActionNoise": "kagent.exploration",
     "EpsilonGreedy": "kagent.exploration",
     "Sampling": "kagent.exploration",
@@ -36,10 +40,14 @@ __all__ = [*_HOMES, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
     from kagent.agent import Agent as Agent
+    from kagent.agents import A2C as A2C
+    from kagent.agents import AC as AC
+    from kagent.agents import DPG as DPG
     from kagent.agents import DQN as DQN
     from kagent.agents import PPO as PPO
     from kagent.agents import SAC as SAC
     from kagent.agents import TRPO as TRPO
+    from kagent.agents import VPG as VPG
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

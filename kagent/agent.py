@@ -60,7 +60,8 @@ class Agent(
             objective needs. A list of layers or a Keras model is its network.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
             `SoftActorCriticObjective`, `DeterministicPolicyGradientObjective`, `StateValueObjective`, `PlusObjective`.
-        memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
+        memory: Where experience goes: `Replay`, `Recent`, `Rollout`, or an int: a replay memory's capacity. None: what the
+            objective needs, as large as it must be. See `kagent.memories.suit`.
         update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.
         exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, `ActionNoise`; or a number, a
@@ -156,7 +157,9 @@ class Agent(
         self.max_episode_timesteps = _limit(max_episode_timesteps)
         self.device = execution_.check_device(given["device"])
         self.execution = options
-        self._observation, self._action = _spaces(env, observation_space, action_space, states, actions)
+        self._observation, self._action, self._own_limit = _spaces(
+            env, observation_space, action_space, states, actions
+        )
         self.program_clock: Clock | None = None
         self._make_streams()
         objective = objectives.get(objective)
@@ -341,7 +344,7 @@ def _limit(value: Any) -> int | None:
 
 def _spaces(
     env: Any, observation_space: Any, action_space: Any, states: Any, actions: Any
-) -> tuple[Structure, Structure]:
+) -> tuple[Structure, Structure, int | None]:
     sources = {
         "env": (env,),
         "observation_space and action_space": (observation_space, action_space),
@@ -354,19 +357,20 @@ def _spaces(
             f"Received: env={env!r}, observation_space={observation_space!r}, action_space={action_space!r}, "
             f"states={states!r}, actions={actions!r}"
         )
+    limit = None
     if env is not None:
-        observation_space, action_space = _spaces_of(env)
+        observation_space, action_space, limit = _spaces_of(env)
     elif states is not None:
         specifications.check_names(states, actions)
         observation_space = specifications.to_space(states, "states")
         action_space = specifications.to_space(actions, "actions")
-    return Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
+    return Structure(observation_space, "observation_space"), Structure(action_space, "action_space"), limit
 
 
-def _spaces_of(env: Any) -> tuple[gymnasium.Space, gymnasium.Space]:
+def _spaces_of(env: Any) -> tuple[gymnasium.Space, gymnasium.Space, int | None]:
     made = environments.make(env)
     try:
-        return made.observation_space, made.action_space
+        return made.observation_space, made.action_space, made.time_limit
     finally:
         if made.owned:
             made.close()

@@ -28,9 +28,12 @@ class Composition(Mixin):
     def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
         self.objective = objectives.get(objective)
         self.policy = roles.get(policy, self.objective.policies, "policy")
-        self.memory = memories.get(memory)
         self.update_rule = update.get(update_)
         self.reward_estimation = reward_estimation.get(estimation)
+        if memory is None and self.objective.memory == "Rollout":
+            memory = "recent"
+        limits = self.max_episode_timesteps, self._own_limit
+        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits)
         self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
         target = {"type": "Target", **target} if isinstance(target, dict) else target
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
@@ -66,7 +69,7 @@ class Composition(Mixin):
             ("memory", self.memory, (objective.memory,)),
             ("critic", self.critic, (objective.critic,) if objective.critic else ()),
         ):
-            names = [cls.__name__ for cls in type(part).__mro__]
+            names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "serves", ())]
             if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
                 continue
             if not set(names) & set(allowed):
@@ -76,15 +79,7 @@ class Composition(Mixin):
         baselines.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)
-        if isinstance(self.memory, memories.Replay):
-            self.memory.check(self.update_rule.batch_size)
-            if self.update_rule.steps is None:
-                raise ValueError(f"A replay memory needs update.steps. Received: {self.update_rule}")
-        elif self.update_rule.epochs is None or self.update_rule.frequency is not None:
-            raise ValueError(
-                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
-                f"Received: {self.update_rule}"
-            )
+        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.host_clock)
 
     def _setup_roles(self) -> None:
         generator = self._streams["initialize"]

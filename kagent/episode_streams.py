@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
-
-from kagent.memories import Replay
 
 
 @dataclasses.dataclass(slots=True)
@@ -40,8 +39,8 @@ class Stream:
 class EpisodeStreams:
     """The streams of one agent, and the way of their transitions into its memory.
 
-    A replay memory takes a transition when it is there. A memory of rollouts takes one of every stream at a time, so
-    that what follows one another in it did so in time: transitions of faster streams wait for those of slower ones.
+    Most memories take a transition when it is there. A rollout takes one of every stream at a time, so that what follows
+    one another in it did so in time: transitions of faster streams wait for those of slower ones.
 
     Args:
         count: How many streams.
@@ -76,8 +75,8 @@ class EpisodeStreams:
         """Raises:
         RuntimeError: The stream is further ahead of another one than the memory is long.
         """
-        longest = getattr(memory, "steps", None)
-        if longest is not None and len(self._queues[index]) >= longest:
+        longest = memory.steps if memory.used_once else math.inf
+        if len(self._queues[index]) >= longest:
             behind = min(range(len(self)), key=lambda i: len(self._queues[i]))
             raise RuntimeError(
                 f"Stream {index} is {longest} timesteps ahead of stream {behind}: the memory takes a timestep of every "
@@ -88,7 +87,7 @@ class EpisodeStreams:
         """Hands a transition over: the arguments of `append_leaves` but `valid`, `(1, ...)` each."""
         if len(self) == 1:
             _append(memory, row, None)
-        elif isinstance(memory, Replay):
+        elif not memory.used_once:
             valid = np.zeros(len(self), bool)
             valid[index] = True
             _append(memory, tuple(each_array(part, lambda x: np.repeat(x, len(self), axis=0)) for part in row), valid)
@@ -97,7 +96,7 @@ class EpisodeStreams:
 
     def drain(self, memory: Any) -> bool:
         """Moves one waiting transition of every stream on, where all have one and there is room. Whether it did."""
-        if len(self) == 1 or isinstance(memory, Replay) or not all(self._queues) or memory.is_full:
+        if len(self) == 1 or not memory.used_once or not all(self._queues) or memory.is_full:
             return False
         rows = [queue.popleft() for queue in self._queues]
         _append(memory, tuple(_together(parts) for parts in zip(*rows)), None)

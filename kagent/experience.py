@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from kagent import traces
-from kagent.memories import Rollout
 from kagent.mixin import Mixin
 
 
@@ -63,7 +62,7 @@ class Experience(Mixin):
         if not self._fits_memory(len(self._episodes), masked, "`experience` has"):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=len(self._episodes))
         count = len(trace["reward"])
-        if isinstance(self.memory, Rollout):
+        if self.memory.used_once:
             room = self.memory.steps * self.memory.rollouts - self.memory.size
             if len(self._episodes) > 1:
                 raise ValueError(
@@ -74,8 +73,9 @@ class Experience(Mixin):
                 raise ValueError(
                     f"`experience` must be at most {room} timesteps, the rollout's room. Received: {count}"
                 )
-            if not self._own_loop:
-                self.memory.interrupt([0])
+        if not self._own_loop:
+            self.memory.interrupt(range(self.memory.num_envs))
+            self.memory.attach(len(self._episodes))
         self._own_loop = True
         for row in self._rows(trace, masked):
             self._episodes.put(0, self.memory, row)

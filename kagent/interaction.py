@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from kagent.episode_streams import Acted, EpisodeStreams
-from kagent.memories import Rollout
 from kagent.mixin import Mixin
 from kagent.specifications import mask_name
 
@@ -211,8 +210,9 @@ class Interaction(Mixin):
         count, masked = len(self._episodes), acted.mask is not None
         if not self._fits_memory(count, masked):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=count)
-        elif not self._own_loop and isinstance(self.memory, Rollout):
-            self.memory.interrupt(range(count))  # what `fit` left there is of another episode
+        elif not self._own_loop:
+            self.memory.interrupt(range(self.memory.num_envs))  # what `fit` left there is of another episode
+            self.memory.attach(count)
         self._own_loop = True
         flags = (np.asarray([flag]) for flag in ends)
         row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
@@ -238,7 +238,8 @@ class Interaction(Mixin):
             The logs of the update.
 
         Raises:
-            RuntimeError: There is nothing to learn from yet: an empty replay memory, a rollout that is not full.
+            RuntimeError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
+                rollout that is not full.
 
         Example:
 
@@ -247,10 +248,8 @@ class Interaction(Mixin):
         >>> logs = agent.update()
         """
         memory = self.memory
-        ready = memory.built and (memory.is_full if isinstance(memory, Rollout) else len(memory) > 0)
-        if not ready:
-            lacking = "a full rollout" if isinstance(memory, Rollout) else "a memory with experience"
-            raise RuntimeError(f"`update` needs {lacking}; let the agent collect first. Received: {memory!r}")
+        if not (memory.built and memory.has_any):
+            raise RuntimeError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
         return self._learn_once(due=False)
 
     def _learn_once(self, due: bool) -> dict[str, float]:

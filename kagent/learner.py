@@ -84,12 +84,16 @@ class Learner:
         """
         if self.eager:
             return
+        clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
+        if not isinstance(iterator, tf.data.Iterator):
+            # Drawn on the host, each element is an argument; of another size, it is traced for that too.
+            self._program.get_concrete_function(iterator.element_spec, clock_spec)
+            return
 
         # The iterator is captured: as an argument, TensorFlow would take it apart at every call.
         def pull(clock: tf.Tensor) -> Any:
             return self._program(iterator.get_next(), clock)
 
-        clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
         self._pull = tf.function(pull, autograph=False).get_concrete_function(clock_spec)
         self._bound = iterator
 

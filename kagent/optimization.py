@@ -71,8 +71,7 @@ class Optimization(Mixin):
             if self.dtype_policy.name == "mixed_float16":
                 self.optimizer.loss_scale_factor = 128.0
         self.optimizer.build(self.trainable_variables)
-        if isinstance(self.memory, memories.Rollout):
-            self.memory.hold(steps_per_execution)
+        self.memory.hold(steps_per_execution)
 
     @property
     def _roles(self) -> list[str]:
@@ -132,7 +131,9 @@ class Optimization(Mixin):
         together = (role,) if isinstance(role, str) else role
         trained = [getattr(self, name) for name in together]
         l2 = evaluate(self.l2_regularization, self.clock)
-        squared = [v for name, part in zip(together, trained) if name in NETWORKS for v in part.trainable_variables]
+        squared = _once(
+            [v for name, part in zip(together, trained) if name in NETWORKS for v in part.trainable_variables]
+        )
 
         def regularized(part_of_batch: Any) -> tuple[tf.Tensor, dict]:
             total, values = loss() if part_of_batch is None else loss(part_of_batch)
@@ -147,7 +148,7 @@ class Optimization(Mixin):
             return total, {**values, "regularization_loss": tf.add_n(terms)} if terms else values
 
         def problem(names: Sequence[str], seed: Any = None) -> optimizers.Problem:
-            variables = [v for name in names for v in getattr(self, name).trainable_variables]
+            variables = _once([v for name in names for v in getattr(self, name).trainable_variables])
             policy = self.policy if tuple(names) == ("policy",) else None
             return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy)
 
@@ -206,3 +207,8 @@ class Optimization(Mixin):
         else:
             due = tf.equal(tf.cast(updates, tf.int64) % self.target.period, 0)
             tf.cond(due, lambda: (move(), tf.constant(0))[1], lambda: tf.constant(0))
+
+
+def _once(variables: list[Any]) -> list[Any]:
+    """Each of them once: roles may share a network."""
+    return list({id(variable): variable for variable in variables}.values())

@@ -51,6 +51,10 @@ class Registry:
         """Whether a part is registered under `name`."""
         return isinstance(name, str) and _fold(name) in self._classes
 
+    def name_of(self, name: str) -> str:
+        """The class's own name, of that name or an alias."""
+        return self._names[self._classes[_fold(name)]]
+
     def get(self, identifier: Any, argument: str | None = None, **extra: Any) -> Any:
         """The part that `identifier` (name, dict or object) stands for; `extra` are further constructor arguments.
 

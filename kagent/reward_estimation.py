@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,24 +207,74 @@ class RewardEstimation:
         ignored = tf.zeros_like(terminated, tf.bool) if self.estimate_terminal else terminated
         return ops.discount_factor(discount, ignored)
 
-    def check_one_step(self, objective: str) -> None:
+    def transitions(self, experience: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
+        """Consecutive timesteps as transitions, each over the window that begins there.
+
+        Args:
+            experience: Of a memory, time-major `(T, N, ...)`, with `valid`.
+            clock: What time it is, for schedules.
+
+        Returns:
+            `(T * N, ...)` each: `observation` and `action` of the window's first timestep; `reward`, the discounted sum
+            over its `m` timesteps; `next_observation`, `terminated` and `truncated` of its last one; `discount`, the
+            `m`-th power of the discount; `weight`, 0 for padding; and masks, where there are any.
+        """
+        reward, terminated = experience["reward"], experience["terminated"]
+        steps, columns = reward.shape
+        ended = tf.logical_or(terminated, experience["truncated"])
+        further = self.horizon if self.horizon == "episode" else schedules.evaluate(self.horizon, clock)
+        further = steps if further == "episode" else further if isinstance(further, int) else tf.cast(further, tf.int32)
+        ends = ops.window_ends(ended, further)
+        factors = self.discounts(terminated, clock)
+        summed = ops.n_step_return(reward, factors, tf.zeros_like(reward), ended, further + 1)
+        length = tf.cast(ends - tf.range(steps)[:, tf.newaxis] + 1, tf.float32)
+        places = tf.reshape(ends * columns + tf.range(columns), (-1,))
+
+        def flat(x: Any) -> Any:
+            return None if x is None else tf.reshape(x, (steps * columns, *x.shape[2:]))
+
+        def last(x: Any) -> Any:
+            return None if x is None else tf.gather(flat(x), places)
+
+        found = {name: tf.nest.map_structure(flat, experience[name]) for name in ("observation", "action")}
+        found |= {name: last(experience[name]) for name in ("terminated", "truncated")}
+        found["next_observation"] = tf.nest.map_structure(last, experience["next_observation"])
+        if "action_mask" in experience:
+            found["action_mask"] = [flat(m) for m in experience["action_mask"]]
+            found["next_action_mask"] = [last(m) for m in experience["next_action_mask"]]
+        discount = tf.cast(schedules.evaluate(self.discount, clock), tf.float32)
+        weight = tf.cast(experience["valid"], tf.float32)
+        return {**found, "reward": flat(summed), "discount": flat(tf.pow(discount, length)), "weight": flat(weight)}
+
+    def bootstrap_discounts(self, batch: Mapping[str, Any], clock: Clock) -> tf.Tensor:
+        """Weight of the estimate of what follows each transition of a minibatch, `(B,)`: 0 where none is added.
+
+        Args:
+            batch: Transitions, with `discount` where they are over several timesteps.
+            clock: What time it is, for schedules.
+        """
+        terminated = batch["terminated"]
+        if self.estimate_horizon is False:
+            return tf.zeros_like(terminated, tf.float32)
+        if "discount" not in batch:
+            return self.discounts(terminated, clock)
+        return batch["discount"] if self.estimate_terminal else ops.discount_factor(batch["discount"], terminated)
+
+    def check_transitions(self, objective: str) -> None:
         """Raises:
-        ValueError: More is asked for than objectives that learn from single transitions give.
+        ValueError: More is asked for than objectives that learn from transitions give.
         """
         for name, allowed in (
-            ("horizon", (0,)),
-            ("estimate_horizon", (None, "late")),
-            ("estimate_advantage", (False,)),
-            ("gae_lambda", (None,)),
-            ("return_lambda", (None,)),
-            ("normalize_returns", (False,)),
-            ("normalize_advantages", (False,)),
+            ("estimate_advantage", False),
+            ("gae_lambda", None),
+            ("return_lambda", None),
+            ("normalize_returns", False),
+            ("normalize_advantages", False),
         ):
             value = getattr(self, name)
-            if value not in allowed:
+            if value is not allowed:
                 raise ValueError(
-                    f"`objective` {objective} needs reward_estimation.{name}={' or '.join(map(repr, allowed))}. "
-                    f"Received: {value!r}"
+                    f"`objective` {objective} needs reward_estimation.{name}={allowed}. Received: {value!r}"
                 )
 
     # On tensors (T, N) -----------------------------------------------------------------------------------------

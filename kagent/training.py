@@ -231,8 +231,8 @@ class Training(Mixin):
             epoch_begin, clock = self.timesteps, time.perf_counter()
             end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
             while goes_on(end):
-                due = self._due_at()
-                runner.collect(min(due, end), episode_bound, self._is_full)
+                due, due_episodes = self._due_at(), self._due_at("episodes")
+                runner.collect(min(due, end), min(due_episodes, episode_bound), self._is_full)
                 while self._is_due() and not self.stop_training:
                     # Several updates may have come due in one step of many environments: each at its own time.
                     batch = max(min(self.timesteps, self._due_at()) - epoch_begin - 1, 0)
@@ -280,17 +280,19 @@ class Training(Mixin):
         masked = environments.mask is not None
         if not self._fits_memory(environments.num_envs, masked):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=environments.num_envs)
-        elif isinstance(self.memory, memories.Rollout):
-            # What follows an unfinished rollout here is another episode: its last rows end.
-            restored = state is not None and environments.replayable and not own_loop
-            self.memory.interrupt(lost if restored else range(environments.num_envs))
+        else:
+            # What follows an open episode's last timestep in the memory is another episode.
+            count = environments.num_envs
+            restored = state is not None and environments.replayable and not own_loop and len(state["lengths"]) == count
+            self.memory.interrupt(lost if restored else range(self.memory.num_envs))
+            self.memory.attach(count)
         self.memory.check(self.update_rule.batch_size)
         self.actor.expire()
         return runner
 
     def _fits_memory(self, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
         memory = self.memory
-        if not memory.built or (isinstance(memory, memories.Rollout) and memory.num_envs != num_envs):
+        if not memory.built or not memory.fits(num_envs):
             return False
         if memory.masked != masked and len(memory):
             raise ValueError(
@@ -303,31 +305,34 @@ class Training(Mixin):
 
     def fresh_iterator(self) -> Any:
         """The memory's packed elements, from the next one to be learned from."""
-        count = self.update_rule.epochs or self.update_rule.steps * self.steps_per_execution
-        dataset = self.memory.packed_dataset(self.update_rule.batch_size, count, self._sample_seed, self.counters.drawn)
-        iterator = iter(dataset)
+        iterator = self.memory.elements(
+            self.update_rule, self.steps_per_execution, self._sample_seed, self.counters.drawn
+        )
         if isinstance(self.train_function, Learner):
             self.train_function.bind(iterator)
         return iterator
 
-    def _due_at(self) -> float:
-        """Timesteps at which the next call of the learner is due; infinite where the memory or the user decides."""
+    def _due_at(self, unit: str = "timesteps") -> float:
+        """Count of `unit` at which the next call of the learner is due; infinite where another unit, the memory or the
+        user decides."""
         rule = self.update_rule
-        if rule.epochs is not None or rule.period == math.inf:
+        if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
         return rule.first + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
     def _is_full(self) -> Any:
-        return self.memory.filled if self.update_rule.epochs is not None else None
+        return self.memory.filled if self.memory.used_once else None
 
     def _is_due(self) -> bool:
-        if self.update_rule.epochs is not None:
+        if self.memory.used_once:
             return self.memory.is_full
-        if self.timesteps < self._due_at():
+        unit = self.update_rule.unit
+        if getattr(self.counters, unit) < self._due_at(unit):
             return False
-        if len(self.memory) < min(self.update_rule.first, self.memory.capacity):
-            # A loaded agent whose memory was not saved collects again before it learns from next to nothing.
+        if not self.memory.is_ready(self.update_rule):
+            # A loaded agent whose memory was not saved collects again before it learns from next to nothing. And of
+            # returns over whole episodes there may be none yet.
             self.counters.performed += self.steps_per_execution
             return False
         return True
@@ -347,6 +352,8 @@ class Training(Mixin):
         if self.objective.targets and self.target.unit == "timesteps":
             frequency = self.update_rule.period
             frequency = 1 if frequency == math.inf else int(frequency)
+            if self.update_rule.unit == "episodes":
+                frequency *= max(1, self.timesteps // max(1, self.episodes))
             period = max(1, self.target.period * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
@@ -361,7 +368,7 @@ class Training(Mixin):
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1
-        if self.update_rule.epochs is not None:
+        if self.memory.used_once:
             self.memory.clear()
         elif due:
             self.counters.performed += self.steps_per_execution

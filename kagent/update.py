@@ -9,6 +9,7 @@ from typing import Any
 
 from kagent.registry import Registry
 
+UNITS = ("timesteps", "episodes")
 UPDATES = Registry("update")
 
 
@@ -18,13 +19,15 @@ class Update:
     """The update rule: first at `max(start, batch_size)` units, then every `frequency` units.
 
     Args:
-        unit: What `frequency` and `start` count: `"timesteps"` (environment steps, over all environments).
-        batch_size: Transitions in one minibatch.
+        unit: What `batch_size`, `frequency` and `start` count, over all environments: `"timesteps"` (environment steps)
+            or `"episodes"` (finished ones). Of a step in which several environments finish, every due update is made.
+        batch_size: Units in one minibatch: so many timesteps, or all timesteps of so many episodes.
         frequency: An update is due every so many units; a float in (0, 1] is a part of the batch size, "never" leaves
             it to `agent.update()`. None: every `batch_size` units, or where the memory is a rollout whenever it is full.
         start: No update before so many units; until then the agent only collects.
-        steps: Gradient steps per update, each on its own minibatch (replay memories).
-        epochs: Passes over the whole memory per update (rollouts); excludes `steps`.
+        steps: Gradient steps per update, each on its own minibatch (replay memories). Default: 1.
+        epochs: Passes over the experience of an update (rollouts, and memories of recent experience, whose every pass
+            is one gradient step on the whole batch); excludes `steps`.
 
     Raises:
         ValueError: A value outside its range, or both of `steps` and `epochs`.
@@ -33,6 +36,9 @@ class Update:
 
     >>> Update(batch_size=32, frequency=0.25, start=100).period
     8
+    >>> rule = Update(unit="episodes", batch_size=3, frequency=2, start=5)  # at 5, 7, 9 ... finished episodes
+    >>> rule.first, rule.period
+    (5, 2)
     """
 
     unit: str = "timesteps"
@@ -43,8 +49,8 @@ class Update:
     epochs: int | None = None
 
     def __post_init__(self):
-        if self.unit != "timesteps":
-            raise ValueError(f"`update.unit` must be 'timesteps'. Received: {self.unit!r}")
+        if self.unit not in UNITS:
+            raise ValueError(f"`update.unit` must be 'timesteps' or 'episodes'. Received: {self.unit!r}")
         if self.steps is not None and self.epochs is not None:
             raise ValueError(f"`update` takes steps or epochs, not both. Received: {self.steps}, {self.epochs}")
         if self.steps is None and self.epochs is None:

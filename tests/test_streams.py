@@ -182,10 +182,10 @@ def test_fit_keeps_the_limit_too(small):
     assert agent.memory.storage.views["truncated"][:12].tolist() == [0, 0, 1] * 4
     assert agent.evaluate(Counter(lengths=(5,)), episodes=3)["episode_length"] == 3.0
     with pytest.raises(ValueError, match="must be at most 500, at which CartPole-v1 truncates"):
-        small("dqn", max_episode_timesteps=501).fit("CartPole-v1", steps=1)
+        small("dqn", memory=1000, max_episode_timesteps=501).fit("CartPole-v1", steps=1)
     with pytest.raises(ValueError, match="cannot be kept by a vector environment"):
-        small("dqn", max_episode_timesteps=10).fit(gymnasium.make_vec("CartPole-v1", num_envs=2), steps=1)
-    assert small("dqn", max_episode_timesteps=500).fit("CartPole-v1", steps=2, verbose=0)
+        small("dqn", memory=1000, max_episode_timesteps=10).fit(gymnasium.make_vec("CartPole-v1", num_envs=2), steps=1)
+    assert small("dqn", memory=1000, max_episode_timesteps=500).fit("CartPole-v1", steps=2, verbose=0)
 
 
 def test_independent_acts_change_nothing(small):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from toy_envs import Counter
 
 import kagent
 from kagent import Update
@@ -18,6 +19,13 @@ class Instants(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.seen.append(self.model.timesteps)
+
+
+class Episodes(Instants):
+    """Writes down the finished episodes at which updates are made."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(self.model.episodes)
 
 
 def instants(agent, steps, **arguments):
@@ -115,3 +123,89 @@ def test_it_is_the_agent_s_rule_and_in_its_file(small, tmp_path):
     agent.save(tmp_path / "a.keras")
     assert kagent.load(tmp_path / "a.keras").update_rule == agent.update_rule == Update(batch_size=8, frequency=0.5)
     assert (agent.update_rule.first, agent.update_rule.period) == (8, 4)
+
+
+# Counted in episodes ---------------------------------------------------------------------------------------
+
+
+def episodic(rule, env=None, memory="recent", capacity=100, **parts):
+    """The policy gradient on a toy, on whole episodes."""
+    agent = kagent.Agent(
+        Counter() if env is None else env,
+        policy={"type": "StochasticPolicy", "network": {"type": "mlp", "units": [4]}},
+        objective="policy_gradient",
+        memory={"type": memory, "capacity": capacity},
+        update={"unit": "episodes", **rule},
+        reward_estimation={"horizon": "episode", "discount": 0.9},
+        exploration="sampling",
+        seed=0,
+        **parts,
+    )
+    agent.compile(jit_compile=False)
+    return agent
+
+
+@pytest.mark.parametrize("memory", ["recent", "replay"])
+def test_episodes_first_at_the_start_then_every_period(memory):
+    env, watch = Counter(lengths=(1,)), Episodes()
+    agent = episodic({"batch_size": 3, "frequency": 2, "start": 5}, env, memory)
+    agent.fit(env, episodes=20, callbacks=[watch], verbose=0)
+    assert watch.seen == [5, 7, 9, 11, 13, 15, 17, 19] and agent.updates == 8
+    agent.fit(env, episodes=2, callbacks=[watch], verbose=0)
+    assert watch.seen[8:] == [21]
+
+
+@pytest.mark.parametrize("frequency, expected", [(None, [4, 8, 12]), (0.5, [4, 6, 8, 10, 12]), ("never", [])])
+def test_episodes_and_the_other_frequencies(frequency, expected):
+    env, watch = Counter(lengths=(2, 5)), Episodes()
+    agent = episodic({"batch_size": 4, "frequency": frequency}, env)
+    agent.fit(env, episodes=13, callbacks=[watch], verbose=0)
+    assert watch.seen == expected
+
+
+def test_episodes_of_several_environments_count_together():
+    watch = Episodes()
+    agent = episodic({"batch_size": 2, "frequency": 1})
+    agent.fit(lambda: Counter(lengths=(3,)), episodes=6, n_envs=3, callbacks=[watch], verbose=0)
+    assert watch.seen == [3, 3, 6, 6, 6]  # due at 2, 3, 4, 5, 6; three end at once
+    assert agent.updates == 5
+
+
+def test_episodes_in_a_loop_of_ones_own():
+    env = Counter(lengths=(2,))
+    agent, seen = episodic({"batch_size": 2, "frequency": 3}, env), []
+    with pytest.raises(RuntimeError, match="`update` needs a memory with a finished episode"):
+        agent.update()
+    observation, _ = env.reset()
+    for step in range(1, 20):
+        observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
+        if agent.observe(reward, terminated, truncated, observation) is not None:
+            seen.append(step)
+        if terminated or truncated:
+            observation, _ = env.reset()
+    assert seen == [4, 10, 16]  # at the end of episodes 2, 5 and 8
+
+
+def test_what_does_not_go_with_episodes_is_refused(small):
+    with pytest.raises(ValueError, match=r"`memory` Rollout counts timesteps and needs update.unit='timesteps'"):
+        kagent.Agent.from_config(
+            {**small("ppo").get_config(), "update": {"unit": "episodes", "batch_size": 2, "epochs": 1}}
+        )
+    with pytest.raises(ValueError, match=r"`memory` RecentEpisodes counts episodes and needs update.unit='episodes'"):
+        episodic({"unit": "timesteps", "batch_size": 2}, memory="RecentEpisodes")
+    with pytest.raises(ValueError, match=r"RecentEpisodes gives whole batches, and needs update.epochs, or .*steps=1"):
+        episodic({"batch_size": 2, "steps": 3})
+    with pytest.raises(ValueError, match=r"A replay memory needs update.steps"):
+        episodic({"batch_size": 2, "epochs": 3}, memory="replay")
+    with pytest.raises(ValueError, match=r"`steps_per_execution` must be 1 with a RecentEpisodes memory"):
+        episodic({"batch_size": 2}).compile(steps_per_execution=2)
+    with pytest.raises(ValueError, match=r"`update.unit` must be 'timesteps' or 'episodes'. Received: 'steps'"):
+        Update(unit="steps")
+
+
+def test_recent_timesteps_are_learned_from_again(small):
+    config = {**small("ppo").get_config(), "update": {"batch_size": 8, "frequency": 4, "epochs": 2}}
+    agent = kagent.Agent.from_config({**config, "memory": {"type": "recent", "capacity": 20}})
+    agent.compile(jit_compile=False)
+    assert instants(agent, 30) == [8, 12, 16, 20, 24, 28]
+    assert agent.updates == 12 and len(agent.memory) == 20 and agent.train_function.traces == 1

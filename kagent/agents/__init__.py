@@ -1,12 +1,29 @@
 """Presets: the agent with the parts of a named algorithm, one screen each."""
 
 from kagent.agent import Agent
+from kagent.agents.actor_critic import A2C, AC
+from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.ppo import PPO
 from kagent.agents.sac import SAC
 from kagent.agents.trpo import TRPO
+from kagent.agents.vpg import VPG
 
-AGENTS = {"agent": Agent, "tensorforce": Agent, "default": Agent, "dqn": DQN, "ppo": PPO, "sac": SAC, "trpo": TRPO}
-"""What `Agent.create` knows by name."""
+AGENTS = {
+    "agent": Agent,
+    "tensorforce": Agent,
+    "default": Agent,
+    "a2c": A2C,
+    "ac": AC,
+    "dpg": DPG,
+    "ddpg": DPG,
+    "dqn": DQN,
+    "ppo": PPO,
+    "sac": SAC,
+    "trpo": TRPO,
+    "vpg": VPG,
+    "reinforce": VPG,
+}
+"""What `Agent.create` knows by name; the first name of a class is the one in its configs."""
 
-__all__ = ["AGENTS", "DQN", "PPO", "SAC", "TRPO"]
+__all__ = ["A2C", "AC", "AGENTS", "DPG", "DQN", "PPO", "SAC", "TRPO", "VPG"]

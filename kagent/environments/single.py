@@ -78,6 +78,12 @@ class SingleEnvs(Environments):
         self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
         self._limit: float = math.inf
 
+    @property
+    def time_limit(self) -> int | None:
+        limits = [math.inf if env.spec is None else env.spec.max_episode_steps or math.inf for env in self.envs]
+        longest = max(limits)
+        return None if longest == math.inf else int(longest)
+
     def limit(self, max_episode_timesteps: int) -> None:
         for env in self.envs:
             checks.check_limit(env.spec, max_episode_timesteps)

@@ -148,6 +148,11 @@ class Environments(abc.ABC):
             ValueError, TypeError: `state` is malformed.
         """
 
+    @property
+    @abc.abstractmethod
+    def time_limit(self) -> int | None:
+        """Timesteps at which the environments truncate their episodes by themselves, as far as their specs say."""
+
     @abc.abstractmethod
     def limit(self, max_episode_timesteps: int) -> None:
         """Truncates episodes that are so long.

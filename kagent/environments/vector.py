@@ -130,11 +130,15 @@ class VectorEnvs(Environments):
         self.reset(next_seed)
         return list(range(self.num_envs))
 
-    def limit(self, max_episode_timesteps: int) -> None:
+    @property
+    def time_limit(self) -> int | None:
         spec = getattr(self.env, "spec", None)
-        checks.check_limit(spec, max_episode_timesteps)
-        if spec is None or spec.max_episode_steps != max_episode_timesteps:
-            own = None if spec is None else spec.max_episode_steps
+        return None if spec is None else spec.max_episode_steps
+
+    def limit(self, max_episode_timesteps: int) -> None:
+        checks.check_limit(getattr(self.env, "spec", None), max_episode_timesteps)
+        own = self.time_limit
+        if own != max_episode_timesteps:
             raise ValueError(
                 "`max_episode_timesteps` cannot be kept by a vector environment, which begins new episodes by itself: wrap "
                 "its environments in gymnasium.wrappers.TimeLimit, or hand in an id or a callable. "

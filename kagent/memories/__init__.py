@@ -1,7 +1,21 @@
 """Experience as tf.data: NumPy ring storage that serves `tf.data.Dataset`s."""
 
+from kagent.memories.capacity import required_capacity, suit
+from kagent.memories.episodes import RecentEpisodes, ReplayEpisodes
 from kagent.memories.memory import MEMORIES, Memory, get
+from kagent.memories.recent import Recent
 from kagent.memories.replay import Replay
 from kagent.memories.rollout import Rollout
 
-__all__ = ["MEMORIES", "Memory", "Replay", "Rollout", "get"]
+__all__ = [
+    "MEMORIES",
+    "Memory",
+    "Recent",
+    "RecentEpisodes",
+    "Replay",
+    "ReplayEpisodes",
+    "Rollout",
+    "get",
+    "required_capacity",
+    "suit",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -19,13 +19,26 @@ Leaves = Sequence[np.ndarray]
 
 
 class Memory:
-    """Base of `Replay` and `Rollout`.
+    """Base of all memories.
 
     A memory is made with its size and built for spaces by its agent, or by hand with `build`.
 
     Args:
         saved: Whether weights files carry its content, so that training resumes exactly.
+
+    Attributes:
+        unit: The unit of update rules it suits, `"timesteps"` or `"episodes"`.
+        used_once: Whether it says itself when an update is due, and is cleared by it.
+        serves: Names of memory classes in whose place objectives take it, beside those it derives from.
+        prioritized: Whether it wants to hear how large the errors of what was learned from were.
+        lacking: What there must be in it to learn from, in words.
     """
+
+    unit = "timesteps"
+    used_once = False
+    serves: tuple[str, ...] = ()
+    prioritized = False
+    lacking = "a memory with experience"
 
     def __init__(self, saved: bool = True):
         self.saved = bool(saved)
@@ -54,7 +67,15 @@ class Memory:
         self.action = _structure(action_space, "action_space")
         self.masked, self.num_envs = bool(masked), int(num_envs)
         self.storage = Storage(self._columns(), self._rows())
-        views = self.storage.views
+        self._bind(self.storage.views)
+        self.built = True
+        self.clear()
+
+    def _rows(self) -> int:
+        raise NotImplementedError
+
+    def _bind(self, views: Mapping[str, np.ndarray]) -> None:
+        # Where `_write` writes.
         self._observations = [views[f"observation.{i}"] for i in range(len(self.observation.leaves))]
         self._successors = [views[f"next_observation.{i}"] for i in range(len(self.observation.leaves))]
         self._actions = [views[f"action.{i}"] for i in range(len(self.action.leaves))]
@@ -62,11 +83,71 @@ class Memory:
         self._next_masks = [(i, views[f"next_action_mask.{i}"]) for i in self._masked_leaves()]
         self._rewards = views["reward"]
         self._flags = (views["terminated"], views["truncated"])
-        self.built = True
-        self.clear()
 
-    def _rows(self) -> int:
+    # What its agent asks of it ---------------------------------------------------------------------------------
+
+    def adopt(self, rule: Any, estimation: Any, clock: Callable[[], Any]) -> None:
+        """Tells it what it is for; before it is built.
+
+        Args:
+            rule: The agent's `Update`.
+            estimation: The agent's `RewardEstimation`.
+            clock: Says what time it is.
+
+        Raises:
+            ValueError: It does not suit the rule or the estimation.
+        """
+        if rule.unit != self.unit:
+            raise ValueError(
+                f"`memory` {type(self).__name__} counts {self.unit} and needs update.unit={self.unit!r}. "
+                f"Received: update.unit={rule.unit!r}"
+            )
+
+    def hold(self, executions: int) -> None:
+        """Says how many due updates are made in one compiled call (`steps_per_execution`)."""
+
+    def fits(self, num_envs: int) -> bool:
+        """Whether it can take the steps of so many environments as it is built."""
+        return True
+
+    def attach(self, num_envs: int) -> None:
+        """Says how many environments' steps arrive from now on. `interrupt` those before first."""
+        self.num_envs = int(num_envs)
+
+    def interrupt(self, environments: Any) -> None:
+        """Says that what these environments' next steps belong to does not follow their last ones."""
+
+    def check(self, batch_size: int) -> None:
+        """Raises:
+        ValueError: `batch_size` is not an integer from 1 to what the memory can hold.
+        """
         raise NotImplementedError
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is anything to learn from."""
+        return len(self) > 0
+
+    def is_ready(self, rule: Any) -> bool:
+        """Whether there is enough for an update that is due by `rule`."""
+        return self.has_any
+
+    def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
+        """Iterator of packed elements, each for one call of the learner, from number `start` on.
+
+        Args:
+            rule: The agent's `Update`.
+            executions: Due updates made in one call.
+            seed: Seed of what is drawn; element n depends on (seed, n) and the memory's content only.
+            start: Number of the first element.
+        """
+        raise NotImplementedError
+
+    def prioritize(self, errors: np.ndarray) -> None:
+        """Takes the absolute errors of the transitions of the last element, `(K * B,)`."""
+
+    def __len__(self) -> int:
+        return self.size
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -117,7 +198,7 @@ class Memory:
 
     def _portable(self, nested: dict[str, Any]) -> dict[str, Any]:
         # tf.data stacks lists and has no place for None: tuples, and a mask of width 0 for a leaf without.
-        none = tf.ones((*nested["reward"].shape, 0), tf.bool)
+        none = tf.ones_like(nested["reward"], tf.bool)[..., tf.newaxis][..., :0]
         masks = {name: value for name, value in nested.items() if name.endswith("mask")}
         return {**nested, **{name: tuple(none if m is None else m for m in mask) for name, mask in masks.items()}}
 
@@ -225,11 +306,25 @@ def _structure(space: gymnasium.Space | Structure, role: str) -> Structure:
     return space if isinstance(space, Structure) else Structure(space, role)
 
 
-def get(identifier: Any) -> Memory:
-    """A memory from an object, a dict, or an int: the capacity of a `Replay`."""
+def get(identifier: Any, unit: str | None = None) -> Memory:
+    """A memory from an object, a name, a dict, or an int: the capacity of a replay memory.
+
+    Args:
+        identifier: What stands for it.
+        unit: Unit of the update rule it is for. "Replay" and "Recent", and an int, then name the memory of timesteps
+            or the memory of episodes.
+    """
     if isinstance(identifier, Memory):
         return identifier
     identifier = whole(identifier)
     if isinstance(identifier, numbers.Integral) and not isinstance(identifier, bool):
         identifier = {"type": "Replay", "capacity": int(identifier)}
+    if isinstance(identifier, str):
+        identifier = {"type": identifier}
+    if unit == "episodes" and isinstance(identifier, dict) and MEMORIES.knows(identifier.get("type")):
+        episodic = _EPISODIC.get(MEMORIES.name_of(identifier["type"]))
+        identifier = {**identifier, "type": episodic} if episodic else identifier
     return MEMORIES.get(identifier, "memory")
+
+
+_EPISODIC = {"Replay": "ReplayEpisodes", "Recent": "RecentEpisodes"}

@@ -17,7 +17,7 @@ class Replay(Memory):
     """A ring of the latest `capacity` transitions (Lin 1992; Mnih et al. 2015).
 
     Args:
-        capacity: Number of transitions kept.
+        capacity: Number of transitions kept. None: its agent infers it; see `required_capacity`.
         saved: Whether weights files carry its content, so that training resumes exactly.
 
     Raises:
@@ -35,15 +35,28 @@ class Replay(Memory):
     (TensorShape([4, 3]), TensorShape([4]))
     """
 
-    def __init__(self, capacity: int, saved: bool = True):
+    def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)
         self._live_storage: Any = None
-        self.capacity = check_count(whole(capacity), "memory.capacity")
+        self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
 
     def get_part(self) -> dict[str, Any]:
         return {"type": "Replay", "capacity": self.capacity, "saved": self.saved}
 
+    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().adopt(rule, estimation, clock)
+        self.check(rule.batch_size)
+        if rule.steps is None:
+            raise ValueError(f"A replay memory needs update.steps. Received: {rule}")
+
+    def is_ready(self, rule: Any) -> bool:
+        return len(self) >= min(rule.first, self.capacity)
+
+    def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
+        return iter(self.packed_dataset(rule.batch_size, rule.steps * executions, seed, start))
+
     def _rows(self) -> int:
+        self.check(1)
         return self.capacity
 
     def clear(self) -> None:
@@ -56,9 +69,6 @@ class Replay(Memory):
             self._live_storage, self._live = self.storage, shared_array((1,), "int64")
             self._live_tensor = shared_tensor(self._live)
         self._live[0] = self.size
-
-    def __len__(self) -> int:
-        return self.size
 
     def append(
         self,
@@ -170,6 +180,8 @@ class Replay(Memory):
         """Raises:
         ValueError: `batch_size` is not an integer from 1 to the capacity.
         """
+        if self.capacity is None:
+            raise ValueError("`memory.capacity` must be given here. Received: None, which only an agent can infer")
         if check_count(batch_size, "batch_size") > self.capacity:
             raise ValueError(
                 f"`batch_size` must be at most the memory's capacity, {self.capacity}. Received: {batch_size}"

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline
 
 
-@MEMORIES.register("recent")
+@MEMORIES.register()
 class Rollout(Memory):
     """Consecutive steps of all environments, for on-policy learning.
 
@@ -33,6 +33,8 @@ class Rollout(Memory):
     """
 
     _extra_flags = ("valid",)
+    used_once = True
+    lacking = "a full rollout"
 
     def __init__(self, steps: int, saved: bool = True):
         super().__init__(saved)
@@ -41,6 +43,24 @@ class Rollout(Memory):
 
     def get_part(self) -> dict[str, Any]:
         return {"type": "Rollout", "steps": self.steps, "saved": self.saved}
+
+    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().adopt(rule, estimation, clock)
+        if rule.epochs is None or rule.frequency is not None:
+            raise ValueError(
+                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
+                f"Received: {rule}"
+            )
+
+    def fits(self, num_envs: int) -> bool:
+        return num_envs == self.num_envs
+
+    @property
+    def has_any(self) -> bool:
+        return self.is_full
+
+    def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
+        return iter(self.packed_dataset(rule.batch_size, rule.epochs, seed, start))
 
     def hold(self, rollouts: int) -> None:
         """Makes room for so many rollouts, all used in one compiled call (`steps_per_execution`)."""

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive, estimated_next_values
 
 
 @OBJECTIVES.register("action_value", "dqn")
@@ -36,17 +36,24 @@ class ActionValueObjective(Objective):
         check_flag(self.double, "objective.double")
 
     def check(self, agent: Any) -> None:
-        agent.reward_estimation.check_one_step(type(self).__name__)
+        agent.reward_estimation.check_transitions(type(self).__name__)
+
+    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
+
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+        """What the target network says that the next observations are worth, `(B,)`."""
+        successors = agent.target_policy.values(batch["next_observation"])
+        double = self.double or agent.reward_estimation.estimate_actions
+        selector = agent.policy.values(batch["next_observation"]) if double else None
+        mask = agent.policy.join_masks(batch.get("next_action_mask"))
+        return tf.reduce_mean(ops.greedy_value(successors, agent.policy.components, mask, selector), axis=-1)
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy = agent.policy
         components = policy.components
-        successors = agent.target_policy.values(batch["next_observation"])
-        double = self.double or agent.reward_estimation.estimate_actions
-        selector = policy.values(batch["next_observation"]) if double else None
-        mask = policy.join_masks(batch.get("next_action_mask"))
-        best = tf.reduce_mean(ops.greedy_value(successors, components, mask, selector), axis=-1)
-        discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
+        best = estimated_next_values(self, agent, batch)
+        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
 
         def loss(batch):
             weight, best, discount = (batch.get(name) for name in ("weight", "best", "discount"))

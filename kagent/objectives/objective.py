@@ -98,6 +98,17 @@ def descend(agent: Any, terms: list[Term]) -> dict[str, tf.Tensor]:
     return {"loss": value, **logs}
 
 
+def estimated_next_values(objective: Any, agent: Any, batch: dict[str, Any]) -> tf.Tensor:
+    """Estimates of what follows the transitions of a minibatch, `(B,)`, of the time that `estimate_horizon` says.
+
+    They are those stored with the transitions, the objective's own now, or 0 where they are not asked for.
+    """
+    when = agent.reward_estimation.estimate_horizon
+    if when is False:
+        return tf.zeros_like(batch["reward"])
+    return batch["next_value"] if when == "early" else objective.next_values(agent, batch)
+
+
 def check_positive(value: Any, argument: str) -> None:
     """Raises:
     ValueError: Neither None nor a finite number > 0.

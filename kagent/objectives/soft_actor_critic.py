@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, estimated_next_values
 from kagent.spaces import Structure
 
 
@@ -42,7 +42,7 @@ class SoftActorCriticObjective(Objective):
         check_flag(self.learn_temperature, "objective.learn_temperature")
 
     def check(self, agent: Any) -> None:
-        agent.reward_estimation.check_one_step(type(self).__name__)
+        agent.reward_estimation.check_transitions(type(self).__name__)
         refused = [leaf for leaf in Structure(agent.action_space).leaves if leaf.is_discrete or not leaf.is_bounded]
         if refused:
             raise ValueError(
@@ -56,16 +56,30 @@ class SoftActorCriticObjective(Objective):
         if agent.temperature is None:
             raise ValueError("SAC needs a temperature. Received: None")
 
+    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
+
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any) -> tf.Tensor:
+        """What the target critics say that the next observations are worth, entropy included, `(B,)`."""
+        zeros, ones = tf.zeros_like(batch["reward"]), tf.ones_like(batch["reward"])
+        return self._target(agent, batch, zeros, ones, seed)
+
+    def _target(self, agent: Any, batch: dict[str, Any], reward: Any, discount: Any, seed: Any) -> tf.Tensor:
+        temperature = tf.stop_gradient(agent.temperature(None))
+        next_parameters = agent.policy.parameters_of(batch["next_observation"])
+        next_action, next_log_prob = agent.policy.sample_with_log_prob(next_parameters, seed)
+        lowest_next = _lowest(agent.target_critic.values(batch["next_observation"], next_action))
+        return ops.soft_target(reward, discount, lowest_next, lowest_next, next_log_prob, temperature)
+
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy, critic = agent.policy, agent.critic
         seeds = tf.random.split(agent.step_seed(), 2)
         temperature = tf.stop_gradient(agent.temperature(None))
-        next_parameters = policy.parameters_of(batch["next_observation"])
-        next_action, next_log_prob = policy.sample_with_log_prob(next_parameters, seeds[0])
-        next_values = agent.target_critic.values(batch["next_observation"], next_action)
-        discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
-        lowest_next = _lowest(next_values)
-        target = ops.soft_target(batch["reward"], discount, lowest_next, lowest_next, next_log_prob, temperature)
+        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
+        if agent.reward_estimation.estimate_horizon in (None, "late"):
+            target = self._target(agent, batch, batch["reward"], discount, seeds[0])
+        else:
+            target = batch["reward"] + discount * estimated_next_values(self, agent, batch)
 
         weight_of_entropy = temperature + schedules.evaluate(agent.entropy_regularization, agent.clock)
 

@@ -21,6 +21,7 @@ from .policy_gradient import (
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
 from .trust_region import conjugate_gradient, trust_region_length
+from .windows import window_ends
 
 __all__ = [
     "MASKED",
@@ -51,4 +52,5 @@ __all__ = [
     "temperature_loss",
     "trust_region_length",
     "weighted_mean",
+    "window_ends",
 ]

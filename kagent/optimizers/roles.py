@@ -45,10 +45,23 @@ class RoleOptimizer(keras.optimizers.MultiOptimizer):
         role_map = RoleMap(policy, {role: o for role, o in given.items() if o is not None})
         super().__init__(role_map, loss_scale_factor=loss_scale_factor, name=name or "roles")
         self.role_map = role_map
+        self._bound: dict[str, list[Any]] = {}
 
     def bind(self, roles: dict[str, list[Any]]) -> None:
         """Tells it the variables of each role; the agent does when it is compiled."""
-        self.role_map.roles = {id(variable): role for role, variables in roles.items() for variable in variables}
+        self.role_map.roles = {}
+        self._bound = {role: list(variables) for role, variables in roles.items()}
+        for role, variables in self._bound.items():
+            for variable in variables:
+                self.role_map.roles.setdefault(id(variable), role)
+
+    def build(self, var_list):
+        # Keras gives every variable to one optimizer; a network that two roles share is trained by those of both.
+        for role, variables in () if self.built else self._bound.items():
+            optimizer = self.role_map.of(role)
+            if any(self.role_map(variable) is not optimizer for variable in variables):
+                optimizer.build(variables)
+        super().build(var_list)
 
     def get_config(self):
         own = {role: keras.optimizers.serialize(self.role_map[role]) for role in list(self.role_map)}

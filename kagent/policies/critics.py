@@ -52,6 +52,11 @@ class SharedStateValue(StateValue):
     def get_part(self) -> dict[str, Any]:
         return {"type": "SharedStateValue"}
 
+    @property
+    def losses(self) -> list[Any]:
+        """What regularizes its head; the rest is the policy's."""
+        return self.model.layers[-1].losses if self.ready else []
+
     def share(self, policy: Role) -> None:
         """Says whose network it is; before `setup`."""
         self._shared = lambda: policy.model  # not the model itself, which Keras would track

@@ -159,10 +159,10 @@ def test_an_unknown_part_or_argument_of_a_part():
         ValueError, match=r"`exploration` EpsilonGreedy has no argument \['decay'\]. Known: \['initial'"
     ):
         agent(exploration={"type": "EpsilonGreedy", "decay": 3})
-    with pytest.raises(ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: Replay, Rollout"):
+    with pytest.raises(ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: Recent, .*Replay, .*Rollout"):
         agent(memory="Reply")
-    with pytest.raises(ValueError, match=r"`memory` Replay needs \['capacity'\]"):
-        agent(memory="Replay")
+    with pytest.raises(ValueError, match=r"`memory` Rollout needs \['steps'\]"):
+        agent(memory="Rollout")
     with pytest.raises(ValueError, match=r"Unknown `objective`. Received: 'a2c'. Known: ActionValueObjective"):
         agent(objective="a2c")
     with pytest.raises(ValueError, match=r"Unknown `learning_rate`. Received: 'Cosin'. Known: .*Cosine.*Linear"):

@@ -197,6 +197,6 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_parts_stand_for_memories():
-    memory = memories.get({"type": "recent", "steps": 5, "saved": False})
+    memory = memories.get({"type": "rollout", "steps": 5, "saved": False})
     assert isinstance(memory, Rollout) and memory.get_part() == {"type": "Rollout", "steps": 5, "saved": False}
     assert memories.get(memory.get_part()).get_part() == memory.get_part()

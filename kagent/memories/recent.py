@@ -1,0 +1,118 @@
+"""The memory of recent timesteps: the newest steps of every environment, in order, as often as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kagent.memories.memory import MEMORIES, Leaves, counters
+from kagent.memories.sequences import Drawn, RecentSequences, saved_array
+
+
+@MEMORIES.register()
+class Recent(RecentSequences):
+    """A ring of the latest timesteps, from which an update takes the newest `batch_size`, oldest first.
+
+    It is for on-policy objectives as `Rollout` is, but an update does not clear it: with a frequency below the batch
+    size, timesteps are learned from several times. Of N environments the newest `ceil(batch_size / N)` timesteps of each
+    make a batch. The last timestep of each is cut as if truncated: what follows it is estimated, where that is asked for.
+
+    Args:
+        capacity: Timesteps kept, over all environments. None: its agent infers it; see `required_capacity`.
+        saved: Whether weights files carry its content, so that training resumes exactly.
+
+    Example:
+
+    >>> import gymnasium
+    >>> memory = Recent(capacity=10)
+    >>> memory.build(gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces.Discrete(2))
+    >>> for reward in range(25):
+    ...     memory.append_leaves([np.zeros((1, 3))], [np.zeros(1)], np.full(1, reward), np.zeros(1), np.zeros(1),
+    ...                          [np.ones((1, 3))])
+    >>> next(iter(memory.dataset(batch_size=4)))["reward"].numpy()[:, 0].tolist()
+    [21.0, 22.0, 23.0, 24.0]
+    """
+
+    def _rows(self) -> int:
+        self.steps = -(-self.known_capacity // self.num_envs)
+        return self.steps * self.num_envs
+
+    def clear(self) -> None:
+        self.written = np.zeros(self.num_envs, np.int64)  # timesteps of each environment so far
+        self._together: int | None = 0  # the same, while it is the same of all
+
+    def fits(self, num_envs: int) -> bool:
+        return num_envs == self.num_envs
+
+    def is_ready(self, rule: Any) -> bool:
+        return int(self.written.sum()) >= min(rule.first, self.known_capacity)
+
+    def __len__(self) -> int:
+        return int(np.minimum(self.written, self.steps).sum()) if self.built else 0
+
+    def append_leaves(
+        self,
+        observation: Leaves,
+        action: Leaves,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_observation: Leaves,
+        valid: np.ndarray | None = None,
+        mask: Any = None,
+        next_mask: Any = None,
+    ) -> None:
+        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+        step = (observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
+        everything = valid is None or valid.all()
+        if everything and self._together is not None:
+            begin = self._together % self.steps * self.num_envs
+            self._write(slice(begin, begin + self.num_envs), *step)
+            self._together += 1
+            self.written += 1
+            return
+        self._together = None
+        pick = np.arange(self.num_envs) if everything else np.flatnonzero(valid)
+        self._write(self.written[pick] % self.steps * self.num_envs + pick, *step, pick)
+        self.written[pick] += 1
+
+    def interrupt(self, environments: Any) -> None:
+        """Marks the newest timestep of these environments as truncated: what is appended next does not follow it."""
+        for index in environments:
+            newest = (self.written[index] - 1) % self.steps * self.num_envs + index
+            if self.written[index] and not self._flags[0][newest]:
+                self._flags[1][newest] = 1
+
+    def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        steps = -(-batch_size // self.num_envs)
+        return (steps, self.num_envs), (passes, steps * self.num_envs)
+
+    def _draw_rows(self, batch_size: int, passes: int, seed: int, number: int) -> Drawn:
+        (steps, envs), (_, places) = self._shape(batch_size, passes)
+        time = self.written - steps + np.arange(steps)[:, None]
+        kept = time >= np.maximum(self.written - self.steps, 0)
+        rows = np.where(kept, time % self.steps * envs + np.arange(envs), -1)
+        return Drawn(rows, np.tile(np.arange(places, dtype=np.int32), (passes, 1)))
+
+    def state(self) -> dict[str, Any]:
+        rows = min(int(self.written.max()), self.steps) * self.num_envs
+        blocks = {f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()}
+        about = np.asarray([self.steps, self.num_envs], np.int64)
+        return {"counters": about, "written": self.written.copy(), **blocks}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        steps, num_envs = counters(state["counters"], ("steps", "num_envs"))
+        if (steps, num_envs) != (self.steps, self.num_envs):
+            raise ValueError(
+                f"Saved memory holds {steps} steps of {num_envs} environment(s); this one {self.steps} of {self.num_envs}"
+            )
+        written = saved_array(state["written"], "written", np.int64, (num_envs,))
+        if written.min() < 0:
+            raise ValueError(f"Saved memory must have counts >= 0. Received: {written}")
+        self.clear()
+        for name in self.storage.blocks:
+            self._read_block(name, state[f"block.{name}"], min(int(written.max()), steps) * num_envs)
+        self.written = written
+        self._together = int(written[0]) if (written == written[0]).all() else None

@@ -1,0 +1,180 @@
+"""What memories share that hand out consecutive timesteps, and keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kagent.memories.elements import HostElements
+from kagent.memories.memory import Memory, check_count, pipeline, whole
+
+
+class Drawn(NamedTuple):
+    """Which rows an element is made of.
+
+    Attributes:
+        rows: int64 `(T, N)`: column by column consecutive timesteps; -1 is padding.
+        indices: int32 `(K, B)`: of each minibatch the places in the flattened `rows`.
+    """
+
+    rows: np.ndarray
+    indices: np.ndarray
+
+
+class Sequences(Memory):
+    """Base of `Recent`, `RecentEpisodes` and `ReplayEpisodes`.
+
+    Args:
+        capacity: Timesteps kept, over all environments. None: its agent infers it; see `required_capacity`.
+        saved: Whether weights files carry its content, so that training resumes exactly.
+    """
+
+    serves = ("Rollout", "Replay")
+
+    def __init__(self, capacity: int | None = None, saved: bool = True):
+        super().__init__(saved)
+        self.capacity = None if capacity is None else check_count(whole(capacity), "memory.capacity")
+
+    def get_part(self) -> dict[str, Any]:
+        return {"type": type(self).__name__, "capacity": self.capacity, "saved": self.saved}
+
+    def check(self, batch_size: int) -> None:
+        if check_count(batch_size, "batch_size") > self.known_capacity:
+            raise ValueError(
+                f"`batch_size` must be at most the memory's capacity, {self.capacity}. Received: {batch_size}"
+            )
+
+    @property
+    def known_capacity(self) -> int:
+        """The capacity, once it is known."""
+        if self.capacity is None:
+            raise ValueError("`memory.capacity` must be given here. Received: None, which only an agent can infer")
+        return self.capacity
+
+    def _draw_rows(self, batch_size: int, passes: int, seed: int, number: int) -> Drawn:
+        """What element `number` is made of."""
+        raise NotImplementedError
+
+    def _packed(self, drawn: Drawn) -> dict[str, np.ndarray]:
+        valid = drawn.rows >= 0
+        # Padding repeats a true timestep: its entries are finite and its masks allow something.
+        rows = np.where(valid, drawn.rows, drawn.rows.max()).ravel()
+        blocks = {name: array.take(rows, axis=0) for name, array in self.storage.blocks.items()}
+        return {**blocks, "valid": valid, "indices": drawn.indices}
+
+    def _spec(self, rows: tuple[int, int], indices: tuple[int, int]) -> dict[str, tf.TensorSpec]:
+        blocks = {
+            name: tf.TensorSpec((rows[0] * rows[1], width), array.dtype)
+            for name, width in self.storage.widths.items()
+            for array in [self.storage.blocks[name]]
+        }
+        return {**blocks, "valid": tf.TensorSpec(rows, tf.bool), "indices": tf.TensorSpec(indices, tf.int32)}
+
+    def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Shapes of an element's `rows` and `indices`, as they are now."""
+        raise NotImplementedError
+
+    def _passes(self, rule: Any, executions: int) -> int:
+        return rule.epochs or 1
+
+    def elements(self, rule: Any, executions: int, seed: int, start: int) -> HostElements:
+        batch_size, passes = rule.batch_size, self._passes(rule, executions)
+
+        def draw(number: int) -> dict[str, np.ndarray]:
+            return self._packed(self._draw_rows(batch_size, passes, seed, number))
+
+        return HostElements(draw, start, self._spec(*self._shape(batch_size, passes)))
+
+    def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], tf.Tensor]:
+        """Packed element to time-major transitions `(T, N, ...)` and minibatch indices `(K, B)`. Pure."""
+        steps, columns = blocks["valid"].shape
+        packed = {
+            name: tf.reshape(blocks[name], (steps, columns, width)) for name, width in self.storage.widths.items()
+        }
+        return {**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]}, blocks["indices"]
+
+    def dataset(self, batch_size: int, seed: int = 0, start: int = 0) -> tf.data.Dataset:
+        """An endless dataset of what an update learns from, read from the memory as it is at each element.
+
+        Args:
+            batch_size: As in the update rule, in the memory's unit.
+            seed: Equal seeds draw equally from equal memories.
+            start: Number of the first element, to continue an earlier dataset.
+
+        Returns:
+            Dicts of transitions as `Replay.dataset` has them, time-major `(T, N, ...)`, with `valid`: false for padding.
+
+        Raises:
+            ValueError: `batch_size` is larger than the capacity, or there is nothing to learn from.
+        """
+        self.check(batch_size)
+        if not self.has_any:
+            raise ValueError(f"There must be {self.lacking} before anything is drawn")
+
+        def elements():
+            number = start
+            while True:
+                packed = self._packed(self._draw_rows(batch_size, 1, seed, number))
+                yield {name: array for name, array in packed.items() if name != "indices"}
+                number += 1
+
+        columns = self._shape(batch_size, 1)[0][1]
+        signature = {
+            name: tf.TensorSpec((None, width), self.storage.blocks[name].dtype)
+            for name, width in self.storage.widths.items()
+        }
+        signature["valid"] = tf.TensorSpec((None, columns), tf.bool)
+
+        def unpack(blocks):
+            shape = tf.shape(blocks["valid"])
+            packed = {
+                name: tf.ensure_shape(tf.reshape(blocks[name], (shape[0], shape[1], width)), (None, columns, width))
+                for name, width in self.storage.widths.items()
+            }
+            return self._portable({**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]})
+
+        return pipeline(tf.data.Dataset.from_generator(elements, output_signature=signature).map(unpack))
+
+
+class RecentSequences(Sequences):
+    """Base of those that hand out the newest there is, which stays until it is overwritten."""
+
+    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().adopt(rule, estimation, clock)
+        self.check(rule.batch_size)
+        if rule.steps not in (None, 1):
+            raise ValueError(
+                f"`memory` {type(self).__name__} gives whole batches, and needs update.epochs, or update.steps=1. "
+                f"Received: update.steps={rule.steps}"
+            )
+
+    def hold(self, executions: int) -> None:
+        if executions != 1:
+            raise ValueError(
+                f"`steps_per_execution` must be 1 with a {type(self).__name__} memory, each update of which learns from "
+                f"what is newest then. Received: {executions}"
+            )
+
+
+def saved_array(source: Any, name: str, dtype: Any, shape: tuple[int | None, ...]) -> np.ndarray:
+    """An array of a memory's state, as `Memory.restore` receives it.
+
+    Args:
+        source: The array, or an iterable of its slices.
+        name: Its name, for messages.
+        dtype, shape: What it must have; None is any length.
+
+    Raises:
+        ValueError: Another dtype or shape.
+    """
+    array = source if isinstance(source, np.ndarray) else np.concatenate([np.asarray(part) for part in source])
+    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape))
+    if array.dtype != dtype or not fits:
+        raise ValueError(
+            f"Saved memory does not fit: {name!r} must be {np.dtype(dtype)} {shape}. "
+            f"Received: {array.dtype} {array.shape}"
+        )
+    return array.copy()
