@@ -197,7 +197,8 @@ class Optimization(Mixin):
             for role in self.objective.targets:
                 online, target = getattr(self, role), getattr(self, f"target_{role}")
                 for followed, leader in zip(target.variables, online.variables):
-                    if self.target.tau == 1:
+                    # Integers, the state of a layer's random numbers, have no way in between.
+                    if self.target.tau == 1 or not keras.backend.is_float_dtype(followed.dtype):
                         followed.assign(leader)
                     else:
                         followed.assign(followed + self.target.tau * (leader - followed))
