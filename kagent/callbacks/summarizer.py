@@ -15,13 +15,12 @@ import tensorflow as tf
 from kagent.callbacks.callback import Callback
 from kagent.memories.memory import check_count
 from kagent.schedules import evaluate
+from kagent.summaries import labels as known_labels
 from kagent.summaries import learning, rewards
 from kagent.summaries.activity import ZeroFractions, is_dropout, is_relu
 from kagent.summaries.behavior import Behavior
 from kagent.summaries.directory import open_run
-from kagent.summaries.labels import (
-    DISTRIBUTIONS, DIVERGENCES, ENTROPIES, FUNCTIONS, LABELS, LOSSES, Pace, expand, periods,
-)  # fmt: skip
+from kagent.summaries.labels import DISTRIBUTIONS, DIVERGENCES, ENTROPIES, FUNCTIONS, LABELS, LOSSES
 from kagent.summaries.parameters import parameters
 from kagent.summaries.recent import Recent
 
@@ -120,11 +119,11 @@ class Summarizer(Callback):
         self.directory = Path(directory)
         self.frequency, self.flush = frequency, _seconds(flush)
         self.max_summaries = check_count(max_summaries, "summarizer.max_summaries")
-        found, pace = expand(labels), periods(frequency)
+        found, pace = known_labels.expand(labels), known_labels.periods(frequency)
         functions = {name: LABELS[name] for name in found}
         self.labels = frozenset(name for name, f in functions.items() if f is None or pace[f] is not None)
         self.path: Path | None = None
-        self._paces = {function: Pace(pace[function]) for function in FUNCTIONS}
+        self._paces = {function: known_labels.Pace(pace[function]) for function in FUNCTIONS}
         self._of = {f: frozenset(name for name in self.labels if LABELS[name] == f) for f in FUNCTIONS}
         self._writer: Any = None
         self._begun: Any = None  # the agent whose run this is
@@ -347,8 +346,10 @@ class Summarizer(Callback):
                         tf.summary.histogram(f"{label}-histogram/{name}", array)
 
 
-def _with_sum(whole: str, each: str, parts: dict[str, float]) -> dict[str, float]:
-    return {whole: sum(parts.values()), **{f"{each}/{name}": value for name, value in parts.items()}}
+def _with_sum(whole: str, each: str, parts: dict[str, float | None]) -> dict[str, float]:
+    found = {f"{each}/{name}": value for name, value in parts.items() if value is not None}
+    # Of some of the actions alone it would not be that of the whole.
+    return {whole: sum(found.values()), **found} if len(found) == len(parts) else found
 
 
 def _graph(policy: Any) -> tf.Graph:
@@ -362,7 +363,8 @@ def _gradient_steps(agent: Any) -> int:
     rule = agent.update_rule
     if rule.epochs is None:
         return rule.steps * agent.steps_per_execution
-    return rule.epochs * agent.memory.minibatches(rule.batch_size) * agent.steps_per_execution
+    passes = getattr(agent.memory, "minibatches", lambda batch_size: 1)
+    return rule.epochs * passes(rule.batch_size) * agent.steps_per_execution
 
 
 def _seconds(flush: Any) -> float:

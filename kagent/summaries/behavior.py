@@ -65,23 +65,24 @@ class Behavior:
                     found |= _separated(f"{label}/{name}/{quantity}", numbers)
         return found
 
-    def entropies(self, parameters: list[tf.Tensor]) -> dict[str, float]:
+    def entropies(self, parameters: list[tf.Tensor]) -> dict[str, float | None]:
         """Entropy in nats of every action's distribution, mean over the rows; their sum is that of the whole action.
 
-        Where it has no closed form it is estimated from one draw per row, by the seed of the coming gradient step.
+        Where it has no closed form it is estimated from one draw per row, by the seed of the coming gradient step. None
+        where there is no such thing: of actions without chance.
         """
         joint = self.policy.joint
         seeds: Any = [None] * len(self.names)
         if not joint.has_entropy:
             seeds = tf.unstack(tf.random.split(self.agent.step_seed(), len(self.names), alg="philox"))
-        found = [part.entropy(own, s) for part, own, s in zip(joint.distributions, joint.split(parameters), seeds)]
-        return {name: float(tf.reduce_mean(value)) for name, value in zip(self.names, found)}
+        parts = zip(self.names, joint.distributions, joint.split(parameters), seeds)
+        return {name: _mean(part.entropy, own, seed) for name, part, own, seed in parts}
 
-    def divergences(self, before: list[tf.Tensor], after: list[tf.Tensor]) -> dict[str, float]:
-        """KL(before || after) in nats of every action's distribution, mean over the rows; they add up."""
+    def divergences(self, before: list[tf.Tensor], after: list[tf.Tensor]) -> dict[str, float | None]:
+        """KL(before || after) in nats of every action's distribution, as `entropies`."""
         joint = self.policy.joint
         parts = zip(self.names, joint.distributions, joint.split(before), joint.split(after))
-        return {name: float(tf.reduce_mean(part.kl(old, new))) for name, part, old, new in parts}
+        return {name: _mean(part.kl, old, new) for name, part, old, new in parts}
 
     def estimated_reward(self, rollout: Rollout, clock: Any) -> float:
         """Mean over the rollout's timesteps of what `reward_estimation` makes of their rewards."""
@@ -115,6 +116,13 @@ class Behavior:
         return np.min([values.numpy() for values in members], axis=0)
 
 
+def _mean(quantity: Any, *given: Any) -> float | None:
+    try:
+        return float(tf.reduce_mean(quantity(*given)))
+    except NotImplementedError:
+        return None
+
+
 # What is written of a distribution -----------------------------------------------------------------------------
 
 
@@ -141,11 +149,16 @@ def _by_name(part: Any, heads: list[np.ndarray], values: bool) -> dict[str, np.n
     return found
 
 
+def _beta(part: Any, heads: list[np.ndarray], values: bool) -> dict[str, np.ndarray]:
+    """Both concentrations, above 1: of one peak."""
+    return {name: 1.0 + np.logaddexp(0.0, head) for name, head in zip(part.head_names, heads)}
+
+
 _SPOKEN = {"log_std": "stddev"}
 _Describe = Callable[[Any, list[np.ndarray], bool], dict[str, np.ndarray]]
 _DESCRIPTIONS: dict[str, tuple[str, _Describe]] = {
     "Bernoulli": ("bernoulli", _by_name),
-    "Beta": ("beta", _by_name),
+    "Beta": ("beta", _beta),
     "Categorical": ("categorical", _categorical),
     "Gaussian": ("gaussian", _by_name),  # and SquashedGaussian, before it is squashed
 }

@@ -70,7 +70,7 @@ class Recent:
         """All of it, in order; observations as rows."""
         rows = [self._rows(name) for name in ("observation", "action_mask", "next_observation", "next_action_mask")]
         flags = [np.stack([step[name] for step in self._steps]) for name in ("reward", *_ENDS, "valid")]
-        return Rollout(*rows, *flags)  # type: ignore[arg-type]
+        return Rollout(*rows, *flags)
 
     def _rows(self, name: str) -> Any:
         parts = [step[name] for step in self._steps]
