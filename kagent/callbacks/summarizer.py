@@ -23,10 +23,10 @@ from kagent.summaries.directory import open_run
 from kagent.summaries.labels import DISTRIBUTIONS, DIVERGENCES, ENTROPIES, FUNCTIONS, LABELS, LOSSES
 from kagent.summaries.parameters import parameters
 from kagent.summaries.recent import Recent
+from kagent.summaries.writer import Writer
 
 _KEYS = ("directory", "frequency", "flush", "max_summaries", "labels")
 _CHANGES = frozenset(("update-norm", "updates", "updates-histogram"))
-_QUEUE = 1000  # events kept between flushes at most
 
 
 class Summarizer(Callback):
@@ -193,13 +193,11 @@ class Summarizer(Callback):
         self._zeros = {
             label: ZeroFractions(agent.policy.model, *given) for label, given in chosen.items() if label in self.labels
         }
-        flush = max(1, round(self.flush * 1000))
-        self._writer = tf.summary.create_file_writer(str(self.path), max_queue=_QUEUE, flush_millis=flush)
-        self._writer.init()  # a run that ends at once leaves a file too
+        assert self.path is not None
+        self._writer = Writer(self.path, self.flush)
         self._fresh, self._updates = True, []
         if "graph" in self.labels and not again:
-            with self._writer.as_default(step=0):
-                tf.summary.graph(_graph(agent.policy))
+            self._writer.graph(_graph(agent.policy))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._fresh:
@@ -250,7 +248,7 @@ class Summarizer(Callback):
             leaves, _ = self._recent.observations()
             for label, fractions in self._zeros.items():
                 found |= {f"{label}/{name}": value for name, value in fractions(leaves, timestep).items()}
-        self._write(timestep, found)
+        self._writer.scalars(timestep, found)
 
     def on_episode_end(self, episode: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
@@ -262,7 +260,7 @@ class Summarizer(Callback):
             mean = self._episodes.end(logs["env"], logs["episode_length"])
             if self._paces["experience"].is_due(finished) and mean is not None:
                 found["empirical-reward"] = mean
-        self._write(finished, found)
+        self._writer.scalars(finished, found)
 
     def on_update_begin(self, update: int, logs: dict[str, Any] | None = None) -> None:
         agent = self.model
@@ -295,7 +293,7 @@ class Summarizer(Callback):
         if "parameters" in labels:
             found |= {f"parameters/{name}": value for name, value in parameters(agent, known["clock"]).items()}
         chosen = {tag: value for tag, value in found.items() if tag.split("/")[0] in labels}
-        self._write(update, chosen)
+        self._writer.scalars(update, chosen)
         self._write_variables(update, labels, known.get("variables"))
 
     def on_asked_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
@@ -316,14 +314,6 @@ class Summarizer(Callback):
             found["estimated-reward"] = behavior.estimated_reward(self._recent.rollout(), known["clock"])
         return found
 
-    # Writing ---------------------------------------------------------------------------------------------------
-
-    def _write(self, step: int, scalars: dict[str, float]) -> None:
-        if scalars:
-            with self._writer.as_default(step=step):
-                for tag, value in scalars.items():
-                    tf.summary.scalar(tag, value)
-
     def _write_variables(self, step: int, labels: frozenset[str], before: list[np.ndarray] | None) -> None:
         if not labels & {*_CHANGES, "variables", "variables-histogram"}:
             return
@@ -338,12 +328,11 @@ class Summarizer(Callback):
         for label, given in arrays.items():
             if label in labels:
                 found |= learning.moments(label, names, given)
-        self._write(step, found)
-        with self._writer.as_default(step=step):
-            for label, given in arrays.items():
-                if f"{label}-histogram" in labels:
-                    for name, array in zip(names, given):
-                        tf.summary.histogram(f"{label}-histogram/{name}", array)
+        self._writer.scalars(step, found)
+        for label in (f"{name}-histogram" for name in arrays):
+            if label in labels:
+                given = arrays[label.removesuffix("-histogram")]
+                self._writer.histograms(step, {f"{label}/{name}": array for name, array in zip(names, given)})
 
 
 def _with_sum(whole: str, each: str, parts: dict[str, float | None]) -> dict[str, float]:
