@@ -63,6 +63,7 @@ class Summarizer(Callback):
     Steps are `agent.timesteps`, `agent.episodes` and `agent.updates` (gradient steps) when the thing has happened. Of
     several environments, values of a timestep are means over them. In detail:
 
+    - `<action>` is the name of a leaf of the action space, "action" where that is not nested; `<variable>` a path.
     - Distributions: parameters are means over the observations just acted on, `-0`, `-1` ... for each number (of more
       than 32, `-mean` and `-variance`): `probability` of each choice, or `value` of each action of a value policy; `mean`
       and `stddev` of Gaussian actions (squashed ones: before squashing).

@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from event_files import curves, events, graphs
 from gymnasium import spaces
 from hypothesis import given
@@ -182,6 +183,23 @@ def test_the_file_is_flushed_while_training_goes_on(small, tmp_path, flush, expe
     train(small("dqn", start=1000), 30, summarizer, reader)
     assert bool(reader.found) == expected
     assert curves(summarizer.path)["timestep-reward"][0] == list(range(1, 31))
+
+
+def test_tensorboard_reads_it(small, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    summarizer = Summarizer(tmp_path, labels=["graph", "timestep-reward", "losses", "variables-histogram"])
+    train(small("dqn"), 20, summarizer)
+    accumulator = EventAccumulator(str(summarizer.path), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    assert accumulator.Tags()["graph"] and {node.op for node in accumulator.Graph().node} >= {"MatMul", "Relu"}
+    for tag, (steps, values) in curves(summarizer.path).items():
+        plugin = "histograms" if tag.startswith("variables") else "scalars"
+        assert accumulator.SummaryMetadata(tag).plugin_data.plugin_name == plugin
+        read = accumulator.Tensors(tag)
+        assert [event.step for event in read] == steps
+        for event, value in zip(read, values):
+            np.testing.assert_array_equal(tf.make_ndarray(event.tensor_proto), value)
 
 
 # When --------------------------------------------------------------------------------------------------------------

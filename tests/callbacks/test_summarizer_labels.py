@@ -83,10 +83,13 @@ class Run:
 
 @pytest.fixture(scope="module")
 def network():
-    return lambda: keras.Sequential(
-        [keras.layers.Dense(8, "relu", name="first"), keras.layers.Dropout(0.25), keras.layers.Dense(6, name="second"),
-         keras.layers.ReLU(name="rectifier")]
-    )  # fmt: skip
+    layers = keras.layers
+
+    def make():
+        hidden = [layers.Dense(8, "relu", name="first"), layers.Dropout(0.25, name="drop")]
+        return keras.Sequential([*hidden, layers.Dense(6, name="second"), layers.ReLU(name="rectifier")], name="body")
+
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +231,7 @@ def test_masked_choices_have_probability_zero(small, tmp_path):
 
 
 def test_dropout(dqn):
-    steps, found = dqn.curves["dropout/dropout"]
+    steps, found = dqn.curves["dropout/drop"]
     assert steps == list(range(1, 41))
     relu = dqn.curves["relu/first"][1]
     # What the layer before left at zero stays there, and of the rest a quarter goes.
@@ -249,7 +252,7 @@ def test_relu(dqn):
     steps, found = dqn.curves["relu/first"]
     assert steps == list(range(1, 41))
     values = dqn.witness.before[0][1]
-    kernel, bias, deep, last = (values[f"policy/sequential/{name}"] for name in
+    kernel, bias, deep, last = (values[f"policy/body/{name}"] for name in
                                 ("first/kernel", "first/bias", "second/kernel", "second/bias"))  # fmt: skip
     for timestep in (1, 7, 16):
         hidden = np.maximum(dqn.witness.rows("observation", timestep) @ kernel + bias, 0)
@@ -323,6 +326,24 @@ def test_estimated_reward_of_action_values(dqn):
         with dqn.at(values) as agent:
             following = agent.target_policy.values([tf.constant(rows["next_observation"])]).numpy().max(axis=-1)
         assert estimate == pytest.approx(np.mean(reward + 0.99 * (1 - terminated) * following), rel=1e-4)
+
+
+def test_estimated_reward_of_what_is_allowed(small, tmp_path):
+    env = Counter(lengths=(6,), masked=True)
+    agent = small("dqn", env=env, start=8, batch_size=4)
+    run = Run(agent, env, tmp_path, 8, labels=["estimated-reward", "kl-divergence"])
+    ((_, values, _, _),) = run.witness.after
+    logs = [logs for _, logs in run.witness.steps]
+    with run.at(values):
+        following = agent.target_policy.values([tf.constant(run.witness.rows("next_observation", 8))]).numpy()
+    expected = []
+    for entry, row in zip(logs, following):
+        best = row[entry["next_action_mask"][0][0].astype(bool)].max() if not entry["terminated"][0] else 0.0
+        expected.append(entry["reward"][0] + 0.99 * best)
+    assert run.curves["estimated-reward"] == ([1], [pytest.approx(np.mean(expected), rel=1e-5)])
+    assert any(
+        row.argmax() not in np.flatnonzero(entry["next_action_mask"][0][0]) for entry, row in zip(logs, following)
+    )
 
 
 def test_estimated_reward_with_a_critic(ppo):
