@@ -12,12 +12,10 @@ def events(folder):
 
 
 def curves(folder):
-    """By tag: the steps, and the values: floats, or of a histogram `(buckets, 3)` of left edge, right edge and count."""
+    """By tag: the steps, and the values: floats, or `(buckets, 3)` of left edge, right edge and count."""
     found = {}
     for event in events(folder):
         for value in event.summary.value:
-            if value.tag == "keras" or value.metadata.plugin_data.plugin_name not in ("scalars", "histograms", ""):
-                continue
             array = tf.make_ndarray(value.tensor)
             found.setdefault(value.tag, []).append((event.step, float(array) if array.ndim == 0 else array))
     return {tag: ([step for step, _ in points], [value for _, value in points]) for tag, points in found.items()}

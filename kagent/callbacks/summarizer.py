@@ -26,24 +26,25 @@ from kagent.summaries.recent import Recent
 from kagent.summaries.writer import Writer
 
 _KEYS = ("directory", "frequency", "flush", "max_summaries", "labels")
+_UNITS = {"act": 0, "observe": 1, "experience": 1, "update": 2, "variables": 2}  # of timesteps, episodes, updates
 _CHANGES = frozenset(("update-norm", "updates", "updates-histogram"))
 
 
 class Summarizer(Callback):
     """Writes TensorBoard event files: `tensorboard --logdir <directory>`.
 
-    Each run gets a sub-directory of its own, `summary-YYYYmmdd-HHMMSS`. A further `fit` of the same agent with the same
-    object goes on in the same one. Steps are the agent's own counters, so that the curves of a resumed agent go on where
-    it stood. Nothing is drawn from the agent's random streams: it learns the same with a summarizer and without.
+    Each run gets a sub-directory of its own, `summary-YYYYmmdd-HHMMSS`. A further `fit` of the same agent with the
+    same object goes on in the same one. Steps are the agent's own counters, so that the curves of a resumed agent go on
+    where it stood. Nothing is drawn from the agent's random streams: it learns the same with a summarizer and without.
 
     | label | tags | step |
     |---|---|---|
-    | `bernoulli`, `beta`, `categorical`, `gaussian` | `<label>/<action>/<parameter>` of the actions acted on | timesteps |
+    | `bernoulli`, `beta`, `categorical`, `gaussian` | `<label>/<action>/<parameter>`, as acted by | timesteps |
     | `dropout`, `relu` | `<label>/<layer>`: part of zeros in the layer's outputs | timesteps |
     | `timestep-reward` | same | timesteps |
     | `raw-reward` | same: before preprocessing | timesteps |
     | `episode-reward` | same: undiscounted return | episodes |
-    | `empirical-reward` | same: mean over an episode's timesteps of the discounted rewards to come | episodes |
+    | `empirical-reward` | same: discounted rewards to come, mean over the episode's timesteps | episodes |
     | `estimated-reward` | same: mean of the estimated returns of recent timesteps | updates |
     | `entropy`; `action-entropies` | same; `action-entropies/<action>`, in nats | updates |
     | `kl-divergence`; `action-kl-divergences` | same; `action-kl-divergences/<action>`: KL(before, after) | updates |
@@ -65,8 +66,8 @@ class Summarizer(Callback):
 
     - `<action>` is the name of a leaf of the action space, "action" where that is not nested; `<variable>` a path.
     - Distributions: parameters are means over the observations just acted on, `-0`, `-1` ... for each number (of more
-      than 32, `-mean` and `-variance`): `probability` of each choice, or `value` of each action of a value policy; `mean`
-      and `stddev` of Gaussian actions (squashed ones: before squashing).
+      than 32, `-mean` and `-variance`): `probability` of each choice, or `value` of each action of a value policy;
+      `mean` and `stddev` of Gaussian actions (squashed ones: before squashing).
     - Entropies, divergences, zeros and estimates are of the last 64 timesteps. A value policy's distribution is the
       softmax of its action values. Where an entropy has no closed form (squashed Gaussian) it is estimated from a draw.
     - `dropout` is of the network called as in training, `relu` as in acting.
@@ -78,15 +79,15 @@ class Summarizer(Callback):
       update: where that takes several gradient steps, it is that of the first.
     - `parameters`: learning rates as the update used them, the rest as of the update's begin.
 
-    Only labels asked for cost anything: with `graph` alone, nothing after the start. Updates asked for by `agent.update()`
-    in a callback count too. In offline training (`fit(dataset)`) only the graph is written.
+    Only labels asked for cost anything: with `graph` alone, nothing after the start. Updates asked for by
+    `agent.update()` in a callback count too. In offline training (`fit(dataset)`) only the graph is written.
 
     Args:
         directory: Where the sub-directories go; made when training begins, if need be.
         frequency: None: always. An integer: what is counted in timesteps is written every so many, the rest always. A
-            dict: `"act"` every so many timesteps, `"observe"` (`episode-reward`) and `"experience"` (`empirical-reward`)
-            episodes, `"update"` and `"variables"` (both labels of them) updates; what it leaves out is never written.
-            Due is what reaches or passes a multiple.
+            dict: `"act"` every so many timesteps, `"observe"` (`episode-reward`) and `"experience"`
+            (`empirical-reward`) episodes, `"update"` and `"variables"` (both labels of them) updates; what it leaves
+            out is never written. Due is what reaches or passes a multiple.
         flush: Seconds between flushes of the file, > 0.
         max_summaries: How many such sub-directories are kept, those of other runs included: the oldest are deleted.
             Nothing else in there is touched.
@@ -168,6 +169,7 @@ class Summarizer(Callback):
     def watches(self, event: str) -> bool:
         needed = {
             "on_timestep_end": bool(self._of["act"] | self._of["experience"]) or self._recent is not None,
+            "on_episode_begin": bool(self._of["experience"]),
             "on_episode_end": bool(self._of["observe"] | self._of["experience"]),
         }
         of_updates = ("on_update_begin", "on_update_end", "on_asked_update_end")
@@ -207,9 +209,7 @@ class Summarizer(Callback):
         self._fresh, agent = False, self.model
         counts = agent.timesteps, agent.episodes, agent.updates
         for function, pace in self._paces.items():
-            pace.begin(
-                counts[0] if function == "act" else counts[2] if function in ("update", "variables") else counts[1]
-            )
+            pace.begin(counts[_UNITS[function]])
         if self._counts != counts:
             self._episodes.clear()  # their first steps were not seen
         if self._recent is not None:
@@ -250,6 +250,10 @@ class Summarizer(Callback):
             for label, fractions in self._zeros.items():
                 found |= {f"{label}/{name}": value for name, value in fractions(leaves, timestep).items()}
         self._writer.scalars(timestep, found)
+
+    def on_episode_begin(self, episode: int, logs: dict[str, Any] | None = None) -> None:
+        assert logs is not None
+        self._episodes.begin(logs["env"])
 
     def on_episode_end(self, episode: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None

@@ -60,7 +60,7 @@ class Behavior:
         for name, part, heads in zip(self.names, joint.distributions, joint.split(parameters)):
             label, describe = _described(part)
             if label in labels:
-                values = not hasattr(self.policy, "parameters_of")
+                values = hasattr(self.policy, "components")
                 for quantity, numbers in describe(part, [head.numpy() for head in heads], values).items():
                     found |= _separated(f"{label}/{name}/{quantity}", numbers)
         return found

@@ -15,8 +15,8 @@ _FORMAT = "summary-%Y%m%d-%H%M%S"
 def open_run(directory: Path, keep: int) -> Path:
     """Makes a run's directory, and deletes the oldest ones so that so many are left, the new one included.
 
-    Names are in the order in which runs begin: of several in one second, the later ones are dated ahead. What has another
-    name is left alone, links too.
+    Names are in the order in which runs begin: of several in one second, the later ones are dated ahead. What has
+    another name is left alone, links too.
     """
     directory.mkdir(parents=True, exist_ok=True)
     begin = datetime.datetime.now().replace(microsecond=0)

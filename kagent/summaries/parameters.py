@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import numbers
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +13,8 @@ from kagent.schedules import Clock, Schedule, evaluate
 
 _NUMBERS = ("variable_noise", "l2_regularization", "entropy_regularization")
 _PARTS = {
-    "exploration": "exploration", "objective": "objective", "reward_estimation": "reward_estimation",
-    "update": "update_rule", "memory": "memory", "target": "target",
+    "policy": "policy", "critic": "critic", "objective": "objective", "memory": "memory", "update": "update_rule",
+    "reward_estimation": "reward_estimation", "exploration": "exploration", "target": "target",
 }  # fmt: skip
 
 
@@ -36,23 +37,15 @@ def _of_part(argument: str, part: Any, clock: Clock) -> Iterator[tuple[str, floa
     if hasattr(part, "epsilon"):  # what its fields are for
         yield f"{argument}.epsilon", float(part.epsilon(clock))
         return
-    if dataclasses.is_dataclass(part):
-        # Fields that may be schedules hold floats, and are declared `Any` where they may hold integers too.
-        fields = {field.name: field.type in (Any, "Any") for field in dataclasses.fields(part)}
-    else:
-        fields = dict.fromkeys(vars(part), False)
-    for name, integers in fields.items():
-        value = getattr(part, name)
-        if isinstance(value, Schedule) or (dataclasses.is_dataclass(part) and _is_number(value, integers)):
-            yield f"{argument}.{name}", float(evaluate(value, clock))
-        elif isinstance(value, dict) and dataclasses.is_dataclass(part):
-            for key, entry in value.items():
-                if isinstance(entry, Schedule) or _is_number(entry, True):
-                    yield f"{argument}.{name}.{key}", float(evaluate(entry, clock))
-
-
-def _is_number(value: Any, integers: bool) -> bool:
-    return isinstance(value, float) or (integers and isinstance(value, numbers.Real) and not isinstance(value, bool))
+    # What may be a schedule is declared `Any`. Of a dataclass all floats are told: they are what it is about.
+    floats = dataclasses.is_dataclass(part)
+    for name, declared in inspect.signature(type(part).__init__).parameters.items():
+        value, anything = getattr(part, name, None), declared.annotation in (Any, "Any")
+        entries = value if isinstance(value, dict) and anything else {"": value}
+        for key, entry in entries.items():
+            number = isinstance(entry, numbers.Real) and not isinstance(entry, bool)
+            if isinstance(entry, Schedule) or (number and (anything or (floats and isinstance(entry, float)))):
+                yield f"{argument}.{name}" + (f".{key}" if key else ""), float(evaluate(entry, clock))
 
 
 def _optimizers(agent: Any) -> Iterator[tuple[str, Any]]:

@@ -17,6 +17,10 @@ class DiscountedRewards:
     def __init__(self) -> None:
         self._open: dict[int, list[float]] = {}
 
+    def begin(self, env: int) -> None:
+        """An episode begins there."""
+        self._open.pop(env, None)
+
     def append(self, reward: np.ndarray, valid: np.ndarray, discount: float) -> None:
         """One step of every environment: rewards `(N,)`."""
         for env, (value, real) in enumerate(zip(reward.tolist(), valid.tolist())):

@@ -170,6 +170,14 @@ def test_a_fit_that_failed_leaves_what_was_written(small, tmp_path):
     assert curves(summarizer.path)["timestep-reward"][0] == list(range(1, 11))
 
 
+def test_an_episode_that_a_further_fit_cuts_off_is_not_taken_for_another(small, tmp_path):
+    """The second fit begins anew in another environment."""
+    summarizer, agent = Summarizer(tmp_path, labels=["empirical-reward"]), small("dqn", env=Counter(), start=100)
+    train(agent, 2, summarizer, env=Counter(lengths=(5,)))
+    train(agent, 4, summarizer, env=lambda: Counter(lengths=(2,)), n_envs=2)
+    assert curves(summarizer.path)["empirical-reward"][0] == [1, 2]
+
+
 @pytest.mark.parametrize("flush, expected", [(0.001, True), (1000, False)])
 def test_the_file_is_flushed_while_training_goes_on(small, tmp_path, flush, expected):
     class Reader(Callback):
@@ -320,7 +328,7 @@ UPDATES = {"on_update_begin", "on_update_end", "on_asked_update_end"}
         ([], None, set()),
         (["episode-reward"], None, {"on_episode_end"}),
         (["timestep-reward"], 100, {"on_timestep_end"}),
-        (["empirical-reward"], None, {"on_timestep_end", "on_episode_end"}),
+        (["empirical-reward"], None, {"on_timestep_end", "on_episode_begin", "on_episode_end"}),
         (["losses", "updates", "variables"], None, UPDATES),
         (["entropy"], None, {"on_timestep_end", *UPDATES}),
         (["losses", "updates"], {"variables": 1}, set()),

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +18,8 @@ from toy_envs import Counter, Identity
 import kagent
 from kagent.callbacks import Callback, Summarizer
 from kagent.policies.distributions import Categorical, Gaussian, Joint
-from kagent.schedules import Linear
+from kagent.schedules import Clock, Linear
+from kagent.summaries.parameters import parameters
 
 EVERY = ["all", "updates-histogram", "variables-histogram"]
 ACTIONS = spaces.Dict(speed=spaces.Box(-1, 1, (2,)), turn=spaces.Discrete(2))
@@ -352,8 +354,10 @@ def test_estimated_reward_with_a_critic(ppo):
     _, values, _, timesteps = ppo.witness.after[0]
     logs = [logs for at, logs in ppo.witness.steps if at <= timesteps]
     with ppo.at(values) as agent:
-        judge = lambda name: np.array([agent.critic.values([tf.constant(x) for x in step[name]]) for step in logs])  # noqa: E731
-        now, following = judge("observation"), judge("next_observation")
+        now, following = (
+            np.array([agent.critic.values([tf.constant(x) for x in step[name]]) for step in logs])
+            for name in ("observation", "next_observation")
+        )
     learned = np.zeros_like(now)
     for env in range(2):
         advantage = 0.0
@@ -537,6 +541,21 @@ def test_noise_of_actions_is_a_parameter(small, tmp_path):
     run = Run(small("ppo", env=env, exploration=noise), env, tmp_path, 16, labels=["parameters"])
     assert run.curves["parameters/exploration.amount.speed"] == ([4], [0.25])
     assert run.curves["parameters/exploration.amount.turn"] == ([4], [0.0])
+
+
+def test_arguments_of_any_part_that_may_be_schedules_are_parameters(small):
+    class Part:
+        def __init__(self, amount: Any, size: float, name: Any = "a"):
+            self.amount, self.size, self.name = amount, size, name
+
+    agent = small("dqn")
+    agent.memory = Part(Linear(1.0, 0.0, 10, "updates"), 3.0)
+    found = parameters(agent, Clock(updates=4))
+    assert {name: value for name, value in found.items() if "memory" in name} == {"memory.amount": pytest.approx(0.6)}
+    agent.memory = Part({"x": 1, "y": Linear(1.0, 0.0, 10, "updates"), "z": "word"}, 3.0)
+    found = parameters(agent, Clock(updates=4))
+    assert found["memory.amount.x"] == 1 and found["memory.amount.y"] == pytest.approx(0.6)
+    assert not {"memory.amount.z", "memory.size", "memory.name"} & set(found)
 
 
 def test_update_norm(run):
