@@ -256,6 +256,8 @@ class Interaction(Mixin):
         self.make_train_function()
         runner = self._runner
         iterator = self._own_iterator() if runner is None else runner.iterator
+        for hook in () if runner is None else runner.update_hooks:
+            hook.on_update_begin(self.updates, {})
         self._before_update()
         logs = self.train_function(iterator)
         self._after_update(due)
@@ -264,6 +266,8 @@ class Interaction(Mixin):
             self._tell_update(logs)
         else:
             runner.asked.append(logs)
+            for hook in runner.asked_hooks:
+                hook.on_asked_update_end(self.updates, dict(logs))
         return logs
 
     def _own_iterator(self) -> Any:

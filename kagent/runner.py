@@ -17,13 +17,15 @@ class Runner:
     Args:
         agent: The agent that acts.
         environments: Where.
-        hooks: Callbacks with `on_episode_begin`, `on_episode_end` or `on_timestep_end`.
+        hooks: Callbacks that know agents.
 
     Attributes:
         returns, lengths: Undiscounted return and length of every open episode, `(N,)`.
         finished: (return, length) of the episodes that ended since `take_finished`.
         iterator: The memory's elements that this run learns from.
         asked: Logs of the updates that callbacks asked for since `take_asked`.
+        update_hooks, asked_hooks: Those of the callbacks that are told of the beginnings of updates, and of the ends of
+            the updates that callbacks asked for.
     """
 
     def __init__(self, agent: Any, environments: Environments, hooks: Any = ()):
@@ -36,6 +38,8 @@ class Runner:
         self.timestep_hooks = [hook for hook in hooks if hook.watches("on_timestep_end")]
         self.begin_hooks = [hook for hook in hooks if hook.watches("on_episode_begin")]
         self.end_hooks = [hook for hook in hooks if hook.watches("on_episode_end")]
+        self.update_hooks = [hook for hook in hooks if hook.watches("on_update_begin")]
+        self.asked_hooks = [hook for hook in hooks if hook.watches("on_asked_update_end")]
 
     def start(self, state: dict[str, Any] | None) -> list[int]:
         """Begins new episodes, or goes on with the open ones of `state`.

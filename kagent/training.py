@@ -238,6 +238,8 @@ class Training(Mixin):
                     batch = max(min(self.timesteps, self._due_at()) - epoch_begin - 1, 0)
                     if heard:
                         callbacks.on_train_batch_begin(batch)
+                    for hook in runner.update_hooks:
+                        hook.on_update_begin(self.updates, {})
                     self._before_update()
                     step_logs = self.train_function(iterator)
                     self._after_update()

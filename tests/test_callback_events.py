@@ -167,6 +167,35 @@ def test_updates_are_told_when_the_agent_has_learned(small):
     assert Updates.heard == [entry for entry in told for _ in range(2)] and "loss" in history.history
 
 
+def test_the_beginnings_of_updates_are_told_and_those_a_callback_asks_for(small):
+    class Updates(Callback):
+        def __init__(self):
+            super().__init__()
+            self.heard = []
+
+        def on_update_begin(self, update, logs=None):
+            self.heard.append(("begin", update, self.model.timesteps))
+
+        def on_update_end(self, update, logs=None):
+            self.heard.append(("end", update, self.model.timesteps))
+
+        def on_asked_update_end(self, update, logs=None):
+            assert logs["loss"] >= 0
+            self.heard.append(("asked", update, self.model.timesteps))
+
+        def on_timestep_end(self, timestep, logs=None):
+            if timestep == 10:
+                self.model.update()
+
+    listener = Updates()
+    agent = small("dqn", start=8, frequency=4, gradient_steps=2)
+    agent.fit("CartPole-v1", steps=12, verbose=0, callbacks=[listener])
+    due = [("begin", 0, 8), ("end", 2, 8), ("begin", 4, 12), ("end", 6, 12)]
+    assert listener.heard == [*due[:2], ("begin", 2, 10), ("asked", 4, 10), *due[2:]]
+    agent.update()  # outside of fit nobody listens
+    assert len(listener.heard) == 6
+
+
 @pytest.mark.parametrize("event", ["on_episode_begin", "on_episode_end", "on_timestep_end"])
 def test_what_a_callback_raises_reaches_the_caller_and_training_can_go_on(small, event):
     def fail(self, number, logs=None):

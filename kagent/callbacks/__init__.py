@@ -5,5 +5,6 @@ import keras  # noqa: F401  (first: with Keras come kagent's agents, and they ne
 from kagent.callbacks.callback import Callback
 from kagent.callbacks.checkpoint import Checkpoint
 from kagent.callbacks.recorder import Recorder
+from kagent.callbacks.summarizer import Summarizer
 
-__all__ = ["Callback", "Checkpoint", "Recorder"]
+__all__ = ["Callback", "Checkpoint", "Recorder", "Summarizer"]

@@ -47,10 +47,28 @@ class Callback(keras.callbacks.Callback):
                 leaf, or None for a leaf without, and None in place of a list where the environments give no masks.
         """
 
+    def on_update_begin(self, update: int, logs: dict[str, Any] | None = None) -> None:
+        """The agent is about to learn, because an update is due or was asked for. Not called by `fit(dataset)`.
+
+        Args:
+            update: `agent.updates` now.
+            logs: Empty.
+        """
+
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
         """The agent has learned, and is whole: it may be saved. Not called by `fit(dataset)`.
 
         Keras's `on_train_batch_end` comes before it, and costs more: returns and pace are worked out for that.
+
+        Args:
+            update: `agent.updates` now.
+            logs: What the update logged.
+        """
+
+    def on_asked_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+        """The agent has learned because a callback of `fit` called `agent.update()`.
+
+        It is in the middle of whatever that callback was told: it should not be saved here.
 
         Args:
             update: `agent.updates` now.

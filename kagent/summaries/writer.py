@@ -1,0 +1,72 @@
+"""One event file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_QUEUE = 1000  # events between flushes at most
+
+
+class Writer:
+    """Writes summaries to a new event file in a directory, and flushes it now and then.
+
+    Args:
+        path: The directory.
+        flush: Seconds between flushes; a flush comes with the next event after them.
+    """
+
+    def __init__(self, path: Path, flush: float):
+        milliseconds = min(max(1, round(flush * 1000)), 2**31 - 1)
+        self._writer = tf.summary.create_file_writer(str(path), max_queue=_QUEUE, flush_millis=milliseconds)
+        self._writer.init()  # a run that ends at once leaves a file too
+        # TensorFlow flushes whenever a writer ceases to be the default one, which here is at every timestep.
+        self._writer.flush = _nothing
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes numbers by tag."""
+        if values:
+            # All in one event: by `tf.summary.scalar`, which makes one of each, a hundred take as long as the update.
+            summary = tf.compat.v1.Summary()
+            for tag, value in values.items():
+                tensor = summary.value.add(tag=tag, metadata=_SCALAR).tensor
+                tensor.dtype = tf.float32.as_datatype_enum
+                tensor.tensor_shape.SetInParent()
+                tensor.float_val.append(value)
+            with self._writer.as_default(step=step):
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
+
+    def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes the distributions of the numbers of arrays by tag."""
+        if arrays:
+            with self._writer.as_default(step=step):
+                for tag, array in arrays.items():
+                    tf.summary.histogram(tag, array)
+
+    def graph(self, graph: Any) -> None:
+        """Writes a graph, at step 0."""
+        with self._writer.as_default(step=0):
+            tf.summary.graph(graph)
+
+    def close(self) -> None:
+        """Writes what is left, and closes the file."""
+        del self._writer.flush
+        self._writer.close()
+
+
+def _scalar_metadata() -> Any:
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = "scalars"
+    metadata.data_class = 1  # DATA_CLASS_SCALAR of TensorFlow's summary.proto
+    return metadata
+
+
+_SCALAR = _scalar_metadata()
+
+
+def _nothing() -> None:
+    pass
