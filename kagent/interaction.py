@@ -256,7 +256,9 @@ class Interaction(Mixin):
         self.make_train_function()
         runner = self._runner
         iterator = self._own_iterator() if runner is None else runner.iterator
-        for hook in () if runner is None else runner.update_hooks:
+        if runner is None:
+            self._begin_attached()
+        for hook in self._attached.values() if runner is None else runner.update_hooks:
             hook.on_update_begin(self.updates, {})
         self._before_update()
         logs = self.train_function(iterator)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from event_files import curves
 from runs import equal
 from toy_envs import Counter
 
@@ -56,6 +57,19 @@ def test_a_recorder_records_a_loop_of_ones_own(small, tmp_path, streams):
     assert trace["terminated"].tolist() == [False, False, False, True]
 
 
+def test_a_summarizer_hears_a_loop_of_ones_own(small, tmp_path):
+    summarizer = {"directory": tmp_path, "labels": ["episode-reward", "update-norm", "loss", "timestep-reward"]}
+    agent = small("dqn", env=Counter(), start=4, frequency=4, summarizer=summarizer)
+    loop(agent, 3)
+    agent.close()
+    (run,) = tmp_path.iterdir()
+    found = curves(run)
+    assert found["episode-reward"][0] == [1, 2, 3]
+    assert found["update-norm"][0] == found["loss"][0] == [1, 2]
+    assert found["timestep-reward"][0] == list(range(1, 13))
+    assert all(value > 0 for value in found["update-norm"][1])
+
+
 def test_fit_after_a_loop_of_ones_own(small, tmp_path):
     agent = small("dqn", env=Counter(), start=4, saver={"directory": tmp_path, "frequency": 1e-6})
     loop(agent, 1)
@@ -81,6 +95,9 @@ def test_nothing_of_places_is_in_configs_or_files(small, tmp_path):
         ({"saver": "here"}, TypeError, "`saver` must be a dict"),
         ({"saver": {"directory": "x", "unit": "updates"}}, ValueError, r"`saver` has no key \['unit'\]. Known"),
         ({"saver": {"directory": "x", "frequency": -1}}, ValueError, "`frequency` must be"),
+        ({"summarizer": {}}, ValueError, "directory"),
+        ({"summarizer": {"directory": "x", "labels": ["everything"]}}, ValueError, "everything"),
+        ({"summarizer": {"directory": "x", "frequency": {"reset": 1}}}, ValueError, "reset"),
         ({"recorder": {}}, ValueError, "`recorder` needs a 'directory'"),
         ({"recorder": 3}, TypeError, "`recorder` must be a path, a dict or a Recorder"),
         ({"recorder": {"directory": "x", "stop": 3}}, ValueError, "`recorder` has arguments"),
