@@ -164,6 +164,8 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         self.explorer = (
             exploration.WithVariableNoise(self.exploration, self.variable_noise) if noisy else self.exploration
         )
+        if callable(getattr(self.policy, "temperature", None)):
+            self.explorer = exploration.WithTemperature(self.explorer)
 
     def _check_parts(self) -> None:
         objective = self.objective

@@ -168,6 +168,21 @@ class WithVariableNoise:
             return self.exploration.decide(actor, leaves, mask, clock, rng)
 
 
+class WithTemperature:
+    """An exploration whose policy samples at a temperature that changes over time.
+
+    Args:
+        exploration: Which.
+    """
+
+    def __init__(self, exploration: Any):
+        self.exploration = exploration
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        actor.set_time(clock)
+        return self.exploration.decide(actor, leaves, mask, clock, rng)
+
+
 def get(identifier: Any, sample: bool = False) -> Any:
     """An exploration from a name, a dict, an object, or an amount.
 

@@ -9,11 +9,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent import networks
+from kagent import networks, schedules
 from kagent.networks.layers import Bound, StateIndependent
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.registry import plain
 from kagent.spaces import Leaf, Structure
 
 DISTRIBUTIONS = ("auto", "squashed_gaussian")
@@ -33,6 +34,11 @@ class StochasticPolicy(Role):
         distribution: `"auto"`, or `"squashed_gaussian"` for boxes with finite bounds.
         log_std: Initial log standard deviation of Gaussian leaves.
         log_std_range: Bounds of the state-dependent log standard deviation of squashed leaves.
+        temperature: How far sampled actions spread, >= 0: 1 as the distributions say; logits are divided by it, standard
+            deviations multiplied, and the density of a Beta distribution is taken to the power of its inverse. 0 takes
+            the most likely action, as acting deterministically does. May be a schedule. It is for acting alone:
+            log-probabilities and entropies that are learned from remain those at temperature 1. (The weight of
+            entropy in soft objectives, `kagent.Agent(temperature=...)`, is another thing.)
         head_gain: Scale of the initial (orthogonal) head weights; small: nearly uniform choices at the start.
     """
 
@@ -44,6 +50,7 @@ class StochasticPolicy(Role):
         distribution: str = "auto",
         log_std: float = 0.0,
         log_std_range: tuple[float, float] = (-20.0, 2.0),
+        temperature: Any = 1.0,
         head_gain: float = 0.01,
         **kwargs: Any,
     ):
@@ -54,6 +61,7 @@ class StochasticPolicy(Role):
                 raise ValueError(f"`policy.{argument}` must be a finite number. Received: {value!r}")
         super().__init__(network, **kwargs)
         self.distribution = distribution
+        self.temperature = schedules.get(temperature, "policy.temperature", 0.0)
         self.log_std, self.head_gain = float(log_std), float(head_gain)
         self.log_std_range = (float(log_std_range[0]), float(log_std_range[1]))
 
@@ -63,6 +71,7 @@ class StochasticPolicy(Role):
             "distribution": self.distribution,
             "log_std": self.log_std,
             "log_std_range": list(self.log_std_range),
+            "temperature": plain(self.temperature),
             "head_gain": self.head_gain,
         }
 
