@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": "kagent.agent",
+    "Constant": "kagent.agents",
     "DQN": "kagent.agents",
     "DoubleDQN": "kagent.agents",
     "DuelingDQN": "kagent.agents",
     "PPO": "kagent.agents",
+    "Random": "kagent.agents",
     "SAC": "kagent.agents",
     "ActionNoise": "kagent.exploration",
     "EpsilonGreedy": "kagent.exploration",
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
     from kagent.agents import DQN as DQN
     from kagent.agents import PPO as PPO
     from kagent.agents import SAC as SAC
+    from kagent.agents import Constant as Constant
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN
+    from kagent.agents import Random as Random
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

@@ -140,7 +140,8 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         self.memory = memories.get(memory)
         self.update_rule = update.get(update_)
         self.reward_estimation = reward_estimation.get(estimation)
-        self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
+        sample, values = isinstance(self.policy, stochastic.StochasticPolicy), isinstance(self.policy, value.ValuePolicy)
+        self.exploration = exploration.get(exploration_, sample=sample, epsilon=values)
         target = {"type": "Target", **target} if isinstance(target, dict) else target
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 

@@ -14,6 +14,7 @@ from kagent.acting import layout
 from kagent.acting.decisions.beta import Beta
 from kagent.acting.decisions.categorical import Bernoulli, Categorical
 from kagent.acting.decisions.decision import Decision
+from kagent.acting.decisions.fixed import Deterministic, Direct, Random
 from kagent.acting.decisions.gaussian import Gaussian, SquashedGaussian
 
 __all__ = [
@@ -22,13 +23,16 @@ __all__ = [
     "Beta",
     "Categorical",
     "Decision",
+    "Deterministic",
+    "Direct",
     "Gaussian",
+    "Random",
     "SquashedGaussian",
     "from_config",
     "make",
 ]
 
-_CLASSES = (Categorical, Bernoulli, Gaussian, SquashedGaussian, Beta)
+_CLASSES = (Categorical, Bernoulli, Gaussian, SquashedGaussian, Beta, Deterministic, Direct, Random)
 KINDS: dict[str, type[Decision]] = {cls.kind: cls for cls in _CLASSES}
 
 
