@@ -50,7 +50,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         env: Where the spaces come from: an environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a
             callable that returns one. Nothing is stepped.
         observation_space, action_space: The spaces themselves, in place of `env`.
-        policy: What decides: `ValuePolicy`, `StochasticPolicy`.
+        policy: What decides: `ValuePolicy`, `StochasticPolicy`, `DeterministicPolicy`.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
             `SoftActorCriticObjective`.
         memory: Where experience goes: `Replay`, `Rollout`, or an int: a replay memory's capacity.
@@ -140,8 +140,9 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         self.memory = memories.get(memory)
         self.update_rule = update.get(update_)
         self.reward_estimation = reward_estimation.get(estimation)
-        sample, values = isinstance(self.policy, stochastic.StochasticPolicy), isinstance(self.policy, value.ValuePolicy)
-        self.exploration = exploration.get(exploration_, sample=sample, epsilon=values)
+        sampled = isinstance(self.policy, stochastic.StochasticPolicy)
+        epsilon = isinstance(self.policy, value.ValuePolicy)
+        self.exploration = exploration.get(exploration_, sample=sampled, epsilon=epsilon)
         target = {"type": "Target", **target} if isinstance(target, dict) else target
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 

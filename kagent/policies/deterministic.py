@@ -45,7 +45,7 @@ class DeterministicPolicy(Role):
         if isinstance(head_gain, bool) or not isinstance(head_gain, numbers.Real) or not math.isfinite(head_gain):
             raise ValueError(f"`policy.head_gain` must be a finite number. Received: {head_gain!r}")
         super().__init__(network, **kwargs)
-        self.head_gain = float(head_gain)
+        self.head_gain: float = float(head_gain)
 
     def get_part(self) -> dict[str, Any]:
         return {**super().get_part(), "head_gain": self.head_gain}

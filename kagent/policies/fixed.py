@@ -30,9 +30,7 @@ class _Fixed(Role):
 
     def _make(self, observation: Structure, values: list[np.ndarray], seeds: Seeds, skip: tuple[int, ...]) -> None:
         def heads(features: Any) -> list[Any]:
-            layers = [
-                StateIndependent(value.size, trainable=False, name=f"head_{i}") for i, value in enumerate(values)
-            ]
+            layers = [StateIndependent(value.size, trainable=False, name=f"head_{i}") for i, value in enumerate(values)]
             made = [layer(features) for layer in layers]
             for layer, value in zip(layers, values):
                 layer.value.assign(value.ravel())
@@ -90,6 +88,7 @@ class ConstantPolicy(_Fixed):
 
     def __init__(self, action_values: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
+        self.action_values: dict[str, Any] | None
         if isinstance(action_values, Mapping):
             self.action_values = {str(name): _plain(value, str(name)) for name, value in action_values.items()}
         else:

@@ -18,6 +18,7 @@ from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.registry import plain
 from kagent.spaces import Leaf, Structure
 
+
 @ROLES.register("stochastic")
 @keras.saving.register_keras_serializable("kagent")
 class StochasticPolicy(Role):
@@ -79,7 +80,9 @@ class StochasticPolicy(Role):
         **kwargs: Any,
     ):
         if not isinstance(use_beta_distribution, bool):
-            raise TypeError(f"`policy.use_beta_distribution` must be True or False. Received: {use_beta_distribution!r}")
+            raise TypeError(
+                f"`policy.use_beta_distribution` must be True or False. Received: {use_beta_distribution!r}"
+            )
         super().__init__(network, **kwargs)
         self.selection = distributions.Selection(distribution, use_beta_distribution)
         self.temperature = schedules.get(temperature, "policy.temperature", 0.0)

@@ -42,9 +42,7 @@ class ValuePolicy(Role):
 
     default_network = Auto(units=(64, 64), activation="relu", initialization="fan_in")
 
-    def __init__(
-        self, network: Any = "auto", dueling: bool = False, stream_units: Sequence[int] = (), **kwargs: Any
-    ):
+    def __init__(self, network: Any = "auto", dueling: bool = False, stream_units: Sequence[int] = (), **kwargs: Any):
         if not isinstance(dueling, bool):
             raise TypeError(f"`policy.dueling` must be True or False. Received: {dueling!r}")
         super().__init__(network, **kwargs)

@@ -111,7 +111,9 @@ def test_masks_force_what_is_left(mode):
     params = mode(Bernoulli((4,)).mask)([tf.constant([[9.0, -9.0, 0.5, 7.0]])], mask)
     np.testing.assert_allclose(tf.sigmoid(params[0]), [[0.0, 1.0, scipy.special.expit(0.5), 0.5]], rtol=1e-6)
     np.testing.assert_array_equal(Bernoulli((4,)).mode(params), [[0, 1, 1, 1]])
-    expected = scipy.stats.entropy([0.5, 0.5]) + scipy.stats.entropy([scipy.special.expit(0.5), scipy.special.expit(-0.5)])
+    expected = scipy.stats.entropy([0.5, 0.5]) + scipy.stats.entropy(
+        [scipy.special.expit(0.5), scipy.special.expit(-0.5)]
+    )
     np.testing.assert_allclose(Bernoulli((4,)).entropy(params), [expected], rtol=1e-6)
     np.testing.assert_allclose(Bernoulli((4,)).kl(params, params), [0.0])
     assert Bernoulli((4,)).mask(params, None) == params

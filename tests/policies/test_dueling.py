@@ -1,5 +1,7 @@
 """Action values from a state value and advantages: the layer, the actor's form of it, the policy and its presets."""
 
+import itertools
+
 import gymnasium
 import keras
 import numpy as np
@@ -67,7 +69,7 @@ def test_values_have_the_mean_of_the_state_value(space, units):
     state = keras.Model(policy.model.inputs, policy.model.get_layer("state_value").output)([observation])
     values = policy.values(observation).numpy()
     ends = np.cumsum([0, *policy.components])
-    for begin, end in zip(ends, ends[1:]):
+    for begin, end in itertools.pairwise(ends):
         np.testing.assert_allclose(values[:, begin:end].mean(1, keepdims=True), state, atol=1e-5)
     assert np.ptp(values, axis=1).min() > 0.0
     assert made.actor.is_numpy

@@ -7,17 +7,21 @@ import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+from toy_envs import Identity
 
 import kagent
 from kagent.policies import distributions
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.spaces import Structure
-from tests.toy_envs import Identity
 
 SPACES = gymnasium.spaces
 BOUNDED, UNBOUNDED = SPACES.Box(-2.0, 2.0, (2,)), SPACES.Box(-np.inf, np.inf, (2,))
 NESTED = SPACES.Dict(
-    arm=BOUNDED, free=UNBOUNDED, grip=SPACES.MultiBinary(3), mode=SPACES.Discrete(3), whole=SPACES.Box(0, 9, (1,), np.int64)
+    arm=BOUNDED,
+    free=UNBOUNDED,
+    grip=SPACES.MultiBinary(3),
+    mode=SPACES.Discrete(3),
+    whole=SPACES.Box(0, 9, (1,), np.int64),
 )
 
 
@@ -226,7 +230,9 @@ def test_bits_in_agreement_with_their_masks(kind):
 def test_initial_policies_are_nearly_uniform():
     observation = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
     made = agent("all")
-    for part, own in zip(made.policy.joint.distributions, made.policy.joint.split(made.policy.parameters_of(observation))):
+    for part, own in zip(
+        made.policy.joint.distributions, made.policy.joint.split(made.policy.parameters_of(observation))
+    ):
         if isinstance(part, distributions.Categorical):
             np.testing.assert_allclose(tf.nn.softmax(own[0]), 1.0 / 3.0, atol=0.02)
         elif isinstance(part, distributions.Bernoulli):

@@ -64,9 +64,7 @@ class Bernoulli(Distribution):
     def kl(self, params, other):
         logits, others = self._logits(params), self._logits(other)
         ones = tf.sigmoid(logits) * (tf.nn.softplus(-others) - tf.nn.softplus(-logits))
-        return tf.reduce_sum(
-            ones + tf.sigmoid(-logits) * (tf.nn.softplus(others) - tf.nn.softplus(logits)), axis=-1
-        )
+        return tf.reduce_sum(ones + tf.sigmoid(-logits) * (tf.nn.softplus(others) - tf.nn.softplus(logits)), axis=-1)
 
     def to_env(self, action):
         """The values as they are; adding a leaf's `start` is left to `Leaf.decode`."""
