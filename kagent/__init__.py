@@ -19,8 +19,12 @@ _HOMES = {
     "A2C": "kagent.agents",
     "AC": "kagent.agents",
     "DPG": "kagent.agents",
+    "Constant": "kagent.agents",
     "DQN": "kagent.agents",
+    "DoubleDQN": "kagent.agents",
+    "DuelingDQN": "kagent.agents",
     "PPO": "kagent.agents",
+    "Random": "kagent.agents",
     "SAC": "kagent.agents",
     "TRPO": "kagent.agents",
     "VPG": "kagent.agents",
@@ -48,6 +52,10 @@ if TYPE_CHECKING:
     from kagent.agents import SAC as SAC
     from kagent.agents import TRPO as TRPO
     from kagent.agents import VPG as VPG
+    from kagent.agents import Constant as Constant
+    from kagent.agents import DoubleDQN as DoubleDQN
+    from kagent.agents import DuelingDQN as DuelingDQN
+    from kagent.agents import Random as Random
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

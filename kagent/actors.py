@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent import spaces
+from kagent import schedules, spaces
 from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, decisions
 from kagent.policies.roles import outputs
 from kagent.spaces import Structure
@@ -94,7 +94,19 @@ class PolicyActor(Actor):
         shares = [np.full(math.prod(v.shape), id(v) in trained, np.float32) for v in self.variables]
         self._trained = np.concatenate(shares) if shares else np.zeros(0, np.float32)
         described = spaces.to_config(observation.space), spaces.to_config(action.space)
-        super().__init__(forward, described[0], chosen, program=program, action=described[1])
+        self._temperature = getattr(policy, "temperature", 1.0)
+        super().__init__(
+            forward,
+            described[0],
+            chosen,
+            program=program,
+            action=described[1],
+            temperature=schedules.start_of(self._temperature),
+        )
+
+    def set_time(self, clock: schedules.Clock) -> None:
+        """Takes the temperature that the policy has at `clock`."""
+        self.temperature = schedules.evaluate(self._temperature, clock)
 
     @contextlib.contextmanager
     def perturbed(self, deviation: float, rng: np.random.Generator) -> Iterator[None]:

@@ -18,7 +18,7 @@ from kagent import (
     update,
 )
 from kagent.mixin import Mixin
-from kagent.policies import critics, roles, stochastic, value  # noqa: F401  (they register themselves)
+from kagent.policies import critics, roles, stochastic, value
 from kagent.registry import plain
 
 
@@ -34,7 +34,9 @@ class Composition(Mixin):
             memory = "recent"
         limits = self.max_episode_timesteps, self._own_limit
         self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits)
-        self.exploration = exploration.get(exploration_, sample=isinstance(self.policy, stochastic.StochasticPolicy))
+        sampled = isinstance(self.policy, stochastic.StochasticPolicy)
+        epsilon = isinstance(self.policy, value.ValuePolicy)
+        self.exploration = exploration.get(exploration_, sample=sampled, epsilon=epsilon)
         target = {"type": "Target", **target} if isinstance(target, dict) else target
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 
@@ -60,6 +62,8 @@ class Composition(Mixin):
         self.explorer = (
             exploration.WithVariableNoise(self.exploration, self.variable_noise) if noisy else self.exploration
         )
+        if callable(getattr(self.policy, "temperature", None)):
+            self.explorer = exploration.WithTemperature(self.explorer)
 
     def _check_parts(self) -> None:
         objective = self.objective

@@ -74,6 +74,7 @@ class Evaluation(Mixin):
         seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
         callbacks.on_test_begin()
         self.actor.expire()  # callbacks may have exchanged weights
+        self.actor.set_time(self.host_clock)
         environments.reset(lambda: int(seeds.integers(2**31 - 1)))
 
         def on_end(number: int, outcome: tuple[float, int]) -> None:

@@ -168,15 +168,31 @@ class WithVariableNoise:
             return self.exploration.decide(actor, leaves, mask, clock, rng)
 
 
-def get(identifier: Any, sample: bool = False) -> Any:
+class WithTemperature:
+    """An exploration whose policy samples at a temperature that changes over time.
+
+    Args:
+        exploration: Which.
+    """
+
+    def __init__(self, exploration: Any):
+        self.exploration = exploration
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        actor.set_time(clock)
+        return self.exploration.decide(actor, leaves, mask, clock, rng)
+
+
+def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
     """An exploration from a name, a dict, an object, or an amount.
 
     Args:
         identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise.
         sample: Whether the policy is one whose actions are sampled.
+        epsilon: Whether a number is the epsilon of `EpsilonGreedy` where actions are not sampled.
     """
     number = isinstance(identifier, numbers.Real) and not isinstance(identifier, bool)
-    if number and not sample:
+    if number and epsilon and not sample:
         return EpsilonGreedy(initial=float(identifier), final=float(identifier))
     kind = identifier.get("type") if isinstance(identifier, dict) else None
     by_name = isinstance(identifier, dict) and kind is None

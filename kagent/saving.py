@@ -216,6 +216,7 @@ class Saving(Mixin):
         """The NumPy program of the policy, for `kagent.acting.load`."""
         if self.actor.is_numpy:
             self.actor.refresh()
+            self.actor.set_time(self.host_clock)
             self.actor.save(directory)
 
     def load_assets(self, directory: str) -> None:

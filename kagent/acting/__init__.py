@@ -7,11 +7,13 @@
 
 from kagent.acting.actor import Actor, load
 from kagent.acting.compiler import Compiler, UnsupportedLayer, compile_model
-from kagent.acting.decisions import Categorical, Decision, Gaussian, SquashedGaussian
+from kagent.acting.decisions import Bernoulli, Beta, Categorical, Decision, Gaussian, SquashedGaussian
 from kagent.acting.program import Program
 
 __all__ = [
     "Actor",
+    "Bernoulli",
+    "Beta",
     "Categorical",
     "Compiler",
     "Decision",

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from kagent.acting import archive, decisions, layout
-from kagent.acting.decisions import Categorical, Decision
+from kagent.acting.decisions import Decision
 from kagent.acting.program import Program
 
 Heads = list[np.ndarray]
 Masks = list[np.ndarray | None] | None
 MASK_KEY = "action_mask"
+GREEDY = 1e-6  # temperatures below are none
 _SHORT = 32  # up to so many numbers a Python list is checked faster than an array
 
 
@@ -36,9 +37,11 @@ class Actor:
         program: The policy as a NumPy program, if it is one; only then the actor can be saved.
         action: The action space, as `observation`. None: the leaf of the only decision, or a `Tuple` of
             theirs.
+        temperature: How far samples spread: 1 as the policy's distributions say, 0 not at all; see
+            `kagent.policies.stochastic.StochasticPolicy`.
 
     Attributes:
-        program, decisions, rng: The arguments.
+        program, decisions, rng, temperature: The arguments.
 
     Raises:
         ValueError: Program, spaces and decisions do not fit each other.
@@ -57,6 +60,7 @@ class Actor:
         rng: np.random.Generator | None = None,
         program: Program | None = None,
         action: dict[str, Any] | None = None,
+        temperature: float = 1.0,
     ):
         runs_program = forward is None
         if forward is None:
@@ -67,6 +71,7 @@ class Actor:
         self.program = program
         self.decisions = tuple(decisions)
         self.rng = np.random.Generator(np.random.Philox()) if rng is None else rng
+        self.temperature = _temperature(temperature)
         self._observation = layout.Layout(observation, "observation")
         self._action = layout.Layout(_tuple_of(self.decisions) if action is None else action, "action")
         self._check()
@@ -186,11 +191,13 @@ class Actor:
         """
         if self.program is None:
             raise ValueError(f"Only an actor with a NumPy program can be saved. Received: {self!r}")
+        heat = {} if self.temperature == 1.0 else {"temperature": self.temperature}
         about = {
             "observation": self._observation.config,
             "action": self._action.config,
             "decisions": [decision.to_config() for decision in self.decisions],
             "program": self.program.config,
+            **heat,
         }
         archive.write(Path(directory), about, self.program.weights)
 
@@ -201,8 +208,20 @@ class Actor:
     def _choose(self, heads: Heads, masks: Masks, deterministic: bool, rng: np.random.Generator) -> list[np.ndarray]:
         if masks is None:
             masks = [None] * len(self.decisions)
+        if self.temperature != 1.0 and not deterministic:
+            return self._sample(heads, masks, rng)
         return [
             decision.choose(heads[where], rng, deterministic, mask)
+            for decision, where, mask in zip(self.decisions, self._heads, masks)
+        ]
+
+    def _sample(self, heads: Heads, masks: list[Any], rng: np.random.Generator) -> list[np.ndarray]:
+        temperature = self.temperature
+        if temperature < GREEDY:
+            greedy = zip(self.decisions, self._heads, masks)
+            return [decision.choose(heads[where], rng, True, mask) for decision, where, mask in greedy]
+        return [
+            decision.choose(decision.tempered(heads[where], temperature), rng, False, mask)
             for decision, where, mask in zip(self.decisions, self._heads, masks)
         ]
 
@@ -228,7 +247,7 @@ class Actor:
         decision = self.decisions[0]
         if self._observation.is_nested or leaf.kind != "box" or leaf.dtype.kind != "f":
             return None
-        if self._action.is_nested or not isinstance(decision, Categorical) or decision.leaf.kind != "discrete":
+        if self._action.is_nested or type(decision) is not decisions.Categorical or decision.leaf.kind != "discrete":
             return None
         if decision.widths[0] > _SHORT:
             return None
@@ -258,8 +277,11 @@ class Actor:
                 logits = head.tolist()
                 if not isfinite(sum(logits)):
                     return None
-                if deterministic:
+                temperature = self.temperature
+                if deterministic or temperature < GREEDY:
                     return start + logits.index(max(logits))
+                if temperature != 1.0:
+                    logits = [value / temperature for value in logits]
                 return start + pick(logits, rng, False)
 
         return act
@@ -268,6 +290,12 @@ class Actor:
 def _tuple_of(chosen: Sequence[Decision]) -> dict[str, Any]:
     spaces = [layout.describe(decision.leaf) for decision in chosen]
     return spaces[0] if len(spaces) == 1 else {"type": "Tuple", "spaces": spaces}
+
+
+def _temperature(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
+        raise ValueError(f"`temperature` must be a finite number >= 0. Received: {value!r}")
+    return float(value)
 
 
 def load(path: str | Path, seed: int | None = None) -> Actor:
@@ -299,6 +327,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
         program.set_weights(archive.weights(path, program.size))
         made = [decisions.from_config(config) for config in about["decisions"]]
         rng = np.random.Generator(np.random.Philox(seed))
-        return Actor(None, about["observation"], made, rng, program, about["action"])
+        temperature = about.get("temperature", 1.0)
+        return Actor(None, about["observation"], made, rng, program, about["action"], temperature)
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from kagent.acting.activations import constant
-from kagent.acting.nodes import FLOAT, Spec, counts, operation, require
+from kagent.acting.nodes import FLOAT, Spec, counts, integers, operation, require
 
 
 class _Merge:
@@ -73,4 +73,34 @@ class Average(_Merge):
         made = super().bind(bound, node, inputs, weights, spec)
         share = constant(1.0 / len(inputs), made.array)
         bound.steps.append(partial(np.multiply, made.array, share, made.array))
+        return made
+
+
+@operation("dueling")
+class Dueling:
+    """A state value `(1,)` plus advantages `(sum(nvec),)`, from which each component's own mean is subtracted."""
+
+    @staticmethod
+    def infer(node, inputs, weights):
+        counts(node, inputs, weights, 2, 0)
+        nvec = integers(node, "nvec")
+        shapes = [x.shape for x in inputs]
+        require(len(nvec) > 0 and all(n > 0 for n in nvec), node, "needs numbers >= 1 `nvec`")
+        require(shapes == [(1,), (sum(nvec),)], node, f"does not fit {shapes}")
+        return Spec(shapes[1], FLOAT)
+
+    @staticmethod
+    def bind(bound, node, inputs, weights, spec):
+        value, advantage = (bound.floats(x).array for x in inputs)
+        made, nvec = bound.new(spec.shape), node["nvec"]
+        shift = np.empty((bound.count, len(nvec)), np.float32)
+        shares = np.tile(1.0 / np.asarray(nvec, np.float32), (bound.count, 1))
+        starts, owners = np.cumsum([0, *nvec[:-1]]), np.repeat(np.arange(len(nvec)), nvec)
+        bound.steps += [
+            partial(np.add.reduceat, advantage, starts, 1, None, shift),
+            partial(np.multiply, shift, shares, shift),
+            partial(np.subtract, value, shift, shift),
+            partial(shift.take, owners, 1, made.array, "clip"),
+            partial(np.add, made.array, advantage, made.array),
+        ]
         return made

@@ -93,3 +93,38 @@ class Bound(keras.layers.Layer):
 
     def actor_node(self) -> dict[str, Any]:
         return {"op": "clip", "low": self.low, "high": self.high}
+
+
+@keras.saving.register_keras_serializable("kagent")
+class Dueling(keras.layers.Layer):
+    """Action values of a state value and advantages: `V + A - mean(A)`, the mean being each component's own.
+
+    Wang et al. 2016, arXiv:1511.06581, eq. 9.
+
+    Args:
+        nvec: Number of values of each component.
+
+    Input `[(N, 1), (N, sum(nvec))]`, state value and advantages; output `(N, sum(nvec))`.
+    """
+
+    def __init__(self, nvec: list[int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.nvec = [int(n) for n in nvec]
+
+    def call(self, inputs):
+        value, advantage = inputs
+        parts, start = [], 0
+        for n in self.nvec:
+            part = advantage[:, start : start + n]
+            parts.append(part - ops.mean(part, axis=-1, keepdims=True))
+            start += n
+        return value + (parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1))
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[1])
+
+    def get_config(self):
+        return {**super().get_config(), "nvec": self.nvec}
+
+    def actor_node(self) -> dict[str, Any]:
+        return {"op": "dueling", "nvec": self.nvec}

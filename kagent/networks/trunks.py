@@ -65,7 +65,7 @@ class MLP:
     initialization: str = "fan_in"
 
     def __post_init__(self):
-        object.__setattr__(self, "units", _widths(self.units, "network.units"))
+        object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
@@ -97,7 +97,7 @@ class CNN:
 
     def __post_init__(self):
         for name in ("filters", "kernels", "strides", "units"):
-            object.__setattr__(self, name, _widths(getattr(self, name), f"network.{name}"))
+            object.__setattr__(self, name, widths(getattr(self, name), f"network.{name}"))
         if not len(self.filters) == len(self.kernels) == len(self.strides):
             raise ValueError(
                 "`network.filters`, `kernels` and `strides` must be equally long. "
@@ -139,7 +139,7 @@ class Auto:
     initialization: str = "fan_in"
 
     def __post_init__(self):
-        object.__setattr__(self, "units", _widths(self.units, "network.units"))
+        object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
@@ -180,7 +180,7 @@ def serialize(network: Any) -> dict[str, Any]:
     return NETWORKS.serialize(network)
 
 
-def _widths(value: Any, argument: str) -> tuple[int, ...]:
+def widths(value: Any, argument: str) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= _WIDEST for v in values):
         raise ValueError(f"`{argument}` must be a list of integers from 1 to {_WIDEST}. Received: {value!r}")

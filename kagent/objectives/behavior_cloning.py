@@ -37,7 +37,9 @@ class BehaviorCloningObjective(Objective):
             else:
                 leaves = zip(policy.action.leaves, policy.action.flatten(action))
                 inside = [
-                    tf.clip_by_value(part, -_EDGE, _EDGE) if policy.decision(leaf) == "squashed_gaussian" else part
+                    tf.clip_by_value(part, -_EDGE, _EDGE)
+                    if policy.decision(leaf) in ("squashed_gaussian", "beta")
+                    else part
                     for leaf, part in leaves
                 ]
                 losses = -policy.joint.log_prob(policy.parameters_of(observation, mask), inside)

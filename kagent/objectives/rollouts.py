@@ -42,12 +42,8 @@ class RolloutObjective(Objective):
         return {"approx_kl": ops.approx_kl(log_prob, old_log_prob, weight)}
 
     def check(self, agent: Any) -> None:
-        kind, estimation = type(self).__name__, agent.reward_estimation
-        if agent.policy.distribution != "auto":
-            raise ValueError(
-                f"`objective` {kind} needs policy.distribution='auto'. Received: {agent.policy.distribution!r}"
-            )
-        if estimation.estimate_actions:
+        if agent.reward_estimation.estimate_actions:
+            kind = type(self).__name__
             raise ValueError(f"`objective` {kind} needs reward_estimation.estimate_actions=False. Received: True")
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +94,7 @@ class RolloutObjective(Objective):
             else:
                 losses = self.surrogate(log_prob, old, advantage, clock)
             value = ops.weighted_mean(losses, weight)
-            entropy = ops.weighted_mean(agent.policy.joint.entropy(parameters), weight)
+            entropy = ops.weighted_mean(agent.policy.entropy(parameters, agent.step_seed), weight)
             logs = {"policy_loss": value, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
             return value - entropy_coefficient * entropy, logs
 

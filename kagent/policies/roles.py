@@ -13,7 +13,7 @@ from kagent.networks.trunks import Auto, Seeds
 from kagent.registry import Registry
 from kagent.spaces import Structure
 
-ROLES = Registry("policy")
+ROLES = Registry("policy", {"distributions": "distribution"})
 EXPANDED: contextvars.ContextVar[bool] = contextvars.ContextVar("EXPANDED", default=False)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kagent import networks
+from kagent import networks, schedules
 from kagent.networks.layers import Bound, StateIndependent
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.registry import plain
 from kagent.spaces import Leaf, Structure
-
-DISTRIBUTIONS = ("auto", "squashed_gaussian")
 
 
 @ROLES.register("stochastic", "parametrized_distributions")
@@ -24,16 +24,46 @@ DISTRIBUTIONS = ("auto", "squashed_gaussian")
 class StochasticPolicy(Role):
     """An independent distribution per action leaf, on shared features.
 
-    Discrete leaves are categorical. Boxes are Gaussian with a learned log standard deviation that does not depend on
-    the state (clipped to the bounds by the environment's side only), or tanh-squashed Gaussian with a state-dependent
-    one.
+    Discrete leaves are categorical, Boxes Gaussian, unless `distribution` says otherwise:
+
+    - `"categorical"`: a logit per value.
+    - `"bernoulli"`: one logit per component of two values, as those of `MultiBinary`; 1 has the probability
+      `sigmoid(logit)`.
+    - `"gaussian"`: a normal distribution, clipped to the bounds by the environment's side only. Its standard deviation is
+      learned; it does not depend on the state (`stddev_mode="global"`), or is a head of its own (`"predicted"`).
+      `bounded_transform="tanh"` is the next one.
+    - `"squashed_gaussian"`: tanh of a normal distribution, for finite bounds (Haarnoja et al. 2018, arXiv:1812.05905),
+      with a standard deviation that is predicted unless `stddev_mode="global"`. Its entropy has no closed form and is
+      estimated from a draw.
+    - `"beta"`: a Beta distribution with one peak, for finite bounds (Chou et al. 2017, ICML). Deterministic actions are
+      its mode, not its mean.
+
+    Log-probabilities and entropies of an action are sums over its leaves.
 
     Args:
         network: As for every role.
-        distribution: `"auto"`, or `"squashed_gaussian"` for boxes with finite bounds.
-        log_std: Initial log standard deviation of Gaussian leaves.
-        log_std_range: Bounds of the state-dependent log standard deviation of squashed leaves.
-        head_gain: Scale of the initial (orthogonal) head weights; small: nearly uniform choices at the start.
+        distribution: `"auto"`; a name, for the leaves it fits; a dict `{"type": name, **options}`; or a dict of these by
+            the names of actions (an action that is not nested is named "action"), or by "bool" (`MultiBinary`), "int" and
+            "float" for all of a type.
+        use_beta_distribution: Whether Boxes of floats with finite bounds, of which `distribution` says nothing, have Beta
+            distributions.
+        log_std: Initial log standard deviation of Gaussian leaves (before tanh).
+        log_std_range: Bounds of predicted log standard deviations.
+        temperature: How far sampled actions spread, >= 0: 1 as the distributions say; logits are divided by it, standard
+            deviations multiplied, and the density of a Beta distribution is taken to the power of its inverse. 0 takes
+            the most likely action, as acting deterministically does. May be a schedule. It is for acting alone:
+            log-probabilities and entropies that are learned from remain those at temperature 1. (The weight of
+            entropy in soft objectives, `kagent.Agent(temperature=...)`, is another thing.)
+        head_gain: Scale of the initial (orthogonal) head weights; small: nearly uniform choices at the start. "auto":
+            0.01, but uniform weights within 1/sqrt(features) for leaves with a squashed Gaussian whose standard
+            deviation is predicted, as usual in soft actor-critic.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range; at the agent's making, a distribution that does not fit.
+
+    Example:
+
+    >>> policy = StochasticPolicy(distribution={"steer": "beta", "gears": {"type": "gaussian", "stddev_mode": "predicted"}})
     """
 
     default_network = Auto(units=(64, 64), activation="tanh", initialization="orthogonal")
@@ -41,59 +71,77 @@ class StochasticPolicy(Role):
     def __init__(
         self,
         network: Any = "auto",
-        distribution: str = "auto",
+        distribution: Any = "auto",
+        use_beta_distribution: bool = False,
         log_std: float = 0.0,
         log_std_range: tuple[float, float] = (-20.0, 2.0),
-        head_gain: float = 0.01,
+        temperature: Any = 1.0,
+        head_gain: float | str = "auto",
         **kwargs: Any,
     ):
-        if distribution not in DISTRIBUTIONS:
-            raise ValueError(f"`policy.distribution` must be one of {DISTRIBUTIONS}. Received: {distribution!r}")
-        for argument, value in (("log_std", log_std), ("head_gain", head_gain)):
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-                raise ValueError(f"`policy.{argument}` must be a finite number. Received: {value!r}")
+        if not isinstance(use_beta_distribution, bool):
+            raise TypeError(
+                f"`policy.use_beta_distribution` must be True or False. Received: {use_beta_distribution!r}"
+            )
         super().__init__(network, **kwargs)
-        self.distribution = distribution
-        self.log_std, self.head_gain = float(log_std), float(head_gain)
-        self.log_std_range = (float(log_std_range[0]), float(log_std_range[1]))
+        self.selection = distributions.Selection(distribution, use_beta_distribution)
+        self.temperature = schedules.get(temperature, "policy.temperature", 0.0)
+        self.log_std = _finite(log_std, "log_std")
+        self.head_gain = head_gain if head_gain == "auto" else _finite(head_gain, "head_gain")
+        self.log_std_range = _range(log_std_range)
+
+    @property
+    def distribution(self) -> Any:
+        """What `distribution` says, JSON-ready: a name, or a dict."""
+        return self.selection.plain
 
     def get_part(self) -> dict[str, Any]:
         return {
             **super().get_part(),
             "distribution": self.distribution,
+            "use_beta_distribution": self.selection.use_beta_distribution,
             "log_std": self.log_std,
             "log_std_range": list(self.log_std_range),
+            "temperature": plain(self.temperature),
             "head_gain": self.head_gain,
         }
 
     def decision(self, leaf: Leaf) -> str:
         """Name of the actor's decision for an action leaf."""
-        if leaf.is_discrete:
-            return "categorical"
-        return "gaussian" if self.distribution == "auto" else self.distribution
+        return self.selection.of(leaf).kind
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
-        kinds = ["auto" if leaf.is_discrete else self.distribution for leaf in action.leaves]
-        self.joint = distributions.Joint([distributions.for_leaf(leaf, k) for leaf, k in zip(action.leaves, kinds)])
-        squashed = self.distribution == "squashed_gaussian"
-        initialization = "fan_in" if squashed else "orthogonal"
+        self.selection.check(action)
+        self.joint = distributions.Joint([distributions.for_leaf(leaf, self.decision(leaf)) for leaf in action.leaves])
 
         def heads(features: Any) -> list[Any]:
-            made = []
-            for i, leaf in enumerate(action.leaves):
-                width = leaf.num_values if leaf.is_discrete else leaf.size
-                kind = "logits" if leaf.is_discrete else "mean"
-                made.append(dense(features, width, None, f"{kind}_{i}", initialization, self.head_gain, seeds))
-                if leaf.is_discrete:
-                    continue
-                if squashed:
-                    spread = dense(features, width, None, f"log_std_{i}", initialization, 1.0, seeds)
-                    made.append(Bound(*self.log_std_range, name=f"log_std_bound_{i}")(spread))
-                else:
-                    made.append(StateIndependent(width, self.log_std, name=f"log_std_{i}")(features))
-            return made
+            leaves = enumerate(action.leaves)
+            return [head for i, leaf in leaves for head in self._heads(features, i, leaf, seeds)]
 
         self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+
+    def _heads(self, features: Any, i: int, leaf: Leaf, seeds: Seeds) -> list[Any]:
+        choice = self.selection.of(leaf)
+        predicted, squashed = choice.stddev_mode == "predicted", choice.kind == "squashed_gaussian"
+        initialization = "fan_in" if predicted and squashed and self.head_gain == "auto" else "orthogonal"
+        gain = 0.01 if self.head_gain == "auto" else float(self.head_gain)
+
+        def head(width: int, name: str) -> Any:
+            return dense(features, width, None, f"{name}_{i}", initialization, gain, seeds)
+
+        if choice.kind == "categorical":
+            return [head(leaf.num_values, "logits")]
+        if choice.kind == "bernoulli":
+            return [head(leaf.size, "logits")]
+        if choice.kind == "beta":
+            return [head(leaf.size, "alpha"), head(leaf.size, "beta")]
+        mean = head(leaf.size, "mean")
+        if not predicted:
+            return [mean, StateIndependent(leaf.size, self.log_std, name=f"log_std_{i}")(features)]
+        log_std = head(leaf.size, "log_std")
+        if self.log_std != 0.0:
+            log_std = keras.layers.Rescaling(1.0, self.log_std, name=f"log_std_start_{i}")(log_std)
+        return [mean, Bound(*self.log_std_range, name=f"log_std_bound_{i}")(log_std)]
 
     def parameters_of(self, observation: Any, mask: list[Any] | None = None) -> list[tf.Tensor]:
         """The distributions' parameters for a batch: a flat list of heads, float32, masks applied."""
@@ -104,6 +152,15 @@ class StochasticPolicy(Role):
         """Log-probability `(N,)` of canonical actions, nested as the action space."""
         return self.joint.log_prob(parameters, self.action.flatten(action))
 
+    def entropy(self, parameters: list[tf.Tensor], seed: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """Entropy `(N,)` in nats.
+
+        Args:
+            parameters: Of the distributions.
+            seed: Gives a seed `(2,)`; called only where the entropy is estimated from a draw.
+        """
+        return self.joint.entropy(parameters, None if self.joint.has_entropy else seed())
+
     def sample_with_log_prob(self, parameters: list[tf.Tensor], seed: tf.Tensor) -> tuple[Any, tf.Tensor]:
         """Canonical actions, nested as the action space, with their log-probability `(N,)`; reparameterized."""
         action, log_prob = self.joint.sample_with_log_prob(parameters, seed)
@@ -113,3 +170,18 @@ class StochasticPolicy(Role):
         """The most likely action that the observation's mask allows, one canonical array `(N, *leaf.shape)` per leaf."""
         mask = observed_masks(self.observation, self.action, self.leaves(observation))
         return self.joint.mode(self.parameters_of(observation, mask))
+
+
+def _finite(value: Any, argument: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise ValueError(f"`policy.{argument}` must be a finite number. Received: {value!r}")
+    return float(value)
+
+
+def _range(value: Any) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ValueError(f"`policy.log_std_range` must be two numbers, low and high. Received: {value!r}")
+    low, high = (_finite(end, "log_std_range") for end in value)
+    if low > high:
+        raise ValueError(f"`policy.log_std_range` must have low <= high. Received: {value!r}")
+    return low, high

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kagent import networks
-from kagent.networks.trunks import Auto, Seeds, dense
+from kagent.networks.layers import Dueling
+from kagent.networks.trunks import Auto, Seeds, dense, widths
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.spaces import Leaf, Structure
@@ -25,13 +27,31 @@ class ValuePolicy(Role):
 
     Args:
         network: As for every role.
+        dueling: Whether values come from two streams, a state value and advantages per choice, as `V + A - mean(A)`
+            (Wang et al. 2016, arXiv:1511.06581, eq. 9). The mean is over a component's own choices, also the forbidden
+            ones; all components share the state value (Tavakoli et al. 2018, section "Dueling networks").
+        stream_units: Widths of dense ReLU layers that each stream has of its own before its head.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range; at the agent's making, an action that is not discrete.
 
     Example:
 
-    >>> policy = ValuePolicy(network={"type": "mlp", "units": [256, 256]})
+    >>> policy = ValuePolicy(network={"type": "mlp", "units": [256, 256]}, dueling=True)
     """
 
     default_network = Auto(units=(64, 64), activation="relu", initialization="fan_in")
+
+    def __init__(self, network: Any = "auto", dueling: bool = False, stream_units: Sequence[int] = (), **kwargs: Any):
+        if not isinstance(dueling, bool):
+            raise TypeError(f"`policy.dueling` must be True or False. Received: {dueling!r}")
+        super().__init__(network, **kwargs)
+        self.dueling, self.stream_units = dueling, widths(stream_units, "policy.stream_units")
+        if self.stream_units and not dueling:
+            raise ValueError(f"`policy.stream_units` needs policy.dueling=True. Received: {stream_units!r}")
+
+    def get_part(self) -> dict[str, Any]:
+        return {**super().get_part(), "dueling": self.dueling, "stream_units": list(self.stream_units)}
 
     def decision(self, leaf: Leaf) -> str:
         """Name of the actor's decision for an action leaf."""
@@ -49,12 +69,28 @@ class ValuePolicy(Role):
         self.nvec = [[int(n) for n in leaf.nvec.ravel()] for leaf in action.leaves]  # type: ignore[union-attr]
 
         def heads(features: Any) -> list[Any]:
+            if self.dueling:
+                return self._duel(features, action, seeds)
             return [
                 dense(features, leaf.num_values, None, f"value_{i}", "fan_in", 1.0, seeds)
                 for i, leaf in enumerate(action.leaves)
             ]
 
         self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+
+    def _duel(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
+        streams = []
+        for name in ("state", "advantage"):
+            x = features
+            for number, units in enumerate(self.stream_units):
+                x = dense(x, units, "relu", f"{name}_dense_{number}", "fan_in", 1.0, seeds)
+            streams.append(x)
+        state = dense(streams[0], 1, None, "state_value", "fan_in", 1.0, seeds)
+        made = []
+        for i, (leaf, nvec) in enumerate(zip(action.leaves, self.nvec)):
+            advantage = dense(streams[1], leaf.num_values, None, f"advantage_{i}", "fan_in", 1.0, seeds)
+            made.append(Dueling(nvec, name=f"value_{i}")([state, advantage]))
+        return made
 
     def values(self, observation: Any) -> tf.Tensor:
         """Action values `(N, sum(components))` of all leaves' components side by side, float32."""

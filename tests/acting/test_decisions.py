@@ -6,6 +6,7 @@ import math
 import gymnasium
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,9 @@ DISCRETE = {
     "binary": SPACES.MultiBinary(3),
     "binary_rank_2": SPACES.MultiBinary((2, 2)),
 }
+
+
+BITS = SPACES.MultiDiscrete([2, 2], start=[3, -1])
 
 
 def parts(leaf, array):
@@ -213,8 +217,104 @@ def test_gaussian_samples():
     uniform = decision.random(count, generator())
     assert np.abs(uniform).max() <= 1.0
     np.testing.assert_allclose(uniform.std(0), 1.0 / np.sqrt(3.0), rtol=0.03)
-    normal = make("gaussian", BOXES["half_open"]).random(count, generator())
+    normal = make("gaussian", BOXES["unbounded"]).random(count, generator())
     np.testing.assert_allclose(normal.std(0), 1.0, rtol=0.03)
+
+
+def test_random_actions_stay_inside_a_single_bound():
+    space = SPACES.Box(np.float32([2.0, -np.inf, -np.inf, -1.0]), np.float32([np.inf, -3.0, np.inf, 1.0]))
+    decision = make("gaussian", space)
+    draws = decision.random(20_000, generator()).astype(float)
+    np.testing.assert_array_equal(decision.to_env(draws.astype(np.float32)), draws)  # nothing was left to clip
+    for column, distribution in zip(
+        (draws[:, 0] - 2.0, -3.0 - draws[:, 1], draws[:, 2], (draws[:, 3] + 1.0) / 2.0),
+        ("expon", "expon", "norm", "uniform"),
+    ):
+        assert scipy.stats.kstest(column, distribution).pvalue > 0.001
+
+
+@pytest.mark.parametrize("name", sorted(set(BOXES) - {"half_open", "unbounded"}))
+def test_beta(name):
+    space = BOXES[name]
+    decision = make("beta", space)
+    rng, leaf = generator(1), decision.leaf
+    heads = [rng.normal(0.0, 3.0, (6, leaf.size)).astype(np.float32) for _ in range(2)]
+    before = [head.copy() for head in heads]
+    mode = decision.choose(heads, rng, True)
+    a, b = (np.log1p(np.exp(head.astype(float))) for head in heads)
+    np.testing.assert_allclose(mode.reshape(6, -1), (a - b) / (a + b), atol=1e-4)  # the mode, not the mean
+    for canonical in (mode, decision.choose(heads, rng, False), decision.random(6, rng)):
+        assert canonical.shape == (6, *leaf.shape) and canonical.dtype == np.float32
+        assert np.abs(canonical).max() <= 1.0
+        env = decision.to_env(canonical)
+        assert env.dtype == space.dtype and all(space.contains(np.asarray(row)) for row in env)
+    np.testing.assert_array_equal(heads, before)
+
+
+def test_beta_samples():
+    decision = make("beta", SPACES.Box(-1.0, 1.0, (2,)))
+    heads = [np.float32([[0.5, 3.0]]).repeat(20_000, 0), np.float32([[2.0, -4.0]]).repeat(20_000, 0)]
+    draws = decision.choose(heads, generator(), False).astype(float)
+    for column, a, b in zip(draws.T, (0.5, 3.0), (2.0, -4.0)):
+        alpha, beta = (1.0 + math.log1p(math.exp(x)) for x in (a, b))
+        assert scipy.stats.kstest((column + 1.0) / 2.0, "beta", (alpha, beta)).pvalue > 0.001
+    extreme = [np.float32([[-500.0, 500.0]]), np.float32([[-500.0, -500.0]])]
+    for deterministic in (True, False):
+        assert (np.abs(decision.choose(extreme, generator(), deterministic)) <= 1.0).all()
+    np.testing.assert_allclose(decision.choose(extreme, generator(), True), [[0.0, 1.0]], atol=1e-6)
+
+
+BINARY = {"binary": DISCRETE["binary"], "binary_rank_2": DISCRETE["binary_rank_2"], "bits": BITS}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", sorted(BINARY))
+def test_bernoulli(name, masked):
+    decision = make("bernoulli", BINARY[name])
+    leaf, count, rng = decision.leaf, 4000, generator(5)
+    logits = rng.normal(0.0, 1.5, (1, leaf.size)).astype(np.float32).repeat(count, 0)
+    mask = None
+    if masked:
+        mask = np.ones((count, 2 * leaf.size), bool)
+        mask[:, 0] = mask[:, -1] = False  # of the first component only 1, of the last only 0
+        logits[:, 0], logits[:, -1] = -50.0, 50.0
+    draws = decision.choose([logits], rng, False, mask)
+    best = decision.choose([logits], rng, True, mask)
+    assert draws.dtype == best.dtype == np.int32 and draws.shape == best.shape == (count, *leaf.shape)
+    probability = 1.0 / (1.0 + np.exp(-logits[0].astype(float)))
+    if masked:
+        probability[0], probability[-1] = 1.0, 0.0
+    for column, p in zip(draws.reshape(count, -1).T, probability):
+        assert_frequencies(column, [1.0 - p, p])
+    np.testing.assert_array_equal(best.reshape(count, -1), np.tile(probability >= 0.5, (count, 1)))
+    for chosen in (draws, best, decision.random(count, rng, mask), decision.perturb(best, 0.9, rng, mask)):
+        assert all(BINARY[name].contains(action) for action in decision.to_env(chosen[:20]))
+        np.testing.assert_array_equal(decision.from_env(decision.to_env(chosen)), chosen, strict=True)
+        if masked:
+            flat = chosen.reshape(count, -1)
+            assert (flat[:, 0] == 1).all() and (flat[:, -1] == 0).all()
+
+
+def test_bits_that_allow_nothing():
+    decision = make("bernoulli", DISCRETE["binary"])
+    mask = np.ones((2, 6), bool)
+    mask[1, 2:4] = False
+    for call in (
+        lambda: decision.choose([np.zeros((2, 3), np.float32)], generator(), True, mask),
+        lambda: decision.choose([np.zeros((2, 3), np.float32)], generator(), False, mask),
+        lambda: decision.random(2, generator(), mask),
+    ):
+        with pytest.raises(ValueError, match="row 1, component 1"):
+            call()
+
+
+@pytest.mark.filterwarnings("error")
+def test_extreme_logits_of_bits():
+    decision = make("bernoulli", DISCRETE["binary"])
+    logits = np.float32([[-3e38, 3e38, 0.0]]).repeat(100, 0)
+    draws = decision.choose([logits], generator(), False)
+    assert (draws[:, 0] == 0).all() and (draws[:, 1] == 1).all() and 0 < draws[:, 2].mean() < 1
+    assert decision.choose([logits], generator(), True)[0].tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("name", sorted(set(BOXES) - {"half_open", "unbounded"}))
@@ -258,7 +358,8 @@ def test_same_seed_same_samples():
     "kind, space",
     [("categorical", space) for space in DISCRETE.values()]
     + [("gaussian", space) for space in BOXES.values()]
-    + [("squashed_gaussian", BOXES["float32"])],
+    + [("squashed_gaussian", BOXES["float32"]), ("beta", BOXES["float64"]), ("beta", BOXES["uint8"])]
+    + [("bernoulli", DISCRETE["binary"]), ("bernoulli", DISCRETE["binary_rank_2"]), ("bernoulli", BITS)],
 )
 def test_config_round_trip(kind, space):
     decision = make(kind, space)
@@ -278,8 +379,12 @@ def test_refusals():
         make("categorical", BOXES["float32"])
     with pytest.raises(ValueError, match="needs a Box"):
         make("gaussian", SPACES.Discrete(2))
-    with pytest.raises(ValueError, match="finite bounds"):
-        make("squashed_gaussian", BOXES["half_open"])
+    for kind in ("squashed_gaussian", "beta"):
+        with pytest.raises(ValueError, match=f"A {kind} decision needs finite bounds"):
+            make(kind, BOXES["half_open"])
+    for space in (DISCRETE["multi"], BOXES["float32"], SPACES.Discrete(3)):
+        with pytest.raises(ValueError, match="two values per component"):
+            make("bernoulli", space)
     box = make("gaussian", BOXES["float32"])
     heads = [np.zeros((1, 3), np.float32)] * 2
     with pytest.raises(ValueError, match="mask"):

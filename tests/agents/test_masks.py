@@ -196,3 +196,49 @@ def test_log_probabilities_and_entropy_of_ppo_count_what_is_allowed():
     np.testing.assert_allclose(logs["policy_loss"], surrogate.mean(), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(logs["entropy"], entropy.mean(), rtol=1e-5)
     assert entropy[1] == 0.0
+
+
+HOLED = {
+    "one": (spaces.Discrete(3), [1, 0, 1], lambda a: a != 1),
+    "many": (spaces.MultiDiscrete([3, 2, 3]), ([1, 0, 1], [1, 1], [0, 1, 1]), lambda a: a[0] != 1 and a[2] != 0),
+}
+POLICIES = {
+    "dqn": lambda space, exploration: kagent.DQN(
+        observation_space=spaces.Box(-1, 1, (2,)), action_space=space, exploration=exploration, seed=0
+    ),
+    "ppo": lambda space, exploration: kagent.PPO(
+        observation_space=spaces.Box(-1, 1, (2,)), action_space=space, seed=0,
+        **({} if exploration == 0.0 else {"exploration": exploration}),
+    ),
+    "random": lambda space, exploration: kagent.Random(
+        observation_space=spaces.Box(-1, 1, (2,)), action_space=space, seed=0
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("exploration", [0.0, 1.0])
+@pytest.mark.parametrize("name", sorted(HOLED))
+@pytest.mark.parametrize("kind", sorted(POLICIES))
+def test_a_forbidden_action_is_not_taken_in_a_thousand_acts(kind, name, exploration):
+    space, mask, is_allowed = HOLED[name]
+    mask = np.array(mask, np.int8) if name == "one" else tuple(np.array(part, np.int8) for part in mask)
+    agent = POLICIES[kind](space, exploration)
+    for variable in agent.policy.trainable_variables:  # preferences that are not all alike
+        variable.assign(np.random.default_rng(1).normal(size=variable.shape))
+    agent.actor.refresh()
+    observation = np.float32([0.3, -0.7])
+    sampled = [agent.act(observation, mask=mask) for _ in range(1000)]
+    assert all(is_allowed(action) for action in sampled)
+    if exploration == 1.0 or kind == "random":
+        assert len({tuple(np.ravel(action).tolist()) for action in sampled}) == (2 if name == "one" else 8)
+    for _ in range(100):
+        assert is_allowed(agent.act(observation, deterministic=True, mask=mask))
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("kind", sorted(POLICIES))
+def test_a_mask_that_allows_nothing_is_an_error_on_the_host(kind, deterministic, monkeypatch):
+    agent = POLICIES[kind](spaces.Discrete(3), 0.0)
+    monkeypatch.setattr(tf, "function", None)  # no TensorFlow before it, nor after
+    with pytest.raises(ValueError, match="allows no"):
+        agent.act(np.zeros(2, np.float32), deterministic=deterministic, mask=np.zeros(3, np.int8))

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kagent.policies.distributions import Categorical, Gaussian, Joint, SquashedGaussian, for_leaf
+from kagent.policies.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Deterministic,
+    Direct,
+    Gaussian,
+    Joint,
+    SquashedGaussian,
+    for_leaf,
+)
 from kagent.policies.distributions.distribution import uniform
 from kagent.spaces import Structure
 
@@ -393,7 +403,13 @@ class TestSquashedGaussian:
 
 @pytest.mark.parametrize(
     ("distribution", "widths"),
-    [(Categorical([3, 2]), (5,)), (Gaussian((2,)), (2, 2)), (SquashedGaussian((2,), -1.0, 1.0), (2, 2))],
+    [
+        (Categorical([3, 2]), (5,)),
+        (Gaussian((2,)), (2, 2)),
+        (SquashedGaussian((2,), -1.0, 1.0), (2, 2)),
+        (Beta((2,), -1.0, 1.0), (2, 2)),
+        (Bernoulli((4,)), (4,)),
+    ],
     ids=lambda value: type(value).__name__ if not isinstance(value, tuple) else "",
 )
 def test_the_seed_alone_decides(mode, distribution, widths):
@@ -509,6 +525,10 @@ CONFIGURED = [
     Categorical([[2, 3], [4, 1]], shape=(2, 2)),
     Gaussian((2,), low=[-1.0, -math.inf], high=math.inf),
     SquashedGaussian((2, 1), low=-0.1, high=[[1.0], [2.5]]),
+    Beta((2,), low=[0.0, -1.0], high=3.0),
+    Bernoulli((2, 2)),
+    Deterministic((2,), -1.0, 1.0),
+    Direct((2,), 0.0, math.inf),
     Joint([Categorical([2], shape=()), Gaussian(()), SquashedGaussian((3,), -1.0, 1.0)]),
 ]
 
@@ -555,6 +575,9 @@ BOUNDED, UNBOUNDED = SPACES.Box(-2.0, 2.0, (3,)), SPACES.Box(-np.inf, np.inf, (2
         (BOUNDED, "auto", Gaussian, (3, 3)),
         (BOUNDED, "gaussian", Gaussian, (3, 3)),
         (BOUNDED, "squashed_gaussian", SquashedGaussian, (3, 3)),
+        (BOUNDED, "beta", Beta, (3, 3)),
+        (SPACES.MultiBinary((2, 2)), "bernoulli", Bernoulli, (4,)),
+        (SPACES.Discrete(2, start=3), "bernoulli", Bernoulli, (1,)),
         (UNBOUNDED, "auto", Gaussian, (4, 4)),
     ],
 )
@@ -570,7 +593,9 @@ def test_for_leaf(space, kind, expected, head_sizes):
 @pytest.mark.parametrize(
     ("space", "kind", "message"),
     [
-        (BOUNDED, "beta", "`kind` is unknown. Received: 'beta'. Allowed: auto, gaussian"),
+        (BOUNDED, "cauchy", "`kind` is unknown. Received: 'cauchy'. Allowed: auto, categorical"),
+        (SPACES.MultiDiscrete([2, 3]), "bernoulli", "does not fit.*'bernoulli'. Allowed: 'categorical'$"),
+        (UNBOUNDED, "beta", "(?s)'beta' needs finite bounds.*Allowed: 'gaussian'"),
         (BOUNDED, "categorical", "does not fit the action, a box.*'categorical'.*Allowed: 'gaussian'"),
         (SPACES.Discrete(2), "gaussian", "does not fit the action, a discrete.*Allowed: 'categorical'"),
         (UNBOUNDED, "squashed_gaussian", "(?s)needs finite bounds.*Allowed: 'gaussian'"),

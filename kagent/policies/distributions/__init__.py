@@ -9,9 +9,25 @@ All methods run eagerly, in a graph and under XLA. Randomness comes from a `seed
 shape `(2,)`; the same seed gives the same draw, compiled or not.
 """
 
+from .bernoulli import Bernoulli
+from .beta import Beta
 from .categorical import Categorical
+from .deterministic import Deterministic, Direct
 from .distribution import Distribution
 from .gaussian import Gaussian, SquashedGaussian
-from .joint import Joint, for_leaf
+from .joint import Joint
+from .selection import Selection, for_leaf
 
-__all__ = ["Categorical", "Distribution", "Gaussian", "Joint", "SquashedGaussian", "for_leaf"]
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "Deterministic",
+    "Direct",
+    "Distribution",
+    "Gaussian",
+    "Joint",
+    "Selection",
+    "SquashedGaussian",
+    "for_leaf",
+]

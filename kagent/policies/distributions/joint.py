@@ -8,13 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent.spaces import Leaf
-
-from .categorical import Categorical
 from .distribution import Distribution
-from .gaussian import Gaussian, SquashedGaussian
-
-KINDS = ("auto", "gaussian", "squashed_gaussian", "categorical")
 
 
 @keras.saving.register_keras_serializable(package="kagent")
@@ -33,6 +27,7 @@ class Joint:
 
     Example:
 
+    >>> from kagent.policies.distributions import Categorical, Gaussian
     >>> joint = Joint([Categorical([3], shape=()), Gaussian(shape=(2,))])
     >>> joint.head_sizes
     (3, 2, 2)
@@ -107,40 +102,3 @@ class Joint:
         if seed is None or count == 1:
             return [seed] * count
         return tf.unstack(tf.random.split(seed, count, alg="philox"))
-
-
-def for_leaf(leaf: Leaf, kind: str = "auto") -> Distribution:
-    """The distribution over one action leaf.
-
-    Args:
-        leaf: From `Structure(action_space).leaves`.
-        kind: `"gaussian"` or `"squashed_gaussian"` for a Box, `"categorical"` for the discrete spaces,
-            `"auto"` for Gaussian or categorical, whichever fits.
-
-    Raises:
-        ValueError: An unknown kind, one that does not fit the leaf, or `"squashed_gaussian"` without finite
-            bounds.
-
-    Example:
-
-    >>> import gymnasium
-    >>> from kagent.spaces import Structure
-    >>> type(for_leaf(Structure(gymnasium.spaces.Discrete(3)).leaves[0])).__name__
-    'Categorical'
-    """
-    if kind not in KINDS:
-        raise ValueError(f"`kind` is unknown. Received: {kind!r}. Allowed: {', '.join(KINDS)}")
-    where = f"action{f' {leaf.name!r}' if leaf.name else ''}"
-    if leaf.is_discrete != (kind == "categorical") and kind != "auto":
-        fitting = "'categorical'" if leaf.is_discrete else "'gaussian', 'squashed_gaussian'"
-        raise ValueError(f"`kind` does not fit the {where}, a {leaf.kind}. Received: {kind!r}. Allowed: {fitting}")
-    if leaf.is_discrete:
-        return Categorical(leaf.nvec, leaf.shape)
-    if kind != "squashed_gaussian":
-        return Gaussian(leaf.shape, leaf.low, leaf.high)
-    if not leaf.is_bounded:
-        raise ValueError(
-            f"`kind` 'squashed_gaussian' needs finite bounds, and the {where} has none everywhere. "
-            f"Received: {leaf.low} to {leaf.high}. Allowed: 'gaussian'"
-        )
-    return SquashedGaussian(leaf.shape, leaf.low, leaf.high)

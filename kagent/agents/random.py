@@ -1,0 +1,65 @@
+"""The random agent, and what agents without learning share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kagent.agent import Agent
+from kagent.exploration import Sampling
+from kagent.objectives.null import NullObjective
+from kagent.update import Update
+
+
+class Fixed(Agent):
+    """An agent that acts, is evaluated, counts and is saved like any other, and learns nothing.
+
+    Args:
+        env: As for `Agent`.
+        policy: What acts.
+        **parts: As for `Agent`.
+    """
+
+    def __init__(self, env: Any = None, *, policy: Any, **parts: Any):
+        defaults = {
+            "policy": policy,
+            "objective": NullObjective(),
+            "update": Update(batch_size=1, frequency="never"),
+            "reward_estimation": {"type": "RewardEstimation"},
+            "exploration": Sampling(),
+        }
+        super().__init__(env, **{**defaults, **parts})
+
+    def update(self) -> dict[str, float]:
+        """Raises:
+        RuntimeError: There is nothing to learn.
+        """
+        raise RuntimeError(f"{type(self).__name__} learns nothing: there is no update to make")
+
+
+@keras.saving.register_keras_serializable("kagent")
+class Random(Fixed):
+    """Random actions: what a policy has to be better than.
+
+    Uniform among the values that a mask allows and between finite bounds. A component with a single bound is the bound
+    plus or minus an exponential variable of mean 1; one without bounds is standard normal. `deterministic=True` changes
+    nothing. `fit` counts timesteps and episodes, and learns nothing.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        **parts: `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see `kagent.Agent`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.Random("CartPole-v1", seed=0)
+    >>> agent.evaluate("CartPole-v1", episodes=20)["episode_return"]
+    """
+
+    def __init__(self, env: Any = None, **parts: Any):
+        super().__init__(env, **{"policy": {"type": "RandomPolicy"}, **parts})
+        self.actor.rng = self.act_generator  # acting deterministically draws, too
