@@ -45,7 +45,7 @@ class Modifier:
 @MODIFIERS.register()
 @dataclasses.dataclass(frozen=True)
 class MultiStep(Modifier):
-    """Several steps on the same batch in one update.
+    """Several steps on the same batch in one update. The optimizer's own `iterations` count them all.
 
     Args:
         num_steps: How many, an integer >= 1. May be a schedule, whose values are rounded.
