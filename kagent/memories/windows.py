@@ -213,7 +213,9 @@ class Windows:
         env = np.repeat(np.arange(num_envs), following - first)
         place = np.concatenate([np.arange(a, b) for a, b in zip(first, following)]).astype(np.int64) % self.room
         for name, array in self.columns.items():
-            if not name.startswith("next"):
+            if name == "reward":
+                array[place, env] = rows
+            elif not name.startswith("next"):
                 key = f"windows.{name}"
                 array[place, env] = saved_array(state[key], key, array.dtype, (len(rows), *array.shape[2:]))
         for name, array in self.newest.items():
