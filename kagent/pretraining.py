@@ -143,6 +143,7 @@ class _Own:
         if self._iterator is None:
             self._iterator = self.fresh_iterator()
         for _ in range(self.calls):
+            agent.estimate_early()
             before = agent.updates
             logs = self.learner(self._iterator)
             self.drew()
@@ -193,17 +194,8 @@ class _Cloning(_Own):
 
 
 def _append(memory: Any, transitions: list[Any]) -> None:
-    observation, action, reward, terminated, truncated, successor, _, mask, next_mask = transitions
-
-    def part(leaves: Any, rows: slice) -> Any:
-        return None if leaves is None else [None if leaf is None else leaf[rows] for leaf in leaves]
-
-    for begin in range(0, len(reward), memory.capacity):
-        rows = slice(begin, begin + memory.capacity)
-        memory.append_leaves(
-            part(observation, rows), part(action, rows), reward[rows], terminated[rows], truncated[rows],
-            part(successor, rows), None, part(mask, rows), part(next_mask, rows),
-        )  # fmt: skip
+    *steps, _, mask, next_mask = transitions
+    memory.append_sequence(*steps, mask, next_mask)
 
 
 def _masked(headers: dict[Path, dict[str, traces.Header]]) -> bool:

@@ -47,7 +47,8 @@ class RewardEstimation:
         estimate_horizon: Whether the bootstrap is added: False; "early", with the estimate of the time when the
             experience was stored; "late", with that of the time when it is learned from; None: where there is
             something to estimate it with. With horizon "episode" (then only truncation leaves something to estimate)
-            "early" alone.
+            "late" is refused; None estimates it all the same. Objectives that learn from rollouts estimate once per
+            update, whatever the word.
         estimate_actions: Whether values of actions take the place of values of states: the online network picks the
             next action and the target network values it (van Hasselt et al. 2016, arXiv:1509.06461, eq. 4).
         estimate_terminal: Whether terminal states are estimated as well, instead of being worth 0.
@@ -260,10 +261,15 @@ class RewardEstimation:
             return self.discounts(terminated, clock)
         return batch["discount"] if self.estimate_terminal else ops.discount_factor(batch["discount"], terminated)
 
-    def check_transitions(self, objective: str) -> None:
+    def check_transitions(self, objective: str, memory: Any) -> None:
         """Raises:
         ValueError: More is asked for than objectives that learn from transitions give.
         """
+        if self.estimate_horizon == "early" and not hasattr(memory, "early"):
+            raise ValueError(
+                f"`objective` {objective} needs reward_estimation.estimate_horizon=False, 'late' or None with a "
+                f"{type(memory).__name__} memory, which keeps no estimates. Received: 'early'"
+            )
         for name, allowed in (
             ("estimate_advantage", False),
             ("gae_lambda", None),

@@ -195,6 +195,7 @@ class Saving(Mixin):
 
     def _recompile(self: Any, seed: int) -> None:
         # The seed is part of the compiled program; another program also gets another pipeline.
+        self._estimate = None
         if seed != self._graph_seed and getattr(self, "train_function", None) is not None:
             self.make_train_function(force=True)
 

@@ -22,6 +22,8 @@ from kagent.mixin import Mixin
 from kagent.runner import Runner
 from kagent.schedules import Clock
 
+_ESTIMATED = 1024  # rows whose next values are computed in one call, at most
+
 
 class Counters:
     """How far an agent has come. Apart from the model, whose attributes Keras watches at every assignment.
@@ -50,6 +52,7 @@ class Training(Mixin):
         self._runner: Runner | None = None
         self._bounds: tuple[float, float] = (math.inf, math.inf)
         self._move_targets: Any = None
+        self._estimate: Any = None
         self._begin_interaction()
 
     @property
@@ -263,6 +266,7 @@ class Training(Mixin):
             epoch += 1
         if hasattr(self.optimizer, "finalize_variable_values") and epoch > initial_epoch:
             self.optimizer.finalize_variable_values(self.trainable_variables)
+        self.estimate_early()
         self._open = runner.state()
         callbacks.on_train_end(logs)
         self.actor.expire()
@@ -340,11 +344,39 @@ class Training(Mixin):
         return True
 
     def _before_update(self) -> None:
+        self.estimate_early()
         if self.objective.targets and self.target.unit == "timesteps":
             period = self.target.period
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
+
+    def estimate_early(self) -> None:
+        """Has the memory's new rows say what follows them, where that is to be estimated when they are stored."""
+        if not getattr(self.memory, "unestimated", 0):
+            return
+        if self._estimate is None:
+            function = self._next_values
+            self._estimate = function if self.run_eagerly else tf.function(function, autograph=False)
+        memory, clock = self.memory, np.asarray(self.host_clock, np.float64)
+        rows = memory.take_unestimated()
+        for number, begin in enumerate(range(0, len(rows), _ESTIMATED)):
+            part = rows[begin : begin + _ESTIMATED]
+            # Few sizes, each of which is traced once: the next power of two.
+            padded = np.resize(part, 1 << (len(part) - 1).bit_length())
+            blocks = {name: tf.constant(array.take(padded, axis=0)) for name, array in memory.storage.blocks.items()}
+            values = self._estimate(blocks, tf.constant(clock), tf.constant(number))
+            memory.storage.views["next_value"][part] = values.numpy()[: len(part)]
+
+    def _next_values(self, blocks: dict[str, tf.Tensor], clock: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        self.program_clock = Clock(*tf.unstack(clock))
+        try:
+            batch, _ = self.memory.experience(blocks)
+            # Not the numbers that the gradient step after it draws.
+            seed = tf.random.fold_in(self.step_seed(), number + 1)
+            return self.objective.next_values(self, batch, seed)
+        finally:
+            self.program_clock = None
 
     def follow(self, steps: int) -> None:
         """Called by the learner after so many offline gradient steps.

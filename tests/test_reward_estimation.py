@@ -243,7 +243,7 @@ def test_ppo_with_n_step_advantages_learns_from_them(small):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"horizon": 2}, {"gae_lambda": 0.9}, {"estimate_advantage": True}, {"estimate_horizon": "early"}]
+    "changes", [{"return_lambda": 0.5}, {"gae_lambda": 0.9}, {"estimate_advantage": True}, {"normalize_returns": True}]
 )
 @pytest.mark.parametrize("kind", ["dqn", "sac"])
 def test_what_an_objective_cannot_do_is_refused_by_name(small, kind, changes):

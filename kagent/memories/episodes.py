@@ -181,7 +181,7 @@ class EpisodeMemory(Sequences):
     def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
         # Of what would be drawn now; the length changes.
         drawn = self._draw_rows(batch_size, passes, 0, 0)
-        return drawn.rows.shape, drawn.indices.shape  # type: ignore[return-value]
+        return drawn.rows.shape, drawn.indices.shape
 
 
 @MEMORIES.register()

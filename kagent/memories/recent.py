@@ -66,15 +66,15 @@ class Recent(RecentSequences):
     ) -> None:
         """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
         step = (observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
-        everything = valid is None or valid.all()
-        if everything and self._together is not None:
+        pick = None if valid is None or valid.all() else np.flatnonzero(valid)
+        if pick is None and self._together is not None:
             begin = self._together % self.steps * self.num_envs
             self._write(slice(begin, begin + self.num_envs), *step)
             self._together += 1
             self.written += 1
             return
         self._together = None
-        pick = np.arange(self.num_envs) if everything else np.flatnonzero(valid)
+        pick = np.arange(self.num_envs) if pick is None else pick
         self._write(self.written[pick] % self.steps * self.num_envs + pick, *step, pick)
         self.written[pick] += 1
 

@@ -9,12 +9,20 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline, whole
-from kagent.memories.storage import shared_array, shared_tensor
+from kagent.memories.storage import Column, shared_array, shared_tensor
+from kagent.memories.windows import Closed, Windows
 
 
 @MEMORIES.register("replay_memory")
 class Replay(Memory):
     """A ring of the latest `capacity` transitions (Lin 1992; Mnih et al. 2015).
+
+    Where its agent's `reward_estimation` has a horizon, a transition is over a window of several timesteps (see
+    `windows.Windows`): its `reward` is the discounted sum, its `next_observation` where the window led, and there is a
+    `discount`, the power to weigh the estimate of what follows by. The newest timesteps, whose windows are open, are not
+    drawn yet. Where the estimate is to be that of the time when the experience was stored ("early"), it is in
+    `next_value`. It is computed for many rows at once, right before the next update (or where `fit` ends): networks do
+    not change in between, so that these are the values of when the rows were stored.
 
     Args:
         capacity: Number of transitions kept. None: its agent infers it; see `required_capacity`.
@@ -38,6 +46,10 @@ class Replay(Memory):
     def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)
         self._live_storage: Any = None
+        self._estimation: Any = None
+        self._clock: Any = None
+        self.windows: Windows | None = None
+        self.early = False  # whether the value of what follows is kept
         self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
 
     def get_part(self) -> dict[str, Any]:
@@ -48,9 +60,35 @@ class Replay(Memory):
         self.check(rule.batch_size)
         if rule.steps is None:
             raise ValueError(f"A replay memory needs update.steps. Received: {rule}")
+        self._estimation, self._clock = estimation, clock
+        self.early = estimation.estimate_horizon == "early"
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        super().build(*args, **kwargs)
+        if self._is_windowed:
+            self.windows = Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
+
+    @property
+    def _is_windowed(self) -> bool:
+        return self._estimation is not None and self._estimation.horizon != 0
+
+    def _columns(self) -> list[Column]:
+        names = [*(["discount"] if self._is_windowed else []), *(["next_value"] if self.early else [])]
+        return super()._columns() + [Column(name, (), np.dtype(np.float32)) for name in names]
+
+    def attach(self, num_envs: int) -> None:
+        super().attach(num_envs)
+        if self.windows is not None and self.windows.num_envs != num_envs:
+            self.windows.begin(num_envs)
+
+    def interrupt(self, environments: Any) -> None:
+        """Closes these environments' open windows: what is appended next does not follow them."""
+        if self.windows is not None:
+            self._keep(self.windows.cut(environments))
 
     def is_ready(self, rule: Any) -> bool:
-        return len(self) >= min(rule.first, self.capacity)
+        opened = 0 if self.windows is None else len(self.windows)
+        return self.has_any and len(self) + opened >= min(rule.first, self.capacity)
 
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
         return iter(self.packed_dataset(rule.batch_size, rule.steps * executions, seed, start))
@@ -61,6 +99,9 @@ class Replay(Memory):
 
     def clear(self) -> None:
         self.size = self.cursor = 0
+        self.unestimated = 0  # of the newest rows, where there is a `next_value`
+        if self.windows is not None:
+            self.windows.begin(self.num_envs)
         self.publish()
 
     def publish(self) -> None:
@@ -115,20 +156,78 @@ class Replay(Memory):
         next_mask: Sequence[Any] | None = None,
     ) -> None:
         """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+        if self.windows is not None:
+            self._keep(
+                self.windows.append(
+                    observation, action, reward, terminated, truncated, next_observation, valid, mask, next_mask
+                )
+            )
+            return
         pick = None if valid is None or valid.all() else np.flatnonzero(valid)
-        count = len(reward) if pick is None else len(pick)
-        begin, end = self.cursor, self.cursor + count
-        rows: Any
-        if end <= self.capacity:
-            rows = slice(begin, end)
-        else:
-            rows = np.arange(begin, end) % self.capacity
+        rows = self._advance(len(reward) if pick is None else len(pick))
         self._write(
             rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick
         )  # fmt: skip
+
+    def append_sequence(
+        self,
+        observation: Leaves,
+        action: Leaves,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_observation: Leaves,
+        mask: Sequence[Any] | None = None,
+        next_mask: Sequence[Any] | None = None,
+    ) -> None:
+        """Consecutive timesteps of one environment that is none of those attached, as stored leaves `(T, ...)`."""
+        own, self.windows = self.windows, None
+        if self._is_windowed:
+            self.windows = Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
+            self.windows.begin(1)
+        size = self.capacity if self.windows is None else 1
+
+        def part(leaves: Any, rows: slice) -> Any:
+            return None if leaves is None else [None if leaf is None else leaf[rows] for leaf in leaves]
+
+        try:
+            for begin in range(0, len(reward), size):
+                rows = slice(begin, begin + size)
+                self.append_leaves(
+                    part(observation, rows), part(action, rows), reward[rows], terminated[rows], truncated[rows],
+                    part(next_observation, rows), None, part(mask, rows), part(next_mask, rows),
+                )  # fmt: skip
+            self.interrupt([0])
+        finally:
+            self.windows = own
+
+    def _keep(self, closed: Closed | None) -> None:
+        if closed is None:
+            return
+        count = len(closed.reward)
+        if count > self.capacity:  # an episode that is longer than the memory: its newest timesteps
+            newest = slice(count - self.capacity, None)
+            closed = Closed(*(_part(field, newest) for field in closed))
+        *transitions, discount = closed
+        rows = self._advance(len(closed.reward))
+        self._write(rows, *transitions)
+        self.storage.views["discount"][rows] = discount
+
+    def _advance(self, count: int) -> Any:
+        # The rows of so many new transitions.
+        begin, end = self.cursor, self.cursor + count
         self.cursor = end % self.capacity
         if self.size < self.capacity:
             self.size = self._live[0] = min(self.size + count, self.capacity)
+        if self.early:
+            self.unestimated = min(self.unestimated + count, self.capacity)
+        return slice(begin, end) if end <= self.capacity else np.arange(begin, end) % self.capacity
+
+    def take_unestimated(self) -> np.ndarray:
+        """Rows whose `next_value` is asked for; whoever takes them has to write it into `storage.views`."""
+        rows = np.arange(self.cursor - self.unestimated, self.cursor) % self.capacity
+        self.unestimated = 0
+        return rows
 
     def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Elements of `steps` minibatches in packed form; `learning_batch` unpacks them inside the learner.
@@ -193,7 +292,10 @@ class Replay(Memory):
 
     def state(self) -> dict[str, Any]:
         blocks = {f"block.{name}": array[: self.size] for name, array in self.storage.blocks.items()}
-        return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks}
+        more = {} if self.windows is None else self.windows.state()
+        if self.early:
+            more["unestimated"] = np.asarray([self.unestimated], np.int64)
+        return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks, **more}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         size, cursor = counters(state["counters"], ("size", "cursor"))
@@ -208,3 +310,15 @@ class Replay(Memory):
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
         self.publish()
+        if self.windows is not None:
+            self.windows.restore(state)
+        if self.early:
+            (self.unestimated,) = counters(state["unestimated"], ("unestimated",))
+            if not 0 <= self.unestimated <= size:
+                raise ValueError(f"Saved memory has {size} transitions. Received: unestimated={self.unestimated}")
+
+
+def _part(field: Any, rows: slice) -> Any:
+    if isinstance(field, list):
+        return [_part(leaf, rows) for leaf in field]
+    return None if field is None else field[rows]

@@ -36,7 +36,7 @@ class ActionValueObjective(Objective):
         check_flag(self.double, "objective.double")
 
     def check(self, agent: Any) -> None:
-        agent.reward_estimation.check_transitions(type(self).__name__)
+        agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience

@@ -50,6 +50,10 @@ class Objective:
         ValueError: The agent's spaces or parts do not suit the objective.
         """
 
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+        """Estimates of what follows the transitions of a minibatch, `(B,)`, of objectives that learn from such."""
+        raise NotImplementedError
+
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         """Runs once per update, on all of its experience; what it returns is cut into minibatches."""
         return experience

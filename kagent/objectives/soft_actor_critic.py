@@ -42,7 +42,7 @@ class SoftActorCriticObjective(Objective):
         check_flag(self.learn_temperature, "objective.learn_temperature")
 
     def check(self, agent: Any) -> None:
-        agent.reward_estimation.check_transitions(type(self).__name__)
+        agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
         refused = [leaf for leaf in Structure(agent.action_space).leaves if leaf.is_discrete or not leaf.is_bounded]
         if refused:
             raise ValueError(
@@ -59,7 +59,7 @@ class SoftActorCriticObjective(Objective):
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any) -> tf.Tensor:
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target critics say that the next observations are worth, entropy included, `(B,)`."""
         zeros, ones = tf.zeros_like(batch["reward"]), tf.ones_like(batch["reward"])
         return self._target(agent, batch, zeros, ones, seed)

@@ -88,7 +88,7 @@ BAD = {
         "frequency": [0, -4, 1.5, "4", False],
         "gradient_steps": [0, -1, 0.5, "1", True],
         "start": [-1, 2.5, "100", None],
-        "memory": [0, -5, 10.5, "big", None],
+        "memory": [0, -5, 10.5, "big", True],
         "discount": [2, -0.1, "0.9", None, np.nan, True],
         "tau": [0, -0.5, 1.5, np.nan, "1"],
         "target_update_period": [0, -1, 2.5, "10", True, None],
