@@ -8,7 +8,6 @@ import keras
 
 from kagent import networks
 from kagent.agent import Agent
-from kagent.exploration import ActionNoise
 from kagent.objectives import DeterministicPolicyGradientObjective
 from kagent.optimizers import Target
 from kagent.reward_estimation import RewardEstimation
@@ -82,7 +81,7 @@ class DPG(Agent):
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(discount=discount),
-            "exploration": exploration if hasattr(exploration, "decide") else ActionNoise(exploration, sample=False),
+            "exploration": exploration,
             "target": Target(tau=tau),
             "optimizer": policy_adam,
             "critic_optimizer": critic_adam,

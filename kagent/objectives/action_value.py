@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive, estimated_next_values
+from kagent.objectives.objective import OBJECTIVES, Objective, Term, check_flag, check_positive, estimated_next_values
 
 
 @OBJECTIVES.register("action_value", "dqn")
@@ -49,7 +49,7 @@ class ActionValueObjective(Objective):
         mask = agent.policy.join_masks(batch.get("next_action_mask"))
         return tf.reduce_mean(ops.greedy_value(successors, agent.policy.components, mask, selector), axis=-1)
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
         policy = agent.policy
         components = policy.components
         best = estimated_next_values(self, agent, batch)
@@ -63,5 +63,4 @@ class ActionValueObjective(Objective):
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
-        value, logs = agent.minimize("policy", loss, {**batch, "best": best, "discount": discount})
-        return {"loss": value, **logs}
+        return [Term("policy", loss, {**batch, "best": best, "discount": discount})]

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.objective import OBJECTIVES, Objective, Term
 from kagent.policies.value import ValuePolicy
 
 _EDGE = 1.0 - 1e-3  # of a squashed action: nearer to a bound, which it reaches only at infinity, it counts as this
@@ -26,7 +26,7 @@ class BehaviorCloningObjective(Objective):
 
     policies = ("ValuePolicy", "StochasticPolicy")
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
         policy = agent.policy
 
         def loss(batch):
@@ -45,8 +45,7 @@ class BehaviorCloningObjective(Objective):
                 losses = -policy.joint.log_prob(policy.parameters_of(observation, mask), inside)
             return ops.weighted_mean(losses, batch.get("weight")), {}
 
-        value, _ = agent.minimize("policy", loss, batch)
-        return {"loss": value}
+        return [Term("policy", loss, batch)]
 
 
 def _masks(given: Any) -> list[Any] | None:

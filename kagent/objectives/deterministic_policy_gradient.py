@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive
+from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive, estimated_next_values
 from kagent.spaces import Structure
 
 
@@ -57,14 +57,20 @@ class DeterministicPolicyGradientObjective(Objective):
                 "The deterministic policy gradient needs an action space of Box with finite bounds (or a nesting of "
                 f"these). Received: {agent.action_space}"
             )
-        agent.reward_estimation.check_one_step(type(self).__name__)
+        agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
+
+    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+        return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
+
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+        """What the targets say that the next observations are worth, `(B,)`."""
+        leader, judge = (agent.target_policy, agent.target_critic) if self.use_targets else (agent.policy, agent.critic)
+        return _lowest(judge.values(batch["next_observation"], leader.actions(batch["next_observation"])))
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy, critic = agent.policy, agent.critic
-        leader, judge = (agent.target_policy, agent.target_critic) if self.use_targets else (policy, critic)
-        next_values = judge.values(batch["next_observation"], leader.actions(batch["next_observation"]))
-        discount = agent.reward_estimation.discounts(batch["terminated"], agent.clock)
-        target = tf.stop_gradient(batch["reward"] + discount * _lowest(next_values))
+        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
+        target = tf.stop_gradient(batch["reward"] + discount * estimated_next_values(self, agent, batch))
 
         def critic_loss(batch):
             values = critic.values(batch["observation"], batch["action"])

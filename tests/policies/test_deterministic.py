@@ -66,7 +66,7 @@ def test_the_host_acts_alike():
     graph = made(NUMBERS)
     for i, observation in enumerate(NUMBERS):
         for deterministic in (True, False):
-            action = made.act(observation, deterministic=deterministic)
+            action = made.act(observation, deterministic=deterministic, independent=True)
             assert ACTION.contains(action)
             for key in ACTION:
                 np.testing.assert_allclose(action[key], graph[key][i], atol=1e-4)
@@ -75,7 +75,10 @@ def test_the_host_acts_alike():
 def test_noise_is_in_the_units_of_the_environment():
     made = agent(exploration={"arm": 0.1})
     assert type(made.exploration).__name__ == "ActionNoise" and not made.exploration.sample
-    actions = [made.act(NUMBERS[0]) for _ in range(3000)]
+    actions = []
+    for _ in range(3000):
+        actions.append(made.act(NUMBERS[0]))
+        made.observe(0.0, terminal=True)
     arms, legs = (np.stack([action[key] for action in actions]) for key in ("arm", "leg"))
     np.testing.assert_allclose(arms.std(0), 0.1, rtol=0.06)
     assert np.ptp(legs) == 0.0
