@@ -30,6 +30,7 @@ from kagent.interaction import Interaction
 from kagent.learner import Learner
 from kagent.optimization import Optimization
 from kagent.policies import critics, roles, stochastic, value  # noqa: F401  (they register themselves)
+from kagent.preprocessing.model import Preprocessor
 from kagent.pretraining import Pretraining
 from kagent.registry import plain
 from kagent.saving import Saving
@@ -41,7 +42,7 @@ STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrai
 
 
 @keras.saving.register_keras_serializable("kagent")
-class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization, keras.Model):
+class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Preprocessor, Optimization, keras.Model):
     """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
 
     Every part may be a name, a dict `{"type": name, **arguments}`, or the object.
@@ -65,6 +66,8 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
             a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`, whose rate may be a schedule.
         critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
             losses are minimized together.
+        preprocessing: What is done to observations and rewards between the environment and the agent: layers by name or
+            type of the state and for `"reward"`, see `kagent.preprocessing`.
         variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
             exploring act; the variables themselves stay as they are. May be a schedule.
         l2_regularization: Weight in every loss of the sum of squares of the trained networks' variables. May be a
@@ -106,6 +109,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         optimizer: Any = "adam",
         critic_optimizer: Any = None,
         temperature_optimizer: Any = None,
+        preprocessing: Any = None,
         variable_noise: Any = 0.0,
         l2_regularization: Any = 0.0,
         entropy_regularization: Any = 0.0,
@@ -117,6 +121,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         self.seed = _seed(seed)
         self.n_envs = memories.memory.check_count(n_envs, "n_envs")
         self._observation, self._action = _spaces(env, observation_space, action_space)
+        self._set_preprocessing(preprocessing)
         self.program_clock: Clock | None = None
         self._make_streams()
         self._set_parts(policy, objective, memory, update, reward_estimation, exploration, target)
@@ -127,7 +132,8 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         }  # fmt: skip
         self._check_parts()
         self._setup_roles()
-        self.actor = PolicyActor(self.policy, self._observation, self._action)
+        preprocessed = self.preprocessing is not None
+        self.actor = PolicyActor(self.policy, self._observation, self._action, preprocessed)
         self._begin_training_state()
         self.built = True
         self.compile()
@@ -230,6 +236,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
             "observation_space": spaces.to_config(self.observation_space),
             "action_space": spaces.to_config(self.action_space),
             **parts,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.get_config(),
             "variable_noise": plain(self.variable_noise),
             "l2_regularization": plain(self.l2_regularization),
             "entropy_regularization": plain(self.entropy_regularization),
@@ -271,7 +278,7 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
     @property
     def observation_space(self) -> gymnasium.Space:
         """Space of one environment's observations."""
-        return self._observation.space
+        return self._raw_observation.space
 
     @property
     def action_space(self) -> gymnasium.Space:
@@ -356,18 +363,18 @@ class Agent(Saving, Training, Pretraining, Evaluation, Interaction, Optimization
         """Greedy actions for a batch of observations, as the environment takes them.
 
         Args:
-            observation: `(N, ...)`, nested as the observation space.
+            observation: `(N, ...)`, nested as the observation space; `preprocessing` takes each for an episode's first.
 
         Returns:
             `(N, ...)`, nested as the action space.
         """
         leaves = []
-        for leaf, x in zip(self._observation.leaves, self._observation.flatten(observation)):
+        for leaf, x in zip(self._raw_observation.leaves, self._raw_observation.flatten(observation)):
             x = tf.convert_to_tensor(x)
             if leaf.start is not None and leaf.start.any():
                 x = x - tf.cast(leaf.start, x.dtype)
             leaves.append(tf.cast(x, leaf.stored_dtype))
-        actions = self.policy.joint.to_env(self.policy.greedy(leaves))
+        actions = self.policy.joint.to_env(self.policy.greedy(self._preprocess_batch(leaves)))
         shifted = [
             a + tf.cast(leaf.start, a.dtype) if leaf.start is not None and leaf.start.any() else a
             for leaf, a in zip(self._action.leaves, actions)

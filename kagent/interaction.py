@@ -39,9 +39,12 @@ class Interaction(Mixin):
         >>> observation, reward, terminated, truncated, info = env.step(action)
         >>> agent.observe(reward, terminated, truncated, observation)
         """
-        if deterministic:
+        if deterministic and self.preprocessing is None:
             return self.actor.act(observation, True, mask)
-        leaves, masks = self.actor.read(observation, mask)
+        leaves, masks = self._read(observation, mask)
+        leaves = self._see(leaves, learn=not deterministic)
+        if deterministic:
+            return self.actor.answer(leaves, masks, True)
         action = self.explorer.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
@@ -76,13 +79,14 @@ class Interaction(Mixin):
         reward = float(reward)
         if not np.isfinite(reward):
             raise ValueError(f"`reward` must be finite. Received: {reward}")
-        successor, next_mask = self.actor.read(next_observation, mask, last=bool(terminated))
+        successor, next_mask = self._read(next_observation, mask, last=bool(terminated))
         observation, action, masks = self._pending
         if (masks is None) != (next_mask is None) and not terminated:
             given = ("without", "with") if masks is None else ("with", "without")
             raise ValueError(
                 f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
             )
+        reward, successor = self._advance(reward, successor, bool(terminated or truncated))
         self._pending = None
         if not self._fits_memory(1, masks is not None):
             self.memory.build(self._observation, self._action, masked=masks is not None, num_envs=1)

@@ -260,9 +260,12 @@ class Training(Mixin):
         self.actor.expire()
 
     def _start(self, environments: envs.Environments, callbacks: Any) -> Runner:
+        environments = self._preprocessed(environments, learn=True)
         runner = self._runner = Runner(self, environments, hooks_of(callbacks))
         state, self._open = self._open, None
         own_loop, self._own_loop = self._own_loop, False
+        if self._interacting is not None:
+            self._interacting.restart()
         lost = runner.start(state)
         if lost:
             warnings.warn(
