@@ -85,7 +85,8 @@ class Stack(Bound):
             return layer.box(join(space.low), join(space.high), dtype=space.dtype)
         leaf = Structure(space).leaves[0]
         if isinstance(space, spaces.MultiBinary):
-            return spaces.MultiBinary(join(leaf.nvec).shape)
+            shape = join(leaf.nvec).shape
+            return spaces.MultiBinary(shape if len(shape) > 1 else shape[0])
         nvec, start = join(leaf.nvec), join(leaf.start)
         return spaces.MultiDiscrete(nvec, dtype=leaf.dtype.type, start=start)
 
