@@ -33,6 +33,13 @@ QUICK = {
         "arguments": {**SMALL, "n_steps": 24, "epochs": 2, "clip_range": {"type": "Linear", "initial": 0.3, "final": 0.1}},
     },
     "sac": {"kind": "SAC", "env": "Pendulum-v1", "steps": 250, "epoch": 60, "stops": [1], "arguments": OFF},
+    "dqn preprocessed": {
+        "kind": "DQN", "env": "CartPole-v1", "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
+        "arguments": {**OFF, "preprocessing": {
+            "state": ["running_normalization", {"type": "sequence", "length": 3}, {"type": "deltafier", "concatenate": 0}],
+            "reward": ["deltafier", {"type": "exponential_normalization", "decay": 0.9}],
+        }},
+    },
 }  # fmt: skip
 
 # The presets as they are.
