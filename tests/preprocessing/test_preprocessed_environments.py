@@ -99,7 +99,11 @@ def test_statistics_take_in_every_observation_once(mode):
     envs = wrapped(single(arguments) if mode is None else sync(arguments, mode), {"float": "running_normalization"})
     final = record(envs, 20)
     found = envs.preprocessing.statistics()[0][0]
-    firsts = sum(rows[-1]["terminated"] or rows[-1]["truncated"] for rows in final) if mode is not AutoresetMode.NEXT_STEP else 0
+    firsts = (
+        sum(rows[-1]["terminated"] or rows[-1]["truncated"] for rows in final)
+        if mode is not AutoresetMode.NEXT_STEP
+        else 0
+    )
     # Where an episode has just ended, the next one's first observation has come already.
     pending = sum(not rows[-1]["valid"] for rows in final)
     assert found["weight"] == len(seen) + len(ends) + firsts + pending
@@ -107,7 +111,9 @@ def test_statistics_take_in_every_observation_once(mode):
 
 def test_statistics_stay_where_nothing_is_learned_and_rewards_are_raw():
     arguments = counters(2, [[3]], ["terminated"])
-    envs = wrapped(single(arguments), {"float": "running_normalization", "reward": "running_normalization"}, learn=False)
+    envs = wrapped(
+        single(arguments), {"float": "running_normalization", "reward": "running_normalization"}, learn=False
+    )
     before = dump({"statistics": envs.preprocessing.statistics()})
     envs.reset()
     for _ in range(5):
@@ -117,7 +123,9 @@ def test_statistics_stay_where_nothing_is_learned_and_rewards_are_raw():
 
 
 def test_transitions_know_what_the_environment_gave():
-    envs = wrapped(single(counters(2, [[3]], ["terminated"])), {"float": "deltafier", "reward": {"type": "scale", "scale": 2}})
+    envs = wrapped(
+        single(counters(2, [[3]], ["terminated"])), {"float": "deltafier", "reward": {"type": "scale", "scale": 2}}
+    )
     envs.reset()
     assert envs.raw_observation[0].tolist() == [[0, 0, 0], [1, 0, 0]]
     step = envs.step([np.array([0, 2])])

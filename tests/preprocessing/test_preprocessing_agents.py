@@ -103,9 +103,9 @@ def test_neutral_preprocessing_changes_nothing(small):
 # act and observe -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ppo"])
-def test_an_own_loop_learns_what_fit_learns(small, kind):
-    fitted, played = small(kind, preprocessing=FULL), small(kind, preprocessing=FULL)
+@pytest.mark.parametrize(("kind", "changes"), [("dqn", {"exploration": 0.3}), ("ppo", {})])
+def test_an_own_loop_learns_what_fit_learns(small, kind, changes):
+    fitted, played = (small(kind, preprocessing=FULL, **changes) for _ in range(2))
     fitted.fit("CartPole-v1", steps=48, verbose=0)
     observation = play(played, gymnasium.make("CartPole-v1"), 48)
     assert played.updates == fitted.updates > 0 and played.episodes > 0
@@ -280,7 +280,7 @@ def test_an_undone_load_brings_statistics_back(small, tmp_path):
 def test_the_fast_actor_of_a_file_is_refused_by_name(small, tmp_path):
     agent = small("dqn", preprocessing=STACK)
     agent.save(tmp_path / "a.keras")
-    with pytest.raises(ValueError, match="agent with `preprocessing`.*kagent.load"):
+    with pytest.raises(ValueError, match=r"agent with `preprocessing`.*kagent\.load"):
         kagent.acting.load(tmp_path / "a.keras")
     with pytest.raises(ValueError, match="The actor of an agent with `preprocessing` cannot be saved"):
         agent.actor.save(tmp_path / "actor")

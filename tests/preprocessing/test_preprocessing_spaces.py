@@ -54,7 +54,12 @@ def layers_for(space):
         found = [*found, "linear_normalization"]
     if len(space.shape) == 3 and space.shape[2] == 3:
         gray = {"type": "image", "grayscale": True}
-        found = [*found, {"type": "image", "height": 5, "width": 4}, gray, {"type": "image", "grayscale": [0.5, -1, 0.1]}]
+        found = [
+            *found,
+            {"type": "image", "height": 5, "width": 4},
+            gray,
+            {"type": "image", "grayscale": [0.5, -1, 0.1]},
+        ]
     return found
 
 
