@@ -24,7 +24,8 @@ class Interaction(Mixin):
         Args:
             observation: One observation, not a batch, as the environment gives it.
             deterministic: True: the best action; nothing is remembered. False: an exploring action, as in training;
-                `observe` then tells what came of it.
+                `observe` then tells what came of it. With `preprocessing`, a deterministic act is about the open episode of
+                the exploring ones, without one about an episode's first observation; see `player`.
             mask: What is allowed, as the environment gives it (`info["action_mask"]`).
 
         Returns:

@@ -41,13 +41,14 @@ agent.
 `deltafier` and `sequence` remember the episode, of each environment its own. The last observation of an episode is processed as part
 of it. `evaluate` goes through episodes as `fit` does; in `agent(observations)` and `predict` each row is an episode's first
 observation; a deterministic act is about the open episode of `act` and `observe`, and without one about an episode's first
-observation, so that a program that only acts goes through episodes by `agent.evaluate`.
+observation. A program that only acts takes `agent.player()`, and tells it where an episode begins.
 """
 
 from kagent.preprocessing.history import Deltafier, Sequence
 from kagent.preprocessing.image import Image
 from kagent.preprocessing.keras_layer import KerasLayer
 from kagent.preprocessing.layer import LAYERS, Layer
+from kagent.preprocessing.player import Player
 from kagent.preprocessing.preprocessing import Preprocessing, get
 from kagent.preprocessing.scaling import Activation, Clipping, LinearNormalization, Rescaling
 from kagent.preprocessing.statistics import ExponentialNormalization, InstanceNormalization, RunningNormalization
@@ -63,6 +64,7 @@ __all__ = [
     "KerasLayer",
     "Layer",
     "LinearNormalization",
+    "Player",
     "Preprocessing",
     "Rescaling",
     "RunningNormalization",

@@ -17,6 +17,7 @@ from kagent.mixin import Mixin
 from kagent.preprocessing import preprocessing
 from kagent.preprocessing.environments import Preprocessed
 from kagent.preprocessing.interaction import Interacting
+from kagent.preprocessing.player import Player
 
 
 class Preprocessor(Mixin):
@@ -56,6 +57,14 @@ class Preprocessor(Mixin):
 
     def _advance(self: Any, reward: float, leaves: list[np.ndarray], ended: bool) -> tuple[float, list[np.ndarray]]:
         return (reward, leaves) if self._interacting is None else self._interacting.advance(reward, leaves, ended)
+
+    def player(self: Any) -> Player:
+        """Who acts through whole episodes one observation at a time, where nothing is to be learned.
+
+        With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that
+        one begins.
+        """
+        return Player(self)
 
     # Batches ---------------------------------------------------------------------------------------------------
 

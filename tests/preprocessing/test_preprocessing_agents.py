@@ -11,6 +11,7 @@ from gymnasium import spaces
 from toy_envs import Counter, Identity
 
 import kagent
+from kagent import rendering
 from kagent.callbacks import Callback, Recorder
 from kagent.traces import load_trace, trace_files
 
@@ -166,6 +167,38 @@ def test_a_deterministic_act_is_about_the_open_episode(small):
     assert given == [[3, 3, 3, 3], [0, 0, 0, 1], [0, 0, 0, 7], [2, 2, 2, 2]]
 
 
+class Seen(Counter):
+    """Shows a black image."""
+
+    metadata = {"render_fps": 30}
+    render_mode = "rgb_array"
+
+    def render(self):
+        return np.zeros((2, 2, 3), np.uint8)
+
+
+@pytest.mark.parametrize("by", ["player", "rendering"])
+def test_a_player_goes_through_episodes_and_changes_nothing(small, by):
+    spec = {"float": ["running_normalization", STACK["float"]]}
+    agent, env = small("dqn", env=Seen(), preprocessing=spec, start=1000), Seen(lengths=(3, 2))
+    given = []
+    answer = agent.actor.answer
+    agent.actor.answer = lambda leaves, masks, deterministic: (
+        given.append(leaves[0].reshape(4, 3)[:, 2].tolist()), answer(leaves, masks, deterministic)
+    )[1]  # fmt: skip
+    before = state_of(agent)
+    if by == "rendering":
+        list(rendering._play(agent, env, 2, None, True, 0, [], []))
+    else:
+        player = agent.player()
+        for length in (3, 2):
+            player.reset()
+            for time in range(length):
+                player.act(np.float32([0, 0, time]), deterministic=False)
+    assert given == [[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 2], [0, 0, 0, 0], [0, 0, 0, 1]]
+    assert differences(before, state_of(agent)) == []
+
+
 def test_a_fit_in_between_ends_the_open_episode(small):
     agent = small("dqn", env=Counter(), preprocessing=STACK, start=1000)
     agent.act(np.float32([0, 0, 5]))
@@ -275,6 +308,20 @@ def test_an_undone_load_brings_statistics_back(small, tmp_path):
     with pytest.raises((ValueError, UserWarning)):
         other.load_weights(path)
     assert differences(before, state_of(other)) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"weight": np.array(-1.0)}, {"mean": np.zeros(3)}, {"variance": np.full(4, -1.0)}, {"mean": np.full(4, np.inf)},
+               {"mean": np.zeros(4, np.float32)}, {"more": np.zeros(4)}],
+    ids=["weight", "shape", "variance", "infinite", "dtype", "more"],
+)  # fmt: skip
+def test_damaged_statistics_are_refused(small, change):
+    agent = small("dqn", preprocessing="running_normalization")
+    before = agent.preprocessing.statistics()
+    (first, *_), *others = before
+    with pytest.raises(ValueError, match="The statistics of `preprocessing`"):
+        agent.preprocessing.set_statistics([[{**first, **change}], *others])
+    assert kagent.runner.dump({"all": before}) == statistics(agent)
 
 
 def test_the_fast_actor_of_a_file_is_refused_by_name(small, tmp_path):
