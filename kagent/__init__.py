@@ -37,7 +37,7 @@ _HOMES = {
 }
 _MODULES = (
     "acting", "agents", "callbacks", "environments", "exploration", "memories", "networks", "objectives", "ops",
-    "optimizers", "policies", "schedules", "spaces", "specifications", "traces",
+    "optimizers", "policies", "preprocessing", "schedules", "spaces", "specifications", "traces",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,13 +73,14 @@ class PolicyActor(Actor):
     Args:
         policy: A policy that has been set up.
         observation, action: The agent's spaces.
+        preprocessed: Whether the observations it gets were processed; then it alone cannot be saved.
 
     Attributes:
         variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
             TensorFlow, which reads them itself.
     """
 
-    def __init__(self, policy: Any, observation: Structure, action: Structure):
+    def __init__(self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False):
         chosen = [decisions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
         forward: Any = None
@@ -89,7 +91,7 @@ class PolicyActor(Actor):
             program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
             forward = GraphForward(policy)
-        self.policy = policy
+        self.policy, self.preprocessed = policy, preprocessed
         trained = {id(variable) for variable in policy.trainable_variables}
         shares = [np.full(math.prod(v.shape), id(v) in trained, np.float32) for v in self.variables]
         self._trained = np.concatenate(shares) if shares else np.zeros(0, np.float32)
@@ -134,6 +136,14 @@ class PolicyActor(Actor):
         finally:
             for variable, value in zip(variables, values):
                 variable.assign(value)
+
+    def save(self, directory: str | Path) -> None:
+        if self.preprocessed:
+            raise ValueError(
+                "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
+                "environment gave. Save the agent, and load it with `kagent.load`"
+            )
+        super().save(directory)
 
     @property
     def is_numpy(self) -> bool:

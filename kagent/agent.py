@@ -23,6 +23,7 @@ from kagent.interaction import Interaction
 from kagent.learner import Learner
 from kagent.optimization import Optimization
 from kagent.policies import roles
+from kagent.preprocessing.model import Preprocessor
 from kagent.pretraining import Pretraining
 from kagent.saving import Saving
 from kagent.schedules import Clock
@@ -41,6 +42,7 @@ class Agent(
     Interaction,
     Experience,
     Attachments,
+    Preprocessor,
     Optimization,
     Composition,
     keras.Model,
@@ -79,6 +81,8 @@ class Agent(
             losses are minimized together.
         baseline_policy, baseline_optimizer, baseline_objective: The critic or the target network in the words of
             Tensorforce: see the table of `kagent.baselines`.
+        preprocessing: What is done to observations and rewards between the environment and the agent: layers by name or
+            type of the state and for `"reward"`, see `kagent.preprocessing`.
         variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
             exploring act; the variables themselves stay as they are. May be a schedule.
         l2_regularization: Weight in every loss of the sum of squares of the trained networks' variables. May be a
@@ -135,6 +139,7 @@ class Agent(
         baseline_policy: Any = None,
         baseline_optimizer: Any = None,
         baseline_objective: Any = None,
+        preprocessing: Any = None,
         variable_noise: Any = 0.0,
         l2_regularization: Any = 0.0,
         entropy_regularization: Any = 0.0,
@@ -162,6 +167,7 @@ class Agent(
         self._observation, self._action, self._own_limit = _spaces(
             env, observation_space, action_space, states, actions
         )
+        self._set_preprocessing(preprocessing)
         self.program_clock: Clock | None = None
         self._make_streams()
         objective = objectives.get(objective)
@@ -185,7 +191,7 @@ class Agent(
         self._attach(saver, summarizer, recorder)
         with tf.device(self.device):
             self._setup_roles()
-            self.actor = PolicyActor(self.policy, self._observation, self._action)
+            self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
             self._begin_training_state()
             self.built = True
             self.compile(**options)
@@ -228,7 +234,7 @@ class Agent(
     @property
     def observation_space(self) -> gymnasium.Space:
         """Space of one environment's observations."""
-        return self._observation.space
+        return self._raw_observation.space
 
     @property
     def action_space(self) -> gymnasium.Space:
@@ -313,18 +319,18 @@ class Agent(
         """Greedy actions for a batch of observations, as the environment takes them.
 
         Args:
-            observation: `(N, ...)`, nested as the observation space.
+            observation: `(N, ...)`, nested as the observation space; `preprocessing` takes each for an episode's first.
 
         Returns:
             `(N, ...)`, nested as the action space.
         """
         leaves = []
-        for leaf, x in zip(self._observation.leaves, self._observation.flatten(observation)):
+        for leaf, x in zip(self._raw_observation.leaves, self._raw_observation.flatten(observation)):
             x = tf.convert_to_tensor(x)
             if leaf.start is not None and leaf.start.any():
                 x = x - tf.cast(leaf.start, x.dtype)
             leaves.append(tf.cast(x, leaf.stored_dtype))
-        actions = self.policy.joint.to_env(self.policy.greedy(leaves))
+        actions = self.policy.joint.to_env(self.policy.greedy(self._preprocess_batch(leaves)))
         shifted = [
             a + tf.cast(leaf.start, a.dtype) if leaf.start is not None and leaf.start.any() else a
             for leaf, a in zip(self._action.leaves, actions)

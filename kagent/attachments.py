@@ -73,19 +73,20 @@ class Attachments(Mixin):
             for index in range(self.parallel_interactions):
                 callback.on_episode_begin(self.episodes, {"env": index})
 
-    def _tell_step(self, index: int, row: tuple) -> None:
+    def _tell_step(self, index: int, row: tuple, raw: tuple) -> None:
         hooks = [hook for hook in self._attached.values() if hook.watches("on_timestep_end")]
         if not hooks:
             return
         count = self.parallel_interactions
         if count > 1:  # as of so many environments, of which the others did nothing
-            row = tuple(each_array(part, lambda x: np.repeat(x, count, axis=0)) for part in row)
+            row, raw = (tuple(each_array(p, lambda x: np.repeat(x, count, axis=0)) for p in ps) for ps in (row, raw))
         observation, action, reward, terminated, truncated, successor, mask, next_mask = row
         valid = np.arange(count) == index
         logs = {
             "observation": observation, "action": self.actor.to_env(action), "next_observation": successor,
             "reward": reward * valid, "terminated": terminated & valid, "truncated": truncated & valid, "valid": valid,
-            "action_mask": mask, "next_action_mask": next_mask,
+            "action_mask": mask, "next_action_mask": next_mask, "raw_observation": raw[0],
+            "raw_reward": raw[1] * valid, "raw_next_observation": raw[2],
         }  # fmt: skip
         for hook in hooks:
             hook.on_timestep_end(self.timesteps, logs)

@@ -130,6 +130,7 @@ class Composition(Mixin):
             "observation_space": spaces.to_config(self.observation_space),
             "action_space": spaces.to_config(self.action_space),
             **parts,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.get_config(),
             "variable_noise": plain(self.variable_noise),
             "l2_regularization": plain(self.l2_regularization),
             "entropy_regularization": plain(self.entropy_regularization),

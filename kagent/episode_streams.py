@@ -12,11 +12,12 @@ import numpy as np
 
 @dataclasses.dataclass(slots=True)
 class Acted:
-    """An exploring act: canonical, as batches of one."""
+    """An exploring act: what was seen (`raw`: before preprocessing), done and allowed, as batches of one."""
 
     observation: list[np.ndarray]
     action: list[np.ndarray]
     mask: list[np.ndarray | None] | None
+    raw: list[np.ndarray]
 
 
 @dataclasses.dataclass(slots=True)

@@ -29,8 +29,8 @@ class Evaluation(Mixin):
     ) -> dict[str, Any]:
         """Plays whole episodes with the policy as it is.
 
-        Neither counters, memory nor random streams of the agent move. Seeds of episodes come from `seed`, so that two
-        evaluations play the same episodes.
+        Neither counters, memory, random streams nor preprocessing statistics of the agent move. Seeds of episodes come
+        from `seed`, so that two evaluations play the same episodes.
 
         Args:
             env: As for `fit`.
@@ -75,6 +75,7 @@ class Evaluation(Mixin):
         callbacks.on_test_begin()
         self.actor.expire()  # callbacks may have exchanged weights
         self.actor.set_time(self.host_clock)
+        environments = self._preprocessed(environments, learn=False)
         environments.reset(lambda: int(seeds.integers(2**31 - 1)))
 
         def on_end(number: int, outcome: tuple[float, int]) -> None:

@@ -60,7 +60,7 @@ class Experience(Mixin):
         trace = self._trace(states, actions, terminal, reward, final_states, masks, final_masks)
         masked = masks is not None
         if not self._fits_memory(len(self._episodes), masked, "`experience` has"):
-            self.memory.build(self._observation, self._action, masked=masked, num_envs=len(self._episodes))
+            self.memory.build(self._raw_observation, self._action, masked=masked, num_envs=len(self._episodes))
         count = len(trace["reward"])
         if self.memory.used_once:
             room = self.memory.steps * self.memory.rollouts - self.memory.size
@@ -95,7 +95,7 @@ class Experience(Mixin):
             "terminated": ends == 1,
             "truncated": ends == 2,
             "episode_length": np.diff(last, prepend=-1).astype(np.int64),
-            **self._columns("observation", self._observation, states, "states"),
+            **self._columns("observation", self._raw_observation, states, "states"),
             **self._columns("action", self._action, actions, "actions"),
         }
         if final_states is None:
@@ -104,11 +104,11 @@ class Experience(Mixin):
                     "`final_states` is needed where an episode was cut off (terminal 2): rewards would have followed, and "
                     "it says what they are worth. Received: None"
                 )
-            for leaf in self._observation.leaves:  # which nobody looks at
+            for leaf in self._raw_observation.leaves:  # which nobody looks at
                 name = traces.array_name("observation", leaf)
                 trace[f"final_{name}"] = trace[name][last] if len(trace[name]) == len(ends) else trace[name][:0]
         else:
-            trace |= self._columns("final_observation", self._observation, final_states, "final_states")
+            trace |= self._columns("final_observation", self._raw_observation, final_states, "final_states")
         if masks is not None:
             trace |= self._masks("action_mask", masks, "masks")
             if final_masks is None:
@@ -116,7 +116,7 @@ class Experience(Mixin):
                     trace[f"final_{name}"] = np.ones((len(last), *trace[name].shape[1:]), bool)
             else:
                 trace |= self._masks("final_action_mask", final_masks, "final_masks")
-        traces.check_trace(trace, self._observation, self._action)
+        traces.check_trace(trace, self._raw_observation, self._action)
         return trace
 
     def _columns(self, group: str, structure: Any, value: Any, argument: str) -> dict[str, np.ndarray]:
@@ -150,9 +150,15 @@ class Experience(Mixin):
             return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
 
         def encoded(group: str) -> list[np.ndarray]:
-            return [leaf.encode(part) for leaf, part in zip(self._observation.leaves, leaves(group, self._observation))]
+            return [
+                leaf.encode(part)
+                for leaf, part in zip(self._raw_observation.leaves, leaves(group, self._raw_observation))
+            ]
 
-        observation, successor = encoded("observation"), encoded("next_observation")
+        observation, reward, successor = encoded("observation"), trace["reward"], encoded("next_observation")
+        if self.preprocessing is not None:
+            ended = trace["terminated"] | trace["truncated"]
+            observation, reward, successor = self.preprocessing.episodes(observation, reward, successor, ended)
         action = self.actor.from_env(leaves("action", self._action))
         mask, next_mask = (leaves(n, self._action) if masked else None for n in ("action_mask", "next_action_mask"))
 
@@ -160,8 +166,16 @@ class Experience(Mixin):
             return None if parts is None else [None if part is None else part[t : t + 1] for part in parts]
 
         for t in range(len(trace["reward"])):
-            flags = (trace[name][t : t + 1] for name in ("reward", "terminated", "truncated"))
-            yield (at(observation, t), at(action, t), *flags, at(successor, t), at(mask, t), at(next_mask, t))
+            flags = (trace[name][t : t + 1] for name in ("terminated", "truncated"))
+            yield (
+                at(observation, t),
+                at(action, t),
+                reward[t : t + 1],
+                *flags,
+                at(successor, t),
+                at(mask, t),
+                at(next_mask, t),
+            )
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

@@ -39,7 +39,8 @@ class Interaction(Mixin):
                 them: under the action's name and `_mask`, and of a space that is not nested the observation itself then
                 under `"state"`.
             deterministic: True: the best action; nothing is remembered. False: an exploring action, as in training;
-                `observe` then tells what came of it.
+                `observe` then tells what came of it. With `preprocessing`, a deterministic act is about the open episode of
+                the exploring ones, without one about an episode's first observation; see `player`.
             mask: What is allowed, as the environment gives it (`info["action_mask"]`).
             independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action is
                 sampled from the policy, without further exploration. None: as `deterministic`.
@@ -70,14 +71,17 @@ class Interaction(Mixin):
             raise ValueError("`deterministic` acts are independent: give independent=True or None. Received: False")
         if isinstance(observation, dict):
             observation, mask = self._split_masks(observation, mask)
-        if deterministic:
+        if not (deterministic or independent):
+            action = self._explore(*self._read(observation, mask), self._episodes.index(parallel))
+        elif deterministic and self.preprocessing is None:
             action = self.actor.act(observation, True, mask)
         else:
-            leaves, masks = self.actor.read(observation, mask)
-            if independent:
-                action = self.actor.release(self.actor.decide(leaves, masks, False, self._streams["evaluate"]))
+            leaves, masks = self._read(observation, mask)
+            leaves = self._see(leaves, False, self._episodes.index(parallel))
+            if deterministic:
+                action = self.actor.answer(leaves, masks, True)
             else:
-                action = self._explore(leaves, masks, parallel)
+                action = self.actor.release(self.actor.decide(leaves, masks, False, self._streams["evaluate"]))
         return action if internals is None else (action, internals)
 
     def _act_each(self, observations, deterministic, masks, independent, internals, parallel) -> list[Any]:
@@ -94,7 +98,7 @@ class Interaction(Mixin):
 
     def _split_masks(self, observation: dict[str, Any], mask: Any) -> tuple[Any, Any]:
         """The observation without Tensorforce's masks, and the mask."""
-        known = {leaf.path[0] for leaf in self._observation.leaves if leaf.path}
+        known = {leaf.path[0] for leaf in self._raw_observation.leaves if leaf.path}
         found = [name for name in self._mask_names if name in observation and name not in known]
         if not found:
             return observation, mask
@@ -104,8 +108,8 @@ class Interaction(Mixin):
         parts = [observation.get(mask_name(leaf.name)) if leaf.is_discrete else None for leaf in self._action.leaves]
         return rest["state"] if not known else rest, self._action.unflatten(parts)
 
-    def _explore(self, leaves: list[np.ndarray], masks: Any, parallel: Any) -> Any:
-        stream = self._episodes.streams[self._episodes.index(parallel)]
+    def _explore(self, raw: list[np.ndarray], masks: Any, index: int) -> Any:
+        stream = self._episodes.streams[index]
         if stream.acted is not None:
             raise RuntimeError(
                 "`act` was called twice without `observe`: tell first what the last action led to, or ask with "
@@ -115,12 +119,14 @@ class Interaction(Mixin):
         if stream.waiting is not None:
             acted, reward = stream.waiting
             stream.waiting = None
-            self._remember_step(int(parallel), acted, reward, (False, False), leaves, masks)
+            self._remember_step(index, acted, reward, (False, False), raw, masks)
             self._learn_due()
+        leaves = self._see(raw, True, index)
         action = self.explorer.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
-        stream.acted = Acted([leaf.copy() for leaf in leaves], action, kept)
+        seen = [leaf.copy() for leaf in leaves]
+        stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw])
         return self.actor.release(action)
 
     def observe(
@@ -180,11 +186,11 @@ class Interaction(Mixin):
                     "`next_observation` is needed where an episode is truncated: rewards would have followed, and it says "
                     "what they are worth. Received: None"
                 )
-            successor, next_mask = (acted.observation, None) if terminated else (None, None)
+            successor, next_mask = (acted.raw, None) if terminated else (None, None)
         else:
             if isinstance(next_observation, dict):
                 next_observation, mask = self._split_masks(next_observation, mask)
-            successor, next_mask = self.actor.read(next_observation, mask, last=terminated)
+            successor, next_mask = self._read(next_observation, mask, last=terminated)
             if (acted.mask is None) != (next_mask is None) and not terminated:
                 given = ("without", "with") if acted.mask is None else ("with", "without")
                 raise ValueError(
@@ -206,7 +212,8 @@ class Interaction(Mixin):
             self._tell_episode(outcome)
         return self._learn_due()
 
-    def _remember_step(self, index, acted, reward, ends, successor, next_mask) -> None:
+    def _remember_step(self, index, acted, raw_reward, ends, raw_successor, next_mask) -> None:
+        reward, successor = self._advance(raw_reward, raw_successor, any(ends), index)
         count, masked = len(self._episodes), acted.mask is not None
         if not self._fits_memory(count, masked):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=count)
@@ -218,7 +225,7 @@ class Interaction(Mixin):
         row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
         self._episodes.put(index, self.memory, row)
         if self._attached:
-            self._tell_step(index, row)
+            self._tell_step(index, row, (acted.raw, np.asarray([raw_reward]), raw_successor))
 
     def _learn_due(self) -> dict[str, float] | None:
         logs = None

@@ -78,7 +78,7 @@ class Pretraining(Mixin):
         files = traces.trace_files(directory)
         if num_traces > len(files):
             raise ValueError(f"`num_traces` must be at most {len(files)}, the files there. Received: {num_traces}")
-        headers = {path: traces.trace_headers(path, self._observation, self._action) for path in files}
+        headers = {path: traces.trace_headers(path, self._raw_observation, self._action) for path in files}
         masked = _masked(headers)
         lengths = sorted(header["reward"].shape[0] for header in headers.values())
         source = _Own(self, masked) if objective is None else _Cloning(self, masked, sum(lengths[-num_traces:]))
@@ -105,20 +105,24 @@ class Pretraining(Mixin):
 
     def _transitions(self: Any, path: Path, masked: bool) -> list[Any]:
         # What `Memory.append_leaves` takes.
-        trace = traces.load_trace(path, self._observation, self._action)
+        trace = traces.load_trace(path, self._raw_observation, self._action)
         trace |= traces.successors(trace)
 
         def leaves(group: str, structure: Any) -> list[Any]:
             return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
 
         def encoded(group: str) -> list[np.ndarray]:
-            parts = zip(self._observation.leaves, leaves(group, self._observation))
+            parts = zip(self._raw_observation.leaves, leaves(group, self._raw_observation))
             return [leaf.encode(part) for leaf, part in parts]
 
         masks = [leaves(name, self._action) if masked else None for name in ("action_mask", "next_action_mask")]
         action = self.actor.from_env(leaves("action", self._action))
-        flags = trace["reward"], trace["terminated"], trace["truncated"]
-        return [encoded("observation"), action, *flags, encoded("next_observation"), None, *masks]
+        flags = trace["terminated"], trace["truncated"]
+        seen = encoded("observation"), trace["reward"], encoded("next_observation")
+        if self.preprocessing is not None:
+            seen = self.preprocessing.episodes(*seen, flags[0] | flags[1])
+        observation, reward, successor = seen
+        return [observation, action, reward, *flags, successor, None, *masks]
 
 
 class _Own:

@@ -125,12 +125,17 @@ def _play(
     returns: list[float],
     lengths: list[int],
 ) -> Iterator[np.ndarray]:
+    # Preprocessing may have to know where an episode begins, and is not to learn from what is only watched.
+    acting: Any = agent
+    player = acting.player() if getattr(agent, "preprocessing", None) is not None else None
     for episode in range(episodes):
+        if player is not None:
+            player.reset()
         observation, info = env.reset(seed=seed if episode == 0 else None)
         total, length, ended = 0.0, 0, False
         yield _image(env)
         while not ended and (max_steps is None or length < max_steps):
-            action = agent.act(observation, deterministic=deterministic, mask=info.get("action_mask"))
+            action = (player or agent).act(observation, deterministic=deterministic, mask=info.get("action_mask"))
             observation, reward, terminated, truncated, info = env.step(action)
             total, length, ended = total + float(reward), length + 1, bool(terminated or truncated)
             yield _image(env)

@@ -20,7 +20,7 @@ class Runner:
         hooks: Callbacks that know agents.
 
     Attributes:
-        returns, lengths: Undiscounted return and length of every open episode, `(N,)`.
+        returns, lengths: Undiscounted return, of raw rewards, and length of every open episode, `(N,)`.
         finished: (return, length) of the episodes that ended since `take_finished`.
         iterator: The memory's elements that this run learns from.
         asked: Logs of the updates that callbacks asked for since `take_asked`.
@@ -97,6 +97,7 @@ class Runner:
         timesteps = counters.timesteps
         while timesteps < until:
             observation, mask = environments.observation, environments.mask
+            raw = environments.raw_observation if hooked else None
             clock = Clock(timesteps, counters.episodes, counters.updates, agent.progress_at(timesteps, target))
             action = explore(actor, observation, mask, clock, rng)
             taken = to_env(action)
@@ -116,14 +117,15 @@ class Runner:
                 timesteps += int(step.valid.sum())
                 self.lengths += step.valid
             counters.timesteps = timesteps
-            self.returns += step.reward
+            self.returns += step.raw_reward
             outcomes = self._settle(step.ended) if step.ended else None
             if hooked:
                 logs = {
                     "observation": observation, "action": taken, "next_observation": step.next_observation,
                     "reward": step.reward.copy(), "terminated": step.terminated.copy(),
                     "truncated": step.truncated.copy(), "valid": step.valid.copy(),
-                    "action_mask": mask, "next_action_mask": step.next_mask,
+                    "action_mask": mask, "next_action_mask": step.next_mask, "raw_observation": raw,
+                    "raw_next_observation": step.raw_next_observation, "raw_reward": step.raw_reward.copy(),
                 }  # fmt: skip
                 for hook in self.timestep_hooks:
                     hook.on_timestep_end(timesteps, logs)
@@ -169,7 +171,7 @@ def play(
     while len(finished) < episodes:
         action = actor.decide(environments.observation, environments.mask, deterministic, rng)
         step = environments.step(actor.to_env(action))
-        returns += step.reward
+        returns += step.raw_reward
         lengths += step.valid
         for index in step.ended:
             if shares[index]:

@@ -11,6 +11,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 
 from kagent import runner, spaces
+from kagent.acting import archive
 from kagent.files import beside
 from kagent.memories.memory import check_count
 from kagent.mixin import Mixin
@@ -101,6 +103,7 @@ class Saving(Mixin):
         attributes = {name: getattr(self, name) for name in (*_SEEDS, "_open", "_known", "_bounds")}
         counters = {name: getattr(self.counters, name) for name in _COUNTERS}
         streams = {name: generator.bit_generator.state for name, generator in self._streams.items()}
+        undo_preprocessing = self._remember_preprocessing()
         memory = dict(vars(self.memory))  # loading allocates rows anew, so these stay as they are
 
         def undo() -> None:
@@ -109,6 +112,7 @@ class Saving(Mixin):
             seed = self._graph_seed
             vars(self).update(attributes)
             self._count(counters)
+            undo_preprocessing()
             for name, generator in self._streams.items():
                 generator.bit_generator.state = streams[name]
             vars(self.memory).clear()  # what was never built is unbuilt again
@@ -145,6 +149,7 @@ class Saving(Mixin):
             "bounds": [float(bound) for bound in self._bounds],
             "open": self._runner.state() if self._runner is not None else self._open,
             "known": self._known,
+            "preprocessing": self._preprocessing_state(),
         }
         store["state"] = np.frombuffer(runner.dump(state), np.uint8)
         memory = self.memory
@@ -169,6 +174,7 @@ class Saving(Mixin):
             difference = spaces.difference(getattr(self, role), spaces.from_config(state[role]))
             if difference:
                 raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
+        self._load_preprocessing(state.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         counters = [int(value) for value in np.asarray(store["counters"])]
         if len(counters) != len(_COUNTERS) or min(counters) < 0:
@@ -214,8 +220,10 @@ class Saving(Mixin):
         self.memory.restore({name: read(name) for name in about["slices"]})
 
     def save_assets(self: Any, directory: str) -> None:
-        """The NumPy program of the policy, for `kagent.acting.load`."""
-        if self.actor.is_numpy:
+        """The NumPy program of the policy, for `kagent.acting.load`; not of an agent with preprocessing."""
+        if self.preprocessing is not None:
+            archive.refuse(Path(directory))
+        elif self.actor.is_numpy:
             self.actor.refresh()
             self.actor.set_time(self.host_clock)
             self.actor.save(directory)
@@ -269,7 +277,8 @@ def _stream(state: Any) -> dict[str, Any]:
 
 
 def is_of_another(agent: Any, filepath: Any) -> bool:
-    """Whether a `.weights.h5` file which was refused is of an agent with other spaces, or of a newer kagent.
+    """Whether a `.weights.h5` file which was refused is of an agent with other spaces or preprocessing, or of a newer
+    kagent.
 
     A damaged file is neither: it cannot say whose it is.
     """
@@ -277,8 +286,10 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
         with h5py.File(filepath, "r") as file:
             state = runner.load(_text(file["vars"], "state"))
         roles = ("observation_space", "action_space")
-        return state["format"] > FORMAT or any(
-            spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles
+        return (
+            state["format"] > FORMAT
+            or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
+            or agent._preprocesses_otherwise(state.get("preprocessing"))
         )
     except (OSError, ValueError, TypeError, KeyError, RuntimeError):
         return False

@@ -272,10 +272,13 @@ class Training(Mixin):
         self.actor.expire()
 
     def _start(self, environments: envs.Environments, callbacks: Any) -> Runner:
+        environments = self._preprocessed(environments, learn=True)
         runner = self._runner = Runner(self, environments, hooks_of(callbacks))
         state, self._open = self._open, None
         own_loop, self._own_loop = self._own_loop, False
         self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
+        for interacting in self._interacting:
+            interacting.restart()
         lost = runner.start(state)
         if lost:
             warnings.warn(
@@ -369,7 +372,7 @@ class Training(Mixin):
             memory.storage.views["next_value"][part] = values.numpy()[: len(part)]
 
     def _next_values(self, blocks: dict[str, tf.Tensor], clock: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        self.program_clock = Clock(*tf.unstack(clock))
+        self.program_clock: Clock | None = Clock(*tf.unstack(clock))
         try:
             batch, _ = self.memory.experience(blocks)
             # Not the numbers that the gradient step after it draws.

@@ -11,7 +11,7 @@ from kagent import runner
 
 
 def state_of(agent, memory=True):
-    """Name to bytes: variables, optimizer slots, counters, random streams, open episodes, memory."""
+    """Name to bytes: variables, optimizer slots, counters, random streams, open episodes, preprocessing, memory."""
     found = {f"variable {i}": v.numpy() for i, v in enumerate(agent.variables)}
     found |= {f"optimizer {i}": v.numpy() for i, v in enumerate(agent.optimizer.variables)}
     for role in ("target_policy", "target_critic"):
@@ -23,6 +23,7 @@ def state_of(agent, memory=True):
     found["open episodes"] = _json(agent._runner.state() if agent._runner is not None else agent._open)
     leaves = [np.stack([leaf.encode(part)] * 2) for leaf, part in zip(agent._observation.leaves, _observation(agent))]
     found |= {f"action {i}": action for i, action in enumerate(agent.actor.decide(leaves, None, True))}
+    found["preprocessing"] = _json(agent._preprocessing_state())
     if memory and agent.memory.built:
         found |= {f"memory {name}": value.copy() for name, value in agent.memory.state().items()}
     return {name: _bytes(value) for name, value in found.items()}
@@ -39,7 +40,7 @@ def open_lengths(agent):
 
 
 def _observation(agent):
-    space = copy.deepcopy(agent.observation_space)
+    space = copy.deepcopy(agent.processed_space)
     space.seed(5)
     return agent._observation.flatten(space.sample())
 

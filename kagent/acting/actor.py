@@ -142,7 +142,10 @@ class Actor:
             action = self._fast(observation, deterministic, self.rng)
             if action is not None:
                 return action
-        leaves, masks = self.read(observation, mask)
+        return self.answer(*self.read(observation, mask), deterministic)
+
+    def answer(self, leaves: list[np.ndarray], masks: Masks, deterministic: bool) -> Any:
+        """The action for what `read` gave; see `act`."""
         with self._lock:
             heads = self.forward(leaves)
             for head in heads:
@@ -165,14 +168,16 @@ class Actor:
         """
         parts = self._observation.flatten(observation)
         leaves = [layout.encode(leaf, part)[None] for leaf, part in zip(self._observation.leaves, parts)]
-        if last:
-            return leaves, None
+        return leaves, None if last else self.read_mask(observation, mask)
+
+    def read_mask(self, observation: Any, mask: Any = None) -> Masks:
+        """The second part of what `read` gives; of a raw observation whatever its other leaves are."""
         if mask is None and self._mask_in_observation:
             mask = observation[MASK_KEY]
         masks = self._action.flatten_masks(mask)
         if masks is None or all(part is None for part in masks):
-            return leaves, None
-        return leaves, [None if part is None else part[None] for part in masks]
+            return None
+        return [None if part is None else part[None] for part in masks]
 
     def release(self, canonical: Sequence[np.ndarray]) -> Any:
         """Canonical actions of a batch of one as one action for `env.step`."""

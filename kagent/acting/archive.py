@@ -34,12 +34,18 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
     np.savez(directory / NPZ, weights=flat)
 
 
+def refuse(directory: Path) -> None:
+    """Writes that there is no actor, because observations would have to be preprocessed; `about` tells."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / JSON).write_text(json.dumps({"version": VERSION, "preprocessing": True}), encoding="utf-8")
+
+
 def about(path: Path) -> dict[str, Any]:
     """The parsed `actor.json` of a `.keras` file or of a directory that `write` wrote.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
-        ValueError: Not such a file, or too large.
+        ValueError: Not such a file, or too large; or of an agent with preprocessing.
     """
     try:
         parsed = json.loads(_member(path, JSON, _MAX_JSON))
@@ -48,6 +54,10 @@ def about(path: Path) -> dict[str, Any]:
     version = parsed.get("version") if isinstance(parsed, dict) else None
     if version != VERSION:
         raise ValueError(f"{JSON} in {str(path)!r} must be of version {VERSION}. Received: {version!r}")
+    if parsed.get("preprocessing"):
+        raise ValueError(
+            f"{str(path)!r} is of an agent with `preprocessing`, which the NumPy actor does not do: load it with kagent.load"
+        )
     return parsed
 
 

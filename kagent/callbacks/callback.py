@@ -45,6 +45,8 @@ class Callback(keras.callbacks.Callback):
                 the space, in stored form (the action in the environment's), which the next step overwrites: copy what
                 you keep; `action_mask` and `next_action_mask`, lists with one bool array `(N, sum(nvec))` per action
                 leaf, or None for a leaf without, and None in place of a list where the environments give no masks.
+                Observations and rewards are those the agent sees; `raw_observation`, `raw_next_observation` and
+                `raw_reward` are those before `preprocessing`, the same where there is none.
         """
 
     def on_update_begin(self, update: int, logs: dict[str, Any] | None = None) -> None:

@@ -26,7 +26,8 @@ class Recorder(Callback):
     is not written: episodes whose beginning the recorder did not see, those still open when training ends, and finished
     ones that do not fill a file. Used again in the next `fit`, a recorder goes on with the episodes that go on.
 
-    The arrays of a file, of T timesteps and E = `frequency` episodes, in the environment's own values and dtypes, are
+    The arrays of a file, of T timesteps and E = `frequency` episodes, in the environment's own values and dtypes, as
+    they were before `preprocessing`, are
     `observation`, `action` `(T, *shape)`, `action_mask` `(T, sum(nvec))` where there are masks, `reward`, `terminated`,
     `truncated` `(T,)`, `episode_length` `(E,)`, and `final_observation` `(E, *shape)` and `final_action_mask` for what
     each episode ended in. Of a nested space there is one per leaf, `observation/camera/left`. `kagent.traces` says all of
@@ -128,10 +129,11 @@ class Recorder(Callback):
         assert logs is not None and self._spaces is not None
         observation, action = self._spaces
         rows: dict[str, np.ndarray] = {
-            **_named("observation", observation, logs["observation"]),
+            **_named("observation", observation, logs["raw_observation"]),
             **_named("action", action, logs["action"]),
             **_named("action_mask", action, logs["action_mask"]),
-            **{name: logs[name] for name in ("reward", "terminated", "truncated")},
+            "reward": logs["raw_reward"],
+            **{name: logs[name] for name in ("terminated", "truncated")},
         }
         valid = logs["valid"]
         recorded = [(env, episode) for env, episode in self._open.items() if env < len(valid) and valid[env]]
@@ -168,7 +170,7 @@ class Recorder(Callback):
         observation, action = self._spaces
         leaves = {array_name("observation", leaf): leaf for leaf in observation.leaves}
         finals = {
-            **_named("final_observation", observation, logs["next_observation"]),
+            **_named("final_observation", observation, logs["raw_next_observation"]),
             **_named("final_action_mask", action, logs["next_action_mask"]),
         }
         for name, data in episode.columns.items():

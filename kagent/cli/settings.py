@@ -142,7 +142,7 @@ def _bound(key: str, value: Any) -> int | None:
 
 def _typed(key: str, value: Any, default: Any) -> Any:
     """A part given by some of its arguments gets the type that it has by default."""
-    if not isinstance(value, dict) or "type" in value:
+    if not isinstance(value, dict) or "type" in value or key == "preprocessing":
         return value
     if isinstance(default, dict) and "type" in default:
         return merge(default, value)

@@ -37,6 +37,7 @@ class Transition:
         next_mask: Per action leaf a bool array `(N, sum(nvec))` or None: what is allowed in
             `next_observation` (all of it where that is terminal); None for environments without masks.
         ended: Indices of the environments whose episode ended in this step.
+        raw: The transition that this was made of by preprocessing; None: this is what the environments gave.
     """
 
     reward: np.ndarray
@@ -47,6 +48,17 @@ class Transition:
     next_observation: list[np.ndarray]
     next_mask: Mask | None
     ended: Sequence[int]
+    raw: Transition | None = None
+
+    @property
+    def raw_reward(self) -> np.ndarray:
+        """The environments' own rewards, before preprocessing."""
+        return self.reward if self.raw is None else self.raw.reward
+
+    @property
+    def raw_next_observation(self) -> list[np.ndarray]:
+        """The environments' own observations, before preprocessing."""
+        return self.next_observation if self.raw is None else self.raw.next_observation
 
 
 class Environments(abc.ABC):
@@ -103,6 +115,11 @@ class Environments(abc.ABC):
             None,
             (),
         )
+
+    @property
+    def raw_observation(self) -> list[np.ndarray]:
+        """`observation` before preprocessing."""
+        return self.observation
 
     @abc.abstractmethod
     def reset(self, next_seed: NextSeed | None = None) -> None:

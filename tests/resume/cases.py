@@ -55,6 +55,13 @@ QUICK = {
             "update": {"unit": "episodes", "batch_size": 2, "frequency": 1, "steps": 2},
         },
     },
+    "dqn preprocessed": {
+        "kind": "DQN", "env": "CartPole-v1", "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
+        "arguments": {**OFF, "preprocessing": {
+            "state": ["running_normalization", {"type": "sequence", "length": 3}, {"type": "deltafier", "concatenate": 0}],
+            "reward": ["deltafier", {"type": "exponential_normalization", "decay": 0.9}],
+        }},
+    },
 }  # fmt: skip
 
 # The presets as they are.

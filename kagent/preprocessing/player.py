@@ -1,0 +1,47 @@
+"""Whole episodes, observation by observation, that nothing is learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Player:
+    """Acts through episodes in a loop of the user's own, with an episode's preprocessing, and leaves the agent as it is.
+
+    Args:
+        agent: Who acts; its weights and statistics as they are at each act.
+
+    Example:
+
+    >>> player = agent.player()
+    >>> player.reset()
+    >>> action = player.act(observation)
+    """
+
+    def __init__(self, agent: Any):
+        self._agent = agent
+        self.reset()
+
+    def reset(self) -> None:
+        """What comes next is an episode's first observation."""
+        made = self._agent.preprocessing
+        self._past, self._fresh = [] if made is None else made.begin(1), np.ones(1, bool)
+
+    def act(self, observation: Any, deterministic: bool = True, mask: Any = None) -> Any:
+        """The action for the episode's next observation.
+
+        Args:
+            observation, mask: As for `agent.act`.
+            deterministic: The best action instead of a sample. Exploration (epsilon) is never applied.
+
+        Raises:
+            ValueError: As `agent.act`.
+        """
+        agent, made = self._agent, self._agent.preprocessing
+        leaves, masks = agent._read(observation, mask)
+        if made is not None:
+            leaves = made.stored(made.observation(leaves, self._past, slice(None), self._fresh, False))
+            self._fresh = np.zeros(1, bool)
+        return agent.actor.answer(leaves, masks, deterministic)
