@@ -55,13 +55,20 @@ class ActionValueObjective(Objective):
         best = estimated_next_values(self, agent, batch)
         discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
 
-        def loss(batch):
-            weight, best, discount = (batch.get(name) for name in ("weight", "best", "discount"))
+        def errors(batch):
             q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), components)
-            error, _ = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
+            discount, best = batch["discount"], batch["best"]
+            return q, ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])[0]
+
+        def loss(batch):
+            q, error = errors(batch)
+            weight = batch.get("weight")
             per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
-        value, logs = agent.minimize("policy", loss, {**batch, "best": best, "discount": discount})
-        return {"loss": value, **logs}
+        batch = {**batch, "best": best, "discount": discount}
+        # Of all the batch and before the step: an optimizer may look at parts of it, several times.
+        found = {"td_error": tf.reduce_mean(tf.abs(errors(batch)[1]), axis=-1)} if agent.memory.prioritized else {}
+        value, logs = agent.minimize("policy", loss, batch)
+        return {"loss": value, **logs, **found}

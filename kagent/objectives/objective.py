@@ -44,7 +44,8 @@ class Objective:
         return experience
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them."""
+        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them;
+        and where `agent.memory.prioritized`, the absolute `td_error` of every sample, `(B,)`."""
         raise NotImplementedError
 
 
