@@ -72,7 +72,8 @@ class Interaction(Mixin):
         if isinstance(observation, dict):
             observation, mask = self._split_masks(observation, mask)
         if not (deterministic or independent):
-            action = self._explore(*self._read(observation, mask), self._episodes.index(parallel))
+            leaves, masks = self._read(observation, mask)
+            action = self._explore(leaves, masks, self._episodes.index(parallel))
         elif deterministic and self.preprocessing is None:
             action = self.actor.act(observation, True, mask)
         else:

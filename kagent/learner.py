@@ -20,6 +20,7 @@ from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
 
 _SLOTS = 64  # logs per step at most
+_ERRORS = "td_error"  # what a step says of its samples rather than of itself
 _REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
 
@@ -66,16 +67,19 @@ class Learner:
             if not packed:
                 element = self._stacked(element, iterator)
             logs, weights = self._learn_from(element)
-        values = logs.numpy().tolist()
+        found = logs.numpy()
+        if len(found) > 2 * len(self.names) + 1:
+            self.task.memory.prioritize(found[2 * len(self.names) : -1])
+        values = found.tolist()
         steps = int(values.pop())
         self.agent.learned(steps, weights.numpy())
         if not packed:
             self.agent.follow(steps)
-        found = dict(zip(self.names, values))
+        results = dict(zip(self.names, values))
         if self.running:
             latest = zip(self.names, values[len(self.names) :])
-            found |= {name: value for name, value in latest if name in self.running}
-        return found
+            results |= {name: value for name, value in latest if name in self.running}
+        return results
 
     def bind(self, iterator: Any) -> None:
         """Traces the program for the elements of `iterator`, the next to be called with.
@@ -181,31 +185,41 @@ class Learner:
             real = tf.cast(places >= 0, tf.float32)
             return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
 
+        errors: list[tf.Tensor] = []  # of each step's samples, where the memory wants to know
+
         def step(i: Any) -> tf.Tensor:
             agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
-            logs = self.task.learn(minibatch(i))
+            logs = dict(self.task.learn(minibatch(i)))
+            errors[:] = [logs.pop(_ERRORS)] if _ERRORS in logs else []
             if len(logs) > _SLOTS:
                 raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
             self.names = list(logs)
             values = tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
             return tf.pad(values, [[0, _SLOTS - len(logs)]])
 
-        def another(i: Any, sums: tf.Tensor, _: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        prioritized = element is not experience and indices is None and self.task.memory.prioritized
+        samples = prepared["weight"].shape if prioritized else (0, 0)
+
+        def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
             found = step(i)
-            return i + 1, sums + found, found
+            if kept and errors:
+                kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[0][tf.newaxis]),)
+            return i + 1, sums + found, found, *kept
 
         sums = latest = tf.zeros((_SLOTS,))
+        kept: Any = (tf.zeros(samples),) if prioritized else ()
         if steps == 1:
-            sums = latest = step(0)
+            _, sums, latest, *kept = another(0, sums, latest, *kept)
         elif self.eager:
             for i in range(steps):
-                _, sums, latest = another(i, sums, latest)
+                _, sums, latest, *kept = another(i, sums, latest, *kept)
         else:
             # One body, traced and compiled once: the number of logs is known only when it has been traced, hence slots.
-            _, sums, latest = tf.while_loop(
-                lambda i, *_: i < steps, another, (0, sums, latest), maximum_iterations=steps
+            _, sums, latest, *kept = tf.while_loop(
+                lambda i, *_: i < steps, another, (0, sums, latest, *kept), maximum_iterations=steps
             )
+        told = [tf.reshape(k, (-1,)) for k in kept if errors]
         count = len(self.names)
-        logs = tf.concat([sums[:count] / steps, latest[:count], [tf.cast(steps, tf.float32)]], axis=0)
+        logs = tf.concat([sums[:count] / steps, latest[:count], *told, [tf.cast(steps, tf.float32)]], axis=0)
         flat = [tf.reshape(tf.cast(v.value, tf.float32), (-1,)) for v in agent.actor.variables]
         return logs, tf.concat(flat, axis=0) if flat else tf.zeros((0,))

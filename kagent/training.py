@@ -372,14 +372,15 @@ class Training(Mixin):
             memory.storage.views["next_value"][part] = values.numpy()[: len(part)]
 
     def _next_values(self, blocks: dict[str, tf.Tensor], clock: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        self.program_clock: Clock | None = Clock(*tf.unstack(clock))
+        agent: Any = self
+        agent.program_clock = Clock(*tf.unstack(clock))
         try:
-            batch, _ = self.memory.experience(blocks)
+            batch, _ = agent.memory.experience(blocks)
             # Not the numbers that the gradient step after it draws.
-            seed = tf.random.fold_in(self.step_seed(), number + 1)
-            return self.objective.next_values(self, batch, seed)
+            seed = tf.random.fold_in(agent.step_seed(), number + 1)
+            return agent.objective.next_values(agent, batch, seed)
         finally:
-            self.program_clock = None
+            agent.program_clock = None
 
     def follow(self, steps: int) -> None:
         """Called by the learner after so many offline gradient steps.

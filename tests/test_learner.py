@@ -143,7 +143,7 @@ def test_mistakes_in_train_step_show_before_any_environment_step(small):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_replay_batch_can_hold_the_newest_transition(small, count):
-    """With room for one transition, what is drawn at a step is what that step appended, or it was read ahead."""
+    """With room for two transitions, what is drawn is one of the last two steps', or it was read ahead."""
 
     class Times(kagent.DQN):
         def train_step(self, batch):
@@ -156,9 +156,11 @@ def test_a_replay_batch_can_hold_the_newest_transition(small, count):
             self.seen.append((self.model.timesteps, logs["time"]))
 
     env, compare = Counter(lengths=(1000,)), Compare()
-    agent = small(Times, env=env, memory=1, batch_size=1, start=0, frequency=1, gradient_steps=count)
-    agent.fit(env, steps=30, verbose=0, callbacks=[compare])
-    assert compare.seen == [(step, step) for step in range(1, 31)]
+    agent = small(Times, env=env, memory=2, batch_size=1, start=0, frequency=1, gradient_steps=count)
+    agent.fit(env, steps=100, verbose=0, callbacks=[compare])
+    assert [step for step, _ in compare.seen] == list(range(1, 101))
+    age = np.array([step - time for step, time in compare.seen])  # of several gradient steps the mean
+    assert age.min() == 0 and age.max() == 1 and 0.35 < age.mean() < 0.65
 
 
 def test_a_rollout_is_learned_from_before_the_next_overwrites_it(small):

@@ -3,6 +3,7 @@
 from kagent.memories.capacity import required_capacity, suit
 from kagent.memories.episodes import RecentEpisodes, ReplayEpisodes
 from kagent.memories.memory import MEMORIES, Memory, get
+from kagent.memories.prioritized import Prioritized
 from kagent.memories.recent import Recent
 from kagent.memories.replay import Replay
 from kagent.memories.rollout import Rollout
@@ -10,6 +11,7 @@ from kagent.memories.rollout import Rollout
 __all__ = [
     "MEMORIES",
     "Memory",
+    "Prioritized",
     "Recent",
     "RecentEpisodes",
     "Replay",

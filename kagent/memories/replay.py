@@ -49,6 +49,7 @@ class Replay(Memory):
         self._estimation: Any = None
         self._clock: Any = None
         self.windows: Windows | None = None
+        self._restored_shift = 0
         self.early = False  # whether the value of what follows is kept
         self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
 
@@ -65,8 +66,10 @@ class Replay(Memory):
 
     def build(self, *args: Any, **kwargs: Any) -> None:
         super().build(*args, **kwargs)
-        if self._is_windowed:
-            self.windows = Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
+        self.windows = self._new_windows() if self._is_windowed else None
+
+    def _new_windows(self) -> Windows:
+        return Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
 
     @property
     def _is_windowed(self) -> bool:
@@ -101,7 +104,7 @@ class Replay(Memory):
         self.size = self.cursor = 0
         self.unestimated = 0  # of the newest rows, where there is a `next_value`
         if self.windows is not None:
-            self.windows.begin(self.num_envs)
+            self.windows = self._new_windows()
         self.publish()
 
     def publish(self) -> None:
@@ -183,7 +186,7 @@ class Replay(Memory):
         """Consecutive timesteps of one environment that is none of those attached, as stored leaves `(T, ...)`."""
         own, self.windows = self.windows, None
         if self._is_windowed:
-            self.windows = Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
+            self.windows = self._new_windows()
             self.windows.begin(1)
         size = self.capacity if self.windows is None else 1
 
@@ -208,10 +211,12 @@ class Replay(Memory):
         if count > self.capacity:  # an episode that is longer than the memory: its newest timesteps
             newest = slice(count - self.capacity, None)
             closed = Closed(*(_part(field, newest) for field in closed))
-        *transitions, discount = closed
         rows = self._advance(len(closed.reward))
-        self._write(rows, *transitions)
-        self.storage.views["discount"][rows] = discount
+        self._write(
+            rows, closed.observation, closed.action, closed.reward, closed.terminated, closed.truncated,
+            closed.next_observation, closed.mask, closed.next_mask,
+        )  # fmt: skip
+        self.storage.views["discount"][rows] = closed.discount
 
     def _advance(self, count: int) -> Any:
         # The rows of so many new transitions.
@@ -270,7 +275,7 @@ class Replay(Memory):
         packed = self.packed_dataset(batch_size, steps or 1, seed, start)
 
         def unpack(blocks):
-            batch = self._portable(self.nest(self.storage.unpack(blocks)))
+            batch = self._portable(self.experience(blocks)[0])
             return batch if steps is not None else tf.nest.map_structure(lambda x: x[0], batch)
 
         return pipeline(packed.map(unpack))
@@ -302,11 +307,13 @@ class Replay(Memory):
         if not 0 <= cursor <= size <= self.capacity:
             raise ValueError(f"Saved memory holds {size} transitions; this one holds {self.capacity}")
         self.clear()
+        # Of a full, smaller memory: oldest first.
+        self._restored_shift = cursor if size < self.capacity and cursor < size else 0
         for name in self.storage.blocks:
             self._read_block(name, state[f"block.{name}"], size)
-            if size < self.capacity and cursor < size:  # of a full, smaller memory: oldest first
+            if self._restored_shift:
                 rows = self.storage.blocks[name][:size]
-                rows[:] = np.roll(rows, -cursor, axis=0)
+                rows[:] = np.roll(rows, -self._restored_shift, axis=0)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
         self.publish()

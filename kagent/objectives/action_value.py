@@ -8,7 +8,15 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, Term, check_flag, check_positive, estimated_next_values
+from kagent.objectives.objective import (
+    OBJECTIVES,
+    Objective,
+    Term,
+    check_flag,
+    check_positive,
+    descend,
+    estimated_next_values,
+)
 
 
 @OBJECTIVES.register("action_value", "dqn")
@@ -51,16 +59,28 @@ class ActionValueObjective(Objective):
 
     def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
         policy = agent.policy
-        components = policy.components
         best = estimated_next_values(self, agent, batch)
         discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
 
         def loss(batch):
-            weight, best, discount = (batch.get(name) for name in ("weight", "best", "discount"))
-            q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), components)
-            error, _ = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
+            q, error = self._errors(policy, batch)
+            weight = batch.get("weight")
             per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
         return [Term("policy", loss, {**batch, "best": best, "discount": discount})]
+
+    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        terms = self.terms(agent, batch)
+        # Of all the batch and before the step: an optimizer may look at parts of it, several times.
+        found = {}
+        if agent.memory.prioritized:
+            found["td_error"] = tf.reduce_mean(tf.abs(self._errors(agent.policy, terms[0].batch)[1]), axis=-1)
+        return {**descend(agent, terms), **found}
+
+    def _errors(self, policy: Any, batch: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+        # Values and errors of the taken action, `(B, components)`.
+        q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), policy.components)
+        discount, best = batch["discount"], batch["best"]
+        return q, ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])[0]

@@ -82,10 +82,14 @@ class DeterministicPolicyGradientObjective(Objective):
             value = critic.values(batch["observation"], policy.actions(batch["observation"]))[0]
             return -ops.weighted_mean(value, batch.get("weight")), {}
 
+        errors = {}
+        if agent.memory.prioritized:  # of all the batch and before the step
+            values = critic.values(batch["observation"], batch["action"])
+            errors["td_error"] = tf.add_n([tf.abs(target - value) for value in values]) / len(values)
         critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
         policy_value, found = agent.minimize("policy", policy_loss, batch)
         losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
-        return {**losses, **logs, **found}
+        return {**losses, **logs, **found, **errors}
 
     def _loss(self, error: tf.Tensor) -> tf.Tensor:
         return 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)

@@ -63,7 +63,8 @@ class Objective:
         raise NotImplementedError
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them."""
+        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them;
+        and where `agent.memory.prioritized`, the absolute `td_error` of every sample, `(B,)`."""
         return descend(agent, self.terms(agent, batch))
 
 

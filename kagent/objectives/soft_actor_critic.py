@@ -96,10 +96,15 @@ class SoftActorCriticObjective(Objective):
             loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, _lowest(values), weight_of_entropy), weight)
             return loss, {"log_prob": log_prob}
 
+        found = {}
+        if agent.memory.prioritized:  # of all the batch and before the step
+            errors = [tf.abs(target - value) for value in critic.values(batch["observation"], batch["action"])]
+            found["td_error"] = tf.add_n(errors) / len(errors)
         critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
-        policy_value, found = agent.minimize("policy", policy_loss, batch)
+        logs |= found
+        policy_value, sampled = agent.minimize("policy", policy_loss, batch)
         weight = batch.get("weight")
-        log_prob = tf.stop_gradient(found["log_prob"])
+        log_prob = tf.stop_gradient(sampled["log_prob"])
         logs |= {"entropy": -ops.weighted_mean(log_prob, weight), "temperature": temperature}
         if self.learn_temperature:
             goal = -float(agent.num_action_components) if self.target_entropy == "auto" else self.target_entropy

@@ -48,6 +48,13 @@ QUICK = {
             "update": {"unit": "episodes", "batch_size": 2, "frequency": 1, "epochs": 2},
         },
     },
+    "prioritized windows of 2": {
+        "kind": "DQN", "env": "CartPole-v1", "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
+        "arguments": {
+            **OFF, "memory": {"type": "prioritized", "capacity": 150}, "gradient_steps": 2,
+            "reward_estimation": {"horizon": 2, "discount": 0.9},
+        },
+    },
     "replayed episodes": {
         "kind": "DQN", "env": "CartPole-v1", "steps": 400, "epoch": 95, "stops": [2],
         "arguments": {
