@@ -173,7 +173,7 @@ def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, f
 def _epoch(agent: Any, steps: int) -> int:
     """Timesteps of a row in the log: never so few that no update falls into it."""
     rule = agent.update_rule
-    between = rule.period if rule.epochs is None else getattr(agent.memory, "steps", 1) * agent.n_envs
+    between = agent.memory.steps * agent.n_envs if agent.memory.used_once else rule.period
     return max(steps // _EPOCHS, _SHORTEST_EPOCH, 0 if between == math.inf else int(between))
 
 

@@ -16,6 +16,7 @@ from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")
 Leaves = Sequence[np.ndarray]
+_MOST_ENVS = 1 << 16
 
 
 class Memory:
@@ -65,6 +66,8 @@ class Memory:
         """
         self.observation = _structure(observation_space, "observation_space")
         self.action = _structure(action_space, "action_space")
+        if not 1 <= num_envs <= _MOST_ENVS:  # a file may ask for any number
+            raise ValueError(f"`num_envs` must be from 1 to {_MOST_ENVS}. Received: {num_envs}")
         self.masked, self.num_envs = bool(masked), int(num_envs)
         self.storage = Storage(self._columns(), self._rows())
         self._bind(self.storage.views)

@@ -107,9 +107,8 @@ class Windows:
         self._take("observation", observation, place, env)
         self._take("action", action, place, env)
         self._take_masks("action_mask", mask, place, env)
-        for name, leaves in (("next_observation", next_observation),):
-            for i, leaf in enumerate(leaves):
-                self.newest[f"{name}.{i}"][env] = leaf[env]
+        for i, leaf in enumerate(next_observation):
+            self.newest[f"next_observation.{i}"][env] = leaf[env]
         for i in self.memory._masked_leaves():
             allowed = None if next_mask is None else next_mask[i]
             self.newest[f"next_action_mask.{i}"][env] = True if allowed is None else allowed[env]
@@ -198,8 +197,8 @@ class Windows:
             ValueError: It is not that of windows like these.
         """
         (num_envs,) = counters(state["windows.counters"], ("num_envs",))
-        if num_envs < 1 or num_envs > 2**20:
-            raise ValueError(f"Saved windows must be of 1 environment or more. Received: {num_envs}")
+        if num_envs != self.memory.num_envs:
+            raise ValueError(f"Saved windows must be of {self.memory.num_envs} environment(s). Received: {num_envs}")
         self.begin(num_envs)
         first, following = (
             saved_array(state[f"windows.{name}"], name, np.int64, (num_envs,)) for name in ("first", "following")
