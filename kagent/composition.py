@@ -32,6 +32,12 @@ class Composition(Mixin):
         self.reward_estimation = reward_estimation.get(estimation)
         if memory is None and self.objective.memory == "Rollout":
             memory = "recent"
+        horizon = self.reward_estimation.horizon
+        if isinstance(horizon, int) and self.max_episode_timesteps and horizon > self.max_episode_timesteps:
+            raise ValueError(
+                "`reward_estimation.horizon` must be at most max_episode_timesteps="
+                f"{self.max_episode_timesteps}. Received: {horizon}"
+            )
         limits = self.max_episode_timesteps, self._own_limit
         self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits)
         sampled = isinstance(self.policy, stochastic.StochasticPolicy)

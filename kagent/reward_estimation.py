@@ -113,6 +113,11 @@ class RewardEstimation:
                 "`reward_estimation` takes gae_lambda or return_lambda, not both. "
                 f"Received: {self.gae_lambda}, {self.return_lambda}"
             )
+        if self.normalize_advantages and not self.estimate_advantage and self.gae_lambda is None:
+            raise ValueError(
+                "`reward_estimation.normalize_advantages` needs estimate_advantage=True or gae_lambda: there are no "
+                "advantages to normalize. Received: True"
+            )
         for name in ("gae_lambda", "return_lambda"):
             if getattr(self, name) is None:
                 continue

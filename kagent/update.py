@@ -95,9 +95,14 @@ def _frequency(value: Any) -> int | float | str | None:
 
 
 def get(identifier: Any) -> Update:
-    """An `Update` from an object, a dict of its arguments, or an int: the batch size."""
+    """An `Update` from an object, a dict of its arguments (`unit` and `batch_size` among them), or an int: the batch size
+    in timesteps.
+    """
     if isinstance(identifier, numbers.Integral) and not isinstance(identifier, bool):
         return Update(batch_size=int(identifier))
-    if isinstance(identifier, dict):
+    if isinstance(identifier, dict) and "type" not in identifier:
+        missing = sorted({"unit", "batch_size"} - set(identifier))
+        if missing:
+            raise ValueError(f"`update` needs {missing}. Received: {identifier}")
         identifier = {"type": "Update", **identifier}
     return UPDATES.get(identifier, "update")

@@ -21,7 +21,7 @@ def make(objective="policy_gradient", optimizer=SGD, estimation=ESTIMATION, **pa
         policy=MLP,
         objective=objective,
         memory={"type": "Rollout", "steps": 8},
-        update={"batch_size": 8, "epochs": 1},
+        update={"unit": "timesteps", "batch_size": 8, "epochs": 1},
         reward_estimation=estimation,
         exploration="Sampling",
         optimizer=optimizer,

@@ -40,7 +40,7 @@ def test_parts_from_data_alone():
         "policy": {"type": "StochasticPolicy", "network": {"type": "mlp", "units": [8]}},
         "objective": "policy_gradient",
         "memory": {"type": "Rollout", "steps": 8},
-        "update": {"batch_size": 8, "epochs": 1},
+        "update": {"unit": "timesteps", "batch_size": 8, "epochs": 1},
         "reward_estimation": {"horizon": 0, "discount": 0.9},
         "exploration": "sampling",
     }

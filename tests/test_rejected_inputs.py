@@ -211,7 +211,9 @@ def test_bad_states(state, message):
     agent = values()()
     for independent in (False, True):
         with pytest.raises((ValueError, TypeError), match=message):
-            agent.act(state if isinstance(state, str | dict) else np.asarray(state, np.float32), independent=independent)
+            agent.act(
+                state if isinstance(state, str | dict) else np.asarray(state, np.float32), independent=independent
+            )
     assert agent.timesteps == 0
 
 
@@ -226,7 +228,7 @@ def test_bad_rewards(reward, error):
 
 def test_masks_that_allow_nothing():
     agent = values()()
-    with pytest.raises(ValueError, match="at least one|nothing"):
+    with pytest.raises(ValueError, match=r"at least one|nothing"):
         agent.act(np.zeros(3), mask=[False, False, False])
     with pytest.raises(ValueError):
         agent.act(np.zeros(3), mask=[True, False])

@@ -113,7 +113,10 @@ def test_frequencies_out_of_range_are_refused(wrong):
 
 
 def test_a_rollout_has_no_frequency(small):
-    config = {**small("ppo").get_config(), "update": {"batch_size": 8, "epochs": 2, "frequency": 4}}
+    config = {
+        **small("ppo").get_config(),
+        "update": {"unit": "timesteps", "batch_size": 8, "epochs": 2, "frequency": 4},
+    }
     with pytest.raises(ValueError, match=r"A rollout memory needs update.epochs, and no update.frequency"):
         kagent.Agent.from_config(config)
 
@@ -204,7 +207,10 @@ def test_what_does_not_go_with_episodes_is_refused(small):
 
 
 def test_recent_timesteps_are_learned_from_again(small):
-    config = {**small("ppo").get_config(), "update": {"batch_size": 8, "frequency": 4, "epochs": 2}}
+    config = {
+        **small("ppo").get_config(),
+        "update": {"unit": "timesteps", "batch_size": 8, "frequency": 4, "epochs": 2},
+    }
     agent = kagent.Agent.from_config({**config, "memory": {"type": "recent", "capacity": 20}})
     agent.compile(jit_compile=False)
     assert instants(agent, 30) == [8, 12, 16, 20, 24, 28]

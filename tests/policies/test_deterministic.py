@@ -38,7 +38,7 @@ class TowardsTheTop(Objective):
 def agent(action=ACTION, exploration=0.0, seed=0, **policy):
     return kagent.Agent(
         observation_space=OBSERVATION, action_space=action, policy={"type": "deterministic", **policy},
-        objective=TowardsTheTop(), memory=100, update={"batch_size": 4, "frequency": "never"},
+        objective=TowardsTheTop(), memory=100, update={"unit": "timesteps", "batch_size": 4, "frequency": "never"},
         reward_estimation={"type": "RewardEstimation"}, exploration=exploration, optimizer=0.1, seed=seed,
     )  # fmt: skip
 

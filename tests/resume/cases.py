@@ -39,7 +39,10 @@ QUICK = {
     },
     "recent timesteps of 2": {
         "kind": "PPO", "env": "CartPole-v1", "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
-        "arguments": {**SMALL, "memory": {"type": "recent", "capacity": 60}, "update": {"batch_size": 24, "frequency": 14}},
+        "arguments": {
+            **SMALL, "memory": {"type": "recent", "capacity": 60},
+            "update": {"unit": "timesteps", "batch_size": 24, "frequency": 14},
+        },
     },
     "recent episodes of 2": {
         "kind": "PPO", "env": "CartPole-v1", "n_envs": 2, "steps": 400, "epoch": 95, "stops": [2],
