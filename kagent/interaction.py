@@ -42,8 +42,8 @@ class Interaction(Mixin):
                 `observe` then tells what came of it. With `preprocessing`, a deterministic act is about the open episode of
                 the exploring ones, without one about an episode's first observation; see `player`.
             mask: What is allowed, as the environment gives it (`info["action_mask"]`).
-            independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action is
-                sampled from the policy, without further exploration. None: as `deterministic`.
+            independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action
+                explores as in training, by random numbers of its own. None: as `deterministic`.
             internals: The state of a recurrent policy, which none of kagent's has: None or `{}`; with `{}` the action
                 comes with the next internals, `{}`, as Tensorforce's does.
             parallel: Index of the episode stream, from 0 to `parallel_interactions` - 1; each goes its own way. Or a list
@@ -82,7 +82,8 @@ class Interaction(Mixin):
             if deterministic:
                 action = self.actor.answer(leaves, masks, True)
             else:
-                action = self.actor.release(self.actor.decide(leaves, masks, False, self._streams["evaluate"]))
+                rng = self._streams["evaluate"]
+                action = self.actor.release(self.explorer.decide(self.actor, leaves, masks, self.host_clock, rng))
         return action if internals is None else (action, internals)
 
     def _act_each(self, observations, deterministic, masks, independent, internals, parallel) -> list[Any]:

@@ -15,6 +15,7 @@ from kagent.schedules import evaluate
 
 TRAINED = ("policy", "critic", "temperature")
 NETWORKS = ("policy", "critic")
+_PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
 
 
 class Optimization(Mixin):
@@ -126,26 +127,25 @@ class Optimization(Mixin):
 
         Returns:
             The loss, regularization included, and the dict, of the whole batch before the step. Where there is
-            regularization, the dict holds it as `"regularization_loss"`.
+            regularization, the dict holds it as `"regularization_loss"`, a critic's as `"critic_regularization_loss"`.
         """
         together = (role,) if isinstance(role, str) else role
         trained = [getattr(self, name) for name in together]
         l2 = evaluate(self.l2_regularization, self.clock)
-        squared = _once(
-            [v for name, part in zip(together, trained) if name in NETWORKS for v in part.trainable_variables]
-        )
 
         def regularized(part_of_batch: Any) -> tuple[tf.Tensor, dict]:
             total, values = loss() if part_of_batch is None else loss(part_of_batch)
-            terms = []
-            penalties = [penalty for part in trained for penalty in part.losses]
-            if penalties:
-                terms.append(tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties]))
-            if squared and not (isinstance(l2, float) and l2 == 0.0):
-                terms.append(l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in squared]))
-            for term in terms:
-                total = total + term
-            return total, {**values, "regularization_loss": tf.add_n(terms)} if terms else values
+            counted: set[int] = set()  # a network that two roles share is regularized once
+            for name, part in zip(together, trained):
+                terms = [tf.cast(penalty, tf.float32) for penalty in part.losses]
+                squared = [v for v in part.trainable_variables if name in NETWORKS and id(v) not in counted]
+                counted.update(map(id, squared))
+                if squared and not (isinstance(l2, float) and l2 == 0.0):
+                    terms.append(l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in squared]))
+                if terms:
+                    term = tf.add_n(terms)
+                    total, values = total + term, {**values, f"{_PREFIXES[name]}regularization_loss": term}
+            return total, values
 
         def problem(names: Sequence[str], seed: Any = None) -> optimizers.Problem:
             variables = _once([v for name in names for v in getattr(self, name).trainable_variables])

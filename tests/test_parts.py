@@ -22,7 +22,7 @@ WRONG_COUNTS = [0, -1, 1.5, True, "4", math.nan]
 
 def test_updates_in_their_forms():
     assert update.get(16) == update.get(np.int64(16)) == Update(batch_size=16)
-    given = {"batch_size": 8, "frequency": 4, "start": 100}
+    given = {"unit": "timesteps", "batch_size": 8, "frequency": 4, "start": 100}
     assert update.get(given) == update.get({"type": "update", **given}) == Update(**given)
     made = Update(batch_size=np.int64(8), epochs=np.int32(3))
     assert (made.steps, made.epochs) == (None, 3) and type(made.batch_size) is type(made.epochs) is int
@@ -45,8 +45,8 @@ def test_updates_count(name, wrong):
 def test_updates_refuse_what_excludes_each_other():
     with pytest.raises(ValueError, match=r"steps or epochs, not both. Received: 2, 3"):
         Update(steps=2, epochs=3)
-    with pytest.raises(ValueError, match=r"`update.unit` must be 'timesteps'. Received: 'episodes'"):
-        Update(unit="episodes")
+    with pytest.raises(ValueError, match=r"`update.unit` must be 'timesteps' or 'episodes'. Received: 'updates'"):
+        Update(unit="updates")
     for wrong in (True, None, 1.5):
         with pytest.raises(TypeError, match="`update`"):
             update.get(wrong)

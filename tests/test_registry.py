@@ -141,11 +141,11 @@ def test_keras_objects_become_their_keras_configurations():
 
 GETTERS = {
     "exploration": (exploration.get, "ActionNoise, EpsilonGreedy, Sampling"),
-    "memory": (memories.get, "Replay, Rollout"),
+    "memory": (memories.get, "Prioritized, Recent, RecentEpisodes, Replay, ReplayEpisodes, Rollout"),
     "objective": (
         objectives.get,
-        "ActionValueObjective, BehaviorCloningObjective, ClippedPolicyObjective, PolicyGradientObjective, "
-        "SoftActorCriticObjective",
+        "ActionValueObjective, BehaviorCloningObjective, ClippedPolicyObjective, DeterministicPolicyGradientObjective, "
+        "NullObjective, PlusObjective, PolicyGradientObjective, SoftActorCriticObjective, StateValueObjective",
     ),
     "update": (update.get, "Update"),
     "reward_estimation": (reward_estimation.get, "RewardEstimation"),
@@ -154,10 +154,11 @@ GETTERS = {
         "Constant, Cosine, Exponential, InverseTime, Linear, OrnsteinUhlenbeck, Piecewise, Polynomial, Random",
     ),
     "target": (lambda x: optimizers.TARGETS.get(x), "Target"),
-    "network": (lambda x: networks.get(x, None), "Auto, CNN, MLP"),
+    "network": (lambda x: networks.get(x, None), "Auto, CNN, Layered, MLP"),
     "policy": (
         lambda x: roles.ROLES.get(x, "policy"),
-        "ActionValue, StateValue, StochasticPolicy, Temperature, ValuePolicy",
+        "ActionValue, ConstantPolicy, DeterministicPolicy, RandomPolicy, SharedStateValue, StateValue, "
+        "StochasticPolicy, Temperature, ValuePolicy",
     ),
 }
 
@@ -178,7 +179,7 @@ def test_an_agent_says_which_part_is_unknown(part):
 
 
 def test_an_agents_schedules_and_networks_are_named_too():
-    with pytest.raises(ValueError, match=r"Unknown `network`. Received: 'mpl'. Known: Auto, CNN, MLP"):
+    with pytest.raises(ValueError, match=r"Unknown `network`. Received: 'mpl'. Known: Auto, CNN, Layered, MLP"):
         kagent.DQN("CartPole-v1", network="mpl")
     with pytest.raises(
         ValueError, match=r"Unknown `learning_rate`. Received: 'linea'. Known: Constant, .*, Linear, .*. Did"

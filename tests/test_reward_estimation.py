@@ -103,7 +103,9 @@ def test_advantages():
 
 def test_normalizing_leaves_padding_out():
     weight = [1, 1, 0, 0]
-    estimation = RewardEstimation(0, 0.5, normalize_returns=True, normalize_advantages=True)
+    estimation = RewardEstimation(
+        0, 0.5, estimate_advantage=True, normalize_returns=True, normalize_advantages=True
+    )  # fmt: skip
     rewards, values = [1.0, 3.0, 100.0, 7.0], [0.0, 0.0, 0.0, 0.0]
     close(
         estimation.returns(rewards, LAST, NEVER, weight=weight)[:2], [-(0.5**0.5), 0.5**0.5]
@@ -234,7 +236,7 @@ def test_ppo_with_n_step_advantages_learns_from_them(small):
     estimation = RewardEstimation("episode", 0.5, estimate_horizon=False, estimate_advantage=True)
     agent = small(Watching, compiled={"run_eagerly": True})
     config = {**agent.get_config(), "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(estimation)}
-    parts = {k: v for k, v in config.items() if k not in ("observation_space", "action_space", "name")}
+    parts = {k: v for k, v in config.items() if k not in ("agent", "observation_space", "action_space", "name")}
     agent = kagent.Agent("CartPole-v1", **parts)
     assert agent.reward_estimation == estimation
     agent.compile(jit_compile=False)

@@ -104,7 +104,8 @@ class SoftActorCriticObjective(Objective):
         logs |= found
         policy_value, sampled = agent.minimize("policy", policy_loss, batch)
         weight = batch.get("weight")
-        log_prob = tf.stop_gradient(sampled["log_prob"])
+        log_prob = tf.stop_gradient(sampled.pop("log_prob"))
+        logs |= sampled
         logs |= {"entropy": -ops.weighted_mean(log_prob, weight), "temperature": temperature}
         if self.learn_temperature:
             goal = -float(agent.num_action_components) if self.target_entropy == "auto" else self.target_entropy

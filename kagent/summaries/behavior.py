@@ -160,7 +160,8 @@ _DESCRIPTIONS: dict[str, tuple[str, _Describe]] = {
     "Bernoulli": ("bernoulli", _by_name),
     "Beta": ("beta", _beta),
     "Categorical": ("categorical", _categorical),
-    "Gaussian": ("gaussian", _by_name),  # and SquashedGaussian, before it is squashed
+    "Gaussian": ("gaussian", _by_name),
+    "SquashedGaussian": ("gaussian", _by_name),  # before it is squashed
 }
 
 

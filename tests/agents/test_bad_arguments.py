@@ -33,7 +33,7 @@ def test_an_unknown_environment_id(cls):
 )
 @pytest.mark.parametrize("cls", PRESETS.values())
 def test_either_an_environment_or_its_spaces(cls, given):
-    message = r"Give either `env`, or both `observation_space` and `action_space`. Received: env="
+    message = r"Give either `env`, or both `observation_space` and `action_space`, or both `states` and `actions`. Received: env="
     with pytest.raises(ValueError, match=message):
         cls(**given)
 
@@ -98,7 +98,7 @@ BAD = {
         "double": ["yes", None, 2],
         "max_grad_norm": [0, -1, "10", np.nan],
         "seed": [-1, 1.5, "0", True, 2**63],
-        "n_envs": NOT_COUNTS,
+        "n_envs": [value for value in NOT_COUNTS if value is not None],
     },
     "ppo": {
         "n_steps": NOT_COUNTS,
@@ -159,7 +159,9 @@ def test_an_unknown_part_or_argument_of_a_part():
         ValueError, match=r"`exploration` EpsilonGreedy has no argument \['decay'\]. Known: \['initial'"
     ):
         agent(exploration={"type": "EpsilonGreedy", "decay": 3})
-    with pytest.raises(ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: Recent, .*Replay, .*Rollout"):
+    with pytest.raises(
+        ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: Prioritized, Recent, .*Replay, .*Rollout"
+    ):
         agent(memory="Reply")
     with pytest.raises(ValueError, match=r"`memory` Rollout needs \['steps'\]"):
         agent(memory="Rollout")

@@ -41,7 +41,7 @@ def test_full_agents(kind, tmp_path):
     assert (again.timesteps, again.episodes) == (made.timesteps, made.episodes)
     observation = np.zeros(4, np.float32)
     for deterministic in (False, True):
-        acted = [[a.act(observation, deterministic=deterministic) for _ in range(40)] for a in (made, again)]
+        acted = [[a.act(observation, deterministic, independent=True) for _ in range(40)] for a in (made, again)]
         assert acted[0] == acted[1] and len(set(acted[0])) == (2 if kind == "Random" else 1)
     assert kagent.acting.load(tmp_path / "agent.keras", seed=0).act(observation) in (0, 1)
     made.act(observation)
@@ -60,7 +60,7 @@ def test_the_seed_decides():
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_random_actions(deterministic):
     made = make("Random", NESTED)
-    actions = [made.act(ZERO, deterministic=deterministic) for _ in range(4000)]
+    actions = [made.act(ZERO, deterministic, independent=True) for _ in range(4000)]
     assert all(NESTED.contains(action) for action in actions[:200])
     assert scipy.stats.chisquare(np.bincount([a["mode"] + 1 for a in actions], minlength=3)).pvalue > 0.001
     bits, many, half = (np.stack([a[key] for a in actions]) for key in ("bits", "many", "half"))
@@ -126,8 +126,8 @@ def test_the_first_allowed_value():
     ):  # fmt: skip
         mask = np.array(mask, np.int8)
         for deterministic in (False, True):
-            assert free.act(ZERO, deterministic=deterministic, mask=mask) == first
-            assert given.act(ZERO, deterministic=deterministic, mask=mask) == chosen
+            assert free.act(ZERO, deterministic, mask, independent=True) == first
+            assert given.act(ZERO, deterministic, mask, independent=True) == chosen
 
 
 @pytest.mark.parametrize(

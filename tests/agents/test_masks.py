@@ -60,7 +60,7 @@ def test_nested_masks_are_kept_to_and_learned_with(kind):
             assert right_of(agent, env(), 0.99) >= 90
         observation, info = env().reset(seed=0)
         for _ in range(50):
-            action = agent.act(observation, mask=info.get("action_mask"))
+            action = agent.act(observation, mask=info.get("action_mask"), independent=True)
             assert space.contains(action)
 
 
@@ -90,7 +90,7 @@ def test_acting_alone_keeps_to_the_mask(kind, deterministic):
     trap(agent, 4)
     for target in range(1, 5):
         mask = np.arange(1, 5) == target % 4 + 1
-        assert {agent.act(target, deterministic, mask) for _ in range(20)} == {target % 4 + 1}
+        assert {agent.act(target, deterministic, mask, independent=True) for _ in range(20)} == {target % 4 + 1}
     with pytest.raises(ValueError, match=r"(?i)mask.*(allows no|at least one)"):
         agent.act(1, deterministic, np.zeros(4, bool))
 
@@ -227,7 +227,7 @@ def test_a_forbidden_action_is_not_taken_in_a_thousand_acts(kind, name, explorat
         variable.assign(np.random.default_rng(1).normal(size=variable.shape))
     agent.actor.refresh()
     observation = np.float32([0.3, -0.7])
-    sampled = [agent.act(observation, mask=mask) for _ in range(1000)]
+    sampled = [agent.act(observation, mask=mask, independent=True) for _ in range(1000)]
     assert all(is_allowed(action) for action in sampled)
     if exploration == 1.0 or kind == "random":
         assert len({tuple(np.ravel(action).tolist()) for action in sampled}) == (2 if name == "one" else 8)
