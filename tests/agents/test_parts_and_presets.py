@@ -1,0 +1,157 @@
+"""A preset is the agent with its parts spelled out; and what every agent owes to others in the same process."""
+
+import json
+import subprocess
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+import tensorflow as tf
+from runs import equal
+
+import kagent
+from kagent import Agent, objectives, ops
+
+SIZES = {
+    "dqn": {"start": 50, "memory": 1000, "batch_size": 16},
+    "double_dqn": {"start": 50, "memory": 1000, "batch_size": 16},
+    "dueling_dqn": {"start": 50, "memory": 1000, "batch_size": 16},
+    "ppo": {"n_steps": 64, "batch_size": 32},
+    "trpo": {"n_steps": 128, "critic_steps": 3},
+    "vpg": {"batch_size": 3, "baseline": "auto"},
+    "ac": {},
+    "a2c": {"horizon": 3},
+    "sac": {"start": 50, "memory": 1000, "batch_size": 16, "network": {"type": "mlp", "units": [16]}},
+    "dpg": {"start": 50, "memory": 1000, "batch_size": 16, "network": {"type": "mlp", "units": [16]}},
+}
+
+
+def made(kind, seed=3, **changes):
+    env = "Pendulum-v1" if kind in ("sac", "dpg") else "CartPole-v1"
+    agent = Agent.create(kind, env, seed=seed, execution={"jit_compile": False}, **{**SIZES[kind], **changes})
+    return agent, env
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_parts_spelled_out_are_the_preset(kind):
+    """Same weights after 500 steps from the same seed."""
+    preset, env = made(kind)
+    parts = json.loads(json.dumps({**preset.get_config(), "agent": "tensorforce"}))
+    spelled = Agent.create(parts)
+    assert type(spelled) is Agent and type(preset) is not Agent
+    for agent in (preset, spelled):
+        agent.fit(env, steps=500, verbose=0)
+    assert preset.updates == spelled.updates > 0
+    assert equal(preset.get_weights(), spelled.get_weights())
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_no_weight_is_dead(kind):
+    """Case 35: after a few updates every trained variable has moved (a ReLU's bias may rest for longer)."""
+    agent, env = made(kind, **({"network": [{"type": "dense", "size": 16, "activation": "tanh"}]}))
+    before = [v.numpy() for v in agent.trainable_variables]
+    agent.fit(env, steps=500, verbose=0)
+    assert agent.updates >= 3
+    still = [v.path for v, old in zip(agent.trainable_variables, before) if (v.numpy() == old).all()]
+    assert not still
+
+
+@pytest.mark.parametrize("kind", ["double_dqn", "dueling_dqn", "vpg", "trpo", "dpg"])
+def test_saved_agents_come_back_as_what_they_were(kind, tmp_path):
+    """Case 36, in a fresh process: the class, the counters, and the actions in 20 states."""
+    agent, env = made(kind)
+    agent.fit(env, steps=200, verbose=0)
+    agent.save(tmp_path / "agent.keras")
+    states = np.random.default_rng(0).normal(size=(20, *agent.observation_space.shape)).astype(np.float32)
+    np.save(tmp_path / "states.npy", states)
+    code = (
+        "import json, sys, numpy as np, kagent\n"
+        f"agent = kagent.load({str(tmp_path / 'agent.keras')!r})\n"
+        f"states = np.load({str(tmp_path / 'states.npy')!r})\n"
+        "acts = [np.asarray(agent.act(x, deterministic=True)).tolist() for x in states]\n"
+        "print('RESULT', json.dumps([type(agent).__name__, agent.timesteps, agent.episodes, agent.updates, acts]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    found = json.loads(line.removeprefix("RESULT"))
+    acts = [np.asarray(agent.act(x, deterministic=True)).tolist() for x in states]
+    assert found == [type(agent).__name__, agent.timesteps, agent.episodes, agent.updates, acts]
+
+
+def test_two_agents_in_one_process():
+    """Case 42: trained in turns, each is as if alone; one is closed and deleted, the other goes on."""
+    alone, env = made("a2c", seed=1)
+    for _ in range(4):
+        alone.fit(env, steps=64, verbose=0)
+    first, second = made("a2c", seed=1)[0], made("dqn", seed=2)[0]
+    for i in range(4):
+        first.fit(env, steps=64, verbose=0)
+        if i < 2:
+            second.fit(env, steps=64, verbose=0)
+        elif i == 2:
+            second.close()
+            del second
+    assert equal(first.get_weights(), alone.get_weights())
+
+
+@pytest.mark.parametrize("kind", ["vpg", "dpg", "trpo"])
+def test_the_seed_alone_decides(kind):
+    """Case 43: equal runs, other seeds other runs, and the global generators are left as they were."""
+    state = np.random.get_state()[1].copy()
+    runs = []
+    for seed in (1, 1, 2):
+        agent, env = made(kind, seed=seed)
+        agent.fit(env, steps=200, verbose=0)
+        runs.append(agent.get_weights())
+    assert equal(runs[0], runs[1]) and not equal(runs[0], runs[2])
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_huber_by_hand():
+    """Case 31."""
+    np.testing.assert_allclose(ops.huber(np.float32([3.0, 0.5, -3.0]), 1.0), [2.5, 0.125, 2.5])
+    assert objectives.StateValueObjective(huber=1.0).huber == 1.0
+
+
+def test_deterministic_policy_gradient_by_hand():
+    """One step of plain gradient descent on known networks: Q(s, a) = w s + v a + b, mu(s) = tanh(m s + c)."""
+    space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+    agent = Agent(
+        observation_space=space, action_space=space, objective={"type": "deterministic_policy_gradient"},
+        policy={"network": [{"type": "activation", "nonlinearity": "none"}]},
+        critic={"network": [{"type": "activation", "nonlinearity": "none"}], "members": 1},
+        memory=10, update=1, reward_estimation={"discount": 0.5}, exploration=0.0, target={"tau": 1.0},
+        optimizer={"type": "SGD", "learning_rate": 0.1}, critic_optimizer={"type": "SGD", "learning_rate": 0.1}, seed=0,
+    )  # fmt: skip
+    agent.compile(run_eagerly=True)
+    for role, values in (
+        (agent.policy, ([[0.5]], [0.0])), (agent.target_policy, ([[0.5]], [0.0])),
+        (agent.critic, ([[1.0], [2.0]], [0.0])), (agent.target_critic, ([[1.0], [2.0]], [0.0])),
+    ):  # fmt: skip
+        for variable, value in zip(role.variables, values):
+            variable.assign(value)
+    s, a, r, t = 0.2, 0.4, 1.0, 0.6
+    one = lambda x: tf.constant([[x]])  # noqa: E731
+    logs = agent.train_step({
+        "observation": one(s), "action": one(a), "reward": tf.constant([r]), "terminated": tf.constant([False]),
+        "truncated": tf.constant([False]), "next_observation": one(t),
+    })  # fmt: skip
+    target = r + 0.5 * (t + 2 * np.tanh(0.5 * t))
+    error = target - (s + 2 * a)
+    assert float(logs["critic_loss"]) == pytest.approx(0.5 * error**2, rel=1e-5)
+    w, v, b = 1 + 0.1 * error * s, 2 + 0.1 * error * a, 0.1 * error
+    np.testing.assert_allclose(agent.critic.variables[0].numpy().ravel(), [w, v], rtol=1e-5)
+    np.testing.assert_allclose(agent.critic.variables[1].numpy(), [b], rtol=1e-5)
+    mu = np.tanh(0.5 * s)
+    assert float(logs["policy_loss"]) == pytest.approx(-(w * s + v * mu + b), rel=1e-5)
+    slope = 0.1 * v * (1 - mu**2)  # on the critic after its step
+    np.testing.assert_allclose(agent.policy.variables[0].numpy(), [[0.5 + slope * s]], rtol=1e-5)
+    np.testing.assert_allclose(agent.policy.variables[1].numpy(), [slope], rtol=1e-5)
+
+
+def test_agents_have_names():
+    for name in ("vpg", "REINFORCE", "double_dqn", "DDQN", "dueling-dqn", "ddpg"):
+        env = "Pendulum-v1" if name == "ddpg" else "CartPole-v1"
+        assert isinstance(Agent.create(name, env), Agent)
+    assert kagent.agents.AGENTS["reinforce"] is kagent.VPG and kagent.agents.AGENTS["ddpg"] is kagent.DPG
