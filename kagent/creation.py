@@ -7,8 +7,6 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from kagent import documents
 
 _NEVER = ("env", "environment")
@@ -53,12 +51,16 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
 
 def name_of(cls: type) -> str:
     """The name by which `Agent.create` finds a class of agents."""
+    import keras  # not above: the command line reads `parameters` before there is any
+
     from kagent.agents import AGENTS
 
     return next((name for name, known in AGENTS.items() if known is cls), keras.saving.get_registered_name(cls))
 
 
 def _registered(name: str) -> type | None:
+    import keras
+
     from kagent.agent import Agent
 
     found = keras.saving.get_registered_object(name)

@@ -145,7 +145,7 @@ def test_a_sample_follows_the_policys_probabilities():
     observation = np.ones(4, np.float32)
     logits = agent.policy.parameters_of([observation[None]])[0].numpy()[0]
     probability = np.exp(logits) / np.exp(logits).sum()
-    drawn = np.array([agent.act(observation) for _ in range(4000)]) + 1
+    drawn = np.array([agent.act(observation, independent=True) for _ in range(4000)]) + 1
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 4000, probability, atol=0.04)
 
 

@@ -31,13 +31,13 @@ def test_noise_moves_the_choice_and_not_the_variables(small, kind):
     agent = small("dqn", network=network(kind), exploration=0.0, variable_noise=5.0)
     assert agent.actor.is_numpy == (kind == "numpy")
     before, greedy = weights(agent), agent.act(OBSERVATION, deterministic=True)
-    chosen = {agent.act(OBSERVATION) for _ in range(40)}
+    chosen = {agent.act(OBSERVATION, independent=True) for _ in range(40)}
     assert chosen == {0, 1}
     assert all(agent.act(OBSERVATION, deterministic=True) == greedy for _ in range(10))
     for first, second in zip(before, weights(agent), strict=True):
         np.testing.assert_array_equal(first, second)
     quiet = small("dqn", network=network(kind), exploration=0.0)
-    assert len({quiet.act(OBSERVATION) for _ in range(40)}) == 1
+    assert len({quiet.act(OBSERVATION, independent=True) for _ in range(40)}) == 1
 
 
 def test_its_deviation_is_what_was_asked_for(small):

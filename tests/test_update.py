@@ -35,7 +35,7 @@ def instants(agent, steps, **arguments):
 
 
 def configured(small, **rule):
-    config = {**small("dqn").get_config(), "update": rule}
+    config = {**small("dqn").get_config(), "update": {"unit": "timesteps", **rule}}
     agent = kagent.Agent.from_config(config)
     agent.compile(jit_compile=False)
     return agent

@@ -107,7 +107,7 @@ def test_any_space_trains_acts_and_comes_back_from_a_file(data):
     seen = [observation.sample() for _ in range(3)]
     for one in seen:
         for deterministic in (True, False):
-            assert action.contains(agent.act(one, deterministic))
+            assert action.contains(agent.act(one, deterministic, independent=True))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "agent.keras"
         agent.save(path)

@@ -328,7 +328,7 @@ def test_padding_has_no_effect():
 
 @pytest.mark.parametrize("memory, rule", [
     ({"type": "replay", "capacity": 60}, {"unit": "episodes", "batch_size": 3, "frequency": 1, "steps": 2}),
-    ({"type": "recent", "capacity": 60}, {"batch_size": 8, "frequency": 4}),
+    ({"type": "recent", "capacity": 60}, {"unit": "timesteps", "batch_size": 8, "frequency": 4}),
 ])  # fmt: skip
 def test_q_learning_from_sequences(memory, rule):
     seen = []
