@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,6 @@ from kagent.networks.layered import Layered
 from kagent.networks.layers import OneHot
 from kagent.networks.trunks import Seeds, dense
 from kagent.spaces import Leaf, Structure
-
-_FEATURES: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
-
 
 def functional(
     network: Any,
@@ -75,13 +71,13 @@ def functional(
                 f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
             )
         model = keras.Model(inputs, heads(features), name=name)
-    _FEATURES[model] = features
+    model.kagent_features = lambda: features  # a function, through which Keras does not look for layers
     return model
 
 
 def features_of(model: keras.Model) -> Any:
     """The symbolic features `(N, F)` in a model that `functional` made: what its heads start from."""
-    return _FEATURES[model]
+    return model.kagent_features()
 
 
 def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:

@@ -73,17 +73,16 @@ class Chain(gymnasium.Env):
 
 
 @pytest.mark.parametrize(
-    "estimation",
+    ("memory", "estimation"),
     [
-        {"horizon": 0, "discount": 0.9},
-        {"horizon": 0, "discount": 0.9, "estimate_actions": True},
-        {"horizon": 2, "discount": 0.9, "estimate_horizon": "late"},
-        {"horizon": 2, "discount": 0.9, "estimate_horizon": "early"},
+        ("replay", {"horizon": 0, "discount": 0.9}),
+        ("prioritized", {"horizon": 0, "discount": 0.9, "estimate_actions": True}),
+        ("prioritized", {"horizon": 2, "discount": 0.9, "estimate_horizon": "late"}),
+        ("replay", {"horizon": 2, "discount": 0.9, "estimate_horizon": "early"}),
     ],
     ids=["one step", "double", "three steps", "three steps early"],
 )
-@pytest.mark.parametrize("memory", ["replay", "prioritized"])
-def test_values_come_back_along_a_chain(estimation, memory):
+def test_values_come_back_along_a_chain(memory, estimation):
     """Case 47: within 5,000 timesteps the best action is known in all ten states, also in the last but one."""
     agent = Agent(
         Chain(),
