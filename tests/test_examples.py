@@ -13,7 +13,7 @@ import kagent
 
 ROOT = pathlib.Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
-STEPS = {"configurable_agent": 1500,
+STEPS = {"configurable_agent": 1200,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
          "nested_spaces": 512, "resume": 400}  # fmt: skip
 
