@@ -52,7 +52,8 @@ class RewardEstimation:
         estimate_actions: Whether values of actions take the place of values of states: the online network picks the
             next action and the target network values it (van Hasselt et al. 2016, arXiv:1509.06461, eq. 4).
         estimate_terminal: Whether terminal states are estimated as well, instead of being worth 0.
-        estimate_advantage: Whether the present estimate is subtracted.
+        estimate_advantage: Whether the present estimate is subtracted. Of a critic with an optimizer of its own, which
+            learns before the policy, it is the estimate after that.
         gae_lambda: Weight of longer horizons in generalized advantage estimation, 0 to 1 (Schulman et al. 2016,
             arXiv:1506.02438, eq. 16): 0 trusts the critic after one step, 1 trusts the observed rewards. Takes the
             place of `horizon` (which must be 0) in advantages. May be a schedule.

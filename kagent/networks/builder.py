@@ -13,6 +13,7 @@ from kagent.networks.layers import OneHot
 from kagent.networks.trunks import Seeds, dense
 from kagent.spaces import Leaf, Structure
 
+
 def functional(
     network: Any,
     observation: Structure,

@@ -78,12 +78,16 @@ class RolloutObjective(Objective):
         clock, critic = agent.clock, agent.critic
         coefficients = (self.entropy_coefficient, agent.entropy_regularization)
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
-        through_advantage = self._is_through_advantage(agent)
+        through_advantage, late = self._is_through_advantage(agent), self._is_late(agent)
 
         def policy_loss(batch):
             weight, advantage = batch.get("weight"), batch["advantage"]
             if through_advantage:
                 advantage = batch["return"] - critic.values(batch["observation"])
+            if late:
+                advantage = batch["return"] - tf.stop_gradient(critic.values(batch["observation"]))
+                if agent.reward_estimation.normalize_advantages:
+                    advantage = ops.normalize_advantage(advantage, weight)
             if self.normalize_advantage:
                 advantage = ops.normalize_advantage(advantage, weight)
             parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
@@ -107,6 +111,12 @@ class RolloutObjective(Objective):
 
     def _is_through_advantage(self, agent: Any) -> bool:
         return agent.critic_objective == THROUGH_ADVANTAGE
+
+    def _is_late(self, agent: Any) -> bool:
+        """Whether advantages are those of the critic after its step: where it steps by itself, which it does first."""
+        estimation = agent.reward_estimation
+        asked = estimation.estimate_advantage and estimation.gae_lambda is None
+        return asked and agent.critic is not None and not agent.shares_optimizer("critic")
 
     def _critic_loss(self, agent: Any) -> Any:
         objective = agent.critic_objective
