@@ -168,7 +168,7 @@ class Checkpoint(Callback):
         self._epoch = self._epochs_at(self.model.timesteps)
 
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
-        if self.unit == "episodes" and not (self.params or {}).get("steps"):
+        if self.unit == "episodes" and self.model._runner is not None and not (self.params or {}).get("steps"):
             return  # an epoch is an episode, and ends when its updates have been made
         # Where an epoch is over but its end has not been told, a resumed run would not tell it: it saves there.
         if self._is_due() and not self._is_over() and self._epochs_at(self.model.timesteps) == self._epoch:
