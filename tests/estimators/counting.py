@@ -64,4 +64,4 @@ def counters(agent):
 
 def state_of(agent):
     """Weights, targets and optimizer, as arrays."""
-    return [np.array(v) for v in (*agent.model.variables, *agent.model.optimizer.variables)]
+    return [keras.ops.convert_to_numpy(v) for v in (*agent.model.variables, *agent.model.optimizer.variables)]

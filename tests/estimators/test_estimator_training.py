@@ -259,7 +259,7 @@ def test_the_target_network_follows_at_its_period():
     class Watch(Callback):
         def on_update_end(self, update, logs=None):
             pairs = zip(self.model.policy.variables, self.model.target_policy.variables, strict=True)
-            equal.append(all((np.array(a) == np.array(b)).all() for a, b in pairs))
+            equal.append(all((a.numpy() == b.numpy()).all() for a, b in pairs))
 
     agent.train(Count(), steps=9, hooks=[Watch()], **GRID)
     assert equal == [False, False, False, True, False, False, False, True, False]
@@ -292,7 +292,7 @@ def test_acting_is_numpy_where_the_layers_are_known():
     states = np.linspace(-3, 3, 7).reshape(-1, 1)
     q = agent.predict(states, predict_keys=["q"])["q"]
     np.testing.assert_array_equal(agent.predict(states), q.argmax(-1))
-    acted = [agent.model.act(state.astype(np.float32)) for state in states]
+    acted = [agent.model.act(state.astype(np.float32), deterministic=True) for state in states]
     np.testing.assert_array_equal(acted, q.argmax(-1))
     with pytest.raises(ValueError, match=r"has no \['v'\]. Known: \['q', 'results'\]"):
         agent.predict(states, predict_keys=["v"])
@@ -309,7 +309,7 @@ def test_results_of_any_operations_are_acted_by():
     agent = make(model_fn).train(Count(), episodes=1, **GRID)
     assert not agent.model.actor.is_numpy
     assert agent.predict(np.arange(8.0)[:, None]).tolist() == [0, 0, 0, 0, 0, 1, 1, 1]
-    assert [agent.model.act(np.asarray([x], np.float32)) for x in (4, 5)] == [0, 1]
+    assert [agent.model.act(np.asarray([x], np.float32), deterministic=True) for x in (4, 5)] == [0, 1]
 
 
 def test_box_actions_and_exploration():
