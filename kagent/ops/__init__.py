@@ -7,8 +7,10 @@ effect.
 
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
 from .components import MASKED, by_component, mask_values, select
+from .dueling import dueling
 from .imitation import cross_entropy
 from .means import weighted_mean
+from .naf import lower_triangular, naf_value, precision, quadratic_advantage
 from .norms import clip_by_global_norm, sum_of_squares
 from .policy_gradient import (
     approx_kl,
@@ -34,17 +36,22 @@ __all__ = [
     "cross_entropy",
     "discount_factor",
     "discounted_return",
+    "dueling",
     "explained_variance",
     "gae",
     "greedy_value",
     "huber",
     "lambda_return",
+    "lower_triangular",
     "mask_values",
     "n_step_return",
+    "naf_value",
     "normalize_advantage",
     "policy_gradient",
     "polyak",
+    "precision",
     "q_learning",
+    "quadratic_advantage",
     "select",
     "soft_policy_loss",
     "soft_target",
