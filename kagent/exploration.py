@@ -215,7 +215,8 @@ class OrnsteinUhlenbeckNoise:
         noise = self.noise(clock.timesteps // count, count, sum(decision.leaf.size for decision in actor.decisions))
         for i, decision in enumerate(actor.decisions):
             end = start + decision.leaf.size
-            chosen[i] = decision.add(chosen[i], noise[:, start:end].reshape(chosen[i].shape))
+            tried = decision.add(chosen[i], noise[:, start:end].reshape(chosen[i].shape))
+            chosen[i] = decision.from_env(decision.to_env(tried))  # what is remembered is what was done
             start = end
         return chosen
 

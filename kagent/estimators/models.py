@@ -144,7 +144,7 @@ class QModel(Model):
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
         value = self.value_of_action(labels, predictions)
-        return ops.mean(self.loss_function(ops.expand_dims(labels["target"], -1), ops.expand_dims(value, -1)))
+        return _Mean(self.loss_function)(labels["target"], value)
 
 
 class DQN(QModel):
@@ -312,14 +312,28 @@ class VPG(Model):
 
 class TRPO(VPG):
     """The surrogate of trust region policy optimization, `-mean(pi(a|s) / pi_old(a|s) * G)` (Schulman et al. 2015,
-    arXiv:1502.05477, eq. 14), for a `TRPOAgent`, which bounds the steps; an optimizer has no part in it.
+    arXiv:1502.05477, eq. 14), for a `TRPOAgent`, which bounds the steps and hands in `labels["log_prob"]`, that of the actions
+    under the policy before the update; an optimizer has no part in it.
 
     Predictions and arguments: As for `VPG`.
     """
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        now, before = (self.log_prob(labels["action"], d) for d in (predictions, labels["dist_values"]))
-        return -ops.mean(ops.exp(now - ops.stop_gradient(before)) * labels["discount_reward"])
+        ratio = ops.exp(self.log_prob(labels["action"], predictions) - labels["log_prob"])
+        return -ops.mean(ratio * labels["discount_reward"])
+
+
+class _Mean(keras.layers.Layer):
+    # The mean of a Keras loss: these take no symbolic tensors, and a layer does.
+    def __init__(self, function: Any):
+        super().__init__()
+        self.function = function
+
+    def call(self, target, value):
+        return ops.mean(self.function(ops.expand_dims(target, -1), ops.expand_dims(value, -1)))
+
+    def compute_output_shape(self, target_shape, value_shape):
+        return ()
 
 
 def _check_graph_fn(graph_fn: Any) -> GraphFn:

@@ -187,15 +187,15 @@ def test_mean_and_scale_lie_side_by_side(size):
 def test_the_surrogate_of_trust_regions():
     spec, predict = traced(models.TRPO(2))
     set_head(predict, "logits", [0.0, 0.0])
-    before = {"logits": tf.constant([[0.0, math.log(3.0)]] * 2)}
-    labels = {"action": tf.constant([0, 1]), "discount_reward": tf.constant([1.0, 3.0]), "dist_values": before}
+    before = tf.math.log([0.25, 0.75])
+    labels = {"action": tf.constant([0, 1]), "discount_reward": tf.constant([1.0, 3.0]), "log_prob": before}
     found = spec.loss(labels, predict({"state": STATES[:2]}))  # ratios 0.5 / 0.25 and 0.5 / 0.75
     assert float(found) == pytest.approx(-(2.0 * 1.0 + 2 / 3 * 3.0) / 2, rel=1e-6)
     # Where nothing has changed the gradient is the plain one's, and the loss the mean return.
     plain, _ = traced(models.VPG(2))
     with tf.GradientTape(persistent=True) as tape:
         now = predict({"state": STATES[:2]})
-        first = spec.loss({**labels, "dist_values": {"logits": tf.identity(now["logits"])}}, now)
+        first = spec.loss({**labels, "log_prob": tf.math.log([0.5, 0.5])}, now)
         second = plain.loss(labels, now)
     assert float(first) == pytest.approx(-2.0)
     variables = predict.get_layer("logits").trainable_variables
@@ -272,3 +272,26 @@ def test_optimizers():
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("kind", ["DDQN", "NAF", "VPG", "TRPO", "continuous VPG"])
+def test_symbolic_losses(kind):
+    """An agent calls the loss with symbolic tensors; the graph computes the same."""
+    kinds = {"continuous VPG": lambda: models.VPG(2, is_continuous=True)}
+    model = kinds.get(kind, lambda: getattr(models, kind)(2))()
+    spec, predict = traced(model)
+    continuous = kind in ("NAF", "continuous VPG")
+    labels = {
+        "action": keras.Input((2,) if continuous else (), dtype="float32" if continuous else "int32"),
+        **{name: keras.Input(()) for name in ("target", "discount_reward", "log_prob")},
+    }
+    loss = spec.loss(labels, spec.predictions)
+    assert tuple(loss.shape) == ()
+    program = keras.Model([*predict.inputs, *labels.values()], loss)
+    rng = np.random.default_rng(0)
+    action = rng.normal(size=(5, 2)).astype(np.float32) if continuous else np.asarray([0, 1, 1, 0, 1], np.int32)
+    given = {"action": action, **{name: rng.normal(size=5).astype(np.float32) for name in list(labels)[1:]}}
+    compiled = tf.function(lambda *parts: program(list(parts)), jit_compile=True)
+    found = compiled(STATES, *given.values())
+    assert found.shape == ()
+    assert float(found) == pytest.approx(float(loss_of(spec, given, predict({"state": STATES}))), rel=1e-4)
