@@ -83,7 +83,7 @@ class EstimatorSpec:
     A model function is called by keyword, once for TRAIN, with symbolic tensors (`keras.Input`), and builds its layers
     anew in that call; acting, evaluation and prediction use the same layers. B is the batch, its size unknown.
 
-    `features`: `{"state": (B, *shape)}`, float32 (an image's uint8 is cast); of a Dict or Tuple observation space the
+    `features`: `{"state": (B, *shape)}`, float32 (of an image scaled to [0, 1]); of a Dict or Tuple observation space the
     names of its leaves in place of "state"; discrete observations are one-hot.
 
     `labels`, in modes TRAIN and EVAL a dict, in PREDICT None:
