@@ -23,7 +23,7 @@ from kagent.estimators.spec import Bootstrap, EstimatorSpec
 from kagent.memories.memory import check_count
 from kagent.networks.layers import Dueling
 from kagent.objectives.objective import check_positive
-from kagent.ops import dueling as dueling_
+from kagent.ops.dueling import AGGREGATORS
 from kagent.ops import naf
 
 GraphFn = Callable[..., Any]
@@ -174,9 +174,9 @@ class DQN(QModel):
         self, num_actions: int, graph_fn: GraphFn | None = None, *, dueling: str | bool | None = "mean", **arguments: Any
     ):
         super().__init__(num_actions, graph_fn, **arguments)
-        if dueling is not None and dueling is not True and dueling not in dueling_.AGGREGATORS:
+        if dueling is not None and dueling is not True and dueling not in AGGREGATORS:
             raise ValueError(
-                f"`dueling` must be one of {dueling_.AGGREGATORS}, True or None. Received: {dueling!r}"
+                f"`dueling` must be one of {AGGREGATORS}, True or None. Received: {dueling!r}"
             )  # fmt: skip
         self.dueling = dueling
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 AGGREGATORS = ("mean", "max", "naive")
@@ -39,7 +40,7 @@ def dueling(value: Any, advantage: Any, nvec: Sequence[int] | None = None, aggre
     [[8.0, 9.0, 10.0]]
     """
     check_aggregator(aggregator, "aggregator")
-    value, advantage = (x if hasattr(x, "dtype") else ops.convert_to_tensor(x) for x in (value, advantage))
+    value, advantage = (x if keras.backend.is_keras_tensor(x) else ops.convert_to_tensor(x) for x in (value, advantage))
     if aggregator == "naive":
         return value + advantage
     baseline = ops.mean if aggregator == "mean" else ops.max

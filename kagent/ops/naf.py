@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -104,4 +105,4 @@ def naf_value(action: Any, mean: Any, lower: Any, value: Any) -> Any:
 
 
 def _floats(x: Any) -> Any:
-    return ops.cast(x if hasattr(x, "dtype") else ops.convert_to_tensor(x), "float32")
+    return ops.cast(x if keras.backend.is_keras_tensor(x) else ops.convert_to_tensor(x), "float32")

@@ -229,7 +229,7 @@ def test_a_torso_of_ones_own(make, mode):
 
 
 def test_several_features_and_images():
-    features = {"image": keras.Input((4, 4, 1)), "speed": keras.Input((2,))}
+    features = {"image": keras.Input((4, 4, 1), name="image"), "speed": keras.Input((2,), name="speed")}
     spec = models.DQN(3)(features=features, labels={}, mode=Modes.TRAIN)
     predict = keras.Model(features, dict(spec.predictions))
     assert predict({"image": np.zeros((2, 4, 4, 1)), "speed": np.zeros((2, 2))})["q"].shape == (2, 3)
