@@ -22,7 +22,7 @@ from .policy_gradient import (
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
-from .trust_region import conjugate_gradient, trust_region_length
+from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .windows import window_ends
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "greedy_value",
     "huber",
     "lambda_return",
+    "line_search",
     "lower_triangular",
     "mask_values",
     "n_step_return",
