@@ -287,7 +287,9 @@ class Agent:
             RuntimeError: A hook stopped training before the episode ended.
             Others: As `train`.
         """
-        rule = self._rule(first_update, update_frequency)
+        return self._run_episode(env, self._rule(first_update, update_frequency), hooks)
+
+    def _run_episode(self, env: Any, rule: Update, hooks: Any) -> dict[str, float]:
         self._statistics.last = None
         bounds = {"episodes": 1, "updates": None, "max_updates": None, "max_episodes": None}
         self._fit(env, rule, hooks, bounds, self._statistics)
@@ -407,11 +409,10 @@ class Agent:
             policy=ModelPolicy(made, self.sampled, name="policy"),
             memory=self.memory,
             update=rule,
-            optimizer=made.spec.train_op,
             execution={"jit_compile": self._config.jit_compile},
             seed=self._seed,
             name="agent",
-            **self._parts(made),
+            **{"optimizer": made.spec.train_op, **self._parts(made)},
         )
         if self._saver is not None:
             self._saver.resume(model)

@@ -36,6 +36,7 @@ class ModelPolicy(Role):
         if not isinstance(trace, Trace):
             raise TypeError(f"`policy.trace` must be what a model function made. Received: {trace!r}")
         self.trace = trace
+        self.samples = sampled
         self.kind, heads = _heads(trace, sampled)
         self.model = keras.Model(trace.inputs, heads, name=self.name)
         self.acting, self.learning = trace.acting, trace.learning
