@@ -5,44 +5,57 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from kagent.memories.memory import check_count
 
 
-def of_fit(
-    counters: Any, steps: Any = None, episodes: Any = None, max_steps: Any = None, max_episodes: Any = None
-) -> tuple[float, float]:
-    """Absolute bounds in timesteps and in episodes; infinite where there is none.
+class Bounds(NamedTuple):
+    """Where a run ends, in absolute counts; infinite where it does not."""
+
+    timesteps: float = math.inf
+    episodes: float = math.inf
+    updates: float = math.inf
+
+
+def of_fit(counters: Any, **given: Any) -> Bounds:
+    """Bounds of `fit`.
 
     Args:
-        counters: `timesteps` and `episodes` so far.
-        steps, episodes: To add.
-        max_steps, max_episodes: Absolute.
+        counters: `timesteps`, `episodes` and `updates` so far.
+        **given: `steps`, `episodes` and `updates` to add, or absolute as `max_steps`, `max_episodes` and `max_updates`.
 
     Raises:
-        ValueError: No bound, two for one unit, or one that is not an integer >= 0.
+        ValueError: No bound, two for one unit, or one that is not an integer >= 0 (an absolute one may be infinite).
     """
-    given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
     for name, value in given.items():
+        endless = name.startswith("max_") and isinstance(value, float) and value == math.inf
         whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
-        if value is not None and (isinstance(value, bool) or not whole or value < 0):
+        if value is not None and not endless and (isinstance(value, bool) or not whole or value < 0):
             raise ValueError(f"`{name}` must be an integer >= 0 or None. Received: {value!r}")
-    for one, other in (("steps", "max_steps"), ("episodes", "max_episodes")):
-        if given[one] is not None and given[other] is not None:
+    found = []
+    for one, count in (("steps", "timesteps"), ("episodes", "episodes"), ("updates", "updates")):
+        more, most = given.get(one), given.get(f"max_{one}")
+        if more is not None and most is not None:
             raise ValueError(
-                f"`{one}` (to add) and `{other}` (absolute) exclude each other. "
-                f"Received: {one}={given[one]}, {other}={given[other]}"
+                f"`{one}` (to add) and `max_{one}` (absolute) exclude each other. "
+                f"Received: {one}={more}, max_{one}={most}"
             )
+        found.append(_bound(getattr(counters, count), more, most))
     if all(value is None for value in given.values()):
-        raise ValueError("fit needs a bound: one of steps, max_steps, episodes, max_episodes. Received: none")
-    return _bound(counters.timesteps, steps, max_steps), _bound(counters.episodes, episodes, max_episodes)
+        raise ValueError(f"fit needs a bound: one of {', '.join(given)}. Received: none")
+    return Bounds(*found)
 
 
 def _bound(done: int, more: Any, most: Any) -> float:
     if more is not None:
         return done + int(more)
-    return math.inf if most is None else int(most)
+    return math.inf if most is None or most == math.inf else int(most)
+
+
+def is_episode(steps_per_epoch: Any) -> bool:
+    """Whether `steps_per_epoch` of `fit` says that an epoch is an episode."""
+    return isinstance(steps_per_epoch, str) and steps_per_epoch == "episode"
 
 
 def check_epochs(initial: Any, env: Any, validation_env: Any, episodes: Any, frequency: Any) -> None:

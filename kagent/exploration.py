@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
 from typing import Any
 
@@ -149,6 +150,83 @@ class ActionNoise:
         return chosen
 
 
+@EXPLORATIONS.register()
+@dataclasses.dataclass(frozen=True)
+class OrnsteinUhlenbeckNoise:
+    """The policy's best actions with noise added that wanders, each value near the one before: for actions that need some
+    time to show what they are good for (Lillicrap et al. 2016, arXiv:1509.02971, section 3).
+
+    Every component of an action has a process of its own, `kagent.schedules.OrnsteinUhlenbeck`, which counts timesteps
+    of its environment and, as all schedules, holds no state: training that is resumed goes on with the same noise.
+
+    Args:
+        theta: How strongly the noise returns to `mu` with every timestep, from 0.0001 to 1.
+        sigma: Standard deviation of what is added to it, >= 0, in the environment's units.
+        mu: Where it starts, and what it wanders around.
+        num_actions: Components of an action, where they are to be checked; None: as many as there are.
+        seed: Integer from 0 to 2**64 - 1. The same seed gives the same noise.
+
+    Raises:
+        TypeError, ValueError: Arguments of the wrong type or outside their range; at the agent's making, actions that are
+            not continuous, or not so many.
+    """
+
+    theta: float = 0.15
+    sigma: float = 0.3
+    mu: float = 0.0
+    num_actions: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        process = schedules.OrnsteinUhlenbeck(self.theta, self.sigma, self.mu, seed=self.seed)
+        for name in ("theta", "sigma", "mu", "seed"):
+            object.__setattr__(self, name, getattr(process, name))
+        object.__setattr__(self, "num_actions", check_components(self.num_actions))
+
+    def check(self, action: Any) -> None:
+        """Compares with the agent's actions (a `spaces.Structure`).
+
+        Raises:
+            ValueError: An action that is not continuous, or another number of components than `num_actions`.
+        """
+        discrete = [leaf.name or BARE for leaf in action.leaves if leaf.is_discrete]
+        if discrete:
+            raise ValueError(f"`exploration` {type(self).__name__} needs float actions. Received: {discrete}")
+        size = sum(leaf.size for leaf in action.leaves)
+        if self.num_actions not in (None, size):
+            raise ValueError(f"`exploration.num_actions` must be {size}, as actions have. Received: {self.num_actions}")
+
+    def noise(self, timesteps: int, count: int, size: int) -> np.ndarray:
+        """What is added at a time.
+
+        Args:
+            timesteps: Of each environment.
+            count, size: Environments, and components of an action.
+
+        Returns:
+            float32 `(count, size)`.
+        """
+        clock = schedules.Clock(timesteps=timesteps)
+        found = [process(clock) for process in _processes(self, count * size)]
+        return np.asarray(found, np.float32).reshape(count, size)
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        chosen, count, start = actor.decide(leaves, mask, True, rng), len(leaves[0]), 0
+        noise = self.noise(clock.timesteps // count, count, sum(decision.leaf.size for decision in actor.decisions))
+        for i, decision in enumerate(actor.decisions):
+            end = start + decision.leaf.size
+            tried = decision.add(chosen[i], noise[:, start:end].reshape(chosen[i].shape))
+            chosen[i] = decision.from_env(decision.to_env(tried))  # what is remembered is what was done
+            start = end
+        return chosen
+
+
+@functools.lru_cache(maxsize=16)
+def _processes(noise: OrnsteinUhlenbeckNoise, number: int) -> tuple[schedules.OrnsteinUhlenbeck, ...]:
+    seeds = np.random.SeedSequence(noise.seed).generate_state(number, np.uint64)
+    return tuple(schedules.OrnsteinUhlenbeck(noise.theta, noise.sigma, noise.mu, seed=int(seed)) for seed in seeds)
+
+
 class WithVariableNoise:
     """An exploration whose every decision is made by a policy with Gaussian noise on its variables.
 
@@ -181,6 +259,18 @@ class WithTemperature:
     def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
         actor.set_time(clock)
         return self.exploration.decide(actor, leaves, mask, clock, rng)
+
+
+def check_components(value: Any) -> int | None:
+    """`num_actions` of an exploration: an integer >= 1, or None.
+
+    Raises:
+        ValueError: Anything else.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= 1):
+        raise ValueError(f"`exploration.num_actions` must be an integer >= 1 or None. Received: {value!r}")
+    return None if value is None else int(value)
 
 
 def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:

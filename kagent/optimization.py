@@ -101,7 +101,7 @@ class Optimization(Mixin):
                     "`optimizer` NaturalGradient is for the policy alone: it measures steps by the KL divergence of "
                     f"policies. Received: it for the {role} too. Give `{role}_optimizer`"
                 )
-            if not isinstance(self.policy, StochasticPolicy):
+            if not (isinstance(self.policy, StochasticPolicy) or getattr(self.policy, "samples", False)):
                 raise ValueError(
                     "`optimizer` NaturalGradient needs a StochasticPolicy: it measures steps by the KL divergence of "
                     f"policies. Received: {type(self.policy).__name__}"

@@ -18,6 +18,8 @@ class Runner:
         agent: The agent that acts.
         environments: Where.
         hooks: Callbacks that know agents.
+        deferred: Whether hooks are told of begins and ends of episodes when `tell_begins` and `tell_ends` are called,
+            not where they happen.
 
     Attributes:
         returns, lengths: Undiscounted return, of raw rewards, and length of every open episode, `(N,)`.
@@ -28,13 +30,16 @@ class Runner:
             the updates that callbacks asked for.
     """
 
-    def __init__(self, agent: Any, environments: Environments, hooks: Any = ()):
+    def __init__(self, agent: Any, environments: Environments, hooks: Any = (), deferred: bool = False):
         self.agent, self.environments = agent, environments
         self.returns = np.zeros(environments.num_envs)
         self.lengths = np.zeros(environments.num_envs, np.int64)
         self.finished: list[tuple[float, int]] = []
         self.iterator: Any = None
         self.asked: list[dict[str, float]] = []
+        self._deferred = deferred
+        self._begun: list[tuple[int, int]] = []  # number and environment of episodes that hooks have yet to hear of
+        self._ended: list[tuple[int, dict[str, Any]]] = []
         self.timestep_hooks = [hook for hook in hooks if hook.watches("on_timestep_end")]
         self.begin_hooks = [hook for hook in hooks if hook.watches("on_episode_begin")]
         self.end_hooks = [hook for hook in hooks if hook.watches("on_episode_end")]
@@ -55,9 +60,9 @@ class Runner:
             self.returns[:], self.lengths[:] = state["returns"], state["lengths"]
             self.returns[lost], self.lengths[lost] = 0.0, 0
         fresh = np.flatnonzero(self.lengths == 0)
-        for hook in self.begin_hooks:
-            for index in fresh:
-                hook.on_episode_begin(self.agent.episodes, {"env": int(index)})
+        self._begun = [(self.agent.episodes, int(index)) for index in fresh]
+        if not self._deferred:
+            self.tell_begins()
         return lost
 
     def state(self) -> dict[str, Any] | None:
@@ -148,10 +153,26 @@ class Runner:
     def _tell(self, outcomes: list[tuple[int, float, int]]) -> None:
         first = self.agent.episodes - len(outcomes)
         for number, (index, episode_return, length) in enumerate(outcomes, first):
+            logs = {"episode_return": episode_return, "episode_length": length, "env": index}
+            self._ended.append((number, logs))
+            self._begun.append((number + 1, index))
+            if not self._deferred:
+                self.tell_ends()
+                self.tell_begins()
+
+    def tell_ends(self) -> None:
+        """Tells hooks of the episodes that have ended since."""
+        ended, self._ended = self._ended, []
+        for number, logs in ended:
             for hook in self.end_hooks:
-                hook.on_episode_end(number, {"episode_return": episode_return, "episode_length": length, "env": index})
-            for hook in self.begin_hooks:
-                hook.on_episode_begin(number + 1, {"env": index})
+                hook.on_episode_end(number, dict(logs))
+
+    def tell_begins(self) -> None:
+        """Tells hooks of the episodes that have begun since."""
+        begun, self._begun = self._begun, []
+        for hook in self.begin_hooks:
+            for number, index in begun:
+                hook.on_episode_begin(number, {"env": index})
 
 
 def play(

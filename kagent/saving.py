@@ -198,6 +198,7 @@ class Saving(Mixin):
     def _count(self: Any, counters: dict[str, int]) -> None:
         for name, value in counters.items():
             setattr(self.counters, name, value)
+        self.counters.ended = self.counters.episodes
 
     def _recompile(self: Any, seed: int) -> None:
         # The seed is part of the compiled program; another program also gets another pipeline.
@@ -293,6 +294,24 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
         )
     except (OSError, ValueError, TypeError, KeyError, RuntimeError):
         return False
+
+
+def spaces_of(filepath: Any) -> tuple[Any, Any]:
+    """The observation space and the action space of the agent in a `.weights.h5` file.
+
+    Raises:
+        ValueError: The file is damaged, or of no kagent agent.
+        PermissionError: It may not be read.
+    """
+    try:
+        with h5py.File(filepath, "r") as file:
+            state = runner.load(_text(file["vars"], "state"))
+        observation, action = (spaces.from_config(state[role]) for role in ("observation_space", "action_space"))
+    except PermissionError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ValueError(f"{str(filepath)!r} holds no agent that can be read: {error}") from error
+    return observation, action
 
 
 def _text(store: Any, key: str) -> bytes:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import bounds, memories
+from kagent import bounds, memories, update
 from kagent import environments as envs
 from kagent.callbacks.callback import hears_batches, hooks_of
 from kagent.episode_streams import EpisodeStreams
@@ -30,16 +30,17 @@ class Counters:
 
     Attributes:
         timesteps, episodes, updates: See `Agent`.
-        performed: Due updates done, skipped ones included.
+        performed: Updates that were due by the rule's frequency and are done, skipped ones included.
         drawn: Elements taken from the memory's dataset.
         targets_moved: Timesteps at the last move of the targets.
+        ended: Episodes at whose ends updates were done or skipped; not saved.
     """
 
-    __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates")
+    __slots__ = ("drawn", "ended", "episodes", "performed", "targets_moved", "timesteps", "updates")
 
     def __init__(self) -> None:
         self.timesteps = self.episodes = self.updates = 0
-        self.performed = self.drawn = self.targets_moved = 0
+        self.performed = self.drawn = self.targets_moved = self.ended = 0
 
 
 class Training(Mixin):
@@ -51,6 +52,7 @@ class Training(Mixin):
         self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
         self._runner: Runner | None = None
         self._bounds: tuple[float, float] = (math.inf, math.inf)
+        self._most_updates: float = math.inf  # of the running fit
         self._move_targets: Any = None
         self._estimate: Any = None
         self._begin_interaction()
@@ -108,9 +110,11 @@ class Training(Mixin):
         steps: int | None = None,
         *,
         episodes: int | None = None,
-        max_steps: int | None = None,
-        max_episodes: int | None = None,
-        steps_per_epoch: int | None = None,
+        updates: int | None = None,
+        max_steps: float | None = None,
+        max_episodes: float | None = None,
+        max_updates: float | None = None,
+        steps_per_epoch: int | str | None = None,
         callbacks: Any = None,
         verbose: str | int = "auto",
         validation_env: Any = None,
@@ -128,11 +132,15 @@ class Training(Mixin):
                 Or a dataset of dicts as `memory.dataset` gives them; then `epochs`, `steps_per_epoch` and the rest
                 mean what they mean in `keras.Model.fit`.
             steps: Timesteps (environment steps, over all environments) to add to those taken before.
-            episodes: Finished episodes to add. May be combined with a bound on steps; the first one reached ends it.
-            max_steps, max_episodes: The same as absolute bounds; nothing is done where they are reached already.
-                `steps` excludes `max_steps`, `episodes` excludes `max_episodes`.
+            episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
+            updates: Gradient steps to add. Where one update takes several, it is finished.
+            max_steps, max_episodes, max_updates: The same as absolute bounds; nothing is done where they are reached
+                already. `steps` excludes `max_steps`, and so on. `math.inf` trains until a callback sets `stop_training`.
             steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
-                a tenth of the bound on steps, else 1,000.
+                a tenth of the bound on steps, else 1,000. "episode": an epoch is an episode (of several environments,
+                what they do until one or more of them end). `kagent.callbacks.Callback`s are then told of an episode's
+                end when the updates that are due at it have been made, and of the next one's begin in the epoch that
+                follows, if any does.
             callbacks: Keras callbacks. A batch, for them, is one call of the learner, and its index the timestep
                 within the epoch.
             verbose: 0 silent, 1 progress bar, 2 a line per epoch, "auto" 1.
@@ -154,7 +162,10 @@ class Training(Mixin):
         >>> agent = kagent.PPO("CartPole-v1", seed=0)
         >>> history = agent.fit("CartPole-v1", steps=20_000, verbose=0)
         """
-        given = {"steps": steps, "episodes": episodes, "max_steps": max_steps, "max_episodes": max_episodes}
+        given = {
+            "steps": steps, "episodes": episodes, "updates": updates,
+            "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
+        }  # fmt: skip
         if isinstance(env, tf.data.Dataset):
             others = {"n_envs": n_envs, "validation_env": validation_env}
             wrong = [name for name, value in {**given, **others}.items() if value is not None]
@@ -170,13 +181,16 @@ class Training(Mixin):
             raise TypeError(
                 f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes="
             )
-        step_bound, episode_bound = bounds.of_fit(self.counters, **given)
-        begin = self.timesteps
+        end = bounds.of_fit(self.counters, **given)
+        begin, epochs = self.timesteps, 1
         if steps_per_epoch is None:
-            steps_per_epoch = max(1, math.ceil((step_bound - begin) / 10)) if step_bound < math.inf else 1000
-        steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
+            steps_per_epoch = max(1, math.ceil((end.timesteps - begin) / 10)) if end.timesteps < math.inf else 1000
+        if bounds.is_episode(steps_per_epoch):
+            epochs = 1 if end.episodes == math.inf else max(1, int(end.episodes) - self.episodes)
+        else:
+            steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
+            epochs = 1 if end.timesteps == math.inf else max(1, math.ceil((end.timesteps - begin) / steps_per_epoch))
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
-        epochs = 1 if step_bound == math.inf else max(1, math.ceil((step_bound - begin) / steps_per_epoch))
         limit = self.max_episode_timesteps
         environments = envs.make(
             env, self._envs_for(env, n_envs), next_seed=self.next_seed, max_episode_timesteps=limit
@@ -191,11 +205,12 @@ class Training(Mixin):
             callbacks = self._with_attached(callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
+                known = None if bounds.is_episode(steps_per_epoch) else steps_per_epoch
                 callbacks = keras.callbacks.CallbackList(
                     callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
-                    epochs=initial_epoch + epochs, steps=steps_per_epoch, model=self,
+                    epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
-            self._bounds = (step_bound, episode_bound)
+            self._bounds, self._most_updates = (end.timesteps, end.episodes), end.updates
             self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, validation_episodes,
                        validation_freq)  # fmt: skip
         finally:
@@ -209,13 +224,15 @@ class Training(Mixin):
         self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
         step_bound, episode_bound = self._bounds
+        by_episode, finished = bounds.is_episode(steps_per_epoch), self.episodes
         self.make_train_function()
         self.stop_training = False
         self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
         callbacks.on_train_begin()
-        # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its timesteps.
-        epoch = self._initial_epoch or initial_epoch + max(0, self.timesteps - begin) // steps_per_epoch
-        runner = self._start(environments, callbacks)
+        # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
+        passed = self.episodes - finished if by_episode else (self.timesteps - begin) // steps_per_epoch
+        epoch = self._initial_epoch or initial_epoch + max(0, passed)
+        runner = self._start(environments, callbacks, by_episode)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
         if self._known is not None:
             metrics.last, losses.last = self._known["episode"], self._known["update"]
@@ -225,18 +242,27 @@ class Training(Mixin):
         last = keras.config.max_epochs() or math.inf
 
         def goes_on(steps: float) -> bool:
-            return self.timesteps < steps and self.episodes < episode_bound and not self.stop_training
+            return self.timesteps < steps and self.episodes < episode_bound and learns_on()
+
+        def learns_on() -> bool:
+            return self.updates < self._most_updates and not self.stop_training
 
         while epoch < last and goes_on(step_bound):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            if by_episode:
+                runner.tell_begins()
             self.actor.expire()  # callbacks may have exchanged weights
             epoch_begin, clock = self.timesteps, time.perf_counter()
-            end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
-            while goes_on(end):
+            end, end_episodes = step_bound, episode_bound
+            if by_episode:
+                end_episodes = self.episodes + 1
+            else:
+                end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
+            while goes_on(end) and self.episodes < end_episodes:
                 due, due_episodes = self._due_at(), self._due_at("episodes")
-                runner.collect(min(due, end), min(due_episodes, episode_bound), self._is_full)
-                while self._is_due() and not self.stop_training:
+                runner.collect(min(due, end), min(due_episodes, end_episodes), self._is_full)
+                while learns_on() and self._is_due():
                     # Several updates may have come due in one step of many environments: each at its own time.
                     batch = max(min(self.timesteps, self._due_at()) - epoch_begin - 1, 0)
                     if heard:
@@ -253,6 +279,8 @@ class Training(Mixin):
                         callbacks.on_train_batch_end(batch, {**step_logs, **live})
                     for hook in update_hooks:
                         hook.on_update_end(self.updates, dict(step_logs))
+            if by_episode:
+                runner.tell_ends()
             metrics.update(runner.take_finished())
             for step_logs in runner.take_asked():
                 losses.update(step_logs)
@@ -271,9 +299,28 @@ class Training(Mixin):
         callbacks.on_train_end(logs)
         self.actor.expire()
 
-    def _start(self, environments: envs.Environments, callbacks: Any) -> Runner:
+    def leave_episodes(self) -> None:
+        """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted."""
+        self._open = None
+
+    def reschedule(self, rule: Any) -> None:
+        """Takes another update rule from now on; what was due by it before is past.
+
+        Args:
+            rule: As `update` of the constructor.
+
+        Raises:
+            ValueError, TypeError: The memory does not suit it.
+        """
+        rule = update.get(rule)
+        self.memory.adopt(rule, self.reward_estimation, lambda: self.host_clock)
+        self.update_rule = rule
+        self.counters.performed = rule.passed(getattr(self.counters, rule.unit))
+
+    def _start(self, environments: envs.Environments, callbacks: Any, by_episode: bool) -> Runner:
         environments = self._preprocessed(environments, learn=True)
-        runner = self._runner = Runner(self, environments, hooks_of(callbacks))
+        runner = self._runner = Runner(self, environments, hooks_of(callbacks), deferred=by_episode)
+        self.counters.ended = self.episodes
         state, self._open = self._open, None
         own_loop, self._own_loop = self._own_loop, False
         self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
@@ -325,9 +372,11 @@ class Training(Mixin):
         """Count of `unit` at which the next call of the learner is due; infinite where another unit, the memory or the
         user decides."""
         rule = self.update_rule
+        if rule.episode_ends and unit == "episodes" and not self.memory.used_once:
+            return self.counters.ended + 1
         if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
-        return rule.first + (self.counters.performed + self.steps_per_execution - 1) * rule.period
+        return rule.origin + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
     def _is_full(self) -> Any:
@@ -336,15 +385,31 @@ class Training(Mixin):
     def _is_due(self) -> bool:
         if self.memory.used_once:
             return self.memory.is_full
-        unit = self.update_rule.unit
-        if getattr(self.counters, unit) < self._due_at(unit):
+        if not (self._is_late() or self._is_at_end()):
             return False
         if not self.memory.is_ready(self.update_rule):
             # A loaded agent whose memory was not saved collects again before it learns from next to nothing. And of
             # returns over whole episodes there may be none yet.
-            self.counters.performed += self.steps_per_execution
+            self._tick_off()
             return False
         return True
+
+    def _is_late(self) -> bool:
+        unit = self.update_rule.unit
+        return getattr(self.counters, unit) >= self._due_at(unit)
+
+    def _is_at_end(self) -> bool:
+        rule, counters = self.update_rule, self.counters
+        if rule.episode_ends and counters.timesteps < rule.first:
+            counters.ended = counters.episodes
+        return rule.episode_ends and counters.episodes > counters.ended
+
+    def _tick_off(self) -> None:
+        # One update is all that a timestep gets, whether it is due by frequency, by an episode's end, or by both.
+        rule, counters = self.update_rule, self.counters
+        if self._is_late() or not rule.episode_ends:
+            counters.performed += self.steps_per_execution
+        counters.ended = counters.episodes
 
     def _before_update(self) -> None:
         self.estimate_early()
@@ -409,7 +474,7 @@ class Training(Mixin):
         if self.memory.used_once:
             self.memory.clear()
         elif due:
-            self.counters.performed += self.steps_per_execution
+            self._tick_off()
 
     def learned(self, steps: int, weights: np.ndarray) -> None:
         """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""

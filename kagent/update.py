@@ -28,6 +28,8 @@ class Update:
         steps: Gradient steps per update, each on its own minibatch (replay memories). Default: 1.
         epochs: Passes over the experience of an update (rollouts, and memories of recent experience, whose every pass
             is one gradient step on the whole batch); excludes `steps`.
+        episode_ends: Whether an update is also made at the end of every episode, at most one at a timestep. Those of
+            `frequency` are then at its multiples. For unit "timesteps".
 
     Raises:
         ValueError: A value outside its range, or both of `steps` and `epochs`.
@@ -39,6 +41,9 @@ class Update:
     >>> rule = Update(unit="episodes", batch_size=3, frequency=2, start=5)  # at 5, 7, 9 ... finished episodes
     >>> rule.first, rule.period
     (5, 2)
+    >>> rule = Update(batch_size=8, frequency=4, start=9, episode_ends=True)  # at 12, 16, 20 ... and where episodes end
+    >>> rule.first, rule.origin
+    (9, 12)
     """
 
     unit: str = "timesteps"
@@ -47,6 +52,7 @@ class Update:
     start: int = 0
     steps: int | None = None
     epochs: int | None = None
+    episode_ends: bool = False
 
     def __post_init__(self):
         if self.unit not in UNITS:
@@ -63,10 +69,14 @@ class Update:
                 raise ValueError(f"`update.{name}` must be an integer >= {least}. Received: {value!r}")
             object.__setattr__(self, name, int(value))
         object.__setattr__(self, "frequency", _frequency(self.frequency))
+        if not isinstance(self.episode_ends, bool):
+            raise ValueError(f"`update.episode_ends` must be True or False. Received: {self.episode_ends!r}")
+        if self.episode_ends and self.unit != "timesteps":
+            raise ValueError(f"`update.episode_ends` needs update.unit='timesteps'. Received: {self.unit!r}")
 
     @property
     def first(self) -> int:
-        """Units at which the first update is due."""
+        """Units before which no update is due."""
         return max(self.start, self.batch_size)
 
     @property
@@ -78,6 +88,18 @@ class Update:
             return math.inf
         share = isinstance(self.frequency, float)
         return max(1, int(self.frequency * self.batch_size)) if share else self.frequency
+
+    @property
+    def origin(self) -> float:
+        """Units at which the first update by `frequency` is due."""
+        if not self.episode_ends or self.period == math.inf:
+            return self.first
+        return -(-self.first // self.period) * self.period
+
+    def passed(self, units: int) -> int:
+        """How many updates by `frequency` have come due when so many units have passed."""
+        behind = units - self.origin
+        return 0 if self.period == math.inf or behind < 0 else int(behind // self.period) + 1
 
 
 def _frequency(value: Any) -> int | float | str | None:

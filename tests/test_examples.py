@@ -13,7 +13,7 @@ import kagent
 
 ROOT = pathlib.Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
-STEPS = {"configurable_agent": 1200,
+STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_naf": 30,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
          "nested_spaces": 512, "resume": 400}  # fmt: skip
 
@@ -53,7 +53,18 @@ def test_it_runs(finished, name):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("name", ["train_cartpole", "custom_train_step", "own_network", "own_loop", "nested_spaces"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_cartpole",
+        "custom_train_step",
+        "own_network",
+        "own_loop",
+        "nested_spaces",
+        "estimator_dueling_ddqn",
+        "estimator_naf",
+    ],
+)
 def test_it_ends_with_a_measured_return(finished, name):
     said = finished[name][0].stdout
     assert "mean return of" in said

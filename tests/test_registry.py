@@ -140,7 +140,7 @@ def test_keras_objects_become_their_keras_configurations():
 
 
 GETTERS = {
-    "exploration": (exploration.get, "ActionNoise, EpsilonGreedy, Sampling"),
+    "exploration": (exploration.get, "ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling"),
     "memory": (memories.get, "Prioritized, Recent, RecentEpisodes, Replay, ReplayEpisodes, Rollout"),
     "objective": (
         objectives.get,
@@ -151,7 +151,8 @@ GETTERS = {
     "reward_estimation": (reward_estimation.get, "RewardEstimation"),
     "schedule": (
         lambda x: schedules.SCHEDULES.get(x),
-        "Constant, Cosine, Exponential, InverseTime, Linear, OrnsteinUhlenbeck, Piecewise, Polynomial, Random",
+        "Constant, Cosine, Exponential, Interval, InverseTime, Linear, NaturalExponential, OrnsteinUhlenbeck, Piecewise, "
+        "Polynomial, Random",
     ),
     "target": (lambda x: optimizers.TARGETS.get(x), "Target"),
     "network": (lambda x: networks.get(x, None), "Auto, CNN, Layered, MLP"),

@@ -78,7 +78,8 @@ class Average(_Merge):
 
 @operation("dueling")
 class Dueling:
-    """A state value `(1,)` plus advantages `(sum(nvec),)`, from which each component's own mean is subtracted."""
+    """A state value `(1,)` plus advantages `(sum(nvec),)`, from which each component's own mean is subtracted; where
+    `aggregator` is "max" its own maximum, where it is "naive" nothing."""
 
     @staticmethod
     def infer(node, inputs, weights):
@@ -87,18 +88,27 @@ class Dueling:
         shapes = [x.shape for x in inputs]
         require(len(nvec) > 0 and all(n > 0 for n in nvec), node, "needs numbers >= 1 `nvec`")
         require(shapes == [(1,), (sum(nvec),)], node, f"does not fit {shapes}")
+        require(node.get("aggregator", "mean") in ("mean", "max", "naive"), node, "has an unknown `aggregator`")
         return Spec(shapes[1], FLOAT)
 
     @staticmethod
     def bind(bound, node, inputs, weights, spec):
         value, advantage = (bound.floats(x).array for x in inputs)
-        made, nvec = bound.new(spec.shape), node["nvec"]
+        made, nvec, aggregator = bound.new(spec.shape), node["nvec"], node.get("aggregator", "mean")
+        if aggregator == "naive":
+            bound.steps.append(partial(np.add, value, advantage, made.array))
+            return made
         shift = np.empty((bound.count, len(nvec)), np.float32)
-        shares = np.tile(1.0 / np.asarray(nvec, np.float32), (bound.count, 1))
         starts, owners = np.cumsum([0, *nvec[:-1]]), np.repeat(np.arange(len(nvec)), nvec)
+        if aggregator == "mean":
+            shares = np.tile(1.0 / np.asarray(nvec, np.float32), (bound.count, 1))
+            bound.steps += [
+                partial(np.add.reduceat, advantage, starts, 1, None, shift),
+                partial(np.multiply, shift, shares, shift),
+            ]
+        else:
+            bound.steps.append(partial(np.maximum.reduceat, advantage, starts, 1, None, shift))
         bound.steps += [
-            partial(np.add.reduceat, advantage, starts, 1, None, shift),
-            partial(np.multiply, shift, shares, shift),
             partial(np.subtract, value, shift, shift),
             partial(shift.take, owners, 1, made.array, "clip"),
             partial(np.add, made.array, advantage, made.array),

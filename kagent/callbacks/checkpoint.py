@@ -19,13 +19,14 @@ from kagent.files import sweep
 from kagent.memories.memory import check_count
 
 _SUFFIX = ".weights.h5"
-_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints")
+_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints", "unit")
+_UNITS = ("seconds", "episodes")
 # What a file can raise that is not whole. Not among them: no permission to read it, not enough memory.
 _DAMAGES = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
 class _File(NamedTuple):
-    timesteps: int
+    count: int  # of timesteps, or of episodes
     path: Path
 
 
@@ -57,6 +58,9 @@ class Checkpoint(Callback):
         load: What to begin with. True: the newest checkpoint that is whole; a new run where there is none. A string:
             the file of that name in the directory. False: a new run.
         max_checkpoints: How many of the newest files are kept, >= 1. With 1 there is none to fall back on.
+        unit: What `frequency` counts: "seconds" of wall time, or finished "episodes". With episodes a save is due where
+            their number reaches a multiple of it, and files are named `<filename>-<episodes>.weights.h5`; where training
+            ends within an episode, the file of that number is replaced.
 
     Attributes:
         newest: Path of the checkpoint last loaded or saved, or None.
@@ -82,20 +86,24 @@ class Checkpoint(Callback):
         frequency: float | None = 600,
         load: bool | str = True,
         max_checkpoints: int = 5,
+        unit: str = "seconds",
     ):
         super().__init__()
         self.directory = _directory(directory)
         self.filename = filename if filename is None else _bare(filename, "filename")
-        self.frequency = _seconds(frequency)
+        if unit not in _UNITS:
+            raise ValueError(f"`unit` must be one of {_UNITS}. Received: {unit!r}")
+        self.unit = unit
+        self.frequency = _seconds(frequency) if unit == "seconds" else _episodes(frequency)
         self.load = load if isinstance(load, bool) else _bare(load, "load", "True, False or ")
         self.max_checkpoints = check_count(max_checkpoints, "max_checkpoints")
         self.newest: Path | None = None
         self._name = ""
         self._begun: Any = None  # the agent whose run this is
-        self._own: dict[Path, int] = {}  # files of this run and their timesteps
+        self._own: dict[Path, int] = {}  # files of this run and their counts
         self._damaged: set[Path] = set()
         self._begin = self._epoch = 0
-        self._saved = 0.0
+        self._saved = 0.0  # when: a time, or a number of episodes
         self._trained = False
 
     @classmethod
@@ -103,7 +111,7 @@ class Checkpoint(Callback):
         """A checkpoint from Tensorforce's `saver` dict.
 
         Args:
-            spec: `directory`, and what is wanted of `filename`, `frequency` (seconds), `load`, and `max_checkpoints`,
+            spec: `directory`, and what is wanted of `filename`, `frequency`, `unit`, `load`, and `max_checkpoints`,
                 which may also be written `max-checkpoints`.
 
         Raises:
@@ -132,25 +140,36 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         agent = _agent(self.model)
+        self._begin = agent.timesteps
+        self.resume(agent)
+        self._trained = False
+        self._saved = self._now()
+
+    def resume(self, agent: Any) -> None:
+        """Has an agent begin with what `load` says, now and not only when its training begins.
+
+        Raises:
+            As when training begins; see above.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self.directory):
             pass  # that nothing can be written here is better known now than after the first ten minutes
-        self._begin = agent.timesteps
         if agent is self._begun:
-            self._refuse_mixing(agent.timesteps, "The agent")
+            self._refuse_mixing(self._count(agent), "The agent")
         else:
             self._name = self.filename or _bare(agent.name, "filename")
             self._own, self._damaged, self.newest = {}, set(), None
+            self.set_model(agent)
             self._load()
             self._begun = agent
-        self._trained = False
-        self._saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._trained = True
         self._epoch = self._epochs_at(self.model.timesteps)
 
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+        if self.unit == "episodes" and self.model._runner is not None and not (self.params or {}).get("steps"):
+            return  # an epoch is an episode, and ends when its updates have been made
         # Where an epoch is over but its end has not been told, a resumed run would not tell it: it saves there.
         if self._is_due() and not self._is_over() and self._epochs_at(self.model.timesteps) == self._epoch:
             self._save()
@@ -164,23 +183,46 @@ class Checkpoint(Callback):
             self._save()
 
     def _is_due(self) -> bool:
-        return self.frequency is not None and time.monotonic() - self._saved >= self.frequency
+        if self.frequency is None:
+            return False
+        if self.unit == "episodes":
+            return self.model.episodes // self.frequency > self._saved // self.frequency
+        return time.monotonic() - self._saved >= self.frequency
 
     def _is_over(self) -> bool:
         # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
         agent = self.model
         steps, episodes = (math.inf, math.inf) if agent._runner is None else agent.progress_target
-        return agent.timesteps >= steps or agent.episodes >= episodes or bool(agent.stop_training)
+        learned = agent._runner is not None and agent.updates >= agent._most_updates
+        return agent.timesteps >= steps or agent.episodes >= episodes or learned or bool(agent.stop_training)
 
     def _epochs_at(self, timesteps: int) -> int:
         steps = (self.params or {}).get("steps")
         return (timesteps - self._begin) // steps if steps else 0
 
+    # What is counted -------------------------------------------------------------------------------------------
+
+    @property
+    def _counted(self) -> str:
+        return "episodes" if self.unit == "episodes" else "timesteps"
+
+    def _count(self, agent: Any) -> int:
+        return getattr(agent, self._counted)
+
+    def _now(self) -> float:
+        return self.model.episodes if self.unit == "episodes" else time.monotonic()
+
+    @property
+    def files(self) -> list[Path]:
+        """The checkpoints that there are, the newest last. Of a series without `filename`, once training has begun."""
+        self._name = self.filename or self._name
+        return [file.path for file in self._series()] if self._name and self.directory.is_dir() else []
+
     # Saving ----------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
         agent = self.model
-        path = self.directory / f"{self._name}-{agent.timesteps}{_SUFFIX}"
+        path = self.directory / f"{self._name}-{self._count(agent)}{_SUFFIX}"
         if os.path.lexists(path) and path not in self._own and path not in self._damaged:
             raise FileExistsError(
                 f"{str(path)!r} was written by another run while this one was training. Give every run its own "
@@ -190,7 +232,7 @@ class Checkpoint(Callback):
         sweep(self.directory, f"{self._name}-", _SUFFIX, series=True)
         agent.save_weights(path)
         self._damaged.discard(path)
-        self._own[path] = agent.timesteps
+        self._own[path] = self._count(agent)
         self.newest = path
         # Files which were not there when this run began are not its own: they stay, and so do damaged ones.
         for old in sorted(self._own, key=self._own.__getitem__)[: -self.max_checkpoints]:
@@ -198,7 +240,7 @@ class Checkpoint(Callback):
                 with contextlib.suppress(FileNotFoundError):
                     old.unlink()
                 del self._own[old]
-        self._saved = time.monotonic()  # a save that takes longer than `frequency` is not followed by the next at once
+        self._saved = self._now()  # a save that takes longer than `frequency` is not followed by the next at once
 
     # Loading ---------------------------------------------------------------------------------------------------
 
@@ -230,7 +272,7 @@ class Checkpoint(Callback):
         if not path.is_file() or path.is_symlink():
             there = sorted(p.name for p in self.directory.glob(f"*{_SUFFIX}") if not p.name.startswith("."))
             raise ValueError(f"`load` must name a file in {str(self.directory)!r}: {there}. Received: {path.name!r}")
-        begin = next((file.timesteps for file in series if file.path == path), -1)
+        begin = next((file.count for file in series if file.path == path), -1)
         if begin < 0 and series:
             raise ValueError(
                 f"{path.name!r} begins another run than that of the checkpoints {_names(series)} in "
@@ -247,10 +289,10 @@ class Checkpoint(Callback):
         from kagent.saving import is_of_another
 
         agent, refused = self.model, []
-        for timesteps, path in reversed(series):
-            if agent.timesteps > timesteps:
+        for count, path in reversed(series):
+            if self._count(agent) > count:
                 raise ValueError(
-                    f"The agent has taken {agent.timesteps} timesteps, the checkpoint {str(path)!r} only {timesteps}: "
+                    f"The agent is {self._count(agent)} {self._counted} old, the checkpoint {str(path)!r} only {count}: "
                     "load=True would turn it back. Load that file by its name if this is meant, or keep the agent's "
                     "state and give it another `directory` or `filename`"
                 )
@@ -269,7 +311,7 @@ class Checkpoint(Callback):
                     f"The checkpoint {str(other)!r} is damaged; training goes on from {path.name!r}. {reason}",
                     stacklevel=7,  # the call of `fit`
                 )
-            self._went_on(path, [file for file in series if file.timesteps <= timesteps])
+            self._went_on(path, [file for file in series if file.count <= count])
             return
         if refused:
             listed = "".join(f"\n  {str(path)!r}: {reason}" for path, reason in refused)
@@ -279,14 +321,14 @@ class Checkpoint(Callback):
             )
 
     def _went_on(self, path: Path, series: list[_File]) -> None:
-        self._own = {file.path: file.timesteps for file in series}
+        self._own = {file.path: file.count for file in series}
         self.newest = path
 
     def _refuse_mixing(self, begin: int, what: str) -> None:
-        later = [file for file in self._series() if file.timesteps > begin and file.path not in self._damaged]
+        later = [file for file in self._series() if file.count > begin and file.path not in self._damaged]
         if later:
             raise ValueError(
-                f"{what} is {begin} timesteps old, and {str(self.directory)!r} holds checkpoints from beyond that: "
+                f"{what} is {begin} {self._counted} old, and {str(self.directory)!r} holds checkpoints from beyond that: "
                 f"{_names(later)}. Give what branches off there another `filename`, move them away, or go on from the "
                 "newest with load=True"
             )
@@ -330,6 +372,10 @@ def _seconds(frequency: Any) -> float | None:
     if not 0 < float(frequency) < math.inf:
         raise ValueError(f"`frequency` must be {allowed}. Received: {frequency!r}")
     return float(frequency)
+
+
+def _episodes(frequency: Any) -> int | None:
+    return None if frequency is None else check_count(frequency, "frequency")
 
 
 def _names(files: list[_File]) -> str:

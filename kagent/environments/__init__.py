@@ -84,7 +84,7 @@ def _make(env: Source, n_envs: int | None, next_seed: NextSeed | None) -> Enviro
         return SingleEnvs([env], next_seed=next_seed)
     if isinstance(env, str):
         env_id = env
-        return _own([_make_id(env_id)], lambda: _make_id(env_id), n_envs, next_seed)
+        return _own([make_id(env_id)], lambda: make_id(env_id), n_envs, next_seed)
     if not callable(env):
         raise TypeError(
             "`env` must be an id, a gymnasium.Env, a gymnasium.vector.VectorEnv, or a callable that returns "
@@ -119,11 +119,16 @@ def _own(envs: list, build: Callable[[], Any], n_envs: int | None, next_seed: Ne
         raise
 
 
-def _make_id(env_id: str) -> gymnasium.Env:
+def make_id(env_id: str, **kwargs: Any) -> gymnasium.Env:
+    """One environment of an id, with further arguments of `gymnasium.make`.
+
+    Raises:
+        ValueError: Unknown id.
+    """
     errors = gymnasium.error
     try:
         # What gymnasium's checker looks for is checked here, without its cost at every step.
-        return gymnasium.make(env_id, disable_env_checker=True)
+        return gymnasium.make(env_id, **{"disable_env_checker": True, **kwargs})
     except (errors.UnregisteredEnv, errors.DeprecatedEnv) as error:
         raise checks.unknown_id(env_id, error) from error
     except ModuleNotFoundError as error:

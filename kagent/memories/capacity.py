@@ -82,6 +82,8 @@ def suit(
         memory.capacity = required_capacity(update, reward_estimation, max_episode_timesteps or time_limit)
         return memory
     memory.check(update.batch_size)
+    if hasattr(memory, "batch_size"):  # it says itself how much is learned from, and holds as much
+        return memory
     try:
         least = required_capacity(update, reward_estimation, max_episode_timesteps)
     except ValueError:

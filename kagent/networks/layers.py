@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kagent.ops.dueling import check_aggregator, dueling
+
 
 @keras.saving.register_keras_serializable("kagent")
 class OneHot(keras.layers.Layer):
@@ -99,32 +101,30 @@ class Bound(keras.layers.Layer):
 class Dueling(keras.layers.Layer):
     """Action values of a state value and advantages: `V + A - mean(A)`, the mean being each component's own.
 
-    Wang et al. 2016, arXiv:1511.06581, eq. 9.
+    Wang et al. 2016, arXiv:1511.06581, eq. 9; see `kagent.ops.dueling`.
 
     Args:
         nvec: Number of values of each component.
+        aggregator: "mean", or "max" or "naive" in its place.
 
     Input `[(N, 1), (N, sum(nvec))]`, state value and advantages; output `(N, sum(nvec))`.
     """
 
-    def __init__(self, nvec: list[int], **kwargs: Any):
+    def __init__(self, nvec: list[int], aggregator: str = "mean", **kwargs: Any):
         super().__init__(**kwargs)
         self.nvec = [int(n) for n in nvec]
+        self.aggregator = check_aggregator(aggregator, "aggregator")
 
     def call(self, inputs):
         value, advantage = inputs
-        parts, start = [], 0
-        for n in self.nvec:
-            part = advantage[:, start : start + n]
-            parts.append(part - ops.mean(part, axis=-1, keepdims=True))
-            start += n
-        return value + (parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1))
+        return dueling(value, advantage, self.nvec, self.aggregator)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[1])
 
     def get_config(self):
-        return {**super().get_config(), "nvec": self.nvec}
+        return {**super().get_config(), "nvec": self.nvec, "aggregator": self.aggregator}
 
     def actor_node(self) -> dict[str, Any]:
-        return {"op": "dueling", "nvec": self.nvec}
+        node = {"op": "dueling", "nvec": self.nvec}
+        return node if self.aggregator == "mean" else {**node, "aggregator": self.aggregator}

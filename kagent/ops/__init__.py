@@ -7,8 +7,10 @@ effect.
 
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
 from .components import MASKED, by_component, mask_values, select
+from .dueling import dueling
 from .imitation import cross_entropy
 from .means import weighted_mean
+from .naf import lower_triangular, naf_value, precision, quadratic_advantage
 from .norms import clip_by_global_norm, sum_of_squares
 from .policy_gradient import (
     approx_kl,
@@ -20,7 +22,7 @@ from .policy_gradient import (
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
-from .trust_region import conjugate_gradient, trust_region_length
+from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .windows import window_ends
 
 __all__ = [
@@ -34,17 +36,23 @@ __all__ = [
     "cross_entropy",
     "discount_factor",
     "discounted_return",
+    "dueling",
     "explained_variance",
     "gae",
     "greedy_value",
     "huber",
     "lambda_return",
+    "line_search",
+    "lower_triangular",
     "mask_values",
     "n_step_return",
+    "naf_value",
     "normalize_advantage",
     "policy_gradient",
     "polyak",
+    "precision",
     "q_learning",
+    "quadratic_advantage",
     "select",
     "soft_policy_loss",
     "soft_target",

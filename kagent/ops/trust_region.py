@@ -48,6 +48,51 @@ def conjugate_gradient(
     return tf.while_loop(proceed, advance, start)[1]
 
 
+def line_search(
+    loss: Callable[[tf.Tensor], tf.Tensor],
+    start,
+    step,
+    expected_improvement,
+    max_backtracks: int = 10,
+    accept_ratio: float = 0.1,
+    backtracking: float = 0.5,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Backtracks along a step until a loss has become smaller by enough of what was expected (Armijo 1966; Nocedal and
+    Wright 2006, algorithm 3.1).
+
+    Args:
+        loss: From a float32 tensor to a scalar.
+        start: float32 tensor.
+        step: Of that shape: where it goes at most.
+        expected_improvement: By how much the whole step would make the loss smaller if it were linear, > 0.
+        max_backtracks: At most so many shares of the step are tried, the whole one first.
+        accept_ratio: Which part of the expected improvement of a share is enough.
+        backtracking: Factor from one share to the next, in (0, 1).
+
+    Returns:
+        Whether there was one, a bool scalar; and the tensor found, or `start`.
+
+    Example:
+
+    >>> found = line_search(lambda x: x * x, 1.0, step=-4.0, expected_improvement=8.0)
+    >>> [x.numpy().item() for x in found]
+    [True, 0.0]
+    """
+    start, step = tf.convert_to_tensor(start, tf.float32), tf.convert_to_tensor(step, tf.float32)
+    before, expected = loss(start), tf.cast(expected_improvement, tf.float32)
+
+    def attempt(i, share, improved, x):
+        tried = start + share * step
+        gain = before - loss(tried)
+        good = tf.logical_and(gain > 0.0, gain > accept_ratio * share * expected)
+        return i + 1, share * backtracking, good, tf.where(good, tried, start)
+
+    initial = (tf.constant(0), tf.constant(1.0), tf.constant(False), start)
+    proceed = lambda i, share, improved, x: tf.logical_and(i < max_backtracks, tf.logical_not(improved))  # noqa: E731
+    _, _, improved, x = tf.while_loop(proceed, attempt, initial)
+    return improved, x
+
+
 def trust_region_length(curvature, radius) -> tf.Tensor:
     """How far to go in a direction `d` for a divergence of `radius`: `sqrt(2 * radius / (d' F d))`, where
     `d' F d / 2` is the divergence to second order (Schulman et al. 2015, arXiv:1502.05477, appendix C).

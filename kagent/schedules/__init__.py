@@ -14,7 +14,8 @@ Example:
 """
 
 from kagent.schedules.clock import UNITS, Clock
-from kagent.schedules.decays import Exponential, InverseTime
+from kagent.schedules.decays import Exponential, InverseTime, NaturalExponential
+from kagent.schedules.interval import Interval
 from kagent.schedules.piecewise import Constant, Piecewise
 from kagent.schedules.processes import OrnsteinUhlenbeck, Random
 from kagent.schedules.ramps import Cosine, Linear, Polynomial
@@ -28,8 +29,10 @@ __all__ = [
     "Constant",
     "Cosine",
     "Exponential",
+    "Interval",
     "InverseTime",
     "Linear",
+    "NaturalExponential",
     "OrnsteinUhlenbeck",
     "Piecewise",
     "Polynomial",

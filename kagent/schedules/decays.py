@@ -25,7 +25,7 @@ class _Decay(Schedule):
         return numerics.floor(passed) if self.staircase else passed
 
 
-@SCHEDULES.register()
+@SCHEDULES.register("exponential_decay")
 @dataclasses.dataclass(frozen=True)
 class Exponential(_Decay):
     """By a constant factor per unit of time: to `final` and then constant, or by `decay_rate` without end.
@@ -87,7 +87,7 @@ class Exponential(_Decay):
         return self.initial ** (1.0 - done) * self.final**done  # exact at both ends
 
 
-@SCHEDULES.register()
+@SCHEDULES.register("inverse_time_decay")
 @dataclasses.dataclass(frozen=True)
 class InverseTime(_Decay):
     """By the inverse of time: `initial / (1 + decay_rate * time / steps)`.
@@ -118,10 +118,50 @@ class InverseTime(_Decay):
     staircase: bool = False
 
     def __post_init__(self):
-        object.__setattr__(self, "initial", check_number(self.initial, "initial"))
-        object.__setattr__(self, "decay_rate", check_number(self.decay_rate, "decay_rate", above=0))
-        object.__setattr__(self, "steps", check_steps(self.steps, self.unit))
-        check_flag(self.staircase, "staircase")
+        _check_rate(self)
 
     def at(self, time: Any, numerics: Any) -> Any:
         return self.initial / (1.0 + self.decay_rate * self._passed(time, numerics))
+
+
+@SCHEDULES.register("natural_exp", "natural_exp_decay")
+@dataclasses.dataclass(frozen=True)
+class NaturalExponential(_Decay):
+    """By a rate of the natural exponential: `initial * exp(-decay_rate * time / steps)`.
+
+    The same as `Exponential` with the factor `exp(-decay_rate)`, in the words of those who think in rates.
+
+    Args:
+        initial: Value at the start.
+        decay_rate: Rate per `steps`, > 0.
+        steps: In `unit`; with unit "progress" a part of the run, 0 to 1 (None: all of it).
+        unit: As for `Linear`.
+        staircase: Change at whole multiples of `steps` only.
+
+    Raises:
+        TypeError, ValueError: An argument is no finite number, or `decay_rate` or `steps` is not > 0.
+
+    Example:
+
+    >>> round(NaturalExponential(0.1, decay_rate=0.5, steps=100, unit="timesteps")(Clock(timesteps=150)), 7)
+    0.0472367
+    """
+
+    initial: float
+    decay_rate: float
+    steps: float | None = None
+    unit: str = "progress"
+    staircase: bool = False
+
+    def __post_init__(self):
+        _check_rate(self)
+
+    def at(self, time: Any, numerics: Any) -> Any:
+        return self.initial * numerics.power(math.exp(-self.decay_rate), self._passed(time, numerics))
+
+
+def _check_rate(schedule: Any) -> None:
+    object.__setattr__(schedule, "initial", check_number(schedule.initial, "initial"))
+    object.__setattr__(schedule, "decay_rate", check_number(schedule.decay_rate, "decay_rate", above=0))
+    object.__setattr__(schedule, "steps", check_steps(schedule.steps, schedule.unit))
+    check_flag(schedule.staircase, "staircase")

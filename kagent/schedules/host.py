@@ -65,6 +65,6 @@ def discounted_noise(seed: int, last: int, decay: float) -> float:
 
 # Time goes in small steps, so the noise of many is made at once and kept. It could be made again any time: this is no
 # state. A sum reaches into two blocks at most.
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=256)
 def _block(seed: int, size: int, number: int) -> Any:
     return noise.normal(seed, np.arange(number * size, (number + 1) * size, dtype=np.int64), np)

@@ -65,7 +65,7 @@ class Linear(Ramp):
         return (1.0 - done) * self.initial + done * self.final  # done itself has more digits than 1 - (1 - done)
 
 
-@SCHEDULES.register()
+@SCHEDULES.register("polynomial_decay")
 @dataclasses.dataclass(frozen=True)
 class Polynomial(Ramp):
     """From `initial` to `final` along a power of the time left, then constant: `final + (initial - final) * (1 - t)**p`.

@@ -50,3 +50,25 @@ def test_products_are_counted():
 def test_lengths(mode, curvature, radius, expected):
     found = mode(ops.trust_region_length)(np.float32(curvature), np.float32(radius))
     assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_line_search_by_hand(mode):
+    # From 1 the whole step leads to -3 and half of it to -1, which are no better; a quarter of it leads to 0.
+    search = mode(lambda start: ops.line_search(lambda x: x * x, start, -4.0, 8.0))
+    improved, x = search(tf.constant(1.0))
+    assert bool(improved) and float(x) == 0.0
+    improved, x = search(tf.constant(0.0))  # there is nothing better
+    assert not bool(improved) and float(x) == 0.0
+    search = mode(lambda start: ops.line_search(lambda x: x * x, start, -4.0, 8.0, max_backtracks=2))
+    improved, x = search(tf.constant(1.0))
+    assert not bool(improved) and float(x) == 1.0
+
+
+def test_line_search_wants_enough(mode):
+    # A quarter of the step makes x*x smaller by 1 where 2 were expected: a ratio of one half.
+    for ratio, expected in ((0.49, 0.0), (0.51, 0.5)):
+        search = mode(lambda start: ops.line_search(lambda x: x * x, start, -4.0, 8.0, accept_ratio=ratio))
+        improved, x = search(tf.constant(1.0))
+        assert bool(improved) and float(x) == expected, ratio
+    improved, x = ops.line_search(lambda x: tf.reduce_sum(x * x), [1.0, 2.0], [-1.0, -2.0], 10.0)
+    assert bool(improved) and x.numpy().tolist() == [0.0, 0.0]

@@ -28,23 +28,43 @@ def test_numbers_by_hand():
     np.testing.assert_array_equal(found, [[9.5, 10.5, 10.0], [-2.0, 2.0, 0.0]])
 
 
+@pytest.mark.parametrize("aggregator, expected", [("max", [5.0, 6.0, 10.0]), ("naive", [11.0, 12.0, 16.0])])
+def test_other_aggregators_by_hand(aggregator, expected):
+    layer = Dueling.from_config(Dueling([3], aggregator).get_config())
+    found = layer([tf.constant([[10.0]]), tf.constant([[1.0, 2.0, 6.0]])])
+    np.testing.assert_array_equal(found, [expected])
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.sampled_from([1, 3]), st.integers(0, 1000))
-def test_the_program_computes_what_the_layer_does(nvec, count, seed):
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4), st.sampled_from([1, 3]), st.integers(0, 1000),
+    st.sampled_from(["mean", "max", "naive"]),
+)  # fmt: skip
+def test_the_program_computes_what_the_layer_does(nvec, count, seed, aggregator):
     rng = np.random.default_rng(seed)
     value, advantage = (rng.normal(size=(count, width)).astype(np.float32) for width in (1, sum(nvec)))
     config = {
         "inputs": [{"shape": [1], "dtype": "float32"}, {"shape": [sum(nvec)], "dtype": "float32"}], "weights": [],
         "nodes": [{"op": "dueling", "inputs": [0, 1], "nvec": nvec}], "outputs": [2],
     }  # fmt: skip
-    program = Program(config)
+    config["nodes"][0] |= {} if aggregator == "mean" else {"aggregator": aggregator}
+    program, layer = Program(config), Dueling(nvec, aggregator)
     for _ in range(2):  # nothing is left over from the last call
-        np.testing.assert_allclose(program([value, advantage])[0], Dueling(nvec)([value, advantage]), atol=1e-5)
+        np.testing.assert_allclose(program([value, advantage])[0], layer([value, advantage]), atol=1e-5)
         value = value + 1.0
 
 
 @pytest.mark.parametrize(
-    "node", [{}, {"nvec": []}, {"nvec": [2]}, {"nvec": [3, 0]}, {"nvec": [2.0, 1.0]}, {"nvec": [4, -1]}]
+    "node",
+    [
+        {},
+        {"nvec": []},
+        {"nvec": [2]},
+        {"nvec": [3, 0]},
+        {"nvec": [2.0, 1.0]},
+        {"nvec": [4, -1]},
+        {"nvec": [3], "aggregator": "foo"},
+    ],
 )
 def test_programs_that_do_not_fit(node):
     config = {

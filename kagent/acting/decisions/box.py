@@ -50,8 +50,12 @@ class Box(Decision):
 
     def perturb(self, canonical, amount, rng, mask=None):
         refuse_mask(mask)
+        return self.add(canonical, np.float32(amount) * rng.standard_normal(canonical.shape, np.float32))
+
+    def add(self, canonical: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Canonical actions with noise `(N, *leaf.shape)` in the environment's units; a new array."""
         # Not clipped here: the environment gets what is within its bounds, the memory what was drawn.
-        return canonical + np.float32(amount) * rng.standard_normal(canonical.shape, np.float32)
+        return canonical + noise.astype(np.float32, copy=False)
 
     def to_env(self, canonical):
         return self._cast(canonical.astype(self._work))
@@ -84,7 +88,10 @@ class ScaledBox(Box):
 
     def perturb(self, canonical, amount, rng, mask=None):
         refuse_mask(mask)
-        noise = rng.standard_normal(canonical.shape) * (amount / np.maximum(self._half, np.finfo(np.float64).tiny))
+        return self.add(canonical, amount * rng.standard_normal(canonical.shape))
+
+    def add(self, canonical, noise):
+        noise = noise / np.maximum(self._half, 1e-300)
         return np.clip(canonical + noise, -1.0, 1.0).astype(np.float32)
 
     def to_env(self, canonical):

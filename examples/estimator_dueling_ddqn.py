@@ -1,0 +1,45 @@
+"""Polyaxon's quick start for Keras 3: a dueling double Q-network, given by a model function, that learns CartPole.
+
+python examples/estimator_dueling_ddqn.py
+"""
+
+import argparse
+
+from kagent.estimators import Agent, RunConfig, explorations, memories, models
+from kagent.estimators.environments import GymEnvironment
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--steps", type=int, default=20_000, help="updates to train (default: %(default)s)")
+parser.add_argument("--model-dir", help="where checkpoints and summaries go, and where training goes on from")
+
+
+def model_fn(features, labels, mode, params):
+    model = models.DDQN(
+        num_actions=2,
+        graph_fn=models.mlp([128, 128]),
+        dueling="mean",
+        discount=0.99,
+        learning_rate=params["learning_rate"],
+        target_update_frequency=250,
+        exploration=explorations.decay(1.0, decay_steps=5_000, min_exploration_rate=0.04),
+    )
+    return model(features, labels, mode)
+
+
+def main() -> None:
+    args = parser.parse_args()
+    env = GymEnvironment("CartPole-v1")
+    agent = Agent(
+        model_fn,
+        memory=memories.Memory(size=50_000, batch_size=64),
+        model_dir=args.model_dir,
+        config=RunConfig(seed=0),
+        params={"learning_rate": 5e-4},
+    )
+    agent.train(env, first_update=1_000, update_frequency=2, steps=args.steps)
+    print(f"{agent.global_step} updates, {agent.global_timestep} timesteps, {agent.global_episode} episodes")
+    print(f"mean return of 100 episodes: {agent.evaluate(env, episodes=100)['episode_return']:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,352 @@
+"""Model functions ready to use: DQN, DDQN, dueling networks, NAF, VPG, TRPO.
+
+Each is an object to be called as a model function is, and to be handed to an agent as it is:
+
+    agent = Agent(models.DDQN(num_actions=2, exploration=explorations.decay()), memory=Memory())
+
+or to be called in a model function of one's own, which may then change what it returns (`dataclasses.replace`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from kagent.estimators import explorations
+from kagent.estimators.spec import Bootstrap, EstimatorSpec
+from kagent.memories.memory import check_count
+from kagent.networks.layers import Dueling
+from kagent.objectives.objective import check_positive
+from kagent.ops.dueling import AGGREGATORS
+from kagent.ops import naf
+
+GraphFn = Callable[..., Any]
+_HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
+
+
+def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> GraphFn:
+    """A `graph_fn`: dense layers on all features side by side.
+
+    Args:
+        units: Widths of the layers.
+        activation: Of each. Without one, several layers are no more than one.
+
+    Raises:
+        ValueError: A width that is not an integer >= 1.
+    """
+    widths = [check_count(width, f"units[{i}]") for i, width in enumerate(units)]
+
+    def graph_fn(mode: str, features: Any) -> Any:
+        parts = [x if len(x.shape) == 2 else layers.Flatten()(x) for x in keras.tree.flatten(features)]
+        x = parts[0] if len(parts) == 1 else layers.Concatenate()(parts)
+        for width in widths:
+            x = layers.Dense(width, activation=activation)(x)
+        return x
+
+    return graph_fn
+
+
+class Model:
+    """What all model functions here share.
+
+    Args:
+        num_actions: Choices of a Discrete action, or components of a Box action.
+        graph_fn: Function `(mode, features)`, called by keyword, that returns what the heads see, `(B, width)`; for images
+            it may be a stack of convolutions. Heads are linear, so its last layer should not be. None: `mlp()`.
+        optimizer: A Keras optimizer, or what `EstimatorSpec.train_op` takes. None: Adam with what follows.
+        learning_rate: Of Adam; may be a schedule, which counts updates (`global_step`).
+        clip_gradients: With `optimizer=None`: gradients longer than this are scaled to it; 0: never.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range, or a `graph_fn` without `mode` or `features`.
+    """
+
+    def __init__(
+        self,
+        num_actions: int,
+        graph_fn: GraphFn | None = None,
+        *,
+        optimizer: Any = None,
+        learning_rate: Any = 1e-3,
+        clip_gradients: float = 0.5,
+    ):
+        self.num_actions = check_count(num_actions, "num_actions")
+        self.graph_fn = mlp() if graph_fn is None else _check_graph_fn(graph_fn)
+        clipping = None if clip_gradients == 0 else clip_gradients
+        check_positive(clipping, "clip_gradients")
+        adam = {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": clipping}
+        self.optimizer = adam if optimizer is None else optimizer
+
+    def __call__(self, features: Any, labels: Any, mode: str) -> EstimatorSpec:
+        """See `EstimatorSpec`."""
+        predictions = self.predict(self.graph_fn(mode=mode, features=features))
+        return EstimatorSpec(
+            mode=mode, predictions=predictions, loss=self.loss, train_op=self.optimizer, **self.more()
+        )  # fmt: skip
+
+    def predict(self, torso: Any) -> dict[str, Any]:
+        """Predictions from what `graph_fn` returned."""
+        raise NotImplementedError
+
+    def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        """The scalar to minimize."""
+        raise NotImplementedError
+
+    def more(self) -> dict[str, Any]:
+        """Further fields of the specification."""
+        return {}
+
+
+class QModel(Model):
+    """What the model functions share that learn values from a replay memory, with an `Agent`.
+
+    Args:
+        num_actions, graph_fn, optimizer, learning_rate, clip_gradients: As for `Model`.
+        discount: Weight of a reward one timestep later, in [0, 1].
+        exploration: As `EstimatorSpec.exploration`, or a name or dict of `kagent.estimators.explorations`. None: none.
+        target_update_frequency: Updates from one copy of the weights into the target network to the next.
+        loss: Name of a Keras loss, or the object: of the value of what was done, `(B, 1)`, against its target.
+    """
+
+    double = False
+    value = "q"
+
+    def __init__(
+        self,
+        num_actions: int,
+        graph_fn: GraphFn | None = None,
+        *,
+        discount: float = 0.97,
+        exploration: Any = None,
+        target_update_frequency: int = 5,
+        loss: Any = "huber",
+        **arguments: Any,
+    ):
+        super().__init__(num_actions, graph_fn, **arguments)
+        self.bootstrap = Bootstrap(self.value, discount, self.double, target_update_frequency)
+        self.exploration = explorations.get(exploration)
+        self.loss_function = keras.losses.get(loss)
+        if not callable(self.loss_function):
+            raise ValueError(f"`loss` must be a loss of Keras's. Received: {loss!r}")
+
+    def more(self) -> dict[str, Any]:
+        return {"bootstrap": self.bootstrap, "exploration": self.exploration}
+
+    def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        """Value `(B,)` of what was done."""
+        raise NotImplementedError
+
+    def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        value = self.value_of_action(labels, predictions)
+        return _Mean(self.loss_function)(labels["target"], value)
+
+
+class DQN(QModel):
+    """Q-learning of discrete actions: the target is `reward + discount * (1 - terminated) * max_a Q_target` (Mnih et al.
+    2015, "Human-level control through deep reinforcement learning").
+
+    Predictions: `results` `(B,)`, `q` and the advantage head `a` `(B, num_actions)`, and unless `dueling` is None `v`
+    `(B,)`.
+
+    Args:
+        num_actions, graph_fn, discount, exploration, target_update_frequency, loss, optimizer, learning_rate,
+            clip_gradients: As for `QModel`.
+        dueling: Heads for the value of the state, V, and of actions, A (Wang et al. 2016, arXiv:1511.06581), joined as
+            "mean": `V + A - mean(A)`, "max": `V + A - max(A)`, "naive": `V + A`; True: Q is A, and V stands beside it;
+            None: Q is A, and there is no V.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range.
+
+    Example:
+
+    >>> DQN(num_actions=2, discount=0.99).bootstrap.double
+    False
+    """
+
+    def __init__(
+        self,
+        num_actions: int,
+        graph_fn: GraphFn | None = None,
+        *,
+        dueling: str | bool | None = "mean",
+        **arguments: Any,
+    ):
+        super().__init__(num_actions, graph_fn, **arguments)
+        if dueling is not None and dueling is not True and dueling not in AGGREGATORS:
+            raise ValueError(
+                f"`dueling` must be one of {AGGREGATORS}, True or None. Received: {dueling!r}"
+            )  # fmt: skip
+        self.dueling = dueling
+
+    def predict(self, torso: Any) -> dict[str, Any]:
+        advantage = layers.Dense(self.num_actions, name="a")(torso)
+        found = {"a": advantage, "q": advantage}
+        if self.dueling is not None:
+            value = layers.Dense(1, name="v")(torso)
+            found["v"] = ops.squeeze(value, -1)
+            if isinstance(self.dueling, str):
+                found["q"] = Dueling([self.num_actions], self.dueling, name="q")([value, advantage])
+        return {"results": ops.cast(ops.argmax(found["q"], axis=-1), "int32"), **found}
+
+    def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        action = ops.reshape(ops.cast(labels["action"], "int32"), (-1, 1))
+        return ops.squeeze(ops.take_along_axis(predictions["q"], action, axis=1), -1)
+
+
+class DDQN(DQN):
+    """Double Q-learning: as `DQN`, but the network that learns chooses the action that the target network values (van
+    Hasselt et al. 2016, arXiv:1509.06461).
+
+    Example:
+
+    >>> DDQN(num_actions=2).bootstrap.double
+    True
+    """
+
+    double = True
+
+
+class NAF(QModel):
+    """Q-learning of continuous actions by normalized advantage functions (Gu et al. 2016, arXiv:1603.00748), see
+    `kagent.ops.naf`; the target is `reward + discount * (1 - terminated) * V_target`.
+
+    For a Box of one axis. Predictions: `results`, the best action mu, `(B, num_actions)`; its value `v` `(B,)`; and L,
+    `lower`, `(B, num_actions, num_actions)`.
+
+    Args:
+        num_actions, graph_fn, discount, exploration, target_update_frequency, optimizer, learning_rate, clip_gradients: As
+            for `QModel`.
+        loss: As for `QModel`.
+        action_bound: Largest size of an action's components: `mu = action_bound * tanh(head)`. None: `mu` is the head.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range.
+    """
+
+    value = "v"
+
+    def __init__(
+        self,
+        num_actions: int,
+        graph_fn: GraphFn | None = None,
+        *,
+        loss: Any = "huber",
+        action_bound: float | None = None,
+        **arguments: Any,
+    ):
+        super().__init__(num_actions, graph_fn, loss=loss, **arguments)
+        check_positive(action_bound, "action_bound")
+        self.action_bound = action_bound
+
+    def predict(self, torso: Any) -> dict[str, Any]:
+        size = self.num_actions
+        mean = layers.Dense(size, activation=None if self.action_bound is None else "tanh", name="mu")(torso)
+        if self.action_bound is not None:
+            mean = layers.Rescaling(float(self.action_bound), name="mu_bound")(mean)
+        entries = layers.Dense(size * (size + 1) // 2, name="l")(torso)
+        value = ops.squeeze(layers.Dense(1, name="v")(torso), -1)
+        return {"results": mean, "v": value, "lower": naf.lower_triangular(entries, size)}
+
+    def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        action = ops.reshape(labels["action"], (-1, self.num_actions))
+        return naf.naf_value(action, predictions["results"], predictions["lower"], predictions["v"])
+
+
+class VPG(Model):
+    """The plain policy gradient, `-mean(log pi(a|s) * G)` with the discounted returns G as they are (Williams 1992), for a
+    `PGAgent`.
+
+    Predictions: `results`, the most likely action; of discrete actions `logits` `(B, num_actions)`, of continuous ones
+    `loc` and `scale` `(B, num_actions)` of independent normal distributions.
+
+    Args:
+        num_actions, graph_fn, optimizer, learning_rate, clip_gradients: As for `Model`.
+        is_continuous: Whether actions are a Box, of one axis.
+        log_std: With `is_continuous`: logarithm of `scale` at the start, about. It depends on the state.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range.
+    """
+
+    def __init__(
+        self,
+        num_actions: int,
+        graph_fn: GraphFn | None = None,
+        *,
+        is_continuous: bool = False,
+        log_std: float = 0.0,
+        learning_rate: Any = 4e-3,
+        **arguments: Any,
+    ):
+        super().__init__(num_actions, graph_fn, learning_rate=learning_rate, **arguments)
+        if not isinstance(is_continuous, bool):
+            raise TypeError(f"`is_continuous` must be True or False. Received: {is_continuous!r}")
+        if isinstance(log_std, bool) or not isinstance(log_std, numbers.Real) or not math.isfinite(log_std):
+            raise ValueError(f"`log_std` must be a finite number. Received: {log_std!r}")
+        self.is_continuous, self.log_std = is_continuous, float(log_std)
+
+    def predict(self, torso: Any) -> dict[str, Any]:
+        if not self.is_continuous:
+            logits = layers.Dense(self.num_actions, name="logits")(torso)
+            return {"results": ops.cast(ops.argmax(logits, axis=-1), "int32"), "logits": logits}
+        loc = layers.Dense(self.num_actions, name="loc")(torso)
+        start = keras.initializers.Constant(self.log_std)
+        scale = layers.Dense(self.num_actions, activation="exponential", bias_initializer=start, name="scale")(torso)
+        return {"results": loc, "loc": loc, "scale": scale}
+
+    def log_prob(self, action: Any, distribution: dict[str, Any]) -> Any:
+        """Logarithm of the probability, or density, of actions, `(B,)`."""
+        if not self.is_continuous:
+            action = ops.reshape(ops.cast(action, "int32"), (-1, 1))
+            of_all = ops.log_softmax(distribution["logits"], axis=-1)
+            return ops.squeeze(ops.take_along_axis(of_all, action, axis=1), -1)
+        action, scale = ops.reshape(action, (-1, self.num_actions)), distribution["scale"]
+        away = (action - distribution["loc"]) / scale
+        return ops.sum(-0.5 * ops.square(away) - ops.log(scale) - _HALF_LOG_TAU, axis=-1)
+
+    def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        return -ops.mean(self.log_prob(labels["action"], predictions) * labels["discount_reward"])
+
+
+class TRPO(VPG):
+    """The surrogate of trust region policy optimization, `-mean(pi(a|s) / pi_old(a|s) * G)` (Schulman et al. 2015,
+    arXiv:1502.05477, eq. 14), for a `TRPOAgent`, which bounds the steps and hands in `labels["log_prob"]`, that of the actions
+    under the policy before the update; an optimizer has no part in it.
+
+    Predictions and arguments: As for `VPG`.
+    """
+
+    def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
+        ratio = ops.exp(self.log_prob(labels["action"], predictions) - labels["log_prob"])
+        return -ops.mean(ratio * labels["discount_reward"])
+
+
+class _Mean(keras.layers.Layer):
+    # The mean of a Keras loss: these take no symbolic tensors, and a layer does.
+    def __init__(self, function: Any):
+        super().__init__()
+        self.function = function
+
+    def call(self, target, value):
+        return ops.mean(self.function(ops.expand_dims(target, -1), ops.expand_dims(value, -1)))
+
+    def compute_output_shape(self, target_shape, value_shape):
+        return ()
+
+
+def _check_graph_fn(graph_fn: Any) -> GraphFn:
+    if not callable(graph_fn):
+        raise TypeError(f"`graph_fn` must be a function (mode, features). Received: {graph_fn!r}")
+    parameters = inspect.signature(graph_fn).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    missing = [name for name in ("mode", "features") if name not in parameters]
+    if missing and not takes_all:
+        raise ValueError(f"`graph_fn` must take `mode` and `features`. It lacks: {missing}")
+    return graph_fn

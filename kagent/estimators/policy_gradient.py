@@ -1,0 +1,228 @@
+"""The estimators that train a policy from its own latest timesteps."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from kagent.estimators.agent import Agent
+from kagent.estimators.config import RunConfig
+from kagent.estimators.function import Trace
+from kagent.estimators.memories import BatchMemory
+from kagent.estimators.returns import LABELS, ModelReturnsObjective
+from kagent.exploration import Sampling
+from kagent.optimizers.natural_gradient import flatten
+from kagent.update import Update
+
+
+class PGAgent(Agent):
+    """Trains and evaluates a policy that a function describes, by the policy gradient.
+
+    It acts until its memory is full and an episode ends, learns once from all of that, and forgets it. The loss finds the
+    discounted returns in `labels["discount_reward"]`. In training, actions are sampled from `predictions["logits"]`, or
+    from the normal distribution of `loc` and `scale`.
+
+    Args:
+        model_fn, model_dir, config, params: As for `Agent`; the labels are others, see `EstimatorSpec`.
+        memory: A `BatchMemory`.
+        optimizer_params: `discount`: weight of a reward one timestep later, 0.97 unless given.
+
+    Raises:
+        ValueError, TypeError: As `Agent`; another memory, or unknown `optimizer_params`, or such outside their range.
+
+    Example:
+
+    >>> agent = PGAgent(models.VPG(num_actions=2), memory=BatchMemory(1000), optimizer_params={"discount": 0.99})
+    >>> agent.train("CartPole-v1", steps=50).evaluate("CartPole-v1")
+    """
+
+    memories = (BatchMemory,)
+    labels = LABELS
+    sampled = True
+    defaults: Mapping[str, Any] = {"discount": 0.97}
+
+    def __init__(
+        self,
+        model_fn: Any,
+        memory: Any,
+        optimizer_params: Mapping[str, Any] | None = None,
+        model_dir: Any = None,
+        config: RunConfig | None = None,
+        params: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(model_fn, memory, model_dir, config, params)
+        self._optimizer_params = self._read(optimizer_params)
+        memory.at_episode_ends = True
+
+    def _check_memory(self, memory: Any) -> None:
+        if not isinstance(memory, BatchMemory):
+            raise ValueError(f"`memory` of a {type(self).__name__} must be a BatchMemory. Received: {memory!r}")
+
+    @property
+    def optimizer_params(self) -> dict[str, Any]:
+        """A copy of them, with what was not given."""
+        return dict(self._optimizer_params)
+
+    def _read(self, given: Any) -> dict[str, Any]:
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"`optimizer_params` must be a dict or None. Received: {given!r}")
+        unknown = sorted(set(given or {}) - set(self.defaults))
+        if unknown:
+            raise ValueError(f"`optimizer_params` has no {unknown}. Known: {sorted(self.defaults)}")
+        found = {**self.defaults, **(given or {})}
+        _check(found, "discount", "in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+        return found
+
+    def train(  # type: ignore[override]
+        self,
+        env: Any,
+        episodes: int | None = None,
+        steps: int | None = None,
+        hooks: Any = None,
+        max_steps: int | None = None,
+        max_episodes: int | None = None,
+    ) -> Any:
+        """Trains in an environment: `fit`, for chaining. Arguments as for `Agent.train`.
+
+        Returns:
+            The agent.
+        """
+        self.fit(env, episodes, steps, hooks, max_steps, max_episodes)
+        return self
+
+    def fit(  # type: ignore[override]
+        self,
+        env: Any,
+        episodes: int | None = None,
+        steps: int | None = None,
+        hooks: Any = None,
+        max_steps: int | None = None,
+        max_episodes: int | None = None,
+    ) -> keras.callbacks.History:
+        """Trains as `train` does, and returns Keras's `History`, with an entry per episode."""
+        return self._fit(env, self._batches(), hooks, {
+            "episodes": episodes, "updates": steps, "max_updates": max_steps, "max_episodes": max_episodes
+        })  # fmt: skip
+
+    def run_episode(self, env: Any, hooks: Any = None) -> dict[str, float]:  # type: ignore[override]
+        """Trains for one episode; statistics as `Agent.run_episode`."""
+        return self._run_episode(env, self._batches(), hooks)
+
+    def _batches(self) -> Update:
+        return Update(batch_size=self.memory.batch_size, epochs=1)
+
+    def _parts(self, made: Trace) -> dict[str, Any]:
+        predictions = made.spec.predictions or {}
+        samples = "logits" in predictions if made.leaf.is_discrete else {"loc", "scale"} <= set(predictions)
+        return {
+            "objective": ModelReturnsObjective(),
+            "reward_estimation": {"horizon": "episode", "discount": self._optimizer_params["discount"]},
+            "exploration": Sampling() if samples else made.spec.exploration or 0.0,
+        }
+
+
+class TRPOAgent(PGAgent):
+    """Trains a policy by steps of a bounded KL divergence: trust region policy optimization (Schulman et al. 2015,
+    arXiv:1502.05477), see `kagent.optimizers.NaturalGradient`.
+
+    It learns whenever its memory is full, also within an episode. The loss finds, beside the returns, the log-probability
+    of the action under the policy before the update in `labels["log_prob"]`. `train_op` has no part in it.
+
+    Args:
+        model_fn, memory, model_dir, config, params: As for `PGAgent`; the predictions must say from what to sample.
+        optimizer_params: What is given of
+
+            - `discount` (0.97): as for `PGAgent`,
+            - `max_kl_divergence` (0.005): largest mean KL divergence of an update, in nats,
+            - `cg_damping` (0.001): added to the diagonal of the Fisher information,
+            - `cg_iterations` (20): products with it, in the search of a direction,
+            - `line_search_iterations` (20): how often a step may be shrunk,
+            - `override_line_search` (False): whether a loss that does not fall is no reason to shrink it; the KL divergence
+              always is.
+
+    Raises:
+        ValueError, TypeError: As `PGAgent`; when trained, predictions to sample nothing from.
+    """
+
+    defaults = {
+        "discount": 0.97,
+        "max_kl_divergence": 0.005,
+        "cg_damping": 0.001,
+        "cg_iterations": 20,
+        "line_search_iterations": 20,
+        "override_line_search": False,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.memory.at_episode_ends = False
+
+    def _read(self, given: Any) -> dict[str, Any]:
+        found = super()._read(given)
+        _check(found, "max_kl_divergence", "> 0", lambda x: x > 0.0)
+        _check(found, "cg_damping", ">= 0", lambda x: x >= 0.0)
+        _check(found, "cg_iterations", "an integer >= 1", lambda x: x >= 1 and x == int(x))
+        _check(found, "line_search_iterations", "an integer >= 0", lambda x: x >= 0 and x == int(x))
+        if not isinstance(found["override_line_search"], bool):
+            raise TypeError(
+                "`optimizer_params['override_line_search']` must be True or False. "
+                f"Received: {found['override_line_search']!r}"
+            )
+        return found
+
+    def _parts(self, made: Trace) -> dict[str, Any]:
+        parts, params = super()._parts(made), self._optimizer_params
+        if not isinstance(parts["exploration"], Sampling):
+            raise ValueError(
+                "A TRPOAgent needs a policy to sample from: `predictions` with 'logits', or 'loc' and 'scale'. "
+                f"Received: {sorted(made.spec.predictions or {})}"
+            )
+        optimizer = {
+            "type": "natural_gradient",
+            "learning_rate": params["max_kl_divergence"],
+            "cg_max_iterations": params["cg_iterations"],
+            "cg_damping": params["cg_damping"],
+            "linesearch_iterations": params["line_search_iterations"],
+            "only_positive_updates": not params["override_line_search"],
+        }
+        return {**parts, "optimizer": optimizer}
+
+    def get_theta(self) -> np.ndarray:
+        """The policy's trainable variables side by side, float32 `(n,)`.
+
+        Raises:
+            ValueError: The agent has not been trained, and there is no checkpoint in `model_dir`.
+        """
+        self._trained()
+        return flatten([variable.value for variable in self.model.policy.trainable_variables]).numpy()
+
+    def set_theta(self, theta: Any) -> None:
+        """The inverse of `get_theta`.
+
+        Raises:
+            ValueError: As `get_theta`; numbers that are not so many, or not finite.
+        """
+        self._trained()
+        variables = self.model.policy.trainable_variables
+        count = sum(math.prod(variable.shape) for variable in variables)
+        values = np.asarray(theta, np.float32)
+        if values.shape != (count,) or not np.isfinite(values).all():
+            raise ValueError(f"`theta` must be {count} finite numbers. Received: shape {values.shape}")
+        begin = 0
+        for variable in variables:
+            end = begin + math.prod(variable.shape)
+            variable.assign(values[begin:end].reshape(variable.shape))
+            begin = end
+        self.model.actor.expire()
+
+
+def _check(found: Mapping[str, Any], name: str, allowed: str, right: Any) -> None:
+    value = found[name]
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not right(value):
+        raise ValueError(f"`optimizer_params[{name!r}]` must be a number {allowed}. Received: {value!r}")

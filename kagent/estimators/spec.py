@@ -1,0 +1,162 @@
+"""What a model function returns: the specification of an estimator."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+from kagent import schedules
+from kagent.memories.memory import check_count
+
+
+class Modes:
+    """What a model function is called for.
+
+    `TRAIN` explores and learns, `EVAL` acts greedily and measures, `PREDICT` acts greedily. `GENERATE` and `ENCODE` are
+    words of other estimators than agents; here they count as inference and are never handed to a model function.
+    """
+
+    TRAIN = "train"
+    EVAL = "eval"
+    PREDICT = "infer"
+    GENERATE = "generate"
+    ENCODE = "encode"
+
+    @classmethod
+    def is_train(cls, mode: str) -> bool:
+        """Whether `mode` trains."""
+        return mode == cls.TRAIN
+
+    @classmethod
+    def is_eval(cls, mode: str) -> bool:
+        """Whether `mode` evaluates."""
+        return mode == cls.EVAL
+
+    @classmethod
+    def is_infer(cls, mode: str) -> bool:
+        """Whether `mode` only infers: there are no labels then."""
+        return mode in (cls.PREDICT, cls.GENERATE, cls.ENCODE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bootstrap:
+    """How `Agent` computes `labels["target"]`: `reward + discount * (1 - terminated) * value(next_state)`.
+
+    The value is what the target network, a copy of the model, predicts of the next state. An episode that was truncated
+    is bootstrapped, one that terminated is not.
+
+    Args:
+        value: Name of the prediction that values a state: `(B, n)`, of which the maximum is taken, such as "q"; or `(B,)`
+            or `(B, 1)`, taken as it is, such as "v".
+        discount: Factor per timestep, in [0, 1].
+        double: The online network picks the maximum's index, the target network values it (van Hasselt et al. 2016,
+            arXiv:1509.06461, eq. 4). Without effect on a value that is taken as it is.
+        target_update_frequency: Updates (`global_step`) from one copy of the weights into the target network to the next;
+            1: it always equals the model, as if there were none.
+
+    Raises:
+        ValueError, TypeError: A value outside its range.
+    """
+
+    value: str = "q"
+    discount: float = 0.97
+    double: bool = False
+    target_update_frequency: int = 5
+
+    def __post_init__(self):
+        if not isinstance(self.value, str) or not self.value:
+            raise ValueError(f"`bootstrap.value` must be the name of a prediction. Received: {self.value!r}")
+        number = isinstance(self.discount, numbers.Real) and not isinstance(self.discount, bool)
+        if not number or not 0.0 <= self.discount <= 1.0:
+            raise ValueError(f"`bootstrap.discount` must be a number in [0, 1]. Received: {self.discount!r}")
+        if not isinstance(self.double, bool):
+            raise TypeError(f"`bootstrap.double` must be True or False. Received: {self.double!r}")
+        check_count(self.target_update_frequency, "bootstrap.target_update_frequency")
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimatorSpec:
+    """What a model function returns.
+
+    A model function is called by keyword, once for TRAIN, with symbolic tensors (`keras.Input`), and builds its layers
+    anew in that call; acting, evaluation and prediction use the same layers. B is the batch, its size unknown.
+
+    `features`: `{"state": (B, *shape)}`, float32 (of an image scaled to [0, 1]); of a Dict or Tuple observation space the
+    names of its leaves in place of "state"; discrete observations are one-hot.
+
+    `labels`, in modes TRAIN and EVAL a dict, in PREDICT None:
+
+    ==================== ================================== ======================================================
+    name                 shape, dtype                       meaning
+    ==================== ================================== ======================================================
+    `action`             `(B,)` int32; `(B, *shape)` float32 index from 0 of a Discrete action; a Box action
+    `reward`             `(B,)` float32                     reward of the timestep
+    `done`               `(B,)` bool                        the episode ended there: terminated or truncated
+    `terminated`         `(B,)` bool                        it came to its end: no reward follows
+    `next_state`         as `features`: the tensor where    the state that the action led to (also at an end)
+                         there is one, else a dict          `Agent` only
+    `target`             `(B,)` float32                     `Agent` only: what `bootstrap` says
+    `discount_reward`    `(B,)` float32                     `PGAgent`, `TRPOAgent` only: discounted sum of the rewards
+                                                            from this timestep to its episode's end
+    ==================== ================================== ======================================================
+
+    Args:
+        mode: One of `Modes`; it says what is needed: TRAIN `loss` and `train_op`, EVAL `loss`, PREDICT `predictions`.
+        predictions: Dict of symbolic tensors of the features only, `(B, ...)`. "results" is what the agent does: `(B,)`
+            integer indices from 0 of a Discrete action space, or `(B, *shape)` of a Box. Policy gradient agents sample
+            in training from "logits" `(B, n)`, or from the normal distribution of "loc" and "scale" `(B, *shape)`; where
+            there are none of these they do "results".
+        loss: Scalar symbolic tensor of features and labels, or a function `loss(labels, predictions)` that returns one.
+        train_op: A Keras optimizer, or what `kagent` takes for one: its name, a learning rate, a dict. A schedule of its
+            learning rate counts updates (`global_step`).
+        eval_metric_ops: Dict of scalar symbolic tensors, logged with every update, by name.
+        extra_ops: Dict of symbolic tensors of features and labels, `(B, ...)` or scalar, for agents that need more than a
+            loss; others ignore it.
+        training_hooks, evaluation_hooks: Keras callbacks that go along in `train`, in `evaluate`.
+        bootstrap: What `labels["target"]` is made of. None: `Bootstrap()` where the predictions have "q", else the target
+            is the reward.
+        exploration: How `Agent` strays from "results" in training; as `kagent.Agent` takes it: None is greedy, a number
+            or a schedule over timesteps (`kagent.estimators.explorations`) is, of Discrete actions, the probability of a
+            uniformly random one, and of a Box the standard deviation of normal noise; or an exploration object.
+
+    Raises:
+        ValueError: An unknown mode, something that the mode needs is missing, a loss that is not scalar, no "results".
+        TypeError: Fields of other types.
+    """
+
+    mode: str
+    predictions: Mapping[str, Any] | None = None
+    loss: Any = None
+    train_op: Any = None
+    eval_metric_ops: Mapping[str, Any] | None = None
+    extra_ops: Mapping[str, Any] | None = None
+    training_hooks: Any = None
+    evaluation_hooks: Any = None
+    bootstrap: Bootstrap | None = None
+    exploration: Any = None
+
+    def __post_init__(self):
+        needed = {
+            Modes.TRAIN: ("loss", "train_op"),
+            Modes.EVAL: ("loss",),
+            **dict.fromkeys((Modes.PREDICT, Modes.GENERATE, Modes.ENCODE), ("predictions",)),
+        }
+        if not isinstance(self.mode, str) or self.mode not in needed:
+            raise ValueError(f"`mode` must be one of {sorted(needed)}. Received: {self.mode!r}")
+        for name in needed[self.mode]:
+            if getattr(self, name) is None:
+                raise ValueError(f"Missing {name}: an EstimatorSpec of mode {self.mode!r} needs it")
+        for name in ("predictions", "eval_metric_ops", "extra_ops"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise TypeError(f"`{name}` must be a dict of tensors. Received: {value!r}")
+        if isinstance(self.loss, str | bytes | Mapping):
+            raise TypeError(f"`loss` must be a scalar tensor or a function of them. Received: {self.loss!r}")
+        if self.loss is not None and tuple(getattr(self.loss, "shape", ())) != ():
+            raise ValueError(f"`loss` must be a scalar. Received: shape {tuple(self.loss.shape)}")
+        if self.bootstrap is not None and not isinstance(self.bootstrap, Bootstrap):
+            raise TypeError(f"`bootstrap` must be a Bootstrap or None. Received: {self.bootstrap!r}")
+        if isinstance(self.exploration, numbers.Number):
+            schedules.get(self.exploration, "exploration")

@@ -1,0 +1,65 @@
+"""A schedule within an interval of time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kagent.schedules.schedule import SCHEDULES, Schedule, check_number
+from kagent.schedules.specification import get
+
+
+@SCHEDULES.register()
+@dataclasses.dataclass(frozen=True)
+class Interval(Schedule):
+    """Another schedule that begins later, ends earlier, or goes no lower than a minimum.
+
+    Up to and including `start` it is what the other one is at time 0; from there on what that is at
+    `min(time, stop) - start`; and nowhere less than `minimum`.
+
+    Args:
+        schedule: The other one, a `Schedule` or a dict of it; its `unit` is that of this one. None of Keras's.
+        start: Time in that unit at which it begins, >= 0.
+        stop: Time at which it stays where it is, > `start`. None: never.
+        minimum: Least value. None: what the schedule has.
+
+    Raises:
+        TypeError, ValueError: Another `schedule`, or times or a minimum that are no such numbers.
+
+    Example:
+
+    >>> late = Interval(Linear(1.0, 0.0, steps=100, unit="timesteps"), start=50, stop=130, minimum=0.3)
+    >>> [late(Clock(timesteps=timesteps)) for timesteps in (0, 50, 75, 110, 1000)]
+    [1.0, 1.0, 0.75, 0.4, 0.3]
+    """
+
+    schedule: Any
+    start: float = 0
+    stop: float | None = None
+    minimum: float | None = None
+    unit: str = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        schedule = get(self.schedule)
+        if not isinstance(schedule, Schedule) or type(schedule).at is Schedule.at:
+            raise TypeError(f"`schedule` must be one of kagent.schedules. Received: {self.schedule!r}")
+        object.__setattr__(self, "schedule", schedule)
+        object.__setattr__(self, "unit", schedule.unit)
+        object.__setattr__(self, "start", check_number(self.start, "start"))
+        if self.start < 0:
+            raise ValueError(f"`start` must be >= 0. Received: {self.start!r}")
+        if self.stop is not None:
+            object.__setattr__(self, "stop", check_number(self.stop, "stop", above=self.start))
+        if self.minimum is not None:
+            object.__setattr__(self, "minimum", check_number(self.minimum, "minimum"))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Those of the other schedule, raised to the minimum; with a `stop` they may not be reached."""
+        low, high = self.schedule.bounds
+        return (low, high) if self.minimum is None else (max(low, self.minimum), max(high, self.minimum))
+
+    def at(self, time: Any, numerics: Any) -> Any:
+        held = time if self.stop is None else numerics.minimum(time, float(self.stop))
+        value = self.schedule.at(numerics.maximum(held - self.start, 0.0), numerics)
+        return value if self.minimum is None else numerics.maximum(value, float(self.minimum))
