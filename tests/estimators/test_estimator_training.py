@@ -396,7 +396,7 @@ def test_a_loss_that_is_not_finite_ends_training(tmp_path):
         return EstimatorSpec(mode, spec.predictions, loss, "adam")
 
     agent = make(model_fn, model_dir=tmp_path).train(Count(), episodes=2, **GRID)
-    with pytest.raises(RuntimeError, match="The loss is not finite"):
+    with pytest.raises(RuntimeError, match=r"The loss is not finite"):
         agent.train(Count(200), steps=100, first_update=9, update_frequency=4)
     again = make(model_fn, model_dir=tmp_path)
     assert counters(again) == (20, 2, 4)
@@ -424,7 +424,13 @@ def test_checkpoints_are_of_episodes(tmp_path):
             saved.append(names(tmp_path))
 
     make(config=config, model_dir=tmp_path).train(Count(), episodes=5, hooks=[Watch()], **GRID)
-    assert [found[-1:] for found in saved] == [[], [], ["ckpt-2.weights.h5"], ["ckpt-2.weights.h5"], ["ckpt-4.weights.h5"]]
+    assert [found[-1:] for found in saved] == [
+        [],
+        [],
+        ["ckpt-2.weights.h5"],
+        ["ckpt-2.weights.h5"],
+        ["ckpt-4.weights.h5"],
+    ]
     assert names(tmp_path) == ["ckpt-4.weights.h5", "ckpt-5.weights.h5"]
 
 
@@ -444,7 +450,7 @@ def test_resuming_in_another_agent(tmp_path):
     assert counters(third)[:2] == (60, 6)
     assert heard.order[1] == "epoch_begin 5" and heard.times[-1] == 60
     assert names(tmp_path) == ["ckpt-5.weights.h5", "ckpt-6.weights.h5"]
-    with pytest.raises(ValueError, match="holds checkpoints from beyond that"):
+    with pytest.raises(ValueError, match=r"holds checkpoints from beyond that"):
         agent.train(Count(), episodes=1, **GRID)  # never two states in one directory
 
 
@@ -470,11 +476,11 @@ def test_a_damaged_checkpoint_is_no_new_beginning(tmp_path):
     make(config=config, model_dir=tmp_path).train(Count(), episodes=2, **GRID)
     newest = tmp_path / "ckpt-2.weights.h5"
     newest.write_bytes(newest.read_bytes()[:3000])
-    with pytest.warns(UserWarning, match="is damaged; training goes on from 'ckpt-1.weights.h5'"):
+    with pytest.warns(UserWarning, match=r"is damaged; training goes on from 'ckpt-1.weights.h5'"):
         assert make(config=config, model_dir=tmp_path).train(Count(), max_episodes=1, **GRID).global_episode == 1
     (tmp_path / "ckpt-1.weights.h5").write_bytes(b"x")
     env = Count()
-    with pytest.raises(ValueError, match="None of the checkpoints can be loaded"):
+    with pytest.raises(ValueError, match=r"None of the checkpoints can be loaded"):
         make(config=config, model_dir=tmp_path).train(env, episodes=1, **GRID)
     assert env.calls == (0, 0)
 
@@ -571,7 +577,9 @@ def test_stock_callbacks_go_along(tmp_path):
 
 
 def test_one_program_for_all_calls():
-    agent = Agent(lambda features, labels, mode: q_spec(features, labels, mode), Memory(100, 8), config=RunConfig(seed=0))
+    agent = Agent(
+        lambda features, labels, mode: q_spec(features, labels, mode), Memory(100, 8), config=RunConfig(seed=0)
+    )
     agent.train(Count(), steps=2, **GRID)
     agent.train(Count(), episodes=1, **GRID).train(Count(), steps=1, first_update=20, update_frequency=3)
     assert agent.model.train_function.traces == 1
