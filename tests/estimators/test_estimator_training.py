@@ -138,7 +138,14 @@ def test_episodes_are_incremental_and_max_episodes_absolute():
         assert agent.global_episode == done
 
 
-@pytest.mark.parametrize("bounds, reached", [({"steps": 4, "max_episodes": 2}, (20, 2, 4)), ({"steps": 2, "max_episodes": 2}, (12, 1, 2)), ({"max_steps": 99, "episodes": 1}, (10, 1, 1))])  # fmt: skip
+@pytest.mark.parametrize(
+    "bounds, reached",
+    [
+        ({"steps": 4, "max_episodes": 2}, (20, 2, 4)),
+        ({"steps": 2, "max_episodes": 2}, (12, 1, 2)),
+        ({"max_steps": 99, "episodes": 1}, (10, 1, 1)),
+    ],
+)
 def test_the_first_bound_reached_ends_it(bounds, reached):
     agent = make()
     agent.train(Count(), **bounds, **GRID)
@@ -227,7 +234,7 @@ def test_targets_of_a_batch(double, expected):
         "truncated": tf.constant([True, False]),
     }
     for order in ([0, 1], [1, 0]):
-        [term] = model.objective.terms(model, tf.nest.map_structure(lambda x: tf.gather(x, order), batch))
+        [term] = model.objective.terms(model, {k: tf.gather(v, order) for k, v in batch.items()})
         np.testing.assert_allclose(term.batch["target"], np.asarray(expected)[order], rtol=1e-6)
 
 
