@@ -591,3 +591,59 @@ def test_one_program_for_all_calls():
     agent.train(Count(), episodes=1, **GRID).train(Count(), steps=1, first_update=20, update_frequency=3)
     assert agent.model.train_function.traces == 1
     assert json.dumps(counters(agent))
+
+
+class Nested(Count):
+    """Observes an image and a Discrete, and takes actions from 5 on."""
+
+    def __init__(self):
+        super().__init__()
+        from gymnasium import spaces
+
+        image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+        self.observation_space = spaces.Dict(image=image, kind=spaces.Discrete(3, start=1))
+        self.action_space = spaces.Discrete(3, start=5)
+
+    def observe(self):
+        return {"image": np.full((8, 8, 3), self.time, np.uint8), "kind": 1 + self.time % 3}
+
+    def reset(self, **arguments):
+        super().reset(**arguments)
+        return self.observe(), {}
+
+    def step(self, action):
+        return (self.observe(), *super().step(action)[1:])
+
+
+class Scale(keras.layers.Layer):
+    """A layer without configuration."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(1,), initializer="ones")
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_nested_observations_and_layers_of_any_kind(tmp_path):
+    def model_fn(features, labels, mode):
+        assert set(features) == set(labels["next_state"]) == {"image", "kind"}
+        x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="relu")(features["image"]))
+        x = keras.layers.Concatenate()([x, features["kind"]])
+        x = keras.Sequential([keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)])(x)
+        q = Scale()(keras.layers.Dense(3)(x))
+        taken = keras.ops.sum(q * keras.ops.one_hot(labels["action"], 3), axis=-1)
+        loss = keras.ops.mean(keras.ops.square(labels["target"] - taken))
+        predictions = {"results": keras.ops.argmax(q, axis=-1), "q": q}
+        return EstimatorSpec(mode, predictions, loss, "adam", exploration=0.5, bootstrap=Bootstrap(double=True))
+
+    config = RunConfig(seed=0, summaries="all")
+    agent = make(model_fn, model_dir=tmp_path, config=config).train(Nested(), episodes=3, **GRID)
+    plain = make(model_fn, config=RunConfig(seed=0)).train(Nested(), episodes=3, **GRID)
+    again = make(model_fn, model_dir=tmp_path)
+    rng = np.random.default_rng(0)
+    states = {"image": rng.integers(0, 255, (4, 8, 8, 3)).astype(np.uint8), "kind": np.array([1, 2, 3, 1])}
+    assert set(agent.predict(states)) <= {5, 6, 7}
+    for other in (plain, again):
+        np.testing.assert_array_equal(agent.predict(states, "q")["q"], other.predict(states, "q")["q"])
+        assert all((a == b).all() for a, b in zip(state_of(agent), state_of(other), strict=True))
