@@ -21,7 +21,7 @@ from kagent.estimators.function import ModelFunction, Trace, trace
 from kagent.estimators.hooks import EpisodeLog, EpisodeStatistics, EpisodeSummaries, NanGuard
 from kagent.estimators.policy import ModelObjective, ModelPolicy, check_bootstrap
 from kagent.estimators.spec import Modes
-from kagent.memories import Memory, Replay
+from kagent.memories import Replay
 from kagent.optimizers import Target
 from kagent.saving import spaces_of
 from kagent.spaces import Structure
@@ -262,9 +262,7 @@ class Agent:
         config, summaries = self._config, None
         found: list[Any] = [] if config.log_episodes is None else [EpisodeLog(config.log_episodes)]
         if config.model_dir is not None and config.summaries:
-            summaries = EpisodeSummaries(
-                config.model_dir, config.summaries, config.summary_episodes, self._statistics
-            )
+            summaries = EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes, self._statistics)
             found += [*([] if self._statistics in known else [self._statistics]), summaries]
         return [*found, *([] if self._saver is None else [self._saver])], summaries
 
@@ -359,7 +357,9 @@ class Agent:
         if self.model is None:
             if not self._checkpoints:
                 where = "the agent has no `model_dir`" if self.model_dir is None else f"{self.model_dir!r}"
-                raise ValueError(f"Could not find a trained model: `train` first, or give a `model_dir` with one ({where})")
+                raise ValueError(
+                    f"Could not find a trained model: `train` first, or give a `model_dir` with one ({where})"
+                )
             self._restore()
 
     # Making ----------------------------------------------------------------------------------------------------

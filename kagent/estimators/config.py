@@ -76,7 +76,12 @@ class RunConfig:
     seed: int | None = None
     save_episodes: int | None = 10
     keep_checkpoint_max: int = 5
-    summaries: Any = (SummaryOptions.EXPLORATION, SummaryOptions.LEARNING_RATE, SummaryOptions.LOSS, SummaryOptions.REWARD)
+    summaries: Any = (
+        SummaryOptions.EXPLORATION,
+        SummaryOptions.LEARNING_RATE,
+        SummaryOptions.LOSS,
+        SummaryOptions.REWARD,
+    )
     summary_episodes: int = 1
     log_episodes: int | None = 1
     jit_compile: bool = True

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from kagent.estimators.spec import EstimatorSpec, Modes
+from kagent.estimators.spec import EstimatorSpec
 from kagent.networks.builder import encode
 from kagent.spaces import Leaf, Structure
 
@@ -49,7 +49,9 @@ class ModelFunction:
         if unknown:
             raise ValueError(f"`model_fn` has unexpected arguments {unknown}. Known: {ARGUMENTS}")
         if params is not None and "params" not in declared:
-            raise ValueError(f"`params` are given, and `model_fn` takes none. It takes: {declared}. Received: {params!r}")
+            raise ValueError(
+                f"`params` are given, and `model_fn` takes none. It takes: {declared}. Received: {params!r}"
+            )
         if params is None and "params" in declared:
             warnings.warn("`model_fn` takes `params`, and none are given; it gets {}.", stacklevel=3)
         self.arguments = frozenset(declared)
@@ -60,7 +62,13 @@ class ModelFunction:
         Raises:
             ValueError: It returned something else than an `EstimatorSpec`, or one of another mode.
         """
-        given = {"features": features, "labels": labels, "mode": mode, **given, "params": copy.deepcopy(given["params"])}
+        given = {
+            "features": features,
+            "labels": labels,
+            "mode": mode,
+            **given,
+            "params": copy.deepcopy(given["params"]),
+        }
         spec = self.function(**{name: value for name, value in given.items() if name in self.arguments})
         if not isinstance(spec, EstimatorSpec):
             raise ValueError(f"model_fn should return an EstimatorSpec. Received: {spec!r} ({type(spec).__name__})")
@@ -112,7 +120,11 @@ class Trace:
 
 
 def trace(
-    call: Callable[[Any, Any], EstimatorSpec], observation: Structure, action: Structure, names: tuple[str, ...], seed: int
+    call: Callable[[Any, Any], EstimatorSpec],
+    observation: Structure,
+    action: Structure,
+    names: tuple[str, ...],
+    seed: int,
 ) -> Trace:
     """Calls a model function with symbolic tensors.
 
@@ -162,7 +174,9 @@ def trace(
         except ValueError as error:
             raise ValueError(f"`predictions` must be computed from the features alone: {error}") from error
         learning = keras.Model([*inputs, *given.values(), *successors], found, name="learning")
-    return Trace(spec, inputs, tuple(given) + (("next_state",) if successors else ()), acting, learning, observation, action)
+    return Trace(
+        spec, inputs, tuple(given) + (("next_state",) if successors else ()), acting, learning, observation, action
+    )
 
 
 def _states(observation: Structure, name: str) -> tuple[list[Any], dict[str, Any]]:

@@ -191,7 +191,9 @@ def check_bootstrap(trace: Trace) -> Bootstrap | None:
         raise ValueError(f"`bootstrap.value` must be one of {sorted(predictions)}. Received: {bootstrap.value!r}")
     shape = tuple(predictions[bootstrap.value].shape)
     if len(shape) not in (1, 2):
-        raise ValueError(f"`predictions[{bootstrap.value!r}]` must be (batch,) or (batch, n) to be bootstrapped: {shape}")
+        raise ValueError(
+            f"`predictions[{bootstrap.value!r}]` must be (batch,) or (batch, n) to be bootstrapped: {shape}"
+        )
     return bootstrap
 
 
