@@ -94,8 +94,11 @@ class Agent:
         self.model: Any = None
 
     def _check_memory(self, memory: Any) -> None:
-        if not isinstance(memory, self.memories) or not hasattr(memory, "batch_size"):
+        if not isinstance(memory, Memory) or not hasattr(memory, "batch_size"):
             raise TypeError(f"`memory` must be a kagent.estimators.Memory. Received: {memory!r}")
+        if not isinstance(memory, self.memories):
+            kinds = " or ".join(kind.__name__ for kind in self.memories)
+            raise ValueError(f"`memory` of {type(self).__name__} must be a {kinds}. Received: {type(memory).__name__}")
 
     def _make_saver(self) -> Checkpoint:
         config = self._config

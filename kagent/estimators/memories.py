@@ -197,6 +197,9 @@ class Memory(_Records, Replay):
             )
         return self._read(self._order()[self._generator.choice(len(self), self.batch_size, replace=False)])
 
+    def is_ready(self, rule: Any) -> bool:
+        return self.can_sample()
+
     def _order(self) -> np.ndarray:
         return np.arange(self.cursor - self.size, self.cursor) % self.capacity
 
