@@ -21,7 +21,7 @@ from kagent.estimators.function import ModelFunction, Trace, trace
 from kagent.estimators.hooks import EpisodeLog, EpisodeStatistics, EpisodeSummaries, NanGuard
 from kagent.estimators.policy import ModelObjective, ModelPolicy, check_bootstrap
 from kagent.estimators.spec import Modes
-from kagent.memories import Replay
+from kagent.memories import Memory, Replay
 from kagent.optimizers import Target
 from kagent.saving import spaces_of
 from kagent.spaces import Structure
