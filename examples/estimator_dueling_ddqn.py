@@ -1,6 +1,6 @@
 """Polyaxon's quick start for Keras 3: a dueling double Q-network, given by a model function, that learns CartPole.
 
-    python examples/estimator_dueling_ddqn.py
+python examples/estimator_dueling_ddqn.py
 """
 
 import argparse
@@ -17,10 +17,10 @@ parser.add_argument("--model-dir", help="where checkpoints and summaries go, and
 def model_fn(features, labels, mode, params):
     model = models.DDQN(
         num_actions=2,
-        graph_fn=models.mlp([128, 128]),
+        graph_fn=models.mlp([256, 256]),
         dueling="mean",
         discount=0.99,
-        learning_rate=schedules.Linear(1e-3, 2e-5, steps=params["steps"], unit="updates"),
+        learning_rate=schedules.Linear(2e-3, 4e-5, steps=params["steps"], unit="updates"),
         clip_gradients=10.0,
         target_update_frequency=128,
         exploration=explorations.decay(1.0, decay_steps=8_000, min_exploration_rate=0.04),

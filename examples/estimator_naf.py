@@ -1,6 +1,6 @@
 """Q-learning of continuous actions by normalized advantage functions, given by a model function, on Pendulum.
 
-    python examples/estimator_naf.py
+python examples/estimator_naf.py
 """
 
 import argparse

@@ -53,8 +53,18 @@ def test_it_runs(finished, name):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("name", ["train_cartpole", "custom_train_step", "own_network", "own_loop", "nested_spaces",
-                                  "estimator_dueling_ddqn", "estimator_naf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_cartpole",
+        "custom_train_step",
+        "own_network",
+        "own_loop",
+        "nested_spaces",
+        "estimator_dueling_ddqn",
+        "estimator_naf",
+    ],
+)
 def test_it_ends_with_a_measured_return(finished, name):
     said = finished[name][0].stdout
     assert "mean return of" in said

@@ -195,5 +195,6 @@ def _decaying(rate, decay_type, start, stop, decay_rate, staircase, steps, minim
         if not rate:  # a decay of nothing
             arguments = {"type": "Constant", "value": rate}
     return schedules.get(
-        {"type": "Interval", "schedule": arguments, "start": start, "stop": stop, "minimum": minimum or None}, "exploration"
+        {"type": "Interval", "schedule": arguments, "start": start, "stop": stop, "minimum": minimum or None},
+        "exploration",
     )

@@ -23,8 +23,8 @@ from kagent.estimators.spec import Bootstrap, EstimatorSpec
 from kagent.memories.memory import check_count
 from kagent.networks.layers import Dueling
 from kagent.objectives.objective import check_flag, check_positive
-from kagent.ops.dueling import AGGREGATORS
 from kagent.ops import naf
+from kagent.ops.dueling import AGGREGATORS
 
 GraphFn = Callable[..., Any]
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
@@ -172,7 +172,12 @@ class DQN(QModel):
     """
 
     def __init__(
-        self, num_actions: int, graph_fn: GraphFn | None = None, *, dueling: str | bool | None = "mean", **arguments: Any
+        self,
+        num_actions: int,
+        graph_fn: GraphFn | None = None,
+        *,
+        dueling: str | bool | None = "mean",
+        **arguments: Any,
     ):
         super().__init__(num_actions, graph_fn, **arguments)
         if dueling is not None and dueling is not True and dueling not in AGGREGATORS:
@@ -294,7 +299,8 @@ class VPG(Model):
         check_flag(is_continuous, "is_continuous")
         if isinstance(log_std, bool) or not isinstance(log_std, numbers.Real) or not math.isfinite(log_std):
             raise ValueError(f"`log_std` must be a finite number. Received: {log_std!r}")
-        self.is_continuous, self.log_std = is_continuous, float(log_std)
+        self.is_continuous: bool = is_continuous
+        self.log_std: float = float(log_std)
 
     def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
         features = torso()

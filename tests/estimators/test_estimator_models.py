@@ -59,7 +59,7 @@ def test_dueling_heads(kind, dueling, expected):
 
 @pytest.mark.parametrize("dueling", ["foo", "MEAN", False, 1, 0, 2.0, ["mean"]])
 def test_unknown_dueling(dueling):
-    with pytest.raises(ValueError, match="`dueling` must be one of .*True or None"):
+    with pytest.raises(ValueError, match=r"`dueling` must be one of .*True or None"):
         models.DQN(2, dueling=dueling)
 
 
@@ -89,7 +89,9 @@ def test_the_loss_is_hubers():
         found = loss_of(spec, {**labels, "target": np.asarray(target, np.float32)}, predict({"state": STATES}))
         assert found.shape == () and float(found) == pytest.approx(expected)
     spec, _ = traced(models.DQN(2, dueling=None, loss="mean_squared_error"))
-    found = loss_of(spec, {**labels, "target": np.asarray([1.0, 8.0, 5.0, 1.0, 1.0], np.float32)}, predict({"state": STATES}))
+    found = loss_of(
+        spec, {**labels, "target": np.asarray([1.0, 8.0, 5.0, 1.0, 1.0], np.float32)}, predict({"state": STATES})
+    )
     assert float(found) == pytest.approx(9.0 / 5)
 
 
@@ -215,7 +217,7 @@ def test_the_default_torso_is_not_linear():
 def test_torsos_of_their_own():
     """Seen by one head alone, a torso gets no gradient of another one."""
     for shared, dense in ((True, 2 + 3), (False, 3 * 2 + 3)):
-        spec, predict = traced(models.NAF(2, models.mlp([8, 8]), shared_torso=shared))
+        _, predict = traced(models.NAF(2, models.mlp([8, 8]), shared_torso=shared))
         assert sum(isinstance(layer, keras.layers.Dense) for layer in predict.layers) == dense
         below = [v for v in predict.trainable_variables if v.shape[0] == 4]
         with tf.GradientTape() as tape:

@@ -82,7 +82,9 @@ def test_a_wrong_number_of_entries():
     "aggregator, expected", [("mean", [9.0, 10.0, 11.0]), ("max", [8.0, 9.0, 10.0]), ("naive", [11.0, 12.0, 13.0])]
 )
 def test_dueling_streams_by_hand(mode, aggregator, expected):
-    found = mode(lambda v, a: ops.dueling(v, a, aggregator=aggregator))(tf.constant([[10.0]]), tf.constant([[1.0, 2, 3]]))
+    found = mode(lambda v, a: ops.dueling(v, a, aggregator=aggregator))(
+        tf.constant([[10.0]]), tf.constant([[1.0, 2, 3]])
+    )
     np.testing.assert_array_equal(found, [expected])
 
 

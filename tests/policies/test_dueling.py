@@ -55,8 +55,16 @@ def test_the_program_computes_what_the_layer_does(nvec, count, seed, aggregator)
 
 
 @pytest.mark.parametrize(
-    "node", [{}, {"nvec": []}, {"nvec": [2]}, {"nvec": [3, 0]}, {"nvec": [2.0, 1.0]}, {"nvec": [4, -1]},
-             {"nvec": [3], "aggregator": "foo"}]
+    "node",
+    [
+        {},
+        {"nvec": []},
+        {"nvec": [2]},
+        {"nvec": [3, 0]},
+        {"nvec": [2.0, 1.0]},
+        {"nvec": [4, -1]},
+        {"nvec": [3], "aggregator": "foo"},
+    ],
 )
 def test_programs_that_do_not_fit(node):
     config = {
