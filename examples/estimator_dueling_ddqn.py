@@ -5,23 +5,25 @@ python examples/estimator_dueling_ddqn.py
 
 import argparse
 
-from kagent.estimators import Agent, RunConfig, explorations, memories, models
-from kagent.estimators.environments import GymEnvironment
+from kagent import schedules
+from kagent.estimators import Agent, GymEnvironment, Memory, RunConfig, explorations, models
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--steps", type=int, default=20_000, help="updates to train (default: %(default)s)")
+parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--model-dir", help="where checkpoints and summaries go, and where training goes on from")
 
 
 def model_fn(features, labels, mode, params):
     model = models.DDQN(
         num_actions=2,
-        graph_fn=models.mlp([128, 128]),
+        graph_fn=models.mlp([256, 256]),
         dueling="mean",
         discount=0.99,
-        learning_rate=params["learning_rate"],
-        target_update_frequency=250,
-        exploration=explorations.decay(1.0, decay_steps=5_000, min_exploration_rate=0.04),
+        learning_rate=schedules.Linear(2e-3, 4e-5, steps=params["steps"], unit="updates"),
+        clip_gradients=10.0,
+        target_update_frequency=128,
+        exploration=explorations.decay(1.0, decay_steps=8_000, min_exploration_rate=0.04),
     )
     return model(features, labels, mode)
 
@@ -31,10 +33,10 @@ def main() -> None:
     env = GymEnvironment("CartPole-v1")
     agent = Agent(
         model_fn,
-        memory=memories.Memory(size=50_000, batch_size=64),
+        memory=Memory(size=100_000, batch_size=64),
         model_dir=args.model_dir,
-        config=RunConfig(seed=0),
-        params={"learning_rate": 5e-4},
+        config=RunConfig(seed=args.seed),
+        params={"steps": args.steps},
     )
     agent.train(env, first_update=1_000, update_frequency=2, steps=args.steps)
     print(f"{agent.global_step} updates, {agent.global_timestep} timesteps, {agent.global_episode} episodes")

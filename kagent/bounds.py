@@ -26,10 +26,10 @@ def of_fit(counters: Any, **given: Any) -> Bounds:
         **given: `steps`, `episodes` and `updates` to add, or absolute as `max_steps`, `max_episodes` and `max_updates`.
 
     Raises:
-        ValueError: No bound, two for one unit, or one that is not an integer >= 0 (an absolute one may be infinite).
+        ValueError: No bound, two for one unit, or one that is not an integer >= 0 (`max_updates` may be infinite).
     """
     for name, value in given.items():
-        endless = name.startswith("max_") and isinstance(value, float) and value == math.inf
+        endless = name == "max_updates" and isinstance(value, float) and value == math.inf
         whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
         if value is not None and not endless and (isinstance(value, bool) or not whole or value < 0):
             raise ValueError(f"`{name}` must be an integer >= 0 or None. Received: {value!r}")

@@ -111,8 +111,8 @@ class Training(Mixin):
         *,
         episodes: int | None = None,
         updates: int | None = None,
-        max_steps: float | None = None,
-        max_episodes: float | None = None,
+        max_steps: int | None = None,
+        max_episodes: int | None = None,
         max_updates: float | None = None,
         steps_per_epoch: int | str | None = None,
         callbacks: Any = None,
@@ -135,7 +135,7 @@ class Training(Mixin):
             episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
             updates: Gradient steps to add. Where one update takes several, it is finished.
             max_steps, max_episodes, max_updates: The same as absolute bounds; nothing is done where they are reached
-                already. `steps` excludes `max_steps`, and so on. `math.inf` trains until a callback sets `stop_training`.
+                already. `steps` excludes `max_steps`, and so on. `max_updates=math.inf` trains until a callback says stop.
             steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
                 a tenth of the bound on steps, else 1,000. "episode": an epoch is an episode (of several environments,
                 what they do until one or more of them end). `kagent.callbacks.Callback`s are then told of an episode's

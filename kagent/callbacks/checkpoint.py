@@ -19,14 +19,14 @@ from kagent.files import sweep
 from kagent.memories.memory import check_count
 
 _SUFFIX = ".weights.h5"
-_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints", "unit")
+_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints")
 _UNITS = ("seconds", "episodes")
 # What a file can raise that is not whole. Not among them: no permission to read it, not enough memory.
 _DAMAGES = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
 class _File(NamedTuple):
-    count: int  # of timesteps, or of episodes
+    age: int  # in timesteps, or in episodes
     path: Path
 
 
@@ -111,7 +111,7 @@ class Checkpoint(Callback):
         """A checkpoint from Tensorforce's `saver` dict.
 
         Args:
-            spec: `directory`, and what is wanted of `filename`, `frequency`, `unit`, `load`, and `max_checkpoints`,
+            spec: `directory`, and what is wanted of `filename`, `frequency` (seconds), `load`, and `max_checkpoints`,
                 which may also be written `max-checkpoints`.
 
         Raises:
@@ -272,7 +272,7 @@ class Checkpoint(Callback):
         if not path.is_file() or path.is_symlink():
             there = sorted(p.name for p in self.directory.glob(f"*{_SUFFIX}") if not p.name.startswith("."))
             raise ValueError(f"`load` must name a file in {str(self.directory)!r}: {there}. Received: {path.name!r}")
-        begin = next((file.count for file in series if file.path == path), -1)
+        begin = next((file.age for file in series if file.path == path), -1)
         if begin < 0 and series:
             raise ValueError(
                 f"{path.name!r} begins another run than that of the checkpoints {_names(series)} in "
@@ -289,10 +289,10 @@ class Checkpoint(Callback):
         from kagent.saving import is_of_another
 
         agent, refused = self.model, []
-        for count, path in reversed(series):
-            if self._count(agent) > count:
+        for age, path in reversed(series):
+            if self._count(agent) > age:
                 raise ValueError(
-                    f"The agent is {self._count(agent)} {self._counted} old, the checkpoint {str(path)!r} only {count}: "
+                    f"The agent has taken {self._count(agent)} {self._counted}, the checkpoint {str(path)!r} only {age}: "
                     "load=True would turn it back. Load that file by its name if this is meant, or keep the agent's "
                     "state and give it another `directory` or `filename`"
                 )
@@ -311,7 +311,7 @@ class Checkpoint(Callback):
                     f"The checkpoint {str(other)!r} is damaged; training goes on from {path.name!r}. {reason}",
                     stacklevel=7,  # the call of `fit`
                 )
-            self._went_on(path, [file for file in series if file.count <= count])
+            self._went_on(path, [file for file in series if file.age <= age])
             return
         if refused:
             listed = "".join(f"\n  {str(path)!r}: {reason}" for path, reason in refused)
@@ -321,11 +321,11 @@ class Checkpoint(Callback):
             )
 
     def _went_on(self, path: Path, series: list[_File]) -> None:
-        self._own = {file.path: file.count for file in series}
+        self._own = {file.path: file.age for file in series}
         self.newest = path
 
     def _refuse_mixing(self, begin: int, what: str) -> None:
-        later = [file for file in self._series() if file.count > begin and file.path not in self._damaged]
+        later = [file for file in self._series() if file.age > begin and file.path not in self._damaged]
         if later:
             raise ValueError(
                 f"{what} is {begin} {self._counted} old, and {str(self.directory)!r} holds checkpoints from beyond that: "

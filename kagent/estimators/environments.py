@@ -116,7 +116,7 @@ class GymEnvironment(gymnasium.Wrapper):
             Gymnasium's `(observation, reward, terminated, truncated, info)`, or an `EnvSpec`.
         """
         shape = np.shape(action) if self.action_space.shape is not None else None
-        if shape is not None and shape == (1, *self.action_space.shape):  # type: ignore[misc]
+        if shape is not None and shape == (1, *self.action_space.shape):
             action = action[0]
         observation, reward, terminated, truncated, info = self.env.step(action)
         if return_spec is None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from kagent.estimators.spec import EstimatorSpec, Modes
+from kagent.estimators.spec import EstimatorSpec
 from kagent.networks.builder import encode
 from kagent.spaces import Leaf, Structure
 
@@ -150,7 +150,8 @@ def trace(
             "terminated": keras.Input((), dtype="bool", name="label_terminated"),
         }
         given |= {name: keras.Input((), name=f"label_{name}") for name in names if name != "next_state"}
-        labels, successors = dict(given), []
+        labels = dict(given)
+        successors: list[Any] = []
         if "next_state" in names:
             successors, states = _states(observation, "next_state")
             labels["next_state"] = states if observation.is_nested else states["state"]

@@ -152,7 +152,9 @@ class EpisodeSummaries(Callback):
     def on_episode_end(self, episode: int, logs: dict[str, Any] | None = None) -> None:
         if not self._is_due(episode + 1):
             return
-        agent, found, arrays = self.model, {}, {}
+        agent = self.model
+        found: dict[str, float] = {}
+        arrays: dict[str, np.ndarray] = {}
         about = dict(self.statistics.last or {})
         if Options.REWARD in self.options:
             found |= {name: value for name, value in about.items() if name.endswith("_reward")}

@@ -176,7 +176,7 @@ class Memory(_Records, Replay):
             raise ValueError(f"`memory.batch_size` must be at most size={size}. Received: {batch_size}")
         if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
             raise ValueError(f"`memory.seed` must be an integer >= 0. Received: {seed!r}")
-        self._generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(int(seed))))
+        self._generator: np.random.Generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(int(seed))))
 
     def clear(self) -> None:
         """Forgets everything but the keys."""

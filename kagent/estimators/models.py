@@ -22,12 +22,13 @@ from kagent.estimators import explorations
 from kagent.estimators.spec import Bootstrap, EstimatorSpec
 from kagent.memories.memory import check_count
 from kagent.networks.layers import Dueling
-from kagent.objectives.objective import check_positive
-from kagent.ops.dueling import AGGREGATORS
+from kagent.objectives.objective import check_flag, check_positive
 from kagent.ops import naf
+from kagent.ops.dueling import AGGREGATORS
 
 GraphFn = Callable[..., Any]
 _HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
+_SMALL = 3e-3  # Lillicrap et al. 2016, arXiv:1509.02971, section 7
 
 
 def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> GraphFn:
@@ -85,13 +86,13 @@ class Model:
 
     def __call__(self, features: Any, labels: Any, mode: str) -> EstimatorSpec:
         """See `EstimatorSpec`."""
-        predictions = self.predict(self.graph_fn(mode=mode, features=features))
+        predictions = self.predict(lambda: self.graph_fn(mode=mode, features=features))
         return EstimatorSpec(
             mode=mode, predictions=predictions, loss=self.loss, train_op=self.optimizer, **self.more()
         )  # fmt: skip
 
-    def predict(self, torso: Any) -> dict[str, Any]:
-        """Predictions from what `graph_fn` returned."""
+    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
+        """Predictions from what `graph_fn` returns, `torso()`: layers of its own at each call."""
         raise NotImplementedError
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
@@ -185,11 +186,12 @@ class DQN(QModel):
             )  # fmt: skip
         self.dueling = dueling
 
-    def predict(self, torso: Any) -> dict[str, Any]:
-        advantage = layers.Dense(self.num_actions, name="a")(torso)
+    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
+        features = torso()
+        advantage = layers.Dense(self.num_actions, name="a")(features)
         found = {"a": advantage, "q": advantage}
         if self.dueling is not None:
-            value = layers.Dense(1, name="v")(torso)
+            value = layers.Dense(1, name="v")(features)
             found["v"] = ops.squeeze(value, -1)
             if isinstance(self.dueling, str):
                 found["q"] = Dueling([self.num_actions], self.dueling, name="q")([value, advantage])
@@ -225,6 +227,9 @@ class NAF(QModel):
             for `QModel`.
         loss: As for `QModel`.
         action_bound: Largest size of an action's components: `mu = action_bound * tanh(head)`. None: `mu` is the head.
+        shared_torso: Whether the three heads see one torso. False: each has one of its own, for which `graph_fn` is called
+            three times (it must then give its layers no names): what makes the value right does not push `mu` to its
+            bounds then, where its gradient vanishes.
 
     Raises:
         ValueError, TypeError: Arguments outside their range.
@@ -239,19 +244,24 @@ class NAF(QModel):
         *,
         loss: Any = "huber",
         action_bound: float | None = None,
+        shared_torso: bool = True,
         **arguments: Any,
     ):
         super().__init__(num_actions, graph_fn, loss=loss, **arguments)
         check_positive(action_bound, "action_bound")
-        self.action_bound = action_bound
+        check_flag(shared_torso, "shared_torso")
+        self.action_bound, self.shared_torso = action_bound, shared_torso
 
-    def predict(self, torso: Any) -> dict[str, Any]:
-        size = self.num_actions
-        mean = layers.Dense(size, activation=None if self.action_bound is None else "tanh", name="mu")(torso)
+    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
+        size, shared = self.num_actions, torso() if self.shared_torso else None
+        below = lambda: torso() if shared is None else shared  # noqa: E731
+        small = keras.initializers.RandomUniform(-_SMALL, _SMALL)  # tanh is to begin where it is steep
+        activation = None if self.action_bound is None else "tanh"
+        mean = layers.Dense(size, activation=activation, kernel_initializer=small, name="mu")(below())
         if self.action_bound is not None:
             mean = layers.Rescaling(float(self.action_bound), name="mu_bound")(mean)
-        entries = layers.Dense(size * (size + 1) // 2, name="l")(torso)
-        value = ops.squeeze(layers.Dense(1, name="v")(torso), -1)
+        entries = layers.Dense(size * (size + 1) // 2, name="l")(below())
+        value = ops.squeeze(layers.Dense(1, name="v")(below()), -1)
         return {"results": mean, "v": value, "lower": naf.lower_triangular(entries, size)}
 
     def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
@@ -286,19 +296,20 @@ class VPG(Model):
         **arguments: Any,
     ):
         super().__init__(num_actions, graph_fn, learning_rate=learning_rate, **arguments)
-        if not isinstance(is_continuous, bool):
-            raise TypeError(f"`is_continuous` must be True or False. Received: {is_continuous!r}")
+        check_flag(is_continuous, "is_continuous")
         if isinstance(log_std, bool) or not isinstance(log_std, numbers.Real) or not math.isfinite(log_std):
             raise ValueError(f"`log_std` must be a finite number. Received: {log_std!r}")
-        self.is_continuous, self.log_std = is_continuous, float(log_std)
+        self.is_continuous: bool = is_continuous
+        self.log_std: float = float(log_std)
 
-    def predict(self, torso: Any) -> dict[str, Any]:
+    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
+        features = torso()
         if not self.is_continuous:
-            logits = layers.Dense(self.num_actions, name="logits")(torso)
+            logits = layers.Dense(self.num_actions, name="logits")(features)
             return {"results": ops.cast(ops.argmax(logits, axis=-1), "int32"), "logits": logits}
-        loc = layers.Dense(self.num_actions, name="loc")(torso)
+        loc = layers.Dense(self.num_actions, name="loc")(features)
         start = keras.initializers.Constant(self.log_std)
-        scale = layers.Dense(self.num_actions, activation="exponential", bias_initializer=start, name="scale")(torso)
+        scale = layers.Dense(self.num_actions, activation="exponential", bias_initializer=start, name="scale")(features)
         return {"results": loc, "loc": loc, "scale": scale}
 
     def log_prob(self, action: Any, distribution: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kagent import ops
@@ -62,6 +63,25 @@ class ModelPolicy(Role):
 
     def get_config(self) -> dict[str, Any]:
         return self.get_part()
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for i, state in enumerate(self._random_states()):
+            store[f"random.{i}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        keys = list(store.keys())
+        super().load_own_variables({key: store[key] for key in keys if not key.startswith("random.")})
+        states = self._random_states()
+        if len(keys) != len(states):
+            raise ValueError(f"The file's model has {len(keys)} random states. The agent's has {len(states)}")
+        for i, state in enumerate(states):
+            state.assign(np.asarray(store[f"random.{i}"]))
+
+    def _random_states(self) -> list[Any]:
+        # Of layers such as dropout: Keras does not take them for weights, and leaves them out of files.
+        weights = {id(weight) for weight in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
 
     def predictions(self, observation: Any) -> dict[str, tf.Tensor]:
         """All predictions for a batch of observations."""

@@ -98,6 +98,8 @@ class EstimatorSpec:
     `next_state`         as `features`: the tensor where    the state that the action led to (also at an end)
                          there is one, else a dict          `Agent` only
     `target`             `(B,)` float32                     `Agent` only: what `bootstrap` says
+    `log_prob`           `(B,)` float32                     `PGAgent`, `TRPOAgent` only: log-probability of the action
+                                                            under the policy before the update
     `discount_reward`    `(B,)` float32                     `PGAgent`, `TRPOAgent` only: discounted sum of the rewards
                                                             from this timestep to its episode's end
     ==================== ================================== ======================================================

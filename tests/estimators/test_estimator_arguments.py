@@ -101,32 +101,32 @@ def test_refused_model_functions(function, params, message):
 
 def test_refused_types():
     function = never("features", "labels", "params")
-    with pytest.raises(TypeError, match="`model_fn` must be a function"):
+    with pytest.raises(TypeError, match=r"`model_fn` must be a function"):
         Agent("dqn", Memory())
-    with pytest.raises(TypeError, match="`params` must be a dict"):
+    with pytest.raises(TypeError, match=r"`params` must be a dict"):
         Agent(function, Memory(), params=[1])
-    with pytest.raises(TypeError, match="`memory` must be"):
+    with pytest.raises(TypeError, match=r"`memory` must be"):
         Agent(never("features", "labels"), object())
-    with pytest.raises(TypeError, match="`memory` must be"):
+    with pytest.raises(TypeError, match=r"`memory` must be"):
         Agent(never("features", "labels"), core_memories.Replay(10))
-    with pytest.raises(ValueError, match="must be a Replay. Received: BatchMemory"):
+    with pytest.raises(ValueError, match=r"must be a Replay. Received: BatchMemory"):
         Agent(never("features", "labels"), BatchMemory())
-    with pytest.warns(UserWarning, match="takes `params`, and none are given"):
+    with pytest.warns(UserWarning, match=r"takes `params`, and none are given"):
         Agent(function, Memory())
 
 
 def test_config_and_model_dir_agree():
     function = never("features", "labels")
-    with pytest.raises(ValueError, match="`config` must be a RunConfig"):
+    with pytest.raises(ValueError, match=r"`config` must be a RunConfig"):
         Agent(function, Memory(), config="x")
-    with pytest.raises(ValueError, match="must agree.*'/a' and '/b'"):
+    with pytest.raises(ValueError, match=r"must agree.*'/a' and '/b'"):
         Agent(function, Memory(), model_dir="/a", config=RunConfig(model_dir="/b"))
     for arguments in ({"model_dir": "/a"}, {"config": RunConfig(model_dir="/a")}):
         assert Agent(function, Memory(), **arguments).config.model_dir == "/a"
     agent = Agent(function, Memory(), model_dir="/a", config=RunConfig(model_dir="/a"))
     assert agent.model_dir == agent.config.model_dir == "/a"
     assert Agent(function, Memory()).model_dir is None
-    with pytest.raises(TypeError, match="`model_dir` must be a path"):
+    with pytest.raises(TypeError, match=r"`model_dir` must be a path"):
         Agent(function, Memory(), model_dir=3)
 
 
@@ -150,9 +150,9 @@ def test_params_are_copied():
     ids=str,
 )  # fmt: skip
 def test_refused_configs(arguments):
-    with pytest.raises((ValueError, TypeError), match="eceived|Known"):
+    with pytest.raises((ValueError, TypeError), match=r"eceived|Known"):
         RunConfig(**arguments)
-    with pytest.raises((ValueError, TypeError), match="eceived|Known"):
+    with pytest.raises((ValueError, TypeError), match=r"eceived|Known"):
         RunConfig().replace(**arguments)
 
 
@@ -184,16 +184,16 @@ def test_a_specification_has_what_its_mode_needs():
         {"mode": "eval", "predictions": {"results": x}},
         {"mode": "infer", "loss": loss},
     ):
-        with pytest.raises(ValueError, match="Missing"):
+        with pytest.raises(ValueError, match=r"Missing"):
             EstimatorSpec(**arguments)
     EstimatorSpec("infer", predictions={"results": x})
     EstimatorSpec("eval", loss=loss)
     for shape in ((None,), (3,), (1,)):
-        with pytest.raises(ValueError, match="scalar"):
+        with pytest.raises(ValueError, match=r"scalar"):
             EstimatorSpec("train", loss=keras.KerasTensor(shape), train_op="adam")
-    with pytest.raises(ValueError, match="`mode` must be one of"):
+    with pytest.raises(ValueError, match=r"`mode` must be one of"):
         EstimatorSpec("training", loss=loss, train_op="adam")
-    with pytest.raises(TypeError, match="`predictions` must be a dict"):
+    with pytest.raises(TypeError, match=r"`predictions` must be a dict"):
         EstimatorSpec("infer", predictions=x)
 
 
@@ -261,22 +261,22 @@ REFUSED = {
 def test_refused_arguments_of_train(arguments):
     env, agent = Count(), make()
     for call in (agent.train, agent.fit):
-        with pytest.raises(ValueError, match="eceived"):
+        with pytest.raises(ValueError, match=r"eceived"):
             call(env, **{**GRID, **arguments})
     assert env.calls == (0, 0) and agent.model is None
 
 
 def test_refused_environments_hooks_and_order():
     env, agent = Count(), make()
-    with pytest.raises(TypeError, match="`env` must be"):
+    with pytest.raises(TypeError, match=r"`env` must be"):
         agent.train(object(), steps=1, **GRID)
     for hooks in ([object()], [keras.callbacks.Callback], "callback", object()):
-        with pytest.raises(TypeError, match="`hooks` must be"):
+        with pytest.raises(TypeError, match=r"`hooks` must be"):
             agent.train(env, steps=1, hooks=hooks, **GRID)
-    with pytest.raises(ValueError, match="before gathering enough data.*batch_size=32. Received: 10"):
+    with pytest.raises(ValueError, match=r"before gathering enough data.*batch_size=32. Received: 10"):
         make(memory=Memory(batch_size=32)).train(env, first_update=10)
-    with pytest.raises(ValueError, match="Could not find a trained model"):
+    with pytest.raises(ValueError, match=r"Could not find a trained model"):
         agent.predict(np.zeros((1, 1)))
-    with pytest.raises(ValueError, match="Could not find a trained model"):
+    with pytest.raises(ValueError, match=r"Could not find a trained model"):
         agent.evaluate(env)
     assert env.calls == (0, 0)

@@ -82,7 +82,7 @@ def test_names_and_dicts():
     assert explorations.get({"type": "random_decay", "num_actions": 2}) == explorations.random_decay(2)
     for other in (0.3, explorations.decay(), kagent.EpsilonGreedy(), {"type": "EpsilonGreedy"}):
         assert explorations.get(other) is other
-    with pytest.raises(ValueError, match="Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
+    with pytest.raises(ValueError, match=r"Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
         explorations.get("greedi")
     with pytest.raises(ValueError, match=r"`exploration` decay has no argument \['rate'\]"):
         explorations.get({"type": "decay", "rate": 1})
@@ -125,15 +125,15 @@ def dqn(exploration_):
 def test_a_rate_is_a_chance():
     leaves = [np.zeros((1, 4), np.float32)]
 
-    def random_ones(rate, clock=Clock()):
-        agent, rng = dqn(rate), np.random.default_rng(0)
+    def random_ones(rate, timesteps=0):
+        agent, rng, clock = dqn(rate), np.random.default_rng(0), Clock(timesteps=timesteps)
         best = int(agent.actor.decide(leaves, None, True, rng)[0][0])
         return sum(int(agent.explorer.decide(agent.actor, leaves, None, clock, rng)[0][0]) != best for _ in range(1000))
 
     assert random_ones(explorations.greedy()) == 0
     assert 430 < random_ones(explorations.random()) < 570  # of two actions a random one is the best half of the time
     assert 30 < random_ones(explorations.decay()) < 130
-    assert random_ones(explorations.decay(), Clock(timesteps=200_000)) <= 3
+    assert random_ones(explorations.decay(), 200_000) <= 3
 
 
 def test_the_noise_of_random_decay_falls():
@@ -187,7 +187,7 @@ def test_it_is_added_to_the_best_action_in_the_environments_units():
 def test_it_is_for_continuous_actions():
     with pytest.raises(ValueError, match="OrnsteinUhlenbeckNoise needs float actions"):
         dqn(explorations.ornstein_uhlenbeck())
-    with pytest.raises(ValueError, match="`exploration.num_actions` must be 1.*Received: 2"):
+    with pytest.raises(ValueError, match=r"`exploration.num_actions` must be 1.*Received: 2"):
         kagent.DPG("Pendulum-v1", exploration=explorations.ornstein_uhlenbeck(2), seed=0)
     box = Structure(SPACES.Dict(a=SPACES.Box(-1, 1, (2,)), b=SPACES.Box(-1, 1, (3,))), "action_space")
     explorations.ornstein_uhlenbeck(5).check(box)

@@ -42,11 +42,11 @@ def test_the_latest_are_kept():
 def test_an_empty_one():
     memory = Memory(3, 2)
     assert memory.get_by_index(0) is None and len(memory) == 0 and not memory.can_sample()
-    with pytest.raises(ValueError, match="Not enough data to sample.*2 records.*Received: 0"):
+    with pytest.raises(ValueError, match=r"Not enough data to sample.*2 records.*Received: 0"):
         memory.sample()
     memory.clear()
     memory.step(a=1)
-    with pytest.raises(ValueError, match="Not enough data to sample.*Received: 1"):
+    with pytest.raises(ValueError, match=r"Not enough data to sample.*Received: 1"):
         memory.sample()
 
 
@@ -87,7 +87,7 @@ def test_a_batch_is_in_order_and_handed_out_once():
         memory.sample()
     for a in range(2):
         memory.step(a=a)
-    with pytest.raises(ValueError, match="Not enough data to sample.*Received: 2"):
+    with pytest.raises(ValueError, match=r"Not enough data to sample.*Received: 2"):
         memory.sample()
     memory.step(a=2)
     assert memory.sample()["a"].tolist() == [0, 1, 2]
@@ -202,7 +202,7 @@ def test_one_that_an_agent_uses_speaks_of_states(make):
 
 def test_an_agent_does_not_overwrite_records():
     memory = filled(Memory(3, 2))
-    with pytest.raises(ValueError, match="`memory` holds 3 records.*clear"):
+    with pytest.raises(ValueError, match=r"`memory` holds 3 records.*clear"):
         memory.build(SPACES.Box(-1, 1, (2,)), SPACES.Discrete(3))
     memory.clear()
     memory.build(SPACES.Box(-1, 1, (2,)), SPACES.Discrete(3))

@@ -59,7 +59,7 @@ def test_dueling_heads(kind, dueling, expected):
 
 @pytest.mark.parametrize("dueling", ["foo", "MEAN", False, 1, 0, 2.0, ["mean"]])
 def test_unknown_dueling(dueling):
-    with pytest.raises(ValueError, match="`dueling` must be one of .*True or None"):
+    with pytest.raises(ValueError, match=r"`dueling` must be one of .*True or None"):
         models.DQN(2, dueling=dueling)
 
 
@@ -214,6 +214,17 @@ def test_the_default_torso_is_not_linear():
             assert layer.activation is keras.activations.relu
 
 
+def test_torsos_of_their_own():
+    """Seen by one head alone, a torso gets no gradient of another one."""
+    for shared, dense in ((True, 2 + 3), (False, 3 * 2 + 3)):
+        _, predict = traced(models.NAF(2, models.mlp([8, 8]), shared_torso=shared))
+        assert sum(isinstance(layer, keras.layers.Dense) for layer in predict.layers) == dense
+        below = [v for v in predict.trainable_variables if v.shape[0] == 4]
+        with tf.GradientTape() as tape:
+            value = tf.reduce_sum(predict({"state": STATES})["v"])
+        assert sum(g is not None for g in tape.gradient(value, below)) == 1 == len(below) - (0 if shared else 2)
+
+
 @pytest.mark.parametrize("mode", [Modes.TRAIN, Modes.EVAL, Modes.PREDICT])
 @pytest.mark.parametrize(
     "make", [lambda g: models.DDQN(2, g), lambda g: models.NAF(2, g), lambda g: models.VPG(2, g), lambda g: models.TRPO(2, g)]
@@ -265,6 +276,7 @@ def test_optimizers():
         (lambda: models.DQN(2, loss="hubble"), ValueError, "hubble"),
         (lambda: models.DQN(2, clip_gradients=-1), ValueError, "`clip_gradients`"),
         (lambda: models.NAF(1, action_bound=0.0), ValueError, "`action_bound`"),
+        (lambda: models.NAF(1, shared_torso=1), TypeError, "`shared_torso`"),
         (lambda: models.VPG(1, is_continuous=1), TypeError, "`is_continuous`"),
         (lambda: models.VPG(1, log_std=math.inf), ValueError, "`log_std`"),
         (lambda: models.mlp([0]), ValueError, r"`units\[0\]`"),

@@ -138,7 +138,14 @@ def test_episodes_are_incremental_and_max_episodes_absolute():
         assert agent.global_episode == done
 
 
-@pytest.mark.parametrize("bounds, reached", [({"steps": 4, "max_episodes": 2}, (20, 2, 4)), ({"steps": 2, "max_episodes": 2}, (12, 1, 2)), ({"max_steps": 99, "episodes": 1}, (10, 1, 1))])  # fmt: skip
+@pytest.mark.parametrize(
+    "bounds, reached",
+    [
+        ({"steps": 4, "max_episodes": 2}, (20, 2, 4)),
+        ({"steps": 2, "max_episodes": 2}, (12, 1, 2)),
+        ({"max_steps": 99, "episodes": 1}, (10, 1, 1)),
+    ],
+)
 def test_the_first_bound_reached_ends_it(bounds, reached):
     agent = make()
     agent.train(Count(), **bounds, **GRID)
@@ -227,7 +234,7 @@ def test_targets_of_a_batch(double, expected):
         "truncated": tf.constant([True, False]),
     }
     for order in ([0, 1], [1, 0]):
-        [term] = model.objective.terms(model, tf.nest.map_structure(lambda x: tf.gather(x, order), batch))
+        [term] = model.objective.terms(model, {k: tf.gather(v, order) for k, v in batch.items()})
         np.testing.assert_allclose(term.batch["target"], np.asarray(expected)[order], rtol=1e-6)
 
 
@@ -396,7 +403,7 @@ def test_a_loss_that_is_not_finite_ends_training(tmp_path):
         return EstimatorSpec(mode, spec.predictions, loss, "adam")
 
     agent = make(model_fn, model_dir=tmp_path).train(Count(), episodes=2, **GRID)
-    with pytest.raises(RuntimeError, match="The loss is not finite"):
+    with pytest.raises(RuntimeError, match=r"The loss is not finite"):
         agent.train(Count(200), steps=100, first_update=9, update_frequency=4)
     again = make(model_fn, model_dir=tmp_path)
     assert counters(again) == (20, 2, 4)
@@ -450,7 +457,7 @@ def test_resuming_in_another_agent(tmp_path):
     assert counters(third)[:2] == (60, 6)
     assert heard.order[1] == "epoch_begin 5" and heard.times[-1] == 60
     assert names(tmp_path) == ["ckpt-5.weights.h5", "ckpt-6.weights.h5"]
-    with pytest.raises(ValueError, match="holds checkpoints from beyond that"):
+    with pytest.raises(ValueError, match=r"holds checkpoints from beyond that"):
         agent.train(Count(), episodes=1, **GRID)  # never two states in one directory
 
 
@@ -476,11 +483,11 @@ def test_a_damaged_checkpoint_is_no_new_beginning(tmp_path):
     make(config=config, model_dir=tmp_path).train(Count(), episodes=2, **GRID)
     newest = tmp_path / "ckpt-2.weights.h5"
     newest.write_bytes(newest.read_bytes()[:3000])
-    with pytest.warns(UserWarning, match="is damaged; training goes on from 'ckpt-1.weights.h5'"):
+    with pytest.warns(UserWarning, match=r"is damaged; training goes on from 'ckpt-1.weights.h5'"):
         assert make(config=config, model_dir=tmp_path).train(Count(), max_episodes=1, **GRID).global_episode == 1
     (tmp_path / "ckpt-1.weights.h5").write_bytes(b"x")
     env = Count()
-    with pytest.raises(ValueError, match="None of the checkpoints can be loaded"):
+    with pytest.raises(ValueError, match=r"None of the checkpoints can be loaded"):
         make(config=config, model_dir=tmp_path).train(env, episodes=1, **GRID)
     assert env.calls == (0, 0)
 
@@ -584,3 +591,59 @@ def test_one_program_for_all_calls():
     agent.train(Count(), episodes=1, **GRID).train(Count(), steps=1, first_update=20, update_frequency=3)
     assert agent.model.train_function.traces == 1
     assert json.dumps(counters(agent))
+
+
+class Nested(Count):
+    """Observes an image and a Discrete, and takes actions from 5 on."""
+
+    def __init__(self):
+        super().__init__()
+        from gymnasium import spaces
+
+        image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+        self.observation_space = spaces.Dict(image=image, kind=spaces.Discrete(3, start=1))
+        self.action_space = spaces.Discrete(3, start=5)
+
+    def observe(self):
+        return {"image": np.full((8, 8, 3), self.time, np.uint8), "kind": 1 + self.time % 3}
+
+    def reset(self, **arguments):
+        super().reset(**arguments)
+        return self.observe(), {}
+
+    def step(self, action):
+        return (self.observe(), *super().step(action)[1:])
+
+
+class Scale(keras.layers.Layer):
+    """A layer without configuration."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(1,), initializer="ones")
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_nested_observations_and_layers_of_any_kind(tmp_path):
+    def model_fn(features, labels, mode):
+        assert set(features) == set(labels["next_state"]) == {"image", "kind"}
+        x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="relu")(features["image"]))
+        x = keras.layers.Concatenate()([x, features["kind"]])
+        x = keras.Sequential([keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)])(x)
+        q = Scale()(keras.layers.Dense(3)(x))
+        taken = keras.ops.sum(q * keras.ops.one_hot(labels["action"], 3), axis=-1)
+        loss = keras.ops.mean(keras.ops.square(labels["target"] - taken))
+        predictions = {"results": keras.ops.argmax(q, axis=-1), "q": q}
+        return EstimatorSpec(mode, predictions, loss, "adam", exploration=0.5, bootstrap=Bootstrap(double=True))
+
+    config = RunConfig(seed=0, summaries="all")
+    agent = make(model_fn, model_dir=tmp_path, config=config).train(Nested(), episodes=3, **GRID)
+    plain = make(model_fn, config=RunConfig(seed=0)).train(Nested(), episodes=3, **GRID)
+    again = make(model_fn, model_dir=tmp_path)
+    rng = np.random.default_rng(0)
+    states = {"image": rng.integers(0, 255, (4, 8, 8, 3)).astype(np.uint8), "kind": np.array([1, 2, 3, 1])}
+    assert set(agent.predict(states)) <= {5, 6, 7}
+    for other in (plain, again):
+        np.testing.assert_array_equal(agent.predict(states, "q")["q"], other.predict(states, "q")["q"])
+        assert all((a == b).all() for a, b in zip(state_of(agent), state_of(other), strict=True))

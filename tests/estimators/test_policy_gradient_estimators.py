@@ -20,8 +20,9 @@ class Count(gymnasium.Env):
 
     observation_space = SPACES.Box(-10.0, 10.0, (1,))
 
-    def __init__(self, n, action_space=SPACES.Discrete(2)):
-        self.n, self.action_space, self.resets, self.steps = n, action_space, 0, 0
+    def __init__(self, n, action_space=None):
+        self.action_space = action_space or SPACES.Discrete(2)
+        self.n, self.resets, self.steps = n, 0, 0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)

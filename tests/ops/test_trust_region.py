@@ -66,9 +66,9 @@ def test_line_search_by_hand(mode):
 
 def test_line_search_wants_enough(mode):
     # A quarter of the step makes x*x smaller by 1 where 2 were expected: a ratio of one half.
+    search = mode(lambda ratio: ops.line_search(tf.square, 1.0, -4.0, 8.0, accept_ratio=ratio))
     for ratio, expected in ((0.49, 0.0), (0.51, 0.5)):
-        search = mode(lambda start: ops.line_search(lambda x: x * x, start, -4.0, 8.0, accept_ratio=ratio))
-        improved, x = search(tf.constant(1.0))
+        improved, x = search(tf.constant(ratio))
         assert bool(improved) and float(x) == expected, ratio
     improved, x = ops.line_search(lambda x: tf.reduce_sum(x * x), [1.0, 2.0], [-1.0, -2.0], 10.0)
     assert bool(improved) and x.numpy().tolist() == [0.0, 0.0]

@@ -93,8 +93,8 @@ def test_dicts_are_the_schedules_they_describe(specification, schedule):
 def test_other_things_are_not_numbers(value):
     with pytest.raises(
         TypeError,
-        match=r"`rate` must be a number or a schedule \(Constant, Cosine, Exponential, InverseTime, Linear, Ornstein"
-        r"Uhlenbeck, Piecewise, Polynomial, Random, or one of keras.optimizers.schedules\). Received: ",
+        match=r"`rate` must be a number or a schedule \(Constant, Cosine, Exponential, Interval, InverseTime, Linear, "
+        r"NaturalExponential, OrnsteinUhlenbeck, Piecewise, Polynomial, Random, or one of keras.optimizers.schedules\). Received: ",
     ):
         schedules.get(value, "rate")
 
