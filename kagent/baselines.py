@@ -30,7 +30,6 @@ from typing import Any
 from kagent import objectives, optimizers
 from kagent.objectives.rollouts import RolloutObjective
 
-_SYNCHRONIZATION = "synchronization"
 _PARTS = {"policy": "critic", "optimizer": "critic_optimizer", "objective": "critic_objective"}
 
 
@@ -56,7 +55,7 @@ def translate(objective: Any, optimizer: Any, given: dict[str, Any], own: dict[s
             raise ValueError(
                 f"`baseline_{name}` is another name of `{part}`. Received: both, {given[name]!r} and {own[part]!r}"
             )
-    if _is_synchronization(given["optimizer"]):
+    if optimizers.synchronization(given["optimizer"]) is not None:
         return {**own, "objective": objective, **_synchronized(objective, given, own)}
     if objective.critic is None:
         raise ValueError(
@@ -183,20 +182,7 @@ def _synchronized(objective: Any, given: dict[str, Any], own: dict[str, Any]) ->
             "`baseline_optimizer` synchronization is another way to give `target`. Received: both, "
             f"{given['optimizer']!r} and {own['target']!r}"
         )
-    spec = given["optimizer"]
-    arguments = {} if isinstance(spec, str) else {key: value for key, value in spec.items() if key != "type"}
-    unknown = sorted(set(arguments) - {"update_weight", "sync_frequency"})
-    if unknown:
-        raise ValueError(
-            f"`baseline_optimizer` synchronization has no argument {unknown}. Known: ['sync_frequency', 'update_weight']"
-        )
-    return {
-        "target": optimizers.Target(arguments.get("update_weight", 1.0), arguments.get("sync_frequency", 1), "updates")
-    }
-
-
-def _is_synchronization(optimizer: Any) -> bool:
-    return (optimizer.get("type") if isinstance(optimizer, dict) else optimizer) == _SYNCHRONIZATION
+    return {"target": optimizers.synchronization(given["optimizer"])}
 
 
 def _weight(optimizer: Any) -> float | None:

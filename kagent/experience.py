@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kagent import traces
+from kagent.episode_streams import each_array
 from kagent.mixin import Mixin
 
 
@@ -143,39 +144,31 @@ class Experience(Mixin):
                 columns[traces.array_name(group, leaf)] = np.asarray(part).astype(bool)
         return columns
 
-    def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
+    def _transitions_of(self, trace: dict[str, np.ndarray], masked: bool) -> list[Any]:
+        """What `Memory.append_leaves` takes, in its order, of all timesteps of a checked trace."""
         trace |= traces.successors(trace)
 
         def leaves(group: str, structure: Any) -> list[Any]:
             return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
 
         def encoded(group: str) -> list[np.ndarray]:
-            return [
-                leaf.encode(part)
-                for leaf, part in zip(self._raw_observation.leaves, leaves(group, self._raw_observation))
-            ]
+            parts = zip(self._raw_observation.leaves, leaves(group, self._raw_observation))
+            return [leaf.encode(part) for leaf, part in parts]
 
-        observation, reward, successor = encoded("observation"), trace["reward"], encoded("next_observation")
-        if self.preprocessing is not None:
-            ended = trace["terminated"] | trace["truncated"]
-            observation, reward, successor = self.preprocessing.episodes(observation, reward, successor, ended)
+        masks = [leaves(name, self._action) if masked else None for name in ("action_mask", "next_action_mask")]
         action = self.actor.from_env(leaves("action", self._action))
-        mask, next_mask = (leaves(n, self._action) if masked else None for n in ("action_mask", "next_action_mask"))
+        flags = trace["terminated"], trace["truncated"]
+        seen = encoded("observation"), trace["reward"], encoded("next_observation")
+        if self.preprocessing is not None:
+            seen = self.preprocessing.episodes(*seen, flags[0] | flags[1])
+        observation, reward, successor = seen
+        return [observation, action, reward, *flags, successor, None, *masks]
 
-        def at(parts: Any, t: int) -> Any:
-            return None if parts is None else [None if part is None else part[t : t + 1] for part in parts]
-
-        for t in range(len(trace["reward"])):
-            flags = (trace[name][t : t + 1] for name in ("terminated", "truncated"))
-            yield (
-                at(observation, t),
-                at(action, t),
-                reward[t : t + 1],
-                *flags,
-                at(successor, t),
-                at(mask, t),
-                at(next_mask, t),
-            )
+    def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
+        observation, action, reward, terminated, truncated, successor, _, *masks = self._transitions_of(trace, masked)
+        parts = (observation, action, reward, terminated, truncated, successor, *masks)
+        for t in range(len(reward)):
+            yield tuple(each_array(part, lambda x, t=t: x[t : t + 1]) for part in parts)
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

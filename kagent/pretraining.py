@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kagent import memories, traces
 from kagent.learner import Learner
 from kagent.memories.memory import check_count
@@ -104,25 +102,7 @@ class Pretraining(Mixin):
             yield [files[index] for index in chosen]
 
     def _transitions(self: Any, path: Path, masked: bool) -> list[Any]:
-        # What `Memory.append_leaves` takes.
-        trace = traces.load_trace(path, self._raw_observation, self._action)
-        trace |= traces.successors(trace)
-
-        def leaves(group: str, structure: Any) -> list[Any]:
-            return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
-
-        def encoded(group: str) -> list[np.ndarray]:
-            parts = zip(self._raw_observation.leaves, leaves(group, self._raw_observation))
-            return [leaf.encode(part) for leaf, part in parts]
-
-        masks = [leaves(name, self._action) if masked else None for name in ("action_mask", "next_action_mask")]
-        action = self.actor.from_env(leaves("action", self._action))
-        flags = trace["terminated"], trace["truncated"]
-        seen = encoded("observation"), trace["reward"], encoded("next_observation")
-        if self.preprocessing is not None:
-            seen = self.preprocessing.episodes(*seen, flags[0] | flags[1])
-        observation, reward, successor = seen
-        return [observation, action, reward, *flags, successor, None, *masks]
+        return self._transitions_of(traces.load_trace(path, self._raw_observation, self._action), masked)
 
 
 class _Own:

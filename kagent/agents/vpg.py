@@ -36,7 +36,8 @@ class VPG(Agent):
             Adam with the policy's learning rate.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`,
-            `max_episode_timesteps` (which sizes the memory; without it, the memory grows); see `kagent.Agent`.
+            `max_episode_timesteps` (by which, or by the environment's own limit, the memory is sized; where there is
+            neither, give `memory={"type": "recent", "capacity": ...}`); see `kagent.Agent`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.

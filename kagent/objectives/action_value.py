@@ -10,18 +10,18 @@ import tensorflow as tf
 from kagent import ops
 from kagent.objectives.objective import (
     OBJECTIVES,
-    Objective,
     Term,
     check_flag,
     check_positive,
     descend,
     estimated_next_values,
 )
+from kagent.objectives.transitions import TransitionObjective
 
 
 @OBJECTIVES.register("action_value", "dqn")
 @dataclasses.dataclass(frozen=True)
-class ActionValueObjective(Objective):
+class ActionValueObjective(TransitionObjective):
     """Squared or Huber temporal-difference error of the taken action's value (Mnih et al. 2015, algorithm 1).
 
     Args:
@@ -45,9 +45,6 @@ class ActionValueObjective(Objective):
 
     def check(self, agent: Any) -> None:
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
-
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
 
     def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target network says that the next observations are worth, `(B,)`."""

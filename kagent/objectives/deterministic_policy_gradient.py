@@ -8,13 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, check_positive, estimated_next_values
+from kagent.objectives.objective import OBJECTIVES, check_flag, check_positive, estimated_next_values
+from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
 
 @OBJECTIVES.register("deterministic_policy_gradient", "det_policy_gradient", "dpg", "ddpg")
 @dataclasses.dataclass(frozen=True)
-class DeterministicPolicyGradientObjective(Objective):
+class DeterministicPolicyGradientObjective(TransitionObjective):
     """The policy climbs its critic (Silver et al. 2014, eq. 9; with targets Lillicrap et al. 2016, arXiv:1509.02971,
     algorithm 1).
 
@@ -59,13 +60,10 @@ class DeterministicPolicyGradientObjective(Objective):
             )
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
 
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
-
     def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the targets say that the next observations are worth, `(B,)`."""
         leader, judge = (agent.target_policy, agent.target_critic) if self.use_targets else (agent.policy, agent.critic)
-        return _lowest(judge.values(batch["next_observation"], leader.actions(batch["next_observation"])))
+        return lowest(judge.values(batch["next_observation"], leader.actions(batch["next_observation"])))
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy, critic = agent.policy, agent.critic
@@ -82,10 +80,7 @@ class DeterministicPolicyGradientObjective(Objective):
             value = critic.values(batch["observation"], policy.actions(batch["observation"]))[0]
             return -ops.weighted_mean(value, batch.get("weight")), {}
 
-        errors = {}
-        if agent.memory.prioritized:  # of all the batch and before the step
-            values = critic.values(batch["observation"], batch["action"])
-            errors["td_error"] = tf.add_n([tf.abs(target - value) for value in values]) / len(values)
+        errors = critic_errors(agent, batch, target)
         critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
         policy_value, found = agent.minimize("policy", policy_loss, batch)
         losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
@@ -93,7 +88,3 @@ class DeterministicPolicyGradientObjective(Objective):
 
     def _loss(self, error: tf.Tensor) -> tf.Tensor:
         return 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
-
-
-def _lowest(values: list[tf.Tensor]) -> tf.Tensor:
-    return values[0] if len(values) == 1 else tf.reduce_min(tf.stack(values), axis=0)

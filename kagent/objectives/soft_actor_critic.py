@@ -10,13 +10,14 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, Objective, check_flag, estimated_next_values
+from kagent.objectives.objective import OBJECTIVES, check_flag, estimated_next_values
+from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
 
 @OBJECTIVES.register("soft_actor_critic", "sac")
 @dataclasses.dataclass(frozen=True)
-class SoftActorCriticObjective(Objective):
+class SoftActorCriticObjective(TransitionObjective):
     """Reward plus entropy (Haarnoja et al. 2018b, arXiv:1812.05905, eq. 5-7 and 17-18).
 
     The critics learn first, then the policy on the new critics, then the temperature.
@@ -56,9 +57,6 @@ class SoftActorCriticObjective(Objective):
         if agent.temperature is None:
             raise ValueError("SAC needs a temperature. Received: None")
 
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
-
     def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target critics say that the next observations are worth, entropy included, `(B,)`."""
         zeros, ones = tf.zeros_like(batch["reward"]), tf.ones_like(batch["reward"])
@@ -68,7 +66,7 @@ class SoftActorCriticObjective(Objective):
         temperature = tf.stop_gradient(agent.temperature(None))
         next_parameters = agent.policy.parameters_of(batch["next_observation"])
         next_action, next_log_prob = agent.policy.sample_with_log_prob(next_parameters, seed)
-        lowest_next = _lowest(agent.target_critic.values(batch["next_observation"], next_action))
+        lowest_next = lowest(agent.target_critic.values(batch["next_observation"], next_action))
         return ops.soft_target(reward, discount, lowest_next, lowest_next, next_log_prob, temperature)
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -93,13 +91,10 @@ class SoftActorCriticObjective(Objective):
             weight = batch.get("weight")
             action, log_prob = policy.sample_with_log_prob(policy.parameters_of(batch["observation"]), seeds[1])
             values = critic.values(batch["observation"], action)
-            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, _lowest(values), weight_of_entropy), weight)
+            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, lowest(values), weight_of_entropy), weight)
             return loss, {"log_prob": log_prob}
 
-        found = {}
-        if agent.memory.prioritized:  # of all the batch and before the step
-            errors = [tf.abs(target - value) for value in critic.values(batch["observation"], batch["action"])]
-            found["td_error"] = tf.add_n(errors) / len(errors)
+        found = critic_errors(agent, batch, target)
         critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
         logs |= found
         policy_value, sampled = agent.minimize("policy", policy_loss, batch)
@@ -117,7 +112,3 @@ class SoftActorCriticObjective(Objective):
             logs["temperature_loss"], _ = agent.minimize("temperature", temperature_loss)
         losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
         return {**losses, **logs}
-
-
-def _lowest(values: list[tf.Tensor]) -> tf.Tensor:
-    return values[0] if len(values) == 1 else tf.reduce_min(tf.stack(values), axis=0)
