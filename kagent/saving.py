@@ -25,7 +25,7 @@ from kagent.memories.memory import check_count
 from kagent.mixin import Mixin
 
 FORMAT = 1
-_COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved")
+_COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved", "ended")
 _LATER_STREAMS = ("pretrain",)
 _SEEDS = ("_sample_seed", "_graph_seed", "_evaluation_seed")
 _LARGEST_TEXT = 1 << 30  # bytes of JSON in one entry of a file
@@ -177,6 +177,8 @@ class Saving(Mixin):
         self._load_preprocessing(state.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         counters = [int(value) for value in np.asarray(store["counters"])]
+        if len(counters) == len(_COUNTERS) - 1:  # files of before updates could be made at episodes' ends
+            counters.append(counters[_COUNTERS.index("episodes")])
         if len(counters) != len(_COUNTERS) or min(counters) < 0:
             raise ValueError(f"The file's counters must be {len(_COUNTERS)} integers >= 0. Received: {counters}")
         # Files of before there were traces lack the last stream: the agent's own, which had no use, stays.
@@ -198,7 +200,6 @@ class Saving(Mixin):
     def _count(self: Any, counters: dict[str, int]) -> None:
         for name, value in counters.items():
             setattr(self.counters, name, value)
-        self.counters.ended = self.counters.episodes
 
     def _recompile(self: Any, seed: int) -> None:
         # The seed is part of the compiled program; another program also gets another pipeline.
