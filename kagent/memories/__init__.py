@@ -5,6 +5,7 @@ from kagent.memories.episodes import RecentEpisodes, ReplayEpisodes
 from kagent.memories.memory import MEMORIES, Memory, get
 from kagent.memories.prioritized import Prioritized
 from kagent.memories.recent import Recent
+from kagent.memories.records import RecentRecords, ReplayRecords
 from kagent.memories.replay import Replay
 from kagent.memories.rollout import Rollout
 
@@ -14,8 +15,10 @@ __all__ = [
     "Prioritized",
     "Recent",
     "RecentEpisodes",
+    "RecentRecords",
     "Replay",
     "ReplayEpisodes",
+    "ReplayRecords",
     "Rollout",
     "get",
     "required_capacity",

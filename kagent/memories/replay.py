@@ -114,38 +114,6 @@ class Replay(Memory):
             self._live_tensor = shared_tensor(self._live)
         self._live[0] = self.size
 
-    def append(
-        self,
-        observation: Any,
-        action: Any,
-        reward: float,
-        terminated: bool,
-        truncated: bool,
-        next_observation: Any,
-        action_mask: Any = None,
-        next_action_mask: Any = None,
-    ) -> None:
-        """One transition, as the environment speaks (boxes' actions canonical: see the policy).
-
-        Masks are lists with one flat bool array `(sum(nvec),)` per action leaf.
-        """
-        self.append_leaves(
-            [a[None] for a in self.observation.encode(observation)],
-            [
-                (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
-                for leaf, part in zip(self.action.leaves, self.action.flatten(action))
-            ],
-            np.asarray([reward], np.float32),
-            np.asarray([terminated]),
-            np.asarray([truncated]),
-            [a[None] for a in self.observation.encode(next_observation)],
-            None,
-            None if action_mask is None else [None if m is None else np.asarray(m, bool)[None] for m in action_mask],
-            None
-            if next_action_mask is None
-            else [None if m is None else np.asarray(m, bool)[None] for m in next_action_mask],
-        )
-
     def append_leaves(
         self,
         observation: Leaves,
