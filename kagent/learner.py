@@ -21,7 +21,38 @@ from kagent.schedules import Clock
 
 _SLOTS = 64  # logs per step at most
 _ERRORS = "td_error"  # what a step says of its samples rather than of itself
+_ACCEPTED = "accepted"  # part of the steps that an optimizer did not refuse
 _REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
+
+
+class Minibatches:
+    """What an update learns from, prepared and cut. Runs in a program.
+
+    Args:
+        task: An agent, or what takes its place as to `memory` and `prepare`.
+        element: Packed, as the memory's iterator gives it, or transitions `(K, B, ...)`.
+
+    Attributes:
+        steps: How many minibatches there are.
+        prepared: All of it.
+        indices: Of every minibatch the places in `prepared`, or None where that is cut already.
+    """
+
+    def __init__(self, task: Any, element: Any):
+        experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
+        self.prepared = task.prepare(experience)
+        whole = next(iter(tf.nest.flatten(self.prepared))) if self.indices is None else self.indices
+        self.steps: int = whole.shape[0]
+
+    def __getitem__(self, i: Any) -> dict[str, Any]:
+        if self.indices is None:
+            return tf.nest.map_structure(lambda x: None if x is None else x[i], self.prepared)
+        places = self.indices[i]
+        batch = tf.nest.map_structure(
+            lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), self.prepared
+        )
+        real = tf.cast(places >= 0, tf.float32)
+        return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
 
 
 class Learner:
@@ -165,31 +196,14 @@ class Learner:
         agent = self.agent
         agent.program_clock = start
         agent.assign_learning_rates()
-        if "reward" in element:
-            experience, indices = element, None
-        else:
-            experience, indices = self.task.memory.experience(element)
-        prepared = self.task.prepare(experience)
-        if indices is None:
-            steps = next(iter(tf.nest.flatten(prepared))).shape[0]
-        else:
-            steps = indices.shape[0]
-
-        def minibatch(i: Any) -> dict[str, Any]:
-            if indices is None:
-                return tf.nest.map_structure(lambda x: None if x is None else x[i], prepared)
-            places = indices[i]
-            batch = tf.nest.map_structure(
-                lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), prepared
-            )
-            real = tf.cast(places >= 0, tf.float32)
-            return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
+        cut = Minibatches(self.task, element)
+        steps = cut.steps
 
         errors: list[tf.Tensor] = []  # of each step's samples, where the memory wants to know
 
         def step(i: Any) -> tf.Tensor:
             agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
-            logs = dict(self.task.learn(minibatch(i)))
+            logs = dict(self.task.learn(cut[i]))
             errors[:] = [logs.pop(_ERRORS)] if _ERRORS in logs else []
             if len(logs) > _SLOTS:
                 raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
@@ -197,8 +211,8 @@ class Learner:
             values = tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
             return tf.pad(values, [[0, _SLOTS - len(logs)]])
 
-        prioritized = element is not experience and indices is None and self.task.memory.prioritized
-        samples = prepared["weight"].shape if prioritized else (0, 0)
+        prioritized = "reward" not in element and cut.indices is None and self.task.memory.prioritized
+        samples = cut.prepared["weight"].shape if prioritized else (0, 0)
 
         def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
             found = step(i)
@@ -220,6 +234,9 @@ class Learner:
             )
         told = [tf.reshape(k, (-1,)) for k in kept if errors]
         count = len(self.names)
-        logs = tf.concat([sums[:count] / steps, latest[:count], *told, [tf.cast(steps, tf.float32)]], axis=0)
+        taken = tf.cast(steps, tf.float32)
+        if _ACCEPTED in self.names and agent.critic is None:  # else the critic has learned all the same
+            taken = sums[self.names.index(_ACCEPTED)]
+        logs = tf.concat([sums[:count] / steps, latest[:count], *told, [taken]], axis=0)
         flat = [tf.reshape(tf.cast(v.value, tf.float32), (-1,)) for v in agent.actor.variables]
         return logs, tf.concat(flat, axis=0) if flat else tf.zeros((0,))

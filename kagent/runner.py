@@ -93,7 +93,7 @@ class Runner:
             episodes: Bound in finished episodes.
             full: Further condition, asked first and after each step.
         """
-        if full is not None and full():
+        if (full is not None and full()) or self.agent.episodes >= episodes:
             return  # the agent was stopped, and perhaps saved, before it learned from this
         agent, environments, memory = self.agent, self.environments, self.agent.memory
         actor, explore, rng = agent.actor, agent.explorer.decide, agent.act_generator

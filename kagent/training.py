@@ -69,7 +69,7 @@ class Training(Mixin):
 
     @property
     def updates(self) -> int:
-        """Gradient steps taken."""
+        """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
         return self.counters.updates
 
     # Time ------------------------------------------------------------------------------------------------------
@@ -232,6 +232,9 @@ class Training(Mixin):
         # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
         passed = self.episodes - finished if by_episode else (self.timesteps - begin) // steps_per_epoch
         epoch = self._initial_epoch or initial_epoch + max(0, passed)
+        if self.timesteps >= step_bound or self.episodes >= episode_bound or self.updates >= self._most_updates:
+            callbacks.on_train_end(None)  # there is nothing to do, for environments neither
+            return
         runner = self._start(environments, callbacks, by_episode)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
         if self._known is not None:
@@ -299,12 +302,18 @@ class Training(Mixin):
         callbacks.on_train_end(logs)
         self.actor.expire()
 
-    def leave_episodes(self) -> None:
-        """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted."""
-        self._open = None
+    def leave_episodes(self, begun: bool = False) -> None:
+        """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.
+
+        Args:
+            begun: Whether to stay with them where none has had a timestep yet.
+        """
+        if not begun or self._open is None or np.any(self._open["lengths"]):
+            self._open = None
 
     def reschedule(self, rule: Any) -> None:
-        """Takes another update rule from now on; what was due by it before is past.
+        """Takes an update rule from now on. What was due by another one is past; what is due by the same one, or was left
+        to the user ("never"), is not.
 
         Args:
             rule: As `update` of the constructor.
@@ -312,15 +321,17 @@ class Training(Mixin):
         Raises:
             ValueError, TypeError: The memory does not suit it.
         """
-        rule = update.get(rule)
+        rule, before = update.get(rule), self.update_rule
         self.memory.adopt(rule, self.reward_estimation, lambda: self.host_clock)
         self.update_rule = rule
-        self.counters.performed = rule.passed(getattr(self.counters, rule.unit))
+        passed = rule.passed(getattr(self.counters, rule.unit))
+        # A file may come from a run with another rule: then it is more than one behind, or ahead.
+        if (rule != before and before.period != math.inf) or not 0 <= passed - self.counters.performed <= 1:
+            self.counters.performed, self.counters.ended = passed, self.episodes
 
     def _start(self, environments: envs.Environments, callbacks: Any, by_episode: bool) -> Runner:
         environments = self._preprocessed(environments, learn=True)
         runner = self._runner = Runner(self, environments, hooks_of(callbacks), deferred=by_episode)
-        self.counters.ended = self.episodes
         state, self._open = self._open, None
         own_loop, self._own_loop = self._own_loop, False
         self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
@@ -359,11 +370,13 @@ class Training(Mixin):
 
     # Updates ---------------------------------------------------------------------------------------------------
 
-    def fresh_iterator(self) -> Any:
+    def elements(self) -> Any:
         """The memory's packed elements, from the next one to be learned from."""
-        iterator = self.memory.elements(
-            self.update_rule, self.steps_per_execution, self._sample_seed, self.counters.drawn
-        )
+        return self.memory.elements(self.update_rule, self.steps_per_execution, self._sample_seed, self.counters.drawn)
+
+    def fresh_iterator(self) -> Any:
+        """`elements`, which the learner is made ready for."""
+        iterator = self.elements()
         if isinstance(self.train_function, Learner):
             self.train_function.bind(iterator)
         return iterator

@@ -4,7 +4,20 @@ import keras  # noqa: F401  (first: with Keras come kagent's agents, and they ne
 
 from kagent.callbacks.callback import Callback
 from kagent.callbacks.checkpoint import Checkpoint
+from kagent.callbacks.episode_log import EpisodeLog
+from kagent.callbacks.episode_statistics import EpisodeStatistics
+from kagent.callbacks.episode_summaries import EpisodeSummaries
 from kagent.callbacks.recorder import Recorder
 from kagent.callbacks.summarizer import Summarizer
+from kagent.callbacks.terminate_on_nan import TerminateOnNaN
 
-__all__ = ["Callback", "Checkpoint", "Recorder", "Summarizer"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "EpisodeLog",
+    "EpisodeStatistics",
+    "EpisodeSummaries",
+    "Recorder",
+    "Summarizer",
+    "TerminateOnNaN",
+]

@@ -6,7 +6,7 @@ import copy
 import math
 import numbers
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,15 @@ import numpy as np
 
 import kagent
 from kagent import environments as envs
-from kagent.callbacks import Checkpoint
+from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries, TerminateOnNaN
 from kagent.estimators.config import RunConfig, path_of
-from kagent.estimators.function import ModelFunction, Trace, trace
-from kagent.estimators.hooks import EpisodeLog, EpisodeStatistics, EpisodeSummaries, NanGuard
-from kagent.estimators.policy import ModelObjective, ModelPolicy, check_bootstrap
-from kagent.estimators.spec import Modes
+from kagent.estimators.function import ModelFunction, trace
+from kagent.estimators.spec import Bootstrap, EstimatorSpec
 from kagent.memories import Memory, Replay
+from kagent.memories.memory import check_count
+from kagent.objectives import ModelObjective
 from kagent.optimizers import Target
+from kagent.policies.model import ModelPolicy
 from kagent.saving import spaces_of
 from kagent.spaces import Structure
 from kagent.update import Update
@@ -50,6 +51,7 @@ class Agent:
     Attributes:
         model: The `kagent.Agent`, or None before there are spaces. Hooks have it as their `model`.
         memory: The argument.
+        history: Keras's `History` of the last `train`, or None.
 
     Raises:
         ValueError, TypeError: `model_fn` is None or takes other arguments, `params` that it does not take, a `config` that
@@ -62,7 +64,7 @@ class Agent:
     """
 
     memories: tuple[type, ...] = (Replay,)
-    labels: tuple[str, ...] = ("next_state", "target")
+    columns: tuple[str, ...] = ("next_observation", "target")  # labels beside those of all, by kagent's names
     sampled = False  # whether actions are samples where the predictions say of what
 
     def __init__(
@@ -88,10 +90,13 @@ class Agent:
         self.memory = memory
         self._params = copy.deepcopy(dict(params or {}))
         self._seed = secrets.randbits(31) if config.seed is None else int(config.seed)
-        self._trace: Trace | None = None
-        self._saver = None if self.model_dir is None else self._make_saver()
-        self._statistics = EpisodeStatistics()
+        self._spec: Any = None  # what `model_fn` returned
+        self._saver = None if self.model_dir is None else Checkpoint(
+            self.model_dir, "ckpt", frequency=config.save_episodes or 2**62, unit="episodes",
+            max_checkpoints=config.keep_checkpoint_max,
+        )  # fmt: skip
         self.model: Any = None
+        self.history: keras.callbacks.History | None = None
 
     def _check_memory(self, memory: Any) -> None:
         if not isinstance(memory, Memory) or not hasattr(memory, "batch_size"):
@@ -99,14 +104,6 @@ class Agent:
         if not isinstance(memory, self.memories):
             kinds = " or ".join(kind.__name__ for kind in self.memories)
             raise ValueError(f"`memory` of {type(self).__name__} must be a {kinds}. Received: {type(memory).__name__}")
-
-    def _make_saver(self) -> Checkpoint:
-        config = self._config
-        # Without a period of its own there is one checkpoint, when training ends.
-        frequency = 2**62 if config.save_episodes is None else config.save_episodes
-        return Checkpoint(
-            config.model_dir, "ckpt", frequency=frequency, unit="episodes", max_checkpoints=config.keep_checkpoint_max
-        )
 
     # What it is ------------------------------------------------------------------------------------------------
 
@@ -185,97 +182,23 @@ class Agent:
                 else than an `EstimatorSpec`.
             RuntimeError: The loss is not finite.
         """
-        self.fit(env, first_update, update_frequency, episodes, steps, hooks, max_steps, max_episodes)
-        return self
+        rule = self._rule(first_update, update_frequency)
+        return self._train(env, rule, hooks, steps, max_steps, episodes, max_episodes)
 
-    def fit(
-        self,
-        env: Any,
-        first_update: int = 35,
-        update_frequency: int = 10,
-        episodes: int | None = None,
-        steps: int | None = None,
-        hooks: Any = None,
-        max_steps: int | None = None,
-        max_episodes: int | None = None,
-    ) -> keras.callbacks.History:
-        """Trains as `train` does.
+    def fit(self, env: Any, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains as `train` does, with the same arguments.
 
         Returns:
             Keras's `History`, with an entry per episode: `loss`, `episode_return`, `timesteps`, `episodes`, `updates` ...
         """
-        rule = self._rule(first_update, update_frequency)
-        return self._fit(env, rule, hooks, {
-            "episodes": episodes, "updates": steps, "max_updates": max_steps, "max_episodes": max_episodes
-        })  # fmt: skip
+        return self.train(env, *args, **kwargs).history
 
-    def _rule(self, first_update: int, update_frequency: int) -> Update:
-        first = _count(first_update, "first_update", 0)
-        frequency = _count(update_frequency, "update_frequency", 1)
-        if first < self.memory.batch_size:
-            raise ValueError(
-                "Cannot update the model before gathering enough data: `first_update` must be at least the memory's "
-                f"batch_size={self.memory.batch_size}. Received: {first_update}"
-            )
-        return Update(batch_size=self.memory.batch_size, frequency=frequency, start=first, episode_ends=True)
-
-    def _fit(self, env: Any, rule: Update, hooks: Any, bounds: dict[str, Any], *more: Any) -> keras.callbacks.History:
-        names = {"updates": "steps", "max_updates": "max_steps"}  # what they are called here
-        for name, value in bounds.items():
-            if value is not None and not (name.startswith("max_") and value == math.inf):
-                _count(value, names.get(name, name), 1)
-        for one in ("updates", "episodes"):
-            if bounds[one] is not None and bounds[f"max_{one}"] is not None:
-                called = names.get(one, one)
-                raise ValueError(
-                    f"`{called}` (to add) and `max_{called}` (absolute) exclude each other. "
-                    f"Received: {bounds[one]} and {bounds[f'max_{one}']}"
-                )
-        if all(value is None for value in bounds.values()):
-            bounds = {"max_updates": math.inf}
-        given = _hooks(hooks)
-        environments = self._environments(env)
-        try:
-            model = self._prepare(environments, rule)
-            done = model.updates >= _or_endless(bounds.get("max_updates")) or model.episodes >= _or_endless(
-                bounds.get("max_episodes")
-            )
-            if done:
-                history = keras.callbacks.History()
-                history.set_model(model)
-                history.on_train_begin()
-                return history
-            model.reschedule(rule)
-            model.leave_episodes()
-            assert self._trace is not None
-            callbacks = [NanGuard(), *given, *_hooks(self._trace.spec.training_hooks, "training_hooks"), *more]
-            automatic, summaries = self._automatic(more)
-            try:
-                return model.fit(
-                    environments, callbacks=[*callbacks, *automatic], verbose=0, steps_per_epoch="episode",
-                    initial_epoch=model.episodes, **bounds,
-                )  # fmt: skip
-            finally:
-                if summaries is not None:
-                    summaries.close()
-        finally:
-            environments.close()
-
-    def _automatic(self, known: Sequence[Any]) -> tuple[list[Any], EpisodeSummaries | None]:
-        config, summaries = self._config, None
-        found: list[Any] = [] if config.log_episodes is None else [EpisodeLog(config.log_episodes)]
-        if config.model_dir is not None and config.summaries:
-            summaries = EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes, self._statistics)
-            found += [*([] if self._statistics in known else [self._statistics]), summaries]
-        return [*found, *([] if self._saver is None else [self._saver])], summaries
-
-    def run_episode(
-        self, env: Any, first_update: int = 35, update_frequency: int = 10, hooks: Any = None
-    ) -> dict[str, float]:
+    def run_episode(self, env: Any, *args: Any, hooks: Any = None, **kwargs: Any) -> dict[str, float]:
         """Trains for one episode.
 
         Args:
-            env, first_update, update_frequency, hooks: As for `train`.
+            env, hooks: As for `train`.
+            *args, **kwargs: `first_update` and `update_frequency`, where `train` has them.
 
         Returns:
             Statistics of the episode: `total_reward`, `max_reward`, `min_reward`, `avg_reward`, `length` (timesteps),
@@ -285,15 +208,61 @@ class Agent:
             RuntimeError: A hook stopped training before the episode ended.
             Others: As `train`.
         """
-        return self._run_episode(env, self._rule(first_update, update_frequency), hooks)
-
-    def _run_episode(self, env: Any, rule: Update, hooks: Any) -> dict[str, float]:
-        self._statistics.last = None
-        bounds = {"episodes": 1, "updates": None, "max_updates": None, "max_episodes": None}
-        self._fit(env, rule, hooks, bounds, self._statistics)
-        if self._statistics.last is None:
+        statistics = EpisodeStatistics()
+        self.train(env, *args, episodes=1, hooks=[*_hooks(hooks), statistics], **kwargs)
+        if statistics.last is None:
             raise RuntimeError("The episode did not end: a hook stopped training before")
-        return dict(self._statistics.last)
+        return statistics.last
+
+    def _rule(self, first_update: Any, update_frequency: Any) -> Update:
+        least = self.memory.batch_size
+        whole = isinstance(first_update, numbers.Integral) and not isinstance(first_update, bool)
+        if not whole or first_update < least:
+            raise ValueError(
+                "Cannot update the model before gathering enough data: `first_update` must be an integer, at least the "
+                f"memory's batch_size={least}. Received: {first_update!r}"
+            )
+        frequency = check_count(update_frequency, "update_frequency")
+        return Update(batch_size=least, frequency=frequency, start=first_update, episode_ends=True)
+
+    def _train(self, env: Any, rule: Update, hooks: Any, steps: Any, max_steps: Any, episodes: Any, most: Any) -> Any:
+        for name, more, total in (("steps", steps, max_steps), ("episodes", episodes, most)):
+            for argument, value in ((name, more), (f"max_{name}", total)):
+                if value is not None:
+                    check_count(value, argument)
+            if more is not None and total is not None:
+                raise ValueError(
+                    f"`{name}` (to add) and `max_{name}` (absolute) exclude each other. Received: {more} and {total}"
+                )
+        bounds = {"updates": steps, "max_updates": max_steps, "episodes": episodes, "max_episodes": most}
+        if all(value is None for value in bounds.values()):
+            bounds["max_updates"] = math.inf
+        hooks = _hooks(hooks)
+        environments = self._environments(env)
+        try:
+            model = self._prepare(environments, rule)
+            config, found = (
+                self._config,
+                [TerminateOnNaN(), *hooks, *_hooks(self._spec.training_hooks, "training_hooks")],
+            )
+            if config.log_episodes is not None:
+                found.append(EpisodeLog(config.log_episodes, "kagent.estimators"))
+            if config.model_dir is not None and config.summaries:
+                found.append(EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes))
+            if self._saver is not None:
+                found.append(self._saver)
+            try:
+                self.history = model.fit(
+                    environments, callbacks=found, verbose=0, steps_per_epoch="episode", initial_epoch=model.episodes,
+                    **bounds,
+                )  # fmt: skip
+            finally:
+                for callback in found:
+                    if isinstance(callback, EpisodeSummaries):
+                        callback.close()  # also where an error has ended training
+        finally:
+            environments.close()
+        return self
 
     # Evaluation ------------------------------------------------------------------------------------------------
 
@@ -312,19 +281,15 @@ class Agent:
         Raises:
             ValueError: The agent has not been trained, and there is no checkpoint in `model_dir`; others as `train`.
         """
-        episodes = _count(episodes, "episodes", 1)
-        given = _hooks(hooks)
-        environments = self._environments(env)
-        try:
-            self._trained()
-            envs.check_spaces(self.model.observation_space, self.model.action_space, environments)
-            assert self._trace is not None
-            callbacks = [*given, *_hooks(self._trace.spec.evaluation_hooks, "evaluation_hooks")]
-            found = self.model.evaluate(environments, episodes, callbacks=callbacks)
-        finally:
-            environments.close()
-        counters = ("global_step", "global_timestep", "global_episode")
-        return {**found, **{name: getattr(self, name) for name in counters}}
+        check_count(episodes, "episodes")
+        callbacks = _hooks(hooks)
+        self._trained()
+        callbacks += _hooks(self._spec.evaluation_hooks, "evaluation_hooks")
+        found = self.model.evaluate(env, episodes, callbacks=callbacks)
+        return {
+            **found,
+            **{f"global_{name}": getattr(self, f"global_{name}") for name in ("step", "timestep", "episode")},
+        }
 
     def predict(self, states: Any, predict_keys: Any = None) -> Any:
         """Greedy actions for a batch of states, or predictions by name.
@@ -390,54 +355,47 @@ class Agent:
     def _prepare(self, environments: envs.Environments, rule: Update) -> Any:
         if self.model is None:
             self._make(environments.observation_space, environments.action_space, rule)
-        envs.check_spaces(self.model.observation_space, self.model.action_space, environments)
+        model = self.model
+        envs.check_spaces(model.observation_space, model.action_space, environments)
         if self._saver is not None:
-            self._saver.resume(self.model)
-        return self.model
+            self._saver.resume(model)
+        model.reschedule(rule)
+        # A run that goes on in another process begins the episode that the former one would have begun.
+        model.leave_episodes(begun=self.history is None)
+        return model
 
     def _make(self, observation_space: Any, action_space: Any, rule: Update | None = None) -> None:
         observation, action = Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
         given = {"params": self.params, "config": self._config, "model_dir": self.model_dir}
-        made = self._trace = self._trace or trace(
-            lambda features, labels: self._function(features, labels, Modes.TRAIN, **given),
-            observation, action, self.labels, self._seed,
-        )  # fmt: skip
-        rule = rule or Update(batch_size=self.memory.batch_size, frequency="never")
+        self._spec, traced = trace(self._function, observation, action, self.columns, self._seed, **given)
+        policy = ModelPolicy(traced, self.sampled, name="policy")
         model = kagent.Agent(
             observation_space=observation_space,
             action_space=action_space,
-            policy=ModelPolicy(made, self.sampled, name="policy"),
+            policy=policy,
             memory=self.memory,
-            update=rule,
+            update=rule or Update(batch_size=self.memory.batch_size, frequency="never"),
             execution={"jit_compile": self._config.jit_compile},
             seed=self._seed,
             name="agent",
-            **{"optimizer": made.spec.train_op, **self._parts(made)},
+            **{"optimizer": self._spec.train_op, **self._parts(self._spec, policy)},
         )
         if self._saver is not None:
             self._saver.resume(model)
         self.model = model
 
-    def _parts(self, made: Trace) -> dict[str, Any]:
+    def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
         """What of the `kagent.Agent` depends on how it learns."""
-        bootstrap = check_bootstrap(made)
-        exploration = made.spec.exploration
+        bootstrap = spec.bootstrap
+        if bootstrap is None:
+            bootstrap = Bootstrap() if "q" in policy.trace.predictions else Bootstrap(discount=0.0)
+        valued = spec.bootstrap is not None or "q" in policy.trace.predictions
         return {
-            "objective": ModelObjective(bootstrap),
-            "reward_estimation": {"discount": 0.0 if bootstrap is None else bootstrap.discount},
-            "exploration": 0.0 if exploration is None else exploration,
-            "target": Target(period=1 if bootstrap is None else bootstrap.target_update_frequency),
+            "objective": ModelObjective(bootstrap.value if valued else None, bootstrap.double),
+            "reward_estimation": {"discount": bootstrap.discount},
+            "exploration": 0.0 if spec.exploration is None else spec.exploration,
+            "target": Target(period=bootstrap.target_update_frequency if valued else 1),
         }
-
-
-def _count(value: Any, argument: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"`{argument}` must be an integer >= {least}. Received: {value!r}")
-    return int(value)
-
-
-def _or_endless(bound: Any) -> float:
-    return math.inf if bound is None else bound
 
 
 def _hooks(hooks: Any, argument: str = "hooks") -> list[Any]:

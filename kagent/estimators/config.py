@@ -5,19 +5,14 @@ from __future__ import annotations
 import dataclasses
 import numbers
 import os
-from collections.abc import Iterable
 from typing import Any
 
+from kagent.callbacks import episode_summaries
 from kagent.memories.memory import check_count
 
 
 class SummaryOptions:
-    """What summaries are written of.
-
-    `reward`: the episode's `total_reward`, `max_reward`, `min_reward`, `avg_reward`, and the pace. `loss`: mean over its
-    updates. `exploration`: `exploration_rate`. `learning_rate`: as it is then. `variables`: histograms. `gradients`:
-    histograms and norms, `activations`: histograms of the layers' outputs, both of a minibatch of the memory.
-    """
+    """What summaries are written of: see `kagent.callbacks.EpisodeSummaries`."""
 
     ACTIVATIONS = "activations"
     LOSS = "loss"
@@ -27,25 +22,7 @@ class SummaryOptions:
     EXPLORATION = "exploration"
     REWARD = "reward"
     ALL = "all"
-    VALUES = (ACTIVATIONS, LOSS, GRADIENTS, VARIABLES, LEARNING_RATE, EXPLORATION, REWARD)
-
-    @classmethod
-    def validate(cls, summaries: Any) -> frozenset[str]:
-        """`summaries` as a set of options: a name, "all", or several of these; None: nothing.
-
-        Raises:
-            ValueError: An unknown option.
-            TypeError: Neither a string nor several.
-        """
-        if summaries is None:
-            return frozenset()
-        if not isinstance(summaries, str | Iterable):
-            raise TypeError(f"`summaries` must be 'all', None or names of {cls.VALUES}. Received: {summaries!r}")
-        names = [summaries] if isinstance(summaries, str) else list(summaries)
-        unknown = [name for name in names if name not in (*cls.VALUES, cls.ALL)]
-        if unknown:
-            raise ValueError(f"`summaries` has no {unknown}. Known: {(*cls.VALUES, cls.ALL)}")
-        return frozenset(cls.VALUES if cls.ALL in names else names)
+    VALUES = episode_summaries.LABELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +75,7 @@ class RunConfig:
                 check_count(getattr(self, name), f"config.{name}")
         if not isinstance(self.jit_compile, bool):
             raise TypeError(f"`config.jit_compile` must be True or False. Received: {self.jit_compile!r}")
-        options = SummaryOptions.validate(self.summaries)
+        options = episode_summaries.check_labels(self.summaries, "summaries")
         object.__setattr__(self, "summaries", tuple(name for name in SummaryOptions.VALUES if name in options))
 
     def replace(self, **changes: Any) -> RunConfig:

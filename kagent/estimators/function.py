@@ -1,22 +1,17 @@
-"""Model functions: what they may take, and the graph that one call of them makes."""
+"""Model functions: what they may take, and what one call of them makes."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import dataclasses
 import functools
 import inspect
-import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import keras
-
-from kagent.estimators.spec import EstimatorSpec
-from kagent.networks.builder import encode
-from kagent.spaces import Leaf, Structure
+from kagent.estimators.spec import EstimatorSpec, Modes
+from kagent.policies import tracing
+from kagent.spaces import Structure
 
 ARGUMENTS = ("features", "labels", "mode", "params", "config", "model_dir")
 
@@ -92,128 +87,39 @@ def _declared(function: Any) -> list[str]:
     return [p.name for p in parameters if p.name not in bound]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trace:
-    """What one call of a model function has made.
-
-    Attributes:
-        spec: What it returned.
-        inputs: Observation leaves in stored form, `(B, *leaf.shape)`, symbolic.
-        labels: Names of the labels behind them.
-        acting: From `inputs` to the predictions, by name.
-        learning: From `inputs` and labels to `{"loss", "metrics", "extra", "predictions"}`.
-        observation, action: The agent's spaces.
-    """
-
-    spec: EstimatorSpec
-    inputs: list[Any]
-    labels: tuple[str, ...]
-    acting: keras.Model
-    learning: keras.Model
-    observation: Structure
-    action: Structure
-
-    @property
-    def leaf(self) -> Leaf:
-        """The action."""
-        return self.action.leaves[0]
+_LABELS = {"next_observation": "next_state", "return": "discount_reward", "old_log_prob": "log_prob"}
 
 
 def trace(
-    call: Callable[[Any, Any], EstimatorSpec],
+    function: ModelFunction,
     observation: Structure,
     action: Structure,
-    names: tuple[str, ...],
+    columns: tuple[str, ...],
     seed: int,
-) -> Trace:
-    """Calls a model function with symbolic tensors.
+    **given: Any,
+) -> tuple[EstimatorSpec, tracing.Trace]:
+    """Calls a model function for TRAIN with symbolic tensors.
 
     Args:
-        call: The function, of features and labels.
-        observation, action: The spaces.
-        names: Labels beside `action`, `reward`, `done` and `terminated`.
-        seed: Of the weights.
+        function: Which.
+        observation, action, columns, seed: As for `kagent.policies.tracing.trace`; these are labels by their other names.
+        **given: Its `params`, `config` and `model_dir`.
 
     Raises:
-        ValueError: A space or a result that does not suit.
-        TypeError: Results that are no tensors.
+        ValueError, TypeError: A space or a result that does not suit.
     """
-    if action.is_nested or action.leaves[0].kind not in ("discrete", "box"):
-        raise ValueError(f"An estimator's action space must be Discrete or Box. Received: {action.space}")
-    leaf = action.leaves[0]
-    with keras.name_scope("policy"), _seeded(seed):
-        inputs, features = _states(observation, "state")
-        given = {
-            "action": keras.Input(leaf.shape, dtype="int32" if leaf.is_discrete else "float32", name="label_action"),
-            "reward": keras.Input((), dtype="float32", name="label_reward"),
-            "done": keras.Input((), dtype="bool", name="label_done"),
-            "terminated": keras.Input((), dtype="bool", name="label_terminated"),
-        }
-        given |= {name: keras.Input((), name=f"label_{name}") for name in names if name != "next_state"}
-        labels = dict(given)
-        successors: list[Any] = []
-        if "next_state" in names:
-            successors, states = _states(observation, "next_state")
-            labels["next_state"] = states if observation.is_nested else states["state"]
-        spec = call(features, labels)
-        predictions = _tensors(spec.predictions, "predictions")
-        if "results" not in predictions:
-            raise ValueError(f"`predictions` must have 'results', what the agent does. Received: {sorted(predictions)}")
-        _check_results(predictions["results"], leaf)
-        loss = spec.loss(labels, predictions) if callable(spec.loss) else spec.loss
-        found = {
-            "loss": _tensors({"loss": loss}, "loss")["loss"],
-            "metrics": _tensors(spec.eval_metric_ops, "eval_metric_ops"),
-            "extra": _tensors(spec.extra_ops, "extra_ops"),
-            "predictions": predictions,
-        }
-        for name, value in {"loss": found["loss"], **found["metrics"]}.items():
-            if tuple(value.shape) != ():
-                raise ValueError(f"`{name}` must be a scalar. Received: shape {tuple(value.shape)}")
-        try:
-            acting = keras.Model(inputs, predictions, name="acting")
-        except ValueError as error:
-            raise ValueError(f"`predictions` must be computed from the features alone: {error}") from error
-        learning = keras.Model([*inputs, *given.values(), *successors], found, name="learning")
-    return Trace(
-        spec, inputs, tuple(given) + (("next_state",) if successors else ()), acting, learning, observation, action
-    )
+    made: list[EstimatorSpec] = []
 
+    def describe(features: dict[str, Any], found: dict[str, Any]) -> tracing.Described:
+        labels = {_LABELS.get(name, name): value for name, value in found.items()}
+        if "next_state" in labels and not observation.is_nested:
+            labels["next_state"] = labels["next_state"]["observation"]
+        features = features if observation.is_nested else {"state": features["observation"]}
+        spec = function(features, labels, Modes.TRAIN, **given)
+        made.append(spec)
+        tracing.check_tensors(spec.extra_ops, "extra_ops")
+        loss = spec.loss(labels, spec.predictions) if callable(spec.loss) else spec.loss
+        return tracing.Described(spec.predictions or {}, loss, spec.eval_metric_ops)
 
-def _states(observation: Structure, name: str) -> tuple[list[Any], dict[str, Any]]:
-    # Stored form, and what a model function sees of it.
-    inputs = [
-        keras.Input(leaf.shape, dtype=leaf.stored_dtype.name, name=f"{name}_{i}")
-        for i, leaf in enumerate(observation.leaves)
-    ]
-    encoded = {leaf.name or "state": encode(leaf, x) for leaf, x in zip(observation.leaves, inputs)}
-    return inputs, encoded
-
-
-def _tensors(found: Any, name: str) -> dict[str, Any]:
-    for key, value in (found or {}).items():
-        if not keras.backend.is_keras_tensor(value):
-            raise TypeError(
-                f"`{name}` must be symbolic tensors, computed from features (or labels) by layers and keras.ops. "
-                f"Received: {key}={value!r}"
-            )
-    return dict(found or {})
-
-
-def _check_results(results: Any, leaf: Leaf) -> None:
-    shape = () if leaf.is_discrete else leaf.shape
-    if tuple(results.shape[1:]) != shape or len(results.shape) == 0:
-        raise ValueError(
-            f"`predictions['results']` must be {('batch', *shape)} for the action space. Received: {tuple(results.shape)}"
-        )
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    # Initializers without a seed of their own draw one from Python's generator. It gets its state back.
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
+    traced = tracing.trace(describe, observation, action, columns, seed)
+    return made[0], traced

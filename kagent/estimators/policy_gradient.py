@@ -7,16 +7,16 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from kagent.estimators.agent import Agent
 from kagent.estimators.config import RunConfig
-from kagent.estimators.function import Trace
 from kagent.estimators.memories import BatchMemory
-from kagent.estimators.returns import LABELS, ModelReturnsObjective
+from kagent.estimators.spec import EstimatorSpec
 from kagent.exploration import Sampling
-from kagent.optimizers.natural_gradient import flatten
+from kagent.objectives import ModelReturnsObjective
+from kagent.optimizers.natural_gradient import flatten, unflatten
+from kagent.policies.model import ModelPolicy
 from kagent.update import Update
 
 
@@ -42,7 +42,7 @@ class PGAgent(Agent):
     """
 
     memories = (BatchMemory,)
-    labels = LABELS
+    columns = ("return", "old_log_prob")
     sampled = True
     defaults: Mapping[str, Any] = {"discount": 0.97}
 
@@ -87,42 +87,15 @@ class PGAgent(Agent):
         max_steps: int | None = None,
         max_episodes: int | None = None,
     ) -> Any:
-        """Trains in an environment: `fit`, for chaining. Arguments as for `Agent.train`.
+        """Trains in an environment, and returns the agent. Arguments as for `Agent.train`."""
+        rule = Update(batch_size=self.memory.batch_size, epochs=1)
+        return self._train(env, rule, hooks, steps, max_steps, episodes, max_episodes)
 
-        Returns:
-            The agent.
-        """
-        self.fit(env, episodes, steps, hooks, max_steps, max_episodes)
-        return self
-
-    def fit(  # type: ignore[override]
-        self,
-        env: Any,
-        episodes: int | None = None,
-        steps: int | None = None,
-        hooks: Any = None,
-        max_steps: int | None = None,
-        max_episodes: int | None = None,
-    ) -> keras.callbacks.History:
-        """Trains as `train` does, and returns Keras's `History`, with an entry per episode."""
-        return self._fit(env, self._batches(), hooks, {
-            "episodes": episodes, "updates": steps, "max_updates": max_steps, "max_episodes": max_episodes
-        })  # fmt: skip
-
-    def run_episode(self, env: Any, hooks: Any = None) -> dict[str, float]:  # type: ignore[override]
-        """Trains for one episode; statistics as `Agent.run_episode`."""
-        return self._run_episode(env, self._batches(), hooks)
-
-    def _batches(self) -> Update:
-        return Update(batch_size=self.memory.batch_size, epochs=1)
-
-    def _parts(self, made: Trace) -> dict[str, Any]:
-        predictions = made.spec.predictions or {}
-        samples = "logits" in predictions if made.leaf.is_discrete else {"loc", "scale"} <= set(predictions)
+    def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
         return {
             "objective": ModelReturnsObjective(),
             "reward_estimation": {"horizon": "episode", "discount": self._optimizer_params["discount"]},
-            "exploration": Sampling() if samples else made.spec.exploration or 0.0,
+            "exploration": Sampling() if policy.samples else spec.exploration or 0.0,
         }
 
 
@@ -175,12 +148,12 @@ class TRPOAgent(PGAgent):
             )
         return found
 
-    def _parts(self, made: Trace) -> dict[str, Any]:
-        parts, params = super()._parts(made), self._optimizer_params
-        if not isinstance(parts["exploration"], Sampling):
+    def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
+        params = self._optimizer_params
+        if not policy.samples:
             raise ValueError(
                 "A TRPOAgent needs a policy to sample from: `predictions` with 'logits', or 'loc' and 'scale'. "
-                f"Received: {sorted(made.spec.predictions or {})}"
+                f"Received: {sorted(policy.trace.predictions)}"
             )
         optimizer = {
             "type": "natural_gradient",
@@ -188,9 +161,9 @@ class TRPOAgent(PGAgent):
             "cg_max_iterations": params["cg_iterations"],
             "cg_damping": params["cg_damping"],
             "linesearch_iterations": params["line_search_iterations"],
-            "only_positive_updates": not params["override_line_search"],
+            "override_line_search": params["override_line_search"],
         }
-        return {**parts, "optimizer": optimizer}
+        return {**super()._parts(spec, policy), "optimizer": optimizer}
 
     def get_theta(self) -> np.ndarray:
         """The policy's trainable variables side by side, float32 `(n,)`.
@@ -207,17 +180,13 @@ class TRPOAgent(PGAgent):
         Raises:
             ValueError: As `get_theta`; numbers that are not so many, or not finite.
         """
-        self._trained()
-        variables = self.model.policy.trainable_variables
-        count = sum(math.prod(variable.shape) for variable in variables)
+        before = self.get_theta()
         values = np.asarray(theta, np.float32)
-        if values.shape != (count,) or not np.isfinite(values).all():
-            raise ValueError(f"`theta` must be {count} finite numbers. Received: shape {values.shape}")
-        begin = 0
-        for variable in variables:
-            end = begin + math.prod(variable.shape)
-            variable.assign(values[begin:end].reshape(variable.shape))
-            begin = end
+        if values.shape != before.shape or not np.isfinite(values).all():
+            raise ValueError(f"`theta` must be {before.size} finite numbers. Received: shape {values.shape}")
+        variables = self.model.policy.trainable_variables
+        for variable, value in zip(variables, unflatten(values, [variable.value for variable in variables])):
+            variable.assign(value)
         self.model.actor.expire()
 
 

@@ -237,6 +237,21 @@ class Memory:
             else [None if m is None else np.asarray(m, bool)[None] for m in next_action_mask],
         )
 
+    def append_leaves(
+        self,
+        observation: Leaves,
+        action: Leaves,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        next_observation: Leaves,
+        valid: np.ndarray | None = None,
+        mask: Sequence[Any] | None = None,
+        next_mask: Sequence[Any] | None = None,
+    ) -> None:
+        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+        raise NotImplementedError
+
     def _write(
         self,
         rows: Any,

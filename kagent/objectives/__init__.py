@@ -4,6 +4,7 @@ from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
+from kagent.objectives.model import ModelObjective, ModelReturnsObjective
 from kagent.objectives.objective import OBJECTIVES, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -18,6 +19,8 @@ __all__ = [
     "BehaviorCloningObjective",
     "ClippedPolicyObjective",
     "DeterministicPolicyGradientObjective",
+    "ModelObjective",
+    "ModelReturnsObjective",
     "PlusObjective",
     "PolicyGradientObjective",
     "SoftActorCriticObjective",

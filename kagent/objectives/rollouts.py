@@ -47,32 +47,7 @@ class RolloutObjective(Objective):
             raise ValueError(f"`objective` {kind} needs reward_estimation.estimate_actions=False. Received: True")
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        estimation = agent.reward_estimation
-        steps, envs = experience["reward"].shape
-        flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
-        observation = tf.nest.map_structure(flat, experience["observation"])
-        action = tf.nest.map_structure(flat, experience["action"])
-        mask = [m if m is None else flat(m) for m in experience["action_mask"]] if "action_mask" in experience else None
-        log_prob = agent.policy.log_prob(agent.policy.parameters_of(observation, mask), action)
-        rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
-        time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": agent.clock}
-        if agent.critic is None:
-            advantage = returns = estimation.returns(*rollout, **time)
-        else:
-            successor = tf.nest.map_structure(flat, experience["next_observation"])
-            values, next_values = (tf.reshape(agent.critic.values(x), (steps, envs)) for x in (observation, successor))
-            returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
-            if not estimation.estimate_advantage and estimation.gae_lambda is None:
-                advantage = returns
-        prepared = {
-            "observation": observation,
-            "action": action,
-            "old_log_prob": tf.stop_gradient(log_prob),
-            "advantage": tf.stop_gradient(flat(advantage)),
-            "return": tf.stop_gradient(flat(returns)),
-            "weight": flat(time["weight"]),
-        }
-        return prepared if mask is None else {**prepared, "action_mask": mask}
+        return prepare_rollout(agent, experience)
 
     def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
         clock, critic = agent.clock, agent.critic
@@ -129,6 +104,37 @@ class RolloutObjective(Objective):
             return self.value_coefficient * value, {"critic_loss": value}
 
         return loss
+
+
+def prepare_rollout(agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+    """A rollout, time-major `(T, N, ...)`, as rows `(T * N, ...)` with what the policy learns by: `advantage`, `return`,
+    `old_log_prob`, and `weight`, 0 of padding."""
+    estimation = agent.reward_estimation
+    steps, envs = experience["reward"].shape
+    flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
+    observation = tf.nest.map_structure(flat, experience["observation"])
+    action = tf.nest.map_structure(flat, experience["action"])
+    mask = [m if m is None else flat(m) for m in experience["action_mask"]] if "action_mask" in experience else None
+    log_prob = agent.policy.log_prob(agent.policy.parameters_of(observation, mask), action)
+    rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
+    time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": agent.clock}
+    if agent.critic is None:
+        advantage = returns = estimation.returns(*rollout, **time)
+    else:
+        successor = tf.nest.map_structure(flat, experience["next_observation"])
+        values, next_values = (tf.reshape(agent.critic.values(x), (steps, envs)) for x in (observation, successor))
+        returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
+        if not estimation.estimate_advantage and estimation.gae_lambda is None:
+            advantage = returns
+    prepared = {
+        "observation": observation,
+        "action": action,
+        "old_log_prob": tf.stop_gradient(log_prob),
+        "advantage": tf.stop_gradient(flat(advantage)),
+        "return": tf.stop_gradient(flat(returns)),
+        "weight": flat(time["weight"]),
+    }
+    return prepared if mask is None else {**prepared, "action_mask": mask}
 
 
 def _nothing(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

@@ -52,10 +52,12 @@ def line_search(
     loss: Callable[[tf.Tensor], tf.Tensor],
     start,
     step,
-    expected_improvement,
+    expected_improvement=0.0,
     max_backtracks: int = 10,
     accept_ratio: float = 0.1,
     backtracking: float = 0.5,
+    before=None,
+    within: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Backtracks along a step until a loss has become smaller by enough of what was expected (Armijo 1966; Nocedal and
     Wright 2006, algorithm 3.1).
@@ -64,10 +66,13 @@ def line_search(
         loss: From a float32 tensor to a scalar.
         start: float32 tensor.
         step: Of that shape: where it goes at most.
-        expected_improvement: By how much the whole step would make the loss smaller if it were linear, > 0.
+        expected_improvement: By how much the whole step would make the loss smaller if it were linear, >= 0; 0: anything
+            that makes it smaller is enough.
         max_backtracks: At most so many shares of the step are tried, the whole one first.
-        accept_ratio: Which part of the expected improvement of a share is enough.
+        accept_ratio: Which part of the expected improvement of a share is enough, >= 0.
         backtracking: Factor from one share to the next, in (0, 1).
+        before: The loss at `start`, where it is known.
+        within: Says whether a tensor is allowed, just after its loss was asked for. None: all are.
 
     Returns:
         Whether there was one, a bool scalar; and the tensor found, or `start`.
@@ -79,12 +84,14 @@ def line_search(
     [True, 0.0]
     """
     start, step = tf.convert_to_tensor(start, tf.float32), tf.convert_to_tensor(step, tf.float32)
-    before, expected = loss(start), tf.cast(expected_improvement, tf.float32)
+    before = loss(start) if before is None else before
+    enough = accept_ratio * tf.cast(expected_improvement, tf.float32)
 
     def attempt(i, share, improved, x):
         tried = start + share * step
-        gain = before - loss(tried)
-        good = tf.logical_and(gain > 0.0, gain > accept_ratio * share * expected)
+        good = before - loss(tried) > share * enough
+        if within is not None:
+            good = tf.logical_and(good, within(tried))
         return i + 1, share * backtracking, good, tf.where(good, tried, start)
 
     initial = (tf.constant(0), tf.constant(1.0), tf.constant(False), start)

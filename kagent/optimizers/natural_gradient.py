@@ -23,7 +23,11 @@ class NaturalGradient(keras.optimizers.Optimizer):
     batch, of the new policy from the old: `d = (F + damping)^-1 g` is solved for by conjugate gradients on products with
     the KL's second derivative `F` (the Fisher information), and made `sqrt(2 * radius / (d' (F + damping) d))` long.
     From there the step is shrunk until the true KL is within the radius and the loss has become smaller. If no step is
-    found, nothing moves, to the bit.
+    found it is refused: nothing moves, to the bit, `iterations` do not count it, and neither does `agent.updates` where
+    nothing but the policy learns.
+
+    It logs `kl_divergence`, that of the step that was taken (0 of a refused one), and `accepted`, 1 or 0: means over the
+    steps of an update.
 
     It is for the policy, a `StochasticPolicy`, alone; other roles need optimizers of their own.
 
@@ -35,6 +39,8 @@ class NaturalGradient(keras.optimizers.Optimizer):
         only_positive_updates: Whether steps must make the loss smaller; False: the KL alone decides.
         linesearch_iterations: How often a step may be shrunk.
         linesearch_backtracking: By what it is multiplied each time, in (0, 1).
+        override_line_search: Whether the whole step is taken where none is found, beyond the radius or to a larger loss as it
+            may be. (None is taken to where the divergence is not finite, or without a gradient.)
         name: The optimizer's name.
 
     Raises:
@@ -55,6 +61,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
         only_positive_updates: bool = True,
         linesearch_iterations: int = 10,
         linesearch_backtracking: float = 0.75,
+        override_line_search: bool = False,
         name: str = "natural_gradient",
     ):
         if isinstance(learning_rate, numbers.Real):
@@ -62,9 +69,11 @@ class NaturalGradient(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name)
         self.cg_max_iterations = check_count(cg_max_iterations, "optimizer.cg_max_iterations")
         self.cg_damping = _number(cg_damping, "cg_damping", "at least 0", lambda x: x >= 0.0)
-        if not isinstance(only_positive_updates, bool):
-            raise TypeError(f"`optimizer.only_positive_updates` must be a bool. Received: {only_positive_updates!r}")
-        self.only_positive_updates = only_positive_updates
+        flags = {"only_positive_updates": only_positive_updates, "override_line_search": override_line_search}
+        for flag, given in flags.items():
+            if not isinstance(given, bool):
+                raise TypeError(f"`optimizer.{flag}` must be a bool. Received: {given!r}")
+        self.only_positive_updates, self.override_line_search = only_positive_updates, override_line_search
         most: Any = linesearch_iterations
         if isinstance(most, bool) or not isinstance(most, numbers.Integral) or int(most) < 0:
             raise ValueError(f"`optimizer.linesearch_iterations` must be an integer >= 0. Received: {most!r}")
@@ -95,9 +104,11 @@ class NaturalGradient(keras.optimizers.Optimizer):
 
         direction = ops.conjugate_gradient(product, downhill, self.cg_max_iterations)
         length = ops.trust_region_length(tf.reduce_sum(direction * product(direction)), radius)
-        self._search(problem, found[0], unflatten(length * direction, variables), divergence, radius)
-        self.iterations.assign_add(1)
-        return found
+        change = unflatten(length * direction, variables)
+        kept = self._search(problem, found[0], change, divergence, radius)
+        self.iterations.assign_add(tf.cast(kept, self.iterations.dtype))
+        told = {"kl_divergence": tf.where(kept, divergence(), 0.0), "accepted": tf.cast(kept, tf.float32)}
+        return found[0], {**found[1], **told}
 
     def _search(
         self,
@@ -106,22 +117,30 @@ class NaturalGradient(keras.optimizers.Optimizer):
         change: list[tf.Tensor],
         divergence: Callable[[], tf.Tensor],
         radius: tf.Tensor,
-    ) -> None:
+    ) -> tf.Tensor:
+        """Moves the variables by the share of the change that is found; returns whether there is one."""
         before = problem.snapshot()
 
-        def attempt(i: Any, share: tf.Tensor, _: Any) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        def at(share: tf.Tensor) -> tf.Tensor:
             problem.assign([b + tf.cast(share * c, b.dtype) for b, c in zip(before, change)])
-            good = divergence() <= radius
-            if self.only_positive_updates:
-                good = tf.logical_and(good, problem.value() < loss)
-            return i + 1, share * self.linesearch_backtracking, good
+            return problem.value() if self.only_positive_updates else -share
 
-        _, _, accepted = tf.while_loop(
-            lambda i, _, accepted: tf.logical_and(i <= self.linesearch_iterations, tf.logical_not(accepted)),
-            attempt,
-            (tf.constant(0), tf.constant(1.0), tf.constant(False)),
-        )
+        accepted, _ = ops.line_search(
+            at, 0.0, 1.0,
+            max_backtracks=self.linesearch_iterations + 1,
+            backtracking=self.linesearch_backtracking,
+            before=loss if self.only_positive_updates else 0.0,
+            within=lambda share: divergence() <= radius,
+        )  # fmt: skip
+        if self.override_line_search:
+            share = tf.cast(tf.logical_not(accepted), tf.float32)
+            now = problem.snapshot()
+            whole = [tf.where(accepted, n, b + tf.cast(share * c, b.dtype)) for n, b, c in zip(now, before, change)]
+            problem.assign(whole)
+            moved = tf.reduce_any([tf.reduce_any(c != 0.0) for c in change])
+            accepted = tf.logical_or(accepted, tf.logical_and(moved, tf.math.is_finite(divergence())))
         problem.keep_if(accepted, before)
+        return accepted
 
     def get_config(self):
         base = super().get_config()
@@ -131,6 +150,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
             "only_positive_updates",
             "linesearch_iterations",
             "linesearch_backtracking",
+            "override_line_search",
         )
         return {
             "learning_rate": base["learning_rate"],

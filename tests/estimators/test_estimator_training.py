@@ -16,8 +16,9 @@ from event_files import curves
 
 from kagent import schedules
 from kagent.callbacks import Callback
-from kagent.estimators import Agent, Bootstrap, EstimatorSpec, RunConfig
-from kagent.estimators.memories import Memory
+from kagent.estimators import Agent, Bootstrap, EstimatorSpec, PGAgent, RunConfig, models
+from kagent.estimators.memories import BatchMemory, Memory
+from kagent.summaries.parameters import parameters
 
 GRID = {"first_update": 9, "update_frequency": 4}
 UPDATES = [10, 12, 16, 20, 24, 28, 30, 32, 36, 40, 44, 48, 50]
@@ -182,11 +183,9 @@ def test_the_counters_drive_different_things():
 
     agent = make(model_fn)
     agent.train(Count(), episodes=5, **GRID)
-    from kagent.estimators.hooks import exploration_rate
-
     assert agent.global_step == 13
     assert float(agent.model.optimizer.learning_rate) == pytest.approx(0.01)
-    assert exploration_rate(agent.model) == pytest.approx(0.07505)
+    assert parameters(agent.model, agent.model.host_clock)["exploration.amount"] == pytest.approx(0.07505)
 
 
 def test_run_episode_returns_statistics():
@@ -492,6 +491,56 @@ def test_a_damaged_checkpoint_is_no_new_beginning(tmp_path):
     assert env.calls == (0, 0)
 
 
+class Wandering(Count):
+    """Its states and the lengths of its episodes depend on the seed of each."""
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = super().reset(seed=seed)
+        self.n = int(self.np_random.integers(5, 9))
+        return observation + np.float32(self.np_random.random()), info
+
+    def step(self, action):
+        observation, _, *rest = super().step(action)
+        return observation + np.float32(self.np_random.random()), float(action), *rest
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_run_in_parts_is_the_same_as_a_whole_one(tmp_path, saved):
+    def part(directory, until):
+        function = lambda features, labels, mode: q_spec(  # noqa: E731
+            features, labels, mode, bootstrap=Bootstrap(target_update_frequency=4), exploration=0.5
+        )
+        agent = make(function, Memory(100, 8, saved=saved), RunConfig(seed=3, summaries=None), model_dir=directory)
+        return agent.train(Wandering(), max_episodes=until, **GRID)
+
+    whole = part(tmp_path / "whole", 9)
+    part(tmp_path / "parts", 4)
+    parts = part(tmp_path / "parts", 9)
+    same = [(a == b).all() for a, b in zip(state_of(whole), state_of(parts), strict=True)]
+    assert counters(whole)[:2] == counters(parts)[:2] and all(same) == saved
+    assert (counters(whole) == counters(parts)) == saved  # without its memory it waits until it has a batch again
+
+
+def test_an_update_that_was_due_when_it_was_stopped_is_made(tmp_path):
+    class Stop(Callback):
+        def on_timestep_end(self, timestep, logs=None):
+            self.model.stop_training = timestep in (10, 16)
+
+    make(model_dir=tmp_path).train(Count(), hooks=[Stop()], **GRID)
+    again = make(model_dir=tmp_path)
+    assert counters(again) == (10, 1, 0)
+    heard = Listener()
+    again.train(Count(), episodes=1, hooks=[Stop(), heard], **GRID)  # stopped again, at a multiple of 4
+    assert heard.times == [10, 12]
+    heard = Listener()
+    make(model_dir=tmp_path).train(Count(), episodes=1, hooks=[heard], **GRID)
+    assert heard.times == [16, 20, 24, 26]
+    heard = Listener()
+    other = make(model_dir=tmp_path)
+    other.train(Count(), episodes=1, hooks=[heard], first_update=9, update_frequency=3)
+    assert heard.times == [27, 30, 33, 36]  # another rule begins where it is
+
+
 KILLED = """
     import os, sys
     sys.path[:0] = {paths!r}
@@ -544,6 +593,17 @@ def test_summaries_are_counted_in_episodes(tmp_path):
         f"{v.path}/GradientsNorm" for v in agent.model.policy.trainable_variables
     }
     assert {"global_episode/sec", "global_timestep/sec"} <= set(found)
+
+
+def test_policy_gradients_have_gradients_and_activations_too(tmp_path):
+    config = RunConfig(seed=0, summaries=["gradients", "activations"], jit_compile=False, log_episodes=None)
+    agent = PGAgent(models.VPG(2, models.mlp([4])), BatchMemory(10), model_dir=tmp_path, config=config)
+    agent.train(Count(), episodes=2)
+    found, paths = curves(tmp_path), [variable.path for variable in agent.model.policy.trainable_variables]
+    assert {f"{path}/{kind}" for path in paths for kind in ("Gradients", "GradientsNorm")} <= set(found)
+    assert any(tag.endswith("logits/activation") for tag in found)
+    assert all(steps == [1, 2] for steps, _ in found.values())
+    assert all(norm > 0 for norm in found[f"{paths[-1]}/GradientsNorm"][1])
 
 
 def test_summaries_change_nothing(tmp_path):

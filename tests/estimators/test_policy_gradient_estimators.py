@@ -137,7 +137,9 @@ def test_one_update_by_hand():
                                                     config=CONFIG)])  # fmt: skip
 def test_it_learns_what_pays(make):
     agent = make()
-    agent.train(Arm(), steps=40)
+    agent.train(
+        Arm(), steps=40, episodes=40 * 32
+    )  # there is nothing left to improve in the end, and TRPO refuses to step
     assert agent.evaluate(Arm(), episodes=5)["episode_return"] == 1.0
     assert tf.nn.softmax(agent.predict(np.zeros((1, 1), np.float32), ["logits"])["logits"]).numpy()[0, 1] > 0.8
 
@@ -229,6 +231,34 @@ def test_steps_stay_within_the_trust_region(continuous):
     # Also within episodes: every 25 timesteps.
     assert agent.global_timestep == 200
     assert all(kl <= 0.02 * 1.001 for kl in watch.found) and max(watch.found) > 0.01
+
+
+def test_refused_steps_are_none():
+    class Rewards(Count):
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, float(action), *rest
+
+    told: list = []
+    bounds = {"hooks": [keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(
+        (logs["accepted"], logs["kl_divergence"])))]}  # fmt: skip
+    agent = TRPOAgent(small(models.TRPO), BatchMemory(10), {"max_kl_divergence": 0.02}, config=CONFIG)
+    agent.train(Rewards(10), episodes=3, **bounds)
+    assert all(accepted == 1.0 and 0.0 < kl <= 0.02 * 1.001 for accepted, kl in told)
+    assert agent.global_step == len(told) == 3
+    told.clear()
+
+    def flat(features, labels, mode):
+        spec = small(models.TRPO)(features, labels, mode)
+        return EstimatorSpec(mode, spec.predictions, spec.loss(labels, spec.predictions) * 0.0, spec.train_op)
+
+    agent = TRPOAgent(flat, BatchMemory(10), config=CONFIG)
+    agent.train(Count(10), episodes=3, **bounds)
+    assert told == [(0.0, 0.0)] * 3
+    assert (agent.global_step, agent.global_timestep, len(agent.memory)) == (0, 30, 0)
+    assert int(agent.model.optimizer.iterations) == 0
+    agent = TRPOAgent(flat, BatchMemory(10), {"override_line_search": True}, config=CONFIG)
+    assert agent.train(Count(10), episodes=2).global_step == 0  # there is no step to take
 
 
 def test_theta():

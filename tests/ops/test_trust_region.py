@@ -72,3 +72,14 @@ def test_line_search_wants_enough(mode):
         assert bool(improved) and float(x) == expected, ratio
     improved, x = ops.line_search(lambda x: tf.reduce_sum(x * x), [1.0, 2.0], [-1.0, -2.0], 10.0)
     assert bool(improved) and x.numpy().tolist() == [0.0, 0.0]
+
+
+def test_line_search_within_limits(mode):
+    # Whatever makes x smaller, where it is not below -0.6: the shares 1, 1/2 and 1/4 of a step of -2 lead to -1, 0 ...
+    search = mode(lambda start: ops.line_search(lambda x: x, start, -2.0, before=start, within=lambda x: x >= -0.6))
+    improved, x = search(tf.constant(1.0))
+    assert bool(improved) and float(x) == 0.0
+    improved, x = search(tf.constant(-0.55))
+    assert bool(improved) and float(x) == pytest.approx(-0.55 - 2.0 / 64)
+    improved, x = search(tf.constant(-0.7))
+    assert not bool(improved) and float(x) == np.float32(-0.7)

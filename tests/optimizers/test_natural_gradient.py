@@ -161,7 +161,7 @@ def test_what_does_not_help_moves_nothing(mode):
         optimizer = NaturalGradient(0.01)
         (end,), _ = stepped(categorical(), loss, optimizer, mode)
         np.testing.assert_array_equal(end, start)
-        assert int(optimizer.iterations.numpy()) == 1
+        assert int(optimizer.iterations.numpy()) == 0  # a step that is refused is none
 
 
 @MODE
@@ -184,6 +184,31 @@ def test_the_largest_step_that_helps_is_taken(mode):
     np.testing.assert_allclose(end - np.log(P), full, atol=2e-6)
 
 
+@MODE
+def test_a_search_that_fails_may_be_overridden_and_it_tells(mode):
+    # Behind a wall everywhere but at the start: with the override, the whole step is taken all the same.
+    start, direction = np.log(P).astype(np.float32), np.array([1.0, -0.5, -0.25])
+
+    def walled(policy):
+        moved = policy.variables[0].value - start
+        return tf.where(tf.reduce_any(moved != 0.0), 1.0, 0.0) - tf.reduce_sum(moved * direction.astype(np.float32))
+
+    (free,), _ = stepped(categorical(), linear(-direction), NaturalGradient(1e-4), mode)
+    nan = lambda policy: tf.reduce_sum(policy.variables[0].value) * np.nan  # noqa: E731
+    nothing = lambda policy: tf.constant(1.0)  # noqa: E731
+    for loss, override, end, accepted in (
+        (walled, True, free, 1), (walled, False, start, 0), (nan, True, start, 0), (nothing, True, start, 0)
+    ):  # fmt: skip
+        policy, optimizer = categorical(), NaturalGradient(1e-4, override_line_search=override)
+        optimizer.build(policy.variables)
+        problem = problem_of(policy, loss)
+        _, told = compiled(lambda: optimizer.step(problem), mode)()  # noqa: B023
+        np.testing.assert_allclose(policy.variables[0].numpy(), end, atol=2e-6)
+        assert int(optimizer.iterations.numpy()) == int(told["accepted"]) == accepted
+        assert float(told["kl_divergence"]) == pytest.approx(kl(start, policy.variables[0].numpy()), abs=1e-7)
+        assert (policy.variables[0].numpy() != start).any() == bool(accepted)
+
+
 def test_damping_shortens_steps():
     ends = [
         stepped(categorical(), linear([-1.0, 1.5, -0.5]), NaturalGradient(1e-4, cg_damping=d))[0][0]
@@ -197,12 +222,13 @@ def test_damping_shortens_steps():
 
 
 def test_its_config_comes_back():
-    optimizer = NaturalGradient(0.02, 5, 0.1, False, 3, 0.5, name="mine")
+    optimizer = NaturalGradient(0.02, 5, 0.1, False, 3, 0.5, True, name="mine")
     config = json.loads(json.dumps(keras.optimizers.serialize(optimizer)))
     again = keras.optimizers.deserialize(config)
     assert type(again) is NaturalGradient and again.get_config() == optimizer.get_config()
     assert (again.cg_max_iterations, again.cg_damping, again.only_positive_updates) == (5, 0.1, False)
     assert (again.linesearch_iterations, again.linesearch_backtracking, again.name) == (3, 0.5, "mine")
+    assert again.override_line_search is True
     assert float(again.learning_rate.numpy()) == pytest.approx(0.02)
     made, rate = optimizers.get({"type": "natural_gradient", "cg_max_iterations": 3}, "policy")
     assert made.cg_max_iterations == 3 and float(made.learning_rate.numpy()) == pytest.approx(0.01) and rate is None

@@ -1,46 +1,45 @@
-"""The policy that a model function makes, and what it learns."""
+"""A policy and its loss, both given by a function of symbolic tensors."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import ops
-from kagent.estimators.function import Trace
-from kagent.estimators.spec import Bootstrap
 from kagent.networks.trunks import Seeds
-from kagent.objectives.objective import OBJECTIVES, Objective, Term
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.policies.tracing import Trace
 from kagent.spaces import Leaf, Structure
 
 
 @ROLES.register()
 @keras.saving.register_keras_serializable("kagent")
 class ModelPolicy(Role):
-    """What a model function predicts, as a policy.
+    """What a function predicts, as a policy, which learns by the loss of that function: see `trace`.
 
-    The actor takes `predictions["results"]`. Where these are the argmax of a tensor, it takes that tensor and the argmax is
-    its own, which NumPy computes as long as the layers before are of those it knows.
+    The actor takes the prediction "results". Where that is the argmax of a tensor, it takes the tensor and the argmax is its
+    own, which NumPy computes as long as the layers before are of those it knows.
 
     Args:
-        trace: What the model function made.
-        sampled: Whether actions may be sampled: from `logits`, or from the normal distribution of `loc` and `scale`.
+        trace: What `trace` made of the function. One agent's only.
+        sampled: Whether actions are to be sampled where the predictions say of what: of "logits", or of the normal
+            distribution of "loc" and "scale".
+
+    Attributes:
+        samples: Whether they are.
     """
 
     def __init__(self, trace: Trace, sampled: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         if not isinstance(trace, Trace):
-            raise TypeError(f"`policy.trace` must be what a model function made. Received: {trace!r}")
+            raise TypeError(f"`policy.trace` must be what kagent.policies.tracing.trace returns. Received: {trace!r}")
         self.trace = trace
-        self.samples = sampled
-        self.kind, heads = _heads(trace, sampled)
+        self.samples, self.kind, heads = _heads(trace, sampled)
         self.model = keras.Model(trace.inputs, heads, name=self.name)
-        self.acting, self.learning = trace.acting, trace.learning
+        self.acting, self.learning = trace.acting, trace.learning  # parts of this layer
 
     def decision(self, leaf: Leaf) -> str:
         """Name of the actor's decision for an action leaf."""
@@ -57,7 +56,7 @@ class ModelPolicy(Role):
 
     def get_part(self) -> dict[str, Any]:
         raise ValueError(
-            "A policy that a model function makes has no configuration: save the agent's weights, `save_weights`, and make "
+            "A policy that a function makes has no configuration: save the agent's weights, `save_weights`, and make "
             "the agent by the same function"
         )
 
@@ -92,24 +91,31 @@ class ModelPolicy(Role):
         heads = outputs(self.model(self.leaves(observation)))
         return heads if mask is None else self.joint.mask(heads, mask)
 
+    def log_prob(self, parameters: list[tf.Tensor], action: Any) -> tf.Tensor:
+        """Log-probability `(N,)` of canonical actions; 0 of those that are no samples of a distribution."""
+        parts = self.action.flatten(action)
+        return self.joint.log_prob(parameters, parts) if self.kind != "direct" else tf.zeros(tf.shape(parts[0])[:1])
+
     def greedy(self, observation: Any) -> list[tf.Tensor]:
         """The predicted action that the observation's mask allows, one canonical array `(N, *leaf.shape)`."""
         mask = observed_masks(self.observation, self.action, self.leaves(observation))
         return self.joint.mode(self.parameters_of(observation, mask))
 
-    def learn_from(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Loss, metrics, extra tensors and predictions of the model in training, on a minibatch with its labels."""
+    def learn_from(self, batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Loss and metrics of the function, as in training, on a minibatch with its columns."""
         given = list(self.leaves(batch["observation"]))
-        labels = {
-            "action": lambda: self.action.flatten(batch["action"])[0],
-            "done": lambda: tf.logical_or(batch["terminated"], batch["truncated"]),
-        }
-        for name in self.trace.labels:
-            if name == "next_state":
-                given += self.leaves(batch["next_observation"])
+        for name in self.trace.columns:
+            if name == "next_observation":
+                given += self.leaves(batch[name])
+            elif name == "action":
+                given += self.action.flatten(batch[name])
+            elif name == "done":
+                given.append(tf.logical_or(batch["terminated"], batch["truncated"]))
             else:
-                given.append(labels[name]() if name in labels else batch[name])
-        return self.learning(given, training=True)
+                given.append(batch[name])
+        found = self.trace.learning(given, training=True)
+        metrics = {name: tf.cast(value, tf.float32) for name, value in found["metrics"].items()}
+        return tf.cast(found["loss"], tf.float32), metrics
 
 
 class TargetModel(Role):
@@ -152,86 +158,21 @@ class TargetModel(Role):
         return keras.StatelessScope(state_mapping=list(zip(self._online().variables, self.variables)))
 
 
-@OBJECTIVES.register()
-@dataclasses.dataclass(frozen=True)
-class ModelObjective(Objective):
-    """The loss of a model function, on transitions.
-
-    Args:
-        bootstrap: How `labels["target"]` is made; None: it is the reward.
-    """
-
-    bootstrap: Bootstrap | None = None
-
-    policies = ("ModelPolicy",)
-
-    @property
-    def targets(self) -> tuple[str, ...]:  # type: ignore[override]
-        return () if self.bootstrap is None else ("policy",)
-
-    def check(self, agent: Any) -> None:
-        agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
-
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
-        """What the target network says that the next observations are worth, `(B,)`."""
-        bootstrap = self.bootstrap
-        if bootstrap is None:
-            return tf.zeros_like(batch["reward"])
-        values = tf.cast(agent.target_policy.predictions(batch["next_observation"])[bootstrap.value], tf.float32)
-        if len(values.shape) == 1 or values.shape[-1] == 1:
-            return tf.reshape(values, (-1,))
-        mask = batch.get("next_action_mask", [None])[0]
-        online = agent.policy.predictions(batch["next_observation"])[bootstrap.value] if bootstrap.double else None
-        return ops.greedy_value(values, [values.shape[-1]], mask, online)[:, 0]
-
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        best = self.next_values(agent, batch)
-        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
-        _, target = ops.q_learning(best, batch["reward"], discount, best)
-        return [Term("policy", lambda part: loss_of(agent, part), {**batch, "target": target})]
-
-
-def loss_of(agent: Any, batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Loss and metrics of the agent's model function on a minibatch with its labels."""
-    found = agent.policy.learn_from(batch)
-    metrics = {name: tf.cast(value, tf.float32) for name, value in found["metrics"].items()}
-    return tf.cast(found["loss"], tf.float32), metrics
-
-
-def check_bootstrap(trace: Trace) -> Bootstrap | None:
-    """The bootstrap that a specification asks for.
-
-    Raises:
-        ValueError: It asks for a prediction that there is not, or that values nothing.
-    """
-    bootstrap, predictions = trace.spec.bootstrap, trace.spec.predictions or {}
-    if bootstrap is None:
-        return Bootstrap() if "q" in predictions else None
-    if bootstrap.value not in predictions:
-        raise ValueError(f"`bootstrap.value` must be one of {sorted(predictions)}. Received: {bootstrap.value!r}")
-    shape = tuple(predictions[bootstrap.value].shape)
-    if len(shape) not in (1, 2):
-        raise ValueError(
-            f"`predictions[{bootstrap.value!r}]` must be (batch,) or (batch, n) to be bootstrapped: {shape}"
-        )
-    return bootstrap
-
-
-def _heads(trace: Trace, sampled: bool) -> tuple[str, list[Any]]:
-    # The kind of decision that makes actions of the heads, and these.
-    leaf, predictions = trace.leaf, trace.spec.predictions or {}
+def _heads(trace: Trace, sampled: bool) -> tuple[bool, str, list[Any]]:
+    # Whether actions are samples, the kind of decision that makes them of the heads, and these.
+    leaf, predictions = trace.action.leaves[0], trace.predictions
     results = predictions["results"]
     if leaf.is_discrete:
         width = leaf.num_values
         if sampled and "logits" in predictions:
-            return "categorical", [_of_width(predictions["logits"], "logits", width)]
+            return True, "categorical", [_of_width(predictions["logits"], "logits", width)]
         scores = _scores(trace.inputs, results, width)
-        return "categorical", [keras.ops.one_hot(results, width, dtype="float32") if scores is None else scores]
+        return False, "categorical", [keras.ops.one_hot(results, width, dtype="float32") if scores is None else scores]
     if sampled and {"loc", "scale"} <= set(predictions):
         mean, scale = (_flat(predictions[name], leaf) for name in ("loc", "scale"))
         widths = [_of_width(x, name, leaf.size) for name, x in (("loc", mean), ("scale", scale))]
-        return "gaussian", [widths[0], keras.ops.log(widths[1])]
-    return "direct", [_flat(results, leaf)]
+        return True, "gaussian", [widths[0], keras.ops.log(widths[1])]
+    return False, "direct", [_flat(results, leaf)]
 
 
 def _flat(x: Any, leaf: Leaf) -> Any:
