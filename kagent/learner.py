@@ -39,6 +39,7 @@ class Minibatches:
     """
 
     def __init__(self, task: Any, element: Any):
+        self.indices: Any
         experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
         self.prepared = task.prepare(experience)
         whole = next(iter(tf.nest.flatten(self.prepared))) if self.indices is None else self.indices

@@ -209,7 +209,7 @@ class Agent:
             Others: As `train`.
         """
         statistics = EpisodeStatistics()
-        self.train(env, *args, episodes=1, hooks=[*_hooks(hooks), statistics], **kwargs)
+        self.train(env, *args, **{**kwargs, "episodes": 1, "hooks": [*_hooks(hooks), statistics]})
         if statistics.last is None:
             raise RuntimeError("The episode did not end: a hook stopped training before")
         return statistics.last
@@ -386,15 +386,16 @@ class Agent:
 
     def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
         """What of the `kagent.Agent` depends on how it learns."""
-        bootstrap = spec.bootstrap
-        if bootstrap is None:
-            bootstrap = Bootstrap() if "q" in policy.trace.predictions else Bootstrap(discount=0.0)
-        valued = spec.bootstrap is not None or "q" in policy.trace.predictions
+        bootstrap, exploration = spec.bootstrap, 0.0 if spec.exploration is None else spec.exploration
+        if bootstrap is None and "q" in policy.trace.predictions:
+            bootstrap = Bootstrap()
+        if bootstrap is None:  # targets are the rewards
+            return {"objective": ModelObjective(), "reward_estimation": {"discount": 0.0}, "exploration": exploration}
         return {
-            "objective": ModelObjective(bootstrap.value if valued else None, bootstrap.double),
+            "objective": ModelObjective(bootstrap.value, bootstrap.double),
             "reward_estimation": {"discount": bootstrap.discount},
-            "exploration": 0.0 if spec.exploration is None else spec.exploration,
-            "target": Target(period=bootstrap.target_update_frequency if valued else 1),
+            "exploration": exploration,
+            "target": Target(period=bootstrap.target_update_frequency),
         }
 
 

@@ -11,15 +11,9 @@ from kagent import environments
 
 
 class EnvSpec(NamedTuple):
-    """What `GymEnvironment.reset` and `step` return.
+    """What `GymEnvironment.reset` and `step` return: a transition, `action` and `state` None after a reset.
 
-    Attributes:
-        action: What was done, None after a reset.
-        state: Where, None after a reset.
-        reward: What it gave.
-        done: Whether the episode ended, terminated or truncated.
-        next_state: Where it led.
-        terminated: Whether it came to its own end: no reward follows. A time limit is none.
+    `done` says that the episode ended, `terminated` that it did so by itself: a time limit is no such end.
     """
 
     action: Any
@@ -41,16 +35,17 @@ class EnvSpec(NamedTuple):
 class GymEnvironment(gymnasium.Wrapper):
     """A gymnasium environment under Polyaxon's names. Agents take it, and as well the id or the environment itself.
 
-    As an environment of gymnasium's it steps with an action alone; given the state, too, or `return_spec`, it returns an
-    `EnvSpec` as Polyaxon's did.
-
     Args:
         env_id: An id that `gymnasium.make` knows, or a `gymnasium.Env`.
         **kwargs: For `gymnasium.make`.
 
+    Attributes:
+        num_states: Numbers in one observation.
+        num_actions: Choices of a Discrete action, or numbers in one of a Box.
+        is_continuous: Whether actions are a Box.
+
     Raises:
-        TypeError: Neither id nor environment.
-        ValueError: An unknown id.
+        TypeError, ValueError: Neither id nor environment; an unknown id; a nested space.
 
     Example:
 
@@ -64,44 +59,19 @@ class GymEnvironment(gymnasium.Wrapper):
     """
 
     def __init__(self, env_id: Any, **kwargs: Any):
-        if isinstance(env_id, gymnasium.Env):
-            if kwargs:
-                raise ValueError(f"Arguments are for an id, not for an environment. Received: {sorted(kwargs)}")
-            env = env_id
-        elif isinstance(env_id, str):
-            env = environments.make_id(env_id, **kwargs)
-        else:
+        if not isinstance(env_id, str | gymnasium.Env):
             raise TypeError(f"`env_id` must be an id or a gymnasium.Env. Received: {env_id!r}")
-        super().__init__(env)
-        self.env_id = env_id if isinstance(env_id, str) else getattr(env.spec, "id", None)
+        if kwargs and not isinstance(env_id, str):
+            raise ValueError(f"Arguments are for an id, not for an environment. Received: {sorted(kwargs)}")
+        super().__init__(environments.make_id(env_id, **kwargs) if isinstance(env_id, str) else env_id)
+        self.env_id = env_id if isinstance(env_id, str) else getattr(self.env.spec, "id", None)
+        self.num_states, self.num_actions = _size(self.observation_space), _size(self.action_space)
+        self.is_continuous = isinstance(self.action_space, gymnasium.spaces.Box)
         self._closed = False
 
-    @property
-    def num_states(self) -> int:
-        """Numbers in one observation.
-
-        Raises:
-            ValueError: The observation space is nested.
-        """
-        return _size(self.observation_space, "observation")
-
-    @property
-    def num_actions(self) -> int:
-        """Choices of a Discrete action, or numbers in one of a Box.
-
-        Raises:
-            ValueError: The action space is nested.
-        """
-        return _size(self.action_space, "action")
-
-    @property
-    def is_continuous(self) -> bool:
-        """Whether actions are a Box."""
-        return isinstance(self.action_space, gymnasium.spaces.Box)
-
-    def reset(self, *, return_spec: bool = False, seed: int | None = None, options: Any = None) -> Any:
+    def reset(self, *, return_spec: bool = False, **kwargs: Any) -> Any:
         """Begins an episode: gymnasium's `(observation, info)`, or an `EnvSpec`."""
-        observation, info = self.env.reset(seed=seed, options=options)
+        observation, info = self.env.reset(**kwargs)
         return EnvSpec(None, None, 0.0, False, observation) if return_spec else (observation, info)
 
     def step(self, action: Any, state: Any = None, return_spec: bool | None = None) -> Any:
@@ -110,18 +80,12 @@ class GymEnvironment(gymnasium.Wrapper):
         Args:
             action: What to do. That of a batch of one counts as its only one.
             state: Where: the last `next_state`.
-            return_spec: Whether to return an `EnvSpec`; None: where `state` is given.
-
-        Returns:
-            Gymnasium's `(observation, reward, terminated, truncated, info)`, or an `EnvSpec`.
+            return_spec: Whether to return an `EnvSpec`, not gymnasium's tuple; None: where `state` is given.
         """
-        shape = np.shape(action) if self.action_space.shape is not None else None
-        if shape is not None and shape == (1, *self.action_space.shape):
+        if np.shape(action) == (1, *(self.action_space.shape or ())):
             action = action[0]
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if return_spec is None:
-            return_spec = state is not None
-        if not return_spec:
+        if not (state is not None if return_spec is None else return_spec):
             return observation, reward, terminated, truncated, info
         ended = bool(terminated or truncated)
         return EnvSpec(action, state, float(reward), ended, observation, bool(terminated))
@@ -133,9 +97,7 @@ class GymEnvironment(gymnasium.Wrapper):
             self.env.close()
 
 
-def _size(space: gymnasium.Space, role: str) -> int:
-    if isinstance(space, gymnasium.spaces.Discrete):
-        return int(space.n)
+def _size(space: gymnasium.Space) -> int:
     if space.shape is None:
-        raise ValueError(f"An {role} space that is nested has no number. Received: {space}")
-    return int(np.prod(space.shape))
+        raise ValueError(f"A nested space has no size. Received: {space}")
+    return int(space.n) if isinstance(space, gymnasium.spaces.Discrete) else int(np.prod(space.shape))

@@ -58,37 +58,24 @@ def decay(
     decay_steps: int = 100_000,
     min_exploration_rate: float = 0.0,
 ) -> schedules.Schedule:
-    """A rate that falls with the timesteps t: `exploration_rate` up to and including `start_decay_at`, then a decay of
-    `min(t, stop_decay_at) - start_decay_at`.
-
-    With `n` for `decay_steps`, `k` for `decay_rate` and `x = t / n` (its whole part, if `staircase`):
-
-    ==================== ==================================================================
-    `decay_type`         rate
-    ==================== ==================================================================
-    `exponential_decay`  `exploration_rate * k**x`
-    `natural_exp_decay`  `exploration_rate * exp(-k * x)`
-    `inverse_time_decay` `exploration_rate / (1 + k * x)`
-    `polynomial_decay`   in a straight line from `exploration_rate` to 0.0001 at `t = n`
-    ==================== ==================================================================
+    """A rate that falls with the timesteps t: `kagent.schedules.Interval` of one of kagent's decays of
+    `min(t, stop_decay_at) - start_decay_at`, as which it is `exploration_rate` up to and including `start_decay_at`.
 
     Args:
         exploration_rate: Rate at the start, in [0, 1].
-        decay_type: One of the above; "_decay" may be left out.
+        decay_type: "exponential_decay", "natural_exp_decay", "inverse_time_decay" (see `kagent.schedules.Exponential`,
+            `NaturalExponential`, `InverseTime`), or "polynomial_decay", in a straight line to 0.0001; "_decay" may be left
+            out.
         start_decay_at, stop_decay_at: First and last timestep of the change.
-        decay_rate: `k`, > 0 in all decays but the polynomial one, which has none.
+        decay_rate: How fast, > 0 in all decays but the polynomial one, which has none.
         staircase: Change at whole multiples of `decay_steps` only; not in the polynomial decay.
-        decay_steps: `n`, > 0.
+        decay_steps: Timesteps of the whole polynomial decay, or of one `decay_rate`, > 0.
         min_exploration_rate: Least rate, in [0, 1]; 0: what the decay has.
 
     Raises:
         TypeError, ValueError: An argument outside its range, or one that the decay does not have.
     """
-    schedules.get(exploration_rate, "exploration.exploration_rate", 0.0, 1.0)
-    return _decaying(
-        exploration_rate, decay_type, start_decay_at, stop_decay_at, decay_rate, staircase, decay_steps,
-        schedules.get(min_exploration_rate, "exploration.min_exploration_rate", 0.0, 1.0),
-    )  # fmt: skip
+    return _decaying(1.0, **locals())
 
 
 def random_decay(
@@ -106,19 +93,15 @@ def random_decay(
 
     Args:
         num_actions: Components of an action. They follow from the environment; it is checked to be an integer.
-        exploration_rate: Standard deviation at the start, >= 0, in the environment's units.
+        exploration_rate, min_exploration_rate: Standard deviations, >= 0, in the environment's units.
         decay_type, start_decay_at, stop_decay_at, decay_rate, staircase, decay_steps: As for `decay`.
-        min_exploration_rate: Least standard deviation, >= 0.
 
     Raises:
         TypeError, ValueError: As `decay`.
     """
-    check_components(num_actions)
-    schedules.get(exploration_rate, "exploration.exploration_rate", 0.0)
-    return _decaying(
-        exploration_rate, decay_type, start_decay_at, stop_decay_at, decay_rate, staircase, decay_steps,
-        schedules.get(min_exploration_rate, "exploration.min_exploration_rate", 0.0),
-    )  # fmt: skip
+    arguments = dict(locals())
+    check_components(arguments.pop("num_actions"))
+    return _decaying(None, **arguments)
 
 
 def ornstein_uhlenbeck(
@@ -178,11 +161,16 @@ def get(identifier: Any) -> Any:
     return make(**arguments)
 
 
-def _decaying(rate, decay_type, start, stop, decay_rate, staircase, steps, minimum) -> schedules.Schedule:
+def _decaying(
+    most: float | None, *, exploration_rate, decay_type, start_decay_at, stop_decay_at, decay_rate, staircase, decay_steps,
+    min_exploration_rate,
+) -> schedules.Schedule:  # fmt: skip
+    for argument, value in (("exploration_rate", exploration_rate), ("min_exploration_rate", min_exploration_rate)):
+        schedules.get(value, f"exploration.{argument}", 0.0, most)
     name = f"{decay_type.removesuffix('_decay')}_decay" if isinstance(decay_type, str) else decay_type
     if name not in DECAYS:
         raise ValueError(f"`exploration.decay_type` must be one of {sorted(DECAYS)}. Received: {decay_type!r}")
-    arguments = {"type": DECAYS[name], "initial": rate, "steps": steps, "unit": "timesteps"}
+    arguments = {"type": DECAYS[name], "initial": exploration_rate, "steps": decay_steps, "unit": "timesteps"}
     if name == "polynomial_decay":
         if decay_rate or staircase:
             raise ValueError(
@@ -190,11 +178,9 @@ def _decaying(rate, decay_type, start, stop, decay_rate, staircase, steps, minim
                 f"Received: {decay_rate!r}, {staircase!r}"
             )
         arguments |= {"final": _LOWEST, "power": 1.0}
-    else:
+    elif exploration_rate:
         arguments |= {"decay_rate": decay_rate, "staircase": staircase}
-        if not rate:  # a decay of nothing
-            arguments = {"type": "Constant", "value": rate}
-    return schedules.get(
-        {"type": "Interval", "schedule": arguments, "start": start, "stop": stop, "minimum": minimum or None},
-        "exploration",
-    )
+    else:  # a decay of nothing
+        arguments = {"type": "Constant", "value": exploration_rate}
+    within = {"start": start_decay_at, "stop": stop_decay_at, "minimum": min_exploration_rate or None}
+    return schedules.get({"type": "Interval", "schedule": arguments, **within}, "exploration")

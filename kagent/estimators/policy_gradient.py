@@ -106,6 +106,10 @@ class TRPOAgent(PGAgent):
     It learns whenever its memory is full, also within an episode. The loss finds, beside the returns, the log-probability
     of the action under the policy before the update in `labels["log_prob"]`. `train_op` has no part in it.
 
+    A step that would leave the trust region, or does not make the loss smaller, is shrunk, and in the end refused. A refused
+    step is none: `global_step`, and with it `steps` and `max_steps`, count those that were accepted. A policy that is as good
+    as it gets may refuse all of them: bound `episodes`, too. Updates log `accepted`, 1 or 0, and `kl_divergence`.
+
     Args:
         model_fn, memory, model_dir, config, params: As for `PGAgent`; the predictions must say from what to sample.
         optimizer_params: What is given of
@@ -115,8 +119,8 @@ class TRPOAgent(PGAgent):
             - `cg_damping` (0.001): added to the diagonal of the Fisher information,
             - `cg_iterations` (20): products with it, in the search of a direction,
             - `line_search_iterations` (20): how often a step may be shrunk,
-            - `override_line_search` (False): whether a loss that does not fall is no reason to shrink it; the KL divergence
-              always is.
+            - `override_line_search` (False): whether the whole step is taken where the search finds none, beyond
+              `max_kl_divergence` or to a larger loss as it may be.
 
     Raises:
         ValueError, TypeError: As `PGAgent`; when trained, predictions to sample nothing from.

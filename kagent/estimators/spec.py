@@ -86,23 +86,19 @@ class EstimatorSpec:
     `features`: `{"state": (B, *shape)}`, float32 (of an image scaled to [0, 1]); of a Dict or Tuple observation space the
     names of its leaves in place of "state"; discrete observations are one-hot.
 
-    `labels`, in modes TRAIN and EVAL a dict, in PREDICT None:
+    `labels` is a dict (of a function that is called for PREDICT it would be None):
 
-    ==================== ================================== ======================================================
-    name                 shape, dtype                       meaning
-    ==================== ================================== ======================================================
-    `action`             `(B,)` int32; `(B, *shape)` float32 index from 0 of a Discrete action; a Box action
-    `reward`             `(B,)` float32                     reward of the timestep
-    `done`               `(B,)` bool                        the episode ended there: terminated or truncated
-    `terminated`         `(B,)` bool                        it came to its end: no reward follows
-    `next_state`         as `features`: the tensor where    the state that the action led to (also at an end)
-                         there is one, else a dict          `Agent` only
-    `target`             `(B,)` float32                     `Agent` only: what `bootstrap` says
-    `log_prob`           `(B,)` float32                     `PGAgent`, `TRPOAgent` only: log-probability of the action
-                                                            under the policy before the update
-    `discount_reward`    `(B,)` float32                     `PGAgent`, `TRPOAgent` only: discounted sum of the rewards
-                                                            from this timestep to its episode's end
-    ==================== ================================== ======================================================
+    - `action`: index from 0 of a Discrete action, `(B,)` int32; or a Box action, `(B, *shape)` float32.
+    - `reward`: of the timestep, `(B,)` float32.
+    - `done`: whether the episode ended there, terminated or truncated; `terminated`: whether it came to its own end, after
+      which no reward follows. `(B,)` bool.
+    - `next_state`, for an `Agent` only: the state that the action led to, at an end too. As `features["state"]`; of a nested
+      observation space a dict, as `features`.
+    - `target`, for an `Agent` only: what `bootstrap` says, `(B,)` float32.
+    - `discount_reward`, for `PGAgent` and `TRPOAgent` only: discounted sum of the rewards from this timestep to its episode's
+      end, or to the end of the batch where that is earlier, `(B,)` float32.
+    - `log_prob`, for `PGAgent` and `TRPOAgent` only: log-probability of the action under the policy before the update, `(B,)`
+      float32; 0 where actions are not sampled.
 
     Args:
         mode: One of `Modes`; it says what is needed: TRAIN `loss` and `train_op`, EVAL `loss`, PREDICT `predictions`.

@@ -55,7 +55,7 @@ class Probe:
             agent.program_clock = None
 
     def _slopes(self, batch: dict[str, Any]) -> dict[str, Any]:
-        found = {}
+        found: dict[str, Any] = {}
         for term in self.agent.objective.terms(self.agent, batch):
             variables = getattr(self.agent, term.role).trainable_variables
             with tf.GradientTape() as tape:

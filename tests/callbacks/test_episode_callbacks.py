@@ -1,0 +1,92 @@
+"""Callbacks of episodes, and the guard against losses that are not finite, with kagent's own agents."""
+
+import logging
+import math
+
+import keras
+import numpy as np
+import pytest
+from event_files import curves
+
+import kagent
+from kagent.callbacks import Callback, EpisodeLog, EpisodeStatistics, EpisodeSummaries, TerminateOnNaN
+from kagent.summaries.probe import Probe
+
+
+def test_statistics_are_of_the_last_episode(small):
+    statistics, told = EpisodeStatistics(), []
+
+    class Told(Callback):
+        def on_episode_end(self, episode, logs=None):
+            told.append((logs["episode_return"], logs["episode_length"]))
+
+    small("dqn").fit("CartPole-v1", episodes=3, callbacks=[statistics, Told()], verbose=0)
+    last = statistics.last
+    assert (last["total_reward"], last["length"]) == told[-1]
+    assert last["max_reward"] == last["min_reward"] == last["avg_reward"] == 1.0
+    assert math.isnan(last["loss"]) == (last["updates"] == 0)
+
+
+def test_the_log(small, caplog):
+    with caplog.at_level(logging.INFO, logger="kagent"):
+        small("dqn").fit("CartPole-v1", episodes=4, callbacks=[EpisodeLog(2)], verbose=0)
+    lines = [record.getMessage().split(":")[0] for record in caplog.records if record.name == "kagent"]
+    assert lines == ["episode 2", "episode 4"]
+
+
+@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+def test_summaries_of_any_agent(small, tmp_path, kind):
+    env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
+    plain, watched = small(kind), small(kind)
+    plain.fit(env, episodes=2, verbose=0)
+    watched.fit(env, episodes=2, callbacks=[EpisodeSummaries(tmp_path)], verbose=0)
+    for one, other in zip(plain.variables, watched.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    found = curves(tmp_path)
+    assert found["total_reward"][0] == [1, 2]
+    assert {v.path for v in watched.trainable_variables} <= set(found)
+    assert any(tag.endswith("learning_rate") for tag in found) and any(tag.endswith("/activation") for tag in found)
+    assert any(tag.endswith("/GradientsNorm") for tag in found) == (kind != "sac")
+    assert ("exploration_rate" in found) == (kind == "dqn")
+
+
+def test_gradients_are_those_of_the_next_update(small):
+    agent = small("dqn", optimizer=keras.optimizers.SGD(0.5))
+    found = []
+
+    class Probing(Callback):
+        def on_update_begin(self, update, logs=None):
+            self.gradients, _ = Probe(self.model).read(activations=False)
+            self.before = {v.path: v.numpy() for v in self.model.policy.trainable_variables}
+
+        def on_update_end(self, update, logs=None):
+            for variable in self.model.policy.trainable_variables:
+                expected = self.before[variable.path] - 0.5 * self.gradients[variable.path]
+                np.testing.assert_allclose(variable.numpy(), expected, atol=1e-6)
+            found.append(update)
+
+    agent.fit("CartPole-v1", updates=2, callbacks=[Probing()], verbose=0)
+    assert found == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_ends_training_before_it_is_saved(small, tmp_path):
+    class Broken(kagent.DQN):
+        def train_step(self, batch):
+            return {**super().train_step(batch), "loss": keras.ops.convert_to_tensor(float("nan"))}
+
+    saver = kagent.callbacks.Checkpoint(tmp_path, "run", frequency=None)
+    with pytest.raises(RuntimeError, match="The loss is not finite: it is nan after update 1"):
+        small(Broken).fit(
+            "CartPole-v1", steps=1000, callbacks=[TerminateOnNaN(), saver], verbose=0, steps_per_epoch=1000
+        )
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_bad_arguments(tmp_path):
+    for make in (lambda: EpisodeLog(0), lambda: EpisodeSummaries(tmp_path, frequency=0)):
+        with pytest.raises(ValueError, match="`frequency` must be an integer >= 1"):
+            make()
+    with pytest.raises(ValueError, match=r"`labels` has no \['nope'\]. Known"):
+        EpisodeSummaries(tmp_path, "nope")
+    with pytest.raises(TypeError, match="`labels` must be"):
+        EpisodeSummaries(tmp_path, 3)
