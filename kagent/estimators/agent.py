@@ -237,31 +237,22 @@ class Agent:
         bounds = {"updates": steps, "max_updates": max_steps, "episodes": episodes, "max_episodes": most}
         if all(value is None for value in bounds.values()):
             bounds["max_updates"] = math.inf
-        hooks = _hooks(hooks)
-        environments = self._environments(env)
+        config, hooks, summaries = self._config, _hooks(hooks), []
+        if config.model_dir is not None and config.summaries:
+            summaries = [EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes)]
+        log = [] if config.log_episodes is None else [EpisodeLog(config.log_episodes, "kagent.estimators")]
+        environments = envs.make(env, next_seed=lambda: self.model.next_seed())
         try:
             model = self._prepare(environments, rule)
-            config, found = (
-                self._config,
-                [TerminateOnNaN(), *hooks, *_hooks(self._spec.training_hooks, "training_hooks")],
-            )
-            if config.log_episodes is not None:
-                found.append(EpisodeLog(config.log_episodes, "kagent.estimators"))
-            if config.model_dir is not None and config.summaries:
-                found.append(EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes))
-            if self._saver is not None:
-                found.append(self._saver)
-            try:
-                self.history = model.fit(
-                    environments, callbacks=found, verbose=0, steps_per_epoch="episode", initial_epoch=model.episodes,
-                    **bounds,
-                )  # fmt: skip
-            finally:
-                for callback in found:
-                    if isinstance(callback, EpisodeSummaries):
-                        callback.close()  # also where an error has ended training
+            hooks += [*_hooks(self._spec.training_hooks, "training_hooks"), *log, *summaries]
+            self.history = model.fit(
+                environments, callbacks=[TerminateOnNaN(), *hooks, *([self._saver] if self._saver else [])], verbose=0,
+                steps_per_epoch="episode", initial_epoch=model.episodes, **bounds,
+            )  # fmt: skip
         finally:
             environments.close()
+            for callback in summaries:
+                callback.close()  # also where an error has ended training
         return self
 
     # Evaluation ------------------------------------------------------------------------------------------------
@@ -286,10 +277,8 @@ class Agent:
         self._trained()
         callbacks += _hooks(self._spec.evaluation_hooks, "evaluation_hooks")
         found = self.model.evaluate(env, episodes, callbacks=callbacks)
-        return {
-            **found,
-            **{f"global_{name}": getattr(self, f"global_{name}") for name in ("step", "timestep", "episode")},
-        }
+        counted = {"global_step": self.global_step, "global_timestep": self.global_timestep}
+        return {**found, **counted, "global_episode": self.global_episode}
 
     def predict(self, states: Any, predict_keys: Any = None) -> Any:
         """Greedy actions for a batch of states, or predictions by name.
@@ -335,9 +324,6 @@ class Agent:
     @property
     def _checkpoints(self) -> list[Path]:
         return [] if self._saver is None else self._saver.files
-
-    def _environments(self, env: Any) -> envs.Environments:
-        return envs.make(env, next_seed=lambda: self.model.next_seed())
 
     def _restore(self) -> None:
         # From the newest checkpoint that says its spaces; loading it says whether it is whole.
