@@ -63,7 +63,7 @@ def test_max_steps_and_max_episodes_are_absolute(agent, env):
     for _ in range(2):
         history = agent.fit(env, max_episodes=4, verbose=0)
         assert counts(agent) == (16, 4)
-    assert history.history == {} and env.taken == 16 + 2  # beside 16 steps, 2 of the open episode, replayed once; where nothing is to do, never
+    assert history.history == {} and env.taken == 16 + 2  # beside 16 steps, 2 of the open episode, replayed once
     agent.fit(env, max_steps=5, verbose=0)
     assert counts(agent) == (16, 4)
 
