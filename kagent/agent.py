@@ -29,6 +29,7 @@ from kagent.saving import Saving
 from kagent.schedules import Clock
 from kagent.spaces import Structure
 from kagent.training import Training
+from kagent.updating import Updating
 
 STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
 
@@ -37,6 +38,7 @@ STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrai
 class Agent(
     Saving,
     Training,
+    Updating,
     Pretraining,
     Evaluation,
     Interaction,
