@@ -20,7 +20,7 @@ from kagent.learner import Learner
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.runner import Runner
-from kagent.schedules import Clock
+from kagent.schedules import Clock, evaluate
 
 _ESTIMATED = 1024  # rows whose next values are computed in one call, at most
 
@@ -349,7 +349,7 @@ class Training(Mixin):
     def _before_update(self) -> None:
         self.estimate_early()
         if self.objective.targets and self.target.unit == "timesteps":
-            period = self.target.period
+            period = self.target.period_at(self.host_clock)
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
@@ -392,17 +392,22 @@ class Training(Mixin):
             frequency = 1 if frequency == math.inf else int(frequency)
             if self.update_rule.unit == "episodes":
                 frequency *= max(1, self.timesteps // max(1, self.episodes))
-            period = max(1, self.target.period * (self.update_rule.steps or 1) // frequency)
+            period = max(1, self.target.period_at(self.host_clock) * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
 
     def _follow(self) -> None:
         if self._move_targets is None:
-            move, jit = self.move_targets, bool(self.jit_compile)
+            jit, scheduled = bool(self.jit_compile), callable(self.target.tau)
+            move = (lambda tau: self.move_targets(tau=tau)) if scheduled else self.move_targets
             # Concrete: TensorFlow would take the functions of several agents for one that is traced again and again.
             compiled = tf.function(move, jit_compile=jit, autograph=False)
-            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function()
-        self._move_targets()
+            given = [tf.TensorSpec((), tf.float32)] if scheduled else []
+            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function(*given)
+        if callable(self.target.tau):
+            self._move_targets(tf.constant(evaluate(self.target.tau, self.host_clock), tf.float32))
+        else:
+            self._move_targets()
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1

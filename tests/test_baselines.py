@@ -1,5 +1,7 @@
 """The table of baselines: which variables learn, from what, by which optimizer."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from kagent import Agent
 from kagent.objectives import PolicyGradientObjective, StateValueObjective
 from kagent.optimizers import Target
 from kagent.policies.critics import SharedStateValue, StateValue
+from kagent.schedules import Clock, Linear
 
 MLP = {"network": {"type": "MLP", "units": [4]}}
 SGD = {"type": "SGD", "learning_rate": 0.1}
@@ -125,6 +128,7 @@ def test_half_the_squared_error_by_hand():
 
     class Agent_:
         critic = Values()
+        clock = Clock(updates=5)
 
     loss = objective.loss_of(Agent_())
     batch = {"observation": keras.ops.array([0.0, 1.0]), "return": keras.ops.array([3.0, 1.5])}
@@ -133,6 +137,30 @@ def test_half_the_squared_error_by_hand():
     assert float(value) == pytest.approx(2.625)
     squared, _ = StateValueObjective().loss_of(Agent_())(batch)
     assert float(squared) == pytest.approx((4.5 + 0.125) / 2)
+    # Of errors 3 and 0.5: a delta of 2 after 5 updates, and half the weight.
+    linear = {"type": "linear", "unit": "updates", "num_steps": 10, "initial_value": 4.0, "final_value": 0.0}
+    scheduled = StateValueObjective(huber=linear, weight=Linear(1.0, 0.0, 10, "updates"))
+    assert float(scheduled.loss_of(Agent_())(batch)[0]) == pytest.approx(0.5 * (4.0 + 0.125) / 2)
+
+
+def test_weights_may_be_schedules():
+    falling = {"type": "linear", "unit": "timesteps", "num_steps": 16, "initial_value": 1.0, "final_value": 0.0}
+    for parts in (
+        {"objective": {"type": "policy_gradient", "value_coefficient": falling}},
+        {"critic_objective": {"type": "state_value", "weight": falling}},
+        {"objective": {"type": "plus", "objective1": {"type": "policy_gradient", "value_coefficient": 0.0},
+                       "objective2": "state_value", "weight2": falling}},
+    ):  # fmt: skip
+        steps = []
+        for chosen in (parts, json.loads(json.dumps(parts).replace(json.dumps(falling), "0.5"))):
+            agent = make(critic=MLP, **chosen)
+            before = values(agent.critic)
+            moved(agent)  # after 8 of 16 timesteps
+            steps.append([b - a for a, b in zip(before, values(agent.critic))])
+        for one, other in zip(*steps):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
+    with pytest.raises(ValueError, match="`baseline_optimizer` is a weight beside that of the objective"):
+        make(baseline_policy=MLP, baseline_optimizer=0.5, baseline_objective={"type": "state_value", "weight": falling})
 
 
 @pytest.mark.parametrize(
