@@ -20,7 +20,7 @@ from kagent.learner import Learner
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.runner import Runner
-from kagent.schedules import Clock, evaluate
+from kagent.schedules import Clock, Schedule, evaluate
 
 _ESTIMATED = 1024  # rows whose next values are computed in one call, at most
 
@@ -32,14 +32,15 @@ class Counters:
         timesteps, episodes, updates: See `Agent`.
         performed: Due updates done, skipped ones included.
         drawn: Elements taken from the memory's dataset.
+        waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
         targets_moved: Timesteps at the last move of the targets.
     """
 
-    __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates")
+    __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates", "waited")
 
     def __init__(self) -> None:
         self.timesteps = self.episodes = self.updates = 0
-        self.performed = self.drawn = self.targets_moved = 0
+        self.performed = self.drawn = self.targets_moved = self.waited = 0
 
 
 class Training(Mixin):
@@ -327,6 +328,8 @@ class Training(Mixin):
         rule = self.update_rule
         if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
+        if isinstance(rule.frequency, Schedule):
+            return rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.host_clock)
         return rule.first + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
@@ -342,7 +345,7 @@ class Training(Mixin):
         if not self.memory.is_ready(self.update_rule):
             # A loaded agent whose memory was not saved collects again before it learns from next to nothing. And of
             # returns over whole episodes there may be none yet.
-            self.counters.performed += self.steps_per_execution
+            self._count_performed()
             return False
         return True
 
@@ -388,7 +391,7 @@ class Training(Mixin):
         Without timesteps, targets move as often per gradient step as they would while playing.
         """
         if self.objective.targets and self.target.unit == "timesteps":
-            frequency = self.update_rule.period
+            frequency = self.update_rule.period_at(self.host_clock)
             frequency = 1 if frequency == math.inf else int(frequency)
             if self.update_rule.unit == "episodes":
                 frequency *= max(1, self.timesteps // max(1, self.episodes))
@@ -414,7 +417,12 @@ class Training(Mixin):
         if self.memory.used_once:
             self.memory.clear()
         elif due:
-            self.counters.performed += self.steps_per_execution
+            self._count_performed()
+
+    def _count_performed(self) -> None:
+        self.counters.performed += self.steps_per_execution
+        if isinstance(self.update_rule.frequency, Schedule):
+            self.counters.waited += self.steps_per_execution * int(self.update_rule.period_at(self.host_clock))
 
     def learned(self, steps: int, weights: np.ndarray) -> None:
         """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""

@@ -60,6 +60,24 @@ def test_a_part_of_the_batch_size(small):
     assert instants(configured(small, batch_size=32, frequency=0.25), 60) == [32, 40, 48, 56]
 
 
+def test_a_frequency_may_be_a_schedule(small, tmp_path):
+    """It is read at each update, and says when the next one is due; also after a file."""
+    linear = {"type": "linear", "unit": "timesteps", "num_steps": 20, "initial_value": 2, "final_value": 7}
+    agent = configured(small, batch_size=4, frequency=linear)
+    assert agent.update_rule.period == 2
+    assert instants(agent, 20) == [4, 7, 11, 16]  # 3, 3.75, 4.75 and 6 later
+    agent.save_weights(tmp_path / "a.weights.h5")
+    again = configured(small, batch_size=4, frequency=linear)
+    again.load_weights(tmp_path / "a.weights.h5")
+    assert instants(again, 20) == instants(agent, 20) == [22, 29, 36]
+    assert again.get_config()["update"]["frequency"]["type"] == "Linear"
+    two = configured(small, batch_size=4, frequency=linear)
+    two.compile(jit_compile=False, steps_per_execution=2)
+    assert instants(two, 8) == [8]  # the second, 4 after the first as it is read then
+    with pytest.raises(ValueError, match=r"`update.frequency` must be in"):
+        Update(frequency={**linear, "initial_value": 0.5})
+
+
 def test_due_updates_are_taken_together(small):
     agent = configured(small, batch_size=8, frequency=5)
     agent.compile(jit_compile=False, steps_per_execution=3)
