@@ -62,7 +62,7 @@ def translate(objective: Any, optimizer: Any, given: dict[str, Any], own: dict[s
             f"`objective` {type(objective).__name__} learns with a target network: the baseline must be that, with "
             "baseline_optimizer={'type': 'synchronization'} and no baseline_objective. Received: " + _described(given)
         )
-    if isinstance(objective, RolloutObjective):
+    if isinstance(objective, RolloutObjective | objectives.PlusObjective):
         return {**own, "objective": objective, **_critic(given)}
     return {**own, **_action_critic(objective, optimizer, given)}
 

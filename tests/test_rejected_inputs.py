@@ -185,6 +185,7 @@ ROWS = {
 
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_refused_by_the_constructor(row):
+    """Case 41."""
     make, message = ROWS[row]
     with pytest.raises((ValueError, TypeError), match=message):
         make()
