@@ -89,6 +89,8 @@ class Optimization(Mixin):
             modifiers[role] = optimizers.modifiers_of(part)
             if rate is not None:
                 rates.append((made[role], rate))
+        if "policy" not in made:
+            raise TypeError("`optimizer` must be a Keras optimizer, a name, a learning rate or a dict. Received: None")
         compiled = made["policy"] if len(made) == 1 else optimizers.RoleOptimizer(**made)
         return compiled, rates, modifiers
 
