@@ -20,7 +20,7 @@ from kagent.learner import Learner
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.runner import Runner
-from kagent.schedules import Clock
+from kagent.schedules import Clock, Schedule, evaluate
 
 _ESTIMATED = 1024  # rows whose next values are computed in one call, at most
 
@@ -32,14 +32,15 @@ class Counters:
         timesteps, episodes, updates: See `Agent`.
         performed: Due updates done, skipped ones included.
         drawn: Elements taken from the memory's dataset.
+        waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
         targets_moved: Timesteps at the last move of the targets.
     """
 
-    __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates")
+    __slots__ = ("drawn", "episodes", "performed", "targets_moved", "timesteps", "updates", "waited")
 
     def __init__(self) -> None:
         self.timesteps = self.episodes = self.updates = 0
-        self.performed = self.drawn = self.targets_moved = 0
+        self.performed = self.drawn = self.targets_moved = self.waited = 0
 
 
 class Training(Mixin):
@@ -327,6 +328,8 @@ class Training(Mixin):
         rule = self.update_rule
         if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
+        if isinstance(rule.frequency, Schedule):
+            return rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.host_clock)
         return rule.first + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
@@ -342,14 +345,14 @@ class Training(Mixin):
         if not self.memory.is_ready(self.update_rule):
             # A loaded agent whose memory was not saved collects again before it learns from next to nothing. And of
             # returns over whole episodes there may be none yet.
-            self.counters.performed += self.steps_per_execution
+            self._count_performed()
             return False
         return True
 
     def _before_update(self) -> None:
         self.estimate_early()
         if self.objective.targets and self.target.unit == "timesteps":
-            period = self.target.period
+            period = self.target.period_at(self.host_clock)
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
@@ -388,28 +391,38 @@ class Training(Mixin):
         Without timesteps, targets move as often per gradient step as they would while playing.
         """
         if self.objective.targets and self.target.unit == "timesteps":
-            frequency = self.update_rule.period
+            frequency = self.update_rule.period_at(self.host_clock)
             frequency = 1 if frequency == math.inf else int(frequency)
             if self.update_rule.unit == "episodes":
                 frequency *= max(1, self.timesteps // max(1, self.episodes))
-            period = max(1, self.target.period * (self.update_rule.steps or 1) // frequency)
+            period = max(1, self.target.period_at(self.host_clock) * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
 
     def _follow(self) -> None:
         if self._move_targets is None:
-            move, jit = self.move_targets, bool(self.jit_compile)
+            jit, scheduled = bool(self.jit_compile), callable(self.target.tau)
+            move = (lambda tau: self.move_targets(tau=tau)) if scheduled else self.move_targets
             # Concrete: TensorFlow would take the functions of several agents for one that is traced again and again.
             compiled = tf.function(move, jit_compile=jit, autograph=False)
-            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function()
-        self._move_targets()
+            given = [tf.TensorSpec((), tf.float32)] if scheduled else []
+            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function(*given)
+        if callable(self.target.tau):
+            self._move_targets(tf.constant(evaluate(self.target.tau, self.host_clock), tf.float32))
+        else:
+            self._move_targets()
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1
         if self.memory.used_once:
             self.memory.clear()
         elif due:
-            self.counters.performed += self.steps_per_execution
+            self._count_performed()
+
+    def _count_performed(self) -> None:
+        self.counters.performed += self.steps_per_execution
+        if isinstance(self.update_rule.frequency, Schedule):
+            self.counters.waited += self.steps_per_execution * int(self.update_rule.period_at(self.host_clock))
 
     def learned(self, steps: int, weights: np.ndarray) -> None:
         """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""
