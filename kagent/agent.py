@@ -76,7 +76,7 @@ class Agent(
         temperature: Weight of entropy, or None: `Temperature`, or a number: its initial value.
         target: How target networks follow: `Target`.
         optimizer: Optimizer of the policy, and of all roles without their own: a Keras optimizer, a learning rate, or
-            a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`, whose rate may be a schedule. A dict
+            a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`; rates may be schedules. A dict
             may also modify its steps (`multi_step`, `subsampling_fraction`, `clipping_threshold`,
             `linesearch_iterations` ...), see `kagent.optimizers.modifiers_of`; such a step is one update.
         critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their

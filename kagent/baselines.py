@@ -62,7 +62,7 @@ def translate(objective: Any, optimizer: Any, given: dict[str, Any], own: dict[s
             f"`objective` {type(objective).__name__} learns with a target network: the baseline must be that, with "
             "baseline_optimizer={'type': 'synchronization'} and no baseline_objective. Received: " + _described(given)
         )
-    if isinstance(objective, RolloutObjective):
+    if isinstance(objective, RolloutObjective | objectives.PlusObjective):
         return {**own, "objective": objective, **_critic(given)}
     return {**own, **_action_critic(objective, optimizer, given)}
 
@@ -126,7 +126,7 @@ def _critic(given: dict[str, Any]) -> dict[str, Any]:
             )
         return {"critic": policy, "critic_objective": objectives.THROUGH_ADVANTAGE}
     if weight is not None:
-        objective = dataclasses.replace(objective, weight=objective.weight * weight)
+        objective = dataclasses.replace(objective, weight=_times(objective.weight, weight))
     return {
         "critic": "SharedStateValue" if policy is None else policy,
         "critic_objective": objective,
@@ -152,7 +152,7 @@ def _action_critic(objective: Any, optimizer: Any, given: dict[str, Any]) -> dic
             raise ValueError(
                 f"`baseline_optimizer` of {type(objective).__name__} must be an optimizer or None. Received: {own!r}"
             )
-        changes["critic_weight"] = objective.critic_weight * weight
+        changes["critic_weight"] = _times(objective.critic_weight, weight)
     return {
         "objective": dataclasses.replace(objective, **changes),
         "critic": "ActionValue" if policy is None else policy,
@@ -192,6 +192,15 @@ def _weight(optimizer: Any) -> float | None:
     if not 0 < float(optimizer) < math.inf:
         raise ValueError(f"`baseline_optimizer` as a weight must be > 0. Received: {optimizer!r}")
     return float(optimizer)
+
+
+def _times(own: Any, weight: float) -> float:
+    if not isinstance(own, numbers.Real):
+        raise ValueError(
+            f"`baseline_optimizer` is a weight beside that of the objective, a schedule. Received: {weight} and {own!r}. "
+            "Allowed: one of them"
+        )
+    return float(own) * weight
 
 
 def _described(given: dict[str, Any]) -> str:

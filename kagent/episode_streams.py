@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 
 
+class OrderError(RuntimeError, ValueError):
+    """A call that does not follow from the ones before it, such as `observe` without `act`: it asks for something that is
+    not there, and is a mistake of the caller's as a wrong value is."""
+
+
 @dataclasses.dataclass(slots=True)
 class Acted:
     """An exploring act: what was seen (`raw`: before preprocessing), done and allowed, as batches of one."""
@@ -74,12 +79,12 @@ class EpisodeStreams:
 
     def check_room(self, index: int, memory: Any) -> None:
         """Raises:
-        RuntimeError: The stream is further ahead of another one than the memory is long.
+        OrderError: The stream is further ahead of another one than the memory is long.
         """
         longest = memory.steps if memory.used_once else math.inf
         if len(self._queues[index]) >= longest:
             behind = min(range(len(self)), key=lambda i: len(self._queues[i]))
-            raise RuntimeError(
+            raise OrderError(
                 f"Stream {index} is {longest} timesteps ahead of stream {behind}: the memory takes a timestep of every "
                 f"stream at a time, so all parallel_interactions={len(self)} must be used"
             )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kagent import traces
-from kagent.episode_streams import each_array
+from kagent.episode_streams import OrderError, each_array
 from kagent.mixin import Mixin
 
 
@@ -45,7 +45,7 @@ class Experience(Mixin):
             final_masks: The same where each episode ended, `(E, ...)`. None: everything.
 
         Raises:
-            RuntimeError: An episode of `act` and `observe` is under way.
+            OrderError: An episode of `act` and `observe` is under way.
             ValueError, TypeError: Lengths that differ, values outside the spaces, not finite, or not allowed by a mask; an
                 episode without an end; more than a rollout memory has room for. Nothing is then remembered.
 
@@ -57,7 +57,7 @@ class Experience(Mixin):
         if internals not in (None, {}):
             raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
         if self._episodes.is_open:
-            raise RuntimeError("`experience` takes whole episodes, and one of `act` and `observe` is under way")
+            raise OrderError("`experience` takes whole episodes, and one of `act` and `observe` is under way")
         trace = self._trace(states, actions, terminal, reward, final_states, masks, final_masks)
         masked = masks is not None
         if not self._fits_memory(len(self._episodes), masked, "`experience` has"):

@@ -115,7 +115,7 @@ class ActionNoise:
         if not isinstance(self.sample, bool):
             raise TypeError(f"`exploration.sample` must be True or False. Received: {self.sample!r}")
         amount = self.amount
-        if isinstance(amount, dict) and "type" not in amount:
+        if isinstance(amount, dict) and "type" not in amount and not schedules.is_schedule(amount):
             if not amount or not all(isinstance(name, str) for name in amount):
                 raise ValueError(f"`exploration` as a dict needs names of actions. Received: {amount!r}")
             amount = {name: schedules.get(value, f"exploration[{name!r}]", 0.0) for name, value in amount.items()}
@@ -284,8 +284,7 @@ def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
     number = isinstance(identifier, numbers.Real) and not isinstance(identifier, bool)
     if number and epsilon and not sample:
         return EpsilonGreedy(initial=float(identifier), final=float(identifier))
-    kind = identifier.get("type") if isinstance(identifier, dict) else None
-    by_name = isinstance(identifier, dict) and kind is None
-    if number or by_name or schedules.SCHEDULES.knows(kind) or callable(identifier):
+    by_name = isinstance(identifier, dict) and identifier.get("type") is None
+    if number or by_name or schedules.is_schedule(identifier) or callable(identifier):
         return ActionNoise(identifier, sample)
     return EXPLORATIONS.get(identifier, "exploration")

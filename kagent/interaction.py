@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from kagent.episode_streams import Acted, EpisodeStreams
+from kagent.episode_streams import Acted, EpisodeStreams, OrderError
 from kagent.mixin import Mixin
 from kagent.specifications import mask_name
+
+_FLAGS = (bool, np.bool_)
 
 _TERMINALS = (False, True, 0, 1, 2)
 
@@ -54,8 +56,9 @@ class Interaction(Mixin):
 
         Raises:
             ValueError: An observation unlike the observation space, or not finite; a mask that allows nothing; an
-                unknown stream; `deterministic` without `independent`.
-            RuntimeError: The stream's last action was not observed yet.
+                unknown stream; `deterministic` with independent=False; `internals` of an act that is not independent.
+            OrderError: The stream's last action was not observed yet. It is a `RuntimeError` and a `ValueError`.
+            TypeError: `deterministic` or `independent` that is not True or False.
 
         Example:
 
@@ -67,6 +70,13 @@ class Interaction(Mixin):
             return self._act_each(observation, deterministic, mask, independent, internals, parallel)
         if internals not in (None, {}):
             raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
+        if not isinstance(deterministic, _FLAGS) or not (independent is None or isinstance(independent, _FLAGS)):
+            raise TypeError(
+                "`deterministic` and `independent` must be True or False, the latter also None. "
+                f"Received: {deterministic!r} and {independent!r}"
+            )
+        if internals is not None and not (deterministic or independent):
+            raise ValueError(f"`internals` are for independent acts: give independent=True. Received: {internals!r}")
         if deterministic and independent is False:
             raise ValueError("`deterministic` acts are independent: give independent=True or None. Received: False")
         if isinstance(observation, dict):
@@ -113,7 +123,7 @@ class Interaction(Mixin):
     def _explore(self, raw: list[np.ndarray], masks: Any, index: int) -> Any:
         stream = self._episodes.streams[index]
         if stream.acted is not None:
-            raise RuntimeError(
+            raise OrderError(
                 "`act` was called twice without `observe`: tell first what the last action led to, or ask with "
                 "independent=True for an action that is not remembered"
             )
@@ -162,14 +172,14 @@ class Interaction(Mixin):
             The logs of the update, or None if none was due.
 
         Raises:
-            RuntimeError: There was no `act(..., deterministic=False)` before it; the stream is too far ahead of another.
+            OrderError: There was no `act(..., deterministic=False)` before it; the stream is too far ahead of another.
             ValueError: A reward or observation that is not finite or unlike the space; a mask here and none in `act`,
                 or the other way round; an episode that is longer than `max_episode_timesteps`.
         """
         index = self._episodes.index(parallel)
         stream = self._episodes.streams[index]
         if stream.acted is None:
-            raise RuntimeError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
+            raise OrderError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
         reward = float(reward)
         if not np.isfinite(reward):
             raise ValueError(f"`reward` must be finite. Received: {reward}")
@@ -247,7 +257,7 @@ class Interaction(Mixin):
             The logs of the update.
 
         Raises:
-            RuntimeError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
+            OrderError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
                 rollout that is not full.
 
         Example:
@@ -258,7 +268,7 @@ class Interaction(Mixin):
         """
         memory = self.memory
         if not (memory.built and memory.has_any):
-            raise RuntimeError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
+            raise OrderError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
         return self._learn_once(due=False)
 
     def _learn_once(self, due: bool) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -88,6 +89,8 @@ class Optimization(Mixin):
             modifiers[role] = optimizers.modifiers_of(part)
             if rate is not None:
                 rates.append((made[role], rate))
+        if "policy" not in made:
+            raise TypeError("`optimizer` must be a Keras optimizer, a name, a learning rate or a dict. Received: None")
         compiled = made["policy"] if len(made) == 1 else optimizers.RoleOptimizer(**made)
         return compiled, rates, modifiers
 
@@ -190,23 +193,27 @@ class Optimization(Mixin):
             grouped.setdefault(id(optimizer), (optimizer, []))[1].append(name)
         return list(grouped.values())
 
-    def move_targets(self, updates: Any = None) -> None:
-        """Moves every target towards its online network; with `updates`, only where its period is over."""
+    def move_targets(self, updates: Any = None, tau: Any = None) -> None:
+        """Moves every target towards its online network, by `tau` (None: as much as it is now); with `updates`, only where
+        its period is over."""
+        tau = evaluate(self.target.tau, self.clock) if tau is None else tau
+        copies = isinstance(tau, numbers.Real) and tau == 1
 
         def move():
             for role in self.objective.targets:
                 online, target = getattr(self, role), getattr(self, f"target_{role}")
                 for followed, leader in zip(target.variables, online.variables):
                     # Integers, the state of a layer's random numbers, have no way in between.
-                    if self.target.tau == 1 or not keras.backend.is_float_dtype(followed.dtype):
+                    if copies or not keras.backend.is_float_dtype(followed.dtype):
                         followed.assign(leader)
                     else:
-                        followed.assign(followed + self.target.tau * (leader - followed))
+                        followed.assign(followed + keras.ops.cast(tau, followed.dtype) * (leader - followed))
 
-        if updates is None or self.target.period == 1:
+        period = self.target.period_at(self.clock)
+        if updates is None or (isinstance(period, int) and period == 1):
             move()
         else:
-            due = tf.equal(tf.cast(updates, tf.int64) % self.target.period, 0)
+            due = tf.equal(tf.cast(updates, tf.int64) % period, 0)
             tf.cond(due, lambda: (move(), tf.constant(0))[1], lambda: tf.constant(0))
 
 

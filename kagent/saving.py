@@ -25,7 +25,7 @@ from kagent.memories.memory import check_count
 from kagent.mixin import Mixin
 
 FORMAT = 1
-_COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved", "ended")
+_COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved", "waited", "ended")
 _LATER_STREAMS = ("pretrain",)
 _SEEDS = ("_sample_seed", "_graph_seed", "_evaluation_seed")
 _LARGEST_TEXT = 1 << 30  # bytes of JSON in one entry of a file
@@ -177,8 +177,10 @@ class Saving(Mixin):
         self._load_preprocessing(state.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         counters = [int(value) for value in np.asarray(store["counters"])]
-        if len(counters) == len(_COUNTERS) - 1:  # files of before updates could be made at episodes' ends
-            counters.append(counters[_COUNTERS.index("episodes")])
+        if (
+            len(counters) == len(_COUNTERS) - 2
+        ):  # of before frequencies could be schedules, and updates at episodes' ends
+            counters += [0, counters[_COUNTERS.index("episodes")]]
         if len(counters) != len(_COUNTERS) or min(counters) < 0:
             raise ValueError(f"The file's counters must be {len(_COUNTERS)} integers >= 0. Received: {counters}")
         # Files of before there were traces lack the last stream: the agent's own, which had no use, stays.

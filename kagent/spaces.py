@@ -231,7 +231,8 @@ def to_config(space: gymnasium.Space) -> dict[str, Any]:
         bounds = {"low": _bound(space.low), "high": _bound(space.high)}
         return {"type": "Box", "shape": list(space.shape), "dtype": dtype, **bounds}
     if isinstance(space, spaces.Discrete):
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+        dtype = np.dtype(space.dtype).name
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": dtype}
     if isinstance(space, spaces.MultiDiscrete):
         leaf = next(_walk(space, (), "space"))
         assert leaf.nvec is not None and leaf.start is not None
@@ -272,7 +273,9 @@ def _from_config(config: dict[str, Any]) -> gymnasium.Space:
         n = int(config["n"])
         if n > _MAX_LEAF_SIZE:
             raise ValueError(f"Refusing to build a Discrete of so many values. Received: {n}")
-        return spaces.Discrete(n, start=int(config["start"]))
+        # Older releases of gymnasium have no dtype here: it is int64.
+        dtype = np.dtype(config.get("dtype", np.int64))
+        return spaces.Discrete(n, start=int(config["start"]), **({} if dtype == np.int64 else {"dtype": dtype.type}))
     if kind == "MultiDiscrete":
         total = np.asarray(config["nvec"], np.float64).sum()
         if not total <= _MAX_LEAF_SIZE:

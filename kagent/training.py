@@ -29,15 +29,16 @@ class Counters:
         timesteps, episodes, updates: See `Agent`.
         performed: Updates that were due by the rule's frequency and are done, skipped ones included.
         drawn: Elements taken from the memory's dataset.
+        waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
         targets_moved: Timesteps at the last move of the targets.
-        ended: Episodes at whose ends updates were done or skipped; not saved.
+        ended: Episodes at whose ends updates were done or skipped.
     """
 
-    __slots__ = ("drawn", "ended", "episodes", "performed", "targets_moved", "timesteps", "updates")
+    __slots__ = ("drawn", "ended", "episodes", "performed", "targets_moved", "timesteps", "updates", "waited")
 
     def __init__(self) -> None:
         self.timesteps = self.episodes = self.updates = 0
-        self.performed = self.drawn = self.targets_moved = self.ended = 0
+        self.performed = self.drawn = self.targets_moved = self.waited = self.ended = 0
 
 
 class Training(Mixin):

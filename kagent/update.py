@@ -7,7 +7,9 @@ import math
 import numbers
 from typing import Any
 
+from kagent import schedules
 from kagent.registry import Registry
+from kagent.schedules import Clock, Schedule, is_schedule
 
 UNITS = ("timesteps", "episodes")
 UPDATES = Registry("update")
@@ -24,6 +26,7 @@ class Update:
         batch_size: Units in one minibatch: so many timesteps, or all timesteps of so many episodes.
         frequency: An update is due every so many units; a float in (0, 1] is a part of the batch size, "never" leaves
             it to `agent.update()`. None: every `batch_size` units, or where the memory is a rollout whenever it is full.
+            May be a schedule, of units (rounded): at each update it says how long it is to the next.
         start: No update before so many units; until then the agent only collects.
         steps: Gradient steps per update, each on its own minibatch (replay memories). Default: 1.
         epochs: Passes over the experience of an update (rollouts, and memories of recent experience, whose every pass
@@ -48,7 +51,7 @@ class Update:
 
     unit: str = "timesteps"
     batch_size: int = 32
-    frequency: int | float | str | None = None
+    frequency: Any = None
     start: int = 0
     steps: int | None = None
     epochs: int | None = None
@@ -73,6 +76,8 @@ class Update:
             raise ValueError(f"`update.episode_ends` must be True or False. Received: {self.episode_ends!r}")
         if self.episode_ends and self.unit != "timesteps":
             raise ValueError(f"`update.episode_ends` needs update.unit='timesteps'. Received: {self.unit!r}")
+        if self.episode_ends and isinstance(self.frequency, Schedule):
+            raise ValueError(f"`update.episode_ends` needs an update.frequency that stays. Received: {self.frequency}")
 
     @property
     def first(self) -> int:
@@ -81,7 +86,13 @@ class Update:
 
     @property
     def period(self) -> float:
-        """Units from one update to the next; infinite where none is due by itself."""
+        """Units from one update to the next, of a schedule at first; infinite where none is due by itself."""
+        return self.period_at(Clock())
+
+    def period_at(self, clock: Clock) -> float:
+        """Units from an update at this time to the next."""
+        if isinstance(self.frequency, Schedule):
+            return round(self.frequency(clock))
         if self.frequency is None:
             return self.batch_size
         if isinstance(self.frequency, str):
@@ -102,7 +113,9 @@ class Update:
         return 0 if self.period == math.inf or behind < 0 else int(behind // self.period) + 1
 
 
-def _frequency(value: Any) -> int | float | str | None:
+def _frequency(value: Any) -> Any:
+    if is_schedule(value):
+        return schedules.get(value, "update.frequency", 1.0)
     if value is None or (isinstance(value, str) and value == "never"):
         return value
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
@@ -111,7 +124,8 @@ def _frequency(value: Any) -> int | float | str | None:
     elif isinstance(value, numbers.Real) and not isinstance(value, bool) and 0.0 < float(value) <= 1.0:
         return float(value)
     raise ValueError(
-        "`update.frequency` must be an integer >= 1, a part of the batch size in (0.0, 1.0], 'never' or None. "
+        "`update.frequency` must be an integer >= 1, a part of the batch size in (0.0, 1.0], a schedule, 'never' or "
+        f"None. "
         f"Received: {value!r}"
     )
 

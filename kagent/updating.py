@@ -11,7 +11,7 @@ import tensorflow as tf
 from kagent import update
 from kagent.learner import Learner
 from kagent.mixin import Mixin
-from kagent.schedules import Clock
+from kagent.schedules import Clock, Schedule, evaluate
 
 _ESTIMATED = 1024  # rows whose next values are computed in one call, at most
 
@@ -36,6 +36,7 @@ class Updating(Mixin):
         # A file may come from a run with another rule: then it is more than one behind, or ahead.
         if (rule != before and before.period != math.inf) or not 0 <= passed - self.counters.performed <= 1:
             self.counters.performed, self.counters.ended = passed, self.episodes
+            self.counters.waited = int(passed * rule.period) if isinstance(rule.frequency, Schedule) else 0
 
     def elements(self) -> Any:
         """The memory's packed elements, from the next one to be learned from."""
@@ -56,6 +57,8 @@ class Updating(Mixin):
             return self.counters.ended + 1
         if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
+        if isinstance(rule.frequency, Schedule):
+            return rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.host_clock)
         return rule.origin + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
@@ -89,12 +92,14 @@ class Updating(Mixin):
         rule, counters = self.update_rule, self.counters
         if self._is_late() or not rule.episode_ends:
             counters.performed += self.steps_per_execution
+            if isinstance(rule.frequency, Schedule):
+                counters.waited += self.steps_per_execution * int(rule.period_at(self.host_clock))
         counters.ended = counters.episodes
 
     def _before_update(self) -> None:
         self.estimate_early()
         if self.objective.targets and self.target.unit == "timesteps":
-            period = self.target.period
+            period = self.target.period_at(self.host_clock)
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
@@ -133,21 +138,26 @@ class Updating(Mixin):
         Without timesteps, targets move as often per gradient step as they would while playing.
         """
         if self.objective.targets and self.target.unit == "timesteps":
-            frequency = self.update_rule.period
+            frequency = self.update_rule.period_at(self.host_clock)
             frequency = 1 if frequency == math.inf else int(frequency)
             if self.update_rule.unit == "episodes":
                 frequency *= max(1, self.timesteps // max(1, self.episodes))
-            period = max(1, self.target.period * (self.update_rule.steps or 1) // frequency)
+            period = max(1, self.target.period_at(self.host_clock) * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
 
     def _follow(self) -> None:
         if self._move_targets is None:
-            move, jit = self.move_targets, bool(self.jit_compile)
+            jit, scheduled = bool(self.jit_compile), callable(self.target.tau)
+            move: Any = (lambda tau: self.move_targets(tau=tau)) if scheduled else self.move_targets
             # Concrete: TensorFlow would take the functions of several agents for one that is traced again and again.
             compiled = tf.function(move, jit_compile=jit, autograph=False)
-            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function()
-        self._move_targets()
+            given = [tf.TensorSpec((), tf.float32)] if scheduled else []
+            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function(*given)
+        if callable(self.target.tau):
+            self._move_targets(tf.constant(evaluate(self.target.tau, self.host_clock), tf.float32))
+        else:
+            self._move_targets()
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1

@@ -27,7 +27,7 @@ def small():
         known = {"dqn": kagent.DQN, "ppo": kagent.PPO, "sac": kagent.SAC}
         cls = known.get(kind, kind)
         name = next(name for name, preset in known.items() if issubclass(cls, preset))
-        arguments = {"network": {"type": "mlp", "units": [8, 8]}, "seed": 0, **SIZES[name], **changes}
+        arguments = {"network": {"type": "mlp", "units": [8]}, "seed": 0, **SIZES[name], **changes}
         agent = cls(arguments.pop("env"), **arguments)
         agent.compile(jit_compile=jit, **(compiled or {}))
         return agent

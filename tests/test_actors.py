@@ -85,9 +85,10 @@ def check(agent, count=20):
     same(heads, result if isinstance(result, list | tuple) else [result], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NUMPY)
 @pytest.mark.parametrize(
-    ("kind", "action"), [("dqn", DISCRETE), ("ppo", MIXED), ("sac", TORQUE)], ids=["dqn", "ppo", "sac"]
+    ("kind", "action", "name"),
+    [("dqn", DISCRETE, "mlp"), ("ppo", MIXED, "elu"), ("sac", TORQUE, "sequential"), ("dqn", DISCRETE, "residual")],
+    ids=["mlp", "elu", "sequential", "residual"],
 )
 def test_numpy_and_keras_agree(kind, action, name):
     agent = preset(kind, BOX, action, NUMPY[name])

@@ -1,5 +1,7 @@
 """The table of baselines: which variables learn, from what, by which optimizer."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from kagent import Agent
 from kagent.objectives import PolicyGradientObjective, StateValueObjective
 from kagent.optimizers import Target
 from kagent.policies.critics import SharedStateValue, StateValue
+from kagent.schedules import Clock, Linear
 
 MLP = {"network": {"type": "MLP", "units": [4]}}
 SGD = {"type": "SGD", "learning_rate": 0.1}
@@ -48,6 +51,7 @@ def moved(agent):
 
 
 def test_no_baseline():
+    """Case 32."""
     agent = make(estimation={"discount": 0.9, "horizon": "episode"})
     assert agent.critic is None
     assert all(moved(agent)["policy"])
@@ -55,6 +59,7 @@ def test_no_baseline():
 
 @pytest.mark.parametrize("optimizer", [None, 0.5, SGD])
 def test_a_head_on_the_policy(optimizer):
+    """Case 32."""
     agent = make(baseline_optimizer=optimizer, baseline_objective="state_value")
     assert isinstance(agent.critic, SharedStateValue)
     shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
@@ -64,6 +69,7 @@ def test_a_head_on_the_policy(optimizer):
 
 
 def test_a_baseline_alone_learns_through_the_advantage():
+    """Case 32."""
     agent = make(baseline_policy=MLP)
     assert type(agent.critic) is StateValue and agent.critic_objective == "advantage"
     found = moved(agent)
@@ -72,6 +78,7 @@ def test_a_baseline_alone_learns_through_the_advantage():
 
 @pytest.mark.parametrize("optimizer", [None, 2.0, {"type": "SGD", "learning_rate": 0.01}])
 def test_a_network_of_its_own(optimizer):
+    """Case 32."""
     agent = make(baseline_policy=MLP, baseline_optimizer=optimizer, baseline_objective="state_value")
     shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
     assert not shared
@@ -80,6 +87,7 @@ def test_a_network_of_its_own(optimizer):
 
 
 def test_a_synchronized_baseline_is_a_target():
+    """Case 32."""
     spec = {"type": "synchronization", "update_weight": 0.25, "sync_frequency": 2}
     agent = Agent(
         Counter(), objective="action_value", memory=100, update=4, reward_estimation={"discount": 0.9},
@@ -100,7 +108,7 @@ def test_a_synchronized_baseline_is_a_target():
 
 @pytest.mark.parametrize("baseline", [None, MLP])
 def test_a_weight_scales_the_baselines_step(baseline):
-    """By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
+    """Case 32. By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
     steps = {}
     for weight in (1.0, 3.0):
         agent = make(baseline_policy=baseline, baseline_optimizer=weight, baseline_objective="state_value")
@@ -125,6 +133,7 @@ def test_half_the_squared_error_by_hand():
 
     class Agent_:
         critic = Values()
+        clock = Clock(updates=5)
 
     loss = objective.loss_of(Agent_())
     batch = {"observation": keras.ops.array([0.0, 1.0]), "return": keras.ops.array([3.0, 1.5])}
@@ -133,6 +142,30 @@ def test_half_the_squared_error_by_hand():
     assert float(value) == pytest.approx(2.625)
     squared, _ = StateValueObjective().loss_of(Agent_())(batch)
     assert float(squared) == pytest.approx((4.5 + 0.125) / 2)
+    # Of errors 3 and 0.5: a delta of 2 after 5 updates, and half the weight.
+    linear = {"type": "linear", "unit": "updates", "num_steps": 10, "initial_value": 4.0, "final_value": 0.0}
+    scheduled = StateValueObjective(huber=linear, weight=Linear(1.0, 0.0, 10, "updates"))
+    assert float(scheduled.loss_of(Agent_())(batch)[0]) == pytest.approx(0.5 * (4.0 + 0.125) / 2)
+
+
+def test_weights_may_be_schedules():
+    falling = {"type": "linear", "unit": "timesteps", "num_steps": 16, "initial_value": 1.0, "final_value": 0.0}
+    for parts in (
+        {"objective": {"type": "policy_gradient", "value_coefficient": falling}},
+        {"critic_objective": {"type": "state_value", "weight": falling}},
+        {"objective": {"type": "plus", "objective1": {"type": "policy_gradient", "value_coefficient": 0.0},
+                       "objective2": "state_value", "weight2": falling}},
+    ):  # fmt: skip
+        steps = []
+        for chosen in (parts, json.loads(json.dumps(parts).replace(json.dumps(falling), "0.5"))):
+            agent = make(critic=MLP, **chosen)
+            before = values(agent.critic)
+            moved(agent)  # after 8 of 16 timesteps
+            steps.append([b - a for a, b in zip(before, values(agent.critic))])
+        for one, other in zip(*steps):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
+    with pytest.raises(ValueError, match="`baseline_optimizer` is a weight beside that of the objective"):
+        make(baseline_policy=MLP, baseline_optimizer=0.5, baseline_objective={"type": "state_value", "weight": falling})
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@
 import csv
 import os
 import pathlib
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import forked
 import pytest
 
 import kagent
@@ -19,10 +18,8 @@ STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_na
 
 
 def run(name, folder, *arguments):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--steps", str(STEPS[name]), *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    program = [ROOT / "examples" / f"{name}.py", "--steps", STEPS[name], *arguments]
+    return forked.run(program, folder, {**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="module")

@@ -133,6 +133,7 @@ ROWS = {
     "unknown environment": (lambda: Agent.create("dqn", "CartPol-v1"), "CartPol-v1"),
     "unknown objective": (values(objective="action_valu"), "Unknown `objective`. Received: 'action_valu'"),
     "unknown policy": (values(policy="valu"), "Unknown `policy`. Received: 'valu'"),
+    "no optimizer": (values(optimizer=None), "`optimizer` must be a Keras optimizer"),
     "unknown optimizer": (values(optimizer="adamm"), "adamm"),
     "unknown network": (values(policy={"network": "autoo"}), "Unknown `network`. Received: 'autoo'"),
     "unknown layer": (values(policy={"network": ["dens"]}), r"`network\[0\]` is unknown. Received: 'dens'"),
@@ -185,6 +186,7 @@ ROWS = {
 
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_refused_by_the_constructor(row):
+    """Case 41."""
     make, message = ROWS[row]
     with pytest.raises((ValueError, TypeError), match=message):
         make()
@@ -232,6 +234,29 @@ def test_masks_that_allow_nothing():
         agent.act(np.zeros(3), mask=[False, False, False])
     with pytest.raises(ValueError):
         agent.act(np.zeros(3), mask=[True, False])
+
+
+def test_calls_out_of_order():
+    """`RuntimeError`s, and `ValueError`s as all of the table are."""
+    acted, begun = values()(), values()()
+    state, episode = np.zeros(3), {"states": np.zeros((2, 3)), "actions": [0, 1], "terminal": [0, 1], "reward": [1, 1]}
+    acted.act(state)
+    begun.act(state), begun.observe(1.0, terminal=0)
+    for call, message in (
+        (lambda: values()().observe(1.0), "`observe` follows `act"),
+        (lambda: acted.act(state), "`act` was called twice"),
+        (lambda: begun.experience(**episode), "`experience` takes whole episodes"),
+        (lambda: values()().update(), "`update` needs a memory with experience"),
+    ):
+        for kind in (ValueError, RuntimeError):
+            with pytest.raises(kind, match=message):
+                call()
+    with pytest.raises(ValueError, match="`internals` are for independent acts"):
+        begun.act(state, internals={})
+    for wrong in ({"independent": "yes"}, {"deterministic": 1}):
+        with pytest.raises(TypeError, match="must be True or False"):
+            begun.act(state, **wrong)
+    assert begun.act(state, independent=True, internals={})[1] == {}
 
 
 def test_limits_of_environments_are_kept():

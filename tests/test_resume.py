@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
+import forked
 import gymnasium
 import keras
 import pytest
@@ -23,8 +22,7 @@ SCRIPT = Path(__file__).parent / "resume" / "train.py"
 
 def run(folder, stop, names, killed):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, str(SCRIPT), str(folder), str(stop), *names]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
+    result = forked.run([SCRIPT, folder, stop, *names], env=environment)
     assert result.returncode == (-signal.SIGKILL if killed else 0), result.stderr[-3000:]
     assert "could not be brought back" not in result.stderr
 

@@ -42,10 +42,12 @@ def configured(small, **rule):
 
 
 def test_a_batch_size_alone_is_the_frequency_too(small):
+    """Case 13."""
     assert instants(configured(small, batch_size=8), 40) == [8, 16, 24, 32, 40]
 
 
 def test_the_first_waits_for_the_start_across_episodes(small):
+    """Case 14."""
     agent = configured(small, batch_size=8, frequency=25, start=100)
     assert instants(agent, 160) == [100, 125, 150]
     assert agent.episodes > 2  # random play lasts some 20 steps
@@ -57,7 +59,26 @@ def test_the_first_waits_for_a_batch(small):
 
 
 def test_a_part_of_the_batch_size(small):
+    """Case 16."""
     assert instants(configured(small, batch_size=32, frequency=0.25), 60) == [32, 40, 48, 56]
+
+
+def test_a_frequency_may_be_a_schedule(small, tmp_path):
+    """It is read at each update, and says when the next one is due; also after a file."""
+    linear = {"type": "linear", "unit": "timesteps", "num_steps": 20, "initial_value": 2, "final_value": 7}
+    agent = configured(small, batch_size=4, frequency=linear)
+    assert agent.update_rule.period == 2
+    assert instants(agent, 20) == [4, 7, 11, 16]  # 3, 3.75, 4.75 and 6 later
+    agent.save_weights(tmp_path / "a.weights.h5")
+    again = configured(small, batch_size=4, frequency=linear)
+    again.load_weights(tmp_path / "a.weights.h5")
+    assert instants(again, 20) == instants(agent, 20) == [22, 29, 36]
+    assert again.get_config()["update"]["frequency"]["type"] == "Linear"
+    two = configured(small, batch_size=4, frequency=linear)
+    two.compile(jit_compile=False, steps_per_execution=2)
+    assert instants(two, 8) == [8]  # the second, 4 after the first as it is read then
+    with pytest.raises(ValueError, match=r"`update.frequency` must be in"):
+        Update(frequency={**linear, "initial_value": 0.5})
 
 
 def test_due_updates_are_taken_together(small):
@@ -73,6 +94,7 @@ def test_several_environments_count_together(small):
 
 
 def test_never_leaves_it_to_the_user(small):
+    """Case 15."""
     agent = configured(small, batch_size=8, frequency="never")
     assert instants(agent, 100) == [] and agent.updates == 0
     before = agent.get_weights()
@@ -150,6 +172,7 @@ def episodic(rule, env=None, memory="recent", capacity=100, **parts):
 
 @pytest.mark.parametrize("memory", ["recent", "replay"])
 def test_episodes_first_at_the_start_then_every_period(memory):
+    """Case 12."""
     env, watch = Counter(lengths=(1,)), Episodes()
     agent = episodic({"batch_size": 3, "frequency": 2, "start": 5}, env, memory)
     agent.fit(env, episodes=20, callbacks=[watch], verbose=0)

@@ -249,7 +249,7 @@ def describe(leaf: Any) -> dict[str, Any]:
         bounds = {key: _numbers(getattr(leaf, key)) for key in ("low", "high")}
         return {"type": "Box", "shape": list(leaf.shape), "dtype": np.dtype(leaf.dtype).name, **bounds}
     if leaf.kind == "discrete":
-        return {"type": "Discrete", "n": int(leaf.nvec), "start": int(leaf.start)}
+        return {"type": "Discrete", "n": int(leaf.nvec), "start": int(leaf.start), "dtype": np.dtype(leaf.dtype).name}
     if leaf.kind == "multi_binary":
         return {"type": "MultiBinary", "n": list(leaf.shape)}
     dtype = np.dtype(leaf.dtype).name
@@ -276,7 +276,7 @@ def _read(config: Any, path: Path, depth: int) -> Any:
         return Leaf(path, "box", shape, dtype, low=low, high=high)
     if kind == "Discrete":
         nvec, start = _integers([config["n"]]).reshape(()), _integers([config["start"]]).reshape(())
-        leaf = Leaf(path, "discrete", (), np.dtype(np.int64), nvec=nvec, start=start)
+        leaf = Leaf(path, "discrete", (), _dtype(config.get("dtype", "int64")), nvec=nvec, start=start)
     elif kind == "MultiDiscrete":
         nvec = _integers(config["nvec"])
         start = _integers(config["start"])

@@ -10,7 +10,7 @@ import keras
 
 from kagent.networks.layered import Layered
 from kagent.networks.layers import OneHot
-from kagent.networks.trunks import Seeds, dense
+from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.spaces import Leaf, Structure
 
 
@@ -65,6 +65,8 @@ def functional(
                 names = [leaf.name or "state" for i, leaf in enumerate(observation.leaves) if i not in skip]
                 names += [leaf.name or "action" for leaf in action.leaves] if action is not None else []
                 features = network.features(parts + actions, seeds, names)
+            elif isinstance(network, Auto):
+                features = network.features(parts + actions, seeds, len(parts))
             else:
                 features = network.features(parts + actions, seeds)
         if len(features.shape) != 2:

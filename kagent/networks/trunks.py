@@ -106,30 +106,36 @@ class CNN:
         _check(self.activation, self.initialization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
-        parts = []
-        for number, leaf in enumerate(leaves):
-            x = leaf
-            if len(x.shape) == 4:
-                for index, (filters, kernel, stride) in enumerate(zip(self.filters, self.kernels, self.strides)):
-                    fan_in = kernel * kernel * int(x.shape[-1])
-                    weights, bias = initializers(self.initialization, 2**0.5, seeds)(fan_in)
-                    # Small images: never a window or stride that leaves nothing.
-                    padding = "valid" if min(x.shape[1], x.shape[2]) >= kernel else "same"
-                    x = keras.layers.Conv2D(
-                        filters, kernel, stride, padding, activation=self.activation, kernel_initializer=weights,
-                        bias_initializer=bias, name=f"conv_{number}_{index}",
-                    )(x)  # fmt: skip
-            parts.append(_flat(x))
-        x = _concatenate(parts)
+        x = _concatenate([_flat(self.convolved(leaf, seeds, number)) for number, leaf in enumerate(leaves)])
         for index, units in enumerate(self.units):
             x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+        return x
+
+    def convolved(self, x: Any, seeds: Seeds, number: int) -> Any:
+        """An image after the convolutions; anything else as it is. `number`: its place among the leaves, for names."""
+        if len(x.shape) != 4:
+            return x
+        for index, (filters, kernel, stride) in enumerate(zip(self.filters, self.kernels, self.strides)):
+            fan_in = kernel * kernel * int(x.shape[-1])
+            weights, bias = initializers(self.initialization, 2**0.5, seeds)(fan_in)
+            # Small images: never a window or stride that leaves nothing.
+            padding = "valid" if min(x.shape[1], x.shape[2]) >= kernel else "same"
+            x = keras.layers.Conv2D(
+                filters, kernel, stride, padding, activation=self.activation, kernel_initializer=weights,
+                bias_initializer=bias, name=f"conv_{number}_{index}",
+            )(x)  # fmt: skip
         return x
 
 
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
 class Auto:
-    """`CNN` where the observation holds a uint8 image, else `MLP` with these arguments.
+    """What suits the observation.
+
+    One component: `CNN` for an image (rank 3), else `MLP` with these arguments. Several components: a subnetwork of its
+    own for each, and the last of `units` behind them all, side by side. An image's is that of `CNN`; vectors, and discrete
+    components as one-hot codes, have dense layers: all `units` but the last, at least one. Beside several components a
+    critic's actions are components too.
 
     Args: as for `MLP`.
     """
@@ -142,10 +148,24 @@ class Auto:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
 
-    def features(self, leaves: list[Any], seeds: Seeds) -> Any:
+    def features(self, leaves: list[Any], seeds: Seeds, states: int | None = None) -> Any:
+        """Features `(N, F)` of encoded leaves, of which the first `states` are the observation's; None: all."""
+        if (len(leaves) if states is None else states) > 1:
+            parts = [self._component(leaf, seeds, number) for number, leaf in enumerate(leaves)]
+            return self._through(_concatenate(parts), self.units[-1:], "dense_common", seeds)
         if any(len(leaf.shape) == 4 for leaf in leaves):
             return CNN().features(leaves, seeds)
         return MLP(self.units, self.activation, self.initialization).features(leaves, seeds)
+
+    def _component(self, leaf: Any, seeds: Seeds, number: int) -> Any:
+        image = CNN()
+        layers = image.units if len(leaf.shape) == 4 else self.units[:-1] or self.units
+        return self._through(_flat(image.convolved(leaf, seeds, number)), layers, f"dense_{number}", seeds)
+
+    def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
+        for index, units in enumerate(layers):
+            x = dense(x, units, self.activation, f"{name}_{index}", self.initialization, 2**0.5, seeds)
+        return x
 
 
 def get(identifier: Any, default: Auto) -> Any:

@@ -12,9 +12,10 @@ from kagent.objectives.objective import (
     OBJECTIVES,
     Term,
     check_flag,
-    check_positive,
     descend,
     estimated_next_values,
+    positive,
+    squared_or_huber,
 )
 from kagent.objectives.transitions import TransitionObjective
 
@@ -25,7 +26,8 @@ class ActionValueObjective(TransitionObjective):
     """Squared or Huber temporal-difference error of the taken action's value (Mnih et al. 2015, algorithm 1).
 
     Args:
-        huber: Where the loss turns from quadratic to linear in the error; None: quadratic everywhere.
+        huber: Where the loss turns from quadratic to linear in the error; None: quadratic everywhere. May be
+            a schedule.
         double: The online network picks the next action and the target network values it (van Hasselt et al. 2016,
             arXiv:1509.06461, eq. 4). The same as `reward_estimation.estimate_actions`.
 
@@ -33,14 +35,14 @@ class ActionValueObjective(TransitionObjective):
     and the loss is the mean over components.
     """
 
-    huber: float | None = 1.0
+    huber: Any = 1.0
     double: bool = False
 
     policies = ("ValuePolicy",)
     targets = ("policy",)
 
     def __post_init__(self):
-        check_positive(self.huber, "objective.huber")
+        object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         check_flag(self.double, "objective.double")
 
     def check(self, agent: Any) -> None:
@@ -62,7 +64,7 @@ class ActionValueObjective(TransitionObjective):
         def loss(batch):
             q, error = self._errors(policy, batch)
             weight = batch.get("weight")
-            per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
+            per_sample = squared_or_huber(error, self.huber, agent.clock)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 

@@ -20,13 +20,13 @@ class ClippedPolicyObjective(RolloutObjective):
     Args:
         clip_range: How far the probability ratio of an action may move from 1 before its gradient stops. May be a
             schedule. Larger learns faster and breaks more easily.
-        value_coefficient: Weight of the critic's squared error beside the policy's loss.
+        value_coefficient: Weight of the critic's squared error beside the policy's loss. May be a schedule.
         entropy_coefficient: Weight of the policy's entropy: larger keeps it exploring. May be a schedule.
         normalize_advantage: Whether advantages are standardized within each minibatch.
     """
 
     clip_range: Any = 0.2
-    value_coefficient: float = 0.5
+    value_coefficient: Any = 0.5
     entropy_coefficient: Any = 0.0
     normalize_advantage: bool = True
 

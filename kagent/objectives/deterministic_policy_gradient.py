@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, check_flag, check_positive, estimated_next_values
+from kagent import ops, schedules
+from kagent.objectives.objective import OBJECTIVES, check_flag, estimated_next_values, positive, squared_or_huber
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -28,24 +28,22 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
 
     Args:
         huber: Where the critic's loss turns from quadratic (half the square) to linear in the error; None: quadratic
-            everywhere.
+            everywhere. May be a schedule.
         use_targets: Whether targets come from target networks.
-        critic_weight: Weight of the critic's loss, > 0.
+        critic_weight: Weight of the critic's loss, > 0. May be a schedule.
     """
 
-    huber: float | None = None
+    huber: Any = None
     use_targets: bool = True
-    critic_weight: float = 1.0
+    critic_weight: Any = 1.0
 
     policies = ("DeterministicPolicy",)
     critic = "ActionValue"
 
     def __post_init__(self):
-        check_positive(self.huber, "objective.huber")
+        object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         check_flag(self.use_targets, "objective.use_targets")
-        if self.critic_weight is None:
-            raise ValueError("`objective.critic_weight` must be a number > 0. Received: None")
-        check_positive(self.critic_weight, "objective.critic_weight")
+        object.__setattr__(self, "critic_weight", positive(self.critic_weight, "objective.critic_weight"))
 
     @property
     def targets(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -70,11 +68,16 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
         discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
         target = tf.stop_gradient(batch["reward"] + discount * estimated_next_values(self, agent, batch))
 
+        critic_weight = schedules.evaluate(self.critic_weight, agent.clock)
+
+        def loss(error):
+            return squared_or_huber(error, self.huber, agent.clock)
+
         def critic_loss(batch):
             values = critic.values(batch["observation"], batch["action"])
             weight = batch.get("weight")
-            losses = [ops.weighted_mean(self._loss(batch["target"] - value), weight) for value in values]
-            return self.critic_weight * tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
+            losses = [ops.weighted_mean(loss(batch["target"] - value), weight) for value in values]
+            return critic_weight * tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
 
         def policy_loss(batch):
             value = critic.values(batch["observation"], policy.actions(batch["observation"]))[0]
@@ -85,6 +88,3 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
         policy_value, found = agent.minimize("policy", policy_loss, batch)
         losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
         return {**losses, **logs, **found, **errors}
-
-    def _loss(self, error: tf.Tensor) -> tf.Tensor:
-        return 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)

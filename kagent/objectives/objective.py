@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from kagent import ops, schedules
 from kagent.registry import Registry
 
 OBJECTIVES = Registry("objective")
@@ -121,6 +122,30 @@ def check_positive(value: Any, argument: str) -> None:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value < math.inf):
         raise ValueError(f"`{argument}` must be a number > 0 or None. Received: {value!r}")
+
+
+def positive(value: Any, argument: str, optional: bool = False) -> Any:
+    """A finite number > 0 as it is, or what `schedules.get` makes of a schedule, of values >= 0.
+
+    Args:
+        value: What was received.
+        argument: Its name.
+        optional: Whether it may be None.
+
+    Raises:
+        ValueError, TypeError: Something else.
+    """
+    if schedules.is_schedule(value):
+        return schedules.get(value, argument, 0.0)
+    if value is None and not optional:
+        raise ValueError(f"`{argument}` must be a number > 0 or a schedule. Received: None")
+    check_positive(value, argument)
+    return value
+
+
+def squared_or_huber(error: tf.Tensor, huber: Any, clock: Any) -> tf.Tensor:
+    """Half the square of errors of any shape, or where `huber` is not None, Huber's loss with that delta."""
+    return 0.5 * tf.square(error) if huber is None else ops.huber(error, schedules.evaluate(huber, clock))
 
 
 def check_flag(value: Any, argument: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 
 import tensorflow as tf
 
-from kagent.objectives.objective import OBJECTIVES, Objective, Term
+from kagent import schedules
+from kagent.objectives.objective import OBJECTIVES, Objective, Term, positive
+from kagent.registry import plain
 
 
 @OBJECTIVES.register("plus")
@@ -18,7 +18,7 @@ class PlusObjective(Objective):
     Args:
         objective1, objective2: What is added: names, dicts or objects, of this kind too. Both must learn from the same
             kind of memory by the same kind of policy, and each role's losses add up.
-        weight1, weight2: Their weights, > 0.
+        weight1, weight2: Their weights, > 0. May be schedules.
 
     Raises:
         ValueError: Objectives that do not go together, or a weight that is not > 0.
@@ -28,14 +28,11 @@ class PlusObjective(Objective):
     >>> objective = PlusObjective("policy_gradient", {"type": "state_value", "huber": 1.0}, weight2=0.5)
     """
 
-    def __init__(self, objective1: Any, objective2: Any, weight1: float = 1.0, weight2: float = 1.0):
+    def __init__(self, objective1: Any, objective2: Any, weight1: Any = 1.0, weight2: Any = 1.0):
         self.objectives = tuple(
             OBJECTIVES.get(given, f"objective.objective{i}") for i, given in enumerate((objective1, objective2), 1)
         )
-        for i, weight in enumerate((weight1, weight2), 1):
-            if isinstance(weight, bool) or not isinstance(weight, numbers.Real) or not 0 < weight < math.inf:
-                raise ValueError(f"`objective.weight{i}` must be a number > 0. Received: {weight!r}")
-        self.weights = (float(weight1), float(weight2))
+        self.weight1, self.weight2 = positive(weight1, "objective.weight1"), positive(weight2, "objective.weight2")
         first, second = self.objectives
         for one in self.objectives:
             if type(one).terms is Objective.terms:
@@ -62,7 +59,7 @@ class PlusObjective(Objective):
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""
         parts = {f"objective{i}": OBJECTIVES.serialize(one) for i, one in enumerate(self.objectives, 1)}
-        return {"type": "PlusObjective", **parts, "weight1": self.weights[0], "weight2": self.weights[1]}
+        return {"type": "PlusObjective", **parts, "weight1": plain(self.weight1), "weight2": plain(self.weight2)}
 
     def check(self, agent: Any) -> None:
         for objective in self.objectives:
@@ -74,8 +71,9 @@ class PlusObjective(Objective):
         return {**prepared[1], **prepared[0]}
 
     def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        by_role: dict[str, list[tuple[float, Term]]] = {}
-        for weight, objective in zip(self.weights, self.objectives):
+        by_role: dict[str, list[tuple[Any, Term]]] = {}
+        weights = (schedules.evaluate(weight, agent.clock) for weight in (self.weight1, self.weight2))
+        for weight, objective in zip(weights, self.objectives):
             for term in objective.terms(agent, batch):
                 by_role.setdefault(term.role, []).append((weight, term))
         return [Term(role, _sum(parts), _one([term.batch for _, term in parts])) for role, parts in by_role.items()]
@@ -87,7 +85,7 @@ def _one(batches: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: value for batch in batches for key, value in batch.items()}
 
 
-def _sum(parts: list[tuple[float, Term]]) -> Any:
+def _sum(parts: list[tuple[Any, Term]]) -> Any:
     def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total: Any = 0.0
         logs: dict[str, tf.Tensor] = {}

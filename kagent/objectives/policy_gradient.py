@@ -21,14 +21,15 @@ class PolicyGradientObjective(RolloutObjective):
             log-probabilities; the gradient is the same in the first step on a rollout.
         clipping_value: How far the ratio (or the logarithm) may move, within `[1 / (1 + c), 1 + c]`, before its
             gradient stops; 0 or None: any distance. May be a schedule (of values > 0).
-        value_coefficient: Weight of the critic's squared error beside the policy's loss, where there is a critic.
+        value_coefficient: Weight of the critic's squared error beside the policy's loss, where there is a critic. May be a
+            schedule.
         entropy_coefficient: Weight of the policy's entropy: larger keeps it exploring. May be a schedule.
         normalize_advantage: Whether advantages are standardized within each minibatch.
     """
 
     importance_sampling: bool = False
     clipping_value: Any = None
-    value_coefficient: float = 0.5
+    value_coefficient: Any = 0.5
     entropy_coefficient: Any = 0.0
     normalize_advantage: bool = False
 

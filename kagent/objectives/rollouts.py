@@ -22,15 +22,13 @@ class RolloutObjective(Objective):
     policies = ("StochasticPolicy",)
     critic = "StateValue"
     memory = "Rollout"
-    value_coefficient: float
+    value_coefficient: Any
     entropy_coefficient: Any
     normalize_advantage: bool
 
     def __post_init__(self):
         for name in ("entropy_coefficient", "value_coefficient"):
             object.__setattr__(self, name, schedules.get(getattr(self, name), f"objective.{name}", 0.0))
-        if not isinstance(self.value_coefficient, float):
-            raise TypeError(f"`objective.value_coefficient` must be a number. Received: {self.value_coefficient!r}")
         check_flag(self.normalize_advantage, "objective.normalize_advantage")
 
     def surrogate(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, advantage: tf.Tensor, clock: Any) -> tf.Tensor:
@@ -101,7 +99,7 @@ class RolloutObjective(Objective):
         def loss(batch):
             error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
             value = ops.weighted_mean(error, batch.get("weight"))
-            return self.value_coefficient * value, {"critic_loss": value}
+            return schedules.evaluate(self.value_coefficient, agent.clock) * value, {"critic_loss": value}
 
         return loss
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Term, check_positive
+from kagent import ops, schedules
+from kagent.objectives.objective import OBJECTIVES, Term, positive, squared_or_huber
 from kagent.objectives.rollouts import RolloutObjective
 
 
@@ -23,34 +21,32 @@ class StateValueObjective(RolloutObjective):
     learns, and the policy stays as it is: policy evaluation.
 
     Args:
-        huber: Where the loss turns from quadratic to linear in the error; None: quadratic everywhere.
-        weight: Weight of the loss beside the policy's, > 0.
+        huber: Where the loss turns from quadratic to linear in the error; None: quadratic everywhere. May be a schedule.
+        weight: Weight of the loss beside the policy's, > 0. May be a schedule.
 
     Raises:
         ValueError: A value that is not > 0.
     """
 
-    huber: float | None = None
-    weight: float = 1.0
+    huber: Any = None
+    weight: Any = 1.0
 
     value_coefficient = 1.0
     entropy_coefficient = 0.0
     normalize_advantage = False
 
     def __post_init__(self):
-        check_positive(self.huber, "objective.huber")
-        number = isinstance(self.weight, numbers.Real) and not isinstance(self.weight, bool)
-        if not number or not 0 < self.weight < math.inf:
-            raise ValueError(f"`objective.weight` must be a number > 0. Received: {self.weight!r}")
+        object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
+        object.__setattr__(self, "weight", positive(self.weight, "objective.weight"))
 
     def loss_of(self, agent: Any) -> Any:
         """The critic's loss, from a batch with `observation`, `return` and perhaps `weight`, `(B, ...)`."""
 
         def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             error = batch["return"] - agent.critic.values(batch["observation"])
-            per_sample = 0.5 * tf.square(error) if self.huber is None else ops.huber(error, self.huber)
+            per_sample = squared_or_huber(error, self.huber, agent.clock)
             value = ops.weighted_mean(per_sample, batch.get("weight"))
-            return self.weight * value, {"critic_loss": value}
+            return schedules.evaluate(self.weight, agent.clock) * value, {"critic_loss": value}
 
         return loss
 

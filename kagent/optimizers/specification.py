@@ -47,8 +47,8 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
     """A Keras optimizer and the schedule of its learning rate (None if the rate is a number).
 
     Args:
-        identifier: A Keras optimizer, a name, a learning rate, or a dict `{"type": "Adam", "learning_rate": ...,
-            **arguments}` whose learning rate may be a schedule, also one of `keras.optimizers.schedules`. Arguments are
+        identifier: A Keras optimizer, a name, a learning rate of Adam, or a dict `{"type": "Adam", "learning_rate": ...,
+            **arguments}`. Learning rates may be schedules, also of `keras.optimizers.schedules`. Arguments are
             those of the Keras optimizer; `gradient_norm_clipping` is another name of `global_clipnorm`. Beside Keras's
             types there are `"natural_gradient"` and `"evolutionary"`. Modifiers may be given too; see `modifiers_of`.
         name: The optimizer's name: that of its role.
@@ -124,6 +124,8 @@ def serialize(identifier: Any) -> Any:
 def _split(identifier: Any) -> tuple[Any, tuple[Modifier, ...]]:
     # The optimizer alone, an object or a dict with 'type' or 'class_name', and what was around it.
     given = identifier
+    if schedules.is_schedule(identifier):
+        identifier = {"type": "Adam", "learning_rate": identifier}
     chain: list[Modifier] = []
     while isinstance(identifier, dict) and "class_name" not in identifier:
         kind = identifier.get("type", "optimizer_wrapper" if "optimizer" in identifier else None)

@@ -6,7 +6,11 @@ import dataclasses
 import numbers
 from typing import Any
 
+import tensorflow as tf
+
+from kagent import schedules
 from kagent.registry import Registry
+from kagent.schedules import Clock
 
 TARGETS = Registry("target", arguments={"update_weight": "tau", "sync_frequency": "period"})
 
@@ -20,22 +24,37 @@ class Target:
 
     Args:
         tau: How far a target moves each time, 0 to 1. 1 copies; 0.005 trails by about 200 moves. Larger learns faster
-            and wobbles more.
-        period: A move every so many `unit`s.
+            and wobbles more. May be a schedule.
+        period: A move every so many `unit`s, an integer >= 1. May be a schedule, whose values are rounded.
         unit: `"timesteps"` (checked before each update) or `"updates"` (gradient steps).
     """
 
-    tau: float = 1.0
-    period: int = 1
+    tau: Any = 1.0
+    period: Any = 1
     unit: str = "updates"
 
     def __post_init__(self):
-        if isinstance(self.tau, bool) or not isinstance(self.tau, numbers.Real) or not 0 < self.tau <= 1:
+        if _is_schedule(self.tau):
+            object.__setattr__(self, "tau", schedules.get(self.tau, "target.tau", 0.0, 1.0))
+        elif isinstance(self.tau, bool) or not isinstance(self.tau, numbers.Real) or not 0 < self.tau <= 1:
             raise ValueError(f"`tau` must be in (0, 1]. Received: {self.tau!r}")
-        if isinstance(self.period, bool) or not isinstance(self.period, numbers.Integral) or self.period < 1:
+        if _is_schedule(self.period):
+            object.__setattr__(self, "period", schedules.get(self.period, "target.period", 1.0))
+        elif isinstance(self.period, bool) or not isinstance(self.period, numbers.Integral) or self.period < 1:
             raise ValueError(f"`target_update_period` must be an integer >= 1. Received: {self.period!r}")
         if self.unit not in ("timesteps", "updates"):
             raise ValueError(f"`target.unit` must be 'timesteps' or 'updates'. Received: {self.unit!r}")
+
+    def period_at(self, clock: Clock) -> Any:
+        """The period at a time: an int, or where the clock holds tensors and it is a schedule, an int64 tensor."""
+        found = schedules.evaluate(self.period, clock)
+        if isinstance(found, numbers.Real):
+            return round(found)
+        return tf.cast(tf.round(found), tf.int64)
+
+
+def _is_schedule(value: Any) -> bool:
+    return value is not None and not isinstance(value, numbers.Real | str)
 
 
 def synchronization(identifier: Any, argument: str = "baseline_optimizer") -> Target | None:

@@ -35,8 +35,10 @@ and so does what `fit(dataset)` takes. Returns of episodes, wherever they are re
 `kagent.callbacks.Recorder` writes is what the environments gave; `agent.pretrain` processes it as if it happened.
 
 `fit`, `pretrain`, and `act` with `observe` are training: statistics take in each observation and each reward once, before it is
-standardised. `evaluate`, deterministic acts, `agent(observations)` and `predict` leave them as they are. They are saved with the
-agent.
+standardised. There is one mean and one variance for all environments, and they go on from episode to episode: an episode's own
+would be next to nothing at its beginning. `evaluate`, deterministic acts, `agent(observations)` and `predict` leave them as they
+are. They are saved with the agent. Bounds of `clipping` and the decay of `exponential_normalization` may be schedules, read at each
+value.
 
 `deltafier` and `sequence` remember the episode, of each environment its own. The last observation of an episode is processed as part
 of it. `evaluate` goes through episodes as `fit` does; in `agent(observations)` and `predict` each row is an episode's first

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 
 from kagent.registry import Registry
+from kagent.schedules import Clock
 
 LAYERS = Registry("preprocessing")
 Past = dict[str, np.ndarray]
@@ -40,12 +41,14 @@ class Bound:
         statistics: What it has learned of the values, shared by all environments; arrays that are exchanged, never
             changed in place.
         remembers: What it remembers of an episode, one row per environment: name to shape and dtype of a row.
+        clock: Says what time it is, for schedules; that of the agent.
     """
 
     def __init__(self, space: gymnasium.Space):
         self.space = space
         self.statistics: dict[str, np.ndarray] = {}
         self.remembers: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        self.clock: Callable[[], Clock] = Clock
 
     def __call__(self, x: np.ndarray, past: Past, rows: Rows, fresh: np.ndarray, learn: bool) -> np.ndarray:
         """Processes values of some environments.

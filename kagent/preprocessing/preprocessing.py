@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -13,6 +13,7 @@ from kagent.preprocessing.keras_layer import KerasLayer, is_keras
 from kagent.preprocessing.layer import LAYERS, Layer, Past, Rows
 from kagent.preprocessing.pipeline import Pipeline
 from kagent.registry import plain
+from kagent.schedules import Clock
 from kagent.spaces import Leaf, Structure
 
 BARE = "state"  # the name of a state that is not nested
@@ -28,6 +29,7 @@ class Preprocessing:
     Args:
         spec: See `kagent.preprocessing`; not None.
         observation: The environment's observations.
+        clock: Says what time it is, for schedules.
 
     Attributes:
         space: The space of processed observations.
@@ -39,7 +41,7 @@ class Preprocessing:
         ValueError, TypeError: A key that is no state's name or type; layers that do not fit.
     """
 
-    def __init__(self, spec: Any, observation: Structure):
+    def __init__(self, spec: Any, observation: Structure, clock: Callable[[], Clock] = Clock):
         self.raw = observation
         self.parts = _parts(spec)
         chosen = [self._key(leaf) for leaf in observation.leaves]
@@ -58,6 +60,8 @@ class Preprocessing:
         self.processed = Structure(self.space, "processed_space")
         self._reward = self._make_reward()
         self.processes_reward = self._reward is not None
+        for bound in (bound for made in (*self._pipelines, self._reward) if made is not None for bound in made.bounds):
+            bound.clock = clock
 
     def _key(self, leaf: Leaf) -> str | None:
         if leaf.path[:1] == (MASK,) and len(self.raw.leaves) > 1:
@@ -209,11 +213,11 @@ class Preprocessing:
                 made.set_statistics(part)
 
 
-def get(spec: Any, observation: Structure) -> Preprocessing | None:
+def get(spec: Any, observation: Structure, clock: Callable[[], Clock] = Clock) -> Preprocessing | None:
     """The preprocessing that an agent's argument stands for; None where there is nothing to do."""
     if spec is None:
         return None
-    made = Preprocessing(spec, observation)
+    made = Preprocessing(spec, observation, clock)
     return made if any(made.parts.values()) else None
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent import schedules
 from kagent.acting import activations
 from kagent.ops.preprocessing import linear_normalization
 from kagent.preprocessing import layer
-from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
+from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer, Past, Rows
 
 
 @LAYERS.register()
@@ -90,29 +91,61 @@ class Clipping(Layer):
     """Nothing below `lower` and nothing above `upper`.
 
     Args:
-        lower, upper: At least one of them.
+        lower, upper: At least one of them. May be schedules, which are read at each value.
 
     Raises:
         ValueError: None of them, or `lower` not less than `upper`.
     """
 
-    lower: float | None = None
-    upper: float | None = None
+    lower: Any = None
+    upper: Any = None
 
     def __post_init__(self):
         for name in ("lower", "upper"):
             value = getattr(self, name)
-            if value is not None:
+            if schedules.is_schedule(value):
+                object.__setattr__(self, name, schedules.get(value, f"clipping.{name}"))
+            elif value is not None:
                 object.__setattr__(self, name, layer.number(value, f"clipping.{name}"))
         if self.lower is None and self.upper is None:
             raise ValueError("`clipping` needs `lower`, `upper` or both. Received: None for both")
-        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
+        if not self._range("lower")[0] < self._range("upper")[1]:
             raise ValueError(f"`clipping.lower` must be less than `upper`. Received: {self.lower} and {self.upper}")
 
     def bind(self, space: gymnasium.Space) -> Bound:
-        lower = -np.inf if self.lower is None else self.lower
-        upper = np.inf if self.upper is None else self.upper
-        return layer.increasing(layer.floats(space), lambda x: np.clip(x, lower, upper))
+        space = layer.floats(space)
+        if not any(isinstance(value, schedules.Schedule) for value in (self.lower, self.upper)):
+            lower, upper = self._range("lower")[0], self._range("upper")[0]
+            return layer.increasing(space, lambda x: np.clip(x, lower, upper))
+        least, most = zip(self._range("lower"), self._range("upper"))
+        low, high = layer.bounds(space)
+        return ScheduledClipping(layer.box(np.clip(low, *least), np.clip(high, *most)), self)
+
+    def _range(self, name: str) -> tuple[float, float]:
+        value = getattr(self, name)
+        if value is None:
+            value = -np.inf if name == "lower" else np.inf
+        return value.bounds if isinstance(value, schedules.Schedule) else (value, value)
+
+
+class ScheduledClipping(Bound):
+    """Clipping whose bounds are schedules.
+
+    Args:
+        space: Of its results at any time.
+        part: The layer.
+    """
+
+    def __init__(self, space: gymnasium.spaces.Box, part: Clipping):
+        super().__init__(space)
+        self.part = part
+
+    def __call__(self, x: np.ndarray, past: Past, rows: Rows, fresh: np.ndarray, learn: bool) -> np.ndarray:
+        now = self.clock()
+        lower, upper = (
+            None if value is None else schedules.evaluate(value, now) for value in (self.part.lower, self.part.upper)
+        )
+        return np.clip(x.astype(np.float64), lower, upper)
 
 
 _INFINITE = (-math.inf, math.inf)

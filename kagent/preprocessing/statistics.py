@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent import schedules
 from kagent.ops.preprocessing import merged_moments, standardize
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer, Past, Rows
@@ -42,7 +43,7 @@ class Standardizer(Bound):
         space: Of the values.
         axes: Axes whose components share mean and variance.
         only_mean: Whether the variance is left alone.
-        decay: What a value's weight is multiplied by in each step; None: all count the same.
+        decay: What a value's weight is multiplied by in each step, perhaps a schedule; None: all count the same.
         floor, epsilon: See `standardize`.
         clip: Results are kept from `-clip` to `clip`.
     """
@@ -52,7 +53,7 @@ class Standardizer(Bound):
         space: gymnasium.spaces.Box,
         axes: tuple[int, ...],
         only_mean: bool,
-        decay: float | None,
+        decay: Any,
         floor: float,
         epsilon: float,
         clip: float,
@@ -80,7 +81,7 @@ class Standardizer(Bound):
         if self.decay is None:
             added = float(len(x) * self.shared)
         else:
-            left = self.decay ** len(x)
+            left = schedules.evaluate(self.decay, self.clock()) ** len(x)
             weight, added = left * weight, 1.0 - left
         if len(x) == 1 and self.shared == 1:
             new_mean, new_variance = x[0], np.zeros_like(x[0])
@@ -102,22 +103,26 @@ class ExponentialNormalization(Layer):
     move in training alone, before the value is standardised that they take in; before the first value, x passes as it is.
 
     Args:
-        decay: From 0 to below 1; larger remembers longer.
+        decay: From 0 to below 1; larger remembers longer. May be a schedule.
         axes: Axes of the state, counted without that of environments, whose components share mean and variance. None:
             all but the last one.
         only_mean: Whether only the mean is subtracted.
         min_variance: The least variance that is divided by, > 0.
     """
 
-    decay: float
+    decay: Any
     axes: Any = None
     only_mean: bool = False
     min_variance: float = 1e-4
 
     def __post_init__(self):
         name = "exponential_normalization"
-        object.__setattr__(self, "decay", layer.number(self.decay, f"{name}.decay", 0.0, 1.0))
-        if self.decay == 1.0:
+        if schedules.is_schedule(self.decay):
+            decay = schedules.get(self.decay, f"{name}.decay", 0.0, 1.0)
+        else:
+            decay = layer.number(self.decay, f"{name}.decay", 0.0, 1.0)
+        object.__setattr__(self, "decay", decay)
+        if decay == 1.0:
             raise ValueError(f"`{name}.decay` must be less than 1: nothing would be learned. Received: 1")
         object.__setattr__(self, "axes", _axes(self.axes, f"{name}.axes"))
         layer.flag(self.only_mean, f"{name}.only_mean")

@@ -20,7 +20,7 @@ from kagent.schedules.piecewise import Constant, Piecewise
 from kagent.schedules.processes import OrnsteinUhlenbeck, Random
 from kagent.schedules.ramps import Cosine, Linear, Polynomial
 from kagent.schedules.schedule import SCHEDULES, Schedule
-from kagent.schedules.specification import evaluate, get, start_of
+from kagent.schedules.specification import evaluate, get, is_schedule, start_of
 
 __all__ = [
     "SCHEDULES",
@@ -40,5 +40,6 @@ __all__ = [
     "Schedule",
     "evaluate",
     "get",
+    "is_schedule",
     "start_of",
 ]

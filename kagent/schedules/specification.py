@@ -62,6 +62,17 @@ def start_of(value: Any) -> float:
     return evaluate(value, Clock())
 
 
+def is_schedule(value: Any) -> bool:
+    """Whether `get` would look for a schedule in `value`, where a part of another kind is possible too."""
+    if isinstance(value, dict) and "class_name" in value:
+        keras = sys.modules.get("keras")
+        return keras is not None and hasattr(keras.optimizers.schedules, str(value["class_name"]))
+    if isinstance(value, dict):
+        kind = value.get("type")
+        return SCHEDULES.knows(kind) or (isinstance(kind, str) and kind.lower() == "decaying")
+    return isinstance(value, Schedule) or _is_keras_schedule(value)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 

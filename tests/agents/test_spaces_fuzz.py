@@ -88,7 +88,7 @@ def equal(left, right):
 
 # A failing case is not made smaller: at a second per try that takes minutes.
 @settings(
-    max_examples=10,
+    max_examples=6,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

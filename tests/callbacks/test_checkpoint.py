@@ -7,13 +7,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import types
 import warnings
 from pathlib import Path
 
+import forked
 import h5py
 import keras
 import numpy as np
@@ -25,7 +24,7 @@ import kagent
 from kagent.callbacks import Checkpoint, checkpoint
 
 DQN = {
-    "env": "CartPole-v1", "network": {"type": "mlp", "units": [8, 8]}, "memory": 120, "batch_size": 8, "start": 16,
+    "env": "CartPole-v1", "network": {"type": "mlp", "units": [8]}, "memory": 120, "batch_size": 8, "start": 16,
     "target_update_period": 40,
 }  # fmt: skip
 
@@ -94,15 +93,12 @@ def newest(folder):
 def test_killed_at_any_moment_it_ends_where_the_uninterrupted_run_does(small, tmp_path):
     folder = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(kagent.__path__[0])}
-    command = [sys.executable, "-c", PROGRAM, str(folder), json.dumps(DQN)]
-    with open(tmp_path / "errors", "w+") as errors, subprocess.Popen(command, stderr=errors, env=environment) as child:
-        give_up = time.monotonic() + 120
-        while newest(folder) < 70 and child.poll() is None and time.monotonic() < give_up:
-            time.sleep(0.002)
-        child.kill()  # nearly all of its time goes into saving: most likely in the middle of that
-        child.wait()
-        errors.seek(0)
-        assert child.returncode == -signal.SIGKILL, errors.read()[-3000:]
+    child, give_up = forked.Child(["-c", PROGRAM, folder, json.dumps(DQN)], env=environment), time.monotonic() + 120
+    while newest(folder) < 70 and child.poll() is None and time.monotonic() < give_up:
+        time.sleep(0.002)
+    child.kill()  # nearly all of its time goes into saving: most likely in the middle of that
+    _, errors = child.communicate()
+    assert child.returncode == -signal.SIGKILL, errors[-3000:]
     left = sorted(folder.glob("dqn-*.weights.h5"))
     assert 1 <= len(left) <= 4 and newest(folder) < 240  # one more than kept, if killed before the oldest was deleted
     bounds = {"steps": 240, "steps_per_epoch": 55, "verbose": 0}

@@ -17,8 +17,8 @@ from toy_envs import Counter, Identity
 
 import kagent
 from kagent.callbacks import Callback, Summarizer
-from kagent.policies.distributions import Categorical, Gaussian, Joint
 from kagent.schedules import Clock, Linear
+from kagent.summaries.labels import LABELS
 from kagent.summaries.parameters import parameters
 
 EVERY = ["all", "updates-histogram", "variables-histogram"]
@@ -185,30 +185,29 @@ def test_gaussian(ppo, sac):
     assert not any(tag.startswith(("bernoulli", "beta", "categorical")) for tag in sac.curves)
 
 
-class Bernoulli(Categorical):
-    """Stands for any distribution of that name and these heads."""
-
-    head_names = ("logits",)
-
-
-class Beta(Gaussian):
-    head_names = ("alpha", "beta")
-
-
 def test_bernoulli_and_beta(small, tmp_path):
-    env = Identity(spaces.Dict(bits=spaces.MultiBinary(1), share=spaces.Box(0, 1, (1,))))
-    agent = small("ppo", env=env, n_steps=100)
-    agent.policy.joint = Joint([Bernoulli([2], (1,)), Beta((1,), 0, 1)])
+    env = Identity(spaces.Dict(bits=spaces.MultiBinary(2), share=spaces.Box(0, 1, (1,))))
+    network = {"type": "mlp", "units": [4], "initialization": "fan_in"}
+    policy = {"network": network, "distribution": {"bits": "bernoulli", "share": "beta"}, "head_gain": 1.0}
+    agent = small("ppo", env=env, n_steps=100, policy={"type": "StochasticPolicy", **policy})
     run = Run(agent, env, tmp_path, 3, labels=["bernoulli", "beta"])
+    seen = []
     for i, (_, logs) in enumerate(run.witness.steps):
         logits, alpha, beta = [x.numpy() for x in agent.policy.model([tf.constant(x) for x in logs["observation"]])]
         for j in range(2):
             steps, found = run.curves[f"bernoulli/bits/probability-{j}"]
             assert steps == [1, 2, 3] and found[i] == pytest.approx(1 / (1 + math.exp(-logits[0, j])), rel=1e-5)
+            seen.append(found[i])
         for name, head in (("alpha", alpha), ("beta", beta)):
             steps, found = run.curves[f"beta/share/{name}"]
             assert steps == [1, 2, 3] and found[i] == pytest.approx(1 + math.log1p(math.exp(head[0, 0])), rel=1e-5)
-    assert len(run.curves) == 4
+    assert len(run.curves) == 4 and max(abs(probability - 0.5) for probability in seen) > 0.05
+
+
+def test_every_label_is_written(dqn, ppo, sac):
+    """By one of the runs here, or by the test of its own."""
+    found = {tag.split("/")[0] for run in (dqn, ppo, sac) for tag in run.curves}
+    assert {*LABELS} - {"graph", "bernoulli", "beta"} <= found
 
 
 def test_many_choices_are_summed_up(small, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import imageio.v2 as imageio
 import pytest
 
@@ -52,15 +53,12 @@ gymnasium.register("Faulty-v0", Faulty, max_episode_steps=500)
 """
 
 
-def kagent(*arguments, cwd, **options):
-    command = [sys.executable, "-m", "kagent.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment(cwd), capture_output=True, text=True, timeout=300)
+def kagent(*arguments, cwd):
+    return forked.run(["-m", "kagent.cli", *arguments], cwd, environment(cwd))
 
 
 def start(*arguments, cwd):
-    command = [sys.executable, "-m", "kagent.cli", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=cwd, env=environment(cwd), **pipes)
+    return forked.Child(["-m", "kagent.cli", *arguments], cwd, environment(cwd))
 
 
 def environment(cwd):
@@ -105,7 +103,8 @@ def base(tmp_path_factory):
 def trained(base):
     """A short run, and what it printed."""
     options = ["--steps", 600, "--seed", 3, "--eval-episodes", 3, *SMALL]
-    result = kagent("train", "DQN", "CartPole-v1", "--out", "run", *options, cwd=base)
+    command = [sys.executable, "-m", "kagent.cli", "train", "DQN", "CartPole-v1", "--out", "run", *map(str, options)]
+    result = subprocess.run(command, cwd=base, env=environment(base), capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return base / "run", result.stdout
 

@@ -195,6 +195,47 @@ def test_images_get_convolutions_and_vectors_do_not():
     assert [layer.units for layer in small.policy.model.layers if isinstance(layer, layers.Dense)] == [64, 64, 2]
 
 
+def test_components_have_subnetworks_of_their_own():
+    space = spaces.Dict(
+        eye=spaces.Box(0, 255, (36, 40, 3), np.uint8),
+        gear=spaces.Discrete(5),
+        speed=BOX,
+        action_mask=spaces.MultiBinary(2),
+    )
+    model = agent_of("dqn", {"units": [6, 4]}, space).policy.model
+    sizes = {layer.name: tuple(layer.kernel.shape) for layer in model.layers if isinstance(layer, layers.Dense)}
+    assert sizes["dense_1_0"] == (5, 6) and sizes["dense_2_0"] == (3, 6) and sizes["dense_0_0"][1] == 512
+    assert sizes["dense_common_0"] == (512 + 6 + 6, 4) and len(sizes) == 5  # and the head
+    assert sum(isinstance(layer, layers.Conv2D) for layer in model.layers) == 3
+    # What one component says of another's features is nothing: they meet in the common layer.
+    agent = agent_of("dqn", {"units": [6, 4]}, PAIR)
+    assert agent.actor.is_numpy
+    observation = {"a": np.asarray([0.3, -0.2, 0.9], np.float32), "b": 3}
+    values = {
+        layer.name: [v.numpy() for v in layer.variables] for layer in agent.policy.model.layers if layer.variables
+    }
+
+    def through(x, name):
+        kernel, bias = values[name]
+        return np.maximum(x @ kernel + bias, 0.0)
+
+    own = [through(observation["a"], "dense_0_0"), through(np.eye(4)[1], "dense_1_0")]
+    features = through(np.concatenate(own), "dense_common_0")
+    kernel, bias = next(v for name, v in values.items() if not name.startswith("dense"))
+    expected = features @ kernel + bias
+    leaves = [np.stack([x]) for x in agent._observation.encode(observation)]
+    np.testing.assert_allclose(agent.policy.values(leaves)[0], expected, rtol=1e-5, atol=1e-6)
+    assert agent.act(observation, deterministic=True) == expected.argmax()
+
+
+def test_a_critics_actions_are_a_component_beside_several():
+    agent = agent_of("sac", {"units": [6, 4]}, PAIR)
+    sizes = [v.shape for v in agent.critic.trainable_variables if v.name == "kernel"]
+    assert sizes[:4] == [(3, 6), (4, 6), (2, 6), (18, 4)]
+    alone = agent_of("sac", {"units": [6, 4]})
+    assert [v.shape for v in alone.critic.trainable_variables if v.name == "kernel"][:2] == [(5, 6), (6, 4)]
+
+
 def test_initial_weights_are_those_of_the_field():
     ppo = agent_of("ppo", {"type": "mlp", "units": [32], "activation": "tanh", "initialization": "orthogonal"})
     hidden = next(layer for layer in ppo.policy.model.layers if layer.name.startswith("dense"))

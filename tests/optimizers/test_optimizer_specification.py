@@ -156,3 +156,15 @@ def test_wrong_synchronization_is_named():
         synchronization({"type": "synchronization", "update_weight": 0})
     with pytest.raises(ValueError, match=r"`baseline_optimizer` Target has no argument \['frequency'\]"):
         synchronization({"type": "synchronization", "frequency": 3})
+
+
+def test_a_rate_may_be_a_schedule_without_more():
+    """Of Adam, as a number is."""
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    linear = {"type": "linear", "unit": "updates", "num_steps": 10, "initial_value": 0.1, "final_value": 0.0}
+    for given, expected in ((decay, 0.05), (linear, 0.0), (kagent.schedules.Linear(0.2, 0.1, 10, "updates"), 0.1)):
+        optimizer, rate = optimizers.get(given, "policy")
+        assert type(optimizer) is keras.optimizers.Adam and optimizers.modifiers_of(given) == ()
+        assert rate(kagent.schedules.Clock(updates=10)) == pytest.approx(expected)
+        again = json.loads(json.dumps(optimizers.serialize(given)))
+        assert optimizers.get(again, "policy")[1](kagent.schedules.Clock(updates=10)) == pytest.approx(expected)

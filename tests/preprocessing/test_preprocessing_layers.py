@@ -1,5 +1,7 @@
 """Every layer, against numbers worked out by hand."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,10 @@ import tensorflow as tf
 from gymnasium import spaces
 from layers import FREE, episode, make, one
 
+import kagent
 from kagent import preprocessing
+from kagent.schedules import Clock
+from kagent.spaces import Structure
 
 F32 = np.float32
 
@@ -44,6 +49,35 @@ def test_clipping_uses_both_of_its_bounds():
     assert one({"type": "clipping", "lower": 0}, [-5.0, 5.0]).tolist() == [0.0, 5.0]
     assert make(given, box(0.0, 2.0, (2,))).space == box(0.0, 2.0, (2,))
     assert make(given, box(-2.0, 2.0, (2,))).space == box(-1.0, 2.0, (2,))
+
+
+def test_bounds_of_clipping_may_be_schedules(small):
+    time = [0]
+    falling = {"type": "linear", "unit": "timesteps", "num_steps": 10, "initial_value": 4.0, "final_value": 1.0}
+    given = {"type": "clipping", "lower": -2, "upper": falling}
+    made = preprocessing.get(given, Structure(box(-3.0, 9.0, (2,))), lambda: Clock(timesteps=time[0]))
+    assert made.space == box(-2.0, 4.0, (2,))
+    for now, upper in ((0, 4.0), (5, 2.5), (10, 1.0), (20, 1.0)):
+        time[0] = now
+        assert episode(made, [[-5.0, 5.0], [0.5, 0.75]]) == [[-2.0, upper], [0.5, 0.75]]
+    with pytest.raises(ValueError, match=r"`clipping.lower` must be less than `upper`"):
+        make({**given, "lower": 4.0})
+    # Of an agent it is the agent's time.
+    agent = small("dqn", preprocessing={"float": {"type": "clipping", "upper": falling}, "reward": given})
+    agent.fit("CartPole-v1", steps=12, verbose=0)
+    expected = np.minimum(1.0, 4.0 - 0.3 * np.minimum(np.arange(12), 10))
+    np.testing.assert_allclose(agent.memory.storage.views["reward"][:12], expected, rtol=1e-6)
+    config = json.loads(json.dumps(agent.get_config()))
+    assert kagent.Agent.create(config).get_config() == agent.get_config()
+
+
+def test_the_decay_of_exponential_normalization_may_be_a_schedule():
+    step = {"type": "piecewise_constant", "unit": "timesteps", "boundaries": [3], "values": [0.5, 0.9]}
+    for now, decay in ((0, 0.5), (7, 0.9)):
+        given = {"type": "exponential_normalization", "decay": step}
+        scheduled = preprocessing.get(given, Structure(FREE), lambda now=now: Clock(timesteps=now))
+        values = [[1.0, 2.0], [0.0, 1.5], [3.0, -1.0]]
+        assert episode(scheduled, values) == episode(make({**given, "decay": decay}), values)
 
 
 def test_rescaling():
@@ -251,8 +285,6 @@ def test_configurations_come_back():
         ],
         "reward": {"type": "clipping", "upper": 1},
     }  # fmt: skip
-    import json
-
     made = make(spec)
     config = json.loads(json.dumps(made.get_config()))
     assert list(config) == ["float", "reward"] and len(config["float"]) == 10

@@ -14,7 +14,7 @@ from agent_states import state_of
 
 import kagent
 
-SMALL = {"network": {"type": "mlp", "units": [8, 8]}, "batch_size": 8}
+SMALL = {"network": {"type": "mlp", "units": [8]}, "batch_size": 8}
 OFF = {**SMALL, "memory": 150, "start": 20}
 
 # Few steps of small networks; epochs that end neither with an episode, nor a rollout, nor an update. The memory's ring
