@@ -49,7 +49,11 @@ class Problem:
                 tape.watch(variable)
             found = self.evaluate()
             scaled = scale(found[0])
-        return found, tape.gradient(scaled, variables)
+        gradients = tape.gradient(scaled, variables)
+        # All that was found before a variable moves: TensorFlow's optimizer of graphs (that of dependencies, in 2.21) does
+        # not keep to that by itself, and of a thousand updates one then mixed values of before and after its step.
+        with tf.control_dependencies(tf.nest.flatten(found)):
+            return found, [None if gradient is None else tf.identity(gradient) for gradient in gradients]
 
     def snapshot(self) -> list[tf.Tensor]:
         """The variables' present values."""
