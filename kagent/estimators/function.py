@@ -75,7 +75,7 @@ class ModelFunction:
             raise ValueError(f"model_fn should return an EstimatorSpec. Received: {spec!r} ({type(spec).__name__})")
         if "mode" in self.arguments and spec.mode != mode:
             raise ValueError(f"`model_fn` was called in mode {mode!r} and returned an EstimatorSpec of {spec.mode!r}")
-        if isinstance(spec.train_op, keras.optimizers.Optimizer) and spec.train_op.built:
+        if getattr(spec.train_op, "built", False) is True:
             raise ValueError("`train_op` trains another model already: make an optimizer in each call of `model_fn`")
         return spec
 

@@ -542,7 +542,7 @@ def test_case_24_theta():
     with pytest.raises(ValueError, match="Could not find a trained model"):
         agent.get_theta()
     for updates in (1, 2, 3):
-        assert agent.train(Count(), steps=1).global_step == updates
+        assert agent.train(Count(), steps=1, episodes=50).global_step == updates
     theta, before = agent.get_theta(), state_of(agent)
     assert theta.dtype == np.float32
     assert theta.shape == (1 * 8 + 8 + 8 * 2 + 2,)
