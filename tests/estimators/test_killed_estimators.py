@@ -11,7 +11,7 @@ from counting import GRID, Count, counters, make, same, state_of
 
 from kagent.estimators import Memory, RunConfig
 
-EPISODES = 60
+EPISODES = 40
 
 # It trains in forked processes, so that TensorFlow is imported once, and kills them one after the other.
 PROGRAM = """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import gymnasium
 import keras
 import numpy as np
@@ -303,8 +306,11 @@ def test_case_16_a_stop_in_mid_episode_is_clean():
 
 
 def test_case_17_resuming_in_another_agent(tmp_path):
-    agent = make(model_dir=tmp_path).train(Count(), episodes=5, **GRID)
-    env, again = Count(), make(model_dir=str(tmp_path), config=RunConfig(seed=9))
+    def another(**arguments):
+        return make(memory=Memory(1000, 8, saved=False), model_dir=str(tmp_path), **arguments)
+
+    agent = another().train(Count(), episodes=5, **GRID)
+    env, again = Count(), another(config=RunConfig(seed=9))
     assert counters(again) == (50, 5, 13)
     again.train(env, max_episodes=5, **GRID)
     again.train(env, max_steps=13, **GRID)
@@ -314,12 +320,61 @@ def test_case_17_resuming_in_another_agent(tmp_path):
         agent.model.act_generator.bit_generator.state["state"]["key"].tolist()
     )
     heard = Listener()
-    third = make(model_dir=tmp_path).train(Count(), episodes=1, hooks=[heard], **GRID)
+    third = another().train(Count(), episodes=1, hooks=[heard], **GRID)
     assert counters(third)[:2] == (60, 6)
     assert heard.order[1] == "epoch_begin 5" and heard.times == [60]  # at 52 and 56 the memory is too empty
     assert sorted(path.name for path in tmp_path.glob("ckpt*")) == ["ckpt-5.weights.h5", "ckpt-6.weights.h5"]
     with pytest.raises(ValueError, match=r"holds checkpoints from beyond that"):
         agent.train(Count(), episodes=1, **GRID)  # never two states in one directory
+
+
+class Lengths(Count):
+    """Its episodes have these lengths, one after the other and over again."""
+
+    def __init__(self, lengths):
+        super().__init__()
+        self.lengths = lengths
+
+    def reset(self, **arguments):
+        self.n = self.lengths[self.resets % len(self.lengths)]
+        return super().reset(**arguments)
+
+
+def counted(state, held, lengths, first, frequency, most_steps=math.inf, most_episodes=math.inf):
+    """Counters and times of updates as the contract says them, in plain words."""
+    timestep, episode, step = state
+    times, begun = [], 0
+    while step < most_steps and episode < most_episodes:
+        length, begun = lengths[begun % len(lengths)], begun + 1
+        for time in range(1, length + 1):
+            timestep, held, done = timestep + 1, held + 1, time == length
+            episode += done
+            if timestep >= first and (timestep % frequency == 0 or done) and held >= 8:
+                times.append(timestep)
+                step += 1
+            if step >= most_steps:
+                break
+    return (timestep, episode, step), times
+
+
+def test_cases_08_to_14_with_other_numbers():
+    agent, rng = make(memory=Memory(20, 8)), random.Random(4)
+    state = (0, 0, 0)
+    for _ in range(25):
+        lengths = [rng.choice([1, 1, 2, 3, 5, 10, 23]) for _ in range(rng.randint(1, 4))]
+        first, frequency = 8 + rng.choice([0, 1, 7, state[0] + 9]), rng.choice([1, 2, 3, 4, 7, 100])
+        steps, episodes = state[2] + rng.randint(0, 6), state[1] + rng.randint(0, 6)
+        bounds = rng.choice([{"max_steps": max(1, steps)}, {"max_episodes": max(1, episodes)},
+                             {"max_steps": max(1, steps), "max_episodes": max(1, episodes)}])  # fmt: skip
+        most = {f"most_{name[4:]}": bound for name, bound in bounds.items()}
+        expected, times = counted(state, state[0], lengths, first, frequency, **most)
+        env, heard = Lengths(lengths), Listener()
+        agent.train(env, first, frequency, hooks=[heard], **bounds)
+        about = (state, lengths, first, frequency, bounds)
+        assert (counters(agent), heard.times) == (expected, times), about
+        assert env.steps == expected[0] - state[0] and (env.resets > 0) == (env.steps > 0), about
+        state = expected
+    assert min(state) > 50
 
 
 def test_case_18_policy_gradients_wait_for_a_full_batch_and_the_end_of_an_episode():
