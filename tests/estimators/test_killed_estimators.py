@@ -46,13 +46,13 @@ for _ in range(kills):
 """
 
 
-def agent(directory=None, saved=True, seed=0):
+def agent(directory=None, seed=0):
     config = RunConfig(seed=seed, save_episodes=2, summaries=None, log_episodes=None)
-    return make(memory=Memory(1000, 8, saved=saved), config=config, model_dir=directory)
+    return make(memory=Memory(1000, 8, saved=True), config=config, model_dir=directory)
 
 
-def train(made, episodes=EPISODES, **arguments):
-    return made.train(Count(), max_episodes=episodes, **GRID, **arguments)
+def train(made, **arguments):
+    return made.train(Count(), max_episodes=EPISODES, **GRID, **arguments)
 
 
 def newest(directory):
