@@ -9,7 +9,7 @@ from kagent import schedules
 from kagent.estimators import Agent, GymEnvironment, Memory, RunConfig, explorations, models
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--steps", type=int, default=20_000, help="updates to train (default: %(default)s)")
+parser.add_argument("--steps", type=int, default=30_000, help="updates to train (default: %(default)s)")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--model-dir", help="where checkpoints and summaries go, and where training goes on from")
 
