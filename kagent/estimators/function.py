@@ -55,7 +55,8 @@ class ModelFunction:
         """Calls it once, with copies of `params`.
 
         Raises:
-            ValueError: It returned something else than an `EstimatorSpec`, or one of another mode.
+            ValueError: It returned something else than an `EstimatorSpec`, one of another mode, or one with the optimizer of
+                another model.
         """
         given = {
             "features": features,
@@ -69,6 +70,8 @@ class ModelFunction:
             raise ValueError(f"model_fn should return an EstimatorSpec. Received: {spec!r} ({type(spec).__name__})")
         if "mode" in self.arguments and spec.mode != mode:
             raise ValueError(f"`model_fn` was called in mode {mode!r} and returned an EstimatorSpec of {spec.mode!r}")
+        if getattr(spec.train_op, "built", False) is True:
+            raise ValueError("`train_op` trains another model already: make an optimizer in each call of `model_fn`")
         return spec
 
 

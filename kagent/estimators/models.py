@@ -19,7 +19,7 @@ import keras
 from keras import layers, ops
 
 from kagent.estimators import explorations
-from kagent.estimators.spec import Bootstrap, EstimatorSpec
+from kagent.estimators.spec import Bootstrap, EstimatorSpec, Modes
 from kagent.memories.memory import check_count
 from kagent.networks.layers import Dueling
 from kagent.objectives.objective import check_flag, check_positive
@@ -85,7 +85,13 @@ class Model:
         self.optimizer = adam if optimizer is None else optimizer
 
     def __call__(self, features: Any, labels: Any, mode: str) -> EstimatorSpec:
-        """See `EstimatorSpec`."""
+        """See `EstimatorSpec`.
+
+        Raises:
+            TypeError: A mode of other estimators than agents.
+        """
+        if mode in (Modes.GENERATE, Modes.ENCODE):
+            raise TypeError(f"An agent's model has no mode {mode!r}: it trains, evaluates and predicts")
         predictions = self.predict(lambda: self.graph_fn(mode=mode, features=features))
         return EstimatorSpec(
             mode=mode, predictions=predictions, loss=self.loss, train_op=self.optimizer, **self.more()

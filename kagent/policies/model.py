@@ -195,6 +195,11 @@ def _scores(inputs: list[Any], results: Any, width: int) -> Any:
             results = made_by[0].input
         elif kind == "Argmax" and made_by[0].axis in (-1, 1) and not made_by[0].keepdims:
             scores = made_by[0].input
+            if len(scores.shape) == 2 and (scores.shape[-1] or 0) > width:
+                raise ValueError(
+                    f"`predictions['results']` must be below {width}, the action space's choices. "
+                    f"Received: the argmax of {scores.shape[-1]} numbers"
+                )
             return scores if tuple(scores.shape[1:]) == (width,) else None
         else:
             return None

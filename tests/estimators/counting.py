@@ -5,8 +5,10 @@ import keras
 import numpy as np
 from gymnasium import spaces
 
-from kagent.estimators import Agent, Bootstrap, EstimatorSpec, RunConfig
-from kagent.estimators.memories import Memory
+from kagent.callbacks import Callback
+from kagent.estimators import Agent, Bootstrap, EstimatorSpec, Memory, Modes, RunConfig
+
+GRID = {"first_update": 9, "update_frequency": 4}
 
 
 class Count(gymnasium.Env):
@@ -38,6 +40,41 @@ class Count(gymnasium.Env):
         return observation, 1.0, ended and not self.truncates, ended and self.truncates, {}
 
 
+class Listener(Callback):
+    """Writes down when updates are made, and the order of everything."""
+
+    def __init__(self, stop_at=None):
+        super().__init__()
+        self.times, self.order, self.stop_at = [], [], stop_at
+
+    def on_train_begin(self, logs=None):
+        self.order.append("train_begin")
+
+    def on_train_end(self, logs=None):
+        self.order.append("train_end")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.order.append(f"epoch_begin {epoch}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.order.append(f"epoch_end {epoch}")
+
+    def on_episode_begin(self, episode, logs=None):
+        self.order.append(f"episode_begin {episode}")
+
+    def on_episode_end(self, episode, logs=None):
+        self.order.append(f"episode_end {episode}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.order.append("batch_end")
+
+    def on_update_end(self, update, logs=None):
+        self.times.append(self.model.timesteps)
+        self.order.append("update_end")
+        if self.stop_at == update:
+            self.model.stop_training = True
+
+
 def q_spec(features, labels, mode, optimizer="adam", **more):
     """A linear Q model."""
     q = keras.layers.Dense(2, name="q")(features["state"])
@@ -65,3 +102,32 @@ def counters(agent):
 def state_of(agent):
     """Weights, targets and optimizer, as arrays."""
     return [keras.ops.convert_to_numpy(v) for v in (*agent.model.variables, *agent.model.optimizer.variables)]
+
+
+def same(one, other):
+    """Whether two lists of arrays are equal, bit for bit."""
+    return all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+def recording(names, seen):
+    """A model function whose arguments are `names`, in this order."""
+
+    def record(**given):
+        seen.append(given)
+        return q_spec(given["features"], given["labels"], given.get("mode", Modes.TRAIN))
+
+    scope = {"record": record}
+    passed = ", ".join(f"{name}={name}" for name in names)
+    exec(f"def model_fn({', '.join(names)}):\n    return record({passed})", scope)
+    return scope["model_fn"]
+
+
+def uncalled(*names):
+    """A model function of these arguments that must not be called."""
+
+    def record(**given):
+        raise AssertionError("called")
+
+    scope = {"record": record}
+    exec(f"def model_fn({', '.join(names)}):\n    return record()", scope)
+    return scope["model_fn"]

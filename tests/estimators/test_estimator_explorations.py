@@ -23,12 +23,6 @@ def at(rate, *timesteps):
     return [rate(Clock(timesteps=t, updates=7, episodes=3, progress=0.5)) for t in timesteps]
 
 
-def test_the_default_decay():
-    assert at(explorations.decay(), 0, 50_000, 100_000, 200_000) == pytest.approx(
-        [0.15, 0.07505, 1e-4, 1e-4], abs=1e-12
-    )
-
-
 def test_start_stop_and_minimum():
     late = explorations.decay(start_decay_at=1000)
     assert at(late, 0, 1000, 51_000) == pytest.approx([0.15, 0.15, 0.07505], abs=1e-12)
@@ -39,22 +33,6 @@ def test_start_stop_and_minimum():
     assert at(stopped, 50_000, 100_000, 10**9) == pytest.approx([0.07505] * 3, abs=1e-12)
     both = explorations.decay(start_decay_at=1000, stop_decay_at=51_000)  # the decay of min(t, stop) - start
     assert at(both, 10**6) == pytest.approx([0.07505], abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    "decay_type, k, smooth, stairs",
-    [
-        ("exponential", 0.96, 0.0940604, 0.096),
-        ("natural_exp", 0.5, 0.0472367, 0.0606531),
-        ("inverse_time", 0.5, 0.0571429, 0.0666667),
-    ],
-)
-@pytest.mark.parametrize("suffix", ["", "_decay"])
-def test_the_other_decays(decay_type, k, smooth, stairs, suffix):
-    arguments = {"exploration_rate": 0.1, "decay_type": decay_type + suffix, "decay_rate": k, "decay_steps": 100}
-    assert at(explorations.decay(**arguments), 150)[0] == pytest.approx(smooth, abs=5e-8)
-    assert at(explorations.decay(**arguments, staircase=True), 150)[0] == pytest.approx(stairs, abs=5e-8)
-    assert at(explorations.decay(**arguments), 0) == [0.1]
 
 
 def test_a_line_in_between():

@@ -32,37 +32,6 @@ def loss_of(spec, labels, predictions):
     return spec.loss({name: tf.constant(value) for name, value in labels.items()}, predictions)
 
 
-@pytest.mark.parametrize(
-    "dueling, expected",
-    [
-        ("mean", [9.0, 10.0, 11.0]),
-        ("max", [8.0, 9.0, 10.0]),
-        ("naive", [11.0, 12.0, 13.0]),
-        (True, [1.0, 2.0, 3.0]),
-        (None, [1.0, 2.0, 3.0]),
-    ],
-)
-@pytest.mark.parametrize("kind", [models.DQN, models.DDQN])
-def test_dueling_heads(kind, dueling, expected):
-    _, predict = traced(kind(3, dueling=dueling))
-    set_head(predict, "a", [1.0, 2.0, 3.0])
-    if dueling is not None:
-        set_head(predict, "v", [10.0])
-    found = predict({"state": STATES})
-    np.testing.assert_array_equal(found["q"], [expected] * 5)
-    np.testing.assert_array_equal(found["a"], [[1.0, 2.0, 3.0]] * 5)
-    np.testing.assert_array_equal(found["results"], [2] * 5)
-    assert found["results"].dtype == tf.int32 and ("v" in found) == (dueling is not None)
-    if dueling is not None:
-        np.testing.assert_array_equal(found["v"], [10.0] * 5)
-
-
-@pytest.mark.parametrize("dueling", ["foo", "MEAN", False, 1, 0, 2.0, ["mean"]])
-def test_unknown_dueling(dueling):
-    with pytest.raises(ValueError, match=r"`dueling` must be one of .*True or None"):
-        models.DQN(2, dueling=dueling)
-
-
 def test_what_they_say_of_targets():
     for kind, double in ((models.DQN, False), (models.DDQN, True)):
         spec, _ = traced(kind(2, discount=0.9, target_update_frequency=7))
@@ -76,7 +45,7 @@ def test_what_they_say_of_targets():
     assert spec.exploration == explorations.decay() and traced(models.DQN(2))[0].exploration == 0.0
 
 
-def test_the_loss_is_hubers():
+def test_defect_d3_the_loss_is_hubers():
     """Half the square up to 1, then a line: not the plain square without the half."""
     spec, predict = traced(models.DQN(2, dueling=None))
     set_head(predict, "a", [1.0, 5.0])
@@ -95,7 +64,7 @@ def test_the_loss_is_hubers():
     assert float(found) == pytest.approx(9.0 / 5)
 
 
-def test_shuffled_rows_have_the_same_loss_and_gradients():
+def test_defect_d1_shuffled_rows_have_the_same_loss_and_gradients():
     """No row of a batch is another one's successor."""
     spec, predict = traced(models.DQN(3))
     rng = np.random.default_rng(0)
@@ -123,21 +92,7 @@ def test_only_the_action_taken_learns():
     assert (bias.numpy() != 0).tolist() == [False, True, False] and not kernel.numpy()[:, [0, 2]].any()
 
 
-def test_normalized_advantages():
-    spec, predict = traced(models.NAF(1))
-    set_head(predict, "mu", [0.5])
-    set_head(predict, "l", [0.0])
-    set_head(predict, "v", [3.0])
-    predictions = predict({"state": STATES})
-    np.testing.assert_array_equal(predictions["results"], [[0.5]] * 5)
-    np.testing.assert_array_equal(predictions["lower"], [[[1.0]]] * 5)
-    labels = {"action": np.full((5, 1), 2.0, np.float32), "target": np.full(5, 1.875, np.float32)}
-    assert float(loss_of(spec, labels, predictions)) == 0.0  # Q = 3 - 1.5**2 / 2
-    labels["target"] = labels["target"] + np.float32(1.0)
-    assert float(loss_of(spec, labels, predictions)) == 0.5
-
-
-def test_only_the_diagonal_is_exponentiated():
+def test_defect_d4_only_the_diagonal_is_exponentiated():
     _, predict = traced(models.NAF(2))
     set_head(predict, "l", [0.0, 2.0, math.log(3.0)])
     lower = predict({"state": STATES})["lower"]
@@ -165,7 +120,7 @@ def test_the_policy_gradient():
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_mean_and_scale_lie_side_by_side(size):
+def test_defect_d5_mean_and_scale_lie_side_by_side(size):
     """Each row of a batch has both, and a log-density."""
     model = models.VPG(size, is_continuous=True, log_std=math.log(2.0))
     spec, predict = traced(model)
@@ -205,7 +160,7 @@ def test_the_surrogate_of_trust_regions():
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7)
 
 
-def test_the_default_torso_is_not_linear():
+def test_defect_d6_the_default_torso_is_not_linear():
     _, predict = traced(models.DQN(2, dueling=None))
     q = [predict({"state": np.full((1, 4), x, np.float32)})["q"].numpy() for x in (-2.0, 0.0, 2.0)]
     assert np.abs(q[0] + q[2] - 2 * q[1]).max() > 1e-4

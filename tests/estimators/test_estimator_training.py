@@ -3,96 +3,15 @@
 import json
 import logging
 import math
-import signal
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
 import pytest
-from counting import Count, counters, make, q_spec, state_of
+from counting import GRID, Count, Listener, counters, make, q_spec, state_of
 from event_files import curves
 
-from kagent import schedules
 from kagent.callbacks import Callback
-from kagent.estimators import Agent, Bootstrap, EstimatorSpec, PGAgent, RunConfig, models
-from kagent.estimators.memories import BatchMemory, Memory
-from kagent.summaries.parameters import parameters
-
-GRID = {"first_update": 9, "update_frequency": 4}
-UPDATES = [10, 12, 16, 20, 24, 28, 30, 32, 36, 40, 44, 48, 50]
-
-
-class Listener(Callback):
-    """Writes down when updates are made, and the order of everything."""
-
-    def __init__(self, stop_at=None):
-        super().__init__()
-        self.times, self.order, self.stop_at = [], [], stop_at
-
-    def on_train_begin(self, logs=None):
-        self.order.append("train_begin")
-
-    def on_train_end(self, logs=None):
-        self.order.append("train_end")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.order.append(f"epoch_begin {epoch}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.order.append(f"epoch_end {epoch}")
-
-    def on_episode_begin(self, episode, logs=None):
-        self.order.append(f"episode_begin {episode}")
-
-    def on_episode_end(self, episode, logs=None):
-        self.order.append(f"episode_end {episode}")
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.order.append("batch_end")
-
-    def on_update_end(self, update, logs=None):
-        self.times.append(self.model.timesteps)
-        self.order.append("update_end")
-        if self.stop_at == update:
-            self.model.stop_training = True
-
-
-def test_updates_are_at_multiples_and_at_ends_of_episodes():
-    agent, heard = make(), Listener()
-    assert agent.train(Count(), episodes=5, hooks=[heard], **GRID) is agent
-    assert counters(agent) == (50, 5, 13)
-    assert heard.times == UPDATES
-    assert int(agent.model.optimizer.iterations) == 13
-
-
-def test_hooks_hear_everything_in_nested_order():
-    heard = Listener()
-    make().train(Count(), episodes=5, hooks=[heard], **GRID)
-    expected, per_episode = ["train_begin"], [1, 3, 3, 3, 3]
-    for episode, updates in enumerate(per_episode):
-        expected += [f"epoch_begin {episode}", f"episode_begin {episode}"]
-        expected += ["batch_end", "update_end"] * updates
-        expected += [f"episode_end {episode}", f"epoch_end {episode}"]
-    assert heard.order == [*expected, "train_end"]
-
-
-@pytest.mark.parametrize(
-    "first, frequency, length, times",
-    [
-        (25, 4, 10, [28, 30, 32, 36, 40, 44, 48, 50]),
-        (29, 4, 10, [30, 32, 36, 40, 44, 48, 50]),
-        (10, 10, 10, [10, 20, 30, 40, 50]),
-        (8, 7, 5, [10, 14, 15, 20, 21, 25]),
-        (13, 100, 6, [18, 24, 30]),
-    ],
-)
-def test_first_update_gates_updates_at_ends_too(first, frequency, length, times):
-    agent, heard = make(), Listener()
-    agent.train(Count(length), first, frequency, episodes=5, hooks=[heard])
-    assert heard.times == times
-    assert counters(agent) == (5 * length, 5, len(times))
+from kagent.estimators import Agent, BatchMemory, Bootstrap, EstimatorSpec, Memory, PGAgent, RunConfig, models
 
 
 def test_no_update_while_the_memory_cannot_sample():
@@ -101,91 +20,6 @@ def test_no_update_while_the_memory_cannot_sample():
     agent.memory.clear()
     agent.train(Count(6), episodes=2, hooks=[heard], **GRID)
     assert heard.times == [10, 12, 16, 20, 28, 32]  # not at 24 and 26: six transitions are too few
-
-
-def test_steps_are_incremental_and_max_steps_absolute():
-    agent, env = make(), Count()
-    agent.train(env, steps=3, **GRID)
-    assert counters(agent) == (16, 1, 3)
-    agent.train(env, steps=3, **GRID)
-    assert counters(agent) == (26, 2, 6)
-    before, calls = state_of(agent), env.calls
-    assert agent.train(env, max_steps=6, **GRID) is agent
-    assert agent.train(env, max_episodes=2, **GRID) is agent
-    assert agent.train(env, max_episodes=1, steps=5, **GRID) is agent
-    assert env.calls == calls and counters(agent) == (26, 2, 6)
-    assert all((a == b).all() for a, b in zip(before, state_of(agent), strict=True))
-    agent.train(env, max_steps=7, **GRID)
-    assert counters(agent) == (28, 2, 7)
-
-
-def test_max_steps_from_the_start_and_twice():
-    agent, env = make(), Count()
-    agent.train(env, max_steps=6, **GRID)
-    assert counters(agent) == (28, 2, 6)
-    calls = env.calls
-    assert agent.train(env, max_steps=6, **GRID) is agent
-    assert env.calls == calls
-
-
-def test_episodes_are_incremental_and_max_episodes_absolute():
-    agent, env = make(), Count()
-    for done in (2, 2):
-        agent.train(env, max_episodes=2, **GRID)
-        assert agent.global_episode == done
-    assert env.steps == 20
-    for done in (4, 6):
-        agent.train(env, episodes=2, **GRID)
-        assert agent.global_episode == done
-
-
-@pytest.mark.parametrize(
-    "bounds, reached",
-    [
-        ({"steps": 4, "max_episodes": 2}, (20, 2, 4)),
-        ({"steps": 2, "max_episodes": 2}, (12, 1, 2)),
-        ({"max_steps": 99, "episodes": 1}, (10, 1, 1)),
-    ],
-)
-def test_the_first_bound_reached_ends_it(bounds, reached):
-    agent = make()
-    agent.train(Count(), **bounds, **GRID)
-    assert counters(agent) == reached
-
-
-def test_chaining_and_history():
-    agent, env = make(), Count()
-    assert agent.train(env, steps=1, **GRID).train(env, steps=1, **GRID) is agent
-    history = agent.fit(env, episodes=3, **GRID)
-    assert isinstance(history, keras.callbacks.History)
-    assert history.history["episode_return"] == [10.0] * 3
-    assert history.history["episodes"] == [2, 3, 4]
-    assert history.history["updates"][-1] == agent.global_step
-    assert history.history["timesteps"][-1] == agent.global_timestep
-    assert np.isfinite(history.history["loss"]).all()
-    assert agent.fit(env, max_episodes=1, **GRID).history == {}
-
-
-def test_a_stop_in_mid_episode_is_clean():
-    agent = make()
-    agent.train(Count(), hooks=[Listener(stop_at=2)], **GRID)  # without any bound
-    assert counters(agent) == (12, 1, 2)
-    agent.train(Count(), episodes=1, **GRID)
-    assert counters(agent) == (22, 2, 5)  # at 16, 20 and 22
-
-
-def test_the_counters_drive_different_things():
-    rate = keras.optimizers.schedules.PiecewiseConstantDecay([5], [0.1, 0.01])
-    decay = schedules.Polynomial(initial=0.15, final=1e-4, steps=100, unit="timesteps", power=1)
-
-    def model_fn(features, labels, mode):
-        return q_spec(features, labels, mode, keras.optimizers.Adam(rate), exploration=decay)
-
-    agent = make(model_fn)
-    agent.train(Count(), episodes=5, **GRID)
-    assert agent.global_step == 13
-    assert float(agent.model.optimizer.learning_rate) == pytest.approx(0.01)
-    assert parameters(agent.model, agent.model.host_clock)["exploration.amount"] == pytest.approx(0.07505)
 
 
 def test_run_episode_returns_statistics():
@@ -201,40 +35,6 @@ def test_run_episode_returns_statistics():
 
 
 # Targets -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("double, expected", [(False, [2.8, 1.0]), (True, [1.9, 1.0])])
-def test_targets_of_a_batch(double, expected):
-    # The state holds what the target network says in its first two numbers and the online one in the others.
-    import tensorflow as tf
-    from gymnasium import spaces
-
-    def model_fn(features, labels, mode):
-        q = keras.layers.Dense(2, use_bias=False, name="q")(features["state"])
-        predictions = {"results": keras.ops.argmax(q, axis=-1), "q": q}
-        bootstrap = Bootstrap(discount=0.9, double=double, target_update_frequency=100)
-        loss = keras.ops.mean(labels["target"] * keras.ops.sum(q, axis=-1))
-        return EstimatorSpec(mode, predictions, loss, "sgd", bootstrap=bootstrap)
-
-    class Four(Count):
-        observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
-
-    agent = make(model_fn)
-    agent._make(Four.observation_space, Four.action_space)
-    model = agent.model
-    model.policy.trainable_variables[0].assign([[0, 0], [0, 0], [1, 0], [0, 1]])
-    model.target_policy.variables[0].assign([[1, 0], [0, 1], [0, 0], [0, 0]])
-    batch = {
-        "observation": tf.zeros((2, 4)),
-        "next_observation": tf.constant([[1.0, 2, 5, 0], [3, 4, 0, 5]]),
-        "action": tf.constant([0, 1]),
-        "reward": tf.ones(2),
-        "terminated": tf.constant([False, True]),
-        "truncated": tf.constant([True, False]),
-    }
-    for order in ([0, 1], [1, 0]):
-        [term] = model.objective.terms(model, {k: tf.gather(v, order) for k, v in batch.items()})
-        np.testing.assert_allclose(term.batch["target"], np.asarray(expected)[order], rtol=1e-6)
 
 
 def test_a_value_of_the_state_is_bootstrapped_as_it_is():
@@ -257,18 +57,6 @@ def test_a_value_of_the_state_is_bootstrapped_as_it_is():
     }  # fmt: skip
     [term] = agent.model.objective.terms(agent.model, batch)
     np.testing.assert_allclose(term.batch["target"], [4.0, 1.0, 6.0])
-
-
-def test_the_target_network_follows_at_its_period():
-    agent, equal = make(), []
-
-    class Watch(Callback):
-        def on_update_end(self, update, logs=None):
-            pairs = zip(self.model.policy.variables, self.model.target_policy.variables, strict=True)
-            equal.append(all((a.numpy() == b.numpy()).all() for a, b in pairs))
-
-    agent.train(Count(), steps=9, hooks=[Watch()], **GRID)
-    assert equal == [False, False, False, True, False, False, False, True, False]
 
 
 def test_rewards_are_the_targets_without_bootstrap():
@@ -349,29 +137,6 @@ def test_box_actions_and_exploration():
     assert np.ptp(agent.predict(np.zeros((3, 1)))) == 0.0
 
 
-def test_exploration_is_a_draw_for_every_action():
-    taken = []
-
-    class Watched(Count):
-        def step(self, action):
-            taken.append(int(action))
-            return super().step(action)
-
-    def explorer(amount):
-        def model_fn(features, labels, mode):
-            q = keras.layers.Dense(2, kernel_initializer="zeros")(features["state"])  # the first of equals is 0
-            return EstimatorSpec(
-                mode, {"results": keras.ops.argmax(q, -1)}, keras.ops.mean(q) * 0.0, "sgd", exploration=amount
-            )
-
-        return model_fn
-
-    for amount, share in ((None, 0.0), (0.0, 0.0), (1.0, 0.5), (0.5, 0.25)):
-        taken.clear()
-        make(explorer(amount)).train(Watched(50), episodes=20, first_update=900, update_frequency=1000)
-        assert np.mean(taken) == pytest.approx(share, abs=0.0 if share == 0 else 0.06)
-
-
 def test_evaluation_counts_nothing_and_is_greedy():
     agent, env = make(), Count()
     agent.train(env, episodes=2, **GRID)
@@ -419,45 +184,6 @@ def test_no_files_without_model_dir(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make().train(Count(), episodes=2, **GRID)
     assert not list(tmp_path.iterdir())
-
-
-def test_checkpoints_are_of_episodes(tmp_path):
-    config = RunConfig(seed=0, save_episodes=2, keep_checkpoint_max=2)
-    saved = []
-
-    class Watch(Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            saved.append(names(tmp_path))
-
-    make(config=config, model_dir=tmp_path).train(Count(), episodes=5, hooks=[Watch()], **GRID)
-    assert [found[-1:] for found in saved] == [
-        [],
-        [],
-        ["ckpt-2.weights.h5"],
-        ["ckpt-2.weights.h5"],
-        ["ckpt-4.weights.h5"],
-    ]
-    assert names(tmp_path) == ["ckpt-4.weights.h5", "ckpt-5.weights.h5"]
-
-
-def test_resuming_in_another_agent(tmp_path):
-    agent = make(model_dir=tmp_path).train(Count(), episodes=5, **GRID)
-    env, again = Count(), make(model_dir=str(tmp_path), config=RunConfig(seed=9))
-    assert counters(again) == (50, 5, 13)
-    again.train(env, max_episodes=5, **GRID)
-    again.train(env, max_steps=13, **GRID)
-    assert env.calls == (0, 0)
-    assert all((a == b).all() for a, b in zip(state_of(agent), state_of(again), strict=True))
-    assert again.model.act_generator.bit_generator.state["state"]["key"].tolist() == (
-        agent.model.act_generator.bit_generator.state["state"]["key"].tolist()
-    )
-    heard = Listener()
-    third = make(model_dir=tmp_path).train(Count(), episodes=1, hooks=[heard], **GRID)
-    assert counters(third)[:2] == (60, 6)
-    assert heard.order[1] == "epoch_begin 5" and heard.times[-1] == 60
-    assert names(tmp_path) == ["ckpt-5.weights.h5", "ckpt-6.weights.h5"]
-    with pytest.raises(ValueError, match=r"holds checkpoints from beyond that"):
-        agent.train(Count(), episodes=1, **GRID)  # never two states in one directory
 
 
 def test_a_checkpoint_alone_predicts_and_evaluates(tmp_path):
@@ -539,60 +265,6 @@ def test_an_update_that_was_due_when_it_was_stopped_is_made(tmp_path):
     other = make(model_dir=tmp_path)
     other.train(Count(), episodes=1, hooks=[heard], first_update=9, update_frequency=3)
     assert heard.times == [27, 30, 33, 36]  # another rule begins where it is
-
-
-KILLED = """
-    import os, sys
-    sys.path[:0] = {paths!r}
-    from counting import Count, make
-    from kagent.estimators import RunConfig
-
-    class Slow(Count):
-        def step(self, action):
-            found = super().step(action)
-            print(self.steps, flush=True)
-            return found
-
-    agent = make(config=RunConfig(seed=0, save_episodes=1, summaries=None), model_dir={directory!r})
-    agent.train(Slow(), first_update=9, update_frequency=4)
-"""
-
-
-@pytest.mark.parametrize("after", [37, 62])
-def test_a_killed_run_loses_no_more_than_since_the_last_checkpoint(tmp_path, after):
-    directory = tmp_path / "run"
-    code = textwrap.dedent(KILLED).format(paths=[p for p in sys.path if p], directory=str(directory))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if int(line) >= after:
-            process.send_signal(signal.SIGKILL)
-            break
-    process.stdout.close()
-    process.wait()
-    config = RunConfig(seed=0, save_episodes=1, summaries=None)
-    resumed = make(config=config, model_dir=directory)
-    episodes = resumed.global_episode
-    assert episodes >= after // 10 - 1
-    # What was resumed is the whole state at the end of that episode, as of a run that was never killed.
-    whole = make(config=config).train(Count(), episodes=episodes, **GRID)
-    assert counters(resumed) == counters(whole)
-    assert all((a == b).all() for a, b in zip(state_of(resumed), state_of(whole), strict=True))
-
-
-def test_summaries_are_counted_in_episodes(tmp_path):
-    config = RunConfig(seed=0, summaries="all", summary_episodes=2)
-    agent = make(config=config, model_dir=tmp_path)
-    agent.train(Count(), episodes=5, **GRID)
-    agent.train(Count(), episodes=1, **GRID)
-    found = curves(tmp_path)
-    wanted = ("total_reward", "max_reward", "min_reward", "avg_reward", "loss", "learning_rate", "exploration_rate")
-    for tag in wanted:
-        assert found[tag][0] == [2, 4, 6], tag
-    assert found["total_reward"][1] == [10.0] * 3
-    assert {tag for tag in found if tag.endswith("GradientsNorm")} == {
-        f"{v.path}/GradientsNorm" for v in agent.model.policy.trainable_variables
-    }
-    assert {"global_episode/sec", "global_timestep/sec"} <= set(found)
 
 
 def test_policy_gradients_have_gradients_and_activations_too(tmp_path):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kagent import ops
-from kagent.estimators import BatchMemory, EstimatorSpec, Memory, PGAgent, RunConfig, TRPOAgent, models
+from kagent.estimators import BatchMemory, EstimatorSpec, PGAgent, RunConfig, TRPOAgent, models
 
 SPACES = gymnasium.spaces
 CONFIG = RunConfig(seed=0, jit_compile=False, log_episodes=None)
@@ -53,26 +52,6 @@ def weights(agent):
     return [variable.numpy() for variable in agent.model.policy.trainable_variables]
 
 
-def test_it_learns_at_the_ends_of_episodes_when_the_memory_is_full():
-    told = []
-
-    class Ends(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            told.append((self.model.timesteps, self.model.episodes))
-
-    memory = BatchMemory(25)
-    agent = PGAgent(small(), memory, config=CONFIG)
-    env = Count(10)
-    assert agent.train(env, episodes=9, hooks=[Ends()]) is agent
-    assert (agent.global_step, agent.global_timestep, agent.global_episode) == (3, 90, 9)
-    assert told == [(30, 3), (60, 6), (90, 9)] and len(memory) == 0
-    assert env.steps == 90
-    agent.train(env, max_episodes=9)
-    assert env.steps == 90 and agent.global_step == 3
-    agent.train(env, steps=1)
-    assert agent.global_step == 4 and agent.global_timestep == 120
-
-
 def test_it_learns_from_the_newest_timesteps_and_their_returns():
     def model_fn(features, labels, mode):
         spec = small()(features, labels, mode)
@@ -94,21 +73,6 @@ def test_it_learns_from_the_newest_timesteps_and_their_returns():
     expected = [*whole[5:], *whole, *whole]
     assert [found[f"return_{i}"] for i in range(25)] == pytest.approx(expected, rel=1e-6)
     assert found["rows"] == 25
-
-
-@pytest.mark.parametrize(
-    "rewards, done, discount, expected",
-    [
-        ([0, 0, 1, 0, 0, 1, 0], [0] * 7, 0.9, [1.40049, 1.5561, 1.729, 0.81, 0.9, 1, 0]),
-        ([1, 1, 1, 1], [0, 1, 0, 1], 0.5, [1.5, 1, 1.5, 1]),
-        ([3, 1, 2], [0, 0, 0], 0.0, [3, 1, 2]),
-    ],
-)
-def test_returns_by_hand(rewards, done, discount, expected):
-    reward = np.asarray(rewards, np.float32)[:, None]
-    ended = np.asarray(done, bool)[:, None]
-    found = ops.discounted_return(reward, ops.discount_factor(discount, ended), ended)
-    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
 
 
 def test_one_update_by_hand():
@@ -261,28 +225,6 @@ def test_refused_steps_are_none():
     assert agent.train(Count(10), episodes=2).global_step == 0  # there is no step to take
 
 
-def test_theta():
-    agent = TRPOAgent(small(models.TRPO), BatchMemory(10), config=CONFIG)
-    with pytest.raises(ValueError, match="Could not find a trained model"):
-        agent.get_theta()
-    agent.train(Count(10), steps=1)
-    theta, before = agent.get_theta(), weights(agent)
-    assert theta.dtype == np.float32
-    assert theta.shape == (sum(np.size(w) for w in before),) == (1 * 8 + 8 + 8 * 2 + 2,)
-    agent.set_theta(theta)
-    for one, other in zip(weights(agent), before):
-        np.testing.assert_array_equal(one, other)
-    agent.set_theta(np.zeros_like(theta))
-    assert not agent.get_theta().any()
-    bias_of_the_second = np.zeros_like(theta)
-    bias_of_the_second[-1] = 3.0
-    agent.set_theta(bias_of_the_second)
-    assert agent.predict(np.zeros((1, 1), np.float32)).tolist() == [1]
-    for wrong in (theta[:-1], theta * np.nan):
-        with pytest.raises(ValueError, match="`theta` must be 34 finite numbers"):
-            agent.set_theta(wrong)
-
-
 def test_it_goes_on_where_it_was(tmp_path):
     make = lambda: PGAgent(small(), BatchMemory(25), model_dir=tmp_path, config=CONFIG)  # noqa: E731
     agent = make().train(Count(10), episodes=6)
@@ -303,13 +245,6 @@ def test_an_episode_at_a_time():
     first, second = agent.run_episode(Count(10)), agent.run_episode(Count(10))
     assert (first["total_reward"], first["length"], first["updates"]) == (10.0, 10, 0) and np.isnan(first["loss"])
     assert second["updates"] == 1 and np.isfinite(second["loss"])
-
-
-@pytest.mark.parametrize("kind", [PGAgent, TRPOAgent])
-def test_their_memory(kind):
-    with pytest.raises(ValueError, match=f"`memory` of (a )?{kind.__name__} must be a BatchMemory"):
-        kind(small(), memory=Memory())
-    assert kind(small(), memory=BatchMemory()).memory.batch_size == 5000
 
 
 @pytest.mark.parametrize(
