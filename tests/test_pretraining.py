@@ -233,7 +233,7 @@ def test_a_broken_file_is_named_and_adds_nothing(small, tmp_path):
     ("kind", "changes", "updates"),
     [
         ("dqn", {"jit": True, "compiled": {"steps_per_execution": 4}}, 100), ("ppo", {"epochs": 4}, 20),
-        ("sac", {"gradient_steps": 20}, 40), ("ppo", {"action": BOX, "log_std": -1.0}, 120),
+        ("sac", {"gradient_steps": 20}, 40), ("ppo", {"action": BOX, "log_std": -1.0, "network": {"type": "mlp", "units": [8, 8]}}, 30),
     ],
 )  # fmt: skip
 def test_cloning_does_what_was_done(small, tmp_path, kind, changes, updates):
