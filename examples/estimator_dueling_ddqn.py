@@ -5,6 +5,8 @@ python examples/estimator_dueling_ddqn.py
 
 import argparse
 
+import keras
+
 from kagent import schedules
 from kagent.estimators import Agent, GymEnvironment, Memory, RunConfig, explorations, models
 
@@ -12,6 +14,19 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--steps", type=int, default=30_000, help="updates to train (default: %(default)s)")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--model-dir", help="where checkpoints and summaries go, and where training goes on from")
+
+
+class StopWhenSolved(keras.callbacks.Callback):
+    """Looks every so many episodes (for these hooks, epochs) how the best actions do, and stops where they do."""
+
+    def __init__(self, agent):
+        super().__init__()
+        self.agent = agent
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch % 10 == 9 and logs["episode_return"] > 200:
+            found = self.agent.evaluate("CartPole-v1", episodes=30)
+            self.model.stop_training = found["episode_return"] >= 495
 
 
 def model_fn(features, labels, mode, params):
@@ -39,7 +54,7 @@ def main() -> None:
         config=RunConfig(seed=args.seed),
         params={"steps": args.steps},
     )
-    agent.train(env, first_update=1_000, update_frequency=2, steps=args.steps)
+    agent.train(env, first_update=1_000, update_frequency=2, steps=args.steps, hooks=[StopWhenSolved(agent)])
     print(f"{agent.global_step} updates, {agent.global_timestep} timesteps, {agent.global_episode} episodes")
     print(f"mean return of 100 episodes: {agent.evaluate(env, episodes=100)['episode_return']:.1f}")
 
