@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import numbers
 from typing import Any
@@ -76,15 +77,22 @@ class Update:
             raise ValueError(f"`update.episode_ends` must be True or False. Received: {self.episode_ends!r}")
         if self.episode_ends and self.unit != "timesteps":
             raise ValueError(f"`update.episode_ends` needs update.unit='timesteps'. Received: {self.unit!r}")
-        if self.episode_ends and isinstance(self.frequency, Schedule):
+        if self.episode_ends and self.is_scheduled:
             raise ValueError(f"`update.episode_ends` needs an update.frequency that stays. Received: {self.frequency}")
 
-    @property
+    # Asked for at every timestep, hence cached.
+
+    @functools.cached_property
+    def is_scheduled(self) -> bool:
+        """Whether the frequency is a schedule."""
+        return isinstance(self.frequency, Schedule)
+
+    @functools.cached_property
     def first(self) -> int:
         """Units before which no update is due."""
         return max(self.start, self.batch_size)
 
-    @property
+    @functools.cached_property
     def period(self) -> float:
         """Units from one update to the next, of a schedule at first; infinite where none is due by itself."""
         return self.period_at(Clock())
@@ -100,7 +108,7 @@ class Update:
         share = isinstance(self.frequency, float)
         return max(1, int(self.frequency * self.batch_size)) if share else self.frequency
 
-    @property
+    @functools.cached_property
     def origin(self) -> float:
         """Units at which the first update by `frequency` is due."""
         if not self.episode_ends or self.period == math.inf:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kagent import update
 from kagent.learner import Learner
 from kagent.mixin import Mixin
-from kagent.schedules import Clock, Schedule, evaluate
+from kagent.schedules import Clock, evaluate
 
 _ESTIMATED = 1024  # rows whose next values are computed in one call, at most
 
@@ -36,7 +36,7 @@ class Updating(Mixin):
         # A file may come from a run with another rule: then it is more than one behind, or ahead.
         if (rule != before and before.period != math.inf) or not 0 <= passed - self.counters.performed <= 1:
             self.counters.performed, self.counters.ended = passed, self.episodes
-            self.counters.waited = int(passed * rule.period) if isinstance(rule.frequency, Schedule) else 0
+            self.counters.waited = int(passed * rule.period) if rule.is_scheduled else 0
 
     def elements(self) -> Any:
         """The memory's packed elements, from the next one to be learned from."""
@@ -57,7 +57,7 @@ class Updating(Mixin):
             return self.counters.ended + 1
         if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
-        if isinstance(rule.frequency, Schedule):
+        if rule.is_scheduled:
             return rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.host_clock)
         return rule.origin + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
@@ -92,14 +92,16 @@ class Updating(Mixin):
         rule, counters = self.update_rule, self.counters
         if self._is_late() or not rule.episode_ends:
             counters.performed += self.steps_per_execution
-            if isinstance(rule.frequency, Schedule):
+            if rule.is_scheduled:
                 counters.waited += self.steps_per_execution * int(rule.period_at(self.host_clock))
         counters.ended = counters.episodes
 
     def _before_update(self) -> None:
         self.estimate_early()
         if self.objective.targets and self.target.unit == "timesteps":
-            period = self.target.period_at(self.host_clock)
+            period = self.target.period
+            if callable(period):
+                period = self.target.period_at(self.host_clock)
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
