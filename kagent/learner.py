@@ -236,7 +236,8 @@ class Learner:
         told = [tf.reshape(k, (-1,)) for k in kept if errors]
         count = len(self.names)
         taken = tf.cast(steps, tf.float32)
-        if _ACCEPTED in self.names and agent.critic is None:  # else the critic has learned all the same
+        # Where there is a critic, it has learned all the same. And a user's step may log anything by that name.
+        if getattr(agent.optimizer, "may_refuse", False) and _ACCEPTED in self.names and agent.critic is None:
             taken = sums[self.names.index(_ACCEPTED)]
         logs = tf.concat([sums[:count] / steps, latest[:count], *told, [taken]], axis=0)
         flat = [tf.reshape(tf.cast(v.value, tf.float32), (-1,)) for v in agent.actor.variables]

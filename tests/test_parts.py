@@ -181,10 +181,12 @@ def test_targets_in_their_forms():
     made = Target(np.float32(0.25), np.int64(3), "timesteps")
     assert optimizers.TARGETS.get(optimizers.TARGETS.serialize(made)) == made
     for tau in (0, -0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match=r"`tau` must be in \(0, 1\]. Received: "):
+        with pytest.raises(ValueError, match=r"`tau` must be in \(0, 1\], or a schedule. Received: "):
             Target(tau=tau)
     for period in WRONG_COUNTS:
-        with pytest.raises(ValueError, match=r"`target_update_period` must be an integer >= 1. Received: "):
+        with pytest.raises(
+            ValueError, match=r"`target_update_period` must be an integer >= 1, or a schedule. Received: "
+        ):
             Target(period=period)
     with pytest.raises(ValueError, match=r"`target.unit` must be 'timesteps' or 'updates'. Received: 'episodes'"):
         Target(unit="episodes")

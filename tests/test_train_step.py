@@ -197,3 +197,15 @@ def test_a_dataset_from_one_agents_memory_trains_another(small):
     first.fit("CartPole-v1", steps=100, verbose=0)
     history = second.fit(first.memory.dataset(batch_size=8), epochs=2, steps_per_epoch=10, verbose=0)
     assert np.isfinite(history.history["loss"]).all() and second.updates == 20
+
+
+def test_a_log_called_accepted_is_only_a_log(small):
+    """What `natural_gradient` says by that name decides which steps count; what a user's step says does not."""
+
+    class Chooses(kagent.DQN):
+        def train_step(self, batch):
+            return {**super().train_step(batch), "accepted": 0.0}
+
+    agent = small(Chooses)
+    history = agent.fit("CartPole-v1", steps=20, verbose=0).history
+    assert agent.updates > 0 and history["accepted"][-1] == 0.0

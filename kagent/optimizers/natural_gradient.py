@@ -53,6 +53,8 @@ class NaturalGradient(keras.optimizers.Optimizer):
     ...     policy=kagent.optimizers.NaturalGradient(0.02), critic=keras.optimizers.Adam(1e-3, name="critic")))
     """
 
+    may_refuse = True  # tells the learner that `accepted` in its logs counts steps
+
     def __init__(
         self,
         learning_rate: Any = 0.01,

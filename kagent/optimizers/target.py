@@ -34,14 +34,16 @@ class Target:
     unit: str = "updates"
 
     def __post_init__(self):
-        if _is_schedule(self.tau):
+        if schedules.is_schedule(self.tau):
             object.__setattr__(self, "tau", schedules.get(self.tau, "target.tau", 0.0, 1.0))
         elif isinstance(self.tau, bool) or not isinstance(self.tau, numbers.Real) or not 0 < self.tau <= 1:
-            raise ValueError(f"`tau` must be in (0, 1]. Received: {self.tau!r}")
-        if _is_schedule(self.period):
+            raise ValueError(f"`tau` must be in (0, 1], or a schedule. Received: {self.tau!r}")
+        if schedules.is_schedule(self.period):
             object.__setattr__(self, "period", schedules.get(self.period, "target.period", 1.0))
         elif isinstance(self.period, bool) or not isinstance(self.period, numbers.Integral) or self.period < 1:
-            raise ValueError(f"`target_update_period` must be an integer >= 1. Received: {self.period!r}")
+            raise ValueError(
+                f"`target_update_period` must be an integer >= 1, or a schedule. Received: {self.period!r}"
+            )
         if self.unit not in ("timesteps", "updates"):
             raise ValueError(f"`target.unit` must be 'timesteps' or 'updates'. Received: {self.unit!r}")
 
@@ -51,10 +53,6 @@ class Target:
         if isinstance(found, numbers.Real):
             return round(found)
         return tf.cast(tf.round(found), tf.int64)
-
-
-def _is_schedule(value: Any) -> bool:
-    return value is not None and not isinstance(value, numbers.Real | str)
 
 
 def synchronization(identifier: Any, argument: str = "baseline_optimizer") -> Target | None:

@@ -152,7 +152,7 @@ def test_synchronization_is_a_target(identifier, target):
 
 
 def test_wrong_synchronization_is_named():
-    with pytest.raises(ValueError, match=r"`tau` must be in \(0, 1\]. Received: 0"):
+    with pytest.raises(ValueError, match=r"`tau` must be in \(0, 1\], or a schedule. Received: 0"):
         synchronization({"type": "synchronization", "update_weight": 0})
     with pytest.raises(ValueError, match=r"`baseline_optimizer` Target has no argument \['frequency'\]"):
         synchronization({"type": "synchronization", "frequency": 3})
