@@ -37,9 +37,9 @@ class Attachments(Mixin):
     def _with_attached(self, callbacks: Any) -> Any:
         """What is given to `fit`, with the agent's own."""
         self.close()
+        from kagent.callbacks.callback import listed
+
         own = list(self._attached.values())
-        if not own:
-            return callbacks
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in own:
                 if callback not in callbacks.callbacks:
@@ -47,8 +47,7 @@ class Attachments(Mixin):
                     callback.set_params(callbacks.params)
                     callbacks.append(callback)
             return callbacks
-        given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
-        return [*own, *given]
+        return [*own, *listed(callbacks)]
 
     def close(self) -> None:
         """Ends what the agent's own saver, summarizer and recorder began in a loop of the user's own.

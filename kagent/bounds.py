@@ -36,15 +36,22 @@ def of_fit(counters: Any, **given: Any) -> Bounds:
     found = []
     for one, count in (("steps", "timesteps"), ("episodes", "episodes"), ("updates", "updates")):
         more, most = given.get(one), given.get(f"max_{one}")
-        if more is not None and most is not None:
-            raise ValueError(
-                f"`{one}` (to add) and `max_{one}` (absolute) exclude each other. "
-                f"Received: {one}={more}, max_{one}={most}"
-            )
+        check_exclusive(one, more, most)
         found.append(_bound(getattr(counters, count), more, most))
     if all(value is None for value in given.values()):
         raise ValueError(f"fit needs a bound: one of {', '.join(given)}. Received: none")
     return Bounds(*found)
+
+
+def check_exclusive(name: str, more: Any, most: Any) -> None:
+    """Raises:
+    ValueError: What is to be added, `name`, is given and an absolute bound, `max_<name>`, too.
+    """
+    if more is not None and most is not None:
+        raise ValueError(
+            f"`{name}` (to add) and `max_{name}` (absolute) exclude each other. "
+            f"Received: {name}={more}, max_{name}={most}"
+        )
 
 
 def _bound(done: int, more: Any, most: Any) -> float:

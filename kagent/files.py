@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 _ABANDONED = 3600.0  # seconds
 _NAMED = 40  # characters of a file's name in that of the temporary one
@@ -78,3 +79,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path, path.suffix) as temporary:
         yield Path(temporary)
+
+
+def local_directory(directory: Any, argument: str = "directory") -> Path:
+    """A path where a directory is, or may be made.
+
+    Args:
+        directory: What was received.
+        argument: Its name.
+
+    Raises:
+        TypeError: No path.
+        ValueError: Not one on this machine, or of a file.
+    """
+    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise TypeError(f"`{argument}` must be a path. Received: {directory!r} ({type(directory).__name__})")
+    if not path or "\0" in path or "://" in path:
+        raise ValueError(f"`{argument}` must be a path on this machine. Received: {path!r}")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ValueError(f"`{argument}` must be a directory, not a file. Received: {path!r}")
+    return Path(path)

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-T = TypeVar("T")
+from kagent.signatures import check_known
+
+T = TypeVar("T", bound=Any)
 
 
 class Registry:
@@ -29,13 +31,13 @@ class Registry:
     def __init__(self, kind: str, arguments: dict[str, str] | None = None):
         self.kind = kind
         self._arguments = dict(arguments or {})
-        self._classes: dict[str, type] = {}
-        self._names: dict[type, str] = {}
+        self._classes: dict[str, Any] = {}
+        self._names: dict[Any, str] = {}
 
     def register(self, *aliases: str):
-        """Class decorator: the class is known by its own name and by `aliases`."""
+        """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`."""
 
-        def decorate(cls: type[T]) -> type[T]:
+        def decorate(cls: T) -> T:
             self._names[cls] = cls.__name__
             for name in (cls.__name__, *aliases):
                 self._classes[_fold(name)] = cls
@@ -63,7 +65,7 @@ class Registry:
             TypeError: Neither name, dict nor a registered object.
         """
         argument = argument or self.kind
-        if isinstance(identifier, tuple(self._names)):
+        if isinstance(identifier, tuple(cls for cls in self._names if isinstance(cls, type))):
             return identifier
         if isinstance(identifier, str):
             return self._make(identifier, {}, argument, extra)
@@ -91,9 +93,7 @@ class Registry:
                 if own in arguments:
                     raise ValueError(f"`{argument}` {cls.__name__}: {other!r} is another name of {own!r}, given too")
                 arguments[own] = arguments.pop(other)
-        unknown = sorted(set(arguments) - set(known))
-        if unknown:
-            raise ValueError(f"`{argument}` {cls.__name__} has no argument {unknown}. Known: {known}")
+        check_known(sorted(arguments), known, f"`{argument}` {cls.__name__}", "argument")
         required = [p.name for p in parameters if p.default is p.empty and p.name in known]
         missing = sorted(set(required) - set(arguments))
         if missing:

@@ -149,6 +149,19 @@ class Structure:
         """`flatten`, then every leaf in its stored form."""
         return [leaf.encode(part) for leaf, part in zip(self.leaves, self.flatten(value))]
 
+    def batch(self, values: Any) -> list[np.ndarray]:
+        """The leaves of a batch of values, `(N, *leaf.shape)` each, as they are.
+
+        Raises:
+            ValueError: Another nesting, or another shape.
+        """
+        parts = [np.asarray(part) for part in self.flatten(values)]
+        for leaf, array in zip(self.leaves, parts):
+            if array.shape[1:] != leaf.shape or array.ndim != len(leaf.shape) + 1:
+                where = f"`{self.role}`{_at(leaf.path)}"
+                raise ValueError(f"{where} must be {('N', *leaf.shape)}. Received: {array.shape}")
+        return parts
+
     def decode(self, leaves: Sequence[np.ndarray]) -> Any:
         """The inverse of `encode`."""
         return self.unflatten([leaf.decode(part) for leaf, part in zip(self.leaves, leaves)])

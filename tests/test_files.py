@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kagent.files import replacing
+from kagent.files import local_directory, replacing
 
 
 def names(folder):
@@ -36,3 +36,20 @@ def test_what_a_killed_process_left_is_swept_up(tmp_path):
     # Another process may be writing the second one now; the third is of another file.
     assert names(tmp_path) == sorted([target.name, writing.name, other.name])
     assert target.read_text() == "whole"
+
+
+def test_local_directories(tmp_path):
+    assert local_directory(str(tmp_path)) == local_directory(tmp_path) == tmp_path
+    assert not local_directory(tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    for wrong, error in (
+        (3, TypeError),
+        (b"x", TypeError),
+        ("", ValueError),
+        ("gs://x", ValueError),
+        ("a\0b", ValueError),
+    ):
+        with pytest.raises(error, match=r"`place` must be a path.*Received"):
+            local_directory(wrong, "place")
+    with pytest.raises(ValueError, match=r"`place` must be a directory, not a file"):
+        local_directory(tmp_path / "file", "place")

@@ -31,6 +31,23 @@ class BlueThing:
     pass
 
 
+MADE = Registry("made")
+
+
+@MADE.register("make_red")
+def red(size=1):
+    return RedThing(size)
+
+
+def test_functions_that_make_parts():
+    assert MADE.get("red") == RedThing(1) and MADE.get({"type": "make-red", "size": 2}) == RedThing(2)
+    assert MADE.names == ["red"] and MADE.knows("MakeRed")
+    with pytest.raises(ValueError, match=r"`made` red has no argument \['sizes'\]. Known: \['size'\]"):
+        MADE.get({"type": "red", "sizes": 2})
+    with pytest.raises(TypeError, match="`made` must be a name"):
+        MADE.get(RedThing(1))
+
+
 @pytest.mark.parametrize("name", ["RedThing", "red_thing", "red-thing", "REDTHING", "alias", "Other-Alias"])
 def test_names_are_folded_and_may_be_aliases(name):
     assert THINGS.get({"type": name, "size": 3}) == RedThing(3)

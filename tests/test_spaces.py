@@ -293,3 +293,14 @@ def test_sizes_a_file_may_ask_for_are_bounded():
     ):
         with pytest.raises(ValueError, match="Refusing"):
             from_config(config)
+
+
+def test_batches_of_values():
+    structure = Structure(spaces.Dict(a=spaces.Box(-1, 1, (2,)), b=spaces.Discrete(3)), "states")
+    found = structure.batch({"a": [[0.5, 1.0]] * 4, "b": [0, 1, 2, 0]})
+    assert [part.shape for part in found] == [(4, 2), (4,)]
+    assert structure.batch({"a": np.zeros((0, 2)), "b": []})[1].shape == (0,)
+    with pytest.raises(ValueError, match=r"`states` at 'a' must be \('N', 2\). Received: \(2,\)"):
+        structure.batch({"a": [0.5, 1.0], "b": [0]})
+    with pytest.raises(ValueError, match=r"`states` at 'b' must be \('N',\). Received: \(\)"):
+        structure.batch({"a": [[0.5, 1.0]], "b": 1})

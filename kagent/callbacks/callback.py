@@ -82,6 +82,19 @@ class Callback(keras.callbacks.Callback):
         return getattr(type(self), event) is not getattr(Callback, event)
 
 
+def listed(callbacks: Any, argument: str = "callbacks") -> list[Any]:
+    """One Keras callback, several or None as a list.
+
+    Raises:
+        TypeError: Something else.
+    """
+    given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    for callback in given:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(f"`{argument}` must be keras.callbacks.Callback objects. Received: {callback!r}")
+    return given
+
+
 def hooks_of(callbacks: keras.callbacks.CallbackList) -> list[Callback]:
     """kagent's own callbacks in a list of Keras callbacks."""
     return [callback for callback in callbacks.callbacks if isinstance(callback, Callback)]

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kagent.callbacks.callback import Callback
-from kagent.files import sweep
+from kagent.files import local_directory, sweep
 from kagent.memories.memory import check_count
+from kagent.signatures import check_known
 
 _SUFFIX = ".weights.h5"
 _KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints")
@@ -89,7 +90,7 @@ class Checkpoint(Callback):
         unit: str = "seconds",
     ):
         super().__init__()
-        self.directory = _directory(directory)
+        self.directory = local_directory(directory)
         self.filename = filename if filename is None else _bare(filename, "filename")
         if unit not in _UNITS:
             raise ValueError(f"`unit` must be one of {_UNITS}. Received: {unit!r}")
@@ -125,9 +126,7 @@ class Checkpoint(Callback):
         if not isinstance(spec, Mapping):
             raise TypeError(f"`saver` must be a dict with the keys {list(_KEYS)}. Received: {spec!r}")
         arguments = {"max_checkpoints" if key == "max-checkpoints" else key: value for key, value in spec.items()}
-        unknown = sorted(str(key) for key in arguments if key not in _KEYS)
-        if unknown:
-            raise ValueError(f"`saver` has no key {unknown}. Known: {[*_KEYS, 'max-checkpoints']}")
+        check_known(sorted(map(str, spec)), [*_KEYS, "max-checkpoints"], "`saver`", "key")
         if len(arguments) < len(spec):
             raise ValueError(
                 f"`saver` takes max_checkpoints or max-checkpoints, not both. Received: {sorted(map(str, spec))}"
@@ -217,6 +216,24 @@ class Checkpoint(Callback):
         """The checkpoints that there are, the newest last. Of a series without `filename`, once training has begun."""
         self._name = self.filename or self._name
         return [file.path for file in self._series()] if self._name and self.directory.is_dir() else []
+
+    def spaces(self) -> tuple[Any, Any] | None:
+        """Observation and action space of the newest of `files` that says them; None where there are no files.
+
+        Raises:
+            ValueError: There are files, and none can be read.
+        """
+        from kagent.saving import spaces_of
+
+        errors = []
+        for path in reversed(self.files):
+            try:
+                return spaces_of(path)
+            except ValueError as error:
+                errors.append(error)
+        if errors:
+            raise ValueError(f"None of the checkpoints in {str(self.directory)!r} can be read: {errors[0]}")
+        return None
 
     # Saving ----------------------------------------------------------------------------------------------------
 
@@ -340,17 +357,6 @@ def _agent(model: Any) -> Any:
     if not isinstance(model, Agent):
         raise TypeError(f"Checkpoint needs a kagent agent. Received: a {type(model).__name__}")
     return model
-
-
-def _directory(directory: Any) -> Path:
-    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
-    if not isinstance(path, str):
-        raise TypeError(f"`directory` must be a path. Received: {directory!r} ({type(directory).__name__})")
-    if not path or "\0" in path or "://" in path:
-        raise ValueError(f"`directory` must be a path on this machine. Received: {path!r}")
-    if os.path.lexists(path) and not os.path.isdir(path):
-        raise ValueError(f"`directory` must be a directory, not a file. Received: {path!r}")
-    return Path(path)
 
 
 def _bare(name: Any, argument: str, others: str = "") -> str:

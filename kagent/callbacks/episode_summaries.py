@@ -10,12 +10,28 @@ from typing import Any
 from kagent.callbacks.episode_log import Pace
 from kagent.callbacks.episode_statistics import EpisodeStatistics
 from kagent.memories.memory import check_count
+from kagent.signatures import check_known
 from kagent.summaries import learning
 from kagent.summaries.parameters import parameters
 from kagent.summaries.probe import Probe
 from kagent.summaries.writer import Writer
 
-LABELS = ("activations", "loss", "gradients", "variables", "learning_rate", "exploration", "reward")
+
+class SummaryOptions:
+    """Names of what `EpisodeSummaries` writes; `ALL` stands for all of them, `VALUES`."""
+
+    ACTIVATIONS = "activations"
+    LOSS = "loss"
+    GRADIENTS = "gradients"
+    VARIABLES = "variables"
+    LEARNING_RATE = "learning_rate"
+    EXPLORATION = "exploration"
+    REWARD = "reward"
+    ALL = "all"
+    VALUES = (ACTIVATIONS, LOSS, GRADIENTS, VARIABLES, LEARNING_RATE, EXPLORATION, REWARD)
+
+
+LABELS = SummaryOptions.VALUES
 _PROBED = frozenset(("activations", "gradients"))
 _FLUSH = 10.0  # seconds
 _RATES = ("exploration.epsilon", "exploration.amount")
@@ -41,7 +57,7 @@ class EpisodeSummaries(EpisodeStatistics):
 
     Args:
         directory: Where the files go; made when training begins, if need be.
-        labels: One of these, several, or "all".
+        labels: One of these (also in `SummaryOptions`), several, or "all".
         frequency: Episodes from one point to the next.
 
     Raises:
@@ -140,7 +156,5 @@ def check_labels(labels: Any, argument: str = "labels") -> frozenset[str]:
     if not isinstance(labels, str | Iterable):
         raise TypeError(f"`{argument}` must be 'all', None or names of {LABELS}. Received: {labels!r}")
     names = [labels] if isinstance(labels, str) else list(labels)
-    unknown = [name for name in names if name not in (*LABELS, "all")]
-    if unknown:
-        raise ValueError(f"`{argument}` has no {unknown}. Known: {(*LABELS, 'all')}")
+    check_known(names, (*LABELS, "all"), f"`{argument}`")
     return frozenset(LABELS if "all" in names else names)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from kagent.callbacks.callback import Callback
 from kagent.memories.memory import check_count
 from kagent.schedules import evaluate
+from kagent.signatures import check_known
 from kagent.summaries import labels as known_labels
 from kagent.summaries import learning, rewards
 from kagent.summaries.activity import ZeroFractions, is_dropout, is_relu
@@ -157,9 +158,7 @@ class Summarizer(Callback):
         if not isinstance(spec, Mapping):
             raise TypeError(f"`summarizer` must be a dict with the keys {list(_KEYS)}. Received: {spec!r}")
         arguments = {"max_summaries" if key == "max-summaries" else key: value for key, value in spec.items()}
-        unknown = [key for key in arguments if key not in _KEYS]
-        if unknown:
-            raise ValueError(f"`summarizer` has no key {unknown}. Known: {[*_KEYS, 'max-summaries']}")
+        check_known(list(spec), [*_KEYS, "max-summaries"], "`summarizer`", "key")
         if len(arguments) < len(spec):
             raise ValueError(f"`summarizer` takes max_summaries or max-summaries, not both. Received: {list(spec)}")
         if "directory" not in arguments:

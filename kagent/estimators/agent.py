@@ -7,7 +7,6 @@ import math
 import numbers
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,16 +14,19 @@ import numpy as np
 
 import kagent
 from kagent import environments as envs
+from kagent.bounds import check_exclusive
 from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries, TerminateOnNaN
-from kagent.estimators.config import RunConfig, path_of
+from kagent.callbacks.callback import listed
+from kagent.estimators.config import RunConfig
 from kagent.estimators.function import ModelFunction, trace
+from kagent.estimators.memories import Memory
 from kagent.estimators.spec import Bootstrap, EstimatorSpec
-from kagent.memories import Memory, Replay
 from kagent.memories.memory import check_count
+from kagent.memories.records import Records
 from kagent.objectives import ModelObjective
 from kagent.optimizers import Target
 from kagent.policies.model import ModelPolicy
-from kagent.saving import spaces_of
+from kagent.signatures import check_known
 from kagent.spaces import Structure
 from kagent.update import Update
 
@@ -63,7 +65,7 @@ class Agent:
     >>> agent.train("CartPole-v1", episodes=200).evaluate("CartPole-v1", episodes=10)
     """
 
-    memories: tuple[type, ...] = (Replay,)
+    memories: type = Memory
     columns: tuple[str, ...] = ("next_observation", "target")  # labels beside those of all, by kagent's names
     sampled = False  # whether actions are samples where the predictions say of what
 
@@ -80,14 +82,16 @@ class Agent:
             config = RunConfig()
         if not isinstance(config, RunConfig):
             raise ValueError(f"`config` must be a RunConfig or None. Received: {config!r} ({type(config).__name__})")
-        directory = path_of(model_dir)
-        if directory is not None and config.model_dir is not None and Path(directory) != Path(config.model_dir):
+        self._config = config if model_dir is None else config.replace(model_dir=model_dir)
+        if config.model_dir not in (None, self._config.model_dir):
             raise ValueError(
-                f"`model_dir` and `config.model_dir` must agree. Received: {directory!r} and {config.model_dir!r}"
+                "`model_dir` and `config.model_dir` must agree. "
+                f"Received: {self._config.model_dir!r} and {config.model_dir!r}"
             )
-        self._config = config.replace(model_dir=config.model_dir if directory is None else directory)
-        self._check_memory(memory)
-        self.memory = memory
+        if not isinstance(memory, self.memories):
+            kind = ValueError if isinstance(memory, Records) else TypeError
+            raise kind(f"`memory` of {type(self).__name__} must be a {self.memories.__name__}. Received: {memory!r}")
+        self.memory: Any = memory
         self._params = copy.deepcopy(dict(params or {}))
         self._seed = secrets.randbits(31) if config.seed is None else int(config.seed)
         self._spec: Any = None  # what `model_fn` returned
@@ -97,13 +101,6 @@ class Agent:
         )  # fmt: skip
         self.model: Any = None
         self.history: keras.callbacks.History | None = None
-
-    def _check_memory(self, memory: Any) -> None:
-        if not isinstance(memory, Memory) or not hasattr(memory, "batch_size"):
-            raise TypeError(f"`memory` must be a kagent.estimators.Memory. Received: {memory!r}")
-        if not isinstance(memory, self.memories):
-            kinds = " or ".join(kind.__name__ for kind in self.memories)
-            raise ValueError(f"`memory` of {type(self).__name__} must be a {kinds}. Received: {type(memory).__name__}")
 
     # What it is ------------------------------------------------------------------------------------------------
 
@@ -138,8 +135,7 @@ class Agent:
         return self._counted("episodes")
 
     def _counted(self, name: str) -> int:
-        if self.model is None and self._checkpoints:
-            self._restore()
+        self._restore()
         return 0 if self.model is None else getattr(self.model, name)
 
     # Training --------------------------------------------------------------------------------------------------
@@ -209,7 +205,7 @@ class Agent:
             Others: As `train`.
         """
         statistics = EpisodeStatistics()
-        self.train(env, *args, **{**kwargs, "episodes": 1, "hooks": [*_hooks(hooks), statistics]})
+        self.train(env, *args, **{**kwargs, "episodes": 1, "hooks": [*listed(hooks, "hooks"), statistics]})
         if statistics.last is None:
             raise RuntimeError("The episode did not end: a hook stopped training before")
         return statistics.last
@@ -230,21 +226,18 @@ class Agent:
             for argument, value in ((name, more), (f"max_{name}", total)):
                 if value is not None:
                     check_count(value, argument)
-            if more is not None and total is not None:
-                raise ValueError(
-                    f"`{name}` (to add) and `max_{name}` (absolute) exclude each other. Received: {more} and {total}"
-                )
+            check_exclusive(name, more, total)
         bounds = {"updates": steps, "max_updates": max_steps, "episodes": episodes, "max_episodes": most}
         if all(value is None for value in bounds.values()):
             bounds["max_updates"] = math.inf
-        config, hooks, summaries = self._config, _hooks(hooks), []
+        config, hooks, summaries = self._config, listed(hooks, "hooks"), []
         if config.model_dir is not None and config.summaries:
             summaries = [EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes)]
         log = [] if config.log_episodes is None else [EpisodeLog(config.log_episodes, "kagent.estimators")]
         environments = envs.make(env, next_seed=lambda: self.model.next_seed())
         try:
             model = self._prepare(environments, rule)
-            hooks += [*_hooks(self._spec.training_hooks, "training_hooks"), *log, *summaries]
+            hooks += [*listed(self._spec.training_hooks, "training_hooks"), *log, *summaries]
             self.history = model.fit(
                 environments, callbacks=[TerminateOnNaN(), *hooks, *([self._saver] if self._saver else [])], verbose=0,
                 steps_per_epoch="episode", initial_epoch=model.episodes, **bounds,
@@ -273,9 +266,9 @@ class Agent:
             ValueError: The agent has not been trained, and there is no checkpoint in `model_dir`; others as `train`.
         """
         check_count(episodes, "episodes")
-        callbacks = _hooks(hooks)
+        callbacks = listed(hooks, "hooks")
         self._trained()
-        callbacks += _hooks(self._spec.evaluation_hooks, "evaluation_hooks")
+        callbacks += listed(self._spec.evaluation_hooks, "evaluation_hooks")
         found = self.model.evaluate(env, episodes, callbacks=callbacks)
         counted = {"global_step": self.global_step, "global_timestep": self.global_timestep}
         return {**found, **counted, "global_episode": self.global_episode}
@@ -296,47 +289,26 @@ class Agent:
         """
         self._trained()
         observation = Structure(self.model.observation_space, "states")
-        parts = [np.asarray(part) for part in observation.flatten(states)]
-        for leaf, array in zip(observation.leaves, parts):
-            if array.shape[1:] != leaf.shape or array.ndim != len(leaf.shape) + 1:
-                where = f" at {leaf.name!r}" if leaf.name else ""
-                raise ValueError(f"`states`{where} must be {('N', *leaf.shape)}. Received: {array.shape}")
+        parts = observation.batch(states)
         if predict_keys is None:
             return np.asarray(self.model(observation.unflatten(parts)))
         names = [predict_keys] if isinstance(predict_keys, str) else list(predict_keys)
         found = self.model.policy.predictions([leaf.encode(x) for leaf, x in zip(observation.leaves, parts)])
-        unknown = [name for name in names if name not in found]
-        if unknown:
-            raise ValueError(f"`predict_keys` has no {unknown}. Known: {sorted(found)}")
+        check_known(names, sorted(found), "`predict_keys`")
         return {name: found[name].numpy() for name in names}
 
     def _trained(self) -> None:
+        self._restore()
         if self.model is None:
-            if not self._checkpoints:
-                where = "the agent has no `model_dir`" if self.model_dir is None else f"{self.model_dir!r}"
-                raise ValueError(
-                    f"Could not find a trained model: `train` first, or give a `model_dir` with one ({where})"
-                )
-            self._restore()
+            raise ValueError(f"Could not find a trained model: `train` first. Its model_dir: {self.model_dir!r}")
 
     # Making ----------------------------------------------------------------------------------------------------
 
-    @property
-    def _checkpoints(self) -> list[Path]:
-        return [] if self._saver is None else self._saver.files
-
     def _restore(self) -> None:
-        # From the newest checkpoint that says its spaces; loading it says whether it is whole.
-        error: Exception | None = None
-        for path in reversed(self._checkpoints):
-            try:
-                spaces = spaces_of(path)
-            except ValueError as found:
-                error = error or found
-                continue
-            self._make(*spaces)
-            return
-        raise ValueError(f"None of the checkpoints in {self.model_dir!r} can be read: {error}")
+        if self.model is None and self._saver is not None:
+            spaces = self._saver.spaces()
+            if spaces is not None:
+                self._make(*spaces)
 
     def _prepare(self, environments: envs.Environments, rule: Update) -> Any:
         if self.model is None:
@@ -383,16 +355,3 @@ class Agent:
             "exploration": exploration,
             "target": Target(period=bootstrap.target_update_frequency),
         }
-
-
-def _hooks(hooks: Any, argument: str = "hooks") -> list[Any]:
-    """Keras callbacks as a list.
-
-    Raises:
-        TypeError: Something else.
-    """
-    given = [] if hooks is None else list(hooks) if isinstance(hooks, list | tuple) else [hooks]
-    for hook in given:
-        if not isinstance(hook, keras.callbacks.Callback):
-            raise TypeError(f"`{argument}` must be keras.callbacks.Callback objects. Received: {hook!r}")
-    return given

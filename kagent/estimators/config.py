@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-import os
 from typing import Any
 
-from kagent.callbacks import episode_summaries
+from kagent.callbacks.episode_summaries import SummaryOptions, check_labels
+from kagent.files import local_directory
 from kagent.memories.memory import check_count
-
-
-class SummaryOptions:
-    """What summaries are written of: see `kagent.callbacks.EpisodeSummaries`."""
-
-    ACTIVATIONS = "activations"
-    LOSS = "loss"
-    GRADIENTS = "gradients"
-    VARIABLES = "variables"
-    LEARNING_RATE = "learning_rate"
-    EXPLORATION = "exploration"
-    REWARD = "reward"
-    ALL = "all"
-    VALUES = episode_summaries.LABELS
+from kagent.objectives.objective import check_flag
+from kagent.signatures import check_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,18 +52,16 @@ class RunConfig:
     jit_compile: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "model_dir", path_of(self.model_dir))
+        if self.model_dir is not None:
+            object.__setattr__(self, "model_dir", str(local_directory(self.model_dir, "model_dir")))
         whole = isinstance(self.seed, numbers.Integral) and not isinstance(self.seed, bool)
         if self.seed is not None and not (whole and 0 <= self.seed < 2**63):
             raise ValueError(f"`config.seed` must be None or an integer from 0 to 2**63 - 1. Received: {self.seed!r}")
-        for name in ("keep_checkpoint_max", "summary_episodes"):
-            check_count(getattr(self, name), f"config.{name}")
-        for name in ("save_episodes", "log_episodes"):
-            if getattr(self, name) is not None:
+        for name in ("keep_checkpoint_max", "summary_episodes", "save_episodes", "log_episodes"):
+            if getattr(self, name) is not None or name not in ("save_episodes", "log_episodes"):
                 check_count(getattr(self, name), f"config.{name}")
-        if not isinstance(self.jit_compile, bool):
-            raise TypeError(f"`config.jit_compile` must be True or False. Received: {self.jit_compile!r}")
-        options = episode_summaries.check_labels(self.summaries, "summaries")
+        check_flag(self.jit_compile, "config.jit_compile")
+        options = check_labels(self.summaries, "summaries")
         object.__setattr__(self, "summaries", tuple(name for name in SummaryOptions.VALUES if name in options))
 
     def replace(self, **changes: Any) -> RunConfig:
@@ -84,25 +70,5 @@ class RunConfig:
         Raises:
             ValueError, TypeError: As the constructor; an unknown name.
         """
-        known = [field.name for field in dataclasses.fields(self)]
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise ValueError(f"`RunConfig` has no {unknown}. Known: {known}")
+        check_known(changes, [field.name for field in dataclasses.fields(self)], "`RunConfig`")
         return dataclasses.replace(self, **changes)
-
-
-def path_of(model_dir: Any) -> str | None:
-    """A directory as a string, or None.
-
-    Raises:
-        TypeError: Neither a path nor None.
-        ValueError: An empty path.
-    """
-    if model_dir is None:
-        return None
-    path = os.fspath(model_dir) if isinstance(model_dir, str | os.PathLike) else None
-    if not isinstance(path, str):
-        raise TypeError(f"`model_dir` must be a path or None. Received: {model_dir!r}")
-    if not path:
-        raise ValueError("`model_dir` must not be empty. Received: ''")
-    return path

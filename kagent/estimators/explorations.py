@@ -13,22 +13,17 @@ Example:
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from typing import Any
 
 from kagent import schedules
 from kagent.exploration import OrnsteinUhlenbeckNoise, check_components
+from kagent.registry import Registry
 
-DECAYS = {
-    "exponential_decay": "Exponential",
-    "inverse_time_decay": "InverseTime",
-    "natural_exp_decay": "NaturalExponential",
-    "polynomial_decay": "Polynomial",
-}
+EXPLORATIONS = Registry("exploration")
 _LOWEST = 1e-4  # where a polynomial decay ends
 
 
+@EXPLORATIONS.register()
 def constant(value: float = 0.5) -> float:
     """Always the same rate.
 
@@ -38,16 +33,19 @@ def constant(value: float = 0.5) -> float:
     return schedules.get(value, "exploration.value", 0.0, 1.0)
 
 
+@EXPLORATIONS.register()
 def greedy() -> float:
     """Never anything but the best known action."""
     return 0.0
 
 
+@EXPLORATIONS.register()
 def random() -> float:
     """Always a random action."""
     return 1.0
 
 
+@EXPLORATIONS.register()
 def decay(
     exploration_rate: float = 0.15,
     decay_type: str = "polynomial_decay",
@@ -78,6 +76,7 @@ def decay(
     return _decaying(1.0, **locals())
 
 
+@EXPLORATIONS.register()
 def random_decay(
     num_actions: int | None = None,
     exploration_rate: float = 0.15,
@@ -104,6 +103,7 @@ def random_decay(
     return _decaying(None, **arguments)
 
 
+@EXPLORATIONS.register("ornsteinuhlenbeck_process")
 def ornstein_uhlenbeck(
     num_actions: int | None = None, sigma: float = 0.3, mu: float = 0.0, theta: float = 0.15, seed: int = 0
 ) -> OrnsteinUhlenbeckNoise:
@@ -117,17 +117,6 @@ def ornstein_uhlenbeck(
         TypeError, ValueError: An argument outside its range.
     """
     return OrnsteinUhlenbeckNoise(theta=theta, sigma=sigma, mu=mu, num_actions=num_actions, seed=seed)
-
-
-EXPLORATIONS = {
-    "constant": constant,
-    "greedy": greedy,
-    "random": random,
-    "decay": decay,
-    "random_decay": random_decay,
-    "ornstein_uhlenbeck": ornstein_uhlenbeck,
-    "ornsteinuhlenbeck_process": ornstein_uhlenbeck,
-}
 
 
 def get(identifier: Any) -> Any:
@@ -145,42 +134,16 @@ def get(identifier: Any) -> Any:
     """
     if identifier is None:
         return greedy()
-    arguments = dict(identifier) if isinstance(identifier, dict) else {"type": identifier}
-    name = arguments.pop("type", None)
-    if not isinstance(name, str) or name not in EXPLORATIONS:
-        if isinstance(name, str) and not isinstance(identifier, dict):
-            close = difflib.get_close_matches(name, EXPLORATIONS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"Unknown `exploration`. Received: {name!r}. Known: {', '.join(EXPLORATIONS)}.{hint}")
-        return identifier
-    make: Any = EXPLORATIONS[name]
-    known = list(inspect.signature(make).parameters)
-    unknown = sorted(set(arguments) - set(known))
-    if unknown:
-        raise ValueError(f"`exploration` {name} has no argument {unknown}. Known: {known}")
-    return make(**arguments)
+    named = isinstance(identifier, dict) and EXPLORATIONS.knows(identifier.get("type"))
+    return EXPLORATIONS.get(identifier) if named or isinstance(identifier, str) else identifier
 
 
-def _decaying(
-    most: float | None, *, exploration_rate, decay_type, start_decay_at, stop_decay_at, decay_rate, staircase, decay_steps,
-    min_exploration_rate,
-) -> schedules.Schedule:  # fmt: skip
-    for argument, value in (("exploration_rate", exploration_rate), ("min_exploration_rate", min_exploration_rate)):
+def _decaying(most: float | None, exploration_rate: Any, decay_type: Any, **arguments: Any) -> schedules.Schedule:
+    least = arguments["min_exploration_rate"]
+    for argument, value in (("exploration_rate", exploration_rate), ("min_exploration_rate", least)):
         schedules.get(value, f"exploration.{argument}", 0.0, most)
-    name = f"{decay_type.removesuffix('_decay')}_decay" if isinstance(decay_type, str) else decay_type
-    if name not in DECAYS:
-        raise ValueError(f"`exploration.decay_type` must be one of {sorted(DECAYS)}. Received: {decay_type!r}")
-    arguments = {"type": DECAYS[name], "initial": exploration_rate, "steps": decay_steps, "unit": "timesteps"}
-    if name == "polynomial_decay":
-        if decay_rate or staircase:
-            raise ValueError(
-                "`exploration.decay_rate` and `exploration.staircase` do not belong to a polynomial_decay. "
-                f"Received: {decay_rate!r}, {staircase!r}"
-            )
-        arguments |= {"final": _LOWEST, "power": 1.0}
-    elif exploration_rate:
-        arguments |= {"decay_rate": decay_rate, "staircase": staircase}
-    else:  # a decay of nothing
-        arguments = {"type": "Constant", "value": exploration_rate}
-    within = {"start": start_decay_at, "stop": stop_decay_at, "minimum": min_exploration_rate or None}
-    return schedules.get({"type": "Interval", "schedule": arguments, **within}, "exploration")
+    return schedules.decay(
+        decay_type, exploration_rate, steps=arguments["decay_steps"], decay_rate=arguments["decay_rate"],
+        staircase=arguments["staircase"], final=_LOWEST, start=arguments["start_decay_at"],
+        stop=arguments["stop_decay_at"], minimum=least or None, argument="exploration",
+    )  # fmt: skip

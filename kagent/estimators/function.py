@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from kagent.estimators.spec import EstimatorSpec, Modes
 from kagent.policies import tracing
+from kagent.signatures import check_function
 from kagent.spaces import Structure
 
 ARGUMENTS = ("features", "labels", "mode", "params", "config", "model_dir")
@@ -31,25 +30,14 @@ class ModelFunction:
     def __init__(self, function: Any, params: Mapping[str, Any] | None = None):
         if function is None:
             raise ValueError("`model_fn` must be a function (features, labels, ...). Received: None")
-        if not callable(function):
-            raise TypeError(f"`model_fn` must be a function. Received: {function!r} ({type(function).__name__})")
+        declared = check_function(function, "model_fn", ("features", "labels"), ARGUMENTS)
         if params is not None and not isinstance(params, Mapping):
             raise TypeError(f"`params` must be a dict or None. Received: {params!r}")
-        self.function = function
-        declared = _declared(function)
-        for name in ("features", "labels"):
-            if name not in declared:
-                raise ValueError(f"`model_fn` must take `{name}`. It takes: {declared}")
-        unknown = [name for name in declared if name not in ARGUMENTS]
-        if unknown:
-            raise ValueError(f"`model_fn` has unexpected arguments {unknown}. Known: {ARGUMENTS}")
         if params is not None and "params" not in declared:
-            raise ValueError(
-                f"`params` are given, and `model_fn` takes none. It takes: {declared}. Received: {params!r}"
-            )
+            raise ValueError(f"`params` are given, and `model_fn` takes {declared}. Received: {params!r}")
         if params is None and "params" in declared:
             warnings.warn("`model_fn` takes `params`, and none are given; it gets {}.", stacklevel=3)
-        self.arguments = frozenset(declared)
+        self.function, self.arguments = function, frozenset(declared)
 
     def __call__(self, features: Any, labels: Any, mode: str, **given: Any) -> EstimatorSpec:
         """Calls it once, with copies of `params`.
@@ -58,13 +46,7 @@ class ModelFunction:
             ValueError: It returned something else than an `EstimatorSpec`, one of another mode, or one with the optimizer of
                 another model.
         """
-        given = {
-            "features": features,
-            "labels": labels,
-            "mode": mode,
-            **given,
-            "params": copy.deepcopy(given["params"]),
-        }
+        given |= {"features": features, "labels": labels, "mode": mode, "params": copy.deepcopy(given["params"])}
         spec = self.function(**{name: value for name, value in given.items() if name in self.arguments})
         if not isinstance(spec, EstimatorSpec):
             raise ValueError(f"model_fn should return an EstimatorSpec. Received: {spec!r} ({type(spec).__name__})")
@@ -73,21 +55,6 @@ class ModelFunction:
         if getattr(spec.train_op, "built", False) is True:
             raise ValueError("`train_op` trains another model already: make an optimizer in each call of `model_fn`")
         return spec
-
-
-def _declared(function: Any) -> list[str]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`model_fn` has no signature to be read. Received: {function!r}") from error
-    # Of a `functools.partial`, what is bound by name is none of the agent's affair.
-    bound = set(function.keywords) if isinstance(function, functools.partial) else set()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return [*dict.fromkeys([p.name for p in parameters if p.kind is not p.VAR_KEYWORD] + list(ARGUMENTS))]
-    wrong = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
-    if wrong:
-        raise ValueError(f"`model_fn` gets its arguments by name, and cannot take these: {wrong}")
-    return [p.name for p in parameters if p.name not in bound]
 
 
 _LABELS = {"next_observation": "next_state", "return": "discount_reward", "old_log_prob": "log_prob"}

@@ -9,9 +9,6 @@ or to be called in a model function of one's own, which may then change what it 
 
 from __future__ import annotations
 
-import inspect
-import math
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,14 +18,17 @@ from keras import layers, ops
 from kagent.estimators import explorations
 from kagent.estimators.spec import Bootstrap, EstimatorSpec, Modes
 from kagent.memories.memory import check_count
-from kagent.networks.layers import Dueling
+from kagent.networks import heads, trunks
+from kagent.networks.layers import MeanLoss
 from kagent.objectives.objective import check_flag, check_positive
 from kagent.ops import naf
 from kagent.ops.dueling import AGGREGATORS
+from kagent.policies.distributions import Categorical, Gaussian
+from kagent.policies.log_prob import LogProb
+from kagent.schedules.schedule import check_number
+from kagent.signatures import check_function
 
 GraphFn = Callable[..., Any]
-_HALF_LOG_TAU = 0.5 * math.log(2.0 * math.pi)
-_SMALL = 3e-3  # Lillicrap et al. 2016, arXiv:1509.02971, section 7
 
 
 def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> GraphFn:
@@ -41,13 +41,12 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> GraphFn:
     Raises:
         ValueError: A width that is not an integer >= 1.
     """
-    widths = [check_count(width, f"units[{i}]") for i, width in enumerate(units)]
+    dense = [{"units": width, "activation": activation} for width in trunks.widths(units, "units")]
 
     def graph_fn(mode: str, features: Any) -> Any:
-        parts = [x if len(x.shape) == 2 else layers.Flatten()(x) for x in keras.tree.flatten(features)]
-        x = parts[0] if len(parts) == 1 else layers.Concatenate()(parts)
-        for width in widths:
-            x = layers.Dense(width, activation=activation)(x)
+        x = trunks.side_by_side(keras.tree.flatten(features))
+        for arguments in dense:
+            x = layers.Dense(**arguments)(x)
         return x
 
     return graph_fn
@@ -78,7 +77,8 @@ class Model:
         clip_gradients: float = 0.5,
     ):
         self.num_actions = check_count(num_actions, "num_actions")
-        self.graph_fn = mlp() if graph_fn is None else _check_graph_fn(graph_fn)
+        self.graph_fn = mlp() if graph_fn is None else graph_fn
+        check_function(self.graph_fn, "graph_fn", ("mode", "features"))
         clipping = None if clip_gradients == 0 else clip_gradients
         check_positive(clipping, "clip_gradients")
         adam = {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": clipping}
@@ -93,9 +93,7 @@ class Model:
         if mode in (Modes.GENERATE, Modes.ENCODE):
             raise TypeError(f"An agent's model has no mode {mode!r}: it trains, evaluates and predicts")
         predictions = self.predict(lambda: self.graph_fn(mode=mode, features=features))
-        return EstimatorSpec(
-            mode=mode, predictions=predictions, loss=self.loss, train_op=self.optimizer, **self.more()
-        )  # fmt: skip
+        return EstimatorSpec(mode, predictions, self.loss, self.optimizer, **self.more())
 
     def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
         """Predictions from what `graph_fn` returns, `torso()`: layers of its own at each call."""
@@ -138,9 +136,7 @@ class QModel(Model):
         super().__init__(num_actions, graph_fn, **arguments)
         self.bootstrap = Bootstrap(self.value, discount, self.double, target_update_frequency)
         self.exploration = explorations.get(exploration)
-        self.loss_function = keras.losses.get(loss)
-        if not callable(self.loss_function):
-            raise ValueError(f"`loss` must be a loss of Keras's. Received: {loss!r}")
+        self.loss_function = MeanLoss(loss).loss
 
     def more(self) -> dict[str, Any]:
         return {"bootstrap": self.bootstrap, "exploration": self.exploration}
@@ -150,8 +146,7 @@ class QModel(Model):
         raise NotImplementedError
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        value = self.value_of_action(labels, predictions)
-        return _Mean(self.loss_function)(labels["target"], value)
+        return MeanLoss(self.loss_function)([labels["target"], self.value_of_action(labels, predictions)])
 
 
 class DQN(QModel):
@@ -178,29 +173,19 @@ class DQN(QModel):
     """
 
     def __init__(
-        self,
-        num_actions: int,
-        graph_fn: GraphFn | None = None,
-        *,
-        dueling: str | bool | None = "mean",
-        **arguments: Any,
+        self, num_actions: int, graph_fn: Any = None, *, dueling: str | bool | None = "mean", **arguments: Any
     ):
         super().__init__(num_actions, graph_fn, **arguments)
         if dueling is not None and dueling is not True and dueling not in AGGREGATORS:
-            raise ValueError(
-                f"`dueling` must be one of {AGGREGATORS}, True or None. Received: {dueling!r}"
-            )  # fmt: skip
+            raise ValueError(f"`dueling` must be one of {AGGREGATORS}, True or None. Received: {dueling!r}")
         self.dueling = dueling
 
     def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        features = torso()
-        advantage = layers.Dense(self.num_actions, name="a")(features)
-        found = {"a": advantage, "q": advantage}
-        if self.dueling is not None:
-            value = layers.Dense(1, name="v")(features)
-            found["v"] = ops.squeeze(value, -1)
-            if isinstance(self.dueling, str):
-                found["q"] = Dueling([self.num_actions], self.dueling, name="q")([value, advantage])
+        if self.dueling is None:
+            q = layers.Dense(self.num_actions, name="a")(torso())
+            found = {"a": q, "q": q}
+        else:
+            found = heads.dueling(torso(), self.num_actions, "none" if self.dueling is True else str(self.dueling))
         return {"results": ops.cast(ops.argmax(found["q"], axis=-1), "int32"), **found}
 
     def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
@@ -259,16 +244,10 @@ class NAF(QModel):
         self.action_bound, self.shared_torso = action_bound, shared_torso
 
     def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        size, shared = self.num_actions, torso() if self.shared_torso else None
+        shared = torso() if self.shared_torso else None
         below = lambda: torso() if shared is None else shared  # noqa: E731
-        small = keras.initializers.RandomUniform(-_SMALL, _SMALL)  # tanh is to begin where it is steep
-        activation = None if self.action_bound is None else "tanh"
-        mean = layers.Dense(size, activation=activation, kernel_initializer=small, name="mu")(below())
-        if self.action_bound is not None:
-            mean = layers.Rescaling(float(self.action_bound), name="mu_bound")(mean)
-        entries = layers.Dense(size * (size + 1) // 2, name="l")(below())
-        value = ops.squeeze(layers.Dense(1, name="v")(below()), -1)
-        return {"results": mean, "v": value, "lower": naf.lower_triangular(entries, size)}
+        found = heads.normalized_advantage(below, self.num_actions, self.action_bound)
+        return {"results": found.pop("mean"), **found}
 
     def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
         action = ops.reshape(labels["action"], (-1, self.num_actions))
@@ -303,30 +282,22 @@ class VPG(Model):
     ):
         super().__init__(num_actions, graph_fn, learning_rate=learning_rate, **arguments)
         check_flag(is_continuous, "is_continuous")
-        if isinstance(log_std, bool) or not isinstance(log_std, numbers.Real) or not math.isfinite(log_std):
-            raise ValueError(f"`log_std` must be a finite number. Received: {log_std!r}")
         self.is_continuous: bool = is_continuous
-        self.log_std: float = float(log_std)
+        self.log_std: float = check_number(log_std, "log_std")
 
     def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        features = torso()
-        if not self.is_continuous:
-            logits = layers.Dense(self.num_actions, name="logits")(features)
-            return {"results": ops.cast(ops.argmax(logits, axis=-1), "int32"), "logits": logits}
-        loc = layers.Dense(self.num_actions, name="loc")(features)
-        start = keras.initializers.Constant(self.log_std)
-        scale = layers.Dense(self.num_actions, activation="exponential", bias_initializer=start, name="scale")(features)
-        return {"results": loc, "loc": loc, "scale": scale}
+        if self.is_continuous:
+            found = heads.normal(torso(), self.num_actions, self.log_std)
+            return {"results": found["loc"], **found}
+        logits = layers.Dense(self.num_actions, name="logits")(torso())
+        return {"results": ops.cast(ops.argmax(logits, axis=-1), "int32"), "logits": logits}
 
     def log_prob(self, action: Any, distribution: dict[str, Any]) -> Any:
         """Logarithm of the probability, or density, of actions, `(B,)`."""
-        if not self.is_continuous:
-            action = ops.reshape(ops.cast(action, "int32"), (-1, 1))
-            of_all = ops.log_softmax(distribution["logits"], axis=-1)
-            return ops.squeeze(ops.take_along_axis(of_all, action, axis=1), -1)
-        action, scale = ops.reshape(action, (-1, self.num_actions)), distribution["scale"]
-        away = (action - distribution["loc"]) / scale
-        return ops.sum(-0.5 * ops.square(away) - ops.log(scale) - _HALF_LOG_TAU, axis=-1)
+        if self.is_continuous:
+            heads = [distribution["loc"], ops.log(distribution["scale"])]
+            return LogProb(Gaussian((self.num_actions,)))([*heads, action])
+        return LogProb(Categorical([self.num_actions], shape=()))([distribution["logits"], action])
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
         return -ops.mean(self.log_prob(labels["action"], predictions) * labels["discount_reward"])
@@ -343,27 +314,3 @@ class TRPO(VPG):
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
         ratio = ops.exp(self.log_prob(labels["action"], predictions) - labels["log_prob"])
         return -ops.mean(ratio * labels["discount_reward"])
-
-
-class _Mean(keras.layers.Layer):
-    # The mean of a Keras loss: these take no symbolic tensors, and a layer does.
-    def __init__(self, function: Any):
-        super().__init__()
-        self.function = function
-
-    def call(self, target, value):
-        return ops.mean(self.function(ops.expand_dims(target, -1), ops.expand_dims(value, -1)))
-
-    def compute_output_shape(self, target_shape, value_shape):
-        return ()
-
-
-def _check_graph_fn(graph_fn: Any) -> GraphFn:
-    if not callable(graph_fn):
-        raise TypeError(f"`graph_fn` must be a function (mode, features). Received: {graph_fn!r}")
-    parameters = inspect.signature(graph_fn).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    missing = [name for name in ("mode", "features") if name not in parameters]
-    if missing and not takes_all:
-        raise ValueError(f"`graph_fn` must take `mode` and `features`. It lacks: {missing}")
-    return graph_fn

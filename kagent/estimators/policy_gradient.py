@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from kagent import schedules
 from kagent.estimators.agent import Agent
 from kagent.estimators.config import RunConfig
 from kagent.estimators.memories import BatchMemory
 from kagent.estimators.spec import EstimatorSpec
 from kagent.exploration import Sampling
 from kagent.objectives import ModelReturnsObjective
-from kagent.optimizers.natural_gradient import flatten, unflatten
+from kagent.objectives.objective import positive
+from kagent.optimizers import NaturalGradient
 from kagent.policies.model import ModelPolicy
+from kagent.signatures import check_known
 from kagent.update import Update
 
 
@@ -41,7 +42,7 @@ class PGAgent(Agent):
     >>> agent.train("CartPole-v1", steps=50).evaluate("CartPole-v1")
     """
 
-    memories = (BatchMemory,)
+    memories: type = BatchMemory
     columns = ("return", "old_log_prob")
     sampled = True
     defaults: Mapping[str, Any] = {"discount": 0.97}
@@ -59,10 +60,6 @@ class PGAgent(Agent):
         self._optimizer_params = self._read(optimizer_params)
         memory.at_episode_ends = True
 
-    def _check_memory(self, memory: Any) -> None:
-        if not isinstance(memory, BatchMemory):
-            raise ValueError(f"`memory` of a {type(self).__name__} must be a BatchMemory. Received: {memory!r}")
-
     @property
     def optimizer_params(self) -> dict[str, Any]:
         """A copy of them, with what was not given."""
@@ -71,11 +68,9 @@ class PGAgent(Agent):
     def _read(self, given: Any) -> dict[str, Any]:
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"`optimizer_params` must be a dict or None. Received: {given!r}")
-        unknown = sorted(set(given or {}) - set(self.defaults))
-        if unknown:
-            raise ValueError(f"`optimizer_params` has no {unknown}. Known: {sorted(self.defaults)}")
+        check_known(given or {}, self.defaults, "`optimizer_params`")
         found = {**self.defaults, **(given or {})}
-        _check(found, "discount", "in [0, 1]", lambda x: 0.0 <= x <= 1.0)
+        schedules.get(found["discount"], "optimizer_params['discount']", 0.0, 1.0)
         return found
 
     def train(  # type: ignore[override]
@@ -135,39 +130,36 @@ class TRPOAgent(PGAgent):
         "override_line_search": False,
     }
 
+    _names = {  # of `optimizer_params`, to those of the optimizer
+        "max_kl_divergence": "learning_rate",
+        "cg_damping": "cg_damping",
+        "cg_iterations": "cg_max_iterations",
+        "line_search_iterations": "linesearch_iterations",
+        "override_line_search": "override_line_search",
+    }
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.memory.at_episode_ends = False
 
     def _read(self, given: Any) -> dict[str, Any]:
         found = super()._read(given)
-        _check(found, "max_kl_divergence", "> 0", lambda x: x > 0.0)
-        _check(found, "cg_damping", ">= 0", lambda x: x >= 0.0)
-        _check(found, "cg_iterations", "an integer >= 1", lambda x: x >= 1 and x == int(x))
-        _check(found, "line_search_iterations", "an integer >= 0", lambda x: x >= 0 and x == int(x))
-        if not isinstance(found["override_line_search"], bool):
-            raise TypeError(
-                "`optimizer_params['override_line_search']` must be True or False. "
-                f"Received: {found['override_line_search']!r}"
-            )
+        positive(found["max_kl_divergence"], "optimizer_params['max_kl_divergence']")
+        for name, own in self._names.items():
+            try:
+                NaturalGradient(**{own: found[name]})
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"`optimizer_params[{name!r}]`: {error}") from error
         return found
 
     def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
-        params = self._optimizer_params
         if not policy.samples:
             raise ValueError(
                 "A TRPOAgent needs a policy to sample from: `predictions` with 'logits', or 'loc' and 'scale'. "
                 f"Received: {sorted(policy.trace.predictions)}"
             )
-        optimizer = {
-            "type": "natural_gradient",
-            "learning_rate": params["max_kl_divergence"],
-            "cg_max_iterations": params["cg_iterations"],
-            "cg_damping": params["cg_damping"],
-            "linesearch_iterations": params["line_search_iterations"],
-            "override_line_search": params["override_line_search"],
-        }
-        return {**super()._parts(spec, policy), "optimizer": optimizer}
+        optimizer = {own: self._optimizer_params[name] for name, own in self._names.items()}
+        return {**super()._parts(spec, policy), "optimizer": {"type": "natural_gradient", **optimizer}}
 
     def get_theta(self) -> np.ndarray:
         """The policy's trainable variables side by side, float32 `(n,)`.
@@ -176,7 +168,7 @@ class TRPOAgent(PGAgent):
             ValueError: The agent has not been trained, and there is no checkpoint in `model_dir`.
         """
         self._trained()
-        return flatten([variable.value for variable in self.model.policy.trainable_variables]).numpy()
+        return self.model.policy.get_theta()
 
     def set_theta(self, theta: Any) -> None:
         """The inverse of `get_theta`.
@@ -184,18 +176,6 @@ class TRPOAgent(PGAgent):
         Raises:
             ValueError: As `get_theta`; numbers that are not so many, or not finite.
         """
-        before = self.get_theta()
-        values = np.asarray(theta, np.float32)
-        if values.shape != before.shape or not np.isfinite(values).all():
-            raise ValueError(f"`theta` must be {before.size} finite numbers. Received: shape {values.shape}")
-        variables = self.model.policy.trainable_variables
-        for variable, value in zip(variables, unflatten(values, [variable.value for variable in variables])):
-            variable.assign(value)
+        self._trained()
+        self.model.policy.set_theta(theta)
         self.model.actor.expire()
-
-
-def _check(found: Mapping[str, Any], name: str, allowed: str, right: Any) -> None:
-    value = found[name]
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not right(value):
-        raise ValueError(f"`optimizer_params[{name!r}]` must be a number {allowed}. Received: {value!r}")

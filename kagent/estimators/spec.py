@@ -9,6 +9,7 @@ from typing import Any
 
 from kagent import schedules
 from kagent.memories.memory import check_count
+from kagent.objectives.objective import check_flag
 
 
 class Modes:
@@ -50,7 +51,7 @@ class Bootstrap:
     Args:
         value: Name of the prediction that values a state: `(B, n)`, of which the maximum is taken, such as "q"; or `(B,)`
             or `(B, 1)`, taken as it is, such as "v".
-        discount: Factor per timestep, in [0, 1].
+        discount: Factor per timestep, in [0, 1]. May be a schedule.
         double: The online network picks the maximum's index, the target network values it (van Hasselt et al. 2016,
             arXiv:1509.06461, eq. 4). Without effect on a value that is taken as it is.
         target_update_frequency: Updates (`global_step`) from one copy of the weights into the target network to the next;
@@ -68,11 +69,8 @@ class Bootstrap:
     def __post_init__(self):
         if not isinstance(self.value, str) or not self.value:
             raise ValueError(f"`bootstrap.value` must be the name of a prediction. Received: {self.value!r}")
-        number = isinstance(self.discount, numbers.Real) and not isinstance(self.discount, bool)
-        if not number or not 0.0 <= self.discount <= 1.0:
-            raise ValueError(f"`bootstrap.discount` must be a number in [0, 1]. Received: {self.discount!r}")
-        if not isinstance(self.double, bool):
-            raise TypeError(f"`bootstrap.double` must be True or False. Received: {self.double!r}")
+        schedules.get(self.discount, "bootstrap.discount", 0.0, 1.0)
+        check_flag(self.double, "bootstrap.double")
         check_count(self.target_update_frequency, "bootstrap.target_update_frequency")
 
 
@@ -136,11 +134,8 @@ class EstimatorSpec:
     exploration: Any = None
 
     def __post_init__(self):
-        needed = {
-            Modes.TRAIN: ("loss", "train_op"),
-            Modes.EVAL: ("loss",),
-            **dict.fromkeys((Modes.PREDICT, Modes.GENERATE, Modes.ENCODE), ("predictions",)),
-        }
+        needed = {mode: ("predictions",) for mode in (Modes.PREDICT, Modes.GENERATE, Modes.ENCODE)}
+        needed |= {Modes.TRAIN: ("loss", "train_op"), Modes.EVAL: ("loss",)}
         if not isinstance(self.mode, str) or self.mode not in needed:
             raise ValueError(f"`mode` must be one of {sorted(needed)}. Received: {self.mode!r}")
         for name in needed[self.mode]:

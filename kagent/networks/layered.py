@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _concatenate, _flat, initializers
+from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _flat, initializers, side_by_side
 from kagent.registry import plain
 
 _ACTIVATIONS = {"none": None, "crelu": "crelu", "swish": "silu"}
@@ -79,7 +79,7 @@ class Layered:
     def features(self, leaves: list[Any], seeds: Seeds, names: list[str] | None = None) -> Any:
         """Features `(N, F)` of encoded leaves, which `retrieve` finds by their names."""
         registered = dict(zip(names or (), leaves))
-        x = _concatenate([_flat(leaf) for leaf in leaves]) if len(leaves) > 1 else leaves[0]
+        x = side_by_side(leaves) if len(leaves) > 1 else leaves[0]
         for index, layer in enumerate(self.layers):
             if isinstance(layer, keras.layers.Layer):
                 x = layer(x)

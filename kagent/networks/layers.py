@@ -98,6 +98,36 @@ class Bound(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kagent")
+class MeanLoss(keras.layers.Layer):
+    """The mean of a Keras loss over a batch, in a functional graph: Keras's losses take no symbolic tensors.
+
+    Args:
+        loss: A loss of Keras's, its name or its configuration.
+
+    Input `[(N,), (N,)]`, what should be and what is; output a scalar.
+
+    Raises:
+        ValueError: No loss of Keras's.
+    """
+
+    def __init__(self, loss: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.loss = keras.losses.get(loss)
+        if not callable(self.loss):
+            raise ValueError(f"`loss` must be a loss of Keras's. Received: {loss!r}")
+
+    def call(self, inputs):
+        target, value = (ops.expand_dims(x, -1) for x in inputs)
+        return ops.mean(self.loss(target, value))
+
+    def compute_output_shape(self, input_shape):
+        return ()
+
+    def get_config(self):
+        return {**super().get_config(), "loss": keras.losses.serialize(self.loss)}
+
+
+@keras.saving.register_keras_serializable("kagent")
 class Dueling(keras.layers.Layer):
     """Action values of a state value and advantages: `V + A - mean(A)`, the mean being each component's own.
 

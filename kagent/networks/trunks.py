@@ -69,7 +69,7 @@ class MLP:
         _check(self.activation, self.initialization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
-        x = _concatenate([_flat(leaf) for leaf in leaves])
+        x = side_by_side(leaves)
         for index, units in enumerate(self.units):
             x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
         return x
@@ -106,7 +106,7 @@ class CNN:
         _check(self.activation, self.initialization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
-        x = _concatenate([_flat(self.convolved(leaf, seeds, number)) for number, leaf in enumerate(leaves)])
+        x = side_by_side([self.convolved(leaf, seeds, number) for number, leaf in enumerate(leaves)])
         for index, units in enumerate(self.units):
             x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
         return x
@@ -152,7 +152,7 @@ class Auto:
         """Features `(N, F)` of encoded leaves, of which the first `states` are the observation's; None: all."""
         if (len(leaves) if states is None else states) > 1:
             parts = [self._component(leaf, seeds, number) for number, leaf in enumerate(leaves)]
-            return self._through(_concatenate(parts), self.units[-1:], "dense_common", seeds)
+            return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
         if any(len(leaf.shape) == 4 for leaf in leaves):
             return CNN().features(leaves, seeds)
         return MLP(self.units, self.activation, self.initialization).features(leaves, seeds)
@@ -219,5 +219,7 @@ def _flat(x: Any) -> Any:
     return keras.layers.Flatten()(x) if len(x.shape) > 2 else x
 
 
-def _concatenate(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else keras.layers.Concatenate()(parts)
+def side_by_side(parts: list[Any]) -> Any:
+    """Tensors `(N, ...)` flattened to `(N, width)`, and side by side."""
+    flat = [_flat(part) for part in parts]
+    return flat[0] if len(flat) == 1 else keras.layers.Concatenate()(flat)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kagent import networks
@@ -65,6 +67,25 @@ class Role(keras.layers.Layer):
     def contents(self) -> list[Any]:
         """What a summary shows inside this role."""
         return self.model.layers
+
+    def get_theta(self) -> np.ndarray:
+        """The trainable variables side by side, float32 `(n,)`."""
+        parts = [np.ravel(variable.numpy()) for variable in self.trainable_variables]
+        return np.concatenate(parts).astype(np.float32)
+
+    def set_theta(self, theta: Any) -> None:
+        """The inverse of `get_theta`. An agent that acts meanwhile hears of it by `agent.actor.expire()`.
+
+        Raises:
+            ValueError: Numbers that are not so many, or not finite.
+        """
+        variables = self.trainable_variables
+        ends = np.cumsum([math.prod(variable.shape) for variable in variables])
+        values = np.asarray(theta, np.float32)
+        if values.shape != (ends[-1],) or not np.isfinite(values).all():
+            raise ValueError(f"`theta` must be {ends[-1]} finite numbers. Received: shape {values.shape}")
+        for variable, part in zip(variables, np.split(values, ends[:-1])):
+            variable.assign(part.reshape(variable.shape))
 
     def leaves(self, observation: Any) -> list[Any]:
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""

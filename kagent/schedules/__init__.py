@@ -15,7 +15,7 @@ Example:
 
 from kagent.schedules.clock import UNITS, Clock
 from kagent.schedules.decays import Exponential, InverseTime, NaturalExponential
-from kagent.schedules.interval import Interval
+from kagent.schedules.interval import Interval, decay
 from kagent.schedules.piecewise import Constant, Piecewise
 from kagent.schedules.processes import OrnsteinUhlenbeck, Random
 from kagent.schedules.ramps import Cosine, Linear, Polynomial
@@ -38,6 +38,7 @@ __all__ = [
     "Polynomial",
     "Random",
     "Schedule",
+    "decay",
     "evaluate",
     "get",
     "is_schedule",

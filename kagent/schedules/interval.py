@@ -8,6 +8,13 @@ from typing import Any
 from kagent.schedules.schedule import SCHEDULES, Schedule, check_number
 from kagent.schedules.specification import get
 
+_DECAYS = {
+    "exponential": "Exponential",
+    "inverse_time": "InverseTime",
+    "natural_exp": "NaturalExponential",
+    "polynomial": "Polynomial",
+}
+
 
 @SCHEDULES.register()
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +70,55 @@ class Interval(Schedule):
         held = time if self.stop is None else numerics.minimum(time, float(self.stop))
         value = self.schedule.at(numerics.maximum(held - self.start, 0.0), numerics)
         return value if self.minimum is None else numerics.maximum(value, float(self.minimum))
+
+
+def decay(
+    decay_type: str,
+    initial: float,
+    *,
+    steps: float,
+    decay_rate: float = 0.0,
+    staircase: bool = False,
+    final: float = 0.0,
+    start: float = 0,
+    stop: float | None = None,
+    minimum: float | None = None,
+    argument: str = "schedule",
+) -> Interval:
+    """A decay of timesteps by its name, within an interval.
+
+    Args:
+        decay_type: "exponential", "natural_exp", "inverse_time": by `decay_rate`; or "polynomial": in a straight line to
+            `final`. With or without "_decay" behind it.
+        initial: Value at the start.
+        steps: Of the whole polynomial decay, or of one `decay_rate`, > 0.
+        decay_rate: How fast, > 0; see `Exponential`, `NaturalExponential`, `InverseTime`.
+        staircase: Change at whole multiples of `steps` only; not in the polynomial decay.
+        final: Where the polynomial decay ends.
+        start, stop, minimum: As for `Interval`.
+        argument: What errors call it.
+
+    Raises:
+        TypeError, ValueError: An argument outside its range, or one that the decay does not have.
+
+    Example:
+
+    >>> decay("polynomial", 1.0, steps=100, start=50)(Clock(timesteps=75))
+    0.75
+    """
+    name = decay_type.removesuffix("_decay") if isinstance(decay_type, str) else decay_type
+    if name not in _DECAYS:
+        raise ValueError(f"`{argument}.decay_type` must be one of {list(_DECAYS)}. Received: {decay_type!r}")
+    made: dict[str, Any] = {"type": _DECAYS[name], "initial": initial, "steps": steps, "unit": "timesteps"}
+    if name == "polynomial":
+        if decay_rate or staircase:
+            raise ValueError(
+                f"`{argument}.decay_rate` and `{argument}.staircase` do not belong to a polynomial_decay. "
+                f"Received: {decay_rate!r}, {staircase!r}"
+            )
+        made |= {"final": final, "power": 1.0}
+    elif initial:
+        made |= {"decay_rate": decay_rate, "staircase": staircase}
+    else:  # a decay of nothing
+        made = {"type": "Constant", "value": initial}
+    return get({"type": "Interval", "schedule": made, "start": start, "stop": stop, "minimum": minimum}, argument)

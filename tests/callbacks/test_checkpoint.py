@@ -534,3 +534,18 @@ def test_the_examples_of_the_docstrings_run(idle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(checkpoint, extraglobs={"kagent": kagent, "agent": idle()})
     assert result.failed == 0 and result.attempted == 4 and names("checkpoints") == series(300)
+
+
+def test_the_spaces_of_the_newest_file_that_says_them(small, tmp_path):
+    saver = Checkpoint(tmp_path / "series", "run")
+    assert saver.spaces() is None and not (tmp_path / "series").exists()
+    agent = small("dqn")
+    (tmp_path / "series").mkdir()
+    older, newer = (tmp_path / "series" / f"run-{number}.weights.h5" for number in (9, 10))
+    agent.save_weights(older)
+    newer.write_bytes(older.read_bytes()[:2000])
+    assert saver.files == [older, newer]
+    assert saver.spaces() == (agent.observation_space, agent.action_space)
+    older.write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"None of the checkpoints in .*series' can be read: .*run-10"):
+        saver.spaces()

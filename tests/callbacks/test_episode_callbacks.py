@@ -3,6 +3,7 @@
 import logging
 import math
 
+import gymnasium
 import keras
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from event_files import curves
 
 import kagent
 from kagent.callbacks import Callback, EpisodeLog, EpisodeStatistics, EpisodeSummaries, TerminateOnNaN
+from kagent.callbacks.callback import listed
 from kagent.summaries.probe import Probe
 
 
@@ -90,3 +92,15 @@ def test_bad_arguments(tmp_path):
         EpisodeSummaries(tmp_path, "nope")
     with pytest.raises(TypeError, match="`labels` must be"):
         EpisodeSummaries(tmp_path, 3)
+
+
+def test_what_is_no_callback_is_refused_before_a_step(monkeypatch):
+    env = gymnasium.make("CartPole-v1")
+    monkeypatch.setattr(env, "step", None)
+    agent = kagent.DQN(env, network={"units": [8]}, seed=0)
+    for wrong in ([object()], print, [keras.callbacks.Callback]):
+        with pytest.raises(TypeError, match=r"`callbacks` must be keras.callbacks.Callback objects. Received: <"):
+            agent.fit(env, steps=10, callbacks=wrong, verbose=0)
+    assert agent.timesteps == 0
+    one = keras.callbacks.Callback()
+    assert listed(None) == [] and listed(one) == listed([one]) == listed((one,)) == [one]

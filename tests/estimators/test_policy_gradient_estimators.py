@@ -252,8 +252,8 @@ def test_an_episode_at_a_time():
     [
         (PGAgent, {"gamma": 0.9}, ValueError, r"`optimizer_params` has no \['gamma'\]"),
         (PGAgent, {"max_kl_divergence": 0.1}, ValueError, "`optimizer_params` has no"),
-        (PGAgent, {"discount": 1.5}, ValueError, r"`optimizer_params\['discount'\]` must be a number in \[0, 1\]"),
-        (PGAgent, {"discount": "0.9"}, ValueError, "discount"),
+        (PGAgent, {"discount": 1.5}, ValueError, r"`optimizer_params\['discount'\]` must be in \[0.0, 1.0\]"),
+        (PGAgent, {"discount": "0.9"}, TypeError, "discount"),
         (PGAgent, [0.9], TypeError, "`optimizer_params` must be a dict"),
         (TRPOAgent, {"max_kl_divergence": 0.0}, ValueError, "max_kl_divergence"),
         (TRPOAgent, {"cg_damping": -1e-3}, ValueError, "cg_damping"),

@@ -9,7 +9,7 @@ import pytest
 from clocks import on_host, on_tensors
 
 from kagent import schedules
-from kagent.schedules import Clock, Constant, Exponential, Interval, Linear, NaturalExponential, Piecewise
+from kagent.schedules import Clock, Constant, Exponential, Interval, Linear, NaturalExponential, Piecewise, decay
 
 FALL = Linear(1.0, 0.0, 100, "updates")
 
@@ -90,3 +90,37 @@ def test_bad_arguments(arguments, error, message):
 def test_bad_rates(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         NaturalExponential(**{"initial": 1.0, "decay_rate": 0.5, "steps": 10, "unit": "updates", **wrong})
+
+
+@pytest.mark.parametrize(
+    "made, expected",
+    [
+        (decay("polynomial", 1.0, steps=100, final=0.5, start=10), {10: 1.0, 60: 0.75, 500: 0.5}),
+        (decay("polynomial_decay", 1.0, steps=100, stop=40, minimum=0.7), {20: 0.8, 40: 0.7, 500: 0.7}),
+        (decay("exponential", 0.1, steps=100, decay_rate=0.96), {150: 0.0940604}),
+        (decay("exponential", 0.1, steps=100, decay_rate=0.96, staircase=True), {150: 0.096}),
+        (decay("natural_exp_decay", 0.1, steps=100, decay_rate=0.5), {150: 0.0472367}),
+        (decay("inverse_time", 0.1, steps=100, decay_rate=0.5), {150: 0.0571429}),
+        (decay("exponential", 0.0, steps=100, decay_rate=0.5), {0: 0.0, 150: 0.0}),
+    ],
+)
+def test_decays_by_name(made, expected):
+    assert isinstance(made, Interval) and made.unit == "timesteps"
+    for time, value in expected.items():
+        assert made(Clock(timesteps=time)) == pytest.approx(value, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"decay_type": "linear"}, r"`rate.decay_type` must be one of \['exponential'"),
+        ({"decay_type": None}, r"`rate.decay_type` must be one of"),
+        ({"decay_type": "polynomial", "decay_rate": 0.5}, "`rate.decay_rate`.*do not belong to a polynomial"),
+        ({"decay_type": "polynomial", "staircase": True}, "`rate.staircase`.*do not belong to a polynomial"),
+        ({"decay_type": "exponential"}, "`decay_rate` must be > 0"),
+        ({"decay_type": "polynomial", "stop": 0}, "`stop`"),
+    ],
+)
+def test_refused_decays(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        decay(initial=1.0, steps=10, argument="rate", **arguments)

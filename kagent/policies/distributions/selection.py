@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kagent.signatures import check_known
 from kagent.spaces import Leaf, Structure
 
 from .bernoulli import Bernoulli
@@ -61,10 +62,7 @@ def _choice(value: Any, argument: str) -> Choice:
         close = difflib.get_close_matches(name, _CHOSEN, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"`{argument}` must be one of {_CHOSEN}. Received: {name!r}.{hint}")
-    unknown = sorted(set(options) - set(_OPTIONS.get(kind, ())))
-    if unknown:
-        known = list(_OPTIONS.get(kind, ()))
-        raise ValueError(f"`{argument}` {kind!r} has no option {unknown}. Known: {known}")
+    check_known(sorted(options), _OPTIONS.get(kind, ()), f"`{argument}` {kind!r}", "option")
     if _option(options, "bounded_transform", ("clipping", "tanh"), argument) == "tanh":
         kind = "squashed_gaussian"
     mode = _option(options, "stddev_mode", ("global", "predicted"), argument)
