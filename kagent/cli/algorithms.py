@@ -26,13 +26,20 @@ ALGORITHMS = (
     Algorithm("dqn", "DQN", "learns the value of each action from replayed experience; discrete actions"),
     Algorithm("ppo", "PPO", "improves a policy in small clipped steps from fresh experience; any action space"),
     Algorithm("sac", "SAC", "off-policy actor-critic that seeks return and entropy; continuous actions"),
+    Algorithm("doubledqn", "DoubleDQN", "DQN whose target network values what the learning one chooses"),
+    Algorithm("duelingdqn", "DuelingDQN", "DQN with one head for states and one for actions"),
+    Algorithm("dpg", "DPG", "off-policy actor-critic with a deterministic policy; continuous actions"),
+    Algorithm("vpg", "VPG", "the plain policy gradient on whole episodes; any action space"),
+    Algorithm("ac", "AC", "policy gradient with a critic's estimates; any action space"),
+    Algorithm("a2c", "A2C", "policy gradient with advantages over a critic; any action space"),
+    Algorithm("trpo", "TRPO", "policy steps within a trust region; any action space"),
 )
 
 
 def find(name: str) -> Algorithm:
-    """The algorithm called `name` in any case; `CommandError` lists the known ones."""
+    """The algorithm called `name`, in any case and with or without dashes; `CommandError` lists the known ones."""
     for algorithm in ALGORITHMS:
-        if algorithm.name == name.lower():
+        if algorithm.name == name.lower().replace("-", "").replace("_", ""):
             return algorithm
     known = ", ".join(algorithm.name for algorithm in ALGORITHMS)
     raise CommandError(f"unknown algorithm. Received: {name!r}. Known: {known}")
@@ -42,6 +49,8 @@ def describe() -> str:
     """The lines of help about all of them."""
     lines = []
     for algorithm in ALGORITHMS:
-        lines.append(f"  {algorithm.name:5} {algorithm.summary}")
-        lines.append(f"        tuned for {', '.join(tuned.environments(algorithm.name))}")
+        lines.append(f"  {algorithm.name:10} {algorithm.summary}")
+        settled = tuned.environments(algorithm.name)
+        if settled:
+            lines.append(f"  {'':10} tuned for {', '.join(settled)}")
     return "\n".join(lines)

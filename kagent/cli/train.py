@@ -52,7 +52,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train", help="train an agent on an environment", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.add_argument("algorithm", metavar="ALGO", help="dqn, ppo or sac")
+    parser.add_argument("algorithm", metavar="ALGO", help="an algorithm of those above")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
     parser.add_argument("--steps", type=count, metavar="N", help=f"environment steps (default: tuned, or {STEPS})")
     parser.add_argument(

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from kagent.cli import main
+from kagent.cli import algorithms, main
 from kagent.cli.errors import is_complaint
 
 
@@ -46,10 +46,20 @@ def test_help_imports_no_heavy_package():
 def test_train_help_lists_algorithms_and_where_they_are_tuned(capsys):
     assert main(["train", "--help"]) == 0
     text = capsys.readouterr().out
-    for name in ("dqn", "ppo", "sac"):
-        assert f"\n  {name} " in text
+    for algorithm in algorithms.ALGORITHMS:
+        assert f"\n  {algorithm.name} " in text
     assert text.count("tuned for") == 3 and "CartPole-v1, Pendulum-v1" in text
     assert "Ctrl-C once" in text and "--set exploration.fraction=0.2" in text
+
+
+def test_every_preset_that_learns_is_an_algorithm():
+    from kagent.agents import AGENTS
+
+    presets = {cls.__name__ for cls in AGENTS.values()} - {"Agent", "Constant", "Random"}
+    assert {algorithm.preset for algorithm in algorithms.ALGORITHMS} == presets
+    for algorithm in algorithms.ALGORITHMS:
+        assert AGENTS[algorithm.name].__name__ == algorithm.preset
+    assert algorithms.find("Double-DQN") is algorithms.find("double_dqn") is algorithms.find("doubledqn")
 
 
 @pytest.mark.parametrize(

@@ -295,3 +295,14 @@ def test_tuned_settings_are_arguments_of_the_preset(algorithm):
         if "memory" in arguments:
             arguments["memory"] = 1000  # storage of a million rows is not what is tested
         preset(name, **arguments, seed=0)
+
+
+@pytest.mark.parametrize("algorithm", ["double-dqn", "duelingdqn", "dpg", "vpg", "ac", "a2c", "trpo"])
+def test_every_preset_trains(here, base, algorithm):
+    env = "Pendulum-v1" if algorithm == "dpg" else "CartPole-v1"
+    options = ("--steps", 150, "--seed", 1, "--eval-episodes", 1, "--set", "compile.jit_compile=false", "--quiet")
+    result = here("train", algorithm, env, "--out", algorithm, *options)
+    assert result.returncode == 0, result.stderr
+    assert {"agent.keras", "log.csv", "evaluation.json"} <= {path.name for path in (base / algorithm).iterdir()}
+    assert json.loads((base / algorithm / "config.json").read_text())["algorithm"] == algorithm.replace("-", "")
+    assert float(rows(base / algorithm)[-1]["timesteps"]) >= 150
