@@ -33,6 +33,9 @@ class DQN(Agent):
         frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         gradient_steps: Gradient steps per update.
         discount: Weight of a reward one timestep later.
+        horizon: How many further rewards join the present one before the target network's estimate; 0 is plain Q-learning.
+            A few make it learn faster, though those rewards are of the actions that were taken then (Hessel et al. 2018,
+            "Rainbow", arXiv:1710.02298). May be a schedule.
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
         exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant.
@@ -63,6 +66,7 @@ class DQN(Agent):
         frequency: int | float | str = 4,
         gradient_steps: int = 1,
         discount: float = 0.99,
+        horizon: Any = 0,
         target_update_period: int = 10_000,
         tau: float = 1.0,
         exploration: Any = None,
@@ -77,7 +81,7 @@ class DQN(Agent):
             "objective": ActionValueObjective(huber=huber, double=double),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(discount=discount),
+            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount),
             "exploration": EpsilonGreedy() if exploration is None else exploration,
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {

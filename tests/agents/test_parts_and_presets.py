@@ -16,7 +16,7 @@ from kagent import Agent, objectives, ops
 
 SIZES = {
     "dqn": {"start": 50, "memory": 1000, "batch_size": 16},
-    "double_dqn": {"start": 50, "memory": 1000, "batch_size": 16},
+    "double_dqn": {"start": 50, "memory": 1000, "batch_size": 16, "horizon": 2},
     "dueling_dqn": {"start": 50, "memory": 1000, "batch_size": 16},
     "ppo": {"n_steps": 64, "batch_size": 32},
     "trpo": {"n_steps": 128, "critic_steps": 3},
@@ -45,6 +45,14 @@ def test_parts_spelled_out_are_the_preset(kind):
         agent.fit(env, steps=500, verbose=0)
     assert preset.updates == spelled.updates > 0
     assert equal(preset.get_weights(), spelled.get_weights())
+
+
+def test_the_horizon_of_dqn():
+    for kind, horizon in (("dqn", 0), ("double_dqn", 2)):
+        estimation = made(kind, discount=0.9)[0].reward_estimation
+        assert (estimation.horizon, estimation.discount) == (horizon, 0.9)
+    with pytest.raises(ValueError, match="horizon"):
+        made("dqn", horizon=-1)
 
 
 @pytest.mark.parametrize("kind", SIZES)

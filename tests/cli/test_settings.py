@@ -181,7 +181,8 @@ def test_a_missing_config_file_and_a_missing_yaml_are_named(tmp_path, monkeypatc
 
 def test_tuned_settings_are_the_published_ones():
     dqn = tuned.load("dqn", "CartPole-v1")
-    assert dqn["learning_rate"] == 2.3e-3 and dqn["target_update_period"] == 10 and dqn["gradient_steps"] == 128
+    assert dqn["learning_rate"] == {"type": "Linear", "initial": 2.3e-3, "final": 0.0}
+    assert dqn["horizon"] == 9 and dqn["target_update_period"] == 10 and dqn["gradient_steps"] == 128
     ppo = tuned.load("ppo", "CartPole-v1")
     assert ppo["fit"] == {"steps": 100_000, "n_envs": 8} and ppo["n_steps"] * 8 == ppo["batch_size"] == 256
     assert tuned.load("ppo", "Pendulum-v1")["discount"] == 0.9

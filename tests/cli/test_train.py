@@ -116,7 +116,7 @@ def test_a_run_leaves_a_folder_one_can_read(trained):
     config = json.loads((folder / "config.json").read_text())
     assert (config["algorithm"], config["environment"], config["seed"]) == ("dqn", "CartPole-v1", 3)
     assert config["settings"]["network"] == {"type": "mlp", "units": [16], "activation": "relu"}
-    assert config["settings"]["learning_rate"] == 2.3e-3  # tuned, not overridden
+    assert config["settings"]["learning_rate"]["initial"] == 2.3e-3  # tuned, not overridden
     assert config["settings"]["fit"]["steps"] == 600
     assert config["command"].startswith("kagent train DQN CartPole-v1 --out run --steps 600")
     assert config["agent"]
@@ -272,7 +272,7 @@ def test_an_environment_that_raises_keeps_its_traceback_and_the_agent_is_saved(b
         (["dqn", "CartPole-v1", "--set", "batchsize=3"], "Did you mean 'batch_size'"),
         (["dqn", "CartPole-v1", "--set", "batch_size=-3"], "batch_size"),
         (["dqn", "CartPole-v1", "--set", "exploration.fractoin=0.2"], "fractoin"),
-        (["dqn", "CartPole-v1", "--set", 'learning_rate={"type": "Linear"}'], "initial"),
+        (["dqn", "CartPole-v1", "--set", 'learning_rate={"type": "Cosine"}'], "initial"),
         (["dqn", "CartPole-v1", "--set", "compile.jit_compile=maybe"], "jit_compile"),
     ],
 )
