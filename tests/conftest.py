@@ -14,6 +14,15 @@ SIZES = {
 }
 
 
+# Files that take longest go first: at the end one process would wait for the other.
+LONGEST = ("test_resume.py", "test_saving.py", "test_examples.py", "test_natural_gradient.py", "test_parts_and_presets.py")
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture
 def small():
     """`small("dqn", jit=False, **changes)`: an agent on CartPole-v1 (DQN, PPO) or Pendulum-v1 (SAC).
