@@ -2,7 +2,8 @@
 
 Every seed is a process of its own, one at a time: train with `kagent/tuned/*.json` as `kagent train` would, take
 the agent as it is at the end (not the best on the way), play 100 greedy episodes on environment seeds that
-training never saw. Settings are tuned on seeds 0 to 9; the seeds here begin at 1000.
+training never saw. Settings are tuned on other seeds than those here, which begin at 1000. (Of DQN's,
+1000 and 1001 were seen before the horizon of its targets was chosen.)
 
     python -m benchmarks.learning                                   # all tasks, 5 seeds each: about half an hour
     python -m benchmarks.learning --tasks dqn-cartpole --seeds 3 --out results.json

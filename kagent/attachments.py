@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kagent.callbacks.callback import listed
 from kagent.episode_streams import each_array
 from kagent.mixin import Mixin
 
@@ -37,8 +38,6 @@ class Attachments(Mixin):
     def _with_attached(self, callbacks: Any) -> Any:
         """What is given to `fit`, with the agent's own."""
         self.close()
-        from kagent.callbacks.callback import listed
-
         own = list(self._attached.values())
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in own:

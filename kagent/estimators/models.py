@@ -185,7 +185,7 @@ class DQN(QModel):
             q = layers.Dense(self.num_actions, name="a")(torso())
             found = {"a": q, "q": q}
         else:
-            found = heads.dueling(torso(), self.num_actions, "none" if self.dueling is True else str(self.dueling))
+            found = heads.dueling(torso(), self.num_actions, None if self.dueling is True else str(self.dueling))
         return {"results": ops.cast(ops.argmax(found["q"], axis=-1), "int32"), **found}
 
     def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:

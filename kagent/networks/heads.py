@@ -14,20 +14,20 @@ from kagent.ops import naf
 _SMALL = 3e-3  # Lillicrap et al. 2016, arXiv:1509.02971, section 7
 
 
-def dueling(features: Any, num_actions: int, aggregator: str) -> dict[str, Any]:
+def dueling(features: Any, num_actions: int, aggregator: str | None) -> dict[str, Any]:
     """Value of a state, advantages of actions, and of both the actions' values (Wang et al. 2016, arXiv:1511.06581).
 
     Args:
         features: `(N, width)`.
         num_actions: How many there are.
-        aggregator: See `kagent.ops.dueling`; "none": values are the advantages, and the state's stands beside them.
+        aggregator: See `kagent.ops.dueling`; None: values are the advantages, and the state's stands beside them.
 
     Returns:
         `v` `(N,)`, `a` and `q` `(N, num_actions)`.
     """
     advantage, value = layers.Dense(num_actions, name="a")(features), layers.Dense(1, name="v")(features)
-    join = lambda: Dueling([num_actions], aggregator, name="q")([value, advantage])  # noqa: E731
-    return {"a": advantage, "v": ops.squeeze(value, -1), "q": advantage if aggregator == "none" else join()}
+    q = advantage if aggregator is None else Dueling([num_actions], aggregator, name="q")([value, advantage])
+    return {"a": advantage, "v": ops.squeeze(value, -1), "q": q}
 
 
 def normalized_advantage(torso: Callable[[], Any], size: int, bound: float | None = None) -> dict[str, Any]:

@@ -8,12 +8,7 @@ from typing import Any
 from kagent.schedules.schedule import SCHEDULES, Schedule, check_number
 from kagent.schedules.specification import get
 
-_DECAYS = {
-    "exponential": "Exponential",
-    "inverse_time": "InverseTime",
-    "natural_exp": "NaturalExponential",
-    "polynomial": "Polynomial",
-}
+_DECAYS = ("exponential", "inverse_time", "natural_exp", "polynomial")
 
 
 @SCHEDULES.register()
@@ -108,8 +103,8 @@ def decay(
     """
     name = decay_type.removesuffix("_decay") if isinstance(decay_type, str) else decay_type
     if name not in _DECAYS:
-        raise ValueError(f"`{argument}.decay_type` must be one of {list(_DECAYS)}. Received: {decay_type!r}")
-    made: dict[str, Any] = {"type": _DECAYS[name], "initial": initial, "steps": steps, "unit": "timesteps"}
+        raise ValueError(f"`{argument}.decay_type` must be one of {_DECAYS}. Received: {decay_type!r}")
+    made: dict[str, Any] = {"type": f"{name}_decay", "initial": initial, "steps": steps, "unit": "timesteps"}
     if name == "polynomial":
         if decay_rate or staircase:
             raise ValueError(

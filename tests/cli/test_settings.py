@@ -179,7 +179,7 @@ def test_a_missing_config_file_and_a_missing_yaml_are_named(tmp_path, monkeypatc
         settings.read(tmp_path / "a.yml")
 
 
-def test_tuned_settings_are_the_published_ones():
+def test_tuned_settings():
     dqn = tuned.load("dqn", "CartPole-v1")
     assert dqn["learning_rate"] == {"type": "Linear", "initial": 2.3e-3, "final": 0.0}
     assert dqn["horizon"] == 9 and dqn["target_update_period"] == 10 and dqn["gradient_steps"] == 128

@@ -24,7 +24,7 @@ def set_bias(model, name, bias):
 
 
 @pytest.mark.parametrize(
-    "aggregator, q", [("mean", [9, 10, 11]), ("max", [8, 9, 10]), ("naive", [11, 12, 13]), ("none", [1, 2, 3])]
+    "aggregator, q", [("mean", [9, 10, 11]), ("max", [8, 9, 10]), ("naive", [11, 12, 13]), (None, [1, 2, 3])]
 )
 def test_dueling(aggregator, q):
     model = model_of(lambda x: heads.dueling(x, 3, aggregator))

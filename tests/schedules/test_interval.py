@@ -113,7 +113,7 @@ def test_decays_by_name(made, expected):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"decay_type": "linear"}, r"`rate.decay_type` must be one of \['exponential'"),
+        ({"decay_type": "linear"}, r"`rate.decay_type` must be one of \('exponential'"),
         ({"decay_type": None}, r"`rate.decay_type` must be one of"),
         ({"decay_type": "polynomial", "decay_rate": 0.5}, "`rate.decay_rate`.*do not belong to a polynomial"),
         ({"decay_type": "polynomial", "staircase": True}, "`rate.staircase`.*do not belong to a polynomial"),
