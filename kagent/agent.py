@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import baselines, creation, environments, memories, objectives, optimizers, spaces, specifications
+from kagent import baselines, creation, environments, objectives, optimizers, spaces, specifications
 from kagent import execution as execution_
 from kagent.actors import PolicyActor
+from kagent.arguments import check_count
 from kagent.attachments import Attachments
 from kagent.composition import Composition
 from kagent.evaluation import Evaluation
@@ -161,8 +162,8 @@ class Agent(
         options, given = execution_.read(execution, config, given)
         super().__init__(name=given["name"] or type(self).__name__.lower())
         self.seed = _seed(given["seed"])
-        self.parallel_interactions = memories.memory.check_count(parallel_interactions, "parallel_interactions")
-        self.n_envs = memories.memory.check_count(parallel_interactions if n_envs is None else n_envs, "n_envs")
+        self.parallel_interactions = check_count(parallel_interactions, "parallel_interactions")
+        self.n_envs = check_count(parallel_interactions if n_envs is None else n_envs, "n_envs")
         self.max_episode_timesteps = _limit(max_episode_timesteps)
         self.device = execution_.check_device(given["device"])
         self.execution = options
@@ -349,7 +350,7 @@ def _seed(seed: Any) -> int:
 
 
 def _limit(value: Any) -> int | None:
-    return None if value is None else memories.memory.check_count(value, "max_episode_timesteps")
+    return None if value is None else check_count(value, "max_episode_timesteps")
 
 
 def _spaces(

@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from kagent.memories.memory import check_count
+from kagent.arguments import check_count
 
 
 class Bounds(NamedTuple):
@@ -54,6 +54,18 @@ def check_exclusive(name: str, more: Any, most: Any) -> None:
         )
 
 
+def check_bounds(**given: Any) -> None:
+    """Bounds by name, of which `max_<name>` is the absolute one of `<name>`.
+
+    Raises:
+        ValueError: One that is neither None nor an integer >= 1, or two for one name.
+    """
+    for name, value in given.items():
+        if value is not None:
+            check_count(value, name)
+        check_exclusive(name, value, given.get(f"max_{name}"))
+
+
 def _bound(done: int, more: Any, most: Any) -> float:
     if more is not None:
         return done + int(more)
@@ -69,8 +81,7 @@ def check_epochs(initial: Any, env: Any, validation_env: Any, episodes: Any, fre
     """Raises:
     ValueError: Of `initial_epoch`, `validation_env`, `validation_episodes` or `validation_freq`.
     """
-    if isinstance(initial, bool) or not isinstance(initial, numbers.Integral) or initial < 0:
-        raise ValueError(f"`initial_epoch` must be an integer >= 0. Received: {initial!r}")
+    check_count(initial, "initial_epoch", least=0)
     inner = getattr(env, "unwrapped", None)
     if inner is not None and inner is getattr(validation_env, "unwrapped", None):
         raise ValueError(

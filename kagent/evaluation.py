@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kagent import environments as envs
-from kagent import memories
+from kagent.arguments import check_count
 from kagent.mixin import Mixin
 from kagent.runner import play
 
@@ -48,7 +48,7 @@ class Evaluation(Mixin):
         Raises:
             ValueError, TypeError: As `fit`.
         """
-        episodes = memories.memory.check_count(episodes, "episodes")
+        episodes = check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
         count = self._evaluation_envs(env, episodes) if n_envs is None else n_envs

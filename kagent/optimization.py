@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent import memories, ops, optimizers
+from kagent import ops, optimizers
+from kagent.arguments import check_count
 from kagent.mixin import Mixin
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.schedules import evaluate
@@ -47,7 +48,7 @@ class Optimization(Mixin):
         Raises:
             ValueError: `steps_per_execution` is not an integer >= 1.
         """
-        steps_per_execution = memories.memory.check_count(steps_per_execution, "steps_per_execution")
+        steps_per_execution = check_count(steps_per_execution, "steps_per_execution")
         if jit_compile not in ("auto", True, False):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
         auto = isinstance(optimizer, str) and optimizer == "auto"
@@ -106,8 +107,9 @@ class Optimization(Mixin):
                 )
             if not (isinstance(self.policy, StochasticPolicy) or getattr(self.policy, "samples", False)):
                 raise ValueError(
-                    "`optimizer` NaturalGradient needs a StochasticPolicy: it measures steps by the KL divergence of "
-                    f"policies. Received: {type(self.policy).__name__}"
+                    "`optimizer` NaturalGradient needs a policy to sample from, a StochasticPolicy, or predictions of "
+                    "'logits', or 'loc' and 'scale': it measures steps by the KL divergence of policies. "
+                    f"Received: {type(self.policy).__name__}"
                 )
 
     def assign_learning_rates(self) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kagent import memories, traces
+from kagent.arguments import check_count
 from kagent.learner import Learner
-from kagent.memories.memory import check_count
 from kagent.metrics import UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective

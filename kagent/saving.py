@@ -20,8 +20,8 @@ import numpy as np
 
 from kagent import runner, spaces
 from kagent.acting import archive
+from kagent.arguments import check_count
 from kagent.files import beside
-from kagent.memories.memory import check_count
 from kagent.mixin import Mixin
 
 FORMAT = 1

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import bounds, memories
+from kagent import bounds
 from kagent import environments as envs
-from kagent.callbacks.callback import hears_batches, hooks_of
+from kagent.arguments import check_count
+from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
 from kagent.episode_streams import EpisodeStreams
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
@@ -170,10 +171,12 @@ class Training(Mixin):
             if wrong:
                 raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
             kwargs = {"shuffle": False, "epochs": 1 if epochs is None else epochs, **kwargs}
-            return keras.Model.fit(
-                self, env, steps_per_epoch=steps_per_epoch, callbacks=callbacks, verbose=verbose,
-                initial_epoch=initial_epoch, **kwargs,
-            )  # fmt: skip
+            told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+            with abortable(told):
+                return keras.Model.fit(
+                    self, env, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose,
+                    initial_epoch=initial_epoch, **kwargs,
+                )  # fmt: skip
         if kwargs or epochs is not None:
             names = [*kwargs, *(["epochs"] if epochs is not None else [])]
             raise TypeError(
@@ -186,7 +189,7 @@ class Training(Mixin):
         if bounds.is_episode(steps_per_epoch):
             epochs = 1 if end.episodes == math.inf else max(1, int(end.episodes) - self.episodes)
         else:
-            steps_per_epoch = memories.memory.check_count(steps_per_epoch, "steps_per_epoch")
+            steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch")
             epochs = 1 if end.timesteps == math.inf else max(1, math.ceil((end.timesteps - begin) / steps_per_epoch))
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
         limit = self.max_episode_timesteps
@@ -209,8 +212,9 @@ class Training(Mixin):
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
             self._bounds, self._most_updates = (end.timesteps, end.episodes), end.updates
-            self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, validation_episodes,
-                       validation_freq)  # fmt: skip
+            with abortable(callbacks):
+                self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
+                           validation_episodes, validation_freq)  # fmt: skip
         finally:
             self._runner = None
             environments.close()

@@ -9,6 +9,7 @@ import numbers
 from typing import Any
 
 from kagent import schedules
+from kagent.arguments import check_count
 from kagent.registry import Registry
 from kagent.schedules import Clock, Schedule, is_schedule
 
@@ -69,9 +70,7 @@ class Update:
             value = getattr(self, name)
             if value is None and name in ("steps", "epochs"):
                 continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-                raise ValueError(f"`update.{name}` must be an integer >= {least}. Received: {value!r}")
-            object.__setattr__(self, name, int(value))
+            object.__setattr__(self, name, check_count(value, f"update.{name}", least))
         object.__setattr__(self, "frequency", _frequency(self.frequency))
         if not isinstance(self.episode_ends, bool):
             raise ValueError(f"`update.episode_ends` must be True or False. Received: {self.episode_ends!r}")

@@ -157,7 +157,11 @@ def test_keras_objects_become_their_keras_configurations():
 
 
 GETTERS = {
-    "exploration": (exploration.get, "ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling"),
+    "exploration": (
+        exploration.get,
+        "ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling, constant, decay, greedy, ornstein_uhlenbeck, random, "
+        "random_decay",
+    ),
     "memory": (memories.get, "Prioritized, Recent, RecentEpisodes, Replay, ReplayEpisodes, Rollout"),
     "objective": (
         objectives.get,

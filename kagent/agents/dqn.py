@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from kagent.agent import Agent
+from kagent.arguments import check_positive
 from kagent.exploration import EpsilonGreedy
 from kagent.objectives import ActionValueObjective
-from kagent.objectives.objective import check_positive
 from kagent.optimizers import Target
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update

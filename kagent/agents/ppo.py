@@ -8,9 +8,9 @@ import keras
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.arguments import check_positive
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
-from kagent.objectives.objective import check_positive
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 

@@ -9,8 +9,8 @@ import keras
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.arguments import check_count
 from kagent.exploration import Sampling
-from kagent.memories.memory import check_count
 from kagent.objectives import PolicyGradientObjective
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from kagent.agent import Agent
+from kagent.arguments import check_positive
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
-from kagent.objectives.objective import check_positive
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -77,6 +79,12 @@ class Callback(keras.callbacks.Callback):
             logs: What the update logged.
         """
 
+    def on_train_abort(self) -> None:
+        """An error has ended training, or a second Ctrl-C; `on_train_end` does not follow. Close your files.
+
+        Every callback of the `fit` hears it, also one whose `on_train_begin` was not reached. The error is raised after it.
+        """
+
     def watches(self, event: str) -> bool:
         """Whether this callback overrides `event`."""
         return getattr(type(self), event) is not getattr(Callback, event)
@@ -95,9 +103,20 @@ def listed(callbacks: Any, argument: str = "callbacks") -> list[Any]:
     return given
 
 
-def hooks_of(callbacks: keras.callbacks.CallbackList) -> list[Callback]:
-    """kagent's own callbacks in a list of Keras callbacks."""
-    return [callback for callback in callbacks.callbacks if isinstance(callback, Callback)]
+def hooks_of(callbacks: Any) -> list[Callback]:
+    """kagent's own callbacks in a list, or a `CallbackList`, of Keras callbacks."""
+    return [callback for callback in getattr(callbacks, "callbacks", callbacks) if isinstance(callback, Callback)]
+
+
+@contextlib.contextmanager
+def abortable(callbacks: Any) -> Iterator[None]:
+    """Tells the callbacks of a list, or of a `CallbackList`, of an error in the block that is their training."""
+    try:
+        yield
+    except BaseException:
+        for hook in hooks_of(callbacks):
+            hook.on_train_abort()
+        raise
 
 
 def hears_batches(callbacks: keras.callbacks.CallbackList) -> bool:

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kagent.arguments import check_count
 from kagent.callbacks.callback import Callback
 from kagent.files import local_directory, sweep
-from kagent.memories.memory import check_count
 from kagent.signatures import check_known
 
 _SUFFIX = ".weights.h5"

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kagent.arguments import check_count
 from kagent.callbacks.episode_log import Pace
 from kagent.callbacks.episode_statistics import EpisodeStatistics
-from kagent.memories.memory import check_count
 from kagent.signatures import check_known
 from kagent.summaries import learning
 from kagent.summaries.parameters import parameters
@@ -81,7 +81,6 @@ class EpisodeSummaries(EpisodeStatistics):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self.close()  # of a fit that an error ended
         self._pace: Any = None
         self._probed: tuple[dict, dict] | None = None
 
@@ -132,10 +131,9 @@ class EpisodeSummaries(EpisodeStatistics):
         return scalars
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.close()
+        self.on_train_abort()
 
-    def close(self) -> None:
-        """Closes the event file, which the end of training does unless an error ended it."""
+    def on_train_abort(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

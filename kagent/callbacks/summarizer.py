@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kagent.arguments import check_count
 from kagent.callbacks.callback import Callback
-from kagent.memories.memory import check_count
 from kagent.schedules import evaluate
 from kagent.signatures import check_known
 from kagent.summaries import labels as known_labels
@@ -183,8 +183,6 @@ class Summarizer(Callback):
         agent = self.model
         if not isinstance(agent, Agent):
             raise TypeError(f"Summarizer needs a kagent agent. Received: a {type(agent).__name__}")
-        if self._writer is not None:
-            self._writer.close()  # of a fit that an error ended
         again = agent is self._begun and self.path is not None and self.path.is_dir()
         if not again:
             self.path, self._begun = open_run(self.directory, self.max_summaries), agent
@@ -217,8 +215,12 @@ class Summarizer(Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         agent = self.model
         self._counts = agent.timesteps, agent.episodes, agent.updates
-        self._writer.close()
-        self._writer = None
+        self.on_train_abort()
+
+    def on_train_abort(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     # What happens ----------------------------------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-import numbers
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,14 @@ import numpy as np
 
 import kagent
 from kagent import environments as envs
-from kagent.bounds import check_exclusive
+from kagent.arguments import check_count
+from kagent.bounds import check_bounds
 from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries, TerminateOnNaN
 from kagent.callbacks.callback import listed
 from kagent.estimators.config import RunConfig
-from kagent.estimators.function import ModelFunction, trace
+from kagent.estimators.function import ModelFunction
 from kagent.estimators.memories import Memory
 from kagent.estimators.spec import Bootstrap, EstimatorSpec
-from kagent.memories.memory import check_count
 from kagent.memories.records import Records
 from kagent.objectives import ModelObjective
 from kagent.optimizers import Target
@@ -104,35 +104,12 @@ class Agent:
 
     # What it is ------------------------------------------------------------------------------------------------
 
-    @property
-    def model_dir(self) -> str | None:
-        """Where its files are, or None."""
-        return self._config.model_dir
-
-    @property
-    def config(self) -> RunConfig:
-        """The configuration, `model_dir` included."""
-        return self._config
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """A copy of the hyper-parameters."""
-        return copy.deepcopy(self._params)
-
-    @property
-    def global_step(self) -> int:
-        """Updates so far."""
-        return self._counted("updates")
-
-    @property
-    def global_timestep(self) -> int:
-        """Actions in training so far."""
-        return self._counted("timesteps")
-
-    @property
-    def global_episode(self) -> int:
-        """Episodes finished in training so far."""
-        return self._counted("episodes")
+    model_dir = property(lambda self: self._config.model_dir, doc="Where its files are, or None.")
+    config = property(lambda self: self._config, doc="The configuration, `model_dir` included.")
+    params = property(lambda self: copy.deepcopy(self._params), doc="A copy of the hyper-parameters.")
+    global_step = property(lambda self: self._counted("updates"), doc="Updates so far.")
+    global_timestep = property(lambda self: self._counted("timesteps"), doc="Actions in training so far.")
+    global_episode = property(lambda self: self._counted("episodes"), doc="Episodes finished in training so far.")
 
     def _counted(self, name: str) -> int:
         self._restore()
@@ -178,8 +155,15 @@ class Agent:
                 else than an `EstimatorSpec`.
             RuntimeError: The loss is not finite.
         """
-        rule = self._rule(first_update, update_frequency)
-        return self._train(env, rule, hooks, steps, max_steps, episodes, max_episodes)
+        frequency, batch_size = check_count(update_frequency, "update_frequency"), self.memory.batch_size
+        try:
+            start = check_count(first_update, "first_update", batch_size)
+        except ValueError as error:
+            message = "Cannot update the model before gathering enough data, the memory's batch_size="
+            raise ValueError(f"{message}{batch_size}: {error}") from None
+        rule = Update(batch_size=batch_size, frequency=frequency, start=start, episode_ends=True)
+        bounds = {"steps": steps, "max_steps": max_steps, "episodes": episodes, "max_episodes": max_episodes}
+        return self._train(env, rule, hooks, **bounds)
 
     def fit(self, env: Any, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains as `train` does, with the same arguments.
@@ -210,42 +194,22 @@ class Agent:
             raise RuntimeError("The episode did not end: a hook stopped training before")
         return statistics.last
 
-    def _rule(self, first_update: Any, update_frequency: Any) -> Update:
-        least = self.memory.batch_size
-        whole = isinstance(first_update, numbers.Integral) and not isinstance(first_update, bool)
-        if not whole or first_update < least:
-            raise ValueError(
-                "Cannot update the model before gathering enough data: `first_update` must be an integer, at least the "
-                f"memory's batch_size={least}. Received: {first_update!r}"
-            )
-        frequency = check_count(update_frequency, "update_frequency")
-        return Update(batch_size=least, frequency=frequency, start=first_update, episode_ends=True)
-
-    def _train(self, env: Any, rule: Update, hooks: Any, steps: Any, max_steps: Any, episodes: Any, most: Any) -> Any:
-        for name, more, total in (("steps", steps, max_steps), ("episodes", episodes, most)):
-            for argument, value in ((name, more), (f"max_{name}", total)):
-                if value is not None:
-                    check_count(value, argument)
-            check_exclusive(name, more, total)
-        bounds = {"updates": steps, "max_updates": max_steps, "episodes": episodes, "max_episodes": most}
+    def _train(self, env: Any, rule: Update, hooks: Any, **given: Any) -> Any:
+        check_bounds(**given)
+        bounds = {name.replace("steps", "updates"): value for name, value in given.items()}
         if all(value is None for value in bounds.values()):
             bounds["max_updates"] = math.inf
         config, hooks, summaries = self._config, listed(hooks, "hooks"), []
         if config.model_dir is not None and config.summaries:
             summaries = [EpisodeSummaries(config.model_dir, config.summaries, config.summary_episodes)]
         log = [] if config.log_episodes is None else [EpisodeLog(config.log_episodes, "kagent.estimators")]
-        environments = envs.make(env, next_seed=lambda: self.model.next_seed())
-        try:
+        with contextlib.closing(envs.make(env, next_seed=lambda: self.model.next_seed())) as environments:
             model = self._prepare(environments, rule)
             hooks += [*listed(self._spec.training_hooks, "training_hooks"), *log, *summaries]
             self.history = model.fit(
                 environments, callbacks=[TerminateOnNaN(), *hooks, *([self._saver] if self._saver else [])], verbose=0,
                 steps_per_epoch="episode", initial_epoch=model.episodes, **bounds,
             )  # fmt: skip
-        finally:
-            environments.close()
-            for callback in summaries:
-                callback.close()  # also where an error has ended training
         return self
 
     # Evaluation ------------------------------------------------------------------------------------------------
@@ -325,7 +289,7 @@ class Agent:
     def _make(self, observation_space: Any, action_space: Any, rule: Update | None = None) -> None:
         observation, action = Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
         given = {"params": self.params, "config": self._config, "model_dir": self.model_dir}
-        self._spec, traced = trace(self._function, observation, action, self.columns, self._seed, **given)
+        self._spec, traced = self._function.trace(observation, action, self.columns, self._seed, **given)
         policy = ModelPolicy(traced, self.sampled, name="policy")
         model = kagent.Agent(
             observation_space=observation_space,
@@ -344,9 +308,8 @@ class Agent:
 
     def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
         """What of the `kagent.Agent` depends on how it learns."""
-        bootstrap, exploration = spec.bootstrap, 0.0 if spec.exploration is None else spec.exploration
-        if bootstrap is None and "q" in policy.trace.predictions:
-            bootstrap = Bootstrap()
+        exploration = 0.0 if spec.exploration is None else spec.exploration
+        bootstrap = spec.bootstrap or (Bootstrap() if "q" in policy.trace.predictions else None)
         if bootstrap is None:  # targets are the rewards
             return {"objective": ModelObjective(), "reward_estimation": {"discount": 0.0}, "exploration": exploration}
         return {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from typing import Any
 
+from kagent.arguments import check_count, check_flag
 from kagent.callbacks.episode_summaries import SummaryOptions, check_labels
 from kagent.files import local_directory
-from kagent.memories.memory import check_count
-from kagent.objectives.objective import check_flag
 from kagent.signatures import check_known
 
 
@@ -41,12 +39,7 @@ class RunConfig:
     seed: int | None = None
     save_episodes: int | None = 10
     keep_checkpoint_max: int = 5
-    summaries: Any = (
-        SummaryOptions.EXPLORATION,
-        SummaryOptions.LEARNING_RATE,
-        SummaryOptions.LOSS,
-        SummaryOptions.REWARD,
-    )
+    summaries: Any = ("exploration", "learning_rate", "loss", "reward")
     summary_episodes: int = 1
     log_episodes: int | None = 1
     jit_compile: bool = True
@@ -54,8 +47,7 @@ class RunConfig:
     def __post_init__(self):
         if self.model_dir is not None:
             object.__setattr__(self, "model_dir", str(local_directory(self.model_dir, "model_dir")))
-        whole = isinstance(self.seed, numbers.Integral) and not isinstance(self.seed, bool)
-        if self.seed is not None and not (whole and 0 <= self.seed < 2**63):
+        if self.seed is not None and check_count(self.seed, "config.seed", least=0) >= 2**63:
             raise ValueError(f"`config.seed` must be None or an integer from 0 to 2**63 - 1. Received: {self.seed!r}")
         for name in ("keep_checkpoint_max", "summary_episodes", "save_episodes", "log_episodes"):
             if getattr(self, name) is not None or name not in ("save_episodes", "log_episodes"):

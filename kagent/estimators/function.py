@@ -13,6 +13,7 @@ from kagent.signatures import check_function
 from kagent.spaces import Structure
 
 ARGUMENTS = ("features", "labels", "mode", "params", "config", "model_dir")
+_LABELS = {"next_observation": "next_state", "return": "discount_reward", "old_log_prob": "log_prob"}
 
 
 class ModelFunction:
@@ -56,40 +57,28 @@ class ModelFunction:
             raise ValueError("`train_op` trains another model already: make an optimizer in each call of `model_fn`")
         return spec
 
+    def trace(self, observation: Structure, *spaces: Any, **given: Any) -> tuple[EstimatorSpec, tracing.Trace]:
+        """Calls it for TRAIN with symbolic tensors.
 
-_LABELS = {"next_observation": "next_state", "return": "discount_reward", "old_log_prob": "log_prob"}
+        Args:
+            observation, *spaces: As for `kagent.policies.tracing.trace`, the columns of which are labels by other names.
+            **given: Its `params`, `config` and `model_dir`.
 
+        Raises:
+            ValueError, TypeError: A space or a result that does not suit.
+        """
+        made: list[EstimatorSpec] = []
 
-def trace(
-    function: ModelFunction,
-    observation: Structure,
-    action: Structure,
-    columns: tuple[str, ...],
-    seed: int,
-    **given: Any,
-) -> tuple[EstimatorSpec, tracing.Trace]:
-    """Calls a model function for TRAIN with symbolic tensors.
+        def describe(features: dict[str, Any], found: dict[str, Any]) -> tracing.Described:
+            labels = {_LABELS.get(name, name): value for name, value in found.items()}
+            if "next_state" in labels and not observation.is_nested:
+                labels["next_state"] = labels["next_state"]["observation"]
+            features = features if observation.is_nested else {"state": features["observation"]}
+            spec = self(features, labels, Modes.TRAIN, **given)
+            made.append(spec)
+            tracing.check_tensors(spec.extra_ops, "extra_ops")
+            loss = spec.loss(labels, spec.predictions) if callable(spec.loss) else spec.loss
+            return tracing.Described(spec.predictions or {}, loss, spec.eval_metric_ops)
 
-    Args:
-        function: Which.
-        observation, action, columns, seed: As for `kagent.policies.tracing.trace`; these are labels by their other names.
-        **given: Its `params`, `config` and `model_dir`.
-
-    Raises:
-        ValueError, TypeError: A space or a result that does not suit.
-    """
-    made: list[EstimatorSpec] = []
-
-    def describe(features: dict[str, Any], found: dict[str, Any]) -> tracing.Described:
-        labels = {_LABELS.get(name, name): value for name, value in found.items()}
-        if "next_state" in labels and not observation.is_nested:
-            labels["next_state"] = labels["next_state"]["observation"]
-        features = features if observation.is_nested else {"state": features["observation"]}
-        spec = function(features, labels, Modes.TRAIN, **given)
-        made.append(spec)
-        tracing.check_tensors(spec.extra_ops, "extra_ops")
-        loss = spec.loss(labels, spec.predictions) if callable(spec.loss) else spec.loss
-        return tracing.Described(spec.predictions or {}, loss, spec.eval_metric_ops)
-
-    traced = tracing.trace(describe, observation, action, columns, seed)
-    return made[0], traced
+        traced = tracing.trace(describe, observation, *spaces)
+        return made[0], traced

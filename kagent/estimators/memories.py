@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kagent.memories.memory import check_count
+from kagent.arguments import check_count
 from kagent.memories.records import RecentRecords, ReplayRecords
 
 _STATES = {"observation": "state", "next_observation": "next_state"}

@@ -9,23 +9,19 @@ or to be called in a model function of one's own, which may then change what it 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from kagent.arguments import check_flag, check_positive
 from kagent.estimators import explorations
 from kagent.estimators.spec import Bootstrap, EstimatorSpec, Modes
-from kagent.memories.memory import check_count
-from kagent.networks import heads, trunks
+from kagent.networks import trunks
 from kagent.networks.layers import MeanLoss
-from kagent.objectives.objective import check_flag, check_positive
-from kagent.ops import naf
-from kagent.ops.dueling import AGGREGATORS
-from kagent.policies.distributions import Categorical, Gaussian
-from kagent.policies.log_prob import LogProb
-from kagent.schedules.schedule import check_number
+from kagent.policies import heads
 from kagent.signatures import check_function
 
 GraphFn = Callable[..., Any]
@@ -41,12 +37,12 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> GraphFn:
     Raises:
         ValueError: A width that is not an integer >= 1.
     """
-    dense = [{"units": width, "activation": activation} for width in trunks.widths(units, "units")]
+    widths = trunks.widths(units, "units")
 
     def graph_fn(mode: str, features: Any) -> Any:
         x = trunks.side_by_side(keras.tree.flatten(features))
-        for arguments in dense:
-            x = layers.Dense(**arguments)(x)
+        for width in widths:
+            x = keras.layers.Dense(width, activation)(x)
         return x
 
     return graph_fn
@@ -56,7 +52,8 @@ class Model:
     """What all model functions here share.
 
     Args:
-        num_actions: Choices of a Discrete action, or components of a Box action.
+        head: What it predicts from features: one of `kagent.policies.heads`, with its `num_actions`: the choices of a
+            Discrete action, or the components of a Box action.
         graph_fn: Function `(mode, features)`, called by keyword, that returns what the heads see, `(B, width)`; for images
             it may be a stack of convolutions. Heads are linear, so its last layer should not be. None: `mlp()`.
         optimizer: A Keras optimizer, or what `EstimatorSpec.train_op` takes. None: Adam with what follows.
@@ -69,15 +66,14 @@ class Model:
 
     def __init__(
         self,
-        num_actions: int,
+        head: Any,
         graph_fn: GraphFn | None = None,
         *,
         optimizer: Any = None,
         learning_rate: Any = 1e-3,
         clip_gradients: float = 0.5,
     ):
-        self.num_actions = check_count(num_actions, "num_actions")
-        self.graph_fn = mlp() if graph_fn is None else graph_fn
+        self.head, self.graph_fn = head, mlp() if graph_fn is None else graph_fn
         check_function(self.graph_fn, "graph_fn", ("mode", "features"))
         clipping = None if clip_gradients == 0 else clip_gradients
         check_positive(clipping, "clip_gradients")
@@ -92,12 +88,8 @@ class Model:
         """
         if mode in (Modes.GENERATE, Modes.ENCODE):
             raise TypeError(f"An agent's model has no mode {mode!r}: it trains, evaluates and predicts")
-        predictions = self.predict(lambda: self.graph_fn(mode=mode, features=features))
+        predictions = self.head.predict(lambda: self.graph_fn(mode=mode, features=features))
         return EstimatorSpec(mode, predictions, self.loss, self.optimizer, **self.more())
-
-    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        """Predictions from what `graph_fn` returns, `torso()`: layers of its own at each call."""
-        raise NotImplementedError
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
         """The scalar to minimize."""
@@ -112,19 +104,18 @@ class QModel(Model):
     """What the model functions share that learn values from a replay memory, with an `Agent`.
 
     Args:
-        num_actions, graph_fn, optimizer, learning_rate, clip_gradients: As for `Model`.
+        head, graph_fn, optimizer, learning_rate, clip_gradients: As for `Model`.
         discount: Weight of a reward one timestep later, in [0, 1].
         exploration: As `EstimatorSpec.exploration`, or a name or dict of `kagent.estimators.explorations`. None: none.
         target_update_frequency: Updates from one copy of the weights into the target network to the next.
         loss: Name of a Keras loss, or the object: of the value of what was done, `(B, 1)`, against its target.
     """
 
-    double = False
-    value = "q"
+    bootstrap = Bootstrap()
 
     def __init__(
         self,
-        num_actions: int,
+        head: Any,
         graph_fn: GraphFn | None = None,
         *,
         discount: float = 0.97,
@@ -133,20 +124,18 @@ class QModel(Model):
         loss: Any = "huber",
         **arguments: Any,
     ):
-        super().__init__(num_actions, graph_fn, **arguments)
-        self.bootstrap = Bootstrap(self.value, discount, self.double, target_update_frequency)
+        super().__init__(head, graph_fn, **arguments)
+        own: dict[str, Any] = {"discount": discount, "target_update_frequency": target_update_frequency}
+        self.bootstrap = dataclasses.replace(self.bootstrap, **own)
         self.exploration = explorations.get(exploration)
         self.loss_function = MeanLoss(loss).loss
 
     def more(self) -> dict[str, Any]:
         return {"bootstrap": self.bootstrap, "exploration": self.exploration}
 
-    def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        """Value `(B,)` of what was done."""
-        raise NotImplementedError
-
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        return MeanLoss(self.loss_function)([labels["target"], self.value_of_action(labels, predictions)])
+        value = self.head.value(labels["action"], predictions)
+        return MeanLoss(self.loss_function)([labels["target"], value])
 
 
 class DQN(QModel):
@@ -157,11 +146,13 @@ class DQN(QModel):
     `(B,)`.
 
     Args:
-        num_actions, graph_fn, discount, exploration, target_update_frequency, loss, optimizer, learning_rate,
-            clip_gradients: As for `QModel`.
+        num_actions: Choices of an action.
+        graph_fn: As for `Model`.
         dueling: Heads for the value of the state, V, and of actions, A (Wang et al. 2016, arXiv:1511.06581), joined as
             "mean": `V + A - mean(A)`, "max": `V + A - max(A)`, "naive": `V + A`; True: Q is A, and V stands beside it;
             None: Q is A, and there is no V.
+        **arguments: `discount`, `exploration`, `target_update_frequency`, `loss`, `optimizer`, `learning_rate`,
+            `clip_gradients`: as for `QModel`.
 
     Raises:
         ValueError, TypeError: Arguments outside their range.
@@ -175,22 +166,7 @@ class DQN(QModel):
     def __init__(
         self, num_actions: int, graph_fn: Any = None, *, dueling: str | bool | None = "mean", **arguments: Any
     ):
-        super().__init__(num_actions, graph_fn, **arguments)
-        if dueling is not None and dueling is not True and dueling not in AGGREGATORS:
-            raise ValueError(f"`dueling` must be one of {AGGREGATORS}, True or None. Received: {dueling!r}")
-        self.dueling = dueling
-
-    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        if self.dueling is None:
-            q = layers.Dense(self.num_actions, name="a")(torso())
-            found = {"a": q, "q": q}
-        else:
-            found = heads.dueling(torso(), self.num_actions, None if self.dueling is True else str(self.dueling))
-        return {"results": ops.cast(ops.argmax(found["q"], axis=-1), "int32"), **found}
-
-    def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        action = ops.reshape(ops.cast(labels["action"], "int32"), (-1, 1))
-        return ops.squeeze(ops.take_along_axis(predictions["q"], action, axis=1), -1)
+        super().__init__(heads.Values(num_actions, dueling), graph_fn, **arguments)
 
 
 class DDQN(DQN):
@@ -203,7 +179,7 @@ class DDQN(DQN):
     True
     """
 
-    double = True
+    bootstrap = Bootstrap(double=True)
 
 
 class NAF(QModel):
@@ -214,44 +190,30 @@ class NAF(QModel):
     `lower`, `(B, num_actions, num_actions)`.
 
     Args:
-        num_actions, graph_fn, discount, exploration, target_update_frequency, optimizer, learning_rate, clip_gradients: As
-            for `QModel`.
-        loss: As for `QModel`.
+        num_actions: Components of an action.
+        graph_fn: As for `Model`.
         action_bound: Largest size of an action's components: `mu = action_bound * tanh(head)`. None: `mu` is the head.
         shared_torso: Whether the three heads see one torso. False: each has one of its own, for which `graph_fn` is called
             three times (it must then give its layers no names): what makes the value right does not push `mu` to its
             bounds then, where its gradient vanishes.
+        **arguments: As for `DQN`.
 
     Raises:
         ValueError, TypeError: Arguments outside their range.
     """
 
-    value = "v"
+    bootstrap = Bootstrap("v")
 
     def __init__(
         self,
         num_actions: int,
-        graph_fn: GraphFn | None = None,
+        graph_fn: Any = None,
         *,
-        loss: Any = "huber",
         action_bound: float | None = None,
         shared_torso: bool = True,
         **arguments: Any,
     ):
-        super().__init__(num_actions, graph_fn, loss=loss, **arguments)
-        check_positive(action_bound, "action_bound")
-        check_flag(shared_torso, "shared_torso")
-        self.action_bound, self.shared_torso = action_bound, shared_torso
-
-    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        shared = torso() if self.shared_torso else None
-        below = lambda: torso() if shared is None else shared  # noqa: E731
-        found = heads.normalized_advantage(below, self.num_actions, self.action_bound)
-        return {"results": found.pop("mean"), **found}
-
-    def value_of_action(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        action = ops.reshape(labels["action"], (-1, self.num_actions))
-        return naf.naf_value(action, predictions["results"], predictions["lower"], predictions["v"])
+        super().__init__(heads.NormalizedAdvantage(num_actions, action_bound, shared_torso), graph_fn, **arguments)
 
 
 class VPG(Model):
@@ -262,9 +224,10 @@ class VPG(Model):
     `loc` and `scale` `(B, num_actions)` of independent normal distributions.
 
     Args:
-        num_actions, graph_fn, optimizer, learning_rate, clip_gradients: As for `Model`.
+        num_actions, graph_fn: As for `DQN`, or with `is_continuous` for `NAF`.
         is_continuous: Whether actions are a Box, of one axis.
         log_std: With `is_continuous`: logarithm of `scale` at the start, about. It depends on the state.
+        learning_rate, **arguments: As for `Model`: `optimizer`, `clip_gradients`.
 
     Raises:
         ValueError, TypeError: Arguments outside their range.
@@ -273,34 +236,20 @@ class VPG(Model):
     def __init__(
         self,
         num_actions: int,
-        graph_fn: GraphFn | None = None,
+        graph_fn: Any = None,
         *,
         is_continuous: bool = False,
         log_std: float = 0.0,
         learning_rate: Any = 4e-3,
         **arguments: Any,
     ):
-        super().__init__(num_actions, graph_fn, learning_rate=learning_rate, **arguments)
         check_flag(is_continuous, "is_continuous")
-        self.is_continuous: bool = is_continuous
-        self.log_std: float = check_number(log_std, "log_std")
-
-    def predict(self, torso: Callable[[], Any]) -> dict[str, Any]:
-        if self.is_continuous:
-            found = heads.normal(torso(), self.num_actions, self.log_std)
-            return {"results": found["loc"], **found}
-        logits = layers.Dense(self.num_actions, name="logits")(torso())
-        return {"results": ops.cast(ops.argmax(logits, axis=-1), "int32"), "logits": logits}
-
-    def log_prob(self, action: Any, distribution: dict[str, Any]) -> Any:
-        """Logarithm of the probability, or density, of actions, `(B,)`."""
-        if self.is_continuous:
-            heads = [distribution["loc"], ops.log(distribution["scale"])]
-            return LogProb(Gaussian((self.num_actions,)))([*heads, action])
-        return LogProb(Categorical([self.num_actions], shape=()))([distribution["logits"], action])
+        normal = heads.Normal(num_actions, log_std)  # checks `log_std` where it has no part, too
+        head = normal if is_continuous else heads.Logits(num_actions)
+        super().__init__(head, graph_fn, learning_rate=learning_rate, **arguments)
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        return -ops.mean(self.log_prob(labels["action"], predictions) * labels["discount_reward"])
+        return -ops.mean(self.head.log_prob(labels["action"], predictions) * labels["discount_reward"])
 
 
 class TRPO(VPG):
@@ -312,5 +261,5 @@ class TRPO(VPG):
     """
 
     def loss(self, labels: dict[str, Any], predictions: dict[str, Any]) -> Any:
-        ratio = ops.exp(self.log_prob(labels["action"], predictions) - labels["log_prob"])
+        ratio = ops.exp(self.head.log_prob(labels["action"], predictions) - labels["log_prob"])
         return -ops.mean(ratio * labels["discount_reward"])

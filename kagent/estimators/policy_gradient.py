@@ -60,10 +60,7 @@ class PGAgent(Agent):
         self._optimizer_params = self._read(optimizer_params)
         memory.at_episode_ends = True
 
-    @property
-    def optimizer_params(self) -> dict[str, Any]:
-        """A copy of them, with what was not given."""
-        return dict(self._optimizer_params)
+    optimizer_params = property(lambda self: dict(self._optimizer_params), doc="A copy, with what was not given.")
 
     def _read(self, given: Any) -> dict[str, Any]:
         if given is not None and not isinstance(given, Mapping):
@@ -84,7 +81,8 @@ class PGAgent(Agent):
     ) -> Any:
         """Trains in an environment, and returns the agent. Arguments as for `Agent.train`."""
         rule = Update(batch_size=self.memory.batch_size, epochs=1)
-        return self._train(env, rule, hooks, steps, max_steps, episodes, max_episodes)
+        bounds = {"steps": steps, "max_steps": max_steps, "episodes": episodes, "max_episodes": max_episodes}
+        return self._train(env, rule, hooks, **bounds)
 
     def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
         return {
@@ -130,12 +128,10 @@ class TRPOAgent(PGAgent):
         "override_line_search": False,
     }
 
-    _names = {  # of `optimizer_params`, to those of the optimizer
+    _others = {  # names of the optimizer's, where it has others
         "max_kl_divergence": "learning_rate",
-        "cg_damping": "cg_damping",
         "cg_iterations": "cg_max_iterations",
         "line_search_iterations": "linesearch_iterations",
-        "override_line_search": "override_line_search",
     }
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -145,21 +141,18 @@ class TRPOAgent(PGAgent):
     def _read(self, given: Any) -> dict[str, Any]:
         found = super()._read(given)
         positive(found["max_kl_divergence"], "optimizer_params['max_kl_divergence']")
-        for name, own in self._names.items():
+        for name in self.defaults.keys() - {"discount"}:
             try:
-                NaturalGradient(**{own: found[name]})
+                NaturalGradient(**{self._others.get(name, name): found[name]})
             except (TypeError, ValueError) as error:
                 raise type(error)(f"`optimizer_params[{name!r}]`: {error}") from error
         return found
 
     def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
-        if not policy.samples:
-            raise ValueError(
-                "A TRPOAgent needs a policy to sample from: `predictions` with 'logits', or 'loc' and 'scale'. "
-                f"Received: {sorted(policy.trace.predictions)}"
-            )
-        optimizer = {own: self._optimizer_params[name] for name, own in self._names.items()}
-        return {**super()._parts(spec, policy), "optimizer": {"type": "natural_gradient", **optimizer}}
+        optimizer = {self._others.get(name, name): value for name, value in self._optimizer_params.items()}
+        optimizer["type"] = "natural_gradient"
+        del optimizer["discount"]
+        return {**super()._parts(spec, policy), "optimizer": optimizer}
 
     def get_theta(self) -> np.ndarray:
         """The policy's trainable variables side by side, float32 `(n,)`.

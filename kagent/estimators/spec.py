@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kagent import schedules
-from kagent.memories.memory import check_count
-from kagent.objectives.objective import check_flag
+from kagent.arguments import check_count, check_flag
 
 
 class Modes:

@@ -336,17 +336,6 @@ def pipeline(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def check_count(value: Any, argument: str) -> int:
-    """An integer >= 1.
-
-    Raises:
-        ValueError: Anything else.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"`{argument}` must be an integer >= 1. Received: {value!r}")
-    return int(value)
-
-
 def whole(value: Any) -> Any:
     """1e6 as 1000000; anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kagent.memories.memory import MEMORIES, Memory, check_count
+from kagent.arguments import check_count
+from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.recent import Recent
 from kagent.memories.replay import Replay
 from kagent.memories.storage import Column, Storage
@@ -184,9 +185,7 @@ class ReplayRecords(Records, Replay):
             raise ValueError(
                 f"`memory.batch_size` must be at most {self.capacity}, as many as there are. Received: {batch_size}"
             )
-        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-            raise ValueError(f"`memory.seed` must be an integer >= 0. Received: {seed!r}")
-        self.seed: int = int(seed)
+        self.seed: int = check_count(seed, "memory.seed", least=0)
         self._generator: np.random.Generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed)))
 
     def get_part(self) -> dict[str, Any]:

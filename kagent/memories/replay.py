@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.memory import MEMORIES, Leaves, Memory, check_count, counters, pipeline, whole
+from kagent.arguments import check_count
+from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, pipeline, whole
 from kagent.memories.storage import Column, shared_array, shared_tensor
 from kagent.memories.windows import Closed, Windows
 

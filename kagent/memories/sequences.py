@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from kagent.arguments import check_count
 from kagent.memories.elements import HostElements
-from kagent.memories.memory import Memory, check_count, pipeline, whole
+from kagent.memories.memory import Memory, pipeline, whole
 
 
 class Drawn(NamedTuple):

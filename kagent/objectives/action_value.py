@@ -8,15 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import (
-    OBJECTIVES,
-    Term,
-    check_flag,
-    descend,
-    estimated_next_values,
-    positive,
-    squared_or_huber,
-)
+from kagent.arguments import check_flag
+from kagent.objectives.objective import OBJECTIVES, Term, descend, estimated_next_values, positive, squared_or_huber
 from kagent.objectives.transitions import TransitionObjective
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, check_flag, estimated_next_values, positive, squared_or_huber
+from kagent.arguments import check_flag
+from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 

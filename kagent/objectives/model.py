@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, Term, check_flag
+from kagent.arguments import check_flag
+from kagent.objectives.objective import OBJECTIVES, Objective, Term
 from kagent.objectives.rollouts import prepare_rollout
 from kagent.objectives.transitions import TransitionObjective
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from kagent import ops, schedules
+from kagent.arguments import check_positive
 from kagent.registry import Registry
 
 OBJECTIVES = Registry("objective")
@@ -115,15 +114,6 @@ def estimated_next_values(objective: Any, agent: Any, batch: dict[str, Any]) -> 
     return batch["next_value"] if when == "early" else objective.next_values(agent, batch)
 
 
-def check_positive(value: Any, argument: str) -> None:
-    """Raises:
-    ValueError: Neither None nor a finite number > 0.
-    """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if value is not None and not (number and 0 < value < math.inf):
-        raise ValueError(f"`{argument}` must be a number > 0 or None. Received: {value!r}")
-
-
 def positive(value: Any, argument: str, optional: bool = False) -> Any:
     """A finite number > 0 as it is, or what `schedules.get` makes of a schedule, of values >= 0.
 
@@ -146,14 +136,6 @@ def positive(value: Any, argument: str, optional: bool = False) -> Any:
 def squared_or_huber(error: tf.Tensor, huber: Any, clock: Any) -> tf.Tensor:
     """Half the square of errors of any shape, or where `huber` is not None, Huber's loss with that delta."""
     return 0.5 * tf.square(error) if huber is None else ops.huber(error, schedules.evaluate(huber, clock))
-
-
-def check_flag(value: Any, argument: str) -> None:
-    """Raises:
-    TypeError: Neither True nor False.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"`{argument}` must be True or False. Received: {value!r}")
 
 
 def get(identifier: Any, argument: str = "objective") -> Objective:

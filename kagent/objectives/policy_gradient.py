@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, check_flag
+from kagent.arguments import check_flag
+from kagent.objectives.objective import OBJECTIVES
 from kagent.objectives.rollouts import RolloutObjective
 
 

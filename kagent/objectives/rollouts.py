@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import Objective, Term, check_flag
+from kagent.arguments import check_flag
+from kagent.objectives.objective import Objective, Term
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 

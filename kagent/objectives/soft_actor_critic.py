@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.objectives.objective import OBJECTIVES, check_flag, estimated_next_values
+from kagent.arguments import check_flag
+from kagent.objectives.objective import OBJECTIVES, estimated_next_values
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent.memories.memory import check_count
+from kagent.arguments import check_count
 from kagent.optimizers.problem import Found, Problem
 from kagent.policies.distributions.distribution import normal
 

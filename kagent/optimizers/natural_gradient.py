@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from kagent import ops
-from kagent.memories.memory import check_count
+from kagent.arguments import check_count, check_flag
 from kagent.optimizers.problem import Found, Problem
 
 
@@ -73,13 +73,9 @@ class NaturalGradient(keras.optimizers.Optimizer):
         self.cg_damping = _number(cg_damping, "cg_damping", "at least 0", lambda x: x >= 0.0)
         flags = {"only_positive_updates": only_positive_updates, "override_line_search": override_line_search}
         for flag, given in flags.items():
-            if not isinstance(given, bool):
-                raise TypeError(f"`optimizer.{flag}` must be a bool. Received: {given!r}")
+            check_flag(given, f"optimizer.{flag}")
         self.only_positive_updates, self.override_line_search = only_positive_updates, override_line_search
-        most: Any = linesearch_iterations
-        if isinstance(most, bool) or not isinstance(most, numbers.Integral) or int(most) < 0:
-            raise ValueError(f"`optimizer.linesearch_iterations` must be an integer >= 0. Received: {most!r}")
-        self.linesearch_iterations: int = int(most)
+        self.linesearch_iterations: int = check_count(linesearch_iterations, "optimizer.linesearch_iterations", least=0)
         self.linesearch_backtracking: float = _number(
             linesearch_backtracking, "linesearch_backtracking", "in (0.0, 1.0), ends excluded", lambda x: 0.0 < x < 1.0
         )

@@ -6,8 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
+from kagent.arguments import check_flag
 from kagent.schedules import host
-from kagent.schedules.schedule import SCHEDULES, Schedule, check_flag, check_number, check_steps
+from kagent.schedules.schedule import SCHEDULES, Schedule, check_number, check_steps
 
 
 class _Decay(Schedule):

@@ -7,9 +7,10 @@ import math
 import numbers
 from typing import Any
 
+from kagent.arguments import check_flag
 from kagent.schedules import noise
 from kagent.schedules.clock import UNITS
-from kagent.schedules.schedule import SCHEDULES, Schedule, check_flag, check_number, check_unit
+from kagent.schedules.schedule import SCHEDULES, Schedule, check_number, check_unit
 
 COUNTS = tuple(unit for unit in UNITS if unit != "progress")
 SMALLEST_THETA = 1e-4

@@ -6,7 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
-from kagent.schedules.schedule import SCHEDULES, Schedule, check_flag, check_number, check_steps
+from kagent.arguments import check_flag
+from kagent.schedules.schedule import SCHEDULES, Schedule, check_number, check_steps
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,12 +87,6 @@ def check_number(value: Any, name: str, above: float | None = None) -> float:
     return int(value) if isinstance(value, numbers.Integral) else size
 
 
-def check_flag(value: Any, name: str) -> None:
-    """Raises TypeError where an argument is not True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"`{name}` must be True or False. Received: {value!r}")
-
-
 def check_unit(unit: Any, allowed: tuple[str, ...] = UNITS) -> None:
     """Raises ValueError where a unit is none of the allowed."""
     if unit not in allowed:

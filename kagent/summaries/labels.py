@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kagent.memories.memory import check_count
+from kagent.arguments import check_count
 
 # Label: the function it belongs to, by which `frequency` selects. None: written once.
 LABELS = {

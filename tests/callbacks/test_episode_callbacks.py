@@ -104,3 +104,77 @@ def test_what_is_no_callback_is_refused_before_a_step(monkeypatch):
     assert agent.timesteps == 0
     one = keras.callbacks.Callback()
     assert listed(None) == [] and listed(one) == listed([one]) == listed((one,)) == [one]
+
+
+class Told(Callback):
+    """Writes down how training went, and breaks it off where it is asked to."""
+
+    def __init__(self, breaks=None):
+        super().__init__()
+        self.heard, self.breaks = [], breaks
+
+    def on_train_begin(self, logs=None):
+        self._hear("begin")
+
+    def on_update_begin(self, update, logs=None):
+        if "update" not in self.heard:
+            self._hear("update")
+
+    def on_train_batch_end(self, batch, logs=None):
+        if "batch" not in self.heard:
+            self._hear("batch")
+
+    def on_train_end(self, logs=None):
+        self._hear("end")
+
+    def on_train_abort(self):
+        self._hear("abort")
+
+    def _hear(self, event):
+        self.heard.append(event)
+        if event == self.breaks:
+            raise KeyboardInterrupt if event == "update" else KeyError("mine")
+
+
+@pytest.mark.parametrize("breaks", [None, "begin", "update", "batch"])
+def test_who_is_told_that_an_error_ended_training(small, breaks):
+    """Every callback, in place of the end; one that was not reached has heard nothing else."""
+    first, second = Told(breaks), Told()
+    agent = small("dqn")
+    if breaks is None:
+        agent.fit("CartPole-v1", steps=60, callbacks=[first, second], verbose=0)
+    else:
+        with pytest.raises(KeyboardInterrupt if breaks == "update" else KeyError):
+            agent.fit("CartPole-v1", steps=60, callbacks=[first, second], verbose=0)
+    expected = {
+        None: (["begin", "update", "batch", "end"],) * 2,
+        "begin": (["begin", "abort"], ["abort"]),
+        "update": (["begin", "update", "abort"], ["begin", "abort"]),
+        "batch": (["begin", "update", "batch", "abort"], ["begin", "update", "abort"]),
+    }[breaks]
+    assert (first.heard, second.heard) == expected
+
+
+def test_an_error_in_offline_training(small):
+    agent = small("dqn")
+    agent.fit("CartPole-v1", steps=60, verbose=0)
+    told = Told("batch")
+    with pytest.raises(KeyError):
+        agent.fit(agent.memory.dataset(8), epochs=1, steps_per_epoch=2, callbacks=told, verbose=0)
+    assert told.heard == ["begin", "batch", "abort"]
+
+
+def test_summaries_are_closed_by_an_error(small, tmp_path):
+    """What was written can be read, and a further fit goes on."""
+    summaries, told, agent = EpisodeSummaries(tmp_path, "reward"), Told(), small("dqn")
+
+    class Breaks(Callback):
+        def on_episode_end(self, episode, logs=None):
+            if episode == 2:
+                raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        agent.fit("CartPole-v1", episodes=5, callbacks=[summaries, Breaks(), told], verbose=0)
+    assert curves(tmp_path)["total_reward"][0][:2] == [1, 2] and told.heard[-1] == "abort"
+    agent.fit("CartPole-v1", episodes=1, callbacks=[summaries], verbose=0)
+    assert curves(tmp_path)["total_reward"][0][-1] == agent.episodes

@@ -133,7 +133,7 @@ def test_defect_d5_mean_and_scale_lie_side_by_side(size):
     np.testing.assert_array_equal(found["loc"], [np.arange(size)] * 5)
     np.testing.assert_allclose(found["scale"], np.full((5, size), 2.0), rtol=1e-6)
     action = np.tile(np.arange(size, dtype=np.float32) + 2.0, (5, 1))  # one standard deviation above
-    log_prob = model.log_prob(tf.constant(action), found)
+    log_prob = model.head.log_prob(tf.constant(action), found)
     expected = size * (-0.5 - math.log(2.0) - 0.5 * math.log(2 * math.pi))
     np.testing.assert_allclose(log_prob, [expected] * 5, rtol=1e-5)
     returns = np.arange(5, dtype=np.float32)

@@ -153,7 +153,7 @@ def test_what_has_nothing_to_sample_from_does_its_results():
     assert agent.global_step == 3
     state = np.zeros((1, 1), np.float32)
     assert int(agent.predict(state)[0]) in seen
-    with pytest.raises(ValueError, match="TRPOAgent needs a policy to sample from"):
+    with pytest.raises(ValueError, match=r"NaturalGradient needs a policy to sample from.*'logits'"):
         TRPOAgent(model_fn, BatchMemory(10), config=CONFIG).train(Count(10), episodes=1)
 
 

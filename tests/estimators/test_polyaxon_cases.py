@@ -141,7 +141,7 @@ def test_case_06_memories():
             kind(models.VPG(2), memory=Memory())
         assert kind(models.VPG(2), memory=BatchMemory()).memory.batch_size == 5000
     env = Count()
-    with pytest.raises(ValueError, match=r"before gathering enough data.*batch_size=32. Received: 10"):
+    with pytest.raises(ValueError, match=r"before gathering enough data.*batch_size=32:.*Received: 10"):
         make(memory=Memory(batch_size=32)).train(env, first_update=10)
     assert env.calls == (0, 0)
 

@@ -248,7 +248,7 @@ def test_its_config_comes_back():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         NaturalGradient(**arguments)
-    with pytest.raises(TypeError, match=r"only_positive_updates` must be a bool. Received: 1"):
+    with pytest.raises(TypeError, match=r"only_positive_updates` must be True or False. Received: 1"):
         NaturalGradient(only_positive_updates=1)
 
 
@@ -346,7 +346,9 @@ def test_it_is_for_the_policy_alone():
         kagent.PPO("CartPole-v1", optimizer=spec)
     with pytest.raises(ValueError, match=r"NaturalGradient is for the policy alone.*the critic"):
         kagent.PPO("CartPole-v1", critic_optimizer=spec)
-    with pytest.raises(ValueError, match=r"NaturalGradient needs a StochasticPolicy.*Received: ValuePolicy"):
+    with pytest.raises(
+        ValueError, match=r"NaturalGradient needs a policy to sample from, a StochasticPolicy.*Received: ValuePolicy"
+    ):
         kagent.DQN("CartPole-v1", memory=500, optimizer=spec)
     with pytest.raises(ValueError, match=r"NaturalGradient is for the policy alone.*the temperature"):
         kagent.SAC("Pendulum-v1", memory=500, optimizer=spec, critic_optimizer="adam", temperature_optimizer=None)

@@ -1,93 +1,18 @@
-"""How the agent tries things out while it trains. Acting on the host: NumPy only, no TensorFlow."""
+"""Explorations that add noise to actions."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import numbers
 from typing import Any
 
 import numpy as np
 
 from kagent import schedules
-from kagent.registry import Registry
+from kagent.arguments import check_count
+from kagent.exploration.registered import EXPLORATIONS
 
-EXPLORATIONS = Registry("exploration")
 BARE = "action"  # the name of an action that is not nested
-
-
-@EXPLORATIONS.register()
-@dataclasses.dataclass(frozen=True)
-class EpsilonGreedy:
-    """The best known action, or with probability epsilon a uniformly random allowed one.
-
-    Epsilon falls linearly from `initial` to `final`.
-
-    Args:
-        initial: Epsilon at the first timestep, 0 to 1.
-        final: Epsilon after the fall. Larger keeps exploring, at the price of return while training.
-        fraction: Part of the run over which it falls (of the bound that `fit` was given).
-        steps: The same in timesteps; takes the place of `fraction`.
-    """
-
-    initial: float = 1.0
-    final: float = 0.05
-    fraction: float = 0.1
-    steps: int | None = None
-
-    def __post_init__(self):
-        for name in ("initial", "final", "fraction"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-                raise ValueError(f"`exploration.{name}` must be a number in [0, 1]. Received: {value!r}")
-        if self.steps is not None and not self.steps > 0:
-            raise ValueError(f"`exploration.steps` must be > 0. Received: {self.steps}")
-
-    def epsilon(self, clock: schedules.Clock) -> float:
-        """Epsilon at `clock`."""
-        if self.steps is not None:
-            done = clock.timesteps / self.steps
-        else:
-            done = clock.progress / self.fraction if self.fraction > 0 else 1.0
-        return self.initial + min(done, 1.0) * (self.final - self.initial)
-
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
-        epsilon, count = self.epsilon(clock), len(leaves[0])
-        if count == 1:
-            if rng.random() < epsilon:
-                return actor.random(1, rng, mask)
-            return actor.decide(leaves, mask, True, rng)
-        at_random = rng.random(count) < epsilon
-        if not at_random.any():
-            return actor.decide(leaves, mask, True, rng)
-        tried = actor.random(count, rng, mask)
-        if at_random.all():
-            return tried
-        greedy = actor.decide(leaves, mask, True, rng)
-        for best, other in zip(greedy, tried):
-            best[at_random] = other[at_random]
-        return greedy
-
-
-@EXPLORATIONS.register()
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """Actions are sampled from the policy's distribution.
-
-    Args:
-        random_steps: Timesteps at the start of training in which actions are uniformly random instead.
-    """
-
-    random_steps: int = 0
-
-    def __post_init__(self):
-        if not isinstance(self.random_steps, numbers.Integral) or self.random_steps < 0:
-            raise ValueError(f"`exploration.random_steps` must be an integer >= 0. Received: {self.random_steps!r}")
-
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
-        if clock.timesteps < self.random_steps:
-            return actor.random(len(leaves[0]), rng, mask)
-        return actor.decide(leaves, mask, False, rng)
 
 
 @EXPLORATIONS.register()
@@ -227,64 +152,10 @@ def _processes(noise: OrnsteinUhlenbeckNoise, number: int) -> tuple[schedules.Or
     return tuple(schedules.OrnsteinUhlenbeck(noise.theta, noise.sigma, noise.mu, seed=int(seed)) for seed in seeds)
 
 
-class WithVariableNoise:
-    """An exploration whose every decision is made by a policy with Gaussian noise on its variables.
-
-    Args:
-        exploration: Which.
-        amount: Standard deviation; may be a schedule.
-    """
-
-    def __init__(self, exploration: Any, amount: Any):
-        self.exploration, self.amount = exploration, amount
-
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
-        amount = schedules.evaluate(self.amount, clock)
-        if amount <= 0:
-            return self.exploration.decide(actor, leaves, mask, clock, rng)
-        with actor.perturbed(amount, rng):
-            return self.exploration.decide(actor, leaves, mask, clock, rng)
-
-
-class WithTemperature:
-    """An exploration whose policy samples at a temperature that changes over time.
-
-    Args:
-        exploration: Which.
-    """
-
-    def __init__(self, exploration: Any):
-        self.exploration = exploration
-
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
-        actor.set_time(clock)
-        return self.exploration.decide(actor, leaves, mask, clock, rng)
-
-
 def check_components(value: Any) -> int | None:
     """`num_actions` of an exploration: an integer >= 1, or None.
 
     Raises:
         ValueError: Anything else.
     """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if value is not None and not (whole and value >= 1):
-        raise ValueError(f"`exploration.num_actions` must be an integer >= 1 or None. Received: {value!r}")
-    return None if value is None else int(value)
-
-
-def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
-    """An exploration from a name, a dict, an object, or an amount.
-
-    Args:
-        identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise.
-        sample: Whether the policy is one whose actions are sampled.
-        epsilon: Whether a number is the epsilon of `EpsilonGreedy` where actions are not sampled.
-    """
-    number = isinstance(identifier, numbers.Real) and not isinstance(identifier, bool)
-    if number and epsilon and not sample:
-        return EpsilonGreedy(initial=float(identifier), final=float(identifier))
-    by_name = isinstance(identifier, dict) and identifier.get("type") is None
-    if number or by_name or schedules.is_schedule(identifier) or callable(identifier):
-        return ActionNoise(identifier, sample)
-    return EXPLORATIONS.get(identifier, "exploration")
+    return None if value is None else check_count(value, "exploration.num_actions")

@@ -1,4 +1,4 @@
-"""Polyaxon's explorations: exact numbers, chances, and that they are kagent's own schedules."""
+"""Explorations by name: exact numbers, chances, and that they are schedules."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 import kagent
 from kagent import exploration, schedules
-from kagent.estimators import explorations
+from kagent.estimators import explorations as by_other_door
 from kagent.exploration import OrnsteinUhlenbeckNoise
+from kagent.exploration import named as explorations
 from kagent.schedules import Clock
 from kagent.spaces import Structure
 
@@ -49,21 +50,39 @@ def test_constants():
 
 
 def test_names_and_dicts():
-    assert explorations.get(None) == explorations.get("greedy") == 0.0
-    assert explorations.get("random") == 1.0 and explorations.get("constant") == 0.5
-    assert explorations.get({"type": "constant", "value": 0.25}) == 0.25
-    assert explorations.get("decay") == explorations.decay()
-    assert explorations.get({"type": "decay", "decay_steps": 5}) == explorations.decay(decay_steps=5)
-    assert (
-        explorations.get("ornsteinuhlenbeck_process") == explorations.ornstein_uhlenbeck() == OrnsteinUhlenbeckNoise()
-    )
-    assert explorations.get({"type": "random_decay", "num_actions": 2}) == explorations.random_decay(2)
-    for other in (0.3, explorations.decay(), kagent.EpsilonGreedy(), {"type": "EpsilonGreedy"}):
-        assert explorations.get(other) is other
+    """What a name stands for; a rate becomes the noise, or the epsilon, of the policy that it is for."""
+    get = exploration.get
+    assert get("greedy") == kagent.EpsilonGreedy(0.0, 0.0) and get("random") == kagent.EpsilonGreedy(1.0, 1.0)
+    assert get("constant") == kagent.EpsilonGreedy(0.5, 0.5)
+    assert get("random", sample=True) == kagent.ActionNoise(1.0, True)
+    assert get("decay") == kagent.ActionNoise(explorations.decay(), False)
+    found = get({"type": "decay", "decay_steps": 5}, epsilon=False)
+    assert found == kagent.ActionNoise(explorations.decay(decay_steps=5), False)
+    assert get("ornsteinuhlenbeck_process") == get("ornstein_uhlenbeck") == OrnsteinUhlenbeckNoise()
+    # What schedules are called, too, is one of theirs.
+    assert get({"type": "constant", "value": 0.25}) == kagent.ActionNoise(schedules.Constant(0.25), False)
+    assert kagent.DQN("CartPole-v1", exploration="greedy").exploration == kagent.EpsilonGreedy(0.0, 0.0)
     with pytest.raises(ValueError, match=r"Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
-        explorations.get("greedi")
+        get("greedi")
     with pytest.raises(ValueError, match=r"`exploration` decay has no argument \['rate'\]"):
-        explorations.get({"type": "decay", "rate": 1})
+        get({"type": "decay", "rate": 1})
+
+
+def test_at_the_estimators_door():
+    """There a name is what its function returns, and nothing at all is greedy."""
+    get = by_other_door.get
+    assert get(None) == get("greedy") == 0.0
+    assert get("random") == 1.0 and get("constant") == 0.5
+    assert get({"type": "constant", "value": 0.25}) == 0.25
+    assert get("decay") == explorations.decay() == by_other_door.decay()
+    assert get({"type": "decay", "decay_steps": 5}) == explorations.decay(decay_steps=5)
+    assert get("ornsteinuhlenbeck_process") == explorations.ornstein_uhlenbeck() == OrnsteinUhlenbeckNoise()
+    assert get({"type": "ornstein_uhlenbeck", "sigma": 0.1}) == OrnsteinUhlenbeckNoise(sigma=0.1)
+    assert get({"type": "random_decay", "num_actions": 2}) == explorations.random_decay(2)
+    for other in (0.3, explorations.decay(), kagent.EpsilonGreedy(), {"type": "Linear", "initial": 1.0}):
+        assert get(other) is other
+    with pytest.raises(ValueError, match=r"Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
+        get("greedi")
 
 
 @pytest.mark.parametrize(
@@ -179,4 +198,6 @@ def test_they_are_kagents_schedules():
 
 
 def test_examples_in_docstrings_are_true():
-    assert doctest.testmod(explorations).failed == 0
+    for module in (exploration, explorations, by_other_door):
+        found = doctest.testmod(module)
+        assert found.failed == 0 and found.attempted > 0

@@ -1,0 +1,60 @@
+"""How the agent tries things out while it trains. Acting on the host: NumPy only, no TensorFlow.
+
+The parts are `EpsilonGreedy`, `Sampling`, `ActionNoise` and `OrnsteinUhlenbeckNoise`. Beside them there are names of rates,
+see `kagent.exploration.named`: "constant", "greedy", "random", "decay", "random_decay".
+
+Example:
+
+>>> get("greedy")
+EpsilonGreedy(initial=0.0, final=0.0, fraction=0.1, steps=None)
+>>> get({"type": "decay", "exploration_rate": 0.2}).amount.schedule.initial
+0.2
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+from kagent import schedules
+from kagent.exploration import named
+from kagent.exploration.choices import EpsilonGreedy, Sampling
+from kagent.exploration.noise import BARE, ActionNoise, OrnsteinUhlenbeckNoise, check_components
+from kagent.exploration.registered import EXPLORATIONS
+from kagent.exploration.wrappers import WithTemperature, WithVariableNoise
+
+__all__ = [
+    "BARE",
+    "EXPLORATIONS",
+    "ActionNoise",
+    "EpsilonGreedy",
+    "OrnsteinUhlenbeckNoise",
+    "Sampling",
+    "WithTemperature",
+    "WithVariableNoise",
+    "check_components",
+    "get",
+    "named",
+]
+
+
+def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
+    """An exploration from a name, a dict, an object, or an amount.
+
+    Args:
+        identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise. A dict of a type that
+            schedules have too, such as "constant", is a schedule.
+        sample: Whether the policy is one whose actions are sampled.
+        epsilon: Whether a number is the epsilon of `EpsilonGreedy` where actions are not sampled.
+    """
+    found = identifier
+    typed = isinstance(found, dict) and EXPLORATIONS.knows(found.get("type")) and not schedules.is_schedule(found)
+    if typed or isinstance(found, str):
+        found = EXPLORATIONS.get(found, "exploration")
+    number = isinstance(found, numbers.Real) and not isinstance(found, bool)
+    if number and epsilon and not sample:
+        return EpsilonGreedy(initial=float(found), final=float(found))
+    by_name = isinstance(found, dict) and found.get("type") is None
+    if number or by_name or schedules.is_schedule(found) or callable(found):
+        return ActionNoise(found, sample)
+    return EXPLORATIONS.get(found, "exploration")

@@ -1,0 +1,43 @@
+"""What goes around an exploration where the policy itself is changed while it explores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kagent import schedules
+
+
+class WithVariableNoise:
+    """An exploration whose every decision is made by a policy with Gaussian noise on its variables.
+
+    Args:
+        exploration: Which.
+        amount: Standard deviation; may be a schedule.
+    """
+
+    def __init__(self, exploration: Any, amount: Any):
+        self.exploration, self.amount = exploration, amount
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        amount = schedules.evaluate(self.amount, clock)
+        if amount <= 0:
+            return self.exploration.decide(actor, leaves, mask, clock, rng)
+        with actor.perturbed(amount, rng):
+            return self.exploration.decide(actor, leaves, mask, clock, rng)
+
+
+class WithTemperature:
+    """An exploration whose policy samples at a temperature that changes over time.
+
+    Args:
+        exploration: Which.
+    """
+
+    def __init__(self, exploration: Any):
+        self.exploration = exploration
+
+    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+        actor.set_time(clock)
+        return self.exploration.decide(actor, leaves, mask, clock, rng)
