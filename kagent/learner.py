@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from kagent import heap
@@ -104,7 +105,7 @@ class Learner:
             self.task.memory.prioritize(found[2 * len(self.names) : -1])
         values = found.tolist()
         steps = int(values.pop())
-        self.agent.learned(steps, weights.numpy())
+        self.agent.learned(steps, np.asarray(weights))  # a view; `numpy` copies
         if not packed:
             self.agent.follow(steps)
         results = dict(zip(self.names, values))
@@ -126,18 +127,18 @@ class Learner:
             self._program.get_concrete_function(iterator.element_spec, clock_spec)
             return
 
-        # The iterator is captured: as an argument, TensorFlow would take it apart at every call.
-        def pull(clock: tf.Tensor) -> Any:
-            return self._program(iterator.get_next(), clock)
+        # Iterator and time are captured: arguments are taken apart at every call.
+        def pull() -> Any:
+            return self._program(iterator.get_next(), self._clock)
 
-        self._pull = tf.function(pull, autograph=False).get_concrete_function(clock_spec)
+        self._pull = tf.function(pull, autograph=False).get_concrete_function()
         self._bound = iterator
 
     def _pull_from(self, iterator: Any) -> Any:
         if self._proven:
-            return self._pull(self._clock)
+            return self._pull()
         # The element of a refused call is gone from the iterator; the same one is drawn again.
-        return self._first(lambda: self._pull(self._clock), lambda: next(self.task.fresh_iterator()), iterator)
+        return self._first(lambda: self._pull(), lambda: next(self.task.fresh_iterator()), iterator)
 
     def _learn_from(self, element: Any) -> Any:
         if self._proven:

@@ -39,6 +39,21 @@ def test_a_thousand_updates_take_one_trace(small, kind, jit, steps, changes):
     assert agent.train_function.traces == 1
 
 
+def test_the_program_reads_the_time_at_every_call(small):
+    """The clock's tensor is captured, and must not be taken for a constant."""
+    agent = small("dqn", frequency=1, optimizer={"type": "SGD", "learning_rate": {"type": "Linear", "initial": 0.0,
+                  "final": 0.64, "steps": 64, "unit": "updates"}})  # fmt: skip
+    seen = []
+
+    class Rates(kagent.callbacks.Callback):
+        def on_update_end(self, update, logs=None):
+            seen.append(float(agent.optimizer.learning_rate.numpy()))
+
+    agent.fit("CartPole-v1", steps=60, callbacks=[Rates()], verbose=0)
+    assert agent.train_function.traces == 1 and len(seen) > 20
+    np.testing.assert_allclose(seen, 0.01 * np.arange(len(seen)), rtol=1e-5)
+
+
 def test_many_agents_in_one_process_are_not_taken_for_retracing(small, caplog):
     logger = tf.get_logger()  # it does not tell the root
     logger.addHandler(caplog.handler)

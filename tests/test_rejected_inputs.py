@@ -137,7 +137,7 @@ ROWS = {
     "unknown optimizer": (values(optimizer="adamm"), "adamm"),
     "unknown network": (values(policy={"network": "autoo"}), "Unknown `network`. Received: 'autoo'"),
     "unknown layer": (values(policy={"network": ["dens"]}), r"`network\[0\]` is unknown. Received: 'dens'"),
-    "unknown exploration": (values(exploration="greedy"), "Unknown `exploration`"),
+    "unknown exploration": (values(exploration="gredy"), "Unknown `exploration`"),
     "unknown preprocessing": (values(preprocessing="clip"), "preprocessing"),
     "preprocessing of no state": (values(preprocessing={"eye": "deltafier"}), "eye"),
     # states and actions

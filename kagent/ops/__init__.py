@@ -6,6 +6,7 @@ effect.
 """
 
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
+from .adam import Moments, adam
 from .components import MASKED, by_component, mask_values, select
 from .dueling import dueling
 from .imitation import cross_entropy
@@ -27,6 +28,8 @@ from .windows import window_ends
 
 __all__ = [
     "MASKED",
+    "Moments",
+    "adam",
     "approx_kl",
     "by_component",
     "clip_by_global_norm",

@@ -1,6 +1,7 @@
 """Optimizers by role, what modifies their steps, and how targets follow."""
 
 from .evolutionary import Evolutionary
+from .flat_adam import FlatAdam
 from .modifiers import (
     MODIFIERS,
     ClippingStep,
@@ -23,6 +24,7 @@ __all__ = [
     "ClippingStep",
     "DoublecheckStep",
     "Evolutionary",
+    "FlatAdam",
     "LinesearchStep",
     "Modifier",
     "MultiStep",

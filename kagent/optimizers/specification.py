@@ -11,6 +11,7 @@ import keras
 from kagent import schedules
 from kagent.creation import parameters
 from kagent.optimizers.evolutionary import Evolutionary
+from kagent.optimizers.flat_adam import ARGUMENTS, FlatAdam
 from kagent.optimizers.modifiers import (
     MODIFIERS,
     ClippingStep,
@@ -35,7 +36,7 @@ FLAT = (
 )
 _WRAPPERS = ("optimizerwrapper", "metaoptimizerwrapper", "tfoptimizer")
 _SEARCH = ("linesearch_iterations", "linesearch_backtracking")
-_OWN = {"NaturalGradient": NaturalGradient, "Evolutionary": Evolutionary}
+_OWN = {"NaturalGradient": NaturalGradient, "Evolutionary": Evolutionary, "FlatAdam": FlatAdam}
 _REFUSED = {
     "plus": "it runs two optimizers one after the other on one loss; give each role an optimizer of its own",
     "globaloptimizer": "it hands gradients to a global model, which asynchronous workers had; kagent's workers are `n_envs`",
@@ -50,7 +51,8 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
         identifier: A Keras optimizer, a name, a learning rate of Adam, or a dict `{"type": "Adam", "learning_rate": ...,
             **arguments}`. Learning rates may be schedules, also of `keras.optimizers.schedules`. Arguments are
             those of the Keras optimizer; `gradient_norm_clipping` is another name of `global_clipnorm`. Beside Keras's
-            types there are `"natural_gradient"` and `"evolutionary"`. Modifiers may be given too; see `modifiers_of`.
+            types there are `"natural_gradient"` and `"evolutionary"`; Adam is `FlatAdam` where that knows its arguments.
+            Modifiers may be given too; see `modifiers_of`.
         name: The optimizer's name: that of its role.
         clip: `global_clipnorm`, where the dict does not say it.
 
@@ -82,6 +84,8 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
         raise ValueError(
             f"`optimizer` {kind} of {name!r} refuses its arguments: it has no {unknown}. Known: {sorted({*known, *FLAT})}"
         )
+    if kind == "Adam" and ARGUMENTS.issuperset(arguments):
+        kind = "FlatAdam"
     try:
         optimizer = keras.optimizers.get(
             {"class_name": f"kagent>{kind}" if kind in _OWN else kind, "config": arguments}

@@ -9,14 +9,18 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.optimizers.evolutionary import Evolutionary
+from kagent.optimizers.flat_adam import FlatAdam
 from kagent.optimizers.modifiers import Modifier, Step
 from kagent.optimizers.natural_gradient import NaturalGradient
 from kagent.optimizers.problem import Found, Problem
 
 
 def apply(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
-    """`optimizer.apply`, with `global_clipnorm` by `ops.clip_by_global_norm`, which XLA compiles to faster code."""
-    norm = getattr(optimizer, "global_clipnorm", None)
+    """`optimizer.apply`, with `global_clipnorm` by `ops.clip_by_global_norm`, which XLA compiles to faster code.
+
+    `FlatAdam` clips by it itself.
+    """
+    norm = None if isinstance(optimizer, FlatAdam) else getattr(optimizer, "global_clipnorm", None)
     if norm is None or any(not isinstance(gradient, tf.Tensor) for gradient in gradients):
         optimizer.apply(gradients, variables)
         return

@@ -93,7 +93,7 @@ BAD = {
         "tau": [0, -0.5, 1.5, np.nan, "1"],
         "target_update_period": [0, -1, 2.5, "10", True, None],
         "learning_rate": [-1, "fast", None, True, np.nan],
-        "exploration": [2, -0.1, "greedy", object(), True, {"type": "EpsilonGreedy", "initial": 3}, np.nan],
+        "exploration": [2, -0.1, "gredy", object(), True, {"type": "EpsilonGreedy", "initial": 3}, np.nan],
         "huber": [0, -1, "1", np.nan],
         "double": ["yes", None, 2],
         "max_grad_norm": [0, -1, "10", np.nan],
