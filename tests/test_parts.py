@@ -210,7 +210,7 @@ def test_optimizers_in_their_forms():
         ({"type": "Adam", "learning_rate": np.float64(0.5), "epsilon": 1e-8}, Adam, 0.5),
     ):  # fmt: skip
         optimizer, schedule = optimizers.get(identifier, "critic")
-        assert type(optimizer) is kind and schedule is None and optimizer.name == "critic"
+        assert isinstance(optimizer, kind) and schedule is None and optimizer.name == "critic"
         assert math.isclose(float(optimizer.learning_rate.numpy()), rate, rel_tol=1e-6)
     given = SGD(0.5, momentum=0.25, name="mine")
     assert optimizers.get(given, "critic") == (given, None)

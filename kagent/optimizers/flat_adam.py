@@ -50,6 +50,7 @@ class FlatAdam(keras.optimizers.Adam):
         if self.built:
             return
         super(keras.optimizers.Adam, self).build(variables)  # Keras's Adam makes its own moments
+        self._trained = lambda: list(variables)  # as an attribute, Keras would count them among the optimizer's own
         sizes = [math.prod(variable.shape) for variable in variables]
         self._places = dict(zip(map(id, variables), zip(itertools.accumulate([0, *sizes]), sizes)))
         self.momentum, self.velocity = (
@@ -61,12 +62,14 @@ class FlatAdam(keras.optimizers.Adam):
         their moments.
 
         Raises:
-            ValueError: No gradient at all, or variables that the optimizer was not built for.
+            ValueError: No gradient at all, no variables, or others than the optimizer was built for.
         """
-        variables = list(self._trainable_variables if trainable_variables is None else trainable_variables)
         if not self.built:
+            if trainable_variables is None:
+                raise ValueError("The optimizer does not know its variables yet: give them, or `build` it with them")
             with keras.name_scope(self.name):
-                self.build(variables)
+                self.build(list(trainable_variables))
+        variables = self._trained() if trainable_variables is None else list(trainable_variables)
         self._check(grads, variables)
         found = {
             id(v): (v, tf.reshape(tf.cast(g, tf.float32), (-1,))) for v, g in zip(variables, grads) if g is not None

@@ -67,7 +67,7 @@ def test_what_it_holds():
     assert all(path.startswith("policy/") for path in held)
     optimizer.build(trained)  # once more changes nothing
     assert len(optimizer.variables) == 4
-    optimizer.apply(gradients(0), trained)
+    optimizer.apply(gradients(0))  # of all variables
     place = [sum(int(np.prod(shape)) for shape in SHAPES[:i]) for i in range(5)]
     for start, end, gradient in zip(place, place[1:], gradients(0)):
         np.testing.assert_allclose(optimizer.momentum.numpy()[start:end], 0.1 * np.ravel(gradient), rtol=1e-5)
@@ -162,6 +162,8 @@ def test_who_is_one():
 
 def test_errors():
     optimizer, trained = FlatAdam(0.1), variables()
+    with pytest.raises(ValueError, match="does not know its variables"):
+        optimizer.apply(gradients(0))
     optimizer.build(trained)
     with pytest.raises(ValueError, match=r"No gradient for any variable.*v0"):
         optimizer.apply([None] * 4, trained)
