@@ -1,4 +1,4 @@
-"""Adam with the moments of all variables side by side."""
+"""Adam with the moments of variables side by side."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from kagent import ops
 
+_LARGE = 1 << 14  # entries, from which on copying costs more than a variable
 # What `FlatAdam` knows of the arguments of Keras's Adam.
 ARGUMENTS = frozenset(("learning_rate", "beta_1", "beta_2", "epsilon", "global_clipnorm", "name"))
 
 
 @keras.saving.register_keras_serializable("kagent")
 class FlatAdam(keras.optimizers.Adam):
-    """Keras's Adam, whose momentum and velocity are two vectors for all variables, not two variables for each.
+    """Keras's Adam, whose momentum and velocity are two vectors for all variables but large ones, not two for each.
 
     The steps are the same but for rounding. What differs is what a compiled update costs beside its arithmetic: every
     variable that it reads or writes takes some microseconds of each call, and small variables a loop each.
@@ -51,11 +52,9 @@ class FlatAdam(keras.optimizers.Adam):
             return
         super(keras.optimizers.Adam, self).build(variables)  # Keras's Adam makes its own moments
         self._trained = lambda: list(variables)  # as an attribute, Keras would count them among the optimizer's own
-        sizes = [math.prod(variable.shape) for variable in variables]
-        self._places = dict(zip(map(id, variables), zip(itertools.accumulate([0, *sizes]), sizes)))
-        self.momentum, self.velocity = (
-            self.add_variable((sum(sizes),), dtype="float32", name=name) for name in ("momentum", "velocity")
-        )
+        small = [variable for variable in variables if math.prod(variable.shape) < _LARGE]
+        large = [[variable] for variable in variables if math.prod(variable.shape) >= _LARGE]
+        self._groups = [_Group(self, i, group) for i, group in enumerate(([small] if small else []) + large)]
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """As `keras.optimizers.Optimizer.apply`. Variables without a gradient, or not given, stay as they are, and so do
@@ -74,28 +73,29 @@ class FlatAdam(keras.optimizers.Adam):
         found = {
             id(v): (v, tf.reshape(tf.cast(g, tf.float32), (-1,))) for v, g in zip(variables, grads) if g is not None
         }
-        momentum, velocity = self.momentum.value, self.velocity.value
-        gradient = self._side_by_side({key: gradient for key, (_, gradient) in found.items()})
+        groups = [group for group in self._groups if any(key in found for key in group.places)]
+        flat = [group.side_by_side({key: gradient for key, (_, gradient) in found.items()}) for group in groups]
         if self.global_clipnorm is not None:
-            (gradient,) = ops.clip_by_global_norm([gradient], self.global_clipnorm)
-        moments = ops.adam(
-            gradient, momentum, velocity, self.iterations.value + 1, self.learning_rate, self.beta_1, self.beta_2,
-            self.epsilon,
-        )  # fmt: skip
-        new = [moments.momentum, moments.velocity]
-        if len(found) < len(self._places):
-            has = self._side_by_side(
-                {key: tf.ones_like(gradient, tf.bool) for key, (_, gradient) in found.items()}, False
-            )
-            new = [tf.where(has, one, other) for one, other in zip(new, (momentum, velocity))]
-        self.momentum.assign(new[0])
-        self.velocity.assign(new[1])
-        for key, (variable, _) in found.items():
-            start, size = self._places[key]
-            change = tf.reshape(moments.change[start : start + size], variable.shape)
-            variable.assign_sub(tf.cast(change, variable.dtype))
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(variable))
+            flat = ops.clip_by_global_norm(flat, self.global_clipnorm)
+        time, arguments = self.iterations.value + 1, (self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+        for group, gradient in zip(groups, flat):
+            momentum, velocity = group.momentum.value, group.velocity.value
+            moments = ops.adam(gradient, momentum, velocity, time, *arguments)
+            new = [moments.momentum, moments.velocity]
+            if any(key not in found for key in group.places):
+                has = group.side_by_side(
+                    {key: tf.ones_like(gradient, tf.bool) for key, (_, gradient) in found.items()}, False
+                )
+                new = [tf.where(has, one, other) for one, other in zip(new, (momentum, velocity))]
+            group.momentum.assign(new[0])
+            group.velocity.assign(new[1])
+            for key, (start, size) in group.places.items():
+                if key in found:
+                    variable = found[key][0]
+                    change = tf.reshape(moments.change[start : start + size], variable.shape)
+                    variable.assign_sub(tf.cast(change, variable.dtype))
+                    if variable.constraint is not None:
+                        variable.assign(variable.constraint(variable))
         self.iterations.assign_add(1)
 
     def _check(self, gradients: Any, variables: list[Any]) -> None:
@@ -103,16 +103,28 @@ class FlatAdam(keras.optimizers.Adam):
             raise ValueError(f"`grads` must be one for each variable, {len(variables)}. Received: {len(gradients)}")
         if all(gradient is None for gradient in gradients):
             raise ValueError(f"No gradient for any variable. Variables: {[variable.path for variable in variables]}")
-        unknown = [variable.path for variable in variables if id(variable) not in self._places]
+        known = {key for group in self._groups for key in group.places}
+        unknown = [variable.path for variable in variables if id(variable) not in known]
         if unknown:
             raise ValueError(f"The optimizer was built for other variables. Received: {unknown}")
-
-    def _side_by_side(self, parts: dict[Any, tf.Tensor], missing: Any = 0.0) -> tf.Tensor:
-        # In the order of the moments, with something else in the place of what there is not.
-        return tf.concat(
-            [parts[key] if key in parts else tf.fill((size,), missing) for key, (_, size) in self._places.items()], 0
-        )
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {name: config[name] for name in config if name in ARGUMENTS}
+
+
+class _Group:
+    # Variables whose moments lie side by side.
+
+    def __init__(self, optimizer: FlatAdam, number: int, variables: list[Any]):
+        sizes = [math.prod(variable.shape) for variable in variables]
+        self.places = dict(zip(map(id, variables), zip(itertools.accumulate([0, *sizes]), sizes)))
+        self.momentum, self.velocity = (
+            optimizer.add_variable((sum(sizes),), dtype="float32", name=f"{name}_{number}")
+            for name in ("momentum", "velocity")
+        )
+
+    def side_by_side(self, parts: dict[int, tf.Tensor], missing: Any = 0.0) -> tf.Tensor:
+        """Parts by variable in the order of the moments, and something else in the place of what there is not."""
+        found = [parts[key] if key in parts else tf.fill((size,), missing) for key, (_, size) in self.places.items()]
+        return found[0] if len(found) == 1 else tf.concat(found, 0)

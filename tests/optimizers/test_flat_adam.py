@@ -1,4 +1,4 @@
-"""FlatAdam: Keras's Adam to rounding, with two variables of moments in all."""
+"""FlatAdam: Keras's Adam to rounding, with two variables of moments for all that are small."""
 
 import doctest
 
@@ -68,10 +68,26 @@ def test_what_it_holds():
     optimizer.build(trained)  # once more changes nothing
     assert len(optimizer.variables) == 4
     optimizer.apply(gradients(0))  # of all variables
-    place = [sum(int(np.prod(shape)) for shape in SHAPES[:i]) for i in range(5)]
-    for start, end, gradient in zip(place, place[1:], gradients(0)):
-        np.testing.assert_allclose(optimizer.momentum.numpy()[start:end], 0.1 * np.ravel(gradient), rtol=1e-5)
-        np.testing.assert_allclose(optimizer.velocity.numpy()[start:end], 1e-3 * np.ravel(gradient) ** 2, rtol=1e-3)
+    expected = np.concatenate([np.ravel(gradient) for gradient in gradients(0)])
+    momentum, velocity = (v.numpy() for v in optimizer.variables[2:])
+    np.testing.assert_allclose(momentum, 0.1 * expected, rtol=1e-5)
+    np.testing.assert_allclose(velocity, 1e-3 * expected**2, rtol=1e-3)
+
+
+def test_large_variables_are_on_their_own(monkeypatch):
+    """Their moments are not copied together with the others'; the steps are the same."""
+    together = both([gradients(s) for s in range(3)], learning_rate=0.1, global_clipnorm=0.5)[0]
+    monkeypatch.setattr(flat_adam, "_LARGE", 3)
+    trained, optimizer = variables(), FlatAdam(0.1, global_clipnorm=0.5)
+    optimizer.build(trained)
+    assert [tuple(v.shape) for v in optimizer.variables[2:]] == [(3,), (3,), (6,), (6,), (4,), (4,)]
+    for s in range(3):
+        optimizer.apply(gradients(s), trained)
+    for a, b in zip(values(trained), together, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    before = values(trained)
+    optimizer.apply([gradients(9)[0], None, None, None], trained)  # a group without any gradient, and one with
+    assert [(a != b).any() for a, b in zip(values(trained), before, strict=True)] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("missing", [[1], [0, 2], [0, 1, 2]])
@@ -105,7 +121,7 @@ def test_sparse_gradients_and_constraints():
 def test_other_dtypes():
     trained, optimizer = variables(dtype="float16"), FlatAdam(0.1)
     optimizer.apply([tf.cast(g, tf.float16) for g in gradients(0)], trained)
-    assert {str(v.dtype) for v in trained} == {"float16"} and optimizer.momentum.dtype == "float32"
+    assert {str(v.dtype) for v in trained} == {"float16"} and {v.dtype for v in optimizer.variables[2:]} == {"float32"}
     expected = both([gradients(0)], learning_rate=0.1)[0]
     for a, b in zip(values(trained), expected, strict=True):
         np.testing.assert_allclose(a, b, atol=3e-3)
@@ -153,7 +169,7 @@ def test_who_is_one():
         assert type(optimizers.get(adam, "policy")[0]) is keras.optimizers.Adam
     mine = keras.optimizers.Adam(1e-3)
     assert optimizers.get(mine, "policy")[0] is mine
-    agent = kagent.SAC("Pendulum-v1", seed=0)
+    agent = kagent.SAC("Pendulum-v1", network={"type": "mlp", "units": [8]}, seed=0)
     for role in ("policy", "critic", "temperature"):
         assert len(agent.optimizer.role_map.of(role).variables) == 4  # iterations, rate, and the moments
     with pytest.raises(ValueError, match=r"it has no \['beta_3'\]. Known: .*'use_ema'"):
@@ -171,7 +187,7 @@ def test_errors():
         optimizer.apply(gradients(0)[:3], trained)
     with pytest.raises(ValueError, match=r"built for other variables. Received: .*'v0'"):
         optimizer.apply(gradients(0), variables())
-    assert int(optimizer.iterations.numpy()) == 0 and not optimizer.velocity.numpy().any()
+    assert int(optimizer.iterations.numpy()) == 0 and not optimizer.variables[3].numpy().any()
 
 
 def test_the_example():
