@@ -6,8 +6,8 @@ environment. How well `BEST` is known (two cores, other work on the machine, sho
 - SB3: one thread wins clearly on W1a, W1b and W2a and makes no difference on W4; two on W3, see below. W1b16 and
   W2b were not tried apart and follow W1b and W2a.
 - SBX: the settings differ by less than the noise.
-- kagent: one thread was faster on W2b in both of two runs; elsewhere the noise was larger than the differences, so
-  `DEFAULT` is an assumption there (the prototypes found single-threaded XLA faster on W1a's network).
+- kagent: XLA's threads gain on W1a and W3, see below; one thread was faster on W2b in both of two runs; elsewhere the noise
+  was larger than the differences, so `DEFAULT` is an assumption there.
 
 `python -m benchmarks.speed --threads calibrate` measures all of it again: do so on a quiet machine, and on one with
 more cores, before publishing figures.

@@ -57,11 +57,11 @@ class ModelFunction:
             raise ValueError("`train_op` trains another model already: make an optimizer in each call of `model_fn`")
         return spec
 
-    def trace(self, observation: Structure, *spaces: Any, **given: Any) -> tuple[EstimatorSpec, tracing.Trace]:
+    def trace(self, observation: Structure, *others: Any, **given: Any) -> tuple[EstimatorSpec, tracing.Trace]:
         """Calls it for TRAIN with symbolic tensors.
 
         Args:
-            observation, *spaces: As for `kagent.policies.tracing.trace`, the columns of which are labels by other names.
+            observation, *others: As for `kagent.policies.tracing.trace`, the columns of which are labels by other names.
             **given: Its `params`, `config` and `model_dir`.
 
         Raises:
@@ -80,5 +80,5 @@ class ModelFunction:
             loss = spec.loss(labels, spec.predictions) if callable(spec.loss) else spec.loss
             return tracing.Described(spec.predictions or {}, loss, spec.eval_metric_ops)
 
-        traced = tracing.trace(describe, observation, *spaces)
+        traced = tracing.trace(describe, observation, *others)
         return made[0], traced

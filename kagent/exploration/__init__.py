@@ -19,7 +19,7 @@ from typing import Any
 from kagent import schedules
 from kagent.exploration import named
 from kagent.exploration.choices import EpsilonGreedy, Sampling
-from kagent.exploration.noise import BARE, ActionNoise, OrnsteinUhlenbeckNoise, check_components
+from kagent.exploration.noise import BARE, ActionNoise, OrnsteinUhlenbeckNoise
 from kagent.exploration.registered import EXPLORATIONS
 from kagent.exploration.wrappers import WithTemperature, WithVariableNoise
 
@@ -32,7 +32,6 @@ __all__ = [
     "Sampling",
     "WithTemperature",
     "WithVariableNoise",
-    "check_components",
     "get",
     "named",
 ]
