@@ -51,11 +51,11 @@ class PolicyProgram(Program):
         """Reads the variables now."""
         self._expired = False
         values = [np.ravel(variable.numpy()) for variable in self.variables]
-        super().set_weights(np.concatenate(values) if values else np.zeros(0, np.float32))
+        super().set_weights(*values)
 
-    def set_weights(self, flat: np.ndarray) -> None:
+    def set_weights(self, *pieces: np.ndarray) -> None:
         self._expired = False
-        super().set_weights(flat)
+        super().set_weights(*pieces)
 
     def refresh(self, kernel: Any) -> None:
         self.refresh_weights()
@@ -150,10 +150,10 @@ class PolicyActor(Actor):
         """Whether it computes without TensorFlow."""
         return self.program is not None
 
-    def set_weights(self, flat: np.ndarray) -> None:
-        """Copies new weights in: the variables' values, one behind the other."""
+    def set_weights(self, *pieces: np.ndarray) -> None:
+        """Copies new weights in: the variables' values, one behind the other, in one vector or several."""
         if self.program is not None:
-            self.program.set_weights(flat)
+            self.program.set_weights(*pieces)
 
     def refresh(self) -> None:
         """Reads the policy's weights again. Needed after assigning to its variables by hand."""

@@ -2,7 +2,7 @@
 
 Keras's own train function compiles each gradient step on its own and loops around it uncompiled; what a call costs
 beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)` holds `prepare` and the loop over
-`train_step`, and what it hands back is two vectors: the logs, and the weights of the actor. Around it a second, plain
+`train_step`, and what it hands back is few vectors: the logs, and the weights of the actor. Around it a second, plain
 function takes the next element from the memory's pipeline, so that an update is a single call into TensorFlow: between
 two of them an environment's steps have emptied the caches, and every call on its own costs a tenth of a millisecond.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent import heap
+from kagent import heap, ops
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
 
@@ -105,7 +105,7 @@ class Learner:
             self.task.memory.prioritize(found[2 * len(self.names) : -1])
         values = found.tolist()
         steps = int(values.pop())
-        self.agent.learned(steps, np.asarray(weights))  # a view; `numpy` copies
+        self.agent.learned(steps, [np.asarray(piece) for piece in weights])  # views; `numpy` copies
         if not packed:
             self.agent.follow(steps)
         results = dict(zip(self.names, values))
@@ -187,14 +187,14 @@ class Learner:
         found = [metric for metric in self.agent.metrics if metric.name == "loss"]
         return [variable.numpy().tolist() for metric in found for variable in metric.variables]
 
-    def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         self.traces += 1
         try:
             return self._learn(element, Clock(*tf.unstack(clock)))
         finally:
             self.agent.program_clock = None  # its tensors mean nothing outside
 
-    def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, tf.Tensor]:
+    def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
         agent = self.agent
         agent.program_clock = start
         agent.assign_learning_rates()
@@ -241,5 +241,4 @@ class Learner:
         if getattr(agent.optimizer, "may_refuse", False) and _ACCEPTED in self.names and agent.critic is None:
             taken = sums[self.names.index(_ACCEPTED)]
         logs = tf.concat([sums[:count] / steps, latest[:count], *told, [taken]], axis=0)
-        flat = [tf.reshape(tf.cast(v.value, tf.float32), (-1,)) for v in agent.actor.variables]
-        return logs, tf.concat(flat, axis=0) if flat else tf.zeros((0,))
+        return logs, ops.pieces([v.value for v in agent.actor.variables])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from kagent.schedules import evaluate
 
 TRAINED = ("policy", "critic", "temperature")
 NETWORKS = ("policy", "critic")
+_PRODUCTS = 1 << 25  # multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster
 _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
 
 
@@ -41,7 +43,10 @@ class Optimization(Mixin):
             loss: Kept for `compute_loss` in a `train_step` of your own; kagent's objectives have their own losses.
             steps_per_execution: Due updates run in one compiled call; the environment steps between them are taken
                 first. More is faster, with a policy that is older by so many updates.
-            jit_compile: "auto" and True compile with XLA, also on CPUs; False runs the same graph unfused.
+            jit_compile: True compiles with XLA, also on CPUs; False runs the same graph unfused. "auto": True, but False on
+                CPUs where a gradient step is so large that its matrix products are what it costs: where `batch_size` times
+                the number of trained parameters is 2**25 or more (SAC's defaults are). TensorFlow computes products that
+                do not depend on each other side by side, one per core; XLA one after the other, each on all cores.
             run_eagerly: Run line by line, for debugging.
             **kwargs: Passed on to Keras (`metrics`, `auto_scale_loss` ...).
 
@@ -57,7 +62,7 @@ class Optimization(Mixin):
         self._auto_optimizer = auto
         self._rate_schedules: list[tuple[Any, Any]] = rates
         self._modifiers: dict[str, Any] = modifiers
-        jit = bool(jit_compile) and not run_eagerly
+        jit = bool(self._suits_xla() if jit_compile == "auto" else jit_compile) and not run_eagerly
         if isinstance(compiled, optimizers.RoleOptimizer) or optimizers.takes_own_steps(compiled):
             kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
         super().compile(
@@ -75,6 +80,12 @@ class Optimization(Mixin):
                 self.optimizer.loss_scale_factor = 128.0
         self.optimizer.build(self.trainable_variables)
         self.memory.hold(steps_per_execution)
+
+    def _suits_xla(self) -> bool:
+        variables = [variable.value for variable in self.trainable_variables]
+        if self.update_rule.unit != "timesteps" or not all("CPU" in variable.device for variable in variables):
+            return True  # how long episodes are nobody knows beforehand
+        return sum(math.prod(variable.shape) for variable in variables) * self.update_rule.batch_size < _PRODUCTS
 
     @property
     def _roles(self) -> list[str]:

@@ -168,10 +168,10 @@ class Updating(Mixin):
         elif due:
             self._tick_off()
 
-    def learned(self, steps: int, weights: np.ndarray) -> None:
+    def learned(self, steps: int, weights: list[np.ndarray]) -> None:
         """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""
         self.counters.updates += steps
-        if weights.size:
-            self.actor.set_weights(weights)
+        if weights:
+            self.actor.set_weights(*weights)
         elif self.run_eagerly:
             self.actor.expire()

@@ -97,19 +97,23 @@ class Program:
     def output_specs(self) -> list[Spec]:
         return [self._specs[index] for index in self._outputs]
 
-    def set_weights(self, flat: np.ndarray) -> None:
+    def set_weights(self, *pieces: np.ndarray) -> None:
         """Copies new weights in.
 
         Args:
-            flat: Float array `(size,)`, the weights one behind the other.
+            *pieces: Float arrays `(n,)`, together `size` numbers: the weights one behind the other.
 
         Raises:
-            ValueError: Another shape or dtype.
+            ValueError: Other shapes or dtypes.
         """
-        if flat.shape != self.weights.shape or flat.dtype.kind != "f":
-            expected = f"a float array of shape {self.weights.shape}"
-            raise ValueError(f"`flat` must be {expected}. Received: shape {flat.shape}, dtype {flat.dtype}")
-        np.copyto(self.weights, flat, casting="same_kind")
+        shapes = [piece.shape for piece in pieces]
+        sizes = [piece.size for piece in pieces if piece.ndim == 1 and piece.dtype.kind == "f"]
+        if len(sizes) != len(shapes) or sum(sizes) != self.size:
+            dtypes = [str(piece.dtype) for piece in pieces]
+            expected = f"float vectors of {self.size} numbers together"
+            raise ValueError(f"`pieces` must be {expected}. Received: shapes {shapes}, dtypes {dtypes}")
+        if pieces:
+            np.concatenate(pieces, out=self.weights, casting="same_kind")
         self.version += 1
 
     def run(self, leaves: Sequence[np.ndarray]) -> list[np.ndarray]:

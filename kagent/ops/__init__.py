@@ -24,6 +24,7 @@ from .policy_gradient import (
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .td import greedy_value, huber, q_learning
 from .trust_region import conjugate_gradient, line_search, trust_region_length
+from .vectors import flatten, pieces, unflatten
 from .windows import window_ends
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "discounted_return",
     "dueling",
     "explained_variance",
+    "flatten",
     "gae",
     "greedy_value",
     "huber",
@@ -51,6 +53,7 @@ __all__ = [
     "n_step_return",
     "naf_value",
     "normalize_advantage",
+    "pieces",
     "policy_gradient",
     "polyak",
     "precision",
@@ -62,6 +65,7 @@ __all__ = [
     "sum_of_squares",
     "temperature_loss",
     "trust_region_length",
+    "unflatten",
     "weighted_mean",
     "window_ends",
 ]

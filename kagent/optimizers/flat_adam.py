@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from kagent import ops
+from kagent.ops.vectors import LARGE
 
-_LARGE = 1 << 14  # entries, from which on copying costs more than a variable
 # What `FlatAdam` knows of the arguments of Keras's Adam.
 ARGUMENTS = frozenset(("learning_rate", "beta_1", "beta_2", "epsilon", "global_clipnorm", "name"))
 
@@ -20,8 +20,9 @@ ARGUMENTS = frozenset(("learning_rate", "beta_1", "beta_2", "epsilon", "global_c
 class FlatAdam(keras.optimizers.Adam):
     """Keras's Adam, whose momentum and velocity are two vectors for all variables but large ones, not two for each.
 
-    The steps are the same but for rounding. What differs is what a compiled update costs beside its arithmetic: every
-    variable that it reads or writes takes some microseconds of each call, and small variables a loop each.
+    The steps are the same but for rounding. What differs is what an update costs beside its arithmetic: every variable
+    that it reads or writes takes some microseconds of each call, and small variables a loop each. Of large variables, each
+    has two moments of its own shape, and its step is one pass over memory, TensorFlow's own kernel of this equation.
 
     `"adam"` as an agent's optimizer, or a learning rate, is this one; with any other argument than these it is Keras's.
 
@@ -52,8 +53,8 @@ class FlatAdam(keras.optimizers.Adam):
             return
         super(keras.optimizers.Adam, self).build(variables)  # Keras's Adam makes its own moments
         self._trained = lambda: list(variables)  # as an attribute, Keras would count them among the optimizer's own
-        small = [variable for variable in variables if math.prod(variable.shape) < _LARGE]
-        large = [[variable] for variable in variables if math.prod(variable.shape) >= _LARGE]
+        small = [variable for variable in variables if math.prod(variable.shape) < LARGE]
+        large = [[variable] for variable in variables if math.prod(variable.shape) >= LARGE]
         self._groups = [_Group(self, i, group) for i, group in enumerate(([small] if small else []) + large)]
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
@@ -70,32 +71,18 @@ class FlatAdam(keras.optimizers.Adam):
                 self.build(list(trainable_variables))
         variables = self._trained() if trainable_variables is None else list(trainable_variables)
         self._check(grads, variables)
-        found = {
-            id(v): (v, tf.reshape(tf.cast(g, tf.float32), (-1,))) for v, g in zip(variables, grads) if g is not None
-        }
+        found = {id(v): tf.cast(tf.convert_to_tensor(g), tf.float32) for v, g in zip(variables, grads) if g is not None}
         groups = [group for group in self._groups if any(key in found for key in group.places)]
-        flat = [group.side_by_side({key: gradient for key, (_, gradient) in found.items()}) for group in groups]
+        joined = [group.joined(found) for group in groups]
         if self.global_clipnorm is not None:
-            flat = ops.clip_by_global_norm(flat, self.global_clipnorm)
-        time, arguments = self.iterations.value + 1, (self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
-        for group, gradient in zip(groups, flat):
-            momentum, velocity = group.momentum.value, group.velocity.value
-            moments = ops.adam(gradient, momentum, velocity, time, *arguments)
-            new = [moments.momentum, moments.velocity]
-            if any(key not in found for key in group.places):
-                has = group.side_by_side(
-                    {key: tf.ones_like(gradient, tf.bool) for key, (_, gradient) in found.items()}, False
-                )
-                new = [tf.where(has, one, other) for one, other in zip(new, (momentum, velocity))]
-            group.momentum.assign(new[0])
-            group.velocity.assign(new[1])
-            for key, (start, size) in group.places.items():
-                if key in found:
-                    variable = found[key][0]
-                    change = tf.reshape(moments.change[start : start + size], variable.shape)
-                    variable.assign_sub(tf.cast(change, variable.dtype))
-                    if variable.constraint is not None:
-                        variable.assign(variable.constraint(variable))
+            joined = ops.clip_by_global_norm(joined, self.global_clipnorm)
+        time = tf.cast(self.iterations.value + 1, tf.float32)
+        rate = tf.cast(self.learning_rate, tf.float32)
+        for group, gradient in zip(groups, joined):
+            group.step(gradient, found, time, rate, self.beta_1, self.beta_2, self.epsilon)
+        for variable in variables:
+            if id(variable) in found and variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
         self.iterations.assign_add(1)
 
     def _check(self, gradients: Any, variables: list[Any]) -> None:
@@ -114,17 +101,54 @@ class FlatAdam(keras.optimizers.Adam):
 
 
 class _Group:
-    # Variables whose moments lie side by side.
+    # Variables whose moments lie side by side, or a single large one.
 
     def __init__(self, optimizer: FlatAdam, number: int, variables: list[Any]):
         sizes = [math.prod(variable.shape) for variable in variables]
-        self.places = dict(zip(map(id, variables), zip(itertools.accumulate([0, *sizes]), sizes)))
+        self.places = dict(zip(map(id, variables), zip(variables, itertools.accumulate([0, *sizes]), sizes)))
+        self.alone: Any = variables[0] if sizes[0] >= LARGE else None
+        shape = (sum(sizes),) if self.alone is None else self.alone.shape
         self.momentum, self.velocity = (
-            optimizer.add_variable((sum(sizes),), dtype="float32", name=f"{name}_{number}")
-            for name in ("momentum", "velocity")
+            optimizer.add_variable(shape, dtype="float32", name=f"{name}_{number}") for name in ("momentum", "velocity")
         )
 
-    def side_by_side(self, parts: dict[int, tf.Tensor], missing: Any = 0.0) -> tf.Tensor:
-        """Parts by variable in the order of the moments, and something else in the place of what there is not."""
-        found = [parts[key] if key in parts else tf.fill((size,), missing) for key, (_, size) in self.places.items()]
-        return found[0] if len(found) == 1 else tf.concat(found, 0)
+    def joined(self, found: dict[int, tf.Tensor]) -> tf.Tensor:
+        # Gradients in the order of the moments, 0 where there is none.
+        if self.alone is not None:
+            return found[id(self.alone)]
+        return ops.flatten(
+            [found[key] if key in found else tf.zeros((size,)) for key, (_, _, size) in self.places.items()]
+        )
+
+    def step(self, gradient: tf.Tensor, found: Any, time: tf.Tensor, rate: tf.Tensor, *constants: float) -> None:
+        if self.alone is not None and self.alone.dtype == "float32":
+            self._step_alone(gradient, time, rate, *constants)
+            return
+        momentum, velocity = self.momentum.value, self.velocity.value
+        moments = ops.adam(gradient, momentum, velocity, time, rate, *constants)
+        new = [moments.momentum, moments.velocity]
+        if any(key not in found for key in self.places):
+            has = ops.flatten([tf.fill((size,), float(key in found)) for key, (_, _, size) in self.places.items()])
+            new = [tf.where(has > 0.0, one, other) for one, other in zip(new, (momentum, velocity))]
+        self.momentum.assign(new[0])
+        self.velocity.assign(new[1])
+        for key, (variable, start, size) in self.places.items():
+            if key in found:
+                change = moments.change if self.alone is not None else moments.change[start : start + size]
+                variable.assign_sub(tf.cast(tf.reshape(change, variable.shape), variable.dtype))
+
+    def _step_alone(
+        self, gradient: tf.Tensor, time: tf.Tensor, rate: tf.Tensor, beta_1: float, beta_2: float, epsilon: float
+    ) -> None:
+        tf.raw_ops.ResourceApplyAdam(
+            var=self.alone.value.handle,
+            m=self.momentum.value.handle,
+            v=self.velocity.value.handle,
+            beta1_power=beta_1**time,
+            beta2_power=beta_2**time,
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
+            grad=gradient,
+        )

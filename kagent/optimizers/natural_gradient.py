@@ -92,7 +92,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
         radius = tf.cast(tf.convert_to_tensor(self.learning_rate), tf.float32)
         divergence = mean_kl(problem)
         variables = [variable.value for variable in problem.variables]
-        flat = flatten([tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables)])
+        flat = ops.flatten([tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables)])
         # The length is set below; a gradient of length 1 leaves room for the squares of its entries in float32.
         size = tf.sqrt(ops.sum_of_squares(flat))
         downhill = tf.where(size > 0.0, -flat / tf.where(size > 0.0, size, 1.0), 0.0)
@@ -102,7 +102,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
 
         direction = ops.conjugate_gradient(product, downhill, self.cg_max_iterations)
         length = ops.trust_region_length(tf.reduce_sum(direction * product(direction)), radius)
-        change = unflatten(length * direction, variables)
+        change = ops.unflatten(length * direction, variables)
         kept = self._search(problem, found[0], change, divergence, radius)
         self.iterations.assign_add(tf.cast(kept, self.iterations.dtype))
         told = {"kl_divergence": tf.where(kept, divergence(), 0.0), "accepted": tf.cast(kept, tf.float32)}
@@ -191,20 +191,9 @@ def fisher_product(divergence: Callable[[], tf.Tensor], variables: list[Any], ve
                 outer.watch(variable)
                 inner.watch(variable)
             value = divergence()
-        slope = flatten(inner.gradient(value, variables, unconnected_gradients=zero))
+        slope = ops.flatten(inner.gradient(value, variables, unconnected_gradients=zero))
         along = tf.reduce_sum(slope * vector)
-    return flatten(outer.gradient(along, variables, unconnected_gradients=zero))
-
-
-def flatten(tensors: list[Any]) -> tf.Tensor:
-    """Tensors of any shapes as one float32 `(n,)`."""
-    return tf.concat([tf.reshape(tf.cast(tf.convert_to_tensor(x), tf.float32), (-1,)) for x in tensors], axis=0)
-
-
-def unflatten(vector: tf.Tensor, like: list[Any]) -> list[tf.Tensor]:
-    """The inverse of `flatten`, for tensors of the shapes of `like`."""
-    parts = tf.split(vector, [x.shape.num_elements() for x in like])
-    return [tf.reshape(part, x.shape) for part, x in zip(parts, like)]
+    return ops.flatten(outer.gradient(along, variables, unconnected_gradients=zero))
 
 
 def _number(value: Any, name: str, allowed: str, right: Callable[[float], bool]) -> float:

@@ -88,9 +88,16 @@ def test_weights_are_one_buffer():
     assert program.weights is before
     x = np.ones((1, 3), np.float32)
     np.testing.assert_allclose(program([x])[0], reference(program, x), rtol=1e-5)
-    for bad in (np.zeros(25), np.zeros((1, 26)), np.zeros(26, int)):
-        with pytest.raises(ValueError, match="flat"):
-            program.set_weights(bad)
+    for bad in ([np.zeros(25)], [np.zeros((1, 26))], [np.zeros(26, int)], [np.zeros(26), np.zeros(1)], []):
+        with pytest.raises(
+            ValueError, match=r"`pieces` must be float vectors of 26 numbers together\. Received: shapes"
+        ):
+            program.set_weights(*bad)
+    version = program.version
+    program.set_weights(np.zeros(3), np.ones(22, np.float32), np.full(1, 2.0))
+    np.testing.assert_array_equal(program.weights, [0.0] * 3 + [1.0] * 22 + [2.0])
+    assert program.version > version
+    program.set_weights(np.arange(26.0))
     with pytest.raises(ValueError, match="arrays"):
         Program(MLP, [np.zeros((3, 4))])
     flat = Program(MLP, np.arange(26.0))

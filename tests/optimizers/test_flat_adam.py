@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kagent
-from kagent import optimizers
+from kagent import ops, optimizers
 from kagent.optimizers import FlatAdam, flat_adam
 
 SHAPES = [(3, 2), (2,), (), (1, 4)]
@@ -77,17 +77,39 @@ def test_what_it_holds():
 def test_large_variables_are_on_their_own(monkeypatch):
     """Their moments are not copied together with the others'; the steps are the same."""
     together = both([gradients(s) for s in range(3)], learning_rate=0.1, global_clipnorm=0.5)[0]
-    monkeypatch.setattr(flat_adam, "_LARGE", 3)
+    monkeypatch.setattr(flat_adam, "LARGE", 3)
     trained, optimizer = variables(), FlatAdam(0.1, global_clipnorm=0.5)
     optimizer.build(trained)
-    assert [tuple(v.shape) for v in optimizer.variables[2:]] == [(3,), (3,), (6,), (6,), (4,), (4,)]
+    assert [tuple(v.shape) for v in optimizer.variables[2:]] == [(3,), (3,), (3, 2), (3, 2), (1, 4), (1, 4)]
     for s in range(3):
         optimizer.apply(gradients(s), trained)
     for a, b in zip(values(trained), together, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=1e-4)  # TensorFlow's 1 - beta is a float32's
     before = values(trained)
     optimizer.apply([gradients(9)[0], None, None, None], trained)  # a group without any gradient, and one with
     assert [(a != b).any() for a, b in zip(values(trained), before, strict=True)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_large_variable_by_the_equation(jit, dtype):
+    """TensorFlow's kernel, and what other dtypes get, against `ops.adam`."""
+    rng, shape = np.random.default_rng(0), (128, flat_adam.LARGE // 128)
+    start = rng.normal(size=shape).astype(dtype)
+    variable, optimizer = keras.Variable(start, dtype=dtype), FlatAdam(0.05, 0.8, 0.9, 1e-3)
+    optimizer.build([variable])
+    slopes = [tf.constant(rng.normal(size=shape), tf.float32) for _ in range(3)]
+    step = tf.function(lambda slope: optimizer.apply([slope], [variable]), jit_compile=jit)
+    momentum, velocity, expected = 0.0 * slopes[0], 0.0 * slopes[0], start.astype(np.float32)
+    for time, slope in enumerate(slopes, 1):
+        step(slope)
+        momentum, velocity, change = ops.adam(slope, momentum, velocity, time, 0.05, 0.8, 0.9, 1e-3)
+        expected = (expected - change.numpy()).astype(dtype).astype(np.float32)
+    close = {"float32": 1e-5, "float16": 2e-3}[dtype]
+    np.testing.assert_allclose(variable.numpy().astype(np.float32), expected, rtol=close, atol=close)
+    for held, right in zip(optimizer.variables[2:], (momentum, velocity), strict=True):
+        assert tuple(held.shape) == shape
+        np.testing.assert_allclose(held.numpy(), right, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("missing", [[1], [0, 2], [0, 1, 2]])

@@ -14,7 +14,7 @@ from toy_envs import Identity
 import kagent
 from kagent import ops, optimizers
 from kagent.optimizers import NaturalGradient, Problem
-from kagent.optimizers.natural_gradient import fisher_product, flatten, mean_kl, unflatten
+from kagent.optimizers.natural_gradient import fisher_product, mean_kl
 from kagent.policies.distributions import Categorical, Gaussian, Joint
 from kagent.schedules import Clock
 
@@ -102,13 +102,6 @@ def test_padding_and_masks_count_as_they_should():
     np.testing.assert_allclose(found, [q * (1 - q), -q * (1 - q), 0.0], atol=1e-6)
     absent = {"action_mask": [tf.zeros((4, 0), tf.bool)]}  # as in a dataset
     assert float(mean_kl(problem_of(policy, linear([1, 0, 0]), **absent))()) == 0.0
-
-
-def test_flat_and_back():
-    tensors = [tf.constant([[1.0, 2.0]]), tf.constant(3.0), tf.constant([4.0])]
-    assert flatten(tensors).numpy().tolist() == [1.0, 2.0, 3.0, 4.0]
-    for a, b in zip(unflatten(flatten(tensors), tensors), tensors, strict=True):
-        assert a.shape == b.shape and (a.numpy() == b.numpy()).all()
 
 
 # Steps -----------------------------------------------------------------------------------------------------
