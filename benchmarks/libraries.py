@@ -6,8 +6,8 @@ environment. How well `BEST` is known (two cores, other work on the machine, sho
 - SB3: one thread wins clearly on W1a, W1b and W2a and makes no difference on W4; two on W3, see below. W1b16 and
   W2b were not tried apart and follow W1b and W2a.
 - SBX: the settings differ by less than the noise.
-- kagent: XLA's threads gain on W1a and W3, see below; one thread was faster on W2b in both of two runs; elsewhere the noise
-  was larger than the differences, so `DEFAULT` is an assumption there.
+- kagent: XLA's threads gain on W1a, see below, and W3 does not care; one thread was faster on W2b in both of two runs;
+  elsewhere the noise was larger than the differences, so `DEFAULT` is an assumption there.
 
 `python -m benchmarks.speed --threads calibrate` measures all of it again: do so on a quiet machine, and on one with
 more cores, before publishing figures.
@@ -68,7 +68,8 @@ BEST: dict[tuple[str, str], str] = {
     # The only workload on which PyTorch may gain from a second core: medians of three runs on a busy machine
     # 86 (55-114) steps/s against 76 (71-81) on one, so not beyond doubt; elsewhere it loses, up to tenfold.
     ("sb3", "W3"): "all",
-    # The same holds of XLA's products: 159 steps/s with its threads, 143 without, 102 with all of TensorFlow on one.
+    # SAC's steps are TensorFlow's kernels, products side by side: threads within one do not matter (medians of three,
+    # alternating: 5.7 ms with two, 5.6 with one).
     ("kagent", "W3"): "numpy-one",
     # 128 gradient steps of W1a, alternating: 60.1, 60.0, 59.7 ms on one thread, 55.4, 58.0, 54.6 with XLA's.
     ("kagent", "W1a"): "numpy-one",

@@ -5,6 +5,8 @@ beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)`
 `train_step`, and what it hands back is few vectors: the logs, and the weights of the actor. Around it a second, plain
 function takes the next element from the memory's pipeline, so that an update is a single call into TensorFlow: between
 two of them an environment's steps have emptied the caches, and every call on its own costs a tenth of a millisecond.
+
+Where `jit_compile` is False, as "auto" is for large gradient steps, the same program is a graph of TensorFlow's kernels.
 """
 
 from __future__ import annotations

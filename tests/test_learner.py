@@ -82,6 +82,40 @@ def test_xla_graph_and_eager_agree(small, kind, changes):
             np.testing.assert_allclose(other[name], value, atol=1e-4, rtol=1e-4, err_msg=name)
 
 
+def test_large_steps_are_left_to_tensorflow_unless_xla_is_asked_for(tmp_path):
+    """4 x 512 + 512 + 512 x 512 + 512 + 512 x 2 + 2 = 266,242 parameters, times 126 below 2**25, times 127 above."""
+    network = {"type": "mlp", "units": [512, 512]}
+    for batch_size, jit in ((126, True), (127, False)):
+        agent = kagent.DQN("CartPole-v1", network=network, batch_size=batch_size, seed=0)
+        assert agent.jit_compile is jit
+    agent.compile(jit_compile=True)
+    assert agent.jit_compile
+    agent.compile()
+    assert not agent.jit_compile
+    agent.save(tmp_path / "a.keras")
+    assert not kagent.load(tmp_path / "a.keras").jit_compile
+    asked = kagent.DQN("CartPole-v1", network=network, batch_size=127, seed=0, execution={"jit_compile": True})
+    assert asked.jit_compile
+    # How long episodes are is not known: 127 of them may be anything.
+    assert kagent.VPG("CartPole-v1", network=network, batch_size=127, seed=0).jit_compile
+
+
+def test_large_steps_on_many_threads_are_the_same_in_every_run():
+    """SAC's defaults run uncompiled: products side by side, Adam of large matrices by TensorFlow's kernel."""
+    finals = []
+    for jit in ("auto", "auto", True):
+        agent = kagent.SAC("Pendulum-v1", seed=0)
+        agent.compile(jit_compile=jit)
+        assert agent.jit_compile is (jit is True)
+        agent.fit("Pendulum-v1", steps=275, verbose=0)
+        assert agent.updates == 20 and agent.train_function.traces == 1
+        finals.append(variables(agent))
+    first, again, xla = finals
+    for name, value in first.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+        np.testing.assert_allclose(xla[name], value, atol=1e-3, rtol=1e-3, err_msg=name)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize(("kind", "jit"), [("dqn", False), ("dqn", True), ("ppo", False), ("sac", False)])
 def test_mixed_precision_trains(small, dtype_policy, policy, kind, jit):

