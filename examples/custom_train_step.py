@@ -43,7 +43,7 @@ class ConservativeDQN(kagent.DQN):
 def main() -> None:
     args = parser.parse_args()
     agent = ConservativeDQN("CartPole-v1", learning_rate=1e-3, gradient_steps=4, target_update_period=500, seed=0)
-    agent.fit("CartPole-v1", steps=args.steps)  # compiled with XLA, as every train_step is
+    agent.fit("CartPole-v1", steps=args.steps)  # compiled, as every train_step is
     agent.save(args.out)
     result = kagent.load(args.out).evaluate("CartPole-v1")
     print(f"mean return of 10 episodes: {result['episode_return']:.1f}")

@@ -18,7 +18,9 @@ from kagent.schedules import evaluate
 
 TRAINED = ("policy", "critic", "temperature")
 NETWORKS = ("policy", "critic")
-_PRODUCTS = 1 << 25  # multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster
+# Multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster. Single steps are from fewer on;
+# loops of steps are not: of PPO with networks of 256-256 they take 1.8 times as long in batches of 64, 0.93 in such of 256.
+_PRODUCTS = 1 << 25
 _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
 
 
