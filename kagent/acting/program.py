@@ -106,10 +106,9 @@ class Program:
         Raises:
             ValueError: Other shapes or dtypes.
         """
-        shapes = [piece.shape for piece in pieces]
         sizes = [piece.size for piece in pieces if piece.ndim == 1 and piece.dtype.kind == "f"]
-        if len(sizes) != len(shapes) or sum(sizes) != self.size:
-            dtypes = [str(piece.dtype) for piece in pieces]
+        if len(sizes) != len(pieces) or sum(sizes) != self.size:
+            shapes, dtypes = [piece.shape for piece in pieces], [str(piece.dtype) for piece in pieces]
             expected = f"float vectors of {self.size} numbers together"
             raise ValueError(f"`pieces` must be {expected}. Received: shapes {shapes}, dtypes {dtypes}")
         if pieces:

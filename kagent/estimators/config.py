@@ -24,7 +24,7 @@ class RunConfig:
         summaries: What is written for TensorBoard, at `global_episode`: a name of `SummaryOptions`, several, "all", or None.
         summary_episodes: Episodes from one summary to the next.
         log_episodes: Episodes from one line of the log `kagent.estimators` (level INFO) to the next; None: none.
-        jit_compile: Whether updates are compiled with XLA, which takes seconds once and makes each faster.
+        jit_compile: Whether updates are compiled with XLA, which takes seconds once and makes small ones faster.
 
     Raises:
         ValueError, TypeError: A value outside its range.
