@@ -66,7 +66,6 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        importlib.import_module("kagent.agents")  # whatever comes first, all classes are registered
         value = getattr(importlib.import_module(_HOMES[name]), name)
     elif name in _MODULES:
         value = importlib.import_module(f"kagent.{name}")

@@ -2,62 +2,68 @@
 
 `keras.saving.load_model("agent.keras")` finds only registered classes, and they register when `kagent.agents` is
 imported. `import kagent` alone must not import Keras (`kagent.acting` serves agents without it), so where Keras is not
-there yet, its import is followed by theirs.
+there yet, its import is followed by theirs: at once, or, where a module of kagent is what imports it, when that one is
+whole.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.abc
-import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 
-class _AfterKeras(importlib.abc.MetaPathFinder):
-    _looking = False
+class _Watch(importlib.abc.MetaPathFinder):
+    """Sees Keras and the modules of kagent being imported, until Keras has been."""
 
-    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
-        if name != "keras" or self._looking:
+    def __init__(self) -> None:
+        self.open = 0  # so many of them are being executed, one within the other
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != "keras" and not name.startswith("kagent."):
             return None
-        self._looking = True  # the search below comes by here again
-        try:
-            spec = importlib.util.find_spec("keras")
-        finally:
-            self._looking = False
-        # It stays in place: TensorFlow looks for Keras without importing it.
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Followed(spec.loader)
-        return spec
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Watched(spec.loader, self)
+                return spec
+        return None
+
+    def closed(self) -> None:
+        self.open -= 1
+        if not self.open and "keras" in sys.modules:
+            # Not as soon as it is looked for: TensorFlow looks for Keras without importing it.
+            sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+            importlib.import_module("kagent.agents")
 
 
-class _Followed(importlib.abc.Loader):
-    def __init__(self, loader: Any):
-        self.loader = loader
+class _Watched(importlib.abc.Loader):
+    def __init__(self, loader: Any, watch: _Watch):
+        self.loader, self.watch = loader, watch
 
-    def create_module(self, spec: Any) -> Any:
+    def create_module(self, spec: ModuleSpec) -> Any:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
         module.__loader__ = self.loader
-        self.loader.exec_module(module)
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _AfterKeras)]
-        if not _is_importing():  # a module of kagent that imports Keras would be found half made
-            importlib.import_module("kagent.agents")
-
-
-def _is_importing() -> bool:
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith("kagent.")]
-    return any(getattr(getattr(module, "__spec__", None), "_initializing", False) for module in modules)
+        self.watch.open += 1
+        try:
+            self.loader.exec_module(module)
+        except BaseException:
+            self.watch.open -= 1
+            raise
+        self.watch.closed()
 
 
 def register() -> None:
     """Imports the agents if Keras is there, else once it is."""
-    if "keras" in sys.modules:
-        if hasattr(sys.modules["keras"], "Model"):
-            importlib.import_module("kagent.agents")
-    else:
-        sys.meta_path.insert(0, _AfterKeras())
+    if "keras" not in sys.modules:
+        sys.meta_path.insert(0, _Watch())
+    elif hasattr(sys.modules["keras"], "Model"):
+        importlib.import_module("kagent.agents")
