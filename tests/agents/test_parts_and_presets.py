@@ -1,5 +1,6 @@
 """A preset is the agent with its parts spelled out; and what every agent owes to others in the same process."""
 
+import functools
 import inspect
 import json
 import textwrap
@@ -23,50 +24,62 @@ SIZES = {
     "vpg": {"batch_size": 3, "baseline": "auto"},
     "ac": {},
     "a2c": {"horizon": 3},
-    "sac": {"start": 50, "memory": 1000, "batch_size": 16, "network": {"type": "mlp", "units": [16]}},
-    "dpg": {"start": 50, "memory": 1000, "batch_size": 16, "network": {"type": "mlp", "units": [16]}},
+    "sac": {"start": 50, "memory": 1000, "batch_size": 16},
+    "dpg": {"start": 50, "memory": 1000, "batch_size": 16},
 }
+NETWORK = [{"type": "dense", "size": 16, "activation": "tanh"}]  # a ReLU's bias may rest for long
+
+
+def env_of(kind):
+    return "Pendulum-v1" if kind in ("sac", "dpg") else "CartPole-v1"
 
 
 def made(kind, seed=3, **changes):
-    env = "Pendulum-v1" if kind in ("sac", "dpg") else "CartPole-v1"
-    agent = Agent.create(kind, env, seed=seed, execution={"jit_compile": False}, **{**SIZES[kind], **changes})
-    return agent, env
+    arguments = {"network": NETWORK, **SIZES[kind], **changes}
+    return Agent.create(kind, env_of(kind), seed=seed, execution={"jit_compile": False}, **arguments)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """`trained(kind)`: the agent after 500 steps, and its first weights by the path of their variable."""
+
+    @functools.cache
+    def make(kind):
+        agent = made(kind)
+        before = {v.path: v.numpy() for v in agent.trainable_variables}
+        agent.fit(env_of(kind), steps=500, verbose=0)
+        return agent, before
+
+    return make
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_parts_spelled_out_are_the_preset(kind):
+def test_parts_spelled_out_are_the_preset(kind, trained):
     """Same weights after 500 steps from the same seed."""
-    preset, env = made(kind)
-    parts = json.loads(json.dumps({**preset.get_config(), "agent": "tensorforce"}))
-    spelled = Agent.create(parts)
+    preset, _ = trained(kind)
+    spelled = Agent.create(json.loads(json.dumps({**preset.get_config(), "agent": "tensorforce"})))
     assert type(spelled) is Agent and type(preset) is not Agent
-    for agent in (preset, spelled):
-        agent.fit(env, steps=500, verbose=0)
+    spelled.fit(env_of(kind), steps=500, verbose=0)
     assert preset.updates == spelled.updates > 0
     assert equal(preset.get_weights(), spelled.get_weights())
 
 
 def test_the_horizon_of_dqn():
     for kind, horizon in (("dqn", 0), ("double_dqn", 2)):
-        estimation = made(kind, discount=0.9)[0].reward_estimation
+        estimation = made(kind, discount=0.9).reward_estimation
         assert (estimation.horizon, estimation.discount) == (horizon, 0.9)
     with pytest.raises(ValueError, match="horizon"):
         made("dqn", horizon=-1)
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_no_weight_is_dead(kind):
-    """Case 35: after some updates every trained variable has moved (a ReLU's bias may rest for longer)."""
-    agent, env = made(kind, **({"network": [{"type": "dense", "size": 16, "activation": "tanh"}]}))
-    before = [v.numpy() for v in agent.trainable_variables]
-    agent.fit(env, steps=150, verbose=0)
-    assert agent.updates >= 1
-    still = [v.path for v, old in zip(agent.trainable_variables, before) if (v.numpy() == old).all()]
-    assert not still
+def test_no_weight_is_dead(kind, trained):
+    """Case 35: after some updates every trained variable has moved."""
+    agent, before = trained(kind)
+    assert not [v.path for v in agent.trainable_variables if (v.numpy() == before[v.path]).all()]
 
 
-def test_saved_agents_come_back_as_what_they_were(tmp_path):
+def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
     """Case 36, in a fresh process: the class, the counters, and the actions in 20 states."""
 
     def told(agent):
@@ -76,8 +89,7 @@ def test_saved_agents_come_back_as_what_they_were(tmp_path):
 
     expected = {}
     for kind in ("double_dqn", "dueling_dqn", "vpg", "trpo", "dpg"):
-        agent, env = made(kind)
-        agent.fit(env, steps=200, verbose=0)
+        agent, _ = trained(kind)
         agent.save(tmp_path / f"{kind}.keras")
         expected[kind] = told(agent)
     code = (
@@ -92,10 +104,10 @@ def test_saved_agents_come_back_as_what_they_were(tmp_path):
 
 def test_two_agents_in_one_process():
     """Case 42: trained in turns, each is as if alone; one is closed and deleted, the other goes on."""
-    alone, env = made("a2c", seed=1)
+    alone, env = made("a2c", seed=1), env_of("a2c")
     for _ in range(4):
         alone.fit(env, steps=64, verbose=0)
-    first, second = made("a2c", seed=1)[0], made("dqn", seed=2)[0]
+    first, second = made("a2c", seed=1), made("dqn", seed=2)
     for i in range(4):
         first.fit(env, steps=64, verbose=0)
         if i < 2:
@@ -107,25 +119,23 @@ def test_two_agents_in_one_process():
 
 
 @pytest.mark.parametrize("kind", ["vpg", "dpg"])
-def test_the_seed_alone_decides(kind, tmp_path):
+def test_the_seed_alone_decides(kind, trained, tmp_path):
     """Case 43: equal runs in this and in a fresh process, other seeds other runs, and the global generators untouched."""
     state = np.random.get_state()[1].copy()
-    runs = []
-    for seed in (1, 2):
-        agent, env = made(kind, seed=seed)
-        agent.fit(env, steps=200, verbose=0)
-        runs.append(agent.get_weights())
+    other = made(kind, seed=4)
+    other.fit(env_of(kind), steps=500, verbose=0)
     assert (np.random.get_state()[1] == state).all()
+    weights = trained(kind)[0].get_weights()
+    assert not equal(weights, other.get_weights())
     code = (
-        "import sys, numpy as np\nfrom agents.test_parts_and_presets import made\n"
-        f"agent, env = made({kind!r}, seed=1)\nagent.fit(env, steps=200, verbose=0)\n"
+        "import sys, numpy as np\nfrom agents.test_parts_and_presets import env_of, made\n"
+        f"agent = made({kind!r})\nagent.fit(env_of({kind!r}), steps=500, verbose=0)\n"
         "np.savez(sys.argv[1], *agent.get_weights())"
     )
     done = forked.run(["-c", code, tmp_path / "weights.npz"])
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "weights.npz") as file:
-        assert equal(runs[0], [*file.values()])
-    assert not equal(runs[0], runs[1])
+        assert equal(weights, [*file.values()])
 
 
 def test_huber_by_hand():

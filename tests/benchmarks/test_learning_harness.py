@@ -2,6 +2,7 @@
 
 import json
 
+import children
 import pytest
 
 from benchmarks import learning, speed
@@ -70,7 +71,8 @@ def test_bad_arguments_are_refused(arguments, capsys):
     assert "known: ['dqn-cartpole'" in said or "must be at least 1" in said
 
 
-def test_a_short_run_for_real(capsys):
+def test_a_short_run_for_real(monkeypatch, capsys):
+    monkeypatch.setattr(speed, "run_child", children.run)
     code = learning.main(["--tasks", "dqn-cartpole", "--seeds", "1", "--steps", "1300", "--episodes", "2"])
     said = capsys.readouterr()
     assert code == 1, said  # 1,300 steps reach no gate

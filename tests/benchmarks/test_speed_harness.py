@@ -5,6 +5,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import children
 import pytest
 
 from benchmarks import libraries, measurement, run_sb3, speed
@@ -168,7 +169,8 @@ def test_tiny_run_with_kagent():
     assert record["threads"]["XLA_FLAGS"] == "--xla_cpu_multi_thread_eigen=false"
 
 
-def test_greedy_acting_with_kagent():
+def test_greedy_acting_with_kagent(monkeypatch):
+    monkeypatch.setattr(speed, "run_child", children.run)
     record = speed.measure("W4", "kagent", 0, "one", scale=0.05, timeout=300)
     assert "error" not in record, record
     assert record["steps"] == 1000 and record["rate"] > 0 and record["numpy_rate"] > 0

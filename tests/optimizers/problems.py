@@ -7,15 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from modes import compiled
 
 from kagent import optimizers
 from kagent.schedules import Clock
-
-MODES = ("eager", "graph", "xla")
-
-
-def compiled(function: Any, mode: str) -> Any:
-    return function if mode == "eager" else tf.function(function, jit_compile=mode == "xla")
 
 
 def minimized(

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from problems import MODES, minimized
+from modes import MODES
+from problems import minimized
 
 from kagent import optimizers
 from kagent.optimizers import Evolutionary

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import MODES, minimized
+from modes import MODES
+from problems import minimized
 
 from kagent import optimizers
 from kagent.schedules import Clock
@@ -258,7 +259,15 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("values", list(itertools.product(*CHOICES.values())))
+# Half of all combinations; among any four of the choices every combination of theirs is there.
+HALF = [
+    tuple(options[i] for options, i in zip(CHOICES.values(), places))
+    for places in itertools.product((0, 1), repeat=len(CHOICES))
+    if sum(places) % 2 == 1
+]
+
+
+@pytest.mark.parametrize("values", HALF)
 def test_any_of_them_go_together(values):
     def loss(x, batch):
         return tf.reduce_mean((batch["row"] - x[0]) ** 2) + tf.reduce_sum(x[1] ** 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
-from problems import MODES, compiled
+from modes import MODES, compiled
 from toy_envs import Identity
 
 import kagent
@@ -19,6 +19,8 @@ from kagent.policies.distributions import Categorical, Gaussian, Joint
 from kagent.schedules import Clock
 
 MODE = pytest.mark.parametrize("mode", MODES)
+# What is compiled is the same graph; where a test takes many of them, XLA's is enough.
+ENDS = pytest.mark.parametrize("mode", ["eager", "xla"])
 P = np.array([0.5, 0.3, 0.2])
 FISHER = np.diag(P) - np.outer(P, P)
 
@@ -130,8 +132,7 @@ def test_a_step_by_hand(mode):
     np.testing.assert_allclose([mean[0], log_std[0]], [-0.75 * full, np.log(0.5) - 0.75 * full], rtol=1e-5)
 
 
-@MODE
-@pytest.mark.parametrize("radius", [1e-4, 1e-2, 0.1])
+@pytest.mark.parametrize(("mode", "radius"), [("eager", 1e-4), ("eager", 1e-2), ("eager", 0.1), ("xla", 1e-2)])
 def test_the_radius_is_kept_whatever_the_scale_of_the_loss(mode, radius):
     start, ends = np.log(P), []
     for scale in (1e-12, 1.0, 1e9):
@@ -142,7 +143,7 @@ def test_the_radius_is_kept_whatever_the_scale_of_the_loss(mode, radius):
     np.testing.assert_allclose(ends[2], ends[1], atol=1e-4)
 
 
-@MODE
+@ENDS
 def test_what_does_not_help_moves_nothing(mode):
     start = np.log(P).astype(np.float32)
     for loss in (
@@ -157,7 +158,7 @@ def test_what_does_not_help_moves_nothing(mode):
         assert int(optimizer.iterations.numpy()) == 0  # a step that is refused is none
 
 
-@MODE
+@ENDS
 def test_the_largest_step_that_helps_is_taken(mode):
     # Along the first logit; beyond 60 % of the full step the loss is a wall. The sequence: 1, 0.75, 0.5625.
     direction = np.array([1.0, -0.5, -0.25])
@@ -177,7 +178,7 @@ def test_the_largest_step_that_helps_is_taken(mode):
     np.testing.assert_allclose(end - np.log(P), full, atol=2e-6)
 
 
-@MODE
+@ENDS
 def test_a_search_that_fails_may_be_overridden_and_it_tells(mode):
     # Behind a wall everywhere but at the start: with the override, the whole step is taken all the same.
     start, direction = np.log(P).astype(np.float32), np.array([1.0, -0.5, -0.25])
@@ -255,7 +256,7 @@ def test_it_trains_no_model_of_others():
 # In agents -------------------------------------------------------------------------------------------------
 
 
-def agent_of(action, jit):
+def agent_of(action):
     agent = kagent.Agent(
         observation_space=spaces.Box(-5, 5, (2,)),
         action_space=action,
@@ -268,7 +269,7 @@ def agent_of(action, jit):
         optimizer={"type": "natural_gradient"},
         seed=0,
     )
-    agent.compile(jit_compile=jit)
+    agent.compile(jit_compile=False)
     return agent
 
 
@@ -276,7 +277,7 @@ MIXED = spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2,)), c=spaces.Mu
 
 
 def test_the_bound_holds_for_nested_actions():
-    agent = agent_of(MIXED, jit=True)
+    agent = agent_of(MIXED)
     generator = np.random.default_rng(0)
     observation = tf.constant(generator.normal(size=(8, 2)), tf.float32)
     action, log_prob = agent.policy.sample_with_log_prob(
@@ -286,7 +287,7 @@ def test_the_bound_holds_for_nested_actions():
         "observation": observation, "action": action, "old_log_prob": log_prob, "return": tf.zeros(8),
         "advantage": tf.constant(generator.normal(size=8), tf.float32), "weight": tf.constant([1.0] * 7 + [0.0]),
     }  # fmt: skip
-    step = tf.function(agent.train_step, jit_compile=True)
+    step = tf.function(agent.train_step, autograph=False)
     for _ in range(3):
         batch["old_log_prob"] = agent.policy.log_prob(agent.policy.parameters_of([observation]), action)
         old = agent.policy.parameters_of([observation])
@@ -307,6 +308,7 @@ def test_regularized_networks_take_part():
     )
     policy = {"type": "StochasticPolicy", "network": network}
     agent = bandit_agent(policy=policy, l2_regularization=0.01, optimizer={"type": "natural_gradient"})
+    agent.compile(jit_compile=False)
     history = agent.fit(bandit(), steps=32, verbose=0).history
     assert history["regularization_loss"][0] > 0
 

@@ -16,13 +16,6 @@ SEED = tf.constant([7, 11])
 PAIR = Bernoulli((2,))
 
 
-@pytest.fixture(params=["eager", "graph", "xla"], scope="module")
-def mode(request):
-    if request.param == "eager":
-        return lambda function: function
-    return lambda function: tf.function(function, jit_compile=request.param == "xla")
-
-
 def logits(*probabilities):
     return [tf.constant([scipy.special.logit(probabilities)], tf.float32)]
 

@@ -14,13 +14,6 @@ UNIT = Beta((1,), -1.0, 1.0)
 SHAPES = [(1.000001, 1.000001), (1.7, 1.7), (2.0, 3.5), (1.01, 6.0), (40.0, 2.0), (900.0, 1100.0)]
 
 
-@pytest.fixture(params=["eager", "graph", "xla"], scope="module")
-def mode(request):
-    if request.param == "eager":
-        return lambda function: function
-    return lambda function: tf.function(function, jit_compile=request.param == "xla")
-
-
 def head(parameter):
     """What `1 + softplus` makes the parameter of."""
     excess = parameter - 1.0 - 1e-6

@@ -139,6 +139,7 @@ def test_refusals(arguments, error, message):
 def test_presets(name, preset, dueling, tmp_path):
     settings = {"start": 8, "frequency": 4, "batch_size": 8, "target_update_period": 16, "learning_rate": 1e-2}
     made = kagent.Agent.create({"agent": name, **settings}, "CartPole-v1", seed=0)
+    made.compile(jit_compile=False)
     assert type(made) is getattr(kagent, preset)
     assert made.objective.double and made.policy.dueling is dueling
     before = [variable.numpy().copy() for variable in made.policy.trainable_variables]

@@ -211,6 +211,7 @@ def test_rollouts_are_learned_from(given):
         Middle, policy={"type": "stochastic", "distribution": given, "head_gain": 0.01}, n_steps=64, batch_size=64,
         epochs=10, learning_rate=0.003, entropy_coefficient=1e-3, seed=1,
     )  # fmt: skip
+    made.compile(jit_compile=False)
     history = made.fit(Middle, steps=1024, steps_per_epoch=256, verbose=0)
     action = made.act(np.zeros(1, np.float32), deterministic=True)
     assert abs(action["arm"][0] - 1.2) < 0.4 and action["key"].tolist() == [1, 0]
@@ -223,6 +224,7 @@ def test_rollouts_are_learned_from(given):
 def test_bits_in_agreement_with_their_masks(kind):
     env = Identity(SPACES.MultiBinary(3), masks="info")
     made = kagent.PPO(env, policy={"type": "stochastic", "distribution": kind}, n_steps=32, batch_size=32, seed=0)
+    made.compile(jit_compile=False)
     made.fit(env, steps=128, verbose=0)  # the environment refuses what it forbade
     assert made.actor.decisions[0].kind == kind
 
