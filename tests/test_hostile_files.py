@@ -410,10 +410,15 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(scope="module")
+def agent(honest):
+    """Offered every file; each must leave it as it was."""
+    return kagent.load(honest)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_weights_are_refused_and_change_nothing(name, honest, canary, tmp_path):
+def test_hostile_weights_are_refused_and_change_nothing(name, honest, agent, canary, tmp_path):
     path = with_weights(honest, tmp_path / "a.weights.h5", HOSTILE[name])
-    agent = kagent.load(honest)
     before = state_of(agent)
     with pytest.raises(ValueError):
         agent.load_weights(path)

@@ -14,7 +14,7 @@ import keras
 import pytest
 from agent_states import differences, state_of
 from keras.callbacks import BackupAndRestore
-from resume.cases import CASES, DEFAULT, QUICK, train
+from resume.cases import CASES, DEFAULT, MORE, QUICK, train
 from toy_envs import Nondeterministic, Stateful
 
 SCRIPT = Path(__file__).parent / "resume" / "train.py"
@@ -49,11 +49,11 @@ def test_killed_and_resumed_is_uninterrupted(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DEFAULT)
-def test_the_presets_as_they_are(name, tmp_path):
-    run(tmp_path, 0, [name], killed=True)
-    run(tmp_path, 1, [name], killed=True)
-    run(tmp_path, 2, [name], killed=False)
+@pytest.mark.parametrize("name", [*MORE, *DEFAULT])
+def test_as_often_as_it_is_killed(name, tmp_path):
+    kills = len(CASES[name]["stops"])
+    for stop in range(kills + 1):
+        run(tmp_path, stop, [name], killed=stop < kills)
     check(tmp_path, name, train(name))
 
 
