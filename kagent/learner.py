@@ -50,7 +50,9 @@ class Minibatches:
 
     def __getitem__(self, i: Any) -> dict[str, Any]:
         if self.indices is None:
-            return tf.nest.map_structure(lambda x: None if x is None else x[i], self.prepared)
+            # A slice would be four operations to trace.
+            row = (lambda x: tf.squeeze(x, 0)) if self.steps == 1 else (lambda x: x[i])
+            return tf.nest.map_structure(lambda x: None if x is None else row(x), self.prepared)
         places = self.indices[i]
         batch = tf.nest.map_structure(
             lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), self.prepared

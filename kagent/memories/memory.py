@@ -324,8 +324,14 @@ def counters(source: Any, names: tuple[str, ...]) -> list[int]:
     return array.tolist()
 
 
-def pipeline(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """One element at a time, made when it is asked for: nothing reads ahead, so no batch is stale."""
+def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:
+    """One element at a time, made when it is asked for: nothing reads ahead, so no batch is stale.
+
+    Args:
+        function: What is made of each element, in TensorFlow's words (no Python that AutoGraph would translate).
+    """
+    if function is not None:
+        dataset = dataset.map(tf.autograph.experimental.do_not_convert(function))
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False

@@ -218,7 +218,7 @@ class Replay(Memory):
                 for name, tensor in tensors.items()
             }
 
-        return pipeline(tf.data.Dataset.counter(start).map(draw))
+        return pipeline(tf.data.Dataset.counter(start), draw)
 
     def dataset(self, batch_size: int, steps: int | None = None, seed: int = 0, start: int = 0) -> tf.data.Dataset:
         """An endless dataset of uniformly drawn transitions, read from the memory as it is at each draw.
@@ -247,7 +247,7 @@ class Replay(Memory):
             batch = self._portable(self.experience(blocks)[0])
             return batch if steps is not None else tf.nest.map_structure(lambda x: x[0], batch)
 
-        return pipeline(packed.map(unpack))
+        return pipeline(packed, unpack)
 
     def check(self, batch_size: int) -> None:
         """Raises:

@@ -141,7 +141,7 @@ class Rollout(Memory):
             everything = tf.range(rows * count)
             return {"indices": indices, **{name: tf.gather(t, everything) for name, t in tensors.items()}}
 
-        return pipeline(tf.data.Dataset.counter(start).map(draw))
+        return pipeline(tf.data.Dataset.counter(start), draw)
 
     def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], tf.Tensor]:
         """Packed element to time-major transitions `(T, N * rollouts, ...)` and minibatch indices `(K, B)`. Pure."""
@@ -179,7 +179,7 @@ class Rollout(Memory):
             experience, indices = self.experience(blocks)
             return {"experience": self._portable(experience), "indices": indices}
 
-        return pipeline(self.packed_dataset(batch_size, epochs, seed, start).map(unpack))
+        return pipeline(self.packed_dataset(batch_size, epochs, seed, start), unpack)
 
     def check(self, batch_size: int) -> None:
         """Raises:

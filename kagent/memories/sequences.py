@@ -137,7 +137,7 @@ class Sequences(Memory):
             }
             return self._portable({**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]})
 
-        return pipeline(tf.data.Dataset.from_generator(elements, output_signature=signature).map(unpack))
+        return pipeline(tf.data.Dataset.from_generator(elements, output_signature=signature), unpack)
 
 
 class RecentSequences(Sequences):

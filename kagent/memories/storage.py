@@ -87,12 +87,18 @@ class Storage:
 
     def unpack(self, blocks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Named columns `(..., *shape)` of packed rows `(..., width)`; pure, graph- and XLA-safe."""
+        sizes: dict[str, list[int]] = {}
+        for column in self.columns:
+            sizes.setdefault(column.block, []).append(column.size)
+        # One operation for all columns of a block: each of their slices would be four to trace.
+        parts = {
+            block: iter(tf.split(blocks[block], widths, axis=-1) if len(widths) > 1 else [blocks[block]])
+            for block, widths in sizes.items()
+        }
         unpacked = {}
         for column in self.columns:
-            block, begin, end = self.places[column.name]
-            rows = blocks[block]
-            part = rows if (begin, end) == (0, self.widths[block]) else rows[..., begin:end]
-            part = tf.reshape(part, (*_static(rows)[:-1], *column.shape))
+            part = next(parts[column.block])
+            part = tf.reshape(part, (*_static(part)[:-1], *column.shape))
             if part.dtype.name != column.dtype.name:
                 part = part != 0 if column.dtype == np.bool_ else tf.cast(part, column.dtype)
             unpacked[column.name] = part

@@ -47,7 +47,8 @@ def by_component(table, nvec: Sequence[int], fill: float = ABSENT) -> tf.Tensor:
     # components; slices and pads have cheap gradients where a gather would cost a scatter.
     for size, group in itertools.groupby(sizes):
         count = len(list(group))
-        block = tf.reshape(table[:, start : start + count * size], (-1, count, size))
+        part = table if count == len(sizes) else table[:, start : start + count * size]
+        block = tf.reshape(part, (-1, count, size))
         padding = [[0, 0], [0, 0], [0, width - size]]
         blocks.append(block if size == width else tf.pad(block, padding, constant_values=tf.cast(fill, table.dtype)))
         start += count * size

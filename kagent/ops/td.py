@@ -74,7 +74,7 @@ def q_learning(q_taken, reward, discount_t, q_next_value) -> tuple[tf.Tensor, tf
     flat = {"reward": tf.reshape(reward, (-1,)), "discount_t": tf.reshape(discount_t, (-1,))}
     reward, discount_t, q_next_value = as_floats(**flat, q_next_value=q_next_value)
     target = tf.stop_gradient(reward + discount_t * q_next_value)
-    return (target[:, tf.newaxis] if q_taken.shape.rank == 2 else target) - q_taken, target
+    return (tf.expand_dims(target, 1) if q_taken.shape.rank == 2 else target) - q_taken, target
 
 
 def huber(error, delta: float = 1.0) -> tf.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -105,7 +104,7 @@ class _Group:
 
     def __init__(self, optimizer: FlatAdam, number: int, variables: list[Any]):
         sizes = [math.prod(variable.shape) for variable in variables]
-        self.places = dict(zip(map(id, variables), zip(variables, itertools.accumulate([0, *sizes]), sizes)))
+        self.places = dict(zip(map(id, variables), zip(variables, sizes)))
         self.alone: Any = variables[0] if sizes[0] >= LARGE else None
         shape = (sum(sizes),) if self.alone is None else self.alone.shape
         self.momentum, self.velocity = (
@@ -117,7 +116,7 @@ class _Group:
         if self.alone is not None:
             return found[id(self.alone)]
         return ops.flatten(
-            [found[key] if key in found else tf.zeros((size,)) for key, (_, _, size) in self.places.items()]
+            [found[key] if key in found else tf.zeros((size,)) for key, (_, size) in self.places.items()]
         )
 
     def step(self, gradient: tf.Tensor, found: Any, time: tf.Tensor, rate: tf.Tensor, *constants: float) -> None:
@@ -128,14 +127,14 @@ class _Group:
         moments = ops.adam(gradient, momentum, velocity, time, rate, *constants)
         new = [moments.momentum, moments.velocity]
         if any(key not in found for key in self.places):
-            has = ops.flatten([tf.fill((size,), float(key in found)) for key, (_, _, size) in self.places.items()])
+            has = ops.flatten([tf.fill((size,), float(key in found)) for key, (_, size) in self.places.items()])
             new = [tf.where(has > 0.0, one, other) for one, other in zip(new, (momentum, velocity))]
         self.momentum.assign(new[0])
         self.velocity.assign(new[1])
-        for key, (variable, start, size) in self.places.items():
-            if key in found:
-                change = moments.change if self.alone is not None else moments.change[start : start + size]
-                variable.assign_sub(tf.cast(tf.reshape(change, variable.shape), variable.dtype))
+        variables = [variable for variable, _ in self.places.values()]
+        for variable, change in zip(variables, ops.unflatten(tf.reshape(moments.change, (-1,)), variables)):
+            if id(variable) in found:
+                variable.assign_sub(tf.cast(change, variable.dtype))
 
     def _step_alone(
         self, gradient: tf.Tensor, time: tf.Tensor, rate: tf.Tensor, beta_1: float, beta_2: float, epsilon: float
