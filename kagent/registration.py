@@ -45,6 +45,9 @@ class _Watched(importlib.abc.Loader):
     def __init__(self, loader: Any, watch: _Watch):
         self.loader, self.watch = loader, watch
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)  # `python -m`, for one, asks for the code
+
     def create_module(self, spec: ModuleSpec) -> Any:
         return self.loader.create_module(spec)
 

@@ -54,6 +54,13 @@ def test_whatever_is_imported_first(folder, program, registered):
     assert done.stdout.strip() == str(registered), done.stderr
 
 
+def test_modules_run_as_programs(folder):
+    (folder / "kagent" / "program.py").write_text("import sys, keras; print(__name__, 'kagent.agents' in sys.modules)")
+    command = [sys.executable, "-m", "kagent.program"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "__main__ True\n", done.stderr
+
+
 def test_loaders_are_as_they_would_be(folder):
     program = "import kagent.part, keras\nfor m in (kagent.part, keras): print(m.__loader__ is m.__spec__.loader, m.__loader__)"
     program += "\nimport sys; print([finder for finder in sys.meta_path if 'kagent' in str(type(finder))])"

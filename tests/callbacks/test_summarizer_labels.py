@@ -609,5 +609,7 @@ def check_histograms(run, label, arrays):
             assert buckets[:, 2].sum() == array.size
             if array.size > 1 and array.min() < array.max():
                 np.testing.assert_allclose([buckets[0, 0], buckets[-1, 1]], [array.min(), array.max()], rtol=1e-5)
-                counts, _ = np.histogram(array, bins=len(buckets), range=(array.min(), array.max()))
-                assert np.abs(buckets[:, 2] - counts).sum() <= 0.1 * array.size + 2  # float32 at the edges
+                near = 1e-5 * np.abs(array).max()  # an entry on an edge, such as 0 in the middle, may be on either side
+                for left, right, count in buckets:
+                    inside = ((array > left + near) & (array < right - near)).sum()
+                    assert inside <= count <= ((array >= left - near) & (array <= right + near)).sum()
