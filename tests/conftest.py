@@ -1,5 +1,6 @@
 """Small agents: they learn nothing in their few steps, but go through all of it."""
 
+import gc
 import os
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -22,6 +23,12 @@ LONGEST = (
     "test_natural_gradient.py",
     "test_parts_and_presets.py",
 )
+
+
+def pytest_collection_finish():
+    # What is there by now, Keras and TensorFlow, stays: no collection need look at its million objects again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

@@ -147,7 +147,9 @@ def test_an_archive_keeps_it(tmp_path):
 
 def agent(temperature, **arguments):
     policy = {"type": "StochasticPolicy", "temperature": temperature}
-    return kagent.PPO("CartPole-v1", policy=policy, n_steps=16, batch_size=16, epochs=1, seed=0, **arguments)
+    made = kagent.PPO("CartPole-v1", policy=policy, n_steps=16, batch_size=16, epochs=1, seed=0, **arguments)
+    made.compile(jit_compile=False)
+    return made
 
 
 def test_a_greedy_agent():

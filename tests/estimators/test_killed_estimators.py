@@ -2,9 +2,9 @@
 
 import json
 import os
-import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 from counting import GRID, Count, counters, make, same, state_of
@@ -13,7 +13,7 @@ from kagent.estimators import Memory, RunConfig
 
 EPISODES = 40
 
-# It trains in forked processes, so that TensorFlow is imported once, and kills them one after the other.
+# It trains in forked processes, and kills them one after the other.
 PROGRAM = """
 import json, os, random, signal, sys, time
 from pathlib import Path
@@ -69,10 +69,7 @@ def whole():
 def test_killed_at_any_moment_it_ends_where_the_uninterrupted_run_does(tmp_path, whole):
     directory, chance = tmp_path / "run", str(int.from_bytes(os.urandom(4), "big"))
     paths = os.pathsep.join([os.path.dirname(__file__), *(path for path in sys.path if path)])
-    found = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(directory), "3", chance],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+    found = forked.run(["-c", PROGRAM, directory, "3", chance], env={**os.environ, "PYTHONPATH": paths}, timeout=120)
     assert found.returncode == 0, found.stderr[-3000:]
     lives = [json.loads(line) for line in found.stdout.splitlines()]
     assert len(lives) == 3 and lives[0]["resumed"] == 0, (chance, lives)
