@@ -21,7 +21,6 @@ class Interaction(Mixin):
     def _begin_interaction(self) -> None:
         self._episodes = EpisodeStreams(self.parallel_interactions)
         self._own_loop = False  # whether what is observed follows what was observed before
-        self._iterating: tuple[Any, Any, int, Any] | None = None
         self._mask_names = [mask_name(leaf.name) for leaf in self._action.leaves if leaf.is_discrete]
 
     def act(
@@ -274,7 +273,7 @@ class Interaction(Mixin):
     def _learn_once(self, due: bool) -> dict[str, float]:
         self.make_train_function()
         runner = self._runner
-        iterator = self._own_iterator() if runner is None else runner.iterator
+        iterator = self.iterator() if runner is None else runner.iterator
         if runner is None:
             self._begin_attached()
         for hook in self._attached.values() if runner is None else runner.update_hooks:
@@ -283,21 +282,12 @@ class Interaction(Mixin):
         logs = self.train_function(iterator)
         self._after_update(due)
         if runner is None:
-            self._iterating = (self.train_function, self.memory.storage, self.counters.drawn, iterator)
             self._tell_update(logs)
         else:
             runner.asked.append(logs)
             for hook in runner.asked_hooks:
                 hook.on_asked_update_end(self.updates, dict(logs))
         return logs
-
-    def _own_iterator(self) -> Any:
-        # The last one serves again, unless the agent was compiled, loaded or trained in between.
-        if self._iterating is not None:
-            learner, storage, drawn, iterator = self._iterating
-            if learner is self.train_function and storage is self.memory.storage and drawn == self.counters.drawn:
-                return iterator
-        return self.fresh_iterator()
 
 
 def _end(terminated: Any, truncated: Any, terminal: Any) -> tuple[bool, bool]:

@@ -72,6 +72,7 @@ class Learner:
 
     Attributes:
         traces: How often the program was traced; it should stay at one per shape of data.
+        pulls: How often it was called.
         names: What `train_step` logs.
         running: Those of them that are results of Keras metrics, which speak for the epoch so far.
     """
@@ -79,7 +80,7 @@ class Learner:
     def __init__(self, agent: Any, jit: bool, eager: bool, task: Any = None):
         self.agent, self.jit, self.eager = agent, jit, eager
         self.task = agent if task is None else task
-        self.traces = 0
+        self.traces = self.pulls = 0
         self.names: list[str] = []
         self.running: frozenset[str] = frozenset()
         self._now = shared_array((len(Clock._fields),), "float64")  # where the program reads the time
@@ -94,6 +95,7 @@ class Learner:
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
         """Pulls one element and learns from it. Raises StopIteration where the iterator ends."""
+        self.pulls += 1
         self._now[:] = self.agent.host_clock
         packed = iterator is self._bound
         if packed:

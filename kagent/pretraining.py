@@ -125,7 +125,7 @@ class _Own:
     def update(self) -> Iterator[dict[str, float]]:
         agent = self.agent
         if self._iterator is None:
-            self._iterator = self.fresh_iterator()
+            self._iterator = self.iterator()
         for _ in range(self.calls):
             agent.estimate_early()
             before = agent.updates
@@ -134,8 +134,8 @@ class _Own:
             agent.follow(agent.updates - before)
             yield logs
 
-    def fresh_iterator(self) -> Any:
-        return self.agent.fresh_iterator()
+    def iterator(self) -> Any:
+        return self.agent.iterator()
 
     def drew(self) -> None:
         self.agent.counters.drawn += 1
@@ -159,6 +159,9 @@ class _Cloning(_Own):
     def take(self, transitions: list[list[Any]]) -> None:
         self.memory.clear()
         super().take(transitions)
+
+    def iterator(self) -> Any:
+        return self.fresh_iterator()
 
     def fresh_iterator(self) -> Any:
         iterator = iter(

@@ -54,6 +54,7 @@ class Training(Mixin):
         self._most_updates: float = math.inf  # of the running fit
         self._move_targets: Any = None
         self._estimate: Any = None
+        self._iterating: tuple[Any, Any] | None = None
         self._begin_interaction()
 
     @property
@@ -241,7 +242,7 @@ class Training(Mixin):
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
         if self._known is not None:
             metrics.last, losses.last = self._known["episode"], self._known["update"]
-        iterator, logs, heard = self.fresh_iterator(), None, hears_batches(callbacks)
+        iterator, logs, heard = self.iterator(), None, hears_batches(callbacks)
         runner.iterator = iterator
         update_hooks = [hook for hook in hooks_of(callbacks) if hook.watches("on_update_end")]
         last = keras.config.max_epochs() or math.inf

@@ -49,6 +49,21 @@ class Updating(Mixin):
             self.train_function.bind(iterator)
         return iterator
 
+    def iterator(self) -> Any:
+        """The iterator of the last call where it stands at the next element still, else a fresh one.
+
+        For a new one TensorFlow makes its program ready once more, which takes a tenth of a second and more.
+        """
+        learner = self.train_function
+        if not isinstance(learner, Learner):
+            return self.elements()
+        # Drawn and pulled go up together, but not where an update failed, or the agent was loaded.
+        drawn = self.counters.drawn - learner.pulls
+        made = learner, self.memory.storage, self.update_rule, self.steps_per_execution, self._sample_seed, drawn
+        if self._iterating is None or self._iterating[0] != made:
+            self._iterating = made, self.fresh_iterator()
+        return self._iterating[1]
+
     def _due_at(self, unit: str = "timesteps") -> float:
         """Count of `unit` at which the next call of the learner is due; infinite where another unit, the memory or the
         user decides."""

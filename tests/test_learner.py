@@ -9,6 +9,7 @@ import tensorflow as tf
 from toy_envs import Counter
 
 import kagent
+from kagent.learner import Learner
 
 ENVS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "sac": "Pendulum-v1"}
 
@@ -37,6 +38,42 @@ def test_a_thousand_updates_take_one_trace(small, kind, jit, steps, changes):
         agent.fit("CartPole-v1", steps=steps, verbose=0)
     assert agent.updates >= 1000
     assert agent.train_function.traces == 1
+
+
+def test_an_agent_that_goes_on_takes_its_pipeline_with_it(small, monkeypatch, tmp_path):
+    """Another iterator would have TensorFlow make the program ready anew, for longer than a short fit takes."""
+    agent, bound = small("dqn"), []
+    bind = Learner.bind
+    monkeypatch.setattr(Learner, "bind", lambda self, iterator: (bound.append(iterator), bind(self, iterator)))
+    for _ in range(2):
+        agent.fit("CartPole-v1", steps=30, verbose=0)
+        agent.update()
+    assert len(bound) == 1 and agent.updates == 14
+    agent.save_weights(tmp_path / "a.weights.h5")
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    assert len(bound) == 1
+    agent.load_weights(tmp_path / "a.weights.h5")
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    assert len(bound) == 2  # what was drawn since then is drawn again
+    agent.compile(jit_compile=False)
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    assert len(bound) == 3
+
+
+def test_the_batch_of_an_update_that_failed_is_drawn_again(small, monkeypatch):
+    agent = small("dqn")
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+
+    def fail(steps, weights):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent, "learned", fail)
+    before, drawn = agent.iterator(), next(agent.elements())
+    with pytest.raises(KeyboardInterrupt):
+        agent.update()
+    again = agent.iterator()
+    assert again is not before
+    tf.nest.map_structure(np.testing.assert_array_equal, next(again), drawn)
 
 
 def test_the_program_reads_the_time_at_every_call(small):
