@@ -25,8 +25,9 @@ class _Watch(importlib.abc.MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != "keras" and not name.startswith("kagent."):
             return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
+        for finder in [*sys.meta_path]:
+            find = None if finder is self else getattr(finder, "find_spec", None)  # ancient ones have none
+            spec = find and find(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
                     spec.loader = _Watched(spec.loader, self)

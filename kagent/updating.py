@@ -52,7 +52,8 @@ class Updating(Mixin):
     def iterator(self) -> Any:
         """The iterator of the last call where it stands at the next element still, else a fresh one.
 
-        For a new one TensorFlow makes its program ready once more, which takes a tenth of a second and more.
+        For a new one TensorFlow makes its program ready once more, which takes a tenth of a second and more. Where the
+        train function is not kagent's own, what it has drawn is not known, and each is fresh.
         """
         learner = self.train_function
         if not isinstance(learner, Learner):

@@ -37,11 +37,13 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def small():
+def small(request):
     """`small("dqn", jit=False, **changes)`: an agent on CartPole-v1 (DQN, PPO) or Pendulum-v1 (SAC).
 
-    `kind` may also be a subclass of one of the three. Uncompiled unless `jit` says so: XLA takes its seconds.
+    `kind` may also be a subclass of one of the three. Uncompiled unless `jit` says so: XLA takes its seconds. In tests
+    marked `eager` it runs eagerly unless told otherwise.
     """
+    eager = {"run_eagerly": request.node.get_closest_marker("eager") is not None}
 
     def make(kind, jit=False, compiled=None, **changes):
         import kagent
@@ -51,7 +53,7 @@ def small():
         name = next(name for name, preset in known.items() if issubclass(cls, preset))
         arguments = {"network": {"type": "mlp", "units": [8]}, "seed": 0, **SIZES[name], **changes}
         agent = cls(arguments.pop("env"), **arguments)
-        agent.compile(jit_compile=jit, **(compiled or {}))
+        agent.compile(jit_compile=jit, **({} if jit else eager) if compiled is None else compiled)
         return agent
 
     return make

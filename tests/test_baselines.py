@@ -31,7 +31,7 @@ def make(objective="policy_gradient", optimizer=SGD, estimation=ESTIMATION, **pa
         seed=3,
         **parts,
     )
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)  # each test makes an update or two, and tracing them would take longer
     return agent
 
 

@@ -8,6 +8,8 @@ from toy_envs import Counter
 import kagent
 from kagent.callbacks import Callback
 
+pytestmark = pytest.mark.eager
+
 
 class Alike(Counter):
     """A Counter whose episodes are alike, so that an open one can be brought back."""

@@ -8,6 +8,8 @@ import kagent
 from kagent.callbacks import Callback, Checkpoint
 from kagent.update import Update
 
+pytestmark = pytest.mark.eager
+
 
 class Listener(Callback):
     def __init__(self):

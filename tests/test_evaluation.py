@@ -11,6 +11,8 @@ from toy_envs import Counter, Identity
 
 import kagent
 
+pytestmark = pytest.mark.eager
+
 
 def state_of(agent):
     streams = {name: str(generator.bit_generator.state) for name, generator in agent._streams.items()}

@@ -67,6 +67,7 @@ def test_training_with_noise_that_fades(small):
     assert agent.timesteps == 40 and agent.explorer.amount(Clock(timesteps=20)) == 0.0
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
 def test_squares_of_weights_enter_the_loss(small, kind):
     """Case 34."""
@@ -80,6 +81,7 @@ def test_squares_of_weights_enter_the_loss(small, kind):
     assert logs[1]["loss"] - logs[0]["loss"] == pytest.approx(0.5 * squares, rel=1e-3)
 
 
+@pytest.mark.eager
 def test_a_penalty_alone_shrinks_every_weight(small):
     agent = small("dqn", l2_regularization=1e6, learning_rate=1e-3)
     before = weights(agent)

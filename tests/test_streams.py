@@ -8,6 +8,8 @@ from toy_envs import Counter, Identity
 
 from kagent import Agent
 
+pytestmark = pytest.mark.eager
+
 
 def walk(agent, env, stream, steps):
     """`steps` of one stream in an environment of its own, told as Tensorforce's loop tells them."""

@@ -10,6 +10,9 @@ from toy_envs import Counter
 
 import kagent
 
+pytestmark = pytest.mark.eager
+TRACED = {"run_eagerly": False}  # what `train_step` logs is known before the first update
+
 
 class Watched(Counter):
     """A Counter whose episodes are alike, that remembers how often it was reset and stepped, and if closed."""
@@ -158,7 +161,7 @@ def test_environments_are_closed_if_they_were_made_here(small, env):
 
 
 def test_epochs_are_of_equal_length_and_log_the_same_keys(small):
-    agent = small("dqn", start=40)
+    agent = small("dqn", start=40, compiled=TRACED)
     history = agent.fit("CartPole-v1", steps=100, steps_per_epoch=16, verbose=0)
     assert history.epoch == list(range(7)) and history is agent.history
     logs = history.history
@@ -203,7 +206,7 @@ def test_returns_and_lengths_are_means_over_the_epoch(small):
 
 
 def test_an_epoch_without_updates_repeats_what_is_known(small):
-    agent = small("ppo", n_steps=24)
+    agent = small("ppo", n_steps=24, compiled=TRACED)
     logs = agent.fit("CartPole-v1", steps=96, steps_per_epoch=12, verbose=0).history
     assert logs["loss"][0] == math.inf and math.isnan(logs["entropy"][0])
     assert all(math.isfinite(value) for name in ("loss", "entropy") for value in logs[name][1:])

@@ -13,6 +13,8 @@ import kagent
 from kagent.callbacks import Callback, Recorder
 from kagent.traces import array_name, load_trace, successors, trace_files
 
+pytestmark = pytest.mark.eager
+
 DTYPES = {
     "observation": "float32", "final_observation": "float32", "action": "int64", "reward": "float64",
     "terminated": "bool", "truncated": "bool", "episode_length": "int64",

@@ -21,6 +21,8 @@ from kagent.schedules import Clock, Linear
 from kagent.summaries.labels import LABELS
 from kagent.summaries.parameters import parameters
 
+pytestmark = pytest.mark.eager
+
 EVERY = ["all", "updates-histogram", "variables-histogram"]
 ACTIONS = spaces.Dict(speed=spaces.Box(-1, 1, (2,)), turn=spaces.Discrete(2))
 L2 = 0.01

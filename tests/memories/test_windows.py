@@ -17,6 +17,8 @@ from kagent import RewardEstimation, Update
 from kagent.memories import Replay
 from kagent.schedules import Clock, Linear
 
+pytestmark = pytest.mark.eager
+
 BOX, DISCRETE = spaces.Box(-np.inf, np.inf, (), np.float32), spaces.Discrete(3)
 
 
@@ -193,7 +195,7 @@ def test_saved_windows_that_do_not_fit_are_refused():
 def dqn(estimation, env=None, **changes):
     arguments = {"network": {"type": "mlp", "units": []}, "memory": 100, "batch_size": 8, "seed": 0, **changes}
     agent = kagent.DQN(Counter() if env is None else env, reward_estimation=estimation, **arguments)
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)
     return agent
 
 
@@ -280,6 +282,7 @@ def test_it_is_compiled_once_and_the_spec_is_static():
     env = Counter(lengths=(6, 3), ends=("truncated", "terminated"))
     for horizon in (0, 3):
         agent = dqn({"horizon": horizon, "discount": 0.9}, env, batch_size=8)
+        agent.compile(jit_compile=False)
         agent.fit(env, steps=200, verbose=0)
         assert agent.updates > 10 and agent.train_function.traces == 1
         spec = agent.memory.dataset(8).element_spec

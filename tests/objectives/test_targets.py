@@ -7,6 +7,8 @@ from gradient_steps import heads, randomize, tensors
 
 from kagent.callbacks import Callback
 
+pytestmark = pytest.mark.eager
+
 
 class Watch(Callback):
     """After every learner call: timesteps, updates, and the target's and the policy's first kernel."""
