@@ -17,10 +17,11 @@ SIZES = {
 
 # Files that take longest go first: at the end one process would wait for the other.
 LONGEST = (
-    "test_resume.py",
-    "test_saving.py",
     "test_examples.py",
-    "test_natural_gradient.py",
+    "test_saving.py",
+    "test_learner.py",
+    "test_resume.py",
+    "test_train.py",
     "test_parts_and_presets.py",
 )
 
