@@ -116,20 +116,17 @@ class _Own:
             self.memory.build(agent._observation, agent._action, masked=masked)
         self.memory.check(agent.update_rule.batch_size)
         self.learner = agent.make_train_function()
-        self._iterator: Any = None
 
     def take(self, transitions: list[list[Any]]) -> None:
         for given in transitions:
             _append(self.memory, given)
 
     def update(self) -> Iterator[dict[str, float]]:
-        agent = self.agent
-        if self._iterator is None:
-            self._iterator = self.iterator()
+        agent, iterator = self.agent, self.iterator()
         for _ in range(self.calls):
             agent.estimate_early()
             before = agent.updates
-            logs = self.learner(self._iterator)
+            logs = self.learner(iterator)
             self.drew()
             agent.follow(agent.updates - before)
             yield logs
@@ -154,14 +151,16 @@ class _Cloning(_Own):
         self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
         self._objective = BehaviorCloningObjective()
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
-        self._iterator = None
+        self._iterator: Any = None
 
     def take(self, transitions: list[list[Any]]) -> None:
         self.memory.clear()
         super().take(transitions)
 
     def iterator(self) -> Any:
-        return self.fresh_iterator()
+        if self._iterator is None:
+            self._iterator = self.fresh_iterator()
+        return self._iterator
 
     def fresh_iterator(self) -> Any:
         iterator = iter(

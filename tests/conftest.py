@@ -44,7 +44,7 @@ def small(request):
     `kind` may also be a subclass of one of the three. Uncompiled unless `jit` says so: XLA takes its seconds. In tests
     marked `eager` it runs eagerly unless told otherwise.
     """
-    eager = {"run_eagerly": request.node.get_closest_marker("eager") is not None}
+    eager = request.node.get_closest_marker("eager") is not None
 
     def make(kind, jit=False, compiled=None, **changes):
         import kagent
@@ -54,7 +54,7 @@ def small(request):
         name = next(name for name, preset in known.items() if issubclass(cls, preset))
         arguments = {"network": {"type": "mlp", "units": [8]}, "seed": 0, **SIZES[name], **changes}
         agent = cls(arguments.pop("env"), **arguments)
-        agent.compile(jit_compile=jit, **({} if jit else eager) if compiled is None else compiled)
+        agent.compile(jit_compile=jit, **({"run_eagerly": eager and not jit} if compiled is None else compiled))
         return agent
 
     return make

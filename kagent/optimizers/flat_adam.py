@@ -20,8 +20,9 @@ class FlatAdam(keras.optimizers.Adam):
     """Keras's Adam, whose momentum and velocity are two vectors for all variables but large ones, not two for each.
 
     The steps are the same but for rounding. What differs is what an update costs beside its arithmetic: every variable
-    that it reads or writes takes some microseconds of each call, and small variables a loop each. Of large variables, each
-    has two moments of its own shape, and its step is one pass over memory, TensorFlow's own kernel of this equation.
+    that it reads or writes takes some microseconds of each call, and small variables a loop each. Of large variables in
+    float32, each has two moments of its own shape, and its step is one pass over memory, TensorFlow's own kernel of this
+    equation.
 
     `"adam"` as an agent's optimizer, or a learning rate, is this one; with any other argument than these it is Keras's.
 
@@ -100,12 +101,12 @@ class FlatAdam(keras.optimizers.Adam):
 
 
 class _Group:
-    # Variables whose moments lie side by side, or a single large one.
+    # Variables whose moments lie side by side, or a single large one, which TensorFlow's kernel takes in float32 only.
 
     def __init__(self, optimizer: FlatAdam, number: int, variables: list[Any]):
         sizes = [math.prod(variable.shape) for variable in variables]
         self.places = dict(zip(map(id, variables), zip(variables, sizes)))
-        self.alone: Any = variables[0] if sizes[0] >= LARGE else None
+        self.alone: Any = variables[0] if sizes[0] >= LARGE and variables[0].dtype == "float32" else None
         shape = (sum(sizes),) if self.alone is None else self.alone.shape
         self.momentum, self.velocity = (
             optimizer.add_variable(shape, dtype="float32", name=f"{name}_{number}") for name in ("momentum", "velocity")
@@ -120,7 +121,7 @@ class _Group:
         )
 
     def step(self, gradient: tf.Tensor, found: Any, time: tf.Tensor, rate: tf.Tensor, *constants: float) -> None:
-        if self.alone is not None and self.alone.dtype == "float32":
+        if self.alone is not None:
             self._step_alone(gradient, time, rate, *constants)
             return
         momentum, velocity = self.momentum.value, self.velocity.value
@@ -132,7 +133,7 @@ class _Group:
         self.momentum.assign(new[0])
         self.velocity.assign(new[1])
         variables = [variable for variable, _ in self.places.values()]
-        for variable, change in zip(variables, ops.unflatten(tf.reshape(moments.change, (-1,)), variables)):
+        for variable, change in zip(variables, ops.unflatten(moments.change, variables)):
             if id(variable) in found:
                 variable.assign_sub(tf.cast(change, variable.dtype))
 
