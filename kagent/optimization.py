@@ -168,11 +168,15 @@ class Optimization(Mixin):
         def problem(names: Sequence[str], seed: Any = None) -> optimizers.Problem:
             variables = _once([v for name in names for v in getattr(self, name).trainable_variables])
             policy = self.policy if tuple(names) == ("policy",) else None
-            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy)
+            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy, states)
 
+        states: Sequence[Any] = ()
         turns = self._optimizers_of(together)
         if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
             before = []
+            trainable = {id(v) for part in trained for v in part.trainable_variables}
+            moved = _once([v for part in trained for v in part.variables if id(v) not in trainable])
+            states = optimizers.values_of(moved)
             for optimizer, names in turns:
                 seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]), alg="philox")
                 step = optimizers.step_of(optimizer, self._modifiers_of(names))
@@ -217,8 +221,8 @@ class Optimization(Mixin):
         def move():
             for role in self.objective.targets:
                 online, target = getattr(self, role), getattr(self, f"target_{role}")
-                for followed, leader in zip(target.variables, online.variables):
-                    # Integers, the state of a layer's random numbers, have no way in between.
+                for followed, leader in target.follows(online):
+                    # Integers have no way in between.
                     if copies or not keras.backend.is_float_dtype(followed.dtype):
                         followed.assign(leader)
                     else:
