@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from kagent import bounds
 from kagent import environments as envs
 from kagent.arguments import check_count
 from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
+from kagent.divergence import check_weights
 from kagent.episode_streams import EpisodeStreams
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
@@ -52,6 +54,7 @@ class Training(Mixin):
         self._runner: Runner | None = None
         self._bounds: tuple[float, float] = (math.inf, math.inf)
         self._most_updates: float = math.inf  # of the running fit
+        self.refuses_divergence = True
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
@@ -156,6 +159,9 @@ class Training(Mixin):
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
                 environment that breaks its word, at the step where it does.
+            DivergenceError: A loss that is not finite, at the update, before a callback could save what it did; or weights
+                that are not finite, at the epoch's end. With `keras.callbacks.TerminateOnNaN` among the callbacks training
+                ends as Keras has it.
 
         Example:
 
@@ -173,7 +179,7 @@ class Training(Mixin):
                 raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
             kwargs = {"shuffle": False, "epochs": 1 if epochs is None else epochs, **kwargs}
             told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
-            with abortable(told):
+            with abortable(told), self._watching(told):
                 return keras.Model.fit(
                     self, env, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose,
                     initial_epoch=initial_epoch, **kwargs,
@@ -213,7 +219,7 @@ class Training(Mixin):
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
             self._bounds, self._most_updates = (end.timesteps, end.episodes), end.updates
-            with abortable(callbacks):
+            with abortable(callbacks), self._watching(callbacks):
                 self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
                            validation_episodes, validation_freq)  # fmt: skip
         finally:
@@ -293,6 +299,8 @@ class Training(Mixin):
             logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
             self._known = {"episode": metrics.last, "update": losses.last}
+            if self.refuses_divergence:
+                check_weights(self)  # before a callback saves them
             if validation is not None and bounds.is_among(epoch, frequency):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
@@ -304,6 +312,18 @@ class Training(Mixin):
         self._open = runner.state()
         callbacks.on_train_end(logs)
         self.actor.expire()
+
+    @contextlib.contextmanager
+    def _watching(self, callbacks: Any) -> Iterator[None]:
+        # Keras's callback ends training by itself, without an error unless it is to raise one.
+        terminates = any(
+            isinstance(one, keras.callbacks.TerminateOnNaN) for one in getattr(callbacks, "callbacks", callbacks)
+        )
+        self.refuses_divergence = not terminates
+        try:
+            yield
+        finally:
+            self.refuses_divergence = True
 
     def leave_episodes(self, begun: bool = False) -> None:
         """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.
