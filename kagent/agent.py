@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import baselines, creation, environments, objectives, optimizers, spaces, specifications
+from kagent import baselines, creation, environments, exporting, objectives, optimizers, spaces, specifications
 from kagent import execution as execution_
 from kagent.actors import PolicyActor
 from kagent.arguments import check_count
@@ -329,18 +329,65 @@ class Agent(
         Returns:
             `(N, ...)`, nested as the action space.
         """
+        return self.actions_of(self._preprocess_batch(self.stored(observation)))
+
+    def stored(self, observation: Any) -> list[tf.Tensor]:
+        """A batch of observations as the environment gives them, `(N, ...)`, as leaves in the form that kagent keeps."""
         leaves = []
         for leaf, x in zip(self._raw_observation.leaves, self._raw_observation.flatten(observation)):
             x = tf.convert_to_tensor(x)
             if leaf.start is not None and leaf.start.any():
                 x = x - tf.cast(leaf.start, x.dtype)
             leaves.append(tf.cast(x, leaf.stored_dtype))
-        actions = self.policy.joint.to_env(self.policy.greedy(self._preprocess_batch(leaves)))
+        return leaves
+
+    def actions_of(self, leaves: list[tf.Tensor]) -> Any:
+        """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
+        actions = self.policy.joint.to_env(self.policy.greedy(leaves))
         shifted = [
             a + tf.cast(leaf.start, a.dtype) if leaf.start is not None and leaf.start.any() else a
             for leaf, a in zip(self._action.leaves, actions)
         ]
         return self._action.unflatten(shifted)
+
+    @property
+    def raw_structure(self) -> Structure:
+        """The observation space's leaves, before preprocessing."""
+        return self._raw_observation
+
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: Any = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the greedy policy, preprocessing included, for programs without kagent: observation in, action out.
+
+        What is written takes a batch of observations `(N, ...)` as the environment gives them, nested as the observation
+        space, and gives greedy actions `(N, ...)` as the environment takes them. Masks are respected where the observation
+        holds them under "action_mask". Statistics of preprocessing are frozen.
+
+        Args:
+            filepath: Where to: a directory for a SavedModel, a name that ends in ".onnx" or ".tflite" for the others.
+            format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`) or "litert".
+            verbose: As in Keras.
+            input_signature: As in Keras; None: observations of any batch size.
+            **kwargs: Passed on to Keras.
+
+        Raises:
+            ValueError: An unknown format, another suffix, a policy without a best action, preprocessing that remembers the
+                episode.
+            ImportError: A package is missing.
+
+        Example:
+
+        >>> agent.export("served")
+        >>> served = tf.saved_model.load("served")
+        >>> actions = served.serve(observations)
+        """
+        exporting.export(self, filepath, format, verbose, input_signature, kwargs)
 
 
 def _seed(seed: Any) -> int:
