@@ -6,6 +6,7 @@ from kagent import backend  # isort: skip  # noqa: F401  (first: Keras itself ma
 
 import copy
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium
@@ -187,9 +188,10 @@ class Agent(
         self._set_parts(policy, parts["objective"], memory, update, reward_estimation, exploration, parts["target"])
         self._set_roles(parts["critic"], parts["critic_objective"], temperature)
         self._set_regularization(variable_noise, l2_regularization, entropy_regularization)
-        self._optimizer_parts = {
-            "policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer
-        }  # fmt: skip
+        # No dict: Keras would put dicts of its own in the place of those inside, and a copy of such a one copies the agent.
+        self._optimizer_parts = MappingProxyType(
+            {"policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer}
+        )
         self._check_parts()
         execution_.check_buffer(given["buffer_observe"], self.update_rule)
         self._attach(saver, summarizer, recorder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -109,7 +110,7 @@ class Optimization(Mixin):
             **kwargs,
         )
         if not auto:
-            self._optimizer_parts = {"policy": compiled, "critic": None, "temperature": None}
+            self._optimizer_parts = MappingProxyType({"policy": compiled, "critic": None, "temperature": None})
         self._auto_optimizer, self.step_metrics = auto, step_metrics
         told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
         changed = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
@@ -214,13 +215,17 @@ class Optimization(Mixin):
         def problem(names: Sequence[str], seed: Any = None) -> optimizers.Problem:
             variables = _once([v for name in names for v in getattr(self, name).trainable_variables])
             policy = self.policy if tuple(names) == ("policy",) else None
-            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy)
+            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy, states)
 
+        states: Sequence[Any] = ()
         turns = [turn for turn in self._optimizers_of(together) if problem(turn[1]).variables]
         if not turns:  # all of it is frozen
             return problem(together).evaluate()
         if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
             before = []
+            trainable = {id(v) for part in trained for v in part.trainable_variables}
+            moved = _once([v for part in trained for v in part.variables if id(v) not in trainable])
+            states = optimizers.values_of(moved)
             for optimizer, names in turns:
                 seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]), alg="philox")
                 step = optimizers.step_of(optimizer, self._modifiers_of(names))
@@ -265,8 +270,8 @@ class Optimization(Mixin):
         def move():
             for role in self.objective.targets:
                 online, target = getattr(self, role), getattr(self, f"target_{role}")
-                for followed, leader in zip(target.variables, online.variables):
-                    # Integers, the state of a layer's random numbers, have no way in between.
+                for followed, leader in target.follows(online):
+                    # Integers have no way in between.
                     if copies or not keras.backend.is_float_dtype(followed.dtype):
                         followed.assign(leader)
                     else:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from kagent import bounds
 from kagent import environments as envs
 from kagent.arguments import check_count, check_source, from_environment
 from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
+from kagent.divergence import check_weights
 from kagent.episode_streams import EpisodeStreams
 from kagent.epoch_length import EpochLength
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
@@ -34,6 +35,7 @@ class Training(Mixin):
         self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
         self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
         self._runner: Runner | None = None
+        self.refuses_divergence = True
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
@@ -105,6 +107,9 @@ class Training(Mixin):
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
                 environment that breaks its word, at the step where it does.
+            DivergenceError: A loss that is not finite, at the update, before a callback could save what it did; or weights
+                that are not finite, at the epoch's end. With `keras.callbacks.TerminateOnNaN` among the callbacks training
+                ends as Keras has it.
 
         Example:
 
@@ -153,7 +158,7 @@ class Training(Mixin):
                 )  # fmt: skip
             self._bounds = end
             try:
-                with abortable(callbacks):
+                with abortable(callbacks), self._watching(callbacks):
                     self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
                                validation_episodes, validation_freq)  # fmt: skip
             finally:
@@ -177,7 +182,7 @@ class Training(Mixin):
         length = EpochLength(self, epochs - initial_epoch, size)
         told.append(length)
         try:
-            with abortable(told):
+            with abortable(told), self._watching(told):
                 return keras.Model.fit(
                     self, dataset, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose, epochs=epochs,
                     initial_epoch=initial_epoch, **{"shuffle": False, **kwargs},
@@ -283,6 +288,8 @@ class Training(Mixin):
             logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
             self._known = {"episode": metrics.last, "update": losses.last}
+            if self.refuses_divergence:
+                check_weights(self)  # before a callback saves them
             if validation is not None and bounds.is_among(epoch, frequency):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
@@ -293,6 +300,18 @@ class Training(Mixin):
         self.estimate_early()
         self._open = runner.state()
         return logs
+
+    @contextlib.contextmanager
+    def _watching(self, callbacks: Any) -> Iterator[None]:
+        # Keras's callback ends training by itself, without an error unless it is to raise one.
+        terminates = any(
+            isinstance(one, keras.callbacks.TerminateOnNaN) for one in getattr(callbacks, "callbacks", callbacks)
+        )
+        self.refuses_divergence = not terminates
+        try:
+            yield
+        finally:
+            self.refuses_divergence = True
 
     def leave_episodes(self, begun: bool = False) -> None:
         """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.
