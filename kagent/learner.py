@@ -192,6 +192,7 @@ class Learner:
             heap.give_back()
         # Every Keras model has a metric "loss", whether its train_step feeds it or not.
         running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}
+        running |= {metric.name for metric in self.agent.step_metrics.all}
         if losses != self._loss_metrics():
             running.add("loss")
         self.running = frozenset(running & set(self.names))

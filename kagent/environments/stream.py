@@ -121,6 +121,16 @@ class Environments(abc.ABC):
         """`observation` before preprocessing."""
         return self.observation
 
+    @property
+    def ready(self) -> bool:
+        """Whether a step may begin: not before a reset, after an error, or in the middle of a step."""
+        return self._ready
+
+    @property
+    @abc.abstractmethod
+    def sources(self) -> Sequence[Any]:
+        """The environments of gymnasium that these are made of."""
+
     @abc.abstractmethod
     def reset(self, next_seed: NextSeed | None = None) -> None:
         """Begins a new episode everywhere.
