@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.runner import Runner
 from kagent.schedules import Clock
+from kagent.vocabulary import hints
 
 
 class Counters:
@@ -180,8 +182,10 @@ class Training(Mixin):
                 )  # fmt: skip
         if kwargs or epochs is not None:
             names = [*kwargs, *(["epochs"] if epochs is not None else [])]
+            takes = [name for name in signature(Training.fit).parameters if name not in ("self", "kwargs", "epochs")]
             raise TypeError(
-                f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes="
+                f"fit(env) does not know {names}.{hints(names, takes)} Say how long with steps=, episodes=, max_steps= "
+                "or max_episodes="
             )
         end = bounds.of_fit(self.counters, **given)
         begin, epochs = self.timesteps, 1

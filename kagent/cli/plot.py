@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
         default="range",
         help="range: mean, worst to best seed (default); iqr: median, middle half of the seeds",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:

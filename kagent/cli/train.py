@@ -72,7 +72,7 @@ def add_parser(commands: Any) -> None:
         help="episodes of the final evaluation (default: 20)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
