@@ -9,6 +9,7 @@ import numpy as np
 
 from kagent import environments as envs
 from kagent.arguments import check_count
+from kagent.callbacks.progress_bar import with_bar
 from kagent.mixin import Mixin
 from kagent.runner import play
 
@@ -58,7 +59,7 @@ class Evaluation(Mixin):
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 callbacks = keras.callbacks.CallbackList(
-                    callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=episodes, model=self
+                    with_bar(callbacks, verbose), verbose=verbose, epochs=1, steps=episodes, model=self
                 )
             return self._evaluate(environments, episodes, deterministic, seed, callbacks)
         finally:

@@ -16,7 +16,9 @@ import tensorflow as tf
 from kagent import bounds
 from kagent import environments as envs
 from kagent.arguments import check_count
-from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
+from kagent.callbacks.callback import abortable, forget_unknown, hears_batches, hooks_of, listed
+from kagent.callbacks.csv_columns import with_columns
+from kagent.callbacks.progress_bar import with_bar
 from kagent.episode_streams import EpisodeStreams
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
@@ -153,7 +155,10 @@ class Training(Mixin):
             n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
 
         Returns:
-            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch.
+            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
+            where no episode ended or no update was made in one, the last known values stand again, and before the first
+            they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and `kagent.callbacks.TensorBoard` has
+            no point. There is `val_*` only with a `validation_env`.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
@@ -212,8 +217,10 @@ class Training(Mixin):
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 known = None if bounds.is_episode(steps_per_epoch) else steps_per_epoch
+                validated = validation is not None
+                callbacks = with_columns(with_bar(callbacks, verbose, validated), validated)
                 callbacks = keras.callbacks.CallbackList(
-                    callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
+                    callbacks, add_history=True, verbose=verbose,
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
             self._bounds, self._most_updates = (end.timesteps, end.episodes), end.updates
@@ -301,6 +308,7 @@ class Training(Mixin):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
             callbacks.on_epoch_end(epoch, logs)
+            forget_unknown(callbacks)
             epoch += 1
         if hasattr(self.optimizer, "finalize_variable_values") and epoch > initial_epoch:
             self.optimizer.finalize_variable_values(self.trainable_variables)
