@@ -36,8 +36,9 @@ _HOMES = {
     "load": "kagent.saving",
 }
 _MODULES = (
-    "acting", "agents", "callbacks", "environments", "exploration", "memories", "networks", "objectives", "ops",
-    "optimizers", "policies", "preprocessing", "schedules", "spaces", "specifications", "traces",
+    "acting", "agents", "callbacks", "environments", "estimators", "exploration", "memories", "networks", "objectives", "ops",
+    "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces", "specifications", "traces",
+    "tuned",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]

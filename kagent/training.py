@@ -242,12 +242,14 @@ class Training(Mixin):
         self.make_train_function()
         self.stop_training = False
         self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
+        before = (self.timesteps, self.episodes, self.updates)
         callbacks.on_train_begin()
         # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
         passed = self.episodes - finished if by_episode else (self.timesteps - begin) // steps_per_epoch
         epoch = self._initial_epoch or initial_epoch + max(0, passed)
         if self.timesteps >= step_bound or self.episodes >= episode_bound or self.updates >= self._most_updates:
             callbacks.on_train_end(None)  # there is nothing to do, for environments neither
+            self._warn_of_reached_bound(before)
             return
         runner = self._start(environments, callbacks, by_episode)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
@@ -316,6 +318,18 @@ class Training(Mixin):
         self._open = runner.state()
         callbacks.on_train_end(logs)
         self.actor.expire()
+
+    def _warn_of_reached_bound(self, before: tuple[int, int, int]) -> None:
+        now = (self.timesteps, self.episodes, self.updates)
+        most = (*self._bounds, self._most_updates)
+        names = ("timesteps", "episodes", "updates")
+        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, most, names) if n >= m]
+        loaded = " A checkpoint was loaded which has them." if now != before else ""
+        warnings.warn(
+            f"fit trains 0 steps: its bound is reached. The agent has {' and '.join(said)}.{loaded} To train on, give larger "
+            "bounds, or, for a new run, another directory of checkpoints.",
+            stacklevel=4,
+        )
 
     def leave_episodes(self, begun: bool = False) -> None:
         """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.

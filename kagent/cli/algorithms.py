@@ -48,7 +48,7 @@ def find(name: str) -> Algorithm:
     known = [algorithm.name for algorithm in ALGORITHMS]
     close = difflib.get_close_matches(plain, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise CommandError(f"unknown algorithm. Received: {name!r}.{hint} Known: {', '.join(known)}")
+    raise CommandError(f"unknown algorithm. Received: {name!r}. Known: {', '.join(known)}.{hint}")
 
 
 def describe() -> str:
