@@ -218,7 +218,10 @@ class Training(Mixin):
                 verbose = 1 if verbose == "auto" else verbose
                 known = None if bounds.is_episode(steps_per_epoch) else steps_per_epoch
                 validated = validation is not None
-                callbacks = with_columns(with_bar(callbacks, verbose, validated), validated)
+                callbacks = with_columns(
+                    with_bar(callbacks, verbose, validated=validated, by_episode=bounds.is_episode(steps_per_epoch)),
+                    validated,
+                )
                 callbacks = keras.callbacks.CallbackList(
                     callbacks, add_history=True, verbose=verbose,
                     epochs=initial_epoch + epochs, steps=known, model=self,

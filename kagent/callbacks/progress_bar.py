@@ -31,10 +31,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
     Args:
         validated: Whether epochs have `val_episode_return`.
+        by_episode: Whether an epoch is an episode: then it is one line for all of them, of episodes in the place of timesteps.
     """
 
-    def __init__(self, validated: bool = False):
+    def __init__(self, validated: bool = False, by_episode: bool = False):
         super().__init__()
+        self._by_episode = by_episode
         self._wanted = [
             "episode_return",
             *["val_episode_return"] * validated,
@@ -43,32 +45,51 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             "steps_per_second",
         ]
         self._shown: dict[str, float] = {}
-        self._last_drawn, self._drawn_width = 0.0, 0
+        self._last_drawn, self._drawn_width, self._open = 0.0, 0, False
 
     # Training --------------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self._shown = {}
+        self._shown, self._open = {}, False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if self.epochs > 1:
-            _print(f"Epoch {epoch + 1}/{self.epochs}\n")
-        self._begin(self._wanted, self.model.timesteps)
+        if self._by_episode and self.verbose == 1:
+            if self._open:
+                return
+            self._open, self.target = True, self.epochs if self.epochs > 1 else None
+            self._begin([name for name in self._wanted if name != "episodes"], self.model.episodes - epoch)
+        else:
+            if self.epochs > 1:
+                _print(f"Epoch {epoch + 1}/{self.epochs}\n")
+            self._begin(self._wanted, self.model.timesteps)
+        self.seen = self._first = self._count()
         if self.verbose == 1:
             self._draw()
+
+    def _count(self) -> int:
+        whole = self._by_episode and self.verbose == 1
+        return (self.model.episodes if whole else self.model.timesteps) - self._origin
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.verbose != 1 or time.perf_counter() - self._last_drawn < _INTERVAL:
             return
-        self.seen = self.model.timesteps - self._origin
+        self.seen = self._count()
         self._shown |= logs or {}
         self._draw()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.seen = self.model.timesteps - self._origin
+        self.seen = self._count()
         self._shown |= logs or {}
-        self._draw(ended=True)
+        if not self._open:
+            self._draw(ended=True)
+        elif time.perf_counter() - self._last_drawn >= _INTERVAL:
+            self._draw()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._open:
+            self._draw(ended=True)
+            self._open = False
 
     # Evaluation ------------------------------------------------------------------------------------------------
 
@@ -95,7 +116,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
     # The line --------------------------------------------------------------------------------------------------
 
     def _begin(self, names: list[str], origin: int) -> None:
-        self.seen, self._origin, self._began = 0, origin, time.perf_counter()
+        self.seen, self._first, self._origin, self._began = 0, 0, origin, time.perf_counter()
         self._drawn_width = 0
         self._columns = _columns()
         # What it takes with the longest values, so that it is the same from first to last.
@@ -112,11 +133,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             return
         self._last_drawn = now = time.perf_counter()
         seconds = now - self._began
-        if not ended and self.target and self.seen:
-            seconds *= max(self.target - self.seen, 0) / self.seen
+        if not ended and self.target and self.seen > self._first:
+            seconds *= max(self.target - self.seen, 0) / (self.seen - self._first)
         metrics = "".join(f" - {name}: {self._value(name)}" for name in self._names)
         time_ = f"{_time(seconds)}{metrics}"
-        count = f"{self.seen:>{len(str(self.target))}}/{self.target}" if self.target else f"{self.seen} timesteps"
+        unit = "episodes" if self._open else "timesteps"
+        count = f"{self.seen:>{len(str(self.target))}}/{self.target}" if self.target else f"{self.seen} {unit}"
         width = min(_BAR, self._columns - len(count) - len(time_) - 2)
         if self.verbose == 1 and self.target and width > 0:
             done, left = _marks()
@@ -141,12 +163,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         return f"{value:.4f}" if size < 10 else f"{value:.2f}" if size < 1000 else f"{value:.1f}"
 
 
-def with_bar(callbacks: Any, verbose: str | int, validated: bool = False) -> list[Any]:
-    """Callbacks, one, several or None, as a list with a progress bar, unless it has one or `verbose` is 0."""
+def with_bar(callbacks: Any, verbose: str | int, **arguments: bool) -> list[Any]:
+    """Callbacks, one, several or None, as a list with a `ProgressBar`, unless it has one or `verbose` is 0."""
     given = listed(callbacks)
     if not verbose or any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in given):
         return given
-    return [*given, ProgressBar(validated)]
+    return [*given, ProgressBar(**arguments)]
 
 
 def _columns() -> int:
