@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from kagent.arguments import check_count
 from kagent.callbacks.progress_bar import with_bar
 from kagent.mixin import Mixin
 from kagent.runner import play
+from kagent.vocabulary import refusal
 
 
 class Evaluation(Mixin):
@@ -27,6 +29,7 @@ class Evaluation(Mixin):
         n_envs: int | None = None,
         callbacks: Any = None,
         verbose: str | int = 0,
+        **unknown: Any,
     ) -> dict[str, Any]:
         """Plays whole episodes with the policy as it is.
 
@@ -49,6 +52,9 @@ class Evaluation(Mixin):
         Raises:
             ValueError, TypeError: As `fit`.
         """
+        if unknown:
+            takes = [name for name in signature(Evaluation.evaluate).parameters if name not in ("self", "unknown")]
+            raise TypeError(refusal("evaluate", unknown, takes))
         episodes = check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")

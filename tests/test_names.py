@@ -90,3 +90,10 @@ def test_an_exploration_of_ones_own():
         agent.observe(0.0, False, False, [0.5, 0.5])
     assert len(set(acts[:20])) > 5 and len(set(acts[20:])) == 1
     assert agent.get_config()["exploration"] == {"type": "RandomBeginning", "timesteps": 20}
+
+
+def test_a_close_name_is_suggested():
+    done = subprocess.run(
+        [sys.executable, "-c", "import kagent; kagent.DDPG"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "module 'kagent' has no attribute 'DDPG'. Did you mean: 'DPG'?" in done.stderr

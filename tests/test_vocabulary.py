@@ -132,6 +132,9 @@ def test_methods_of_other_libraries(tmp_path):
     }.items():
         with pytest.raises(TypeError, match=rf"fit\(env\) does not know \['{given}'\].*{message}"):
             agent.fit("CartPole-v1", **{given: 1})
+    for given, own in {"n_eval_episodes": "episodes", "callback": "callbacks", "num_envs": "n_envs"}.items():
+        with pytest.raises(TypeError, match=rf"evaluate has no argument \['{given}'\]. Did you mean '{own}'"):
+            agent.evaluate("CartPole-v1", **{given: 1})
     assert agent.timesteps == 0
     agent.save(tmp_path / "agent.keras")  # Keras reads every attribute
     assert type(kagent.load(tmp_path / "agent.keras")) is kagent.PPO
@@ -186,5 +189,7 @@ def test_options_of_other_command_lines(arguments, message, capsys):
 def test_algorithms_have_the_names_that_agents_have():
     trained = {name for name in AGENTS if name not in ("agent", "tensorforce", "default", "constant", "random")}
     assert {name: algorithms.find(name).preset for name in trained} == {name: AGENTS[name].__name__ for name in trained}
-    with pytest.raises(CommandError, match=r"unknown algorithm. Received: 'dqm'. Known: dqn, ppo.*Did you mean 'dqn'\?"):
+    with pytest.raises(
+        CommandError, match=r"unknown algorithm. Received: 'dqm'. Known: dqn, ppo.*Did you mean 'dqn'\?"
+    ):
         algorithms.find("dqm")

@@ -30,6 +30,9 @@ class TensorBoard(keras.callbacks.TensorBoard):
     >>> history = agent.fit("CartPole-v1", steps=1_000, callbacks=[TensorBoard("logs", unit="timesteps")])
     """
 
+    histogram_freq: Any
+    embeddings_freq: Any
+
     def __init__(self, log_dir: Any = "logs", unit: str = "timesteps", **arguments: Any):
         if unit not in UNITS:
             raise ValueError(f"`unit` must be one of {UNITS}. Received: {unit!r}")
