@@ -161,7 +161,7 @@ class Agent(
         name: str | None = None,
         **unknown: Any,
     ):
-        self._refuse_unknown(unknown, creation.parameters(type(self)))
+        self._refuse_unknown(unknown)
         self._refuse_missing({"objective": objective, "update": update, "reward_estimation": reward_estimation})
         given = {"buffer_observe": buffer_observe, "device": device, "name": name, "seed": seed}
         options, given = execution_.read(execution, config, given)

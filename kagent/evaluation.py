@@ -13,7 +13,7 @@ from kagent.arguments import check_count
 from kagent.callbacks.progress_bar import with_bar
 from kagent.mixin import Mixin
 from kagent.runner import play
-from kagent.vocabulary import refusal
+from kagent.vocabulary import unexpected
 
 
 class Evaluation(Mixin):
@@ -54,7 +54,7 @@ class Evaluation(Mixin):
         """
         if unknown:
             takes = [name for name in signature(Evaluation.evaluate).parameters if name not in ("self", "unknown")]
-            raise TypeError(refusal("evaluate", unknown, takes))
+            raise TypeError(unexpected("evaluate", unknown, takes))
         episodes = check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")

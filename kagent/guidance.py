@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent import vocabulary
+from kagent import creation, vocabulary
 from kagent.mixin import Mixin
 
 _FIT = "agent.fit(env, steps=...) trains in an environment, agent.evaluate(env, episodes=...) measures"
@@ -60,9 +60,9 @@ class Guidance(Mixin):
             )
         return super().__new__(cls)
 
-    def _refuse_unknown(self, unknown: dict[str, Any], known: Any) -> None:
+    def _refuse_unknown(self, unknown: dict[str, Any]) -> None:
         if unknown:
-            raise TypeError(vocabulary.refusal(type(self).__name__, unknown, known))
+            raise TypeError(vocabulary.unexpected(type(self).__name__, unknown, creation.parameters(type(self))))
 
     def _refuse_training_call(self, batch: Any, others: dict[str, Any]) -> None:
         if others or not isinstance(batch, dict):

@@ -157,8 +157,8 @@ class Training(Mixin):
         Returns:
             Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
             where no episode ended or no update was made in one, the last known values stand again, and before the first
-            they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and `kagent.callbacks.TensorBoard` has
-            no point. There is `val_*` only with a `validation_env`.
+            they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and
+            `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an

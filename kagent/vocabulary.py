@@ -200,7 +200,7 @@ def advise(name: str) -> str | None:
         if method:
             call = f"agent.fit(env, {argument}=...)" if method == "fit" else f"agent.{method}({argument}=...)"
             return f"{name!r} is `{argument}` of `{method}`: {call}"
-    return f"{name!r} is `{_MEANT[plain][0]}` of other classes in kagent" if plain in _MEANT else None
+    return f"{name!r} is `{_MEANT[plain][0]}` in kagent, which is no argument here" if plain in _MEANT else None
 
 
 def meaning(name: str) -> str:
@@ -229,10 +229,17 @@ def hints(unknown: Collection[str], known: Iterable[str]) -> str:
 
 
 def refusal(what: str, unknown: Collection[str], known: Collection[str]) -> str:
-    """The message about arguments that `what` does not take."""
-    return (
-        f"{what} has no argument {sorted(unknown)}.{hints(sorted(unknown), known)} Known: {', '.join(sorted(known))}."
-    )
+    """The message about settings that `what` does not take."""
+    return f"{what} has no argument {sorted(unknown)}.{_hints_and_known(unknown, known)}"
+
+
+def unexpected(what: str, unknown: Collection[str], known: Collection[str]) -> str:
+    """The message about keywords that were given in a call of `what`, in Python's words."""
+    return f"{what} got an unexpected keyword argument {', '.join(map(repr, sorted(unknown)))}.{_hints_and_known(unknown, known)}"
+
+
+def _hints_and_known(unknown: Collection[str], known: Collection[str]) -> str:
+    return f"{hints(sorted(unknown), known)} Known: {', '.join(sorted(known))}."
 
 
 def is_policy_name(value: object) -> bool:

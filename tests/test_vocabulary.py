@@ -49,7 +49,7 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize("preset, env, name, said", ARGUMENTS)
 def test_constructors_and_settings_say_what_is_meant(preset, env, name, said):
-    with pytest.raises(TypeError, match=rf"^{preset} has no argument \['{name}'\]\..*{said}"):
+    with pytest.raises(TypeError, match=rf"^{preset} got an unexpected keyword argument '{name}'\..*{said}"):
         getattr(kagent, preset)(env, **{name: 1})
     with pytest.raises(ValueError, match=rf"^{preset} has no argument \['{name}'\]\..*{said}"):
         kagent.Agent.create(preset.lower(), env, **{name: 1})
@@ -70,7 +70,8 @@ def test_settings_of_fit_and_of_the_number_of_environments():
 
 def test_several_at_once_and_parts_of_dicts():
     with pytest.raises(
-        TypeError, match=r"DQN has no argument \['gamma', 'lr'\]. Did you mean 'discount' for 'gamma', 'lea"
+        TypeError,
+        match=r"DQN got an unexpected keyword argument 'gamma', 'lr'. Did you mean 'discount' for 'gamma', 'lea",
     ):
         kagent.DQN("CartPole-v1", lr=1e-3, gamma=0.9)
     with pytest.raises(
@@ -90,7 +91,7 @@ def test_classes_of_the_users_own_are_named_and_keep_their_arguments():
             super().__init__(env, **kwargs)
 
     assert Mine("CartPole-v1", bonus=2, memory=100, **POLICY).bonus == 2
-    with pytest.raises(TypeError, match=r"^Mine has no argument \['gamma'\]"):
+    with pytest.raises(TypeError, match=r"^Mine got an unexpected keyword argument 'gamma'. Did you mean 'discount'"):
         Mine("CartPole-v1", bonus=2, gamma=0.9)
 
 
@@ -133,7 +134,9 @@ def test_methods_of_other_libraries(tmp_path):
         with pytest.raises(TypeError, match=rf"fit\(env\) does not know \['{given}'\].*{message}"):
             agent.fit("CartPole-v1", **{given: 1})
     for given, own in {"n_eval_episodes": "episodes", "callback": "callbacks", "num_envs": "n_envs"}.items():
-        with pytest.raises(TypeError, match=rf"evaluate has no argument \['{given}'\]. Did you mean '{own}'"):
+        with pytest.raises(
+            TypeError, match=rf"evaluate got an unexpected keyword argument '{given}'. Did you mean '{own}'"
+        ):
             agent.evaluate("CartPole-v1", **{given: 1})
     assert agent.timesteps == 0
     agent.save(tmp_path / "agent.keras")  # Keras reads every attribute
