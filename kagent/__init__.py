@@ -10,6 +10,7 @@ Names are loaded when they are first used: `import kagent.acting` loads neither 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -37,8 +38,9 @@ _HOMES = {
     "load": "kagent.saving",
 }
 _MODULES = (
-    "acting", "agents", "callbacks", "environments", "exploration", "memories", "networks", "objectives", "ops",
-    "optimizers", "policies", "preprocessing", "schedules", "spaces", "specifications", "traces",
+    "acting", "agents", "callbacks", "environments", "estimators", "exploration", "memories", "networks", "objectives", "ops",
+    "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces", "specifications", "traces",
+    "tuned",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
@@ -72,7 +74,8 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"kagent.{name}")
     else:
-        raise AttributeError(f"module 'kagent' has no attribute {name!r}")
+        # With these, Python itself suggests a close name: DPG for DDPG.
+        raise AttributeError(f"module 'kagent' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     globals()[name] = value
     return value
 

@@ -23,6 +23,7 @@ from kagent.composition import Composition
 from kagent.counters import Counting
 from kagent.evaluation import Evaluation
 from kagent.experience import Experience
+from kagent.guidance import Guidance
 from kagent.interaction import Interaction
 from kagent.learner import Learner
 from kagent.optimization import Optimization
@@ -39,6 +40,7 @@ STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrai
 
 @keras.saving.register_keras_serializable("kagent")
 class Agent(
+    Guidance,
     Saving,
     Training,
     Counting,
@@ -124,9 +126,9 @@ class Agent(
         self,
         env: Any = None,
         *,
-        update: Any,
-        objective: Any,
-        reward_estimation: Any,
+        update: Any = None,
+        objective: Any = None,
+        reward_estimation: Any = None,
         policy: Any = "default",
         memory: Any = None,
         exploration: Any = 0.0,
@@ -160,7 +162,10 @@ class Agent(
         n_envs: int | None = None,
         seed: int | None = None,
         name: str | None = None,
+        **unknown: Any,
     ):
+        self._refuse_unknown(unknown)
+        self._refuse_missing({"objective": objective, "update": update, "reward_estimation": reward_estimation})
         given = {"buffer_observe": buffer_observe, "device": device, "name": name, "seed": seed}
         options, given = execution_.read(execution, config, given)
         super().__init__(name=given["name"] or type(self).__name__.lower())
@@ -314,8 +319,15 @@ class Agent(
         for role in self.objective.targets:
             getattr(self, f"target_{role}").trainable = False
 
-    def learn(self, batch: dict[str, Any], step: Callable[[dict[str, Any]], dict] | None = None) -> dict[str, Any]:
-        """`train_step` (or `step`), then what follows every gradient step. Runs in the learner."""
+    def learn(
+        self, batch: Any = None, step: Callable[[dict[str, Any]], dict] | None = None, **others: Any
+    ) -> dict[str, Any]:
+        """`train_step` (or `step`), then what follows every gradient step. Runs in the learner.
+
+        Raises:
+            TypeError: No batch: a call for another library's `learn`.
+        """
+        self._refuse_training_call(batch, others)
         logs = self.step_metrics.take(self.train_step(batch)) if step is None else step(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent import documents
+from kagent.vocabulary import refusal
 
 _NEVER = ("env", "environment")
 PLACES = ("saver", "summarizer", "recorder")  # they name places on this machine, and so never come from a model's file
@@ -41,7 +42,7 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
     known = parameters(preset)
     unknown = sorted(set(arguments) - set(known))
     if unknown:
-        raise ValueError(f"{preset.__name__} has no argument {unknown}. {_known(unknown[0], known)}")
+        raise ValueError(refusal(preset.__name__, unknown, known))
     # As a model's file does: spaces written as data become spaces.
     own = {name: arguments.pop(name) for name in PLACES if name in arguments}
     if environment is None:
@@ -82,6 +83,8 @@ def parameters(preset: type) -> dict[str, Any]:
         for parameter in own:
             if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
                 found.setdefault(parameter.name, parameter.default)
-        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in own):
+        # What comes in by the name `unknown` is refused, not handed on.
+        handed = [p for p in own if p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "unknown"]
+        if not handed:
             break
     return {name: default for name, default in found.items() if name not in ("self", "env")}

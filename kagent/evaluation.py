@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import keras
@@ -9,8 +10,10 @@ import numpy as np
 
 from kagent import environments as envs
 from kagent.arguments import check_count, check_source
+from kagent.callbacks.progress_bar import with_bar
 from kagent.mixin import Mixin
 from kagent.runner import play
+from kagent.vocabulary import unexpected
 
 
 class Evaluation(Mixin):
@@ -26,7 +29,7 @@ class Evaluation(Mixin):
         n_envs: int | None = None,
         callbacks: Any = None,
         verbose: str | int = 0,
-        **kwargs: Any,
+        **unknown: Any,
     ) -> dict[str, Any]:
         """Plays whole episodes with the policy as it is.
 
@@ -50,9 +53,10 @@ class Evaluation(Mixin):
             ValueError, TypeError: As `fit`; an environment in which a `fit` or an `evaluate` is under way, of this agent or
                 another.
         """
-        check_source("evaluate", env, kwargs)
-        if kwargs:
-            raise TypeError(f"evaluate(env) does not know {[*kwargs]}")
+        check_source("evaluate", env, unknown)
+        if unknown:
+            takes = [name for name in signature(Evaluation.evaluate).parameters if name not in ("self", "unknown")]
+            raise TypeError(unexpected("evaluate", unknown, takes))
         episodes = check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
@@ -63,7 +67,7 @@ class Evaluation(Mixin):
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 callbacks = keras.callbacks.CallbackList(
-                    callbacks, add_progbar=verbose != 0, verbose=verbose, epochs=1, steps=episodes, model=self
+                    with_bar(callbacks, verbose), verbose=verbose, epochs=1, steps=episodes, model=self
                 )
             return self._evaluate(environments, episodes, deterministic, seed, callbacks)
         finally:

@@ -1,4 +1,8 @@
-"""What an epoch logs beside its losses."""
+"""What an epoch logs.
+
+The rule: an epoch logs the same metrics from the first to the last, so that columns and lists stay whole. A metric that has no
+value yet, because no episode has ended and no update was made, is NaN.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,7 @@ import numpy as np
 class EpisodeMetrics:
     """Return and length of the episodes that ended in an epoch, the counters, and the pace.
 
-    Where no episode ended in an epoch, the last known mean stands again. Before the first end the return is -inf:
-    a Keras callback that compares takes the first value it sees as the best so far, and nothing improves on NaN.
+    Where no episode ended in an epoch, the last known mean stands again. Before the first end there is none: NaN.
 
     Attributes:
         last: Mean return and length of the last epoch in which an episode ended. May be set: a resumed run knows them.
@@ -20,7 +23,7 @@ class EpisodeMetrics:
 
     def __init__(self) -> None:
         self._ended: list[tuple[float, int]] = []
-        self.last = (-math.inf, math.nan)
+        self.last = (math.nan, math.nan)
 
     def update(self, finished: list[tuple[float, int]]) -> None:
         """Takes note of (return, length) of finished episodes."""
@@ -56,8 +59,7 @@ class EpisodeMetrics:
 class UpdateMetrics:
     """What the updates of an epoch logged: means, and the latest results of running Keras metrics.
 
-    Where no update was made in an epoch the last known values stand again. Before the first update losses are inf, for
-    the same reason as above, and other values NaN.
+    Where no update was made in an epoch the last known values stand again. Before the first update there are none: NaN.
 
     Attributes:
         last: The entries of the last epoch in which an update was made. May be set, as above.
@@ -84,5 +86,4 @@ class UpdateMetrics:
                 for name, value in self._logs[-1].items()
             }
             self._logs = []
-        unknown = {name: math.inf if name.endswith("loss") else math.nan for name in getattr(learner, "names", ())}
-        return {**unknown, **self.last}
+        return {**dict.fromkeys(getattr(learner, "names", ()), math.nan), **self.last}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +65,28 @@ class Curve:
     cut: float | None
 
 
-def plot(folders: Iterable[str | Path], path: str | Path, *, smooth: int = 1, spread: str = "range") -> list[Curve]:
+def plot(
+    folders: Iterable[str | Path],
+    path: str | Path,
+    *,
+    smooth: int = 1,
+    spread: str = "range",
+    left_out: Callable[[str], Any] = warnings.warn,
+) -> list[Curve]:
     """Draw return over timesteps of run folders, with the spread over seeds, one panel per environment.
 
     Args:
-        folders: Run folders, or folders of run folders.
+        folders: Run folders, or folders of run folders. Others, and runs without a finished episode, are left out.
         path: The image to write; the suffix says the format (`.png`, `.svg`, `.pdf`).
         smooth: Each point is the mean of this many log rows up to it; 1 draws the log as it is.
         spread: `"range"`: mean over seeds, band from worst to best. `"iqr"`: median and the middle half.
+        left_out: Called with a line about each folder that is left out.
 
     Returns:
         The curves as drawn.
 
     Raises:
-        ValueError: A folder that is no run or has no finished episode; `smooth` below 1; unknown `spread` or
+        ValueError: No folder is a run with a finished episode; `smooth` below 1; unknown `spread` or
             image format.
         ImportError: matplotlib is missing; the message is the line that installs it.
 
@@ -88,28 +97,37 @@ def plot(folders: Iterable[str | Path], path: str | Path, *, smooth: int = 1, sp
     ```
     """
     _matplotlib()
-    curves = summarize([read(folder) for folder in expand(folders)], smooth=smooth, spread=spread)
+    runs: list[Run] = []
+    reasons: list[str] = []
+    for folder in expand(folders):
+        try:
+            runs.append(read(folder))
+        except ValueError as error:
+            reasons.append(str(error))
+    if not runs:
+        more = f" (and {len(reasons) - 1} more folders without a run)" if len(reasons) > 1 else ""
+        raise ValueError(f"{reasons[0]}{more}" if reasons else "No run folder to plot. Received: none")
+    curves = summarize(runs, smooth=smooth, spread=spread)
     draw(curves, path, smooth=smooth, spread=spread)
+    for reason in reasons:
+        left_out(f"Left out: {reason}")
     return curves
 
 
 def expand(folders: Iterable[str | Path]) -> list[Path]:
-    """Run folders as they are, and in the place of any other folder the run folders in it."""
+    """Folders as they are, and in the place of one that is no run folder the run folders in it, if there are any."""
     found: list[Path] = []
     for folder in map(Path, folders):
-        if (folder / "config.json").is_file():
-            found.append(folder)
-            continue
-        inside = sorted(child.parent for child in folder.glob("*/config.json"))
-        if not inside:
-            raise ValueError(f"Not a run folder, and no run folder in it: no config.json. Received: {str(folder)!r}")
-        found += inside
+        inside = [] if (folder / "config.json").is_file() else sorted(p.parent for p in folder.glob("*/config.json"))
+        found += inside or [folder]
     return list(dict.fromkeys(found))
 
 
 def read(folder: str | Path) -> Run:
     """The learning curve and the settings in a run folder (`config.json` and `log.csv`)."""
     folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"Not a run folder, and no run folder in it: no config.json. Received: {str(folder)!r}")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         with (folder / "log.csv").open(newline="", encoding="utf-8") as file:

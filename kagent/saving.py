@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -296,6 +297,8 @@ def _known(state: Any) -> dict[str, Any] | None:
     if state is None:
         return None
     mean_return, mean_length = (float(value) for value in state["episode"])
+    if mean_return == -math.inf:  # of former files: no episode had ended
+        mean_return = math.nan
     update = {str(name): float(value) for name, value in state["update"].items()}
     return {"episode": (mean_return, mean_length), "update": update}
 

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Collection
 from typing import Any
 
+from kagent.vocabulary import hints
+
 
 def check_function(
     function: Any, argument: str, needed: Collection[str], known: Collection[str] | None = None
@@ -72,4 +74,5 @@ def check_known(given: Collection[str], known: Collection[str], what: str, noun:
     """
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ValueError(f"{what} has no {noun}{noun and ' '}{unknown}. Known: {list(known)}")
+        end = hints(unknown, known)
+        raise ValueError(f"{what} has no {noun}{noun and ' '}{unknown}. Known: {list(known)}{end and '.'}{end}")

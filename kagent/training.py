@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import Any
 
 import keras
@@ -16,7 +17,9 @@ import tensorflow as tf
 from kagent import bounds
 from kagent import environments as envs
 from kagent.arguments import check_count, check_source, from_environment
-from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
+from kagent.callbacks.callback import abortable, forget_unknown, hears_batches, hooks_of, listed
+from kagent.callbacks.csv_columns import with_columns
+from kagent.callbacks.progress_bar import with_bar
 from kagent.divergence import check_weights
 from kagent.episode_streams import EpisodeStreams
 from kagent.epoch_length import EpochLength
@@ -24,6 +27,7 @@ from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.occupation import Occupation
 from kagent.runner import Runner
+from kagent.vocabulary import hints
 
 
 class Training(Mixin):
@@ -102,7 +106,10 @@ class Training(Mixin):
             n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
 
         Returns:
-            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch.
+            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
+            where no episode ended or no update was made in one, the last known values stand again, and before the first
+            they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and
+            `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
@@ -132,9 +139,10 @@ class Training(Mixin):
                 return self._fit_dataset(env, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs)
         check_source("fit", env, kwargs)
         if kwargs:
+            takes = [name for name in signature(Training.fit).parameters if name not in ("self", "kwargs")]
             raise TypeError(
-                f"fit(env) does not know {[*kwargs]}. Say how long with steps=, episodes=, max_steps=, max_episodes= or "
-                "epochs= and steps_per_epoch="
+                f"fit(env) does not know {[*kwargs]}.{hints([*kwargs], takes)} Say how long with steps=, episodes=, max_steps=, "
+                "max_episodes= or epochs= and steps_per_epoch="
             )
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
         begin = self.timesteps
@@ -152,8 +160,13 @@ class Training(Mixin):
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 known = None if bounds.is_episode(steps_per_epoch) else steps_per_epoch
+                validated = validation is not None
+                callbacks = with_columns(
+                    with_bar(callbacks, verbose, validated=validated, by_episode=bounds.is_episode(steps_per_epoch)),
+                    validated,
+                )
                 callbacks = keras.callbacks.CallbackList(
-                    callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
+                    callbacks, add_history=True, verbose=verbose,
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
             self._bounds = end
@@ -215,12 +228,14 @@ class Training(Mixin):
         self.make_train_function()
         self.stop_training = False
         self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
+        before = (self.timesteps, self.episodes, self.updates)
         callbacks.on_train_begin()
         # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
         passed = self.episodes - finished if by_episode else (self.timesteps - begin) // steps_per_epoch
         epoch = self._initial_epoch or initial_epoch + max(0, passed)
         if self.timesteps >= step_bound or self.episodes >= episode_bound or self.updates >= update_bound:
             callbacks.on_train_end(None)  # there is nothing to do, for environments neither
+            self._warn_of_reached_bound(before)
             return
         with self.occupation.walk():
             logs = self._walk(environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch,
@@ -294,6 +309,7 @@ class Training(Mixin):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
             callbacks.on_epoch_end(epoch, logs)
+            forget_unknown(callbacks)
             epoch += 1
         if hasattr(self.optimizer, "finalize_variable_values") and epoch > initial_epoch:
             self.optimizer.finalize_variable_values(self.trainable_variables)
@@ -312,6 +328,17 @@ class Training(Mixin):
             yield
         finally:
             self.refuses_divergence = True
+
+    def _warn_of_reached_bound(self, before: tuple[int, int, int]) -> None:
+        now = (self.timesteps, self.episodes, self.updates)
+        names = ("timesteps", "episodes", "updates")
+        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self._bounds, names) if n >= m]
+        loaded = " A checkpoint was loaded which has them." if now != before else ""
+        warnings.warn(
+            f"fit trains 0 steps: its bound is reached. The agent has {' and '.join(said)}.{loaded} To train on, give larger "
+            "bounds, or, for a new run, another directory of checkpoints.",
+            stacklevel=4,
+        )
 
     def leave_episodes(self, begun: bool = False) -> None:
         """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.

@@ -27,7 +27,10 @@ def test_a_saver_of_the_agent_goes_along_in_fit(small, tmp_path):
     names = sorted(path.name for path in (tmp_path / "saved").iterdir())
     assert names == ["dqn-10.weights.h5", "dqn-12.weights.h5"]
     again = small("dqn", env=Counter(), start=4, frequency=4, saver=saver)
-    again.fit(Counter(), max_steps=12, verbose=0)
+    with pytest.warns(
+        UserWarning, match=r"fit trains 0 steps: its bound is reached. The agent has 12 of 12 timesteps\."
+    ):
+        again.fit(Counter(), max_steps=12, verbose=0)
     assert again.timesteps == 12 and equal(again.get_weights(), agent.get_weights())
 
 

@@ -76,11 +76,11 @@ def test_model_checkpoint_keeps_the_best_agent(small, tmp_path):
 
 
 def test_model_checkpoint_is_not_caught_by_an_epoch_without_an_episode(small, tmp_path):
-    """Keras takes the first value as the best; if that were NaN, nothing would ever be better."""
+    """Keras takes the first value as the best, and nothing is ever better than NaN."""
     path = tmp_path / "best.keras"
     best = ModelCheckpoint(path, monitor="episode_return", mode="max", save_best_only=True)
     history = run(small("sac"), best, steps=240, steps_per_epoch=60, epochs=4).history
-    assert history["episode_return"][0] == -math.inf and math.isfinite(history["episode_return"][3])
+    assert math.isnan(history["episode_return"][0]) and math.isfinite(history["episode_return"][3])
     assert best.best == history["episode_return"][3] and kagent.load(path).timesteps == 240
 
 
@@ -165,6 +165,22 @@ def test_early_stopping_on_the_return_of_training(small):
     assert stop.stopped_epoch == 3 and stop.best == 2.0
 
 
+def test_monitors_wait_for_the_first_episode_and_begin_with_it(small):
+    """NaN is no value: it is neither the best so far nor an epoch without improvement."""
+    nan = math.nan
+    stop = EarlyStopping(monitor="episode_return", mode="max", patience=2, restore_best_weights=True)
+    returns = Returns(nan, nan, nan, nan, 1.0)
+    run(small("ppo"), returns, stop)
+    assert stop.stopped_epoch == 0 and stop.best == 1.0 and stop.best_epoch == 4
+    stop = EarlyStopping(monitor="episode_return", mode="max", patience=2)
+    history = run(small("ppo"), Returns(nan, nan, 5.0, 4.0, 3.0), stop)
+    assert stop.stopped_epoch == 4 and stop.best == 5.0 and history.epoch == [0, 1, 2, 3, 4]
+    agent = small("dqn", learning_rate=0.4)
+    plateau = ReduceLROnPlateau(monitor="episode_return", mode="max", patience=2, factor=0.5)
+    history = run(agent, Returns(nan, nan, nan, 1.0, 1.0), plateau).history
+    np.testing.assert_allclose(history["learning_rate"], [0.4] * 5, rtol=1e-6)
+
+
 def test_terminate_on_nan(small):
     class Broken(kagent.DQN):
         def train_step(self, batch):
@@ -217,7 +233,7 @@ def test_reduce_lr_on_plateau_of_the_loss_does_not_stumble_over_the_warm_up(smal
     callback = ReduceLROnPlateau(monitor="loss", patience=2, factor=0.5)
     falling = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(loss=5.0 - epoch) if epoch > 1 else None)
     history = run(agent, falling, callback).history
-    assert history["loss"] == [math.inf, math.inf, 3.0, 2.0, 1.0]
+    np.testing.assert_equal(history["loss"], [math.nan, math.nan, 3.0, 2.0, 1.0])
     np.testing.assert_allclose(history["learning_rate"], [0.4] * 5, rtol=1e-6)
 
 

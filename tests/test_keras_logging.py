@@ -1,13 +1,18 @@
 """Stock Keras callbacks that log: CSVLogger, TensorBoard, ProgbarLogger, LambdaCallback."""
 
 import csv
+import io
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from event_files import curves
 from keras.callbacks import CSVLogger, LambdaCallback, TensorBoard
 from runs import RATES, run
+from toy_envs import Counter
+
+import kagent
 
 
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
@@ -19,7 +24,46 @@ def test_csv_logger_has_every_column_from_the_first_epoch(small, kind, tmp_path)
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     for name, values in history.items():
         np.testing.assert_allclose([float(row[name]) for row in rows], values)
-    assert float(rows[0]["loss"]) == math.inf and math.isfinite(float(rows[3]["loss"]))
+    assert set(rows[0]) == {"epoch", *history}  # none for a validation that is not made
+    for name, values in history.items():
+        assert len(values) == 4 and not np.isinf(values).any(), name
+    assert math.isnan(float(rows[0]["loss"])) and math.isfinite(float(rows[3]["loss"]))
+
+
+def test_csv_logger_has_the_columns_of_a_validation_that_comes_later(small, tmp_path):
+    validation = {"validation_env": "CartPole-v1", "validation_episodes": 1, "validation_freq": 2}
+    history = run(small("dqn"), CSVLogger(tmp_path / "log.csv"), epochs=2, **validation).history
+    with open(tmp_path / "log.csv") as lines:
+        rows = list(csv.DictReader(lines))
+    assert (
+        rows[0]["val_episode_return"] == "NA"
+        and float(rows[1]["val_episode_return"]) == history["val_episode_return"][0]
+    )
+
+
+@pytest.mark.parametrize("unit", ["timesteps", "updates", "episodes"])
+def test_tensorboard_over_the_agents_time(small, tmp_path, unit):
+    """Runs of epochs of another length are on the same axis; what is not known yet has no point."""
+    agent = small("dqn", start=40, frequency=20, batch_size=4)
+    callback = kagent.callbacks.TensorBoard(tmp_path, unit=unit, histogram_freq=2)
+    history = run(agent, callback, epochs=3, validation_env="CartPole-v1", validation_episodes=1).history
+    steps = history[unit]
+    found, values = curves(tmp_path / "train")["epoch_timesteps"]
+    assert (found, values) == (steps, [20.0, 40.0, 60.0])
+    assert curves(tmp_path / "validation")["epoch_episode_return"][0] == steps
+    losses = [(step, value) for step, value in zip(steps, history["loss"]) if not math.isnan(value)]
+    assert 0 < len(losses) < 3
+    assert curves(tmp_path / "train")["epoch_loss"][0] == [step for step, _ in losses]
+    for tag, (at, numbers) in curves(tmp_path / "train").items():
+        assert not tag.startswith("epoch_") or np.isfinite(numbers).all(), tag
+        assert "histogram" not in tag or at == [steps[0], steps[2]]
+
+
+def test_tensorboards_unit_is_checked(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"`unit` must be one of \('timesteps', 'episodes', 'updates'\). Received: 'epochs'"
+    ):
+        kagent.callbacks.TensorBoard(tmp_path, unit="epochs")
 
 
 def scalars(folder):
@@ -59,13 +103,72 @@ def test_tensorboard_of_batches_weights_and_pace(small, tmp_path):
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
-def test_the_progress_bar_tells_return_and_pace(small, capsys, verbose):
+def test_the_progress_of_epochs(small, capsys, verbose):
     run(small("dqn"), verbose=verbose, epochs=2, steps=60, steps_per_epoch=30)
-    said = capsys.readouterr().out
-    assert "Epoch 1/2" in said and "Epoch 2/2" in said and "30/30" in said
-    for name in ("loss", "episode_return", "steps_per_second", "timesteps"):
-        assert f"{name}: " in said
-    assert ("━" in said) == (verbose == 1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"] == lines[::2]
+    for line in lines[1::2]:
+        assert line.startswith("30/30 ") and ("━" in line) == (verbose == 1) and len(line) < 80
+        assert [part.split(":")[0] for part in line.split(" - ")[-3:]] == ["episode_return", "loss", "episodes"]
+
+
+def drawn(monkeypatch, columns, fit):
+    """The lines that `fit` draws on a terminal, one over the other."""
+
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+        isatty = lambda self: True  # noqa: E731
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("kagent.callbacks.progress_bar._INTERVAL", 0.0)
+    fit()
+    monkeypatch.undo()
+    return [line.rstrip() for part in terminal.getvalue().split("\n") for line in part.split("\r") if line]
+
+
+@pytest.mark.parametrize(
+    "columns, names",
+    [
+        (80, ["episode_return", "loss", "episodes"]),
+        (40, ["episode_return"]),
+        (140, ["episode_return", "loss", "episodes", "updates", "steps_per_second"]),
+    ],
+)
+def test_a_bar_is_one_line_of_the_same_metrics_from_first_to_last(small, monkeypatch, columns, names):
+    env = Counter(lengths=(45, 7))
+    agent = small("dqn", env=env, start=30, frequency=10, batch_size=4)
+    lines = drawn(monkeypatch, columns, lambda: agent.fit(env, steps=80, steps_per_epoch=20))
+    bars = [line for line in lines if not line.startswith("Epoch")]
+    assert len(bars) >= 4 * 2 + 5 and max(map(len, bars)) < columns
+    values = [dict(part.split(": ") for part in line.split(" - ")[1:]) for line in bars]
+    assert all(list(found) == names for found in values)
+    assert values[0]["episode_return"] == "?" and float(values[-1]["episode_return"]) > 0
+    if columns >= 80:
+        assert (values[0]["loss"], values[0]["episodes"]) == ("?", "0")
+        assert values[-1]["episodes"] == "2" and float(values[-1]["loss"]) > 0  # ends at 45 and 52
+    assert not any(word in line for line in bars for word in ("nan", "inf"))
+
+
+def test_a_bar_stops_where_training_is_stopped(small, monkeypatch):
+    agent = small("dqn", start=4, frequency=4, batch_size=4)
+    stop = LambdaCallback(on_train_batch_end=lambda *_, **__: setattr(agent, "stop_training", agent.timesteps >= 32))
+    lines = drawn(monkeypatch, 80, lambda: agent.fit("CartPole-v1", steps=100, steps_per_epoch=100, callbacks=[stop]))
+    assert agent.timesteps == 32 and all(line.startswith(" ") for line in lines)
+    assert lines[-1].startswith(" 32/100 ━") and "─" in lines[-1]
+
+
+def test_a_bar_of_a_validation_and_of_an_evaluation(small, monkeypatch):
+    agent = small("dqn", start=4, frequency=4, batch_size=4)
+    validation = {"validation_env": "CartPole-v1", "validation_episodes": 1}
+    lines = drawn(monkeypatch, 80, lambda: agent.fit("CartPole-v1", steps=20, steps_per_epoch=20, **validation))
+    names = [part.split(":")[0] for part in lines[-1].split(" - ")[1:]]
+    assert names == ["episode_return", "val_episode_return"] and max(map(len, lines)) < 80
+    assert float(lines[-1].split("val_episode_return: ")[1]) == agent.history.history["val_episode_return"][0]
+    found = {}
+    lines = drawn(monkeypatch, 80, lambda: found.update(agent.evaluate("CartPole-v1", episodes=3, verbose=1)))
+    assert lines[-1].startswith("3/3 ━") and f"episode_return: {found['episode_return']:.4f}"[:17] in lines[-1]
 
 
 def test_silence(small, capsys):

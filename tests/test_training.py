@@ -202,14 +202,14 @@ def test_returns_and_lengths_are_means_over_the_epoch(small):
     logs = agent.fit(env, steps=12, steps_per_epoch=2, verbose=0, callbacks=[Listen()]).history
     assert logs["episodes"] == [0, 1, 1, 2, 3, 4]  # ends at 3, 8, 9, 12
     assert logs["episode_length"][1:] == [3, 3, 5, 1, 3] and math.isnan(logs["episode_length"][0])
-    expected = [-math.inf, returns[0], returns[0], returns[1], returns[2], returns[3]]
+    expected = [math.nan, returns[0], returns[0], returns[1], returns[2], returns[3]]
     np.testing.assert_allclose(logs["episode_return"], expected)
 
 
 def test_an_epoch_without_updates_repeats_what_is_known(small):
     agent = small("ppo", n_steps=24, compiled=TRACED)
     logs = agent.fit("CartPole-v1", steps=96, steps_per_epoch=12, verbose=0).history
-    assert logs["loss"][0] == math.inf and math.isnan(logs["entropy"][0])
+    assert math.isnan(logs["loss"][0]) and math.isnan(logs["entropy"][0])
     assert all(math.isfinite(value) for name in ("loss", "entropy") for value in logs[name][1:])
     assert logs["loss"][1] == logs["loss"][2] != logs["loss"][3] == logs["loss"][4]
 
@@ -360,5 +360,5 @@ def test_epochs_of_a_dataset_are_checked(agent, name):
 
 
 def test_evaluate_refuses_what_it_does_not_know(agent):
-    with pytest.raises(TypeError, match=r"does not know.*steps"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'steps'"):
         agent.evaluate(Counter((5,)), steps=3)

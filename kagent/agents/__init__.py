@@ -13,7 +13,7 @@ from kagent.agents.sac import SAC
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 
-AGENTS = {
+AGENTS: dict[str, type[Agent]] = {
     "agent": Agent,
     "tensorforce": Agent,
     "default": Agent,

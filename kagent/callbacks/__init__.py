@@ -5,8 +5,10 @@ from kagent.callbacks.checkpoint import Checkpoint
 from kagent.callbacks.episode_log import EpisodeLog
 from kagent.callbacks.episode_statistics import EpisodeStatistics
 from kagent.callbacks.episode_summaries import EpisodeSummaries
+from kagent.callbacks.progress_bar import ProgressBar
 from kagent.callbacks.recorder import Recorder
 from kagent.callbacks.summarizer import Summarizer
+from kagent.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "Callback",
@@ -14,6 +16,8 @@ __all__ = [
     "EpisodeLog",
     "EpisodeStatistics",
     "EpisodeSummaries",
+    "ProgressBar",
     "Recorder",
     "Summarizer",
+    "TensorBoard",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+
+_MONITORS = (keras.callbacks.EarlyStopping, keras.callbacks.ModelCheckpoint, keras.callbacks.ReduceLROnPlateau)
 
 
 class Callback(keras.callbacks.Callback):
@@ -129,3 +132,14 @@ def hears_batches(callbacks: keras.callbacks.CallbackList) -> bool:
         for callback in callbacks.callbacks
         for event in events
     )
+
+
+def forget_unknown(callbacks: keras.callbacks.CallbackList) -> None:
+    """Lets Keras's monitors begin anew where what they have taken for the best value so far is NaN.
+
+    Before the first episode or update ends there is no value. A monitor takes the first one that it sees, and nothing is
+    better than NaN.
+    """
+    for callback in callbacks.callbacks:
+        if isinstance(callback, _MONITORS) and isinstance(callback.best, float) and math.isnan(callback.best):
+            callback.best = None

@@ -12,7 +12,8 @@ from kagent.callbacks.callback import Callback
 
 
 class EpisodeLog(Callback):
-    """A line every so many episodes in a log of `logging`, at level INFO: return, length, loss, counters and pace.
+    """A line every so many episodes in a log of `logging`, at level INFO: return, length, loss ("?" before the first
+    update), counters and pace.
 
     Args:
         frequency: In episodes.
@@ -32,7 +33,7 @@ class EpisodeLog(Callback):
         self.logger = logging.getLogger(logger)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._loss = math.nan
+        self._loss: float | None = None  # before the first update
         self._pace = Pace(self.model)
 
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
@@ -42,9 +43,10 @@ class EpisodeLog(Callback):
         assert logs is not None
         if (episode + 1) % self.frequency == 0:
             agent, rates = self.model, self._pace.read()
+            loss = "?" if self._loss is None else f"{self._loss:g}"
             self.logger.info(
-                "episode %d: return %g, length %d, loss %g, timestep %d, step %d, %.3g episodes/s, %.4g timesteps/s",
-                episode + 1, logs["episode_return"], logs["episode_length"], self._loss, agent.timesteps, agent.updates,
+                "episode %d: return %g, length %d, loss %s, timestep %d, step %d, %.3g episodes/s, %.4g timesteps/s",
+                episode + 1, logs["episode_return"], logs["episode_length"], loss, agent.timesteps, agent.updates,
                 *rates,
             )  # fmt: skip
 

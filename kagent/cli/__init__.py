@@ -6,6 +6,7 @@ Nothing here imports TensorFlow before a command needs it, so that `kagent --hel
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib.metadata
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from kagent.cli import evaluate, plot, record, train
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
+from kagent.vocabulary import meaning
 
 DESCRIPTION = """\
 Reinforcement learning for Keras.
@@ -42,11 +44,20 @@ In Python the same agent is a keras.Model:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage in front of it."""
+    """Says what is wrong in one line, without the usage in front of it.
+
+    Attributes:
+        options: The options that it takes, "--help" among them.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        self.options: list[str] = []
         super().__init__(*args, **kwargs)
+
+    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
+        self.options += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -69,7 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     try:
-        arguments = parser.parse_args(argv)
+        arguments, unknown = parser.parse_known_args(argv)
+        if unknown:
+            arguments.parser.error(_unknown(unknown, arguments.parser))
     except SystemExit as exit:  # argparse leaves by itself after --help and after an error
         return exit.code if isinstance(exit.code, int) else 2
     try:
@@ -83,6 +96,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not is_complaint(error):
             raise
         return _complain(error)
+
+
+def _unknown(given: list[str], parser: Parser) -> str:
+    """The message about what a command does not take: options by other names, and settings given as options."""
+    message = f"unrecognized arguments: {' '.join(given)}."
+    for text in given:
+        if text.startswith("--"):
+            option = text.partition("=")[0]
+            message += f" {option}: {_instead(option, parser.options)}."
+    return message
+
+
+def _instead(option: str, options: list[str]) -> str:
+    own = meaning(option).rpartition(".")
+    if (flag := f"--{own[2].replace('_', '-')}") in options:
+        return f"did you mean {flag}"
+    if "--set" in options and own[0] in ("", "fit", "compile"):
+        return f"settings are given as --set {''.join(own)}=VALUE"
+    close = difflib.get_close_matches(option, options, n=1)
+    return f"did you mean {close[0]}" if close else "no such option"
 
 
 def _complain(error: Exception) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import NamedTuple
 
 from kagent import tuned
@@ -15,21 +16,23 @@ class Algorithm(NamedTuple):
         name: What the user types, in lower case.
         preset: Name of the class in `kagent`.
         summary: One line of help.
+        others: Its other names, which are taken too.
     """
 
     name: str
     preset: str
     summary: str
+    others: tuple[str, ...] = ()
 
 
 ALGORITHMS = (
     Algorithm("dqn", "DQN", "learns the value of each action from replayed experience; discrete actions"),
     Algorithm("ppo", "PPO", "improves a policy in small clipped steps from fresh experience; any action space"),
     Algorithm("sac", "SAC", "off-policy actor-critic that seeks return and entropy; continuous actions"),
-    Algorithm("doubledqn", "DoubleDQN", "DQN whose target network values what the learning one chooses"),
+    Algorithm("doubledqn", "DoubleDQN", "DQN whose target network values what the learning one chooses", ("ddqn",)),
     Algorithm("duelingdqn", "DuelingDQN", "DQN with one head for states and one for actions"),
-    Algorithm("dpg", "DPG", "off-policy actor-critic with a deterministic policy; continuous actions"),
-    Algorithm("vpg", "VPG", "the plain policy gradient on whole episodes; any action space"),
+    Algorithm("dpg", "DPG", "off-policy actor-critic with a deterministic policy; continuous actions", ("ddpg",)),
+    Algorithm("vpg", "VPG", "the plain policy gradient on whole episodes; any action space", ("reinforce",)),
     Algorithm("ac", "AC", "policy gradient with a critic's estimates; any action space"),
     Algorithm("a2c", "A2C", "policy gradient with advantages over a critic; any action space"),
     Algorithm("trpo", "TRPO", "policy steps within a trust region; any action space"),
@@ -38,11 +41,14 @@ ALGORITHMS = (
 
 def find(name: str) -> Algorithm:
     """The algorithm called `name`, in any case and with or without dashes; `CommandError` lists the known ones."""
+    plain = name.lower().replace("-", "").replace("_", "")
     for algorithm in ALGORITHMS:
-        if algorithm.name == name.lower().replace("-", "").replace("_", ""):
+        if plain in (algorithm.name, *algorithm.others):
             return algorithm
-    known = ", ".join(algorithm.name for algorithm in ALGORITHMS)
-    raise CommandError(f"unknown algorithm. Received: {name!r}. Known: {known}")
+    known = [algorithm.name for algorithm in ALGORITHMS]
+    close = difflib.get_close_matches(plain, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise CommandError(f"unknown algorithm. Received: {name!r}. Known: {', '.join(known)}.{hint}")
 
 
 def describe() -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 import keras
 
+# Seconds in which signals are one: a supervisor forwards a Ctrl-C that the terminal has sent to the whole group already.
+_ONE = 0.5
+
 
 class Interruption(keras.callbacks.Callback):
     """While entered as a context, a first SIGINT or SIGTERM sets `agent.stop_training`, a second interrupts.
+
+    Signals within half a second of the first are one with it.
 
     It must also be among the callbacks of `fit`, which sets `stop_training` to False when it begins.
 
@@ -27,6 +33,7 @@ class Interruption(keras.callbacks.Callback):
         super().__init__()
         self.agent = agent
         self.received: int | None = None
+        self._when = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -54,9 +61,12 @@ class Interruption(keras.callbacks.Callback):
             self.agent.stop_training = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
+            if now - self._when >= _ONE:
+                raise KeyboardInterrupt
+            return
+        self.received, self._when = number, now
         self._apply()
         # Not print: the signal may have come in the middle of one.
         os.write(2, b"\nStopping: the agent will be saved. Once more to stop at once, without saving.\n")

@@ -15,7 +15,8 @@ Draw the return of finished training episodes over environment timesteps.
 Runs of the same algorithm, environment and settings that differ in their seeds
 become one line with a band for the spread over seeds; runs with other settings
 become lines of their own, labelled with what differs. Each environment has its
-own panel. A folder of run folders stands for all of them.
+own panel. A folder of run folders stands for all of them. What is no run, or has
+no finished episode, is left out.
 
 Needs: pip install 'kagent[plots]'
 """
@@ -32,13 +33,19 @@ def add_parser(commands: Any) -> None:
         default="range",
         help="range: mean, worst to best seed (default); iqr: median, middle half of the seeds",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     from kagent import plotting
 
-    curves = plotting.plot(arguments.runs, arguments.out, smooth=arguments.smooth, spread=arguments.spread)
+    curves = plotting.plot(
+        arguments.runs,
+        arguments.out,
+        smooth=arguments.smooth,
+        spread=arguments.spread,
+        left_out=lambda line: print(f"kagent: {line}", file=sys.stderr),
+    )
     for curve in curves:
         if curve.cut is not None:
             print(

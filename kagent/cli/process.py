@@ -12,7 +12,7 @@ _SINGLE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 def prepare() -> None:
     """Set the environment variables that TensorFlow and pygame read, then import TensorFlow quietly.
 
-    What the user has set already stays; with `TF_CPP_MIN_LOG_LEVEL` set, TensorFlow says what it likes.
+    What the user has set already stays; with `TF_CPP_MIN_LOG_LEVEL=0`, TensorFlow says all that it has to say.
     Training is small matrix products, which XLA on a CPU runs faster without handing them to a thread pool;
     everything else here is about silence.
     """
@@ -22,8 +22,7 @@ def prepare() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # films are drawn off screen; without a display SDL grumbles
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "tensorflow" not in sys.modules:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") != "0" and "tensorflow" not in sys.modules:
         _import_quietly()
 
 
@@ -31,7 +30,7 @@ def _import_quietly() -> None:
     """Import TensorFlow and look for devices with stderr put aside, and shown only if that fails.
 
     The level above holds from a later moment on: half a dozen notices about CPU features and absent GPU
-    drivers come before it.
+    drivers, and one about the log itself, come before it.
     """
     sys.stderr.flush()
     stderr = os.dup(2)

@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the episodes")
     parser.add_argument("--stochastic", action="store_true", help="sample actions as in training")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:

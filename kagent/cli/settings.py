@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from kagent import documents
 from kagent.cli.errors import CommandError
 from kagent.creation import parameters
+from kagent.vocabulary import hints
 
 Settings = dict[str, Any]
 
@@ -152,6 +152,5 @@ def _typed(key: str, value: Any, default: Any) -> Any:
 
 
 def _unknown(key: Any, known: list[str]) -> CommandError:
-    close = difflib.get_close_matches(str(key), known, n=1) or [k for k in known if k.endswith(f".{key}")]
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = hints([str(key)], known)
     return CommandError(f"unknown setting. Received: {key!r}.{hint} Known: {', '.join(known)}")

@@ -72,7 +72,7 @@ def add_parser(commands: Any) -> None:
         help="episodes of the final evaluation (default: 20)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
@@ -147,6 +147,7 @@ def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, f
     """Train and save; returns the signal that stopped it, if one did."""
     import keras
 
+    from kagent.callbacks import TensorBoard
     from kagent.cli.interruption import Interruption
 
     options = {key: value for key, value in bounds.items() if value is not None and key != "n_envs"}
@@ -156,7 +157,7 @@ def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, f
     with Interruption(agent) as interruption:
         callbacks = [
             keras.callbacks.CSVLogger(str(folder.log)),
-            keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+            TensorBoard(str(folder.tensorboard), write_graph=False),
             interruption,
         ]
         try:

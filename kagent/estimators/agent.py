@@ -30,6 +30,8 @@ from kagent.signatures import check_known
 from kagent.spaces import Structure
 from kagent.update import Update
 
+_FIRST_UPDATE = 35
+
 
 class Agent:
     """Trains and evaluates a Q model that a function describes.
@@ -120,13 +122,14 @@ class Agent:
     def train(
         self,
         env: Any,
-        first_update: int = 35,
+        first_update: int | None = None,
         update_frequency: int = 10,
         episodes: int | None = None,
         steps: int | None = None,
         hooks: Any = None,
         max_steps: int | None = None,
         max_episodes: int | None = None,
+        verbose: str | int = "auto",
     ) -> Any:
         """Trains in an environment: `fit`, for chaining.
 
@@ -136,7 +139,8 @@ class Agent:
         Args:
             env: An environment id, a `gymnasium.Env` (such as `GymEnvironment`), a vector environment, or a callable that
                 returns one.
-            first_update: No update before this timestep (`global_timestep`); at least the memory's batch size.
+            first_update: No update before this timestep (`global_timestep`); at least the memory's batch size. None: 35, or
+                the batch size where that is larger.
             update_frequency: Updates are made at multiples of so many timesteps, and at the ends of episodes, where the
                 memory can sample.
             episodes: Episodes to train for. Two calls with 10 train for 20.
@@ -146,6 +150,7 @@ class Agent:
             max_steps: Updates in total. Where they have been made (by this agent or by another one, in `model_dir`) the
                 environment is not touched.
             max_episodes: Episodes in total, likewise.
+            verbose: 0 silent, 1 a progress bar over all episodes, 2 a line per episode, "auto" 1.
 
         Returns:
             The agent.
@@ -157,13 +162,14 @@ class Agent:
         """
         frequency, batch_size = check_count(update_frequency, "update_frequency"), self.memory.batch_size
         try:
-            start = check_count(first_update, "first_update", batch_size)
+            start = max(_FIRST_UPDATE, batch_size) if first_update is None else first_update
+            start = check_count(start, "first_update", batch_size)
         except ValueError as error:
             message = "Cannot update the model before gathering enough data, the memory's batch_size="
             raise ValueError(f"{message}{batch_size}: {error}") from None
         rule = Update(batch_size=batch_size, frequency=frequency, start=start, episode_ends=True)
         bounds = {"steps": steps, "max_steps": max_steps, "episodes": episodes, "max_episodes": max_episodes}
-        return self._train(env, rule, hooks, **bounds)
+        return self._train(env, rule, hooks, verbose, **bounds)
 
     def fit(self, env: Any, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains as `train` does, with the same arguments.
@@ -189,12 +195,14 @@ class Agent:
             Others: As `train`.
         """
         statistics = EpisodeStatistics()
-        self.train(env, *args, **{**kwargs, "episodes": 1, "hooks": [*listed(hooks, "hooks"), statistics]})
+        self.train(
+            env, *args, **{"verbose": 0, **kwargs, "episodes": 1, "hooks": [*listed(hooks, "hooks"), statistics]}
+        )
         if statistics.last is None:
             raise RuntimeError("The episode did not end: a hook stopped training before")
         return statistics.last
 
-    def _train(self, env: Any, rule: Update, hooks: Any, **given: Any) -> Any:
+    def _train(self, env: Any, rule: Update, hooks: Any, verbose: str | int, **given: Any) -> Any:
         check_bounds(**given)
         bounds = {name.replace("steps", "updates"): value for name, value in given.items()}
         if all(value is None for value in bounds.values()):
@@ -207,7 +215,7 @@ class Agent:
             model = self._prepare(environments, rule)
             hooks += [*listed(self._spec.training_hooks, "training_hooks"), *log, *summaries]
             self.history = model.fit(
-                environments, callbacks=[*hooks, *([self._saver] if self._saver else [])], verbose=0,
+                environments, callbacks=[*hooks, *([self._saver] if self._saver else [])], verbose=verbose,
                 steps_per_epoch="episode", initial_epoch=model.episodes, **bounds,
             )  # fmt: skip
         return self

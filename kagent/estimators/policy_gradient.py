@@ -78,11 +78,12 @@ class PGAgent(Agent):
         hooks: Any = None,
         max_steps: int | None = None,
         max_episodes: int | None = None,
+        verbose: str | int = "auto",
     ) -> Any:
         """Trains in an environment, and returns the agent. Arguments as for `Agent.train`."""
         rule = Update(batch_size=self.memory.batch_size, epochs=1)
         bounds = {"steps": steps, "max_steps": max_steps, "episodes": episodes, "max_episodes": max_episodes}
-        return self._train(env, rule, hooks, **bounds)
+        return self._train(env, rule, hooks, verbose, **bounds)
 
     def _parts(self, spec: EstimatorSpec, policy: ModelPolicy) -> dict[str, Any]:
         return {

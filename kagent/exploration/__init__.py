@@ -19,6 +19,7 @@ from typing import Any
 from kagent import schedules
 from kagent.exploration import named
 from kagent.exploration.choices import EpsilonGreedy, Sampling
+from kagent.exploration.exploration import Exploration
 from kagent.exploration.noise import BARE, ActionNoise, OrnsteinUhlenbeckNoise
 from kagent.exploration.registered import EXPLORATIONS
 from kagent.exploration.wrappers import WithTemperature, WithVariableNoise
@@ -28,6 +29,7 @@ __all__ = [
     "EXPLORATIONS",
     "ActionNoise",
     "EpsilonGreedy",
+    "Exploration",
     "OrnsteinUhlenbeckNoise",
     "Sampling",
     "WithTemperature",

@@ -10,12 +10,13 @@ import numpy as np
 
 from kagent import schedules
 from kagent.arguments import check_count
+from kagent.exploration.exploration import Exploration
 from kagent.exploration.registered import EXPLORATIONS
 
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class EpsilonGreedy:
+class EpsilonGreedy(Exploration):
     """The best known action, or with probability epsilon a uniformly random allowed one.
 
     Epsilon falls linearly from `initial` to `final`.
@@ -70,7 +71,7 @@ class EpsilonGreedy:
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class Sampling:
+class Sampling(Exploration):
     """Actions are sampled from the policy's distribution.
 
     Args:

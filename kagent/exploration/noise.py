@@ -10,6 +10,7 @@ import numpy as np
 
 from kagent import schedules
 from kagent.arguments import check_count
+from kagent.exploration.exploration import Exploration
 from kagent.exploration.registered import EXPLORATIONS
 
 BARE = "action"  # the name of an action that is not nested
@@ -17,7 +18,7 @@ BARE = "action"  # the name of an action that is not nested
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class ActionNoise:
+class ActionNoise(Exploration):
     """Noise on the chosen actions: of discrete ones, some values are replaced; to continuous ones, something is added.
 
     Args:
@@ -77,7 +78,7 @@ class ActionNoise:
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class OrnsteinUhlenbeckNoise:
+class OrnsteinUhlenbeckNoise(Exploration):
     """The policy's best actions with noise added that wanders, each value near the one before: for actions that need some
     time to show what they are good for (Lillicrap et al. 2016, arXiv:1509.02971, section 3).
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
+from kagent.exploration.exploration import Exploration
 
 
-class WithVariableNoise:
+class WithVariableNoise(Exploration):
     """An exploration whose every decision is made by a policy with Gaussian noise on its variables.
 
     Args:
@@ -28,7 +29,7 @@ class WithVariableNoise:
             return self.exploration.decide(actor, leaves, mask, clock, rng)
 
 
-class WithTemperature:
+class WithTemperature(Exploration):
     """An exploration whose policy samples at a temperature that changes over time.
 
     Args:

@@ -5,12 +5,13 @@ from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.model import ModelObjective, ModelReturnsObjective
-from kagent.objectives.objective import OBJECTIVES, get
+from kagent.objectives.objective import OBJECTIVES, Objective, Term, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
-from kagent.objectives.rollouts import THROUGH_ADVANTAGE
+from kagent.objectives.rollouts import THROUGH_ADVANTAGE, RolloutObjective
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
+from kagent.objectives.transitions import TransitionObjective
 
 __all__ = [
     "OBJECTIVES",
@@ -21,9 +22,13 @@ __all__ = [
     "DeterministicPolicyGradientObjective",
     "ModelObjective",
     "ModelReturnsObjective",
+    "Objective",
     "PlusObjective",
     "PolicyGradientObjective",
+    "RolloutObjective",
     "SoftActorCriticObjective",
     "StateValueObjective",
+    "Term",
+    "TransitionObjective",
     "get",
 ]

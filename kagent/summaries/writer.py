@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 _QUEUE = 1000  # events between flushes at most
+_FILES = "events.out.tfevents.*"  # as TensorFlow names them
+_LOOK = 1.0  # seconds at most from one look at the file to the next
 
 
 class Writer:
     """Writes summaries to a new event file in a directory, and flushes it now and then.
+
+    Where the file is removed meanwhile, TensorFlow writes on into nothing. Here a warning says so, and another file begins.
 
     Args:
         path: The directory.
@@ -21,15 +27,34 @@ class Writer:
     """
 
     def __init__(self, path: Path, flush: float):
-        milliseconds = min(max(1, round(flush * 1000)), 2**31 - 1)
-        self._writer = tf.summary.create_file_writer(str(path), max_queue=_QUEUE, flush_millis=milliseconds)
+        self._path, self._milliseconds = path, min(max(1, round(flush * 1000)), 2**31 - 1)
+        self._every = min(flush, _LOOK)
+        self._open()
+
+    def _open(self) -> None:
+        before = {*self._path.glob(_FILES)}
+        self._writer = tf.summary.create_file_writer(str(self._path), max_queue=_QUEUE, flush_millis=self._milliseconds)
         self._writer.init()  # a run that ends at once leaves a file too
         # TensorFlow flushes whenever a writer ceases to be the default one, which here is at every timestep.
         self._writer.flush = _nothing
+        self._files, self._looked = {*self._path.glob(_FILES)} - before, time.monotonic()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < self._every:
+            return
+        self._looked = now
+        if not self._is_there():
+            self.close()
+            self._open()
+
+    def _is_there(self) -> bool:
+        return any(file.exists() for file in self._files)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes numbers by tag."""
         if values:
+            self._look()
             # All in one event: by `tf.summary.scalar`, which makes one of each, a hundred take as long as the update.
             summary = tf.compat.v1.Summary()
             for tag, value in values.items():
@@ -43,6 +68,7 @@ class Writer:
     def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes the distributions of the numbers of arrays by tag."""
         if arrays:
+            self._look()
             with self._writer.as_default(step=step):
                 for tag, array in arrays.items():
                     tf.summary.histogram(tag, array)
@@ -53,7 +79,13 @@ class Writer:
             tf.summary.graph(graph)
 
     def close(self) -> None:
-        """Writes what is left, and closes the file."""
+        """Writes what is left, and closes the file. Warns where that was removed."""
+        if not self._is_there():
+            warnings.warn(
+                f"The event file in {str(self._path)!r} was removed while it was written: the summaries up to now are lost. "
+                "Later ones, if there are any, go to a new file there.",
+                stacklevel=2,
+            )
         del self._writer.flush
         self._writer.close()
 

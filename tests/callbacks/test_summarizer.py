@@ -2,6 +2,8 @@
 
 import datetime
 import re
+import shutil
+import time
 
 import keras
 import numpy as np
@@ -408,3 +410,38 @@ def test_nested_actions_by_name(small, tmp_path):
     train(small("dqn", env=env), 20, summarizer, env=env)
     values = {f"categorical/left/value-{i}" for i in range(2)} | {f"categorical/right/value-{i}" for i in range(5)}
     assert set(curves(summarizer.path)) == {"entropy", "action-entropies/left", "action-entropies/right", *values}
+
+
+# A directory that is removed ---------------------------------------------------------------------------------------
+
+
+class Removes(Callback):
+    """Removes the summarizer's directory at the ends of episodes."""
+
+    def __init__(self, summarizer, *episodes):
+        super().__init__()
+        self.summarizer, self.episodes = summarizer, episodes
+
+    def on_episode_end(self, episode, logs=None):
+        if episode in self.episodes:
+            shutil.rmtree(self.summarizer.path)
+            time.sleep(0.005)
+
+
+def test_a_directory_that_is_removed_is_said_and_begun_anew(small, tmp_path):
+    env = Counter(lengths=(4,))
+    summarizer = Summarizer(tmp_path, labels=["episode-reward"], flush=1e-3)
+    agent = small("dqn", env=env, start=10_000)
+    with pytest.warns(UserWarning, match=r"event file in '.*summary-.*' was removed.*up to now are lost") as warned:
+        agent.fit(env, episodes=8, verbose=0, callbacks=[Removes(summarizer, 2), summarizer])
+    assert len([w for w in warned if "was removed" in str(w.message)]) == 1
+    steps, values = curves(summarizer.path)["episode-reward"]
+    assert steps == [3, 4, 5, 6, 7, 8] and len(values) == 6
+
+
+def test_a_directory_that_is_removed_at_the_end_is_said(small, tmp_path):
+    env = Counter(lengths=(4,))
+    summarizer = Summarizer(tmp_path, labels=["episode-reward"], flush=100)
+    with pytest.warns(UserWarning, match="was removed"):
+        train(small("dqn", env=env, start=10_000), 8, summarizer, Removes(summarizer, 1), env=env)
+    assert not summarizer.path.exists()

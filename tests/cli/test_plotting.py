@@ -107,6 +107,30 @@ def test_a_shorter_seed_is_mentioned(tmp_path, capsys):
     assert (tmp_path / "x.svg").read_text().lstrip().startswith("<?xml")
 
 
+def test_what_is_no_run_is_left_out_with_a_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "a", [0, 1000], [0, 1], seed=0)
+    write_run(tmp_path / "runs" / "b", [0, 1000], [0, 3], seed=1)
+    (write_run(tmp_path / "runs" / "begun", [1], [1]) / "log.csv").write_text("timesteps,episode_return\n5,nan\n")
+    (tmp_path / "runs" / "backup").mkdir()
+    (tmp_path / "runs" / "other").mkdir()
+    (tmp_path / "runs" / "other" / "config.json").write_text('{"model": "bert"}')
+    (tmp_path / "runs" / "notes.txt").write_text("x")
+    given = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "runs").iterdir())
+    assert main(["plot", *given, "--out", "x.png"]) == 0
+    captured = capsys.readouterr()
+    assert "1 curve(s) from 2 run(s)" in captured.out
+    lines = captured.err.splitlines()
+    assert len(lines) == 4 and all(line.startswith("kagent: Left out: ") for line in lines)
+    for line, name in zip(lines, ("backup", "begun", "notes.txt", "other")):
+        assert name in line
+    with pytest.warns(UserWarning, match=r"Left out: Not a run folder.*backup"):
+        curves = plotting.plot(["runs/a", "runs/backup"], "y.png")
+    assert [curve.seeds for curve in curves] == [1]
+    assert main(["plot", "runs/backup", "runs/other", "--out", "z.png"]) == 2
+    assert "backup" in capsys.readouterr().err and not (tmp_path / "z.png").exists()
+
+
 @pytest.mark.parametrize(
     "spoil, message",
     [

@@ -42,13 +42,15 @@ def test_what_the_user_has_set_stays(unset):
     assert {os.environ[name] for name in NAMES} == {"xla_cpu_multi_thread_eigen: mine"}
 
 
-def test_tensorflow_is_imported_in_silence():
+@pytest.mark.parametrize("level", [None, "1", "2"])
+def test_tensorflow_is_imported_in_silence(level):
     program = (
         "import sys; from kagent.cli import process; process.prepare(); "
         "assert 'tensorflow' in sys.modules; import tensorflow as tf; tf.zeros(1); "
         "print('later', file=sys.stderr)"
     )
     quiet = {name: value for name, value in os.environ.items() if name not in NAMES}
+    quiet |= {} if level is None else {"TF_CPP_MIN_LOG_LEVEL": level}
     result = subprocess.run([sys.executable, "-c", program], env=quiet, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and result.stderr == "later\n"
 

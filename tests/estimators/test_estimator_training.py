@@ -34,6 +34,28 @@ def test_run_episode_returns_statistics():
     assert counters(agent) == (13, 2, 3)
 
 
+@pytest.mark.parametrize("batch_size, first", [(64, 64), (32, 36), (8, 36)])
+def test_the_defaults_go_together(batch_size, first):
+    """The first update comes at the first multiple of its frequency from 35 timesteps, or the batch size, on."""
+    agent, heard = make(memory=Memory(100, batch_size)), Listener()
+    agent.train(Count(1000), steps=1, update_frequency=4, hooks=[heard], verbose=0)
+    assert heard.times == [first]
+
+
+@pytest.mark.parametrize("verbose, lines", [("auto", 1), (1, 1), (2, 6), (0, 0)])
+def test_training_shows_its_progress(capsys, verbose, lines):
+    agent = make().train(Count(), episodes=3, verbose=verbose, **GRID)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == lines and all(len(line) < 80 for line in said)
+    if lines == 1:
+        assert said[0].startswith("3/3 ━") and "episode_return: 10.00 - loss: " in said[0]
+        agent.train(Count(), episodes=2, **GRID)
+        assert capsys.readouterr().out.startswith("5/5 ━")
+    pg = PGAgent(models.VPG(2, models.mlp([4])), BatchMemory(8), config=RunConfig(seed=0, jit_compile=False))
+    pg.train(Count(), episodes=1, verbose=verbose)
+    assert (capsys.readouterr().out == "") == (verbose == 0)
+
+
 # Targets -------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,54 @@
+"""Keras's TensorBoard callback over an agent's own time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+UNITS = ("timesteps", "episodes", "updates")
+
+
+class TensorBoard(keras.callbacks.TensorBoard):
+    """Keras's TensorBoard callback whose curves of epochs, weights and validations are over timesteps.
+
+    Keras's own x axis counts epochs, which are longer in a longer run: runs with other bounds cannot be compared by it. A
+    metric that has no value yet, because no episode has ended and no update was made, has no point. What `update_freq`
+    writes of batches stays over batches.
+
+    Args:
+        log_dir: Where event files go.
+        unit: Of the x axis: "timesteps", "episodes" or "updates" (gradient steps), as the agent counts them.
+        **arguments: As `keras.callbacks.TensorBoard` takes them.
+
+    Raises:
+        ValueError: Another unit.
+
+    Example:
+
+    >>> history = agent.fit("CartPole-v1", steps=1_000, callbacks=[TensorBoard("logs", unit="timesteps")])
+    """
+
+    histogram_freq: Any
+    embeddings_freq: Any
+
+    def __init__(self, log_dir: Any = "logs", unit: str = "timesteps", **arguments: Any):
+        if unit not in UNITS:
+            raise ValueError(f"`unit` must be one of {UNITS}. Received: {unit!r}")
+        super().__init__(log_dir, **arguments)
+        self.unit = unit
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        known = {name: value for name, value in (logs or {}).items() if not _is_nan(value)}
+        every = self.histogram_freq, self.embeddings_freq
+        # They are frequencies of epochs, which is not the number handed on.
+        self.histogram_freq, self.embeddings_freq = (int(bool(n) and epoch % n == 0) for n in every)
+        try:
+            super().on_epoch_end(getattr(self.model, self.unit), known)
+        finally:
+            self.histogram_freq, self.embeddings_freq = every
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
