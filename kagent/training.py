@@ -122,6 +122,8 @@ class Training(Mixin):
         validation_freq: int | Sequence[int] = 1,
         initial_epoch: int = 0,
         n_envs: int | None = None,
+        reset_options: dict[str, Any] | None = None,
+        step_timeout: float | None = None,
         epochs: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
@@ -149,13 +151,27 @@ class Training(Mixin):
             validation_freq: Evaluate every so many epochs, or at the end of those listed.
             initial_epoch: Number of the first epoch.
             n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
+            reset_options: A dict that every `reset` gets as `options`, also those of `validation_env`. Numbers, strings,
+                bools, None and numeric arrays, in lists and dicts: it is saved with the open episodes, which are replayed
+                with it. A vector environment must have autoreset mode DISABLED for it.
+            step_timeout: Seconds that a `step` or `reset` of an environment, also of `validation_env`, may take. Where it
+                takes longer, `fit` ends by a `TimeoutError` with the environment's name. What hangs cannot be stopped:
+                it stays in a thread of its own, or in its worker process, and a new environment is needed. With it,
+                environments that are no `AsyncVectorEnv` are stepped in another thread, which costs about 0.1 ms a step.
 
         Returns:
-            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch.
+            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Where environments
+            record returns themselves, as `info["episode"]["r"]` (gymnasium's `RecordEpisodeStatistics`),
+            `episode_return` is that: the return below the wrappers that change rewards. `episode_wrapped_return` beside
+            it is the sum of the rewards that the agent got before preprocessing. Episodes without a record, such as
+            those cut off by a wrapper further out, do not enter these two means once there was one.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
                 environment that breaks its word, at the step where it does.
+            TimeoutError: An environment did not answer within `step_timeout`.
+            RuntimeError: The worker of a vector environment has died (a `ConnectionError` too), or `env` cannot be used
+                after an earlier error.
 
         Example:
 
@@ -167,7 +183,10 @@ class Training(Mixin):
             "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
         }  # fmt: skip
         if isinstance(env, tf.data.Dataset):
-            others = {"n_envs": n_envs, "validation_env": validation_env}
+            others = {
+                "n_envs": n_envs, "validation_env": validation_env,
+                "reset_options": reset_options, "step_timeout": step_timeout,
+            }  # fmt: skip
             wrong = [name for name, value in {**given, **others}.items() if value is not None]
             if wrong:
                 raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
@@ -193,16 +212,17 @@ class Training(Mixin):
             steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch")
             epochs = 1 if end.timesteps == math.inf else max(1, math.ceil((end.timesteps - begin) / steps_per_epoch))
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
-        limit = self.max_episode_timesteps
-        environments = envs.make(
-            env, self._envs_for(env, n_envs), next_seed=self.next_seed, max_episode_timesteps=limit
-        )  # fmt: skip
+        rules: Any = {
+            "max_episode_timesteps": self.max_episode_timesteps,
+            "reset_options": reset_options, "step_timeout": step_timeout,
+        }  # fmt: skip
+        environments = envs.make(env, self._envs_for(env, n_envs), next_seed=self.next_seed, **rules)
         validation = None
         try:
             envs.check_spaces(self.observation_space, self.action_space, environments)
             if validation_env is not None:
                 count = self._evaluation_envs(validation_env, validation_episodes)
-                validation = envs.make(validation_env, count, max_episode_timesteps=limit)
+                validation = envs.make(validation_env, count, **rules)
                 envs.check_spaces(self.observation_space, self.action_space, validation)
             callbacks = self._with_attached(callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
