@@ -30,7 +30,7 @@ class ConservativeDQN(kagent.DQN):
         target = batch["reward"] + discount * best
 
         def loss():
-            values = self.policy.values(batch["observation"])
+            values = self.policy.values(batch["observation"], training=True)
             taken = tf.gather(values, batch["action"], batch_dims=1)
             error = tf.reduce_mean(tf.square(target - taken))
             overestimation = tf.reduce_mean(tf.reduce_logsumexp(values, axis=-1) - taken)

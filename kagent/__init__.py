@@ -29,6 +29,7 @@ _HOMES = {
     "TRPO": "kagent.agents",
     "VPG": "kagent.agents",
     "ActionNoise": "kagent.exploration",
+    "DivergenceError": "kagent.divergence",
     "EpsilonGreedy": "kagent.exploration",
     "Sampling": "kagent.exploration",
     "RewardEstimation": "kagent.reward_estimation",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN
     from kagent.agents import Random as Random
+    from kagent.divergence import DivergenceError as DivergenceError
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from kagent import schedules, spaces
 from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, decisions
-from kagent.policies.roles import outputs
 from kagent.spaces import Structure
 
 
@@ -25,7 +24,7 @@ class GraphForward:
 
     def __init__(self, policy: Any):
         self.policy = policy
-        self._call = tf.function(lambda leaves: outputs(policy.model(leaves)), autograph=False)
+        self._call = tf.function(lambda leaves: policy.heads(leaves), autograph=False)
 
     def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
         return [head.numpy() for head in self._call([tf.convert_to_tensor(leaf) for leaf in leaves])]

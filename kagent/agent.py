@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from kagent import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
+
 import copy
-import secrets
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium
@@ -12,12 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import baselines, creation, environments, objectives, optimizers, spaces, specifications
+from kagent import baselines, creation, environments, exporting, objectives, optimizers, spaces, specifications
 from kagent import execution as execution_
 from kagent.actors import PolicyActor
 from kagent.arguments import check_count
 from kagent.attachments import Attachments
 from kagent.composition import Composition
+from kagent.counters import Counting
 from kagent.evaluation import Evaluation
 from kagent.experience import Experience
 from kagent.interaction import Interaction
@@ -27,7 +30,6 @@ from kagent.policies import roles
 from kagent.preprocessing.model import Preprocessor
 from kagent.pretraining import Pretraining
 from kagent.saving import Saving
-from kagent.schedules import Clock
 from kagent.spaces import Structure
 from kagent.training import Training
 from kagent.updating import Updating
@@ -39,6 +41,7 @@ STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrai
 class Agent(
     Saving,
     Training,
+    Counting,
     Updating,
     Pretraining,
     Evaluation,
@@ -101,8 +104,8 @@ class Agent(
             `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They
             are no part of the config or of saved files.
         n_envs: Environments that `fit` makes of an id or a callable. None: `parallel_interactions`.
-        seed: Seed of every random stream of the agent, an integer >= 0; None takes one from the system (it is
-            then found in `agent.seed`).
+        seed: Seed of every random stream of the agent, an integer >= 0; None takes one from Keras's global
+            generator, so that `keras.utils.set_random_seed` makes runs equal (it is then found in `agent.seed`).
         name: The model's name.
 
     Attributes:
@@ -171,7 +174,6 @@ class Agent(
             env, observation_space, action_space, states, actions
         )
         self._set_preprocessing(preprocessing)
-        self.program_clock: Clock | None = None
         self._make_streams()
         objective = objectives.get(objective)
         parts = baselines.translate(
@@ -186,9 +188,10 @@ class Agent(
         self._set_parts(policy, parts["objective"], memory, update, reward_estimation, exploration, parts["target"])
         self._set_roles(parts["critic"], parts["critic_objective"], temperature)
         self._set_regularization(variable_noise, l2_regularization, entropy_regularization)
-        self._optimizer_parts = {
-            "policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer
-        }  # fmt: skip
+        # No dict: Keras would put dicts of its own in the place of those inside, and a copy of such a one copies the agent.
+        self._optimizer_parts = MappingProxyType(
+            {"policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer}
+        )
         self._check_parts()
         execution_.check_buffer(given["buffer_observe"], self.update_rule)
         self._attach(saver, summarizer, recorder)
@@ -261,11 +264,6 @@ class Agent(
         self._graph_seed = int(self._streams["graph"].integers(2**31))
         self._evaluation_seed = int(self._streams["evaluate"].integers(2**31))
 
-    @property
-    def clock(self) -> Clock:
-        """The time now: tensors inside the learner's program, numbers elsewhere."""
-        return self.host_clock if self.program_clock is None else self.program_clock
-
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
         return tf.stack(
@@ -279,7 +277,7 @@ class Agent(
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's seam: `train_function(iterator)` is the compiled learner."""
-        if self.train_function is None or force:
+        if self._trainability.has_changed() or self.train_function is None or force:
             self.train_function = Learner(self, jit=bool(self.jit_compile), eager=bool(self.run_eagerly))
         return self.train_function
 
@@ -299,12 +297,29 @@ class Agent(
         """
         return self.objective.update(self, batch)
 
+    @property
+    def has_own_train_step(self) -> bool:
+        """Whether a class derived from kagent's overrides `train_step`."""
+        return type(self).train_step is not Agent.train_step
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it may learn, as of `keras.Model`. If not, nothing in it moves; target networks never learn, and follow
+        only an agent that does."""
+        return keras.Model.trainable.fget(self)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.Model.trainable.fset(self, value)
+        for role in self.objective.targets:
+            getattr(self, f"target_{role}").trainable = False
+
     def learn(self, batch: dict[str, Any], step: Callable[[dict[str, Any]], dict] | None = None) -> dict[str, Any]:
         """`train_step` (or `step`), then what follows every gradient step. Runs in the learner."""
-        logs = (step or self.train_step)(batch)
+        logs = self.step_metrics.take(self.train_step(batch)) if step is None else step(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)
-        if self.objective.targets and self.target.unit == "updates":
+        if self.objective.targets and self.target.unit == "updates" and self.trainable:
             self.move_targets(self.clock.updates + 1)
         return logs
 
@@ -327,23 +342,71 @@ class Agent(
         Returns:
             `(N, ...)`, nested as the action space.
         """
+        return self.actions_of(self._preprocess_batch(self.stored(observation)))
+
+    def stored(self, observation: Any) -> list[tf.Tensor]:
+        """A batch of observations as the environment gives them, `(N, ...)`, as leaves in the form that kagent keeps."""
         leaves = []
         for leaf, x in zip(self._raw_observation.leaves, self._raw_observation.flatten(observation)):
             x = tf.convert_to_tensor(x)
             if leaf.start is not None and leaf.start.any():
                 x = x - tf.cast(leaf.start, x.dtype)
             leaves.append(tf.cast(x, leaf.stored_dtype))
-        actions = self.policy.joint.to_env(self.policy.greedy(self._preprocess_batch(leaves)))
+        return leaves
+
+    def actions_of(self, leaves: list[tf.Tensor]) -> Any:
+        """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
+        actions = self.policy.joint.to_env(self.policy.greedy(leaves))
         shifted = [
             a + tf.cast(leaf.start, a.dtype) if leaf.start is not None and leaf.start.any() else a
             for leaf, a in zip(self._action.leaves, actions)
         ]
         return self._action.unflatten(shifted)
 
+    @property
+    def raw_structure(self) -> Structure:
+        """The observation space's leaves, before preprocessing."""
+        return self._raw_observation
+
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: Any = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the greedy policy, preprocessing included, for programs without kagent: observation in, action out.
+
+        What is written takes a batch of observations `(N, ...)` as the environment gives them, nested as the observation
+        space, and gives greedy actions `(N, ...)` as the environment takes them. Masks are respected where the observation
+        holds them under "action_mask". Statistics of preprocessing are frozen.
+
+        Args:
+            filepath: Where to: a directory for a SavedModel, a name that ends in ".onnx" or ".tflite" for the others.
+            format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`) or "litert".
+            verbose: As in Keras.
+            input_signature: As in Keras; None: observations of any batch size.
+            **kwargs: Passed on to Keras.
+
+        Raises:
+            ValueError: An unknown format, another suffix, a policy without a best action, preprocessing that remembers the
+                episode.
+            ImportError: A package is missing.
+
+        Example:
+
+        >>> agent.export("served")
+        >>> served = tf.saved_model.load("served")
+        >>> actions = served.serve(observations)
+        """
+        exporting.export(self, filepath, format, verbose, input_signature, kwargs)
+
 
 def _seed(seed: Any) -> int:
     if seed is None:
-        return secrets.randbits(31)
+        # From Keras's global generator, which `keras.utils.set_random_seed` sets.
+        return int(keras.random.randint((), 0, 2**31 - 1))
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"`seed` must be None or an integer from 0 to 2**63 - 1. Received: {seed!r}")
     return int(seed)

@@ -6,6 +6,13 @@ import math
 import numbers
 from typing import Any
 
+import numpy as np
+
+_DATA = (
+    "x", "y", "batch_size", "validation_split", "validation_data", "shuffle", "class_weight", "sample_weight",
+    "validation_steps", "validation_batch_size", "return_dict",
+)  # fmt: skip
+
 
 def check_count(value: Any, argument: str, least: int = 1) -> int:
     """An integer >= `least`, as Python's.
@@ -33,3 +40,25 @@ def check_positive(value: Any, argument: str) -> None:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value < math.inf):
         raise ValueError(f"`{argument}` must be a number > 0 or None. Received: {value!r}")
+
+
+def check_source(method: str, env: Any, others: Any) -> None:
+    """Checks what is trained or measured in, where Keras's models take data.
+
+    Raises:
+        TypeError: `env` is data, or among the names of `others` is one of Keras's for data.
+    """
+    names = [name for name in others if name in _DATA]
+    is_data = isinstance(env, np.ndarray | list | tuple | dict) or hasattr(env, "__array__")
+    if is_data or names:
+        raise from_environment(method, type(env).__name__ if is_data else ", ".join(names))
+
+
+def from_environment(method: str, received: str | None = None) -> TypeError:
+    """The error of a method of Keras's that was called as that of a model which learns from data."""
+    said = "" if received is None else f" Received: {received}."
+    return TypeError(
+        f"`{method}` has no inputs and targets to take: an agent learns from an environment and is measured in one.{said} "
+        'Write agent.fit("CartPole-v1", steps=10_000) and agent.evaluate("CartPole-v1"); for recorded experience there are '
+        "`pretrain`, `experience`, and `fit` of a tf.data.Dataset of transitions"
+    )

@@ -53,7 +53,11 @@ class Attachments(Mixin):
 
         A last checkpoint is saved and event files are closed. Nothing happens where there is none, or twice; the agent
         goes on if it is used again.
+
+        Raises:
+            RuntimeError: A `fit` of the agent is under way.
         """
+        self.occupation.refuse("close")
         if self._hearing:
             self._hearing = False
             for callback in self._attached.values():

@@ -1,4 +1,4 @@
-"""How long `fit` goes on, and how it is divided: its arguments, checked."""
+"""How long a run goes on, and how `fit` divides it: its arguments, checked."""
 
 from __future__ import annotations
 
@@ -17,11 +17,23 @@ class Bounds(NamedTuple):
     episodes: float = math.inf
     updates: float = math.inf
 
+    def used(self, timesteps: float, episodes: float, updates: float) -> float:
+        """The largest part used of any of them, 0 to 1; 0 where none is finite."""
+        if self.episodes == math.inf and self.updates == math.inf:
+            return _part(timesteps, self.timesteps)
+        parts = zip((timesteps, episodes, updates), self)
+        return max(_part(done, bound) for done, bound in parts)
 
-def of_fit(counters: Any, **given: Any) -> Bounds:
-    """Bounds of `fit`.
+
+ENDLESS = Bounds()
+_EPOCH = 1000  # timesteps of an epoch where nothing says how many
+
+
+def of_run(caller: str, counters: Any, **given: Any) -> Bounds:
+    """Bounds of `fit` or `begin`.
 
     Args:
+        caller: Which, for messages.
         counters: `timesteps`, `episodes` and `updates` so far.
         **given: `steps`, `episodes` and `updates` to add, or absolute as `max_steps`, `max_episodes` and `max_updates`.
 
@@ -39,8 +51,44 @@ def of_fit(counters: Any, **given: Any) -> Bounds:
         check_exclusive(one, more, most)
         found.append(_bound(getattr(counters, count), more, most))
     if all(value is None for value in given.values()):
-        raise ValueError(f"fit needs a bound: one of {', '.join(given)}. Received: none")
+        raise ValueError(f"{caller} needs a bound: one of {', '.join(given)}. Received: none")
     return Bounds(*found)
+
+
+def of_fit(
+    counters: Any, given: dict[str, Any], steps_per_epoch: Any, epochs: Any, initial_epoch: int
+) -> tuple[Bounds, int | str, int]:
+    """Bounds of `fit`, and how it is divided.
+
+    Args:
+        counters: As of `of_run`.
+        given: Bounds by name, as `of_run` takes them.
+        steps_per_epoch, epochs, initial_epoch: As of `fit`; the first two may be None.
+
+    Returns:
+        The bounds, what an epoch is, and how many there are from `initial_epoch` on, as far as that is known.
+
+    Raises:
+        ValueError: As `of_run`, or an argument that is no such number.
+    """
+    by_episode, number = is_episode(steps_per_epoch), None
+    if epochs is not None:
+        number = max(0, check_count(epochs, "epochs", least=0) - initial_epoch)
+    if not by_episode and steps_per_epoch is not None:
+        check_count(steps_per_epoch, "steps_per_epoch")
+    free = number is not None and all(value is None for value in given.values())
+    end = ENDLESS if free else of_run("fit", counters, **given)
+    left = end.timesteps - counters.timesteps
+    if by_episode:
+        if number is not None:
+            end = end._replace(episodes=min(end.episodes, counters.episodes + number))
+        return end, steps_per_epoch, 1 if end.episodes == math.inf else max(1, int(end.episodes) - counters.episodes)
+    if steps_per_epoch is None:
+        steps_per_epoch = _EPOCH if left == math.inf else max(1, math.ceil(left / (number or 10)))
+    if number is not None:
+        end = end._replace(timesteps=min(end.timesteps, counters.timesteps + number * steps_per_epoch))
+        left = end.timesteps - counters.timesteps
+    return end, steps_per_epoch, 1 if left == math.inf else max(1, math.ceil(left / steps_per_epoch))
 
 
 def check_exclusive(name: str, more: Any, most: Any) -> None:
@@ -64,6 +112,10 @@ def check_bounds(**given: Any) -> None:
         if value is not None:
             check_count(value, name)
         check_exclusive(name, value, given.get(f"max_{name}"))
+
+
+def _part(done: float, bound: float) -> float:
+    return min(done / bound, 1.0) if bound else 1.0
 
 
 def _bound(done: int, more: Any, most: Any) -> float:

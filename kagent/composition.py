@@ -107,8 +107,7 @@ class Composition(Mixin):
                 target = online.twin(f"target_{role}")
                 target.setup(self._observation, self._action, seeds, skip)
                 target.trainable = False
-                for copied, original in zip(target.variables, online.variables):
-                    copied.assign(original)
+                target.start_from(online)
                 setattr(self, f"target_{role}", target)
 
     def get_config(self) -> dict[str, Any]:

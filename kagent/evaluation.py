@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kagent import environments as envs
-from kagent.arguments import check_count
+from kagent.arguments import check_count, check_source
 from kagent.metrics import episode_means, returned
 from kagent.mixin import Mixin
 from kagent.runner import Episode, play
@@ -19,7 +19,7 @@ class Evaluation(Mixin):
 
     def evaluate(
         self,
-        env: Any,
+        env: Any = None,
         episodes: int = 10,
         *,
         deterministic: bool = True,
@@ -29,6 +29,7 @@ class Evaluation(Mixin):
         verbose: str | int = 0,
         reset_options: dict[str, Any] | None = None,
         step_timeout: float | None = None,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """Plays whole episodes with the policy as it is.
 
@@ -52,8 +53,12 @@ class Evaluation(Mixin):
             `episode_wrapped_return` and the list `episode_wrapped_returns` (None where nothing was recorded) are beside it.
 
         Raises:
-            ValueError, TypeError: As `fit`.
+            ValueError, TypeError: As `fit`; an environment in which a `fit` or an `evaluate` is under way, of this agent or
+                another.
         """
+        check_source("evaluate", env, kwargs)
+        if kwargs:
+            raise TypeError(f"evaluate(env) does not know {[*kwargs]}")
         episodes = check_count(episodes, "episodes")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
@@ -77,6 +82,12 @@ class Evaluation(Mixin):
         return min(episodes, 10) if isinstance(env, str) else None
 
     def _evaluate(
+        self, environments: envs.Environments, episodes: int, deterministic: bool, seed: int | None, callbacks: Any
+    ) -> dict[str, Any]:
+        with self.occupation.of("evaluate"), envs.claim(environments, "evaluate"):
+            return self._play(environments, episodes, deterministic, seed, callbacks)
+
+    def _play(
         self, environments: envs.Environments, episodes: int, deterministic: bool, seed: int | None, callbacks: Any
     ) -> dict[str, Any]:
         sequence = np.random.SeedSequence(self._evaluation_seed if seed is None else int(seed))

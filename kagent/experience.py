@@ -56,6 +56,7 @@ class Experience(Mixin):
         """
         if internals not in (None, {}):
             raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
+        self.occupation.refuse("experience")
         if self._episodes.is_open:
             raise OrderError("`experience` takes whole episodes, and one of `act` and `observe` is under way")
         trace = self._trace(states, actions, terminal, reward, final_states, masks, final_masks)

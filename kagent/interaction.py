@@ -91,7 +91,9 @@ class Interaction(Mixin):
                 action = self.actor.answer(leaves, masks, True)
             else:
                 rng = self._streams["evaluate"]
-                action = self.actor.release(self.explorer.decide(self.actor, leaves, masks, self.host_clock, rng))
+                action = self.actor.release(
+                    self.explorer.decide(self.actor, leaves, masks, self.clock_at(self.timesteps), rng)
+                )
         return action if internals is None else (action, internals)
 
     def _act_each(self, observations, deterministic, masks, independent, internals, parallel) -> list[Any]:
@@ -119,6 +121,7 @@ class Interaction(Mixin):
         return rest["state"] if not known else rest, self._action.unflatten(parts)
 
     def _explore(self, raw: list[np.ndarray], masks: Any, index: int) -> Any:
+        self.occupation.refuse("act")
         stream = self._episodes.streams[index]
         if stream.acted is not None:
             raise OrderError(
@@ -132,7 +135,7 @@ class Interaction(Mixin):
             self._remember_step(index, acted, reward, (False, False), raw, masks)
             self._learn_due()
         leaves = self._see(raw, True, index)
-        action = self.explorer.decide(self.actor, leaves, masks, self.host_clock, self.act_generator)
+        action = self.explorer.decide(self.actor, leaves, masks, self.clock_at(self.timesteps), self.act_generator)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         seen = [leaf.copy() for leaf in leaves]
@@ -152,8 +155,8 @@ class Interaction(Mixin):
     ) -> dict[str, float] | None:
         """Tells what the last exploring action led to, and learns where an update is due.
 
-        There is no bound here that schedules could measure progress by: give those of exploration and learning rates
-        their length in timesteps or updates.
+        There is no bound here that schedules could measure progress by unless `begin` says one: else give those of
+        exploration and learning rates their length in timesteps or updates.
 
         Args:
             reward: The reward, one number, finite, also as float32.
@@ -178,6 +181,7 @@ class Interaction(Mixin):
                 observation that it needs; an end that is said in other words than above.
             TypeError: `truncated` that is neither True nor False.
         """
+        self.occupation.refuse("observe")
         index = self._episodes.index(parallel)
         stream = self._episodes.streams[index]
         if stream.acted is None:
@@ -266,14 +270,15 @@ class Interaction(Mixin):
     def update(self) -> dict[str, float]:
         """Makes one update now, due or not: the only ones there are with `update.frequency="never"`.
 
-        In a callback of `fit` too. The updates that are due by themselves stay where they are.
+        In a callback of `fit` too, though not in the middle of an environment's step. The updates that are due by
+        themselves stay where they are.
 
         Returns:
             The logs of the update.
 
         Raises:
             OrderError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
-                rollout that is not full.
+                rollout that is not full. Or the agent is in the middle of something else.
 
         Example:
 
@@ -281,28 +286,35 @@ class Interaction(Mixin):
         >>> history = agent.fit("CartPole-v1", steps=100, verbose=0)
         >>> logs = agent.update()
         """
+        self.occupation.refuse("update")
+        if self._runner is not None and not self._runner.environments.ready:
+            raise OrderError(
+                "`update` cannot be called by an environment of the running `fit`, in the middle of its step"
+            )
         memory = self.memory
         if not (memory.built and memory.has_any):
             raise OrderError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
         return self._learn_once(due=False)
 
     def _learn_once(self, due: bool) -> dict[str, float]:
-        self.make_train_function()
         runner = self._runner
-        iterator = self.iterator() if runner is None else runner.iterator
-        if runner is None:
+        own = runner is None and self.occupation.running is None  # else it was asked for by a callback of `fit`
+        if own:
             self._begin_attached()
-        for hook in self._attached.values() if runner is None else runner.update_hooks:
-            hook.on_update_begin(self.updates, {})
-        self._before_update()
-        logs = self.train_function(iterator)
-        self._after_update(due)
-        if runner is None:
-            self._tell_update(logs)
-        else:
-            runner.asked.append(logs)
-            for hook in runner.asked_hooks:
-                hook.on_asked_update_end(self.updates, dict(logs))
+        with self.occupation.of("update"):
+            self.make_train_function()
+            iterator = self.iterator() if runner is None else runner.iterator
+            for hook in runner.update_hooks if runner is not None else self._attached.values() if own else ():
+                hook.on_update_begin(self.updates, {})
+            self._before_update()
+            logs = self.train_function(iterator)
+            self._after_update(due)
+            if runner is not None:
+                runner.asked.append(logs)
+                for hook in runner.asked_hooks:
+                    hook.on_asked_update_end(self.updates, dict(logs))
+            elif own:
+                self._tell_update(logs)
         return logs
 
 

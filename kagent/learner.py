@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import heap, ops
+from kagent.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
 
@@ -94,7 +95,12 @@ class Learner:
         return self._run if self.eager else tf.function(self._run, jit_compile=jit, autograph=False)
 
     def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
-        """Pulls one element and learns from it. Raises StopIteration where the iterator ends."""
+        """Pulls one element and learns from it.
+
+        Raises:
+            StopIteration: The iterator has ended.
+            DivergenceError: The loss is not finite.
+        """
         self.pulls += 1
         self._now[:] = self.agent.host_clock
         packed = iterator is self._bound
@@ -107,14 +113,16 @@ class Learner:
                 element = self._stacked(element, iterator)
             logs, weights = self._learn_from(element)
         found = logs.numpy()
-        if len(found) > 2 * len(self.names) + 1:
-            self.task.memory.prioritize(found[2 * len(self.names) : -1])
         values = found.tolist()
         steps = int(values.pop())
+        results = dict(zip(self.names, values))
         self.agent.learned(steps, [np.asarray(piece) for piece in weights])  # views; `numpy` copies
+        if self.agent.refuses_divergence:
+            check_losses(results, self.agent.updates, self.agent.optimizer)
+        if len(values) > 2 * len(self.names):
+            self.task.memory.prioritize(found[2 * len(self.names) : -1])
         if not packed:
             self.agent.follow(steps)
-        results = dict(zip(self.names, values))
         if self.running:
             latest = zip(self.names, values[len(self.names) :])
             results |= {name: value for name, value in latest if name in self.running}
@@ -184,6 +192,7 @@ class Learner:
             heap.give_back()
         # Every Keras model has a metric "loss", whether its train_step feeds it or not.
         running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}
+        running |= {metric.name for metric in self.agent.step_metrics.all}
         if losses != self._loss_metrics():
             running.add("loss")
         self.running = frozenset(running & set(self.names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -15,12 +16,15 @@ from kagent.arguments import check_count
 from kagent.mixin import Mixin
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.schedules import evaluate
+from kagent.step_metrics import StepMetrics
+from kagent.trainability import Trainability
 
 TRAINED = ("policy", "critic", "temperature")
 NETWORKS = ("policy", "critic")
 # Multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster. Single steps are from fewer on;
 # loops of steps are not: of PPO with networks of 256-256 they take 1.8 times as long in batches of 64, 0.93 in such of 256.
 _PRODUCTS = 1 << 25
+_DEFAULTS = {"steps_per_execution": 1, "run_eagerly": False}
 _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
 
 
@@ -31,6 +35,9 @@ class Optimization(Mixin):
         self,
         optimizer: Any = "auto",
         loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         *,
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
@@ -40,9 +47,14 @@ class Optimization(Mixin):
         """As `keras.Model.compile`. The constructor has called it already; call it again to change something.
 
         Args:
-            optimizer: A Keras optimizer for all roles, a `keras.optimizers.MultiOptimizer` of a
-                `kagent.optimizers.RoleMap`, or "auto": those of the agent's parts.
-            loss: Kept for `compute_loss` in a `train_step` of your own; kagent's objectives have their own losses.
+            optimizer: A Keras optimizer for all roles, a `kagent.optimizers.RoleOptimizer`, or "auto": those of the agent's
+                parts. One that is given is part of the agent from here on: of `get_config`, and of what "auto" means.
+            loss, loss_weights, weighted_metrics: Kept for `compute_loss` and `compute_metrics` in a `train_step` of your
+                own. kagent's objectives have their own losses: without such a `train_step` they are refused.
+            metrics: `keras.metrics.Metric` objects that take a single value, such as `Mean`: each gets, at every gradient
+                step, the log of its own name. Or a dict from the names of logs to one or several of them. Results are
+                logged under the metrics' names, and speak for the epoch so far. With a `train_step` of your own they are
+                for its `compute_metrics`, as in Keras.
             steps_per_execution: Due updates run in one compiled call; the environment steps between them are taken
                 first. More is faster, with a policy that is older by so many updates.
             jit_compile: True compiles with XLA, also on CPUs; False runs the same graph unfused. "auto": True, but False on
@@ -50,18 +62,39 @@ class Optimization(Mixin):
                 the number of trained parameters is 2**25 or more (SAC's defaults are). TensorFlow computes products that
                 do not depend on each other side by side, one per core; XLA one after the other, each on all cores.
             run_eagerly: Run line by line, for debugging.
-            **kwargs: Passed on to Keras (`metrics`, `auto_scale_loss` ...).
+            **kwargs: Passed on to Keras (`auto_scale_loss`).
+
+        `get_config` tells the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
+        the machine's affair.
+
+        What is `trainable` may be changed at any time, in whole roles or single layers. What is frozen does not move from
+        the next `fit` or update on; what is set free again needs `compile`, as its optimizer has no state for it.
 
         Raises:
-            ValueError: `steps_per_execution` is not an integer >= 1.
+            ValueError: `steps_per_execution` is not an integer >= 1; a `keras.optimizers.MultiOptimizer`, whose variables
+                are told apart by paths; losses that would not be used; metrics that compare targets with predictions.
+            RuntimeError: The agent is in the middle of `fit` or another method.
+
+        Example:
+
+        >>> agent.compile(metrics={"loss": keras.metrics.Mean(name="mean_loss")})
         """
+        self.occupation.refuse("compile")
         steps_per_execution = check_count(steps_per_execution, "steps_per_execution")
         if jit_compile not in ("auto", True, False):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
+        own = {"loss": loss, "loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
+        if not self.has_own_train_step:
+            given = [name for name, value in own.items() if value is not None]
+            if given:
+                raise ValueError(
+                    f"`{given[0]}` is for a `train_step` of your own: kagent's objectives have their own losses, and no "
+                    f"targets to compare with. Received: {', '.join(f'{name}={own[name]!r}' for name in given)}"
+                )
+        step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
         auto = isinstance(optimizer, str) and optimizer == "auto"
-        compiled, rates, modifiers = self._auto_optimizers() if auto else (keras.optimizers.get(optimizer), [], {})
+        compiled, rates, modifiers = self._auto_optimizers() if auto else (_given(optimizer), [], {})
         self._check_natural_gradients(compiled)
-        self._auto_optimizer = auto
         self._rate_schedules: list[tuple[Any, Any]] = rates
         self._modifiers: dict[str, Any] = modifiers
         jit = bool(self._suits_xla() if jit_compile == "auto" else jit_compile) and not run_eagerly
@@ -69,19 +102,32 @@ class Optimization(Mixin):
             kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
         super().compile(
             optimizer=compiled,
-            loss=loss,
+            metrics=metrics if self.has_own_train_step else None,
+            **own,
             steps_per_execution=steps_per_execution,
             jit_compile=jit,
             run_eagerly=run_eagerly,
             **kwargs,
         )
+        if not auto:
+            self._optimizer_parts = MappingProxyType({"policy": compiled, "critic": None, "temperature": None})
+        self._auto_optimizer, self.step_metrics = auto, step_metrics
+        told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
+        changed = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
+        self.execution = {name: v for name, v in self.execution.items() if name not in told} | changed
         self.jit_compile = jit
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.bind({role: getattr(self, role).trainable_variables for role in self._roles})
             if self.dtype_policy.name == "mixed_float16":
                 self.optimizer.loss_scale_factor = 128.0
         self.optimizer.build(self.trainable_variables)
+        self._trainability = Trainability(self)
         self.memory.hold(steps_per_execution)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """As of `keras.Model`, with those of `compile`."""
+        return [*super().metrics, *self.step_metrics.all]
 
     def _suits_xla(self) -> bool:
         variables = [variable.value for variable in self.trainable_variables]
@@ -144,8 +190,9 @@ class Optimization(Mixin):
             batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
 
         Returns:
-            The loss, regularization included, and the dict, of the whole batch before the step. Where there is
-            regularization, the dict holds it as `"regularization_loss"`, a critic's as `"critic_regularization_loss"`.
+            The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
+            stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
+            `"critic_regularization_loss"`.
         """
         together = (role,) if isinstance(role, str) else role
         trained = [getattr(self, name) for name in together]
@@ -168,11 +215,17 @@ class Optimization(Mixin):
         def problem(names: Sequence[str], seed: Any = None) -> optimizers.Problem:
             variables = _once([v for name in names for v in getattr(self, name).trainable_variables])
             policy = self.policy if tuple(names) == ("policy",) else None
-            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy)
+            return optimizers.Problem(regularized, variables, batch, self.clock, seed, policy, states)
 
-        turns = self._optimizers_of(together)
+        states: Sequence[Any] = ()
+        turns = [turn for turn in self._optimizers_of(together) if problem(turn[1]).variables]
+        if not turns:  # all of it is frozen
+            return problem(together).evaluate()
         if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
             before = []
+            trainable = {id(v) for part in trained for v in part.trainable_variables}
+            moved = _once([v for part in trained for v in part.variables if id(v) not in trainable])
+            states = optimizers.values_of(moved)
             for optimizer, names in turns:
                 seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]), alg="philox")
                 step = optimizers.step_of(optimizer, self._modifiers_of(names))
@@ -217,8 +270,8 @@ class Optimization(Mixin):
         def move():
             for role in self.objective.targets:
                 online, target = getattr(self, role), getattr(self, f"target_{role}")
-                for followed, leader in zip(target.variables, online.variables):
-                    # Integers, the state of a layer's random numbers, have no way in between.
+                for followed, leader in target.follows(online):
+                    # Integers have no way in between.
                     if copies or not keras.backend.is_float_dtype(followed.dtype):
                         followed.assign(leader)
                     else:
@@ -230,6 +283,16 @@ class Optimization(Mixin):
         else:
             due = tf.equal(tf.cast(updates, tf.int64) % period, 0)
             tf.cond(due, lambda: (move(), tf.constant(0))[1], lambda: tf.constant(0))
+
+
+def _given(optimizer: Any) -> Any:
+    found = keras.optimizers.get(optimizer)
+    if isinstance(found, keras.optimizers.MultiOptimizer) and not isinstance(found, optimizers.RoleOptimizer):
+        raise ValueError(
+            "`optimizer` MultiOptimizer tells variables apart by their paths, which differ in a loaded agent. Allowed: "
+            f"kagent.optimizers.RoleOptimizer(policy=..., critic=..., temperature=...). Received: {found!r}"
+        )
+    return found
 
 
 def _once(variables: list[Any]) -> list[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kagent import memories, traces
 from kagent.arguments import check_count
+from kagent.bounds import Bounds
 from kagent.learner import Learner
 from kagent.metrics import UpdateMetrics
 from kagent.mixin import Mixin
@@ -35,7 +36,8 @@ class Pretraining(Mixin):
         In every iteration so many traces are read and then so many updates made. The files are shuffled by a random
         stream of the agent's own; all are read before any is read again (but for the rest that fills no iteration).
 
-        `updates` goes on counting gradient steps; `timesteps` and `episodes`, which are those of training, and what `fit`
+        `updates` goes on counting gradient steps, and schedules by progress go from their beginning to their end over those
+        of a new agent, and back to the beginning after it; `timesteps` and `episodes`, which are those of training, and what `fit`
         has due, stay. Targets that follow by timesteps move as often per gradient step as they would in training. The
         files are left as they are.
 
@@ -82,10 +84,27 @@ class Pretraining(Mixin):
         headers = {path: traces.trace_headers(path, self._raw_observation, self._action) for path in files}
         masked = _masked(headers)
         lengths = sorted(header["reward"].shape[0] for header in headers.values())
+        with self.occupation.of("pretrain"):
+            return self._pretrain(files, masked, lengths, num_iterations, num_traces, num_updates, objective)
+
+    def _pretrain(
+        self: Any, files: list[Path], masked: bool, lengths: list[int], num_iterations: int, num_traces: int,
+        num_updates: int, objective: str | None,
+    ) -> dict[str, list[float]]:  # fmt: skip
         source = _Own(self, masked) if objective is None else _Cloning(self, masked, sum(lengths[-num_traces:]))
+        # Schedules by progress go over the pretraining, as they will over the training that may follow.
+        before, self._bounds = self._bounds, Bounds(updates=self.updates + num_iterations * num_updates * source.steps)
+        try:
+            return self._iterate(source, self._shuffled(files, num_iterations, num_traces), masked, num_updates)
+        finally:
+            self._bounds = before
+
+    def _iterate(
+        self: Any, source: _Own, shuffled: Iterator[list[Path]], masked: bool, num_updates: int
+    ) -> dict[str, list[float]]:
         history: dict[str, list[float]] = {}
-        for chosen in self._shuffled(files, num_iterations, num_traces):
-            source.take([self._transitions(path, masked, objective is None) for path in chosen])
+        for chosen in shuffled:
+            source.take([self._transitions(path, masked, source.values_ends) for path in chosen])
             losses = UpdateMetrics()
             self.reset_metrics()
             for _ in range(num_updates):
@@ -119,12 +138,14 @@ class _Own:
     """The agent's own objective, on its own memory."""
 
     calls = 1  # of the learner, per update
+    values_ends = True  # whether it may estimate what the end of an episode is worth
 
     def __init__(self, agent: Any, masked: bool):
         self.agent, self.memory = agent, agent.memory
         if not agent._fits_memory(1, masked, "the traces have"):
             self.memory.build(agent._observation, agent._action, masked=masked)
         self.memory.check(agent.update_rule.batch_size)
+        self.steps = (agent.update_rule.steps or 1) * agent.steps_per_execution  # of gradient, per update
         self.learner = agent.make_train_function()
 
     def take(self, transitions: list[list[Any]]) -> None:
@@ -151,6 +172,8 @@ class _Own:
 class _Cloning(_Own):
     """Behaviour cloning, on a memory that holds the traces of the iteration. The learner's task."""
 
+    values_ends = False
+
     def __init__(self, agent: Any, masked: bool, capacity: int):
         self.agent, rule = agent, agent.update_rule
         self.memory = memories.Replay(capacity)
@@ -158,6 +181,7 @@ class _Cloning(_Own):
         self.calls = rule.epochs or 1
         # A fixed number of minibatches: the program is compiled for it.
         self._count = rule.steps * agent.steps_per_execution if rule.steps else -(-capacity // rule.batch_size)
+        self.steps = self.calls * self._count
         self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
         self._objective = BehaviorCloningObjective()
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)

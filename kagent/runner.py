@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kagent.environments import Environments
-from kagent.schedules import Clock
 
 
 class Episode(NamedTuple):
@@ -122,14 +121,13 @@ class Runner:
             return  # the agent was stopped, and perhaps saved, before it learned from this
         agent, environments, memory = self.agent, self.environments, self.agent.memory
         actor, explore, rng = agent.actor, agent.explorer.decide, agent.act_generator
-        to_env, append, target = actor.to_env, memory.append_leaves, agent.progress_target
+        to_env, append = actor.to_env, memory.append_leaves
         counters, count, hooked = agent.counters, environments.num_envs, bool(self.timestep_hooks)
         timesteps = counters.timesteps
         while timesteps < until:
             observation, mask = environments.observation, environments.mask
             raw = environments.raw_observation if hooked else None
-            clock = Clock(timesteps, counters.episodes, counters.updates, agent.progress_at(timesteps, target))
-            action = explore(actor, observation, mask, clock, rng)
+            action = explore(actor, observation, mask, agent.clock_at(timesteps), rng)
             taken = to_env(action)
             step = environments.step(taken)
             if step.all_valid:

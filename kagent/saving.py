@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,16 +20,17 @@ import numpy as np
 from kagent import runner, spaces
 from kagent.acting import archive
 from kagent.arguments import check_count
+from kagent.bounds import ENDLESS, Bounds
 from kagent.files import beside
 from kagent.mixin import Mixin
 
 FORMAT = 1
 _COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved", "waited", "ended")
+_UNUSED = ("loss", "loss_weights", "weighted_metrics")  # of compiling, but for a train_step of the user's own
 _LATER_STREAMS = ("pretrain",)
 _SEEDS = ("_sample_seed", "_graph_seed", "_evaluation_seed")
 _LARGEST_TEXT = 1 << 30  # bytes of JSON in one entry of a file
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
-_NOWHERE = (math.inf, math.inf)
 
 
 class Saving(Mixin):
@@ -83,7 +83,10 @@ class Saving(Mixin):
         Raises:
             ValueError: The file's agent has other spaces (they are shown side by side) or other parts. The agent is
                 then as it was before.
+            RuntimeError: The agent's `fit` is between its first and its last timestep, where a file's counters, memory
+                and open episodes have no place. `set_weights` may be called there.
         """
+        self.occupation.refuse("load_weights")
         undo = self._remember()
         try:
             with warnings.catch_warnings():
@@ -183,6 +186,7 @@ class Saving(Mixin):
             counters += [0, counters[_COUNTERS.index("episodes")]]
         if len(counters) != len(_COUNTERS) or min(counters) < 0:
             raise ValueError(f"The file's counters must be {len(_COUNTERS)} integers >= 0. Received: {counters}")
+        found_bounds = _bounds(state["bounds"])
         # Files of before there were traces lack the last stream: the agent's own, which had no use, stays.
         wanted = [name for name in self._streams if name in state["streams"] or name not in _LATER_STREAMS]
         streams = {name: _stream(state["streams"][name]) for name in wanted}
@@ -194,8 +198,8 @@ class Saving(Mixin):
             self._streams[name].bit_generator.state = found
         self._open, self._known = state["open"], _known(state.get("known"))
         self.actor.expire()  # the policy is read after this
-        if self._bounds == _NOWHERE:  # where a fit is under way, it knows its own
-            self._bounds = tuple(float(bound) for bound in state["bounds"])
+        if self._bounds == ENDLESS:  # where a fit is under way, it knows its own
+            self._bounds = found_bounds
         self._recompile(seed)
         self._load_memory(store, keys)
 
@@ -238,10 +242,33 @@ class Saving(Mixin):
     def get_compile_config(self: Any) -> dict[str, Any]:
         config = super().get_compile_config()
         config.pop("jit_compile", None)  # whether XLA suits is the machine's affair, not the file's
-        return {**config, "optimizer": "auto"} if self._auto_optimizer else config
+        if self._auto_optimizer:
+            config["optimizer"] = "auto"
+        if not self.has_own_train_step:
+            config["metrics"] = self.step_metrics.get_config()
+        frozen = [index for index, variable in enumerate(self.variables) if not variable.trainable]
+        return {**config, "trainable": self.trainable, "frozen": frozen}
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
         config = {key: value for key, value in config.items() if key != "jit_compile"}
+        # Before the optimizer is made, whose state is that of what may move. Older files do not say it.
+        frozen, variables = config.pop("frozen", []), self.variables
+        if not all(type(index) is int and 0 <= index < len(variables) for index in frozen):
+            raise ValueError(f"The file's frozen variables must be of the agent's {len(variables)}. Received: {frozen}")
+        if not config.pop("trainable", True):
+            self.trainable = False
+        for index in frozen:
+            variables[index].trainable = False
+        if not self.has_own_train_step:
+            # Files of before these were refused.
+            unused = [name for name in _UNUSED if config.get(name) is not None]
+            if isinstance(config.get("metrics"), list):
+                unused.append("metrics")
+            if unused:
+                warnings.warn(
+                    f"What the file's agent was compiled with has no use, and is left out: {unused}", stacklevel=2
+                )
+            config = {key: value for key, value in config.items() if key not in unused}
         self.compile(**keras.saving.deserialize_keras_object(config))
 
 
@@ -254,6 +281,14 @@ def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:
 def _slices(array: np.ndarray) -> list[np.ndarray]:
     rows = max(1, _SLICE // max(1, array[:1].nbytes))
     return [array[begin : begin + rows] for begin in range(0, max(1, len(array)), rows)]
+
+
+def _bounds(state: Any) -> Bounds:
+    """Bounds of the last run, as read from a file, checked. Older files do not say updates."""
+    found = [float(bound) for bound in state]
+    if len(found) not in (2, 3) or not all(bound >= 0 for bound in found):
+        raise ValueError(f"The file's bounds must be 2 or 3 numbers >= 0. Received: {found}")
+    return Bounds(*found)
 
 
 def _known(state: Any) -> dict[str, Any] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,84 +15,31 @@ import tensorflow as tf
 
 from kagent import bounds
 from kagent import environments as envs
-from kagent.arguments import check_count
+from kagent.arguments import check_count, check_source, from_environment
 from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
+from kagent.divergence import check_weights
 from kagent.episode_streams import EpisodeStreams
+from kagent.epoch_length import EpochLength
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
 from kagent.mixin import Mixin
+from kagent.occupation import Occupation
 from kagent.runner import Runner
-from kagent.schedules import Clock
-
-
-class Counters:
-    """How far an agent has come. Apart from the model, whose attributes Keras watches at every assignment.
-
-    Attributes:
-        timesteps, episodes, updates: See `Agent`.
-        performed: Updates that were due by the rule's frequency and are done, skipped ones included.
-        drawn: Elements taken from the memory's dataset.
-        waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
-        targets_moved: Timesteps at the last move of the targets.
-        ended: Episodes at whose ends updates were done or skipped.
-    """
-
-    __slots__ = ("drawn", "ended", "episodes", "performed", "targets_moved", "timesteps", "updates", "waited")
-
-    def __init__(self) -> None:
-        self.timesteps = self.episodes = self.updates = 0
-        self.performed = self.drawn = self.targets_moved = self.waited = self.ended = 0
 
 
 class Training(Mixin):
     """The part of an agent that trains and evaluates. A mixin of `Agent`."""
 
     def _begin_training_state(self) -> None:
-        self.counters = Counters()
+        self._begin_counting()
+        self.occupation = Occupation()
         self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
         self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
         self._runner: Runner | None = None
-        self._bounds: tuple[float, float] = (math.inf, math.inf)
-        self._most_updates: float = math.inf  # of the running fit
+        self.refuses_divergence = True
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
         self._begin_interaction()
-
-    @property
-    def timesteps(self) -> int:
-        """Environment steps taken in training, over all environments."""
-        return self.counters.timesteps
-
-    @property
-    def episodes(self) -> int:
-        """Episodes finished in training."""
-        return self.counters.episodes
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
-        return self.counters.updates
-
-    # Time ------------------------------------------------------------------------------------------------------
-
-    @property
-    def progress_target(self) -> tuple[float, float]:
-        """Bounds of the running (or last) fit in absolute timesteps and episodes; infinite where there is none."""
-        return self._bounds
-
-    def progress_at(self, timesteps: int, target: tuple[float, float]) -> float:
-        """Part of the run's bound used at `timesteps`, 0 to 1."""
-        if target[0] < math.inf:
-            return min(timesteps / target[0], 1.0) if target[0] else 1.0
-        if target[1] < math.inf:
-            return min(self.episodes / target[1], 1.0) if target[1] else 1.0
-        return 0.0
-
-    @property
-    def host_clock(self) -> Clock:
-        """The time now, as numbers."""
-        progress = self.progress_at(self.timesteps, self._bounds)
-        return Clock(self.timesteps, self.episodes, self.updates, progress)
 
     def next_seed(self) -> int:
         """Seed of the next episode, from the agent's own stream."""
@@ -131,18 +79,21 @@ class Training(Mixin):
 
         Args:
             env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
-                Or a dataset of dicts as `memory.dataset` gives them; then `epochs`, `steps_per_epoch` and the rest
+                Or a dataset of dicts as `memory.dataset` gives them; then `epochs` (1), `steps_per_epoch` and `shuffle`
                 mean what they mean in `keras.Model.fit`.
             steps: Timesteps (environment steps, over all environments) to add to those taken before.
             episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
-            updates: Gradient steps to add. Where one update takes several, it is finished.
+            updates: Gradient steps to add. Where one update takes several, it is finished. Progress, by which schedules
+                move, is the largest part used of any bound.
             max_steps, max_episodes, max_updates: The same as absolute bounds; nothing is done where they are reached
                 already. `steps` excludes `max_steps`, and so on. `max_updates=math.inf` trains until a callback says stop.
             steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
                 a tenth of the bound on steps, else 1,000. "episode": an epoch is an episode (of several environments,
                 what they do until one or more of them end). `kagent.callbacks.Callback`s are then told of an episode's
                 end when the updates that are due at it have been made, and of the next one's begin in the epoch that
-                follows, if any does.
+                follows, if any does. With `epochs` and a bound on steps: that bound, divided by the epochs.
+            epochs: Number of the last epoch, a further bound: `epochs=10, steps_per_epoch=1000` are 10,000 timesteps to
+                add, less those of the epochs before `initial_epoch`. With "episode" that many episodes.
             callbacks: Keras callbacks. A batch, for them, is one call of the learner, and its index the timestep
                 within the epoch.
             verbose: 0 silent, 1 progress bar, 2 a line per epoch, "auto" 1.
@@ -172,6 +123,9 @@ class Training(Mixin):
             TimeoutError: An environment did not answer within `step_timeout`.
             RuntimeError: The worker of a vector environment has died (a `ConnectionError` too), or `env` cannot be used
                 after an earlier error.
+            DivergenceError: A loss that is not finite, at the update, before a callback could save what it did; or weights
+                that are not finite, at the epoch's end. With `keras.callbacks.TerminateOnNaN` among the callbacks training
+                ends as Keras has it.
 
         Example:
 
@@ -184,46 +138,36 @@ class Training(Mixin):
         }  # fmt: skip
         if isinstance(env, tf.data.Dataset):
             others = {
-                "n_envs": n_envs, "validation_env": validation_env,
+                **given, "n_envs": n_envs, "validation_env": validation_env,
                 "reset_options": reset_options, "step_timeout": step_timeout,
             }  # fmt: skip
-            wrong = [name for name, value in {**given, **others}.items() if value is not None]
-            if wrong:
-                raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
-            kwargs = {"shuffle": False, "epochs": 1 if epochs is None else epochs, **kwargs}
-            told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
-            with abortable(told):
-                return keras.Model.fit(
-                    self, env, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose,
-                    initial_epoch=initial_epoch, **kwargs,
-                )  # fmt: skip
-        if kwargs or epochs is not None:
-            names = [*kwargs, *(["epochs"] if epochs is not None else [])]
+            refused = [name for name, value in others.items() if value is not None]
+            refused += [name for name in kwargs if name not in ("shuffle",)]
+            if refused:
+                raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
+            if not isinstance(env.element_spec, dict) or "reward" not in env.element_spec:
+                raise from_environment("fit", f"a dataset of {env.element_spec}")
+            with self.occupation.of("fit"):
+                return self._fit_dataset(env, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs)
+        check_source("fit", env, kwargs)
+        if kwargs:
             raise TypeError(
-                f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes="
+                f"fit(env) does not know {[*kwargs]}. Say how long with steps=, episodes=, max_steps=, max_episodes= or "
+                "epochs= and steps_per_epoch="
             )
-        end = bounds.of_fit(self.counters, **given)
-        begin, epochs = self.timesteps, 1
-        if steps_per_epoch is None:
-            steps_per_epoch = max(1, math.ceil((end.timesteps - begin) / 10)) if end.timesteps < math.inf else 1000
-        if bounds.is_episode(steps_per_epoch):
-            epochs = 1 if end.episodes == math.inf else max(1, int(end.episodes) - self.episodes)
-        else:
-            steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch")
-            epochs = 1 if end.timesteps == math.inf else max(1, math.ceil((end.timesteps - begin) / steps_per_epoch))
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
-        rules: Any = {
-            "max_episode_timesteps": self.max_episode_timesteps,
-            "reset_options": reset_options, "step_timeout": step_timeout,
-        }  # fmt: skip
-        environments = envs.make(env, self._envs_for(env, n_envs), next_seed=self.next_seed, **rules)
-        validation = None
-        try:
-            envs.check_spaces(self.observation_space, self.action_space, environments)
+        rules = {"reset_options": reset_options, "step_timeout": step_timeout}
+        begin = self.timesteps
+        end, steps_per_epoch, epochs = bounds.of_fit(self.counters, given, steps_per_epoch, epochs, initial_epoch)
+        with self.occupation.of("fit"), contextlib.ExitStack() as opened:
+            environments = self._opened(opened, env, self._envs_for(env, n_envs), self.next_seed, rules)
+            opened.enter_context(envs.claim(environments, "fit"))
+            validation = None
             if validation_env is not None:
                 count = self._evaluation_envs(validation_env, validation_episodes)
-                validation = envs.make(validation_env, count, **rules)
-                envs.check_spaces(self.observation_space, self.action_space, validation)
+                validation = self._opened(opened, validation_env, count, None, rules)
+                with envs.claim(validation, "validation"):
+                    pass  # that they are others than those of training is better known now
             callbacks = self._with_attached(callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
@@ -232,21 +176,63 @@ class Training(Mixin):
                     callbacks, add_history=True, add_progbar=verbose != 0, verbose=verbose,
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
-            self._bounds, self._most_updates = (end.timesteps, end.episodes), end.updates
-            with abortable(callbacks):
-                self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
-                           validation_episodes, validation_freq)  # fmt: skip
-        finally:
-            self._runner = None
-            environments.close()
-            if validation is not None:
-                validation.close()
+            self._bounds = end
+            try:
+                with abortable(callbacks), self._watching(callbacks):
+                    self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
+                               validation_episodes, validation_freq)  # fmt: skip
+            finally:
+                self._runner = None
         return self.history
+
+    def _opened(
+        self, opened: contextlib.ExitStack, env: Any, count: int | None, next_seed: Any, rules: dict[str, Any]
+    ) -> envs.Environments:
+        limit = self.max_episode_timesteps
+        environments = envs.make(env, count, next_seed=next_seed, max_episode_timesteps=limit, **rules)
+        opened.callback(environments.close)
+        envs.check_spaces(self.observation_space, self.action_space, environments)
+        return environments
+
+    def _fit_dataset(self, dataset, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs) -> Any:
+        epochs = 1 if epochs is None else check_count(epochs, "epochs")
+        check_count(initial_epoch, "initial_epoch", least=0)
+        if steps_per_epoch is not None:
+            check_count(steps_per_epoch, "steps_per_epoch")
+        told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+        size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
+        length = EpochLength(self, epochs - initial_epoch, size)
+        told.append(length)
+        try:
+            with abortable(told), self._watching(told):
+                return keras.Model.fit(
+                    self, dataset, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose, epochs=epochs,
+                    initial_epoch=initial_epoch, **{"shuffle": False, **kwargs},
+                )  # fmt: skip
+        finally:
+            if isinstance(told, keras.callbacks.CallbackList):
+                told.callbacks.remove(length)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Not of an agent: it learns from an environment, by `fit`, or `act`, `observe` and `update`.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise from_environment("train_on_batch")
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Not of an agent: it is measured in an environment, by `evaluate`.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise from_environment("test_on_batch")
 
     def _loop(
         self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
-        step_bound, episode_bound = self._bounds
+        step_bound, episode_bound, update_bound = self._bounds
         by_episode, finished = bounds.is_episode(steps_per_epoch), self.episodes
         self.make_train_function()
         self.stop_training = False
@@ -255,9 +241,20 @@ class Training(Mixin):
         # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
         passed = self.episodes - finished if by_episode else (self.timesteps - begin) // steps_per_epoch
         epoch = self._initial_epoch or initial_epoch + max(0, passed)
-        if self.timesteps >= step_bound or self.episodes >= episode_bound or self.updates >= self._most_updates:
+        if self.timesteps >= step_bound or self.episodes >= episode_bound or self.updates >= update_bound:
             callbacks.on_train_end(None)  # there is nothing to do, for environments neither
             return
+        with self.occupation.walk():
+            logs = self._walk(environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch,
+                              initial_epoch, episodes, frequency)  # fmt: skip
+        callbacks.on_train_end(logs)
+        self.actor.expire()
+
+    def _walk(
+        self, environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch, initial_epoch, episodes,
+        frequency,
+    ) -> Any:  # fmt: skip
+        step_bound, episode_bound, update_bound = self._bounds
         runner = self._start(environments, callbacks, by_episode)
         metrics, losses = EpisodeMetrics(), UpdateMetrics()
         if self._known is not None:
@@ -271,7 +268,7 @@ class Training(Mixin):
             return self.timesteps < steps and self.episodes < episode_bound and learns_on()
 
         def learns_on() -> bool:
-            return self.updates < self._most_updates and not self.stop_training
+            return self.updates < update_bound and not self.stop_training
 
         while epoch < last and goes_on(step_bound):
             self.reset_metrics()
@@ -313,6 +310,8 @@ class Training(Mixin):
             logs = losses.epoch(self.train_function)
             logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
             self._known = {"episode": metrics.last, "update": losses.last}
+            if self.refuses_divergence:
+                check_weights(self)  # before a callback saves them
             if validation is not None and bounds.is_among(epoch, frequency):
                 found = self._evaluate(validation, episodes, True, None, callbacks)
                 logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
@@ -322,8 +321,19 @@ class Training(Mixin):
             self.optimizer.finalize_variable_values(self.trainable_variables)
         self.estimate_early()
         self._open = runner.state()
-        callbacks.on_train_end(logs)
-        self.actor.expire()
+        return logs
+
+    @contextlib.contextmanager
+    def _watching(self, callbacks: Any) -> Iterator[None]:
+        # Keras's callback ends training by itself, without an error unless it is to raise one.
+        terminates = any(
+            isinstance(one, keras.callbacks.TerminateOnNaN) for one in getattr(callbacks, "callbacks", callbacks)
+        )
+        self.refuses_divergence = not terminates
+        try:
+            yield
+        finally:
+            self.refuses_divergence = True
 
     def leave_episodes(self, begun: bool = False) -> None:
         """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.

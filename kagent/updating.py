@@ -165,6 +165,8 @@ class Updating(Mixin):
                 self._follow()
 
     def _follow(self) -> None:
+        if not self.trainable:
+            return
         if self._move_targets is None:
             jit, scheduled = bool(self.jit_compile), callable(self.target.tau)
             move: Any = (lambda tau: self.move_targets(tau=tau)) if scheduled else self.move_targets

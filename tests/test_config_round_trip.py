@@ -4,6 +4,7 @@ import json
 
 import hypothesis
 import hypothesis.strategies as st
+import keras
 import numpy as np
 import pytest
 
@@ -222,3 +223,56 @@ def test_presets_from_their_configs(name):
     text = json.dumps(agent.get_config())
     again = Agent.create(json.loads(text))
     assert type(again) is type(agent) and json.dumps(again.get_config()) == text
+
+
+# What `compile` changes -----------------------------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "an object": lambda: keras.optimizers.SGD(0.5, momentum=0.25, name="mine"),
+    "a schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.5, 10), global_clipnorm=1.0),
+    "a name": lambda: "rmsprop",
+    "by role": lambda: kagent.optimizers.RoleOptimizer(
+        policy=keras.optimizers.SGD(0.5, name="policy"), critic=keras.optimizers.RMSprop(0.25, name="critic")
+    ),
+}
+
+
+@pytest.mark.eager
+@pytest.mark.parametrize("given", OPTIMIZERS)
+def test_the_optimizer_of_compile_is_the_optimizer_of_the_config(small, given, tmp_path):
+    agent = small("ppo", learning_rate=1e-4)
+    agent.compile(optimizer=OPTIMIZERS[given](), run_eagerly=True)
+    config = json.loads(json.dumps(agent.get_config()))
+    again = Agent.create(config, recorder=None)
+    assert type(again.optimizer) is type(agent.optimizer)
+    assert again.optimizer.get_config() == agent.optimizer.get_config()
+    assert json.loads(json.dumps(again.get_config())) == config
+    before = agent.optimizer
+    agent.compile(run_eagerly=True)  # "auto" means it from here on
+    assert agent.optimizer is before
+    agent.save(tmp_path / "a.keras")
+    loaded = kagent.load(tmp_path / "a.keras")
+    assert loaded.optimizer.get_config() == before.get_config()
+    assert loaded.get_config() == config | {"execution": loaded.execution}
+    histories = [each.fit("CartPole-v1", steps=48, verbose=0).history["loss"] for each in (agent, again, loaded)]
+    assert histories[0] == pytest.approx(histories[1]) == histories[2]
+
+
+@pytest.mark.eager
+def test_an_optimizer_that_no_config_can_tell_is_refused(small):
+    agent = small("ppo")
+    optimizer, config = agent.optimizer, agent.get_config()
+    with pytest.raises(ValueError, match=r"MultiOptimizer tells variables apart by their paths.*RoleOptimizer"):
+        agent.compile(optimizer=keras.optimizers.MultiOptimizer(lambda variable: keras.optimizers.SGD()))
+    assert agent.optimizer is optimizer and agent.get_config() == config
+
+
+@pytest.mark.eager
+def test_the_other_options_of_compile_are_in_the_config(small):
+    agent = small("dqn", execution={"steps_per_execution": 3})
+    agent.compile(steps_per_execution=2, run_eagerly=True)
+    again = Agent.create(json.loads(json.dumps(agent.get_config())))
+    assert agent.execution == {"steps_per_execution": 2, "run_eagerly": True} == again.execution
+    assert again.steps_per_execution == 2 and again.run_eagerly
+    again.compile()
+    assert again.execution == {} and again.steps_per_execution == 1

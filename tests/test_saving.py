@@ -129,6 +129,7 @@ def test_acting_goes_on_too(trained, tmp_path):
 def test_a_loop_of_ones_own_goes_on_too(small, tmp_path):
     agent, env = small("dqn", start=8, frequency=1), Counter(lengths=(7,))
     agent = small("dqn", env=env, start=8, frequency=1)
+    agent.begin(steps=60)
 
     def run(agents, steps):
         observation = np.zeros(3, np.float32)
@@ -472,10 +473,18 @@ def test_masks_in_the_memory_come_back(small, tmp_path):
 # Compile settings ------------------------------------------------------------------------------------------
 
 
+@keras.saving.register_keras_serializable("test_saving")
+class OwnLoss(kagent.DQN):
+    """Has a train_step of its own, so that a loss has a use."""
+
+    def train_step(self, batch):
+        return super().train_step(batch)
+
+
 def test_what_compile_was_told_comes_back(small, tmp_path):
     sgd = keras.optimizers.SGD(0.125, momentum=0.5, nesterov=True, name="mine")
     compiled = {"optimizer": sgd, "steps_per_execution": 3, "loss": keras.losses.LogCosh(reduction="sum")}
-    agent = small("dqn", compiled=compiled)
+    agent = small(OwnLoss, compiled=compiled)
     agent.fit("CartPole-v1", steps=60, verbose=0)
     agent.save(tmp_path / "a.keras", include_memory=True)
     loaded = load(tmp_path / "a.keras")

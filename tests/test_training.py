@@ -6,6 +6,7 @@ import gymnasium
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from toy_envs import Counter
 
 import kagent
@@ -119,7 +120,7 @@ def test_the_number_of_environments_may_change_between_fits(small):
         ({"steps": 9, "validation_env": "CartPole-v1"}, ValueError, "observation_space"),
         ({"steps": 9, "n_envs": 0}, ValueError, "n_envs"),
         ({"steps": 9, "n_envs": 2}, ValueError, "n_envs"),
-        ({"steps": 9, "epochs": 2}, TypeError, "epochs"),
+        *[({"epochs": value}, ValueError, "epochs") for value in (-1, 1.5, "9", True)],
         ({"steps": 9, "batch_size": 2}, TypeError, "batch_size"),
     ],
     ids=str,
@@ -282,3 +283,82 @@ def test_one_fit_of_many_steps_equals_many_fits_of_few(small):
         parts.fit("CartPole-v1", steps=30, verbose=0)
     assert counts(whole) == counts(parts) and whole.updates == parts.updates
     assert all((a == b).all() for a, b in zip(whole.get_weights(), parts.get_weights()))
+
+
+# In the words of Keras ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "epochs"),
+    [
+        ({"epochs": 3, "steps_per_epoch": 4}, 12, [0, 1, 2]),
+        ({"epochs": 5, "steps_per_epoch": 4, "initial_epoch": 3}, 8, [3, 4]),
+        ({"epochs": 2, "initial_epoch": 2, "steps_per_epoch": 4}, 0, []),
+        ({"epochs": 0, "steps_per_epoch": 4}, 0, []),
+        ({"epochs": 4, "steps": 10}, 10, [0, 1, 2, 3]),  # of 3 timesteps, and of what is left
+        ({"epochs": 4, "steps": 10, "steps_per_epoch": 4}, 10, [0, 1, 2]),
+        ({"epochs": 2, "steps": 10, "steps_per_epoch": 4}, 8, [0, 1]),
+        ({"epochs": 2, "episodes": 1, "steps_per_epoch": 4}, 5, [0, 1]),
+    ],
+)
+def test_epochs_are_a_bound(agent, given, steps, epochs):
+    history = agent.fit(Counter((5,)), verbose=0, **given)
+    assert agent.timesteps == steps and history.epoch == epochs
+
+
+def test_epochs_of_episodes_are_a_bound_too(agent):
+    history = agent.fit(Counter((5,)), epochs=3, steps_per_epoch="episode", verbose=0)
+    assert counts(agent) == (15, 3) and history.epoch == [0, 1, 2]
+
+
+def test_an_epoch_of_which_nothing_is_said_is_a_thousand_timesteps():
+    from kagent import bounds
+    from kagent.counters import Counters
+
+    end, per_epoch, number = bounds.of_fit(Counters(), {"steps": None}, None, 2, 0)
+    assert (end.timesteps, per_epoch, number) == (2000, 1000, 2)
+
+
+ROWS, TARGETS = np.zeros((4, 4), np.float32), np.zeros(4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda agent: agent.fit(ROWS, TARGETS),
+        lambda agent: agent.fit(x=ROWS, y=TARGETS, epochs=2),
+        lambda agent: agent.fit((ROWS, TARGETS), steps=5),
+        lambda agent: agent.fit(keras.ops.zeros((4, 4)), TARGETS),
+        lambda agent: agent.fit([[0.0] * 4], [0.0], batch_size=2),
+        lambda agent: agent.fit(Counter((5,)), steps=5, validation_data=(ROWS, TARGETS)),
+        lambda agent: agent.fit(tf.data.Dataset.from_tensors((ROWS, TARGETS))),
+        lambda agent: agent.fit(tf.data.Dataset.from_tensors(ROWS)),
+        lambda agent: agent.evaluate(ROWS, TARGETS),
+        lambda agent: agent.evaluate(x=ROWS, y=TARGETS),
+        lambda agent: agent.train_on_batch(ROWS, TARGETS),
+        lambda agent: agent.test_on_batch(ROWS, TARGETS),
+    ],
+)
+def test_data_in_the_place_of_an_environment_gets_the_answer(agent, call):
+    with pytest.raises(TypeError, match=r"an agent learns from an environment.*agent.fit\(\"CartPole-v1\""):
+        call(agent)
+    assert agent.timesteps == 0
+
+
+@pytest.mark.parametrize("name", ["validation_data", "class_weight", "batch_size", "sample_weight"])
+def test_keras_arguments_that_mean_nothing_for_a_dataset_of_transitions_are_refused(agent, name):
+    agent.fit(Counter((5,)), steps=20, verbose=0)
+    with pytest.raises(ValueError, match=f"A dataset.*{name}"):
+        agent.fit(agent.memory.dataset(4), steps_per_epoch=1, verbose=0, **{name: 1})
+
+
+@pytest.mark.parametrize("name", ["epochs", "steps_per_epoch"])
+def test_epochs_of_a_dataset_are_checked(agent, name):
+    agent.fit(Counter((5,)), steps=20, verbose=0)
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer"):
+        agent.fit(agent.memory.dataset(4), verbose=0, **{"steps_per_epoch": 1, name: "episode"})
+
+
+def test_evaluate_refuses_what_it_does_not_know(agent):
+    with pytest.raises(TypeError, match=r"does not know.*steps"):
+        agent.evaluate(Counter((5,)), steps=3)

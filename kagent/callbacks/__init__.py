@@ -7,7 +7,6 @@ from kagent.callbacks.episode_statistics import EpisodeStatistics
 from kagent.callbacks.episode_summaries import EpisodeSummaries
 from kagent.callbacks.recorder import Recorder
 from kagent.callbacks.summarizer import Summarizer
-from kagent.callbacks.terminate_on_nan import TerminateOnNaN
 
 __all__ = [
     "Callback",
@@ -17,5 +16,4 @@ __all__ = [
     "EpisodeSummaries",
     "Recorder",
     "Summarizer",
-    "TerminateOnNaN",
 ]

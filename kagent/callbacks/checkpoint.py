@@ -191,9 +191,8 @@ class Checkpoint(Callback):
     def _is_over(self) -> bool:
         # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
         agent = self.model
-        steps, episodes = (math.inf, math.inf) if agent._runner is None else agent.progress_target
-        learned = agent._runner is not None and agent.updates >= agent._most_updates
-        return agent.timesteps >= steps or agent.episodes >= episodes or learned or bool(agent.stop_training)
+        used = 0.0 if agent._runner is None else agent.progress_at(agent.timesteps)
+        return used >= 1.0 or bool(agent.stop_training)
 
     def _epochs_at(self, timesteps: int) -> int:
         steps = (self.params or {}).get("steps")

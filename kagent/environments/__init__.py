@@ -17,11 +17,12 @@ from gymnasium.vector import VectorEnv
 from ..arguments import check_positive
 from . import checks
 from .checks import check_spaces
+from .claims import claim
 from .single import SingleEnvs
 from .stream import Environments, NextSeed, Transition
 from .vector import VectorEnvs
 
-__all__ = ["Environments", "SingleEnvs", "Transition", "VectorEnvs", "check_spaces", "make"]
+__all__ = ["Environments", "SingleEnvs", "Transition", "VectorEnvs", "check_spaces", "claim", "make"]
 
 Source: TypeAlias = "str | gymnasium.Env | VectorEnv | Callable[[], Any] | Environments"
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import spaces
 from ..spaces import Structure
-from . import checks, open_episodes
+from . import checks, claims, open_episodes
 from .episode_records import recorded_return
 from .masks import KEY
 from .stream import Environments, NextSeed, Transition
@@ -57,8 +57,11 @@ class SingleEnvs(Environments):
             getattr(envs[0], name, None) for name in ("observation_space", "action_space")
         )
         super().__init__(observation_space, action_space, len(envs), owned, next_seed)
-        if len({id(env) for env in envs}) < len(envs):
-            raise ValueError("Each call of the `env` callable must make a new one. Received: one env twice")
+        if (pair := claims.twice(envs)) is not None:
+            raise ValueError(
+                "Each call of the `env` callable must make a new one. Received: one env twice, "
+                f"{envs[pair[0]].unwrapped!r} in environments {pair[0]} and {pair[1]}"
+            )
         for index, env in enumerate(envs[1:], 1):
             for name, first in (("observation_space", observation_space), ("action_space", action_space)):
                 if rows := spaces.difference(first, getattr(env, name)):
@@ -82,6 +85,10 @@ class SingleEnvs(Environments):
         self._options: list[dict[str, Any] | None] = [None] * count  # of the resets that began the open episodes
         self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
         self._limit: float = math.inf
+
+    @property
+    def sources(self) -> Sequence[gymnasium.Env]:
+        return self.envs
 
     @property
     def time_limit(self) -> int | None:

@@ -125,6 +125,16 @@ class Environments(abc.ABC):
         """`observation` before preprocessing."""
         return self.observation
 
+    @property
+    def ready(self) -> bool:
+        """Whether a step may begin: not before a reset, after an error, or in the middle of a step."""
+        return self._ready
+
+    @property
+    @abc.abstractmethod
+    def sources(self) -> Sequence[Any]:
+        """The environments of gymnasium that these are made of."""
+
     @abc.abstractmethod
     def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
         """How `reset` and `step` of the environments are called from now on.

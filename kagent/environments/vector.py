@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from . import autoreset, checks, open_episodes, workers
+from . import autoreset, checks, claims, open_episodes, workers
+from .copies import Copies
 from .episode_records import recorded_returns, restarts_records
 from .masks import KEY, from_infos, rows
 from .stream import Environments, NextSeed, Transition
@@ -27,10 +28,9 @@ class VectorEnvs(Environments):
       `infos["final_obs"]`.
     * DISABLED: ended environments are reset here, at once, by `reset(seed=..., options={"reset_mask": ...})`.
 
-    Open episodes cannot be brought back: `restore` begins new ones everywhere. (An environment that returns
-        the same
-    array at every step loses its final observation inside gymnasium in mode SAME_STEP, before it can be
-    copied here.)
+    Open episodes cannot be brought back: `restore` begins new ones everywhere. All that the environments return is
+    copied. (In the workers of an `AsyncVectorEnv` with mode SAME_STEP, an environment that returns the same array at every
+    step loses its final observation before anybody can copy it; where that is seen, it is warned of.)
 
     A reset that an earlier use left pending in mode NEXT_STEP is found out where `reset` of the environment does not cancel
     it (workers without shared memory): it takes one further reset and step, which belong to no episode.
@@ -59,10 +59,18 @@ class VectorEnvs(Environments):
         super().__init__(observation_space, action_space, int(env.num_envs), owned, next_seed)
         self.env = env
         self.autoreset_mode = autoreset.mode_of(env)
-        self._base = env.unwrapped
-        workers.check(self._base)
-        self._seeds_listed = isinstance(self._base, SyncVectorEnv | AsyncVectorEnv)
-        self._pending = autoreset.pending_rows(self._base, self.num_envs)
+        base = self._base = env.unwrapped
+        workers.check(base)
+        inner = getattr(base, "envs", None)
+        if isinstance(inner, list | tuple) and (pair := claims.twice(inner)) is not None:
+            raise ValueError(
+                f"The environments in a vector env must be different ones. Received: {inner[pair[0]].unwrapped!r} as "
+                f"environments {pair[0]} and {pair[1]} of {type(base).__name__}"
+            )
+        self._copies = Copies(base)
+        self._lost_warned = False
+        self._seeds_listed = isinstance(base, SyncVectorEnv | AsyncVectorEnv)
+        self._pending = autoreset.pending_rows(base, self.num_envs)
         self._lengths = np.zeros(self.num_envs, np.int64)
         self._timeout: float | None = None
         self._watchdog: Watchdog | None = None
@@ -81,7 +89,8 @@ class VectorEnvs(Environments):
         structure = self.action_structure
         actions = structure.unflatten([np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)])
         try:
-            result = self.env.step(actions) if self._timeout is None else self._in_time("step", actions)
+            with self._copies.of_step():
+                result = self.env.step(actions) if self._timeout is None else self._in_time("step", actions)
         except BaseException as error:
             self._raise(error, f"kagent: raised by `step` of {self._where(None)}, actions {actions!r}")
         try:
@@ -116,7 +125,8 @@ class VectorEnvs(Environments):
         elif ended:
             self._copy_set(index, fresh)
             if same_step:
-                self._write_final(index, infos, ended)
+                self._write_final(index, infos, ended, observation)
+                self._warn_of_lost(index, ended)
                 self._check_finite(index)
                 self._lengths[done] = 0
             else:
@@ -149,6 +159,10 @@ class VectorEnvs(Environments):
         """Begins new episodes, whatever `state` holds; returns all indices."""
         self.reset(next_seed)
         return list(range(self.num_envs))
+
+    @property
+    def sources(self) -> Sequence[VectorEnv]:
+        return [self.env]
 
     @property
     def time_limit(self) -> int | None:
@@ -250,10 +264,11 @@ class VectorEnvs(Environments):
             options["reset_mask"] = chosen.copy()
         given = {"options": options} if options or self._reset_options is not None else {}
         try:
-            if self._timeout is None:
-                result = self.env.reset(seed=seed, **given)
-            else:
-                result = self._in_time("reset", seed=seed, **given)
+            with self._copies.of_reset():
+                if self._timeout is None:
+                    result = self.env.reset(seed=seed, **given)
+                else:
+                    result = self._in_time("reset", seed=seed, **given)
         except BaseException as error:
             self._raise(error, f"kagent: raised by `reset` of {self._where(None)}, seed {seed}")
         if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[1], list):
@@ -295,7 +310,7 @@ class VectorEnvs(Environments):
                 return None
         return wrong[0] if wrong and (self.num_envs == 1 or len(wrong) < self.num_envs) else None
 
-    def _write_final(self, index: int, infos: Any, ended: list[int]) -> None:
+    def _write_final(self, index: int, infos: Any, ended: list[int], observation: Any) -> None:
         final = infos.get("final_obs") if isinstance(infos, dict) else None
         if final is None:
             raise ValueError(
@@ -305,15 +320,35 @@ class VectorEnvs(Environments):
             )
         structure = self.observation_structure
         masks = self._final_masks(final, infos)
+        batch = structure.flatten(observation)
         for row in ended:
             try:
                 parts = structure.flatten(_row(final, row))
+                if any(np.shares_memory(part, all_of_it) for part, all_of_it in zip(parts, batch)):
+                    raise ValueError("it lies in the memory of the observations, whose first one has overwritten it")
                 for leaf, into, part in zip(structure.leaves, self._sets[index], parts):
                     into[row] = checks.observation(leaf, part, leaf.shape)
             except (TypeError, ValueError) as error:
                 raise checks.located(error, f"infos['final_obs'], {self._where(row)}") from None
             if self._mask_sets is not None:
                 self._write_mask(index, row, masks[row], bool(self._transition.terminated[row]))
+
+    def _warn_of_lost(self, index: int, ended: list[int]) -> None:
+        # In another process: seen only where the next episode's first observation stands for the last one's end.
+        if self._lost_warned or not isinstance(self.env.unwrapped, AsyncVectorEnv):
+            return
+        before, final, first = (self._sets[(index + shift) % 3] for shift in (2, 0, 1))
+        for row in ended:
+            same = all(np.array_equal(a[row], b[row]) for a, b in zip(final, first))
+            if same and not all(np.array_equal(a[row], b[row]) for a, b in zip(before, final)):
+                self._lost_warned = True
+                warnings.warn(
+                    f"Environment {row} of an AsyncVectorEnv with autoreset mode SAME_STEP ended in the very observation "
+                    "that the next episode begins with. If it writes all its observations into one array, its last ones "
+                    "are lost: return copies, or make the vector environment with autoreset mode NEXT_STEP.",
+                    stacklevel=4,
+                )
+                return
 
     def _final_masks(self, final: Any, infos: dict) -> list[Any]:
         if self._mask_sets is None:

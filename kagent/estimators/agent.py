@@ -16,7 +16,7 @@ import kagent
 from kagent import environments as envs
 from kagent.arguments import check_count
 from kagent.bounds import check_bounds
-from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries, TerminateOnNaN
+from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries
 from kagent.callbacks.callback import listed
 from kagent.estimators.config import RunConfig
 from kagent.estimators.function import ModelFunction
@@ -207,7 +207,7 @@ class Agent:
             model = self._prepare(environments, rule)
             hooks += [*listed(self._spec.training_hooks, "training_hooks"), *log, *summaries]
             self.history = model.fit(
-                environments, callbacks=[TerminateOnNaN(), *hooks, *([self._saver] if self._saver else [])], verbose=0,
+                environments, callbacks=[*hooks, *([self._saver] if self._saver else [])], verbose=0,
                 steps_per_epoch="episode", initial_epoch=model.episodes, **bounds,
             )  # fmt: skip
         return self

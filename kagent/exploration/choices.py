@@ -23,7 +23,7 @@ class EpsilonGreedy:
     Args:
         initial: Epsilon at the first timestep, 0 to 1.
         final: Epsilon after the fall. Larger keeps exploring, at the price of return while training.
-        fraction: Part of the run over which it falls (of the bound that `fit` was given).
+        fraction: Part of the run over which it falls (of the bounds that `fit` or `agent.begin` was given).
         steps: The same in timesteps; takes the place of `fraction`.
     """
 
@@ -42,6 +42,8 @@ class EpsilonGreedy:
 
     def epsilon(self, clock: schedules.Clock) -> float:
         """Epsilon at `clock`."""
+        if self.initial == self.final:
+            return self.initial
         if self.steps is not None:
             done = clock.timesteps / self.steps
         else:

@@ -1,6 +1,7 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
-from kagent.networks.builder import clone, features_of, functional
+from kagent.networks.builder import features_of, functional
+from kagent.networks.cloning import clone, copy_state
 from kagent.networks.layered import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.trunks import CNN, MLP, Auto, get, serialize
@@ -14,6 +15,7 @@ __all__ = [
     "OneHot",
     "StateIndependent",
     "clone",
+    "copy_state",
     "features_of",
     "functional",
     "get",

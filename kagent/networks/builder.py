@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from kagent.networks.cloning import begin, waits
 from kagent.networks.layered import Layered
 from kagent.networks.layers import OneHot
 from kagent.networks.trunks import Auto, Seeds, dense
@@ -59,6 +59,7 @@ def functional(
         if isinstance(network, keras.layers.Layer):
             seen = observation.unflatten(encoded)
             features = _joined(network, seen, actions, seeds) if actions else network(seen)
+            begin(network)
         else:
             parts = [x for i, x in enumerate(encoded) if i not in skip]
             if isinstance(network, Layered):
@@ -87,7 +88,7 @@ def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:
     """Features of observation and action. A network made for observations alone keeps to them: its features and the
     action then meet in one more dense layer, for values that are linear in the action would be of little use."""
     flat = [_flat(x) for x in actions]
-    if not isinstance(seen, dict | tuple):
+    if not isinstance(seen, dict | tuple) and not waits(network):
         try:
             return network(keras.layers.Concatenate()([_flat(seen), *flat]))
         except (TypeError, ValueError):
@@ -117,27 +118,3 @@ def encode(leaf: Leaf, x: Any) -> Any:
     if leaf.stored_dtype.name != "float32":
         x = keras.layers.Rescaling(1.0)(x)
     return keras.layers.Reshape((1,))(x) if leaf.shape == () else x
-
-
-def clone(network: Any) -> Any:
-    """A second network of the same configuration, with new weights; parts without weights are returned as they are.
-
-    Raises:
-        ValueError: A Keras model or layer that cannot be made again from its configuration.
-    """
-    if isinstance(network, list | tuple):
-        return [clone(layer) for layer in network]
-    if isinstance(network, Layered):
-        return Layered([clone(layer) for layer in network.layers])
-    if not isinstance(network, keras.layers.Layer):
-        return network
-    try:
-        config = copy.deepcopy(keras.saving.serialize_keras_object(network))
-        twin = keras.saving.deserialize_keras_object(config)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(
-            "`network` is needed more than once (targets, critics) but cannot be made again from its configuration: "
-            "register the class with keras.saving.register_keras_serializable and give it a get_config. "
-            f"Received: {network!r}"
-        ) from error
-    return twin

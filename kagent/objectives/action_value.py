@@ -55,7 +55,7 @@ class ActionValueObjective(TransitionObjective):
         discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
 
         def loss(batch):
-            q, error = self._errors(policy, batch)
+            q, error = self._errors(policy, batch, training=True)
             weight = batch.get("weight")
             per_sample = squared_or_huber(error, self.huber, agent.clock)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
@@ -71,8 +71,9 @@ class ActionValueObjective(TransitionObjective):
             found["td_error"] = tf.reduce_mean(tf.abs(self._errors(agent.policy, terms[0].batch)[1]), axis=-1)
         return {**descend(agent, terms), **found}
 
-    def _errors(self, policy: Any, batch: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _errors(self, policy: Any, batch: dict[str, Any], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         # Values and errors of the taken action, `(B, components)`.
-        q = ops.select(policy.values(batch["observation"]), policy.indices(batch["action"]), policy.components)
+        values = policy.values(batch["observation"], training=training)
+        q = ops.select(values, policy.indices(batch["action"]), policy.components)
         discount, best = batch["discount"], batch["best"]
         return q, ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])[0]

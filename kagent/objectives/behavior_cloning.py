@@ -32,7 +32,7 @@ class BehaviorCloningObjective(Objective):
         def loss(batch):
             observation, action, mask = batch["observation"], batch["action"], _masks(batch.get("action_mask"))
             if isinstance(policy, ValuePolicy):
-                values, taken = policy.values(observation), policy.indices(action)
+                values, taken = policy.values(observation, training=True), policy.indices(action)
                 losses = ops.cross_entropy(values, taken, policy.components, policy.join_masks(mask))
             else:
                 leaves = zip(policy.action.leaves, policy.action.flatten(action))
@@ -42,7 +42,7 @@ class BehaviorCloningObjective(Objective):
                     else part
                     for leaf, part in leaves
                 ]
-                losses = -policy.joint.log_prob(policy.parameters_of(observation, mask), inside)
+                losses = -policy.joint.log_prob(policy.parameters_of(observation, mask, training=True), inside)
             return ops.weighted_mean(losses, batch.get("weight")), {}
 
         return [Term("policy", loss, batch)]

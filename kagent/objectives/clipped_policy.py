@@ -17,6 +17,10 @@ from kagent.objectives.rollouts import RolloutObjective
 class ClippedPolicyObjective(RolloutObjective):
     """The clipped surrogate of Schulman et al. 2017 (arXiv:1707.06347), eq. 7 and 9.
 
+    In the first gradient step on a rollout the ratio of probabilities is 1, and `clip_fraction` and `approx_kl` are 0. Where
+    the policy's network has layers that are others in training, such as dropout, they are not: the old probabilities are
+    those of the policy that acted, without dropout, and the new ones those of the policy that learns, with it.
+
     Args:
         clip_range: How far the probability ratio of an action may move from 1 before its gradient stops. May be a
             schedule. Larger learns faster and breaks more easily.

@@ -32,11 +32,15 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
             everywhere. May be a schedule.
         use_targets: Whether targets come from target networks.
         critic_weight: Weight of the critic's loss, > 0. May be a schedule.
+        stochastic_critics: Whether the critics' dropout also draws where they are read, in the targets and in the policy's
+            loss. Else policy and critics are in training mode in the loss of their own alone, at the observations that were
+            acted in.
     """
 
     huber: Any = None
     use_targets: bool = True
     critic_weight: Any = 1.0
+    stochastic_critics: bool = False
 
     policies = ("DeterministicPolicy",)
     critic = "ActionValue"
@@ -44,6 +48,7 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
     def __post_init__(self):
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         check_flag(self.use_targets, "objective.use_targets")
+        check_flag(self.stochastic_critics, "objective.stochastic_critics")
         object.__setattr__(self, "critic_weight", positive(self.critic_weight, "objective.critic_weight"))
 
     @property
@@ -62,7 +67,8 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
     def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the targets say that the next observations are worth, `(B,)`."""
         leader, judge = (agent.target_policy, agent.target_critic) if self.use_targets else (agent.policy, agent.critic)
-        return lowest(judge.values(batch["next_observation"], leader.actions(batch["next_observation"])))
+        action = leader.actions(batch["next_observation"])
+        return lowest(judge.values(batch["next_observation"], action, self.stochastic_critics))
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         policy, critic = agent.policy, agent.critic
@@ -75,13 +81,14 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
             return squared_or_huber(error, self.huber, agent.clock)
 
         def critic_loss(batch):
-            values = critic.values(batch["observation"], batch["action"])
+            values = critic.values(batch["observation"], batch["action"], training=True)
             weight = batch.get("weight")
             losses = [ops.weighted_mean(loss(batch["target"] - value), weight) for value in values]
             return critic_weight * tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
 
         def policy_loss(batch):
-            value = critic.values(batch["observation"], policy.actions(batch["observation"]))[0]
+            action = policy.actions(batch["observation"], training=True)
+            value = critic.values(batch["observation"], action, self.stochastic_critics)[0]
             return -ops.weighted_mean(value, batch.get("weight")), {}
 
         errors = critic_errors(agent, batch, target)

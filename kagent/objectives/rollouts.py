@@ -57,14 +57,14 @@ class RolloutObjective(Objective):
         def policy_loss(batch):
             weight, advantage = batch.get("weight"), batch["advantage"]
             if through_advantage:
-                advantage = batch["return"] - critic.values(batch["observation"])
+                advantage = batch["return"] - critic.values(batch["observation"], training=True)
             if late:
                 advantage = batch["return"] - tf.stop_gradient(critic.values(batch["observation"]))
                 if agent.reward_estimation.normalize_advantages:
                     advantage = ops.normalize_advantage(advantage, weight)
             if self.normalize_advantage:
                 advantage = ops.normalize_advantage(advantage, weight)
-            parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"))
+            parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"), training=True)
             log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
             if through_advantage:
                 # A surrogate is proportional to its advantage's size, through which it lets no gradient by itself.
@@ -98,7 +98,7 @@ class RolloutObjective(Objective):
             return objective.loss_of(agent)
 
         def loss(batch):
-            error = tf.square(batch["return"] - agent.critic.values(batch["observation"]))
+            error = tf.square(batch["return"] - agent.critic.values(batch["observation"], training=True))
             value = ops.weighted_mean(error, batch.get("weight"))
             return schedules.evaluate(self.value_coefficient, agent.clock) * value, {"critic_loss": value}
 

@@ -27,10 +27,18 @@ class SoftActorCriticObjective(TransitionObjective):
         target_entropy: Entropy the temperature holds the policy at, in nats; "auto": minus the number of action
             components.
         learn_temperature: False keeps the temperature as it was given.
+        stochastic_critics: Whether the critics' dropout also draws where they are read: in the targets, and in the policy's
+            loss, as in DroQ (Hiraoka et al. 2022, arXiv:2110.02034, algorithm 2).
+
+    Modes of layers: policy and critics are in training mode in the loss of their own on the observations that were acted
+    in, and there alone. The policy at the next observations, the target critics, and the critics that the policy climbs are
+    not: batch normalization takes its moving statistics there, as CrossQ has it (Bhatt et al. 2024, arXiv:1902.05605) in
+    the policy's loss.
     """
 
     target_entropy: float | str = "auto"
     learn_temperature: bool = True
+    stochastic_critics: bool = False
 
     policies = ("StochasticPolicy",)
     critic = "ActionValue"
@@ -42,6 +50,7 @@ class SoftActorCriticObjective(TransitionObjective):
         if entropy != "auto" and not number:
             raise ValueError(f"`objective.target_entropy` must be 'auto' or a number. Received: {entropy!r}")
         check_flag(self.learn_temperature, "objective.learn_temperature")
+        check_flag(self.stochastic_critics, "objective.stochastic_critics")
 
     def check(self, agent: Any) -> None:
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
@@ -67,7 +76,8 @@ class SoftActorCriticObjective(TransitionObjective):
         temperature = tf.stop_gradient(agent.temperature(None))
         next_parameters = agent.policy.parameters_of(batch["next_observation"])
         next_action, next_log_prob = agent.policy.sample_with_log_prob(next_parameters, seed)
-        lowest_next = lowest(agent.target_critic.values(batch["next_observation"], next_action))
+        following = agent.target_critic.values(batch["next_observation"], next_action, self.stochastic_critics)
+        lowest_next = lowest(following)
         return ops.soft_target(reward, discount, lowest_next, lowest_next, next_log_prob, temperature)
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -84,14 +94,15 @@ class SoftActorCriticObjective(TransitionObjective):
 
         def critic_loss(batch):
             weight = batch.get("weight")
-            values = critic.values(batch["observation"], batch["action"])
+            values = critic.values(batch["observation"], batch["action"], training=True)
             losses = [ops.weighted_mean(0.5 * tf.square(batch["target"] - value), weight) for value in values]
             return tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
 
         def policy_loss(batch):
             weight = batch.get("weight")
-            action, log_prob = policy.sample_with_log_prob(policy.parameters_of(batch["observation"]), seeds[1])
-            values = critic.values(batch["observation"], action)
+            parameters = policy.parameters_of(batch["observation"], training=True)
+            action, log_prob = policy.sample_with_log_prob(parameters, seeds[1])
+            values = critic.values(batch["observation"], action, self.stochastic_critics)
             loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, lowest(values), weight_of_entropy), weight)
             return loss, {"log_prob": log_prob}
 

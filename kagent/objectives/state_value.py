@@ -43,7 +43,7 @@ class StateValueObjective(RolloutObjective):
         """The critic's loss, from a batch with `observation`, `return` and perhaps `weight`, `(B, ...)`."""
 
         def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            error = batch["return"] - agent.critic.values(batch["observation"])
+            error = batch["return"] - agent.critic.values(batch["observation"], training=True)
             per_sample = squared_or_huber(error, self.huber, agent.clock)
             value = ops.weighted_mean(per_sample, batch.get("weight"))
             return schedules.evaluate(self.weight, agent.clock) * value, {"critic_loss": value}

@@ -12,7 +12,7 @@ from .modifiers import (
     SubsamplingStep,
 )
 from .natural_gradient import NaturalGradient
-from .problem import Problem
+from .problem import Problem, values_of
 from .roles import RoleMap, RoleOptimizer
 from .specification import get, modifiers_of, serialize
 from .steps import apply, step_of, takes_own_steps
@@ -41,4 +41,5 @@ __all__ = [
     "step_of",
     "synchronization",
     "takes_own_steps",
+    "values_of",
 ]

@@ -63,6 +63,7 @@ class MultiStep(Modifier):
     def wrap(self, step):
         def several(problem: Problem) -> Found:
             found = problem.evaluate()
+            problem.rewind()
             count = _count(self.num_steps, problem)
 
             def one(i: Any) -> tuple[Any]:

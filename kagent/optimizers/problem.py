@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -24,6 +24,9 @@ class Problem:
         clock: The time now, for schedules.
         seed: `(2,)`, of whatever is drawn: the same problem always draws the same. None where nothing is.
         policy: The policy that learns, where nothing else does; None elsewhere.
+        states: Variables that an evaluation of the loss moves by itself, such as moving statistics and the states of random
+            layers, with their values before the first: each evaluation begins from these, so that all of them draw the same,
+            and a gradient step moves them once.
     """
 
     loss: Callable[[Any], Found]
@@ -32,10 +35,17 @@ class Problem:
     clock: Clock
     seed: Any = None
     policy: Any = None
+    states: Sequence[tuple[Any, tf.Tensor]] = ()
 
     def evaluate(self) -> Found:
         """The loss and the other values, now."""
+        self.rewind()
         return self.loss(self.batch)
+
+    def rewind(self) -> None:
+        """Brings `states` back to where evaluations begin."""
+        for state, value in self.states:
+            state.assign(value)
 
     def value(self) -> tf.Tensor:
         """The loss, now."""
@@ -71,4 +81,10 @@ class Problem:
 
     def numbered(self, number: Any) -> Problem:
         """The same problem with another seed."""
-        return dataclasses.replace(self, seed=tf.random.fold_in(self.seed, number, alg="philox"))
+        seed = tf.random.fold_in(self.seed, number, alg="philox")
+        return dataclasses.replace(self, seed=seed, states=values_of([state for state, _ in self.states]))
+
+
+def values_of(variables: Sequence[Any]) -> list[tuple[Any, tf.Tensor]]:
+    """Variables with the values they have now."""
+    return [(variable, tf.identity(variable.value)) for variable in variables]

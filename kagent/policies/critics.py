@@ -32,9 +32,9 @@ class StateValue(Role):
 
         self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
 
-    def values(self, observation: Any) -> tf.Tensor:
+    def values(self, observation: Any, training: bool = False) -> tf.Tensor:
         """State values `(N,)`, float32."""
-        return outputs(self.model(self.leaves(observation)))[0][:, 0]
+        return self.heads(observation, training)[0][:, 0]
 
 
 @ROLES.register("shared_state_value", "shared")
@@ -74,7 +74,8 @@ class ActionValue(Role):
     """Q(s, a): an ensemble of independent networks over observation and canonical action.
 
     Args:
-        network: As for every role; each member gets its own weights.
+        network: As for every role. Each member gets its own weights, except those that a given layer has already: they are
+            where all members begin.
         members: Size of the ensemble. Two, and the smaller value taken, keeps a critic from believing its own
             overestimates (Fujimoto et al. 2018, arXiv:1802.09477, section 4.2).
     """
@@ -94,21 +95,25 @@ class ActionValue(Role):
         def heads(features: Any) -> list[Any]:
             return [dense(features, 1, None, "value", "fan_in", 1.0, seeds)]
 
-        self.models = []
-        for i in range(self.members):
-            network = self.network if i == 0 else networks.clone(self.network)
-            name = f"{self.name}_{i}"
-            self.models.append(networks.functional(network, observation, heads, seeds, name, skip, action))
+        # All of them before the first is built: only weights that were given are weights of all.
+        twins = [self.network, *(networks.clone(self.network) for _ in range(1, self.members))]
+        self.models = [
+            networks.functional(network, observation, heads, seeds, f"{self.name}_{i}", skip, action)
+            for i, network in enumerate(twins)
+        ]
 
-    def values(self, observation: Any, action: Any) -> list[tf.Tensor]:
+    def values(self, observation: Any, action: Any, training: bool = False) -> list[tf.Tensor]:
         """Each member's values, `(N,)` float32."""
         inputs = [*self.leaves(observation), *self.action.flatten(action)]
-        return [outputs(model(inputs))[0][:, 0] for model in self.models]
+        return [outputs(model(inputs, training=training))[0][:, 0] for model in self.models]
 
     def inputs(self) -> list[Any]:
         return self.models[0].inputs
 
     def contents(self) -> list[Any]:
+        return self.models
+
+    def inner_models(self) -> list[Any]:
         return self.models
 
     def call(self, leaves):

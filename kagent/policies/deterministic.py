@@ -12,7 +12,7 @@ import tensorflow as tf
 from kagent import networks
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, outputs
+from kagent.policies.roles import ROLES, Role
 from kagent.spaces import Leaf, Structure
 
 
@@ -72,10 +72,10 @@ class DeterministicPolicy(Role):
 
         self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
 
-    def actions(self, observation: Any) -> Any:
+    def actions(self, observation: Any, training: bool = False) -> Any:
         """Canonical actions in [-1, 1], nested as the action space, `(N, *leaf.shape)` float32 each; gradients flow."""
-        return self.action.unflatten(self.greedy(observation))
+        return self.action.unflatten(self.joint.mode(self.heads(observation, training)))
 
     def greedy(self, observation: Any) -> list[tf.Tensor]:
         """`actions` as a list, one array per leaf."""
-        return self.joint.mode(outputs(self.model(self.leaves(observation))))
+        return self.joint.mode(self.heads(observation))

@@ -15,7 +15,7 @@ from kagent.networks.layers import StateIndependent
 from kagent.networks.trunks import MLP, Seeds
 from kagent.policies import distributions
 from kagent.policies.distributions.selection import BARE
-from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.policies.roles import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
 
@@ -119,7 +119,7 @@ class ConstantPolicy(_Fixed):
         """The action, one canonical array `(N, *leaf.shape)` per leaf."""
         leaves = self.leaves(observation)
         mask = observed_masks(self.observation, self.action, leaves)
-        return self.joint.mode(self.joint.mask(outputs(self.model(leaves)), mask))
+        return self.joint.mode(self.joint.mask(self.heads(leaves), mask))
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kagent.networks.trunks import Seeds
 from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.policies.roles import ROLES, Role, observed_masks
 from kagent.policies.tracing import Trace
 from kagent.spaces import Leaf, Structure
 
@@ -63,32 +62,13 @@ class ModelPolicy(Role):
     def get_config(self) -> dict[str, Any]:
         return self.get_part()
 
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        for i, state in enumerate(self._random_states()):
-            store[f"random.{i}"] = state
-
-    def load_own_variables(self, store: Any) -> None:
-        keys = list(store.keys())
-        super().load_own_variables({key: store[key] for key in keys if not key.startswith("random.")})
-        states = self._random_states()
-        if len(keys) != len(states):
-            raise ValueError(f"The file's model has {len(keys)} random states. The agent's has {len(states)}")
-        for i, state in enumerate(states):
-            state.assign(np.asarray(store[f"random.{i}"]))
-
-    def _random_states(self) -> list[Any]:
-        # Of layers such as dropout: Keras does not take them for weights, and leaves them out of files.
-        weights = {id(weight) for weight in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
-
     def predictions(self, observation: Any) -> dict[str, tf.Tensor]:
         """All predictions for a batch of observations."""
         return self.acting(self.leaves(observation), training=False)
 
     def parameters_of(self, observation: Any, mask: list[Any] | None = None) -> list[tf.Tensor]:
         """The heads for a batch of observations, float32, masks applied."""
-        heads = outputs(self.model(self.leaves(observation)))
+        heads = self.heads(observation)
         return heads if mask is None else self.joint.mask(heads, mask)
 
     def log_prob(self, parameters: list[tf.Tensor], action: Any) -> tf.Tensor:
@@ -153,6 +133,10 @@ class TargetModel(Role):
         """All predictions for a batch of observations."""
         with self._values():
             return self._online().predictions(observation)
+
+    def start_from(self, online: Role) -> None:
+        for own, other in self.follows(online):
+            own.assign(other)
 
     def _values(self) -> Any:
         return keras.StatelessScope(state_mapping=list(zip(self._online().variables, self.variables)))

@@ -25,9 +25,17 @@ class Role(keras.layers.Layer):
     A role is configured by its constructor and made by `setup`, which knows the spaces. Subclasses say their
     `default_network` and make their model in `make`.
 
+    Layers such as `BatchNormalization` and `Dropout` are in training mode where the role's own loss is computed, on the
+    observations of the minibatch, and in inference mode elsewhere: in acting and evaluation, in targets, in old
+    log-probabilities and values of rollouts, in priorities, and where another role's loss reads the role (the critic in the
+    loss of the policy). A gradient step moves moving statistics once for each loss that its network is in. Random layers
+    draw by the agent's seed, also where they have a seed of their own; under XLA Keras draws other numbers than without,
+    of the same distribution.
+
     Args:
         network: "auto", a name, a dict, a part of `kagent.networks`, or a Keras layer or model: encoded observation
-            to features.
+            to features. Targets and critics get twins of a layer: the same configuration, and the weights and other state
+            that it has already, see `kagent.networks.clone`.
     """
 
     default_network = Auto()
@@ -47,6 +55,8 @@ class Role(keras.layers.Layer):
             raise ValueError(f"This {type(self).__name__} belongs to another agent already; give each agent its own")
         self.observation, self.action = observation, action
         self.make(observation, action, seeds, skip)
+        for state in self.random_states():
+            state.assign(np.asarray([seeds(), 0], state.dtype))
         self.ready = self.built = True
         self(list(self.inputs()))  # so that `agent.summary()` knows its shapes
 
@@ -67,6 +77,52 @@ class Role(keras.layers.Layer):
     def contents(self) -> list[Any]:
         """What a summary shows inside this role."""
         return self.model.layers
+
+    def heads(self, observation: Any, training: bool = False) -> list[tf.Tensor]:
+        """The model's outputs for a batch of observations, float32 `(N, width)` each.
+
+        Args:
+            observation: In stored form, nested as the space, or its leaves.
+            training: Whether layers are in training mode, in which dropout draws and moving statistics move: for the
+                loss of this role alone.
+        """
+        return outputs(self.model(self.leaves(observation), training=training))
+
+    def random_states(self) -> list[Any]:
+        """The states of layers that draw, such as dropout. Keras does not count them among the weights."""
+        weights = {id(weight) for weight in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for i, state in enumerate(self.random_states()):
+            store[f"random.{i}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        keys = list(store.keys())
+        drawn = [key for key in keys if key.startswith("random.")]
+        super().load_own_variables({key: store[key] for key in keys if key not in drawn})
+        states = self.random_states()
+        if drawn and len(drawn) != len(states):  # files of before networks were in training mode have none
+            raise ValueError(f"The file's {self.name} has {len(drawn)} random states. The agent's has {len(states)}")
+        for i in range(len(drawn)):
+            states[i].assign(np.asarray(store[f"random.{i}"]))
+
+    def follows(self, online: Role) -> list[tuple[Any, Any]]:
+        """Pairs of this target's variables and those of `online` that they follow: all but random states."""
+        weights = {id(weight) for weight in self.weights}
+        return [(own, other) for own, other in zip(self.variables, online.variables) if id(own) in weights]
+
+    def start_from(self, online: Role) -> None:
+        """Gives this target the state of `online`: variables, and what its layers hold beside them."""
+        for own, other in self.follows(online):
+            own.assign(other)
+        for own, other in zip(self.inner_models(), online.inner_models()):
+            networks.copy_state(other, own)
+
+    def inner_models(self) -> list[Any]:
+        """The functional models inside."""
+        return [self.model]
 
     def get_theta(self) -> np.ndarray:
         """The trainable variables side by side, float32 `(n,)`."""

@@ -14,7 +14,7 @@ from kagent import networks, schedules
 from kagent.networks.layers import Bound, StateIndependent
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.policies.roles import ROLES, Role, observed_masks
 from kagent.registry import plain
 from kagent.spaces import Leaf, Structure
 
@@ -143,9 +143,9 @@ class StochasticPolicy(Role):
             log_std = keras.layers.Rescaling(1.0, self.log_std, name=f"log_std_start_{i}")(log_std)
         return [mean, Bound(*self.log_std_range, name=f"log_std_bound_{i}")(log_std)]
 
-    def parameters_of(self, observation: Any, mask: list[Any] | None = None) -> list[tf.Tensor]:
+    def parameters_of(self, observation: Any, mask: list[Any] | None = None, training: bool = False) -> list[tf.Tensor]:
         """The distributions' parameters for a batch: a flat list of heads, float32, masks applied."""
-        heads = outputs(self.model(self.leaves(observation)))
+        heads = self.heads(observation, training)
         return heads if mask is None else self.joint.mask(heads, mask)
 
     def log_prob(self, parameters: list[tf.Tensor], action: Any) -> tf.Tensor:

@@ -12,7 +12,7 @@ from kagent import networks
 from kagent.networks.layers import Dueling
 from kagent.networks.trunks import Auto, Seeds, dense, widths
 from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, observed_masks, outputs
+from kagent.policies.roles import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
 
@@ -92,9 +92,9 @@ class ValuePolicy(Role):
             made.append(Dueling(nvec, name=f"value_{i}")([state, advantage]))
         return made
 
-    def values(self, observation: Any) -> tf.Tensor:
+    def values(self, observation: Any, training: bool = False) -> tf.Tensor:
         """Action values `(N, sum(components))` of all leaves' components side by side, float32."""
-        return _side_by_side(outputs(self.model(self.leaves(observation))))
+        return _side_by_side(self.heads(observation, training))
 
     def indices(self, action: Any) -> tf.Tensor:
         """A batch of actions as indices `(N, len(components))`, int32."""
@@ -113,7 +113,7 @@ class ValuePolicy(Role):
         """The best action that the observation's mask allows, one canonical array `(N, *leaf.shape)` per leaf."""
         leaves = self.leaves(observation)
         mask = observed_masks(self.observation, self.action, leaves)
-        return self.joint.mode(self.joint.mask(outputs(self.model(leaves)), mask))
+        return self.joint.mode(self.joint.mask(self.heads(leaves), mask))
 
     @property
     def components(self) -> list[int]:

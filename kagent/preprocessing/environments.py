@@ -42,6 +42,14 @@ class Preprocessed(Environments):
         return self.environments.observation
 
     @property
+    def ready(self) -> bool:
+        return self.environments.ready
+
+    @property
+    def sources(self) -> Sequence[Any]:
+        return self.environments.sources
+
+    @property
     def time_limit(self) -> int | None:
         return self.environments.time_limit
 

@@ -91,15 +91,6 @@ class Preprocessor(Mixin):
         finally:
             self.jit_compile = jit
 
-    def export(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in Keras; not of an agent with preprocessing, which is no TensorFlow."""
-        if self.preprocessing is not None:
-            raise ValueError(
-                f"`export` is not for agents with `preprocessing`. Received: {list(self.preprocessing.parts)}. "
-                "Allowed: `agent.policy.model.export`, of what takes processed observations"
-            )
-        return super().export(*args, **kwargs)
-
     # State -----------------------------------------------------------------------------------------------------
 
     def _preprocessing_state(self: Any) -> dict[str, Any] | None:

@@ -21,6 +21,9 @@ class Pipeline:
         whose: What else messages say of it, such as `" of state 'speed'"`.
 
     Attributes:
+        layers: The parts.
+        bounds: What they are for values of their spaces.
+        spaces: Of what comes into each.
         space: Of what comes out.
 
     Raises:
@@ -28,8 +31,9 @@ class Pipeline:
     """
 
     def __init__(self, layers: list[Layer], space: gymnasium.Space, where: str, whose: str = ""):
-        self.bounds: list[Bound] = []
+        self.layers, self.bounds, self.spaces = layers, list[Bound](), list[gymnasium.Space]()
         for index, part in enumerate(layers):
+            self.spaces.append(space)
             try:
                 self.bounds.append(part.bind(space))
             except ValueError as error:

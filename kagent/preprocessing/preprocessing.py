@@ -37,6 +37,7 @@ class Preprocessing:
         raw, processed: The observations' structure before and after.
         processes_reward: Whether rewards are processed.
         parts: The layers by key, as they were given.
+        pipelines: Those of each leaf in a row; None where there are none.
 
     Raises:
         ValueError, TypeError: A key that is no state's name or type; layers that do not fit.
@@ -47,7 +48,7 @@ class Preprocessing:
         self.parts = _parts(spec)
         chosen = [self._key(leaf) for leaf in observation.leaves]
         self._check_keys(set(chosen))
-        self._pipelines: list[Pipeline | None] = []
+        self.pipelines: list[Pipeline | None] = []
         spaces = []
         for leaf, key, space in zip(observation.leaves, chosen, _leaf_spaces(observation.space)):
             made = None
@@ -55,13 +56,13 @@ class Preprocessing:
                 whose = "" if key == (leaf.name or BARE) else f" of state {leaf.name or BARE!r}"
                 made = Pipeline(self.parts[key], pipeline.kept(space), f"preprocessing[{key!r}]", whose)
                 space = pipeline.final(made.space)
-            self._pipelines.append(made)
+            self.pipelines.append(made)
             spaces.append(space)
         self.space = _rebuilt(observation.space, iter(spaces))
         self.processed = Structure(self.space, "processed_space")
         self._reward = self._make_reward()
         self.processes_reward = self._reward is not None
-        for bound in (bound for made in (*self._pipelines, self._reward) if made is not None for bound in made.bounds):
+        for bound in (bound for made in (*self.pipelines, self._reward) if made is not None for bound in made.bounds):
             bound.clock = clock
 
     def _key(self, leaf: Leaf) -> str | None:
@@ -103,11 +104,11 @@ class Preprocessing:
     @property
     def remembers(self) -> bool:
         """Whether the processed observation depends on earlier ones of the episode."""
-        return any(made is not None and made.remembers for made in self._pipelines)
+        return any(made is not None and made.remembers for made in self.pipelines)
 
     def begin(self, count: int) -> list[list[Past]]:
         """What is remembered of `count` environments at first: of each leaf, and last of the reward."""
-        return [[] if made is None else made.begin(count) for made in (*self._pipelines, self._reward)]
+        return [[] if made is None else made.begin(count) for made in (*self.pipelines, self._reward)]
 
     def observation(
         self, leaves: Sequence[np.ndarray], past: list[list[Past]], rows: Rows, fresh: np.ndarray, learn: bool
@@ -127,7 +128,7 @@ class Preprocessing:
         with np.errstate(over="ignore", invalid="ignore"):  # results that are not finite are refused
             return [
                 x if made is None else made(x, remembered, rows, fresh, learn)
-                for made, x, remembered in zip(self._pipelines, leaves, past)
+                for made, x, remembered in zip(self.pipelines, leaves, past)
             ]
 
     def first(self, leaves: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -206,7 +207,7 @@ class Preprocessing:
 
     def statistics(self) -> list[list[dict[str, np.ndarray]]]:
         """What the layers have learned: of each leaf, and last of the reward."""
-        return [[] if made is None else made.statistics for made in (*self._pipelines, self._reward)]
+        return [[] if made is None else made.statistics for made in (*self.pipelines, self._reward)]
 
     def set_statistics(self, statistics: Any) -> None:
         """Takes what `statistics` gave, perhaps by way of a file.
@@ -219,7 +220,7 @@ class Preprocessing:
             for part in parts:
                 if part and not (part["weight"] >= 0.0 and (part["variance"] >= 0.0).all()):
                     raise ValueError("The statistics of `preprocessing` must have weights and variances >= 0")
-        for made, part in zip((*self._pipelines, self._reward), found):
+        for made, part in zip((*self.pipelines, self._reward), found):
             if made is not None:
                 made.set_statistics(part)
 

@@ -14,7 +14,8 @@ class Clock(NamedTuple):
         timesteps: Environment steps so far.
         episodes: Finished episodes so far.
         updates: Gradient steps so far.
-        progress: Part of the run's bound already used, 0 to 1 (`fit(steps=...)` or `fit(max_steps=...)`).
+        progress: The largest part already used of any bound of the run, 0 to 1: of those that `fit` was given, or
+            `agent.begin` in a loop of the user's own. 0 where there is none.
     """
 
     timesteps: Any = 0

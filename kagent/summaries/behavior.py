@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.exploration import BARE
-from kagent.policies.roles import outputs
 from kagent.summaries.recent import Leaves, Masks, Rollout
 
 SEPARATE = 32  # so many numbers of one action are written one by one; of more, mean and variance
@@ -51,7 +50,7 @@ class Behavior:
             masks[i] = mask
         if hasattr(self.policy, "parameters_of"):
             return list(self.policy.parameters_of(leaves, masks if given else None))
-        return list(self.policy.joint.mask(outputs(self.policy.model(leaves)), masks if given else None))
+        return list(self.policy.joint.mask(self.policy.heads(leaves), masks if given else None))
 
     def distributions(self, parameters: list[tf.Tensor], labels: frozenset[str]) -> Scalars:
         """What the labels among `DISTRIBUTIONS` say of every action with such a distribution, means over the rows."""

@@ -92,7 +92,7 @@ def check_case(source, mode, num_envs, lengths, ends, nested, masked, seed, opti
 
 @pytest.mark.parametrize(
     "source, mode",
-    [("list", AutoresetMode.DISABLED), ("sync", AutoresetMode.NEXT_STEP), ("sync", AutoresetMode.DISABLED)],
+    [("list", AutoresetMode.DISABLED), *(("sync", mode) for mode in MODES)],
 )
 @pytest.mark.parametrize("nested", [False, True])
 def test_env_that_reuses_its_observation_buffer_does_not_corrupt_the_stream(source, mode, nested):

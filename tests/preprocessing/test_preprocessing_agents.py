@@ -333,8 +333,6 @@ def test_the_fast_actor_of_a_file_is_refused_by_name(small, tmp_path):
         kagent.acting.load(tmp_path / "a.keras")
     with pytest.raises(ValueError, match="The actor of an agent with `preprocessing` cannot be saved"):
         agent.actor.save(tmp_path / "actor")
-    with pytest.raises(ValueError, match=r"`export` is not for agents with `preprocessing`. Received: \['float'\]"):
-        agent.export(tmp_path / "exported")
 
 
 class Killed(Exception):

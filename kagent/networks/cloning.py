@@ -1,0 +1,96 @@
+"""Twins of networks: the same configuration, and the state that a network has already."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kagent.networks.layered import Layered
+
+
+def clone(network: Any) -> Any:
+    """A second network of the same configuration.
+
+    Layers that have weights already, such as those of a pretrained backbone, and layers with state beside their weights,
+    such as an adapted `keras.layers.Normalization`, give them to their twins; whether they are frozen goes along. Layers
+    without weights yet get their own. Parts of `kagent.networks` without Keras layers are returned as they are.
+
+    Raises:
+        ValueError: A Keras model or layer that cannot be made again from its configuration.
+    """
+    if isinstance(network, list | tuple):
+        return [clone(layer) for layer in network]
+    if isinstance(network, dict) and "class_name" not in network:
+        return {name: clone(value) for name, value in network.items()}
+    if isinstance(network, Layered):
+        return Layered([clone(layer) for layer in network.layers])
+    if not isinstance(network, keras.layers.Layer):
+        return network
+    try:
+        config = copy.deepcopy(keras.saving.serialize_keras_object(network))
+        twin = keras.saving.deserialize_keras_object(config)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            "`network` is needed more than once (targets, critics) but cannot be made again from its configuration: "
+            "register the class with keras.saving.register_keras_serializable and give it a get_config. "
+            f"Received: {network!r}"
+        ) from error
+    if network.built and not twin.built:
+        twin.kagent_original = lambda: network  # a function, through which Keras does not look for layers
+    else:
+        copy_state(network, twin)
+    return twin
+
+
+def waits(network: Any) -> bool:
+    """Whether `network` is a twin that gets its original's state once it is built."""
+    return hasattr(network, "kagent_original")
+
+
+def begin(network: Any) -> None:
+    """Gives a twin that was just built the state of its original."""
+    if waits(network):
+        copy_state(network.kagent_original(), network)
+        del network.kagent_original
+
+
+def copy_state(source: Any, twin: Any) -> None:
+    """Gives `twin`, a layer of the same configuration, the state of `source`: weights, and all that its layers save beside
+    them (`save_own_variables`, `save_assets`). Layers whose weights have other shapes, or no weights yet, stay as they are.
+    """
+    for original, copied in _pairs(source, twin, set()):
+        store: dict[str, Any] = {}
+        original.save_own_variables(store)
+        shapes = [tuple(weight.shape) for weight in original.weights]
+        if shapes == [tuple(weight.shape) for weight in copied.weights]:
+            # In a file these would be data sets, which are read as arrays.
+            copied.load_own_variables({name: np.asarray(value) for name, value in store.items()})
+            if hasattr(original, "save_assets"):
+                with tempfile.TemporaryDirectory() as directory:
+                    original.save_assets(directory)
+                    copied.load_assets(directory)
+
+
+def _pairs(source: Any, twin: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:
+    # Layers inside come first: the state of a composite may be made of theirs.
+    if id(source) in seen or type(source) is not type(twin):
+        return
+    seen.add(id(source))
+    if isinstance(source, keras.layers.Layer):
+        others = vars(twin)
+        for name, value in vars(source).items():
+            if name in others:
+                yield from _pairs(value, others[name], seen)
+        yield source, twin
+    elif isinstance(source, dict):
+        for name, value in source.items():
+            if name in twin:
+                yield from _pairs(value, twin[name], seen)
+    elif isinstance(source, list | tuple):
+        for one, other in zip(source, twin):
+            yield from _pairs(one, other, seen)
