@@ -75,7 +75,7 @@ class Attachments(Mixin):
             for index in range(self.parallel_interactions):
                 callback.on_episode_begin(self.episodes, {"env": index})
 
-    def _tell_step(self, index: int, row: tuple, raw: tuple) -> None:
+    def _tell_step(self, index: int, row: tuple, raw: tuple, next_observed: bool) -> None:
         hooks = [hook for hook in self._attached.values() if hook.watches("on_timestep_end")]
         if not hooks:
             return
@@ -88,7 +88,7 @@ class Attachments(Mixin):
             "observation": observation, "action": self.actor.to_env(action), "next_observation": successor,
             "reward": reward * valid, "terminated": terminated & valid, "truncated": truncated & valid, "valid": valid,
             "action_mask": mask, "next_action_mask": next_mask, "raw_observation": raw[0],
-            "raw_reward": raw[1] * valid, "raw_next_observation": raw[2],
+            "raw_reward": raw[1] * valid, "raw_next_observation": raw[2], "next_observed": valid & next_observed,
         }  # fmt: skip
         for hook in hooks:
             hook.on_timestep_end(self.timesteps, logs)

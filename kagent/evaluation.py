@@ -11,8 +11,9 @@ import numpy as np
 from kagent import environments as envs
 from kagent.arguments import check_count, check_source
 from kagent.callbacks.progress_bar import with_bar
+from kagent.metrics import episode_means, returned
 from kagent.mixin import Mixin
-from kagent.runner import play
+from kagent.runner import Episode, play
 from kagent.vocabulary import unexpected
 
 
@@ -29,6 +30,8 @@ class Evaluation(Mixin):
         n_envs: int | None = None,
         callbacks: Any = None,
         verbose: str | int = 0,
+        reset_options: dict[str, Any] | None = None,
+        step_timeout: float | None = None,
         **unknown: Any,
     ) -> dict[str, Any]:
         """Plays whole episodes with the policy as it is.
@@ -44,10 +47,13 @@ class Evaluation(Mixin):
             n_envs: How many environments to make of an id or a callable. Default: up to 10.
             callbacks: Keras callbacks; a test batch is one episode.
             verbose: 0 silent, 1 progress bar.
+            reset_options, step_timeout: As for `fit`.
 
         Returns:
             `episode_return` (mean, undiscounted), `episode_return_std`, `episode_length` (mean, timesteps),
-            `episodes`, and the lists `episode_returns` and `episode_lengths`.
+            `episodes`, and the lists `episode_returns` and `episode_lengths`. Where environments record returns
+            themselves (`info["episode"]`, see `fit`), `episode_return` is that of those records, and
+            `episode_wrapped_return` and the list `episode_wrapped_returns` (None where nothing was recorded) are beside it.
 
         Raises:
             ValueError, TypeError: As `fit`; an environment in which a `fit` or an `evaluate` is under way, of this agent or
@@ -61,7 +67,10 @@ class Evaluation(Mixin):
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"`seed` must be None or an integer >= 0. Received: {seed!r}")
         count = self._evaluation_envs(env, episodes) if n_envs is None else n_envs
-        environments = envs.make(env, count, max_episode_timesteps=self.max_episode_timesteps)
+        environments = envs.make(
+            env, count, max_episode_timesteps=self.max_episode_timesteps,
+            reset_options=reset_options, step_timeout=step_timeout,
+        )  # fmt: skip
         try:
             envs.check_spaces(self.observation_space, self.action_space, environments)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -93,17 +102,22 @@ class Evaluation(Mixin):
         environments = self._preprocessed(environments, learn=False)
         environments.reset(lambda: int(seeds.integers(2**31 - 1)))
 
-        def on_end(number: int, outcome: tuple[float, int]) -> None:
+        def on_end(number: int, episode: Episode) -> None:
             callbacks.on_test_batch_begin(number)
-            callbacks.on_test_batch_end(number, {"episode_return": outcome[0], "episode_length": outcome[1]})
+            callbacks.on_test_batch_end(number, episode.logs())
 
         finished = play(self.actor, environments, episodes, deterministic, draws, on_end)
-        returns, lengths = [r for r, _ in finished], [n for _, n in finished]
+        means = episode_means(finished)
+        of_mean = [episode.episode_return for episode in returned(finished)]
         logs: dict[str, Any] = {
-            "episode_return": float(np.mean(returns)),
-            "episode_return_std": float(np.std(returns)),
-            "episode_length": float(np.mean(lengths)),
-        }
+            "episode_return": means.pop("episode_return"), "episode_return_std": float(np.std(of_mean)), **means,
+        }  # fmt: skip
         callbacks.on_test_end(dict(logs))
         self.actor.expire()
-        return {**logs, "episodes": len(finished), "episode_returns": returns, "episode_lengths": lengths}
+        lists: dict[str, list] = {
+            "episode_returns": [episode.episode_return for episode in finished],
+            "episode_lengths": [episode.length for episode in finished],
+        }
+        if "episode_wrapped_return" in logs:
+            lists["episode_wrapped_returns"] = [episode.wrapped_return for episode in finished]
+        return {**logs, "episodes": len(finished), **lists}

@@ -36,10 +36,10 @@ class Experience(Mixin):
             actions: What was done there, `(T, *shape)`, as the environment took it, nested as the action space.
             terminal: `(T,)`: 0 or False where the episode went on, 1 or True where it ended, 2 where it was cut off. The
                 last one is not 0.
-            reward: `(T,)`, finite.
+            reward: `(T,)`, finite, also as float32.
             internals: As for `act`: None or `{}`.
             final_states: Where each of the E episodes ended, `(E, *shape)`, nested as `states`. Needed if one of them
-                was cut off.
+                was cut off, and if `reward_estimation` has `estimate_terminal`.
             masks: What was allowed, bool `(T, sum(nvec))` for an action that is not nested, else nested as it, None for
                 continuous ones. None: everything.
             final_masks: The same where each episode ended, `(E, ...)`. None: everything.
@@ -106,6 +106,12 @@ class Experience(Mixin):
                     "`final_states` is needed where an episode was cut off (terminal 2): rewards would have followed, and "
                     "it says what they are worth. Received: None"
                 )
+            if self.reward_estimation.estimate_terminal:
+                raise ValueError(
+                    "`final_states` is needed where an episode ends, because reward_estimation.estimate_terminal=True "
+                    "estimates what it is worth. Received: None"
+                )
+            trace["end_observed"] = np.zeros(len(last), bool)
             for leaf in self._raw_observation.leaves:  # which nobody looks at
                 name = traces.array_name("observation", leaf)
                 trace[f"final_{name}"] = trace[name][last] if len(trace[name]) == len(ends) else trace[name][:0]
@@ -129,7 +135,12 @@ class Experience(Mixin):
                 array = np.asarray(part)
                 if leaf.is_discrete and array.dtype.kind == "f":
                     raise TypeError(f"whole numbers are needed at {leaf.name or argument!r}. Received: {array.dtype}")
-                columns[traces.array_name(group, leaf)] = array.astype(leaf.dtype)
+                with np.errstate(over="ignore"):
+                    columns[traces.array_name(group, leaf)] = cast = array.astype(leaf.dtype)
+                if cast.dtype.kind == "f" and (lost := np.isfinite(array) & ~np.isfinite(cast)).any():
+                    place = tuple(np.argwhere(lost)[0].tolist())
+                    where = f"{leaf.name or argument!r} at {list(place)}"
+                    raise ValueError(f"finite {leaf.dtype} is needed of {where}. Received: {array[place]}")
         except (KeyError, TypeError, ValueError) as error:
             raise type(error)(f"`{argument}` must be nested as {structure.space}, (T, ...) each: {error}") from error
         return columns
@@ -161,7 +172,10 @@ class Experience(Mixin):
         flags = trace["terminated"], trace["truncated"]
         seen = encoded("observation"), trace["reward"], encoded("next_observation")
         if self.preprocessing is not None:
-            seen = self.preprocessing.episodes(*seen, flags[0] | flags[1])
+            over = flags[0] | flags[1]
+            known = np.ones(len(over), bool)
+            known[over] = trace.get("end_observed", True)
+            seen = self.preprocessing.episodes(*seen, over, known)
         observation, reward, successor = seen
         return [observation, action, reward, *flags, successor, None, *masks]
 

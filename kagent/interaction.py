@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from kagent.environments import checks
 from kagent.episode_streams import Acted, EpisodeStreams, OrderError
 from kagent.mixin import Mixin
 from kagent.specifications import mask_name
 
 _FLAGS = (bool, np.bool_)
-
-_TERMINALS = (False, True, 0, 1, 2)
 
 
 class Interaction(Mixin):
@@ -146,7 +145,7 @@ class Interaction(Mixin):
     def observe(
         self,
         reward: float,
-        terminated: bool = False,
+        terminated: bool | int = False,
         truncated: bool = False,
         next_observation: Any = None,
         mask: Any = None,
@@ -160,12 +159,14 @@ class Interaction(Mixin):
         exploration and learning rates their length in timesteps or updates.
 
         Args:
-            reward: The reward, finite.
-            terminated: Whether the episode came to its end; no reward follows.
+            reward: The reward, one number, finite, also as float32.
+            terminated: Whether the episode came to its end; no reward follows. Or `terminal`, as on Tensorforce's page: 2
+                is a truncation.
             truncated: Whether it was cut off; rewards would have followed.
             next_observation: The observation the action led to, also at an end. None: the next `act` of the stream shows
                 it, and the timestep is remembered, and learned from, only then; at an end that is `terminated` there
-                is nothing to know of it; where the episode was `truncated` it is needed.
+                is nothing to know of it, unless `reward_estimation` has `estimate_terminal`; where the episode was
+                `truncated` it is needed.
             mask: What is allowed there; not read where `terminated` is true.
             terminal: Tensorforce's word for both: 0 or False, 1 or True (terminated), 2 (truncated).
             parallel: Index of the episode stream.
@@ -176,16 +177,21 @@ class Interaction(Mixin):
         Raises:
             OrderError: There was no `act(..., deterministic=False)` before it; the stream is too far ahead of another.
             ValueError: A reward or observation that is not finite or unlike the space; a mask here and none in `act`,
-                or the other way round; an episode that is longer than `max_episode_timesteps`.
+                or the other way round; an episode that is longer than `max_episode_timesteps`; an end without the
+                observation that it needs; an end that is said in other words than above.
+            TypeError: `truncated` that is neither True nor False.
         """
         self.occupation.refuse("observe")
         index = self._episodes.index(parallel)
         stream = self._episodes.streams[index]
         if stream.acted is None:
             raise OrderError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
-        reward = float(reward)
-        if not np.isfinite(reward):
-            raise ValueError(f"`reward` must be finite. Received: {reward}")
+        reward = _reward(reward)
+        if len(self._episodes) > 1 and not isinstance(truncated, _FLAGS):
+            raise TypeError(
+                "`truncated`, the third argument, must be True or False where there are several streams: Tensorforce's third "
+                f"one, `parallel`, is given by name here. Received: {truncated!r}"
+            )
         terminated, truncated = _end(terminated, truncated, terminal)
         ended = terminated or truncated
         if self.max_episode_timesteps is not None and not ended and stream.length + 1 >= self.max_episode_timesteps:
@@ -201,7 +207,12 @@ class Interaction(Mixin):
                     "`next_observation` is needed where an episode is truncated: rewards would have followed, and it says "
                     "what they are worth. Received: None"
                 )
-            successor, next_mask = (acted.raw, None) if terminated else (None, None)
+            if terminated and self.reward_estimation.estimate_terminal:
+                raise ValueError(
+                    "`next_observation` is needed where an episode ends, because reward_estimation.estimate_terminal=True "
+                    "estimates what it is worth. Received: None"
+                )
+            successor, next_mask = None, None
         else:
             if isinstance(next_observation, dict):
                 next_observation, mask = self._split_masks(next_observation, mask)
@@ -219,7 +230,7 @@ class Interaction(Mixin):
         if ended:
             self.counters.episodes += 1
             stream.length, stream.reward = 0, 0.0
-        if successor is None:
+        if successor is None and not terminated:
             stream.waiting = (acted, reward)
             return None
         self._remember_step(index, acted, reward, (terminated, truncated), successor, next_mask)
@@ -228,7 +239,10 @@ class Interaction(Mixin):
         return self._learn_due()
 
     def _remember_step(self, index, acted, raw_reward, ends, raw_successor, next_mask) -> None:
+        """`raw_successor` None: an end whose observation is not known. It is worth nothing, so any will do in its place."""
         reward, successor = self._advance(raw_reward, raw_successor, any(ends), index)
+        if successor is None:
+            successor = acted.observation
         count, masked = len(self._episodes), acted.mask is not None
         if not self._fits_memory(count, masked):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=count)
@@ -240,7 +254,9 @@ class Interaction(Mixin):
         row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
         self._episodes.put(index, self.memory, row)
         if self._attached:
-            self._tell_step(index, row, (acted.raw, np.asarray([raw_reward]), raw_successor))
+            known = raw_successor is not None
+            raw = (acted.raw, np.asarray([raw_reward]), raw_successor if known else acted.raw)
+            self._tell_step(index, row, raw, known)
 
     def _learn_due(self) -> dict[str, float] | None:
         logs = None
@@ -302,14 +318,33 @@ class Interaction(Mixin):
         return logs
 
 
+def _reward(value: Any) -> float:
+    try:
+        reward = checks.reward(value)
+    except TypeError as error:
+        raise ValueError(f"`reward`: {error}") from None
+    if not abs(reward) < checks.INFINITE:  # NaN neither
+        raise ValueError(f"`reward`: {checks.not_finite_reward(reward)}")
+    return reward
+
+
 def _end(terminated: Any, truncated: Any, terminal: Any) -> tuple[bool, bool]:
-    if terminal is None:
-        return bool(terminated), bool(truncated)
-    if isinstance(terminal, np.generic):
-        terminal = terminal.item()
-    if terminated or truncated or terminal not in _TERMINALS:
-        raise ValueError(
-            "`terminal` must be False, True, 0, 1 or 2, in place of `terminated` and `truncated`. "
-            f"Received: terminal={terminal!r}, terminated={terminated!r}, truncated={truncated!r}"
-        )
-    return terminal == 1, terminal == 2
+    """Whether the episode has terminated, and whether it was truncated."""
+    truncated = checks.flag(truncated, "truncated")
+    kind = _terminal(terminated, "terminated")
+    if terminal is not None:
+        if kind or truncated:
+            raise ValueError(
+                "`terminal` is given in place of `terminated` and `truncated`. "
+                f"Received: terminal={terminal!r}, terminated={terminated!r}, truncated={truncated!r}"
+            )
+        kind = _terminal(terminal, "terminal")
+    return kind == 1, truncated or kind == 2
+
+
+def _terminal(value: Any, name: str) -> int:
+    """0, 1 or 2, of a bool, an integer, or an array with one of these."""
+    array = np.asarray(value) if isinstance(value, bool | int | float | np.generic | np.ndarray) else np.asarray(None)
+    if array.dtype.kind not in "biuf" or array.size != 1 or array.item() not in (0, 1, 2):
+        raise ValueError(f"`{name}` must be False, True, 0, 1 or 2 (a truncation). Received: {value!r}")
+    return int(array.item())

@@ -7,9 +7,28 @@ value yet, because no episode has ended and no update was made, is NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from kagent.runner import Episode
+
+
+def returned(episodes: Sequence[Episode]) -> Sequence[Episode]:
+    """The episodes that a mean return is of: those with a recorded one where some have, because a mean over both kinds would
+    be of two different quantities; else all."""
+    return [episode for episode in episodes if episode.wrapped_return is not None] or episodes
+
+
+def episode_means(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Mean `episode_return`, `episode_wrapped_return` where environments recorded returns, and `episode_length`."""
+    chosen = returned(episodes)
+    means = {"episode_return": float(np.mean([episode.episode_return for episode in chosen]))}
+    wrapped = [episode.wrapped_return for episode in chosen if episode.wrapped_return is not None]
+    if wrapped:
+        means["episode_wrapped_return"] = float(np.mean(wrapped))
+    return {**means, "episode_length": float(np.mean([episode.length for episode in episodes]))}
 
 
 class EpisodeMetrics:
@@ -22,23 +41,27 @@ class EpisodeMetrics:
     """
 
     def __init__(self) -> None:
-        self._ended: list[tuple[float, int]] = []
+        self._ended: list[Episode] = []
         self.last = (math.nan, math.nan)
+        self._wrapped: float | None = None  # the last mean of wrapped returns; None: none was recorded beside one
 
-    def update(self, finished: list[tuple[float, int]]) -> None:
-        """Takes note of (return, length) of finished episodes."""
+    def update(self, finished: list[Episode]) -> None:
+        """Takes note of finished episodes."""
         self._ended += finished
 
     def _means(self) -> tuple[float, float]:
         if self._ended:
-            returns, lengths = zip(*self._ended)
-            self.last = (float(np.mean(returns)), float(np.mean(lengths)))
+            means = episode_means(self._ended)
+            # Where returns are recorded, one that is not, of an episode cut off from outside, is another quantity.
+            lacks = self._wrapped is not None and "episode_wrapped_return" not in means
+            self.last = (self.last[0] if lacks else means["episode_return"], means["episode_length"])
+            self._wrapped = means.get("episode_wrapped_return", self._wrapped)
         return self.last
 
     def live(self, steps: int, seconds: float) -> dict[str, float]:
         """What the progress bar shows in the middle of an epoch."""
         recent = self._ended[-100:]
-        value = sum(r for r, _ in recent) / len(recent) if recent else self.last[0]
+        value = episode_means(recent)["episode_return"] if recent else self.last[0]
         shown = {"episode_return": value} if math.isfinite(value) else {}
         return {**shown, "steps_per_second": steps / max(seconds, 1e-9)}
 
@@ -48,6 +71,7 @@ class EpisodeMetrics:
         self._ended = []
         return {
             "episode_return": mean_return,
+            **({} if self._wrapped is None else {"episode_wrapped_return": self._wrapped}),
             "episode_length": mean_length,
             "episodes": agent.episodes,
             "timesteps": agent.timesteps,

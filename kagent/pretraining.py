@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kagent import memories, traces
 from kagent.arguments import check_count
 from kagent.bounds import Bounds
@@ -55,7 +57,8 @@ class Pretraining(Mixin):
 
         Raises:
             ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
-                agent's spaces; an agent with a rollout memory and its own objective. Headers of all files are checked
+                agent's spaces; an agent with a rollout memory and its own objective; one that estimates terminal states,
+                and a trace that lacks one. Headers of all files are checked
                 before anything changes, contents when they are read.
 
         Example:
@@ -101,7 +104,7 @@ class Pretraining(Mixin):
     ) -> dict[str, list[float]]:
         history: dict[str, list[float]] = {}
         for chosen in shuffled:
-            source.take([self._transitions(path, masked) for path in chosen])
+            source.take([self._transitions(path, masked, source.values_ends) for path in chosen])
             losses = UpdateMetrics()
             self.reset_metrics()
             for _ in range(num_updates):
@@ -120,14 +123,22 @@ class Pretraining(Mixin):
             chosen, order = order[:num_traces], order[num_traces:]
             yield [files[index] for index in chosen]
 
-    def _transitions(self: Any, path: Path, masked: bool) -> list[Any]:
-        return self._transitions_of(traces.load_trace(path, self._raw_observation, self._action), masked)
+    def _transitions(self: Any, path: Path, masked: bool, estimated: bool) -> list[Any]:
+        trace = traces.load_trace(path, self._raw_observation, self._action)
+        if estimated and self.reward_estimation.estimate_terminal and not trace.get("end_observed", np.True_).all():
+            raise ValueError(
+                f"Trace {str(path)!r}: 'end_observed' must be True for every episode, because "
+                "reward_estimation.estimate_terminal=True estimates what the end is worth. Received: an episode that was "
+                "recorded without the observation of its end"
+            )
+        return self._transitions_of(trace, masked)
 
 
 class _Own:
     """The agent's own objective, on its own memory."""
 
     calls = 1  # of the learner, per update
+    values_ends = True  # whether it may estimate what the end of an episode is worth
 
     def __init__(self, agent: Any, masked: bool):
         self.agent, self.memory = agent, agent.memory
@@ -160,6 +171,8 @@ class _Own:
 
 class _Cloning(_Own):
     """Behaviour cloning, on a memory that holds the traces of the iteration. The learner's task."""
+
+    values_ends = False
 
     def __init__(self, agent: Any, masked: bool, capacity: int):
         self.agent, rule = agent, agent.update_rule

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kagent.environments import Environments
+
+
+class Episode(NamedTuple):
+    """An episode that has ended.
+
+    Attributes:
+        episode_return: Undiscounted: what the environment recorded as `info["episode"]["r"]`, if it did, else the sum of
+            the rewards that it gave.
+        length: Timesteps.
+        wrapped_return: The sum of the rewards that it gave, where it recorded a return; None: it did not.
+    """
+
+    episode_return: float
+    length: int
+    wrapped_return: float | None = None
+
+    def logs(self) -> dict[str, float]:
+        """What callbacks get of it."""
+        wrapped = {} if self.wrapped_return is None else {"episode_wrapped_return": self.wrapped_return}
+        return {"episode_return": self.episode_return, **wrapped, "episode_length": self.length}
+
+
+def episode_of(total: float, length: int, recorded: float | None) -> Episode:
+    """The episode with rewards of this sum, of which the environment recorded this return, or None."""
+    return Episode(total, length) if recorded is None else Episode(recorded, length, total)
 
 
 class Runner:
@@ -21,8 +46,8 @@ class Runner:
             not where they happen.
 
     Attributes:
-        returns, lengths: Undiscounted return, of raw rewards, and length of every open episode, `(N,)`.
-        finished: (return, length) of the episodes that ended since `take_finished`.
+        returns, lengths: Undiscounted return, of rewards before preprocessing, and length of every open episode, `(N,)`.
+        finished: The episodes that ended since `take_finished`.
         iterator: The memory's elements that this run learns from.
         asked: Logs of the updates that callbacks asked for since `take_asked`.
         update_hooks, asked_hooks: Those of the callbacks that are told of the beginnings of updates, and of the ends of
@@ -33,7 +58,7 @@ class Runner:
         self.agent, self.environments = agent, environments
         self.returns = np.zeros(environments.num_envs)
         self.lengths = np.zeros(environments.num_envs, np.int64)
-        self.finished: list[tuple[float, int]] = []
+        self.finished: list[Episode] = []
         self.iterator: Any = None
         self.asked: list[dict[str, float]] = []
         self._deferred = deferred
@@ -74,8 +99,8 @@ class Runner:
             "lengths": self.lengths.copy(),
         }
 
-    def take_finished(self) -> list[tuple[float, int]]:
-        """(return, length) of the episodes that ended since the last call."""
+    def take_finished(self) -> list[Episode]:
+        """The episodes that ended since the last call."""
         finished, self.finished = self.finished, []
         return finished
 
@@ -121,7 +146,7 @@ class Runner:
                 self.lengths += step.valid
             counters.timesteps = timesteps
             self.returns += step.raw_reward
-            outcomes = self._settle(step.ended) if step.ended else None
+            outcomes = self._settle(step.ended, step.recorded) if step.ended else None
             if hooked:
                 logs = {
                     "observation": observation, "action": taken, "next_observation": step.next_observation,
@@ -139,20 +164,21 @@ class Runner:
             if (full is not None and full()) or agent.stop_training:
                 return
 
-    def _settle(self, ended: Any) -> list[tuple[int, float, int]]:
+    def _settle(self, ended: Any, recorded: Any) -> list[tuple[int, Episode]]:
         # Before any callback hears of the step, so that an agent saved by one is whole.
-        outcomes = [(int(index), float(self.returns[index]), int(self.lengths[index])) for index in ended]
-        for index, episode_return, length in outcomes:
+        outcomes = []
+        for index in map(int, ended):
+            episode = episode_of(float(self.returns[index]), int(self.lengths[index]), recorded.get(index))
             self.returns[index], self.lengths[index] = 0.0, 0
-            self.finished.append((episode_return, length))
+            self.finished.append(episode)
+            outcomes.append((index, episode))
         self.agent.counters.episodes += len(outcomes)
         return outcomes
 
-    def _tell(self, outcomes: list[tuple[int, float, int]]) -> None:
+    def _tell(self, outcomes: list[tuple[int, Episode]]) -> None:
         first = self.agent.episodes - len(outcomes)
-        for number, (index, episode_return, length) in enumerate(outcomes, first):
-            logs = {"episode_return": episode_return, "episode_length": length, "env": index}
-            self._ended.append((number, logs))
+        for number, (index, episode) in enumerate(outcomes, first):
+            self._ended.append((number, {**episode.logs(), "env": index}))
             self._begun.append((number + 1, index))
             if not self._deferred:
                 self.tell_ends()
@@ -175,18 +201,21 @@ class Runner:
 
 def play(
     actor: Any, environments: Environments, episodes: int, deterministic: bool, rng: np.random.Generator, on_end: Any
-) -> list[tuple[float, int]]:
+) -> list[Episode]:
     """Runs whole episodes without learning and without touching the agent's counters or streams.
 
     Every environment plays its share, so that short episodes do not crowd out long ones.
 
+    Args:
+        on_end: Called with the number of each episode and the `Episode`.
+
     Returns:
-        (return, length) of each episode.
+        The episodes, in the order of their ends.
     """
     count = environments.num_envs
     shares = [episodes // count + (index < episodes % count) for index in range(count)]
     returns, lengths = np.zeros(count), np.zeros(count, np.int64)
-    finished: list[tuple[float, int]] = []
+    finished: list[Episode] = []
     while len(finished) < episodes:
         action = actor.decide(environments.observation, environments.mask, deterministic, rng)
         step = environments.step(actor.to_env(action))
@@ -195,7 +224,8 @@ def play(
         for index in step.ended:
             if shares[index]:
                 shares[index] -= 1
-                finished.append((float(returns[index]), int(lengths[index])))
+                recorded = step.recorded.get(index)
+                finished.append(episode_of(float(returns[index]), int(lengths[index]), recorded))
                 on_end(len(finished) - 1, finished[-1])
             returns[index], lengths[index] = 0.0, 0
     return finished

@@ -14,6 +14,8 @@ with `start=3` counts from 3). Its arrays:
 * `episode_length`, int64 `(E,)`, in timesteps; the sum is T.
 * `final_observation` or `final_observation/<path>` `(E, *shape)`: where each episode ended, also where it was truncated.
   Within an episode, the observation after timestep t is that of timestep t + 1: see `successors`.
+* `end_observed`, bool `(E,)`: only where some of these final observations are not the environment's. False: the episode
+  terminated, its loop did not say where, and `final_observation` repeats the last one acted on.
 * `final_action_mask` or `final_action_mask/<path>`, bool `(E, sum(nvec))`: what would have been allowed there.
 
 Files may come from anywhere: sizes are checked before memory is taken for them, and nothing is unpickled.
@@ -270,6 +272,8 @@ def _rules(headers: Mapping[str, Header], observation: Structure | None, action:
         "truncated": _Rule("reward", (_BOOL,), ()),
         "episode_length": _Rule("episode_length", (np.dtype(np.int64),), ()),
     }
+    if "end_observed" in headers:
+        rules["end_observed"] = _Rule("episode_length", (_BOOL,), ())
     for name, (shape, dtype) in _columns("observation", headers, observation).items():
         rules[name] = _Rule("reward", (dtype,), shape)
         rules[f"final_{name}"] = _Rule("episode_length", (dtype,), shape)
@@ -317,10 +321,13 @@ def _check_values(trace: Mapping[str, np.ndarray], observation: Structure | None
     _require(
         "terminated", over, over == last, "with 'truncated', True at the last timestep of each episode and only there"
     )
+    if "end_observed" in trace:
+        good = trace["end_observed"] | trace["terminated"][last]
+        _require("end_observed", trace["end_observed"], good, "True where an episode was truncated and not terminated")
     for name, array in trace.items():
         if array.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # float32 is what is learned from
-                finite = np.isfinite(array if name == "reward" else array.astype(np.float32, copy=False))
+            with np.errstate(over="ignore"):  # float32 is what is learned from, of rewards too
+                finite = np.isfinite(array.astype(np.float32, copy=False))
             _require(name, array, finite, "finite")
     for structure, groups in ((observation, ("observation", "final_observation")), (action, ("action",))):
         for leaf in () if structure is None else structure.leaves:

@@ -74,6 +74,8 @@ class Training(Mixin):
         validation_freq: int | Sequence[int] = 1,
         initial_epoch: int = 0,
         n_envs: int | None = None,
+        reset_options: dict[str, Any] | None = None,
+        step_timeout: float | None = None,
         epochs: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
@@ -104,16 +106,30 @@ class Training(Mixin):
             validation_freq: Evaluate every so many epochs, or at the end of those listed.
             initial_epoch: Number of the first epoch.
             n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
+            reset_options: A dict that every `reset` gets as `options`, also those of `validation_env`. Numbers, strings,
+                bools, None and numeric arrays, in lists and dicts: it is saved with the open episodes, which are replayed
+                with it. A vector environment must have autoreset mode DISABLED for it.
+            step_timeout: Seconds that a `step` or `reset` of an environment, also of `validation_env`, may take. Where it
+                takes longer, `fit` ends by a `TimeoutError` with the environment's name. What hangs cannot be stopped:
+                it stays in a thread of its own, or in its worker process, and a new environment is needed. With it,
+                environments that are no `AsyncVectorEnv` are stepped in another thread, which costs about 0.1 ms a step.
 
         Returns:
             Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
             where no episode ended or no update was made in one, the last known values stand again, and before the first
             they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and
-            `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`.
+            `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`. Where
+            environments record returns themselves, as `info["episode"]["r"]` (gymnasium's `RecordEpisodeStatistics`),
+            `episode_return` is that: the return below the wrappers that change rewards. `episode_wrapped_return` beside
+            it is the sum of the rewards that the agent got before preprocessing. Episodes without a record, such as
+            those cut off by a wrapper further out, do not enter these two means once there was one.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
                 environment that breaks its word, at the step where it does.
+            TimeoutError: An environment did not answer within `step_timeout`.
+            RuntimeError: The worker of a vector environment has died (a `ConnectionError` too), or `env` cannot be used
+                after an earlier error.
             DivergenceError: A loss that is not finite, at the update, before a callback could save what it did; or weights
                 that are not finite, at the epoch's end. With `keras.callbacks.TerminateOnNaN` among the callbacks training
                 ends as Keras has it.
@@ -128,7 +144,10 @@ class Training(Mixin):
             "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
         }  # fmt: skip
         if isinstance(env, tf.data.Dataset):
-            others = {**given, "n_envs": n_envs, "validation_env": validation_env}
+            others = {
+                **given, "n_envs": n_envs, "validation_env": validation_env,
+                "reset_options": reset_options, "step_timeout": step_timeout,
+            }  # fmt: skip
             refused = [name for name, value in others.items() if value is not None]
             refused += [name for name in kwargs if name not in ("shuffle",)]
             if refused:
@@ -145,15 +164,16 @@ class Training(Mixin):
                 "max_episodes= or epochs= and steps_per_epoch="
             )
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+        rules = {"reset_options": reset_options, "step_timeout": step_timeout}
         begin = self.timesteps
         end, steps_per_epoch, epochs = bounds.of_fit(self.counters, given, steps_per_epoch, epochs, initial_epoch)
         with self.occupation.of("fit"), contextlib.ExitStack() as opened:
-            environments = self._opened(opened, env, self._envs_for(env, n_envs), self.next_seed)
+            environments = self._opened(opened, env, self._envs_for(env, n_envs), self.next_seed, rules)
             opened.enter_context(envs.claim(environments, "fit"))
             validation = None
             if validation_env is not None:
                 count = self._evaluation_envs(validation_env, validation_episodes)
-                validation = self._opened(opened, validation_env, count, None)
+                validation = self._opened(opened, validation_env, count, None, rules)
                 with envs.claim(validation, "validation"):
                     pass  # that they are others than those of training is better known now
             callbacks = self._with_attached(callbacks)
@@ -178,9 +198,11 @@ class Training(Mixin):
                 self._runner = None
         return self.history
 
-    def _opened(self, opened: contextlib.ExitStack, env: Any, count: int | None, next_seed: Any) -> envs.Environments:
+    def _opened(
+        self, opened: contextlib.ExitStack, env: Any, count: int | None, next_seed: Any, rules: dict[str, Any]
+    ) -> envs.Environments:
         limit = self.max_episode_timesteps
-        environments = envs.make(env, count, next_seed=next_seed, max_episode_timesteps=limit)
+        environments = envs.make(env, count, next_seed=next_seed, max_episode_timesteps=limit, **rules)
         opened.callback(environments.close)
         envs.check_spaces(self.observation_space, self.action_space, environments)
         return environments

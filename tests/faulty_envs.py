@@ -32,6 +32,8 @@ class Faulty(gymnasium.Env):
         "object": lambda o: (_map(o, lambda a: [None, [1], 2]), 1.0, False, False, {}),
         "nan_reward": lambda o: (o, np.nan, False, False, {}),
         "inf_reward": lambda o: (o, -np.inf, False, False, {}),
+        "huge_reward": lambda o: (o, -1e300, False, False, {}),
+        "long_reward": lambda o: (o, 10**400, False, False, {}),
         "none_reward": lambda o: (o, None, False, False, {}),
         "pair_reward": lambda o: (o, np.ones(2), False, False, {}),
         "text_reward": lambda o: (o, "1", False, False, {}),

@@ -6,7 +6,7 @@ from event_files import curves
 from runs import equal
 from toy_envs import Counter
 
-from kagent import Agent, callbacks, traces
+from kagent import Agent, RewardEstimation, callbacks, traces
 
 
 def loop(agent, episodes, length=4, streams=1):
@@ -58,6 +58,43 @@ def test_a_recorder_records_a_loop_of_ones_own(small, tmp_path, streams):
     trace = traces.load_trace(files[-1], agent.observation_space, agent.action_space)
     assert trace["observation"][:, 2].tolist() == [0, 1, 2, 3] and trace["final_observation"][0, 2] == 4
     assert trace["terminated"].tolist() == [False, False, False, True]
+
+
+@pytest.mark.eager
+def test_an_end_that_nobody_saw_is_recorded_as_such(small, tmp_path):
+    """The first episode of a trace ends without an observation, the second is cut off with one."""
+    recorder = {"directory": tmp_path, "frequency": 2, "start": 0}
+    agent = small("dqn", env=Counter(), start=100, recorder=recorder)
+    for number, state in enumerate(np.arange(12, dtype=np.float32).reshape(4, 3)):
+        agent.act(state)
+        if number % 2 == 0:
+            agent.observe(1.0)
+        else:
+            agent.observe(1.0, 1) if number == 1 else agent.observe(1.0, 2, next_observation=np.full(3, 50))
+    agent.close()
+    (path,) = traces.trace_files(tmp_path)
+    trace = traces.load_trace(path, agent.observation_space, agent.action_space)
+    assert trace["end_observed"].tolist() == [False, True] and trace["episode_length"].tolist() == [2, 2]
+    assert trace["final_observation"].tolist() == [[3, 4, 5], [50, 50, 50]]
+    other = small("dqn", env=Counter(), reward_estimation=RewardEstimation(estimate_terminal=True))
+    with pytest.raises(ValueError, match=r"trace-000000001.npz.*'end_observed' must be True.*estimate_terminal=True"):
+        other.pretrain(tmp_path, 1)
+    assert not len(other.memory)
+    other.pretrain(tmp_path, 1, objective="behavior_cloning")  # which has no use for it
+    other = small("dqn", env=Counter(), batch_size=2)
+    other.pretrain(tmp_path, 1)
+    assert other.memory.storage.views["terminated"][:4].tolist() == [0, 1, 0, 0]
+    trace["end_observed"][1] = False
+    with pytest.raises(ValueError, match="'end_observed' must be True where an episode was truncated"):
+        traces.check_trace(trace)
+
+
+@pytest.mark.eager
+def test_traces_of_known_ends_have_no_further_array(small, tmp_path):
+    agent = small("dqn", env=Counter(), start=100, recorder={"directory": tmp_path, "start": 0})
+    loop(agent, 1)
+    agent.close()
+    assert "end_observed" not in traces.load_trace(traces.trace_files(tmp_path)[0])
 
 
 def test_a_summarizer_hears_a_loop_of_ones_own(small, tmp_path):

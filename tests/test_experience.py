@@ -1,10 +1,11 @@
 """experience: episodes from elsewhere, whole and checked."""
 
 import gymnasium
+import keras
 import numpy as np
 import pytest
 
-from kagent import DQN, PPO
+from kagent import DQN, PPO, RewardEstimation
 
 BOX = gymnasium.spaces.Box(-10, 10, (2,))
 SPACES = {"observation_space": BOX, "action_space": gymnasium.spaces.Discrete(3)}
@@ -85,6 +86,11 @@ def test_nested_spaces_and_masks():
         ({"actions": [0.5, 1, 2, 0, 1]}, "whole numbers are needed"),
         ({"actions": [0, 1]}, "'action' must be"),
         ({"reward": [np.inf, 0, 0, 0, 0]}, "'reward' must be finite"),
+        ({"reward": [0, -1e300, 0, 0, 0]}, r"'reward' must be finite. Received: -1e\+300 at \[1\]"),
+        (
+            {"states": [[0, 1e300]] * 5},
+            r"`states`.*finite float32 is needed of 'states' at \[0, 1\]. Received: 1e\+300",
+        ),
         ({"reward": "many"}, "`reward` must be numbers"),
         ({"masks": [[True, False, False]] * 5}, "must be allowed by 'action_mask'"),
         ({"masks": [[False] * 3] * 5}, "True for at least one value"),
@@ -96,6 +102,22 @@ def test_mistakes_are_named_and_nothing_is_remembered(changes, message):
     with pytest.raises((TypeError, ValueError, KeyError), match=message):
         agent.experience(**{**GIVEN, **changes})
     assert (agent.timesteps, agent.episodes) == (0, 0) and not (agent.memory.built and len(agent.memory))
+
+
+@pytest.mark.eager
+def test_an_end_that_is_estimated_must_be_given():
+    """max Q([3, 0]) = 9 at the end, so that the target is 1 + 9 / 2; Q([1, 0], 0) is 1."""
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    estimation = RewardEstimation(discount=0.5, estimate_terminal=True)
+    agent = dqn(network=network, reward_estimation=estimation, batch_size=1, huber=None)
+    for role in (agent.policy, agent.target_policy):
+        role.set_weights([np.array([[1, 2, 3], [0, 0, 0]]), np.zeros(3)])
+    given = {"states": [[1.0, 0.0]], "actions": [0], "terminal": [1], "reward": [1.0]}
+    with pytest.raises(ValueError, match=r"`final_states` is needed where an episode ends.*estimate_terminal=True"):
+        agent.experience(**given)
+    assert agent.timesteps == 0
+    agent.experience(**given, final_states=[[3.0, 0.0]])
+    assert agent.update()["loss"] == pytest.approx((5.5 - 1) ** 2 / 2)
 
 
 def test_not_within_an_episode():

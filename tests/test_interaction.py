@@ -6,6 +6,8 @@ import pytest
 from runs import equal
 from toy_envs import Counter, Identity
 
+import kagent
+
 
 def play(agent, env, steps, seed=None):
     """The loop that the documentation shows; returns the logs of every update."""
@@ -126,6 +128,115 @@ def test_mistakes_are_refused_and_lose_nothing(small):
     assert (agent.timesteps, len(agent.memory) if agent.memory.built else 0) == (0, 0)
     agent.observe(1.5, True, False, good)
     assert (agent.timesteps, agent.episodes, len(agent.memory)) == (1, 1, 1)
+
+
+class Lossy(gymnasium.Env):
+    """Nothing but spaces: two numbers, of which networks and heads below see the first one."""
+
+    observation_space = gymnasium.spaces.Box(-10, 10, (2,))
+    action_space = gymnasium.spaces.Discrete(3)
+
+
+def lossy(small, **changes):
+    """A Q function of `[x, y]` that is x, 2 x and 3 x."""
+    import keras
+
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    agent = small("dqn", env=Lossy(), network=network, start=1, frequency=1, batch_size=1, huber=None, **changes)
+    kernel, bias = agent.policy.trainable_variables
+    kernel.assign([[1, 2, 3], [0, 0, 0]])
+    bias.assign([0, 0, 0])
+    agent.target_policy.set_weights(agent.policy.get_weights())
+    return agent
+
+
+@pytest.mark.eager
+def test_the_end_that_is_estimated_is_the_one_that_is_given(small):
+    """Where the end is worth max Q([3, 0]) = 9 the target is 1 + 9 / 2; Q([1, 0], a) is a + 1."""
+    estimation = kagent.RewardEstimation(discount=0.5, estimate_terminal=True)
+    agent = lossy(small, reward_estimation=estimation)
+    action = agent.act(np.array([1.0, 0.0]))
+    for end in ({"terminated": True}, {"terminal": 1}, {"terminal": True}):
+        with pytest.raises(ValueError, match=r"`next_observation` is needed.*estimate_terminal=True"):
+            agent.observe(1.0, **end)
+    assert agent.timesteps == 0
+    logs = agent.observe(1.0, True, next_observation=np.array([3.0, 0.0]))
+    assert logs["loss"] == pytest.approx((5.5 - (action + 1)) ** 2 / 2)
+    plain = lossy(small, reward_estimation=kagent.RewardEstimation(discount=0.5))
+    action = plain.act(np.array([1.0, 0.0]))
+    assert plain.observe(1.0, True)["loss"] == pytest.approx((1 - (action + 1)) ** 2 / 2)
+
+
+@pytest.mark.parametrize("end", [2, np.int64(2), np.array([2])])
+def test_the_second_argument_may_be_tensorforces_terminal(small, end):
+    agent = small("dqn", env=Counter(), start=1000)
+    agent.act(np.zeros(3))
+    with pytest.raises(ValueError, match="`next_observation` is needed where an episode is truncated"):
+        agent.observe(1.0, end)
+    agent.observe(1.0, end, next_observation=np.ones(3))
+    views = agent.memory.storage.views
+    assert (views["terminated"][0], views["truncated"][0], agent.episodes) == (0, 1, 1)
+    agent.act(np.zeros(3))
+    agent.observe(1.0, np.array([1], np.int8))
+    assert (views["terminated"][1], views["truncated"][1], agent.episodes) == (1, 0, 2)
+
+
+def test_an_end_in_other_words_is_refused(small):
+    agent = small("dqn", env=Counter(), start=1000)
+    agent.act(np.zeros(3))
+    for wrong in ("no", "False", 0.5, [0], (1,), None, 3, -1, np.zeros(2), {}):
+        with pytest.raises(ValueError, match="`terminated` must be False, True, 0, 1 or 2"):
+            agent.observe(1.0, wrong, next_observation=np.ones(3))
+        if wrong is not None:
+            with pytest.raises(ValueError, match="`terminal` must be False, True, 0, 1 or 2"):
+                agent.observe(1.0, terminal=wrong, next_observation=np.ones(3))
+    for wrong in ("no", 0.5, [0], None, 2):
+        with pytest.raises(TypeError, match="`truncated` must be a bool"):
+            agent.observe(1.0, False, wrong, np.ones(3))
+    several = small("dqn", env=Counter(), start=1000, parallel_interactions=2)
+    several.act(np.zeros(3), parallel=1)
+    several.act(np.zeros(3), parallel=0)
+    with pytest.raises(TypeError, match=r"`parallel`, is given by name here. Received: 1"):
+        several.observe(1.0, 1, 1)
+    with pytest.raises(ValueError, match="`terminal` is given in place"):
+        agent.observe(1.0, np.array([1]), terminal=2, next_observation=np.ones(3))
+    assert agent.timesteps == 0
+    agent.observe(1.0, False, np.False_, np.ones(3))
+    assert agent.timesteps == 1
+
+
+def test_a_reward_is_taken_as_fit_takes_it(small):
+    agent = small("dqn", env=Counter(), start=1000)
+    for count, reward in enumerate((np.array([1], np.int8), np.array([[1.0]]), np.float32(1), True, 1), 1):
+        agent.act(np.zeros(3))
+        agent.observe(reward, False, False, np.ones(3))
+        assert agent.memory.storage.views["reward"][:count].tolist() == [1] * count
+    agent.act(np.zeros(3))
+    for wrong in ("1", None, np.ones(2), -1e300):
+        with pytest.raises(ValueError, match="reward"):
+            agent.observe(wrong, False, False, np.ones(3))
+    with pytest.raises(ValueError, match="finite"):
+        agent.observe(1, False, False, np.array([0, 1e300, 0]))
+    with pytest.raises(ValueError, match="finite"):
+        small("dqn", env=Counter()).act(np.array([0, -1e39, 0]))
+
+
+def test_statistics_of_observations_learn_nothing_of_an_end_that_was_not_given(small):
+    """Seen: 0 and 2, whose mean is 1, and not 0, 2 and 2."""
+    agents = [small("dqn", env=Lossy(), start=1000, preprocessing="running_normalization") for _ in range(2)]
+    for agent, last in zip(agents, ({}, {"next_observation": np.array([4.0, 0.0])})):
+        agent.act(np.array([0.0, 0.0]))
+        agent.observe(1.0, next_observation=np.array([2.0, 0.0]))
+        agent.act(np.array([2.0, 0.0]))
+        agent.observe(1.0, True, **last)
+    assert mean_of(agents[0]) == pytest.approx(1) and mean_of(agents[1]) == pytest.approx(2)
+    other = small("dqn", env=Lossy(), start=1000, preprocessing="running_normalization")
+    other.experience([[0.0, 0.0], [2.0, 0.0]], [0, 1], [0, 1], [1.0, 1.0])
+    assert mean_of(other) == pytest.approx(1)
+
+
+def mean_of(agent):
+    return agent.preprocessing.statistics()[0][0]["mean"].ravel()[0]
 
 
 def test_acting_deterministically_changes_nothing(small):

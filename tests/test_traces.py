@@ -155,6 +155,7 @@ ANYWHERE = {
     "words": (cast("action/a", str), r"'action/a' must hold numbers or bools"),
     "nan": (changed("observation/box", (4, 1), np.nan), r"'observation/box' must be finite. Received: nan at \[4, 1\]"),
     "reward": (changed("reward", 2, np.inf), r"'reward' must be finite. Received: inf at \[2\]"),
+    "huge reward": (changed("reward", 1, -1e300), r"'reward' must be finite. Received: -1e\+300 at \[1\]"),
     "final nan": (changed("final_observation/box", (2, 0), -np.inf), r"'final_observation/box' must be finite"),
     "no end": (changed("terminated", 5, False), r"True at the last timestep of each episode.*Received: False at \[5\]"),
     "end inside": (changed("truncated", 3, True), r"last timestep of each episode and only there. Received: True at \[3\]"),

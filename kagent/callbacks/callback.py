@@ -37,7 +37,9 @@ class Callback(keras.callbacks.Callback):
 
         Args:
             episode: Its number, from 0.
-            logs: `episode_return` (undiscounted), `episode_length` (timesteps), `env`.
+            logs: `episode_return` (undiscounted), `episode_length` (timesteps), `env`. Where the environment recorded the
+                return itself (`info["episode"]["r"]`), `episode_return` is that, and `episode_wrapped_return` the sum of
+                the rewards that it gave.
         """
 
     def on_timestep_end(self, timestep: int, logs: dict[str, Any] | None = None) -> None:
@@ -51,7 +53,9 @@ class Callback(keras.callbacks.Callback):
                 you keep; `action_mask` and `next_action_mask`, lists with one bool array `(N, sum(nvec))` per action
                 leaf, or None for a leaf without, and None in place of a list where the environments give no masks.
                 Observations and rewards are those the agent sees; `raw_observation`, `raw_next_observation` and
-                `raw_reward` are those before `preprocessing`, the same where there is none.
+                `raw_reward` are those before `preprocessing`, the same where there is none. In loops of the user's own
+                also `next_observed`, bool `(N,)`: False where an episode ended without a next observation; that of the
+                logs then repeats `observation`.
         """
 
     def on_update_begin(self, update: int, logs: dict[str, Any] | None = None) -> None:

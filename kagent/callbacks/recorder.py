@@ -181,6 +181,8 @@ class Recorder(Callback):
             leaf = leaves.get(name.removeprefix("final_"))
             episode.arrays[name] = array if leaf is None else leaf.decode(array)
         episode.arrays["episode_length"] = np.asarray([episode.length], np.int64)
+        observed = logs.get("next_observed")
+        episode.arrays["end_observed"] = np.asarray([observed is None or bool(observed[env])])
         episode.columns = {}
 
     def _trim(self, newest: Path) -> None:
@@ -224,4 +226,6 @@ def _joined(episodes: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
             for episode, count in zip(episodes, counts)
         ]
         trace[name] = np.concatenate(parts)
+    if trace["end_observed"].all():
+        del trace["end_observed"]
     return trace

@@ -59,10 +59,18 @@ def load(file: Path) -> Any:
 
 
 def summarize(
-    agent: Any, environment: str, episodes: int, *, deterministic: bool = True, seed: int | None = None
+    agent: Any,
+    environment: str,
+    episodes: int,
+    *,
+    deterministic: bool = True,
+    seed: int | None = None,
+    step_timeout: float | None = None,
 ) -> dict[str, Any]:
     """What `agent.evaluate` found, as plain JSON values."""
-    logs = agent.evaluate(environment, episodes=episodes, deterministic=deterministic, seed=seed, verbose=0)
+    logs = agent.evaluate(
+        environment, episodes=episodes, deterministic=deterministic, seed=seed, step_timeout=step_timeout, verbose=0
+    )
     returns = [float(value) for value in logs["episode_returns"]]
     lengths = [int(value) for value in logs["episode_lengths"]]
     return {

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from kagent import documents
+from kagent.arguments import check_positive
 from kagent.cli.errors import CommandError
 from kagent.creation import parameters
 from kagent.vocabulary import hints
 
 Settings = dict[str, Any]
 
-FIT = ("steps", "episodes", "n_envs", "steps_per_epoch")
+FIT = ("steps", "episodes", "n_envs", "steps_per_epoch", "step_timeout")
 COMPILE = ("steps_per_execution", "jit_compile", "run_eagerly")
 _GROUPS = {"fit": FIT, "compile": COMPILE}
 # Given by the command line itself (`n_envs` as `fit.n_envs`), so they are no settings.
@@ -133,7 +134,13 @@ def _whole(value: Any, integer: bool) -> Any:
     return int(value) if integer and isinstance(value, float) and value.is_integer() else value
 
 
-def _bound(key: str, value: Any) -> int | None:
+def _bound(key: str, value: Any) -> float | None:
+    if key == "step_timeout":
+        try:
+            check_positive(value, f"fit.{key}")
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        return value
     value = _whole(value, integer=True)
     if value is not None and (not _is_int(value) or value < 1):
         raise CommandError(f"setting 'fit.{key}' must be a whole number from 1 on. Received: {value!r}")

@@ -15,7 +15,7 @@ from kagent.cli import algorithms, process, settings
 from kagent.cli.algorithms import Algorithm
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import CONTENTS, RunFolder
-from kagent.cli.options import count, number
+from kagent.cli.options import count, number, seconds
 
 STEPS = 100_000
 _EPOCHS = 50  # rows in the log: enough for a curve, few enough to read
@@ -34,7 +34,7 @@ settings, the later the stronger:
   2. the tuned values for this algorithm and environment, where kagent has them
   3. --config FILE: YAML, JSON, or the config.json of an earlier run
   4. --set part.key=value, as often as you like; values are JSON, or else text
-  5. --steps, --seed, --n-envs
+  5. --steps, --seed, --n-envs, --step-timeout
 
   --set learning_rate=0.0003 --set network.units=[64,64]
   --set exploration.fraction=0.2 --set compile.steps_per_execution=16
@@ -70,6 +70,9 @@ def add_parser(commands: Any) -> None:
         default=20,
         metavar="N",
         help="episodes of the final evaluation (default: 20)",
+    )
+    parser.add_argument(
+        "--step-timeout", type=seconds, metavar="S", help="seconds a step of an environment may take (default: any)"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.set_defaults(run=run, parser=parser)
@@ -111,7 +114,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         print("Training was stopped before its end; the agent was not evaluated.")
         return 128 + received
     if arguments.eval_episodes:
-        _evaluate(agent, arguments, chosen["seed"], folder)
+        _evaluate(agent, arguments, chosen, folder)
     return 0
 
 
@@ -124,6 +127,8 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
         flags["fit"]["steps"] = arguments.steps
     if arguments.n_envs is not None:
         flags["fit"]["n_envs"] = arguments.n_envs
+    if arguments.step_timeout is not None:
+        flags["fit"]["step_timeout"] = arguments.step_timeout
     best = tuned.load(algorithm.name, arguments.environment) or {}
     config = settings.read(arguments.config) if arguments.config else {}
     return [best, config, settings.parse(arguments.set), flags]
@@ -178,9 +183,12 @@ def _epoch(agent: Any, steps: int) -> int:
     return max(steps // _EPOCHS, _SHORTEST_EPOCH, 0 if between == math.inf else int(between))
 
 
-def _evaluate(agent: Any, arguments: argparse.Namespace, seed: int, folder: RunFolder) -> None:
+def _evaluate(agent: Any, arguments: argparse.Namespace, chosen: settings.Settings, folder: RunFolder) -> None:
     from kagent.cli.evaluate import report, summarize
 
-    summary = summarize(agent, arguments.environment, arguments.eval_episodes, seed=seed)
+    summary = summarize(
+        agent, arguments.environment, arguments.eval_episodes, seed=chosen["seed"],
+        step_timeout=chosen["fit"].get("step_timeout"),
+    )  # fmt: skip
     folder.write("evaluation.json", {**summary, "timesteps": agent.timesteps})
     print(report(summary))

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import gymnasium
 from gymnasium.vector import VectorEnv
 
+from ..arguments import check_positive
 from . import checks
 from .checks import check_spaces
 from .claims import claim
@@ -32,6 +33,8 @@ def make(
     *,
     next_seed: NextSeed | None = None,
     max_episode_timesteps: int | None = None,
+    reset_options: dict[str, Any] | None = None,
+    step_timeout: float | None = None,
 ) -> Environments:
     """Turns any source of environments into `Environments`.
 
@@ -44,14 +47,22 @@ def make(
         next_seed: Gives the seed of each reset; see `Environments.reset`.
         max_episode_timesteps: Truncate episodes that are so long. Not of vector environments, which begin new
             episodes by themselves: they must say that they do it.
+        reset_options: Given to every `reset` of an environment as `options`: numbers, strings, bools, None and numeric
+            arrays, in lists and dicts. A vector environment must have autoreset mode DISABLED for it: in the others it
+            resets by itself, without options.
+        step_timeout: Seconds that one `step` or `reset` may take. Where it takes longer, a `TimeoutError` says which
+            environment it was. An `AsyncVectorEnv` is asked with that timeout; others are then stepped in a thread of
+            their own. A call that hangs cannot be stopped, so its environment is not closed. None: no bound, and no cost.
 
     Returns:
         `SingleEnvs` or `VectorEnvs`. Environments made here are `owned`: `close` closes them.
 
     Raises:
-        TypeError: `env` is nothing of this.
-        ValueError: Unknown id, unsupported spaces, an unknown autoreset mode, an `n_envs` that does not fit, or a
-            `max_episode_timesteps` that the environment does not keep or is shorter than.
+        TypeError: `env` is nothing of this, or `reset_options` no dict.
+        ValueError: Unknown id, unsupported spaces, an unknown autoreset mode, an `n_envs` that does not fit, a
+            `max_episode_timesteps` that the environment does not keep or is shorter than, or `reset_options` that are not
+            plain values or that the environment does not pass on.
+        RuntimeError: An environment that hangs in an earlier call, or a vector environment whose workers are gone.
 
     Example:
 
@@ -63,25 +74,34 @@ def make(
     """
     if n_envs is not None and (not isinstance(n_envs, int) or isinstance(n_envs, bool) or n_envs < 1):
         raise ValueError(f"`n_envs` must be a positive integer. Received: {n_envs!r}")
+    options = checks.reset_options(reset_options)
+    check_positive(step_timeout, "step_timeout")
     made = _make(env, n_envs, next_seed)
-    if max_episode_timesteps is not None:
-        try:
+    try:
+        if max_episode_timesteps is not None:
             made.limit(max_episode_timesteps)
-        except ValueError:
-            if made is not env:
-                made.close()
-            raise
+        made.configure(options, step_timeout)
+    except Exception:
+        if made is not env:
+            made.close()
+        raise
     return made
 
 
 def _make(env: Source, n_envs: int | None, next_seed: NextSeed | None) -> Environments:
     if isinstance(env, Environments | gymnasium.Env | VectorEnv):
-        count = 1 if isinstance(env, gymnasium.Env) else env.num_envs
+        # EnvPool's are both: a VectorEnv, whose actions and observations are batches, before all.
+        count = env.num_envs if isinstance(env, Environments | VectorEnv) else 1
         _check_count(n_envs, count)
         if isinstance(env, Environments):
             return env
         if isinstance(env, VectorEnv):
             return VectorEnvs(env, next_seed=next_seed)
+        if getattr(env, "is_vector_env", False) is True:
+            raise TypeError(
+                "`env` says that it is a vector environment, and must then be a gymnasium.vector.VectorEnv (those of newer "
+                f"EnvPool are). Received: {type(env).__name__}, a gymnasium.Env of {getattr(env, 'num_envs', 'several')}"
+            )
         return SingleEnvs([env], next_seed=next_seed)
     if isinstance(env, str):
         env_id = env

@@ -8,6 +8,7 @@ raise for the rest. Their messages do not know where they are; `located` adds th
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any
 
 import gymnasium
@@ -16,12 +17,14 @@ import numpy as np
 from .. import spaces
 from ..spaces import Leaf
 
+# From here on (and down to its negative) float32, in which rewards are stored, rounds to infinity.
+INFINITE = 2.0**128 - 2.0**103
 STEP = "`step` must return (observation, reward, terminated, truncated, info)"
 RESET = "`reset` must return (observation, info)"
 
 
 def located(error: Exception, where: str) -> Exception:
-    """The same kind of error with the place in its message."""
+    """A TypeError or ValueError, as `error` is, with the place in its message."""
     kind = TypeError if isinstance(error, TypeError) else ValueError
     return kind(f"{error} ({where})")
 
@@ -90,7 +93,10 @@ def reward(value: Any) -> float:
         ValueError: More than one number.
     """
     if isinstance(value, int | float):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # an int of more than 1,024 bits
+            return math.inf if value > 0 else -math.inf
     try:
         array = np.asarray(value)
     except ValueError:
@@ -100,6 +106,53 @@ def reward(value: Any) -> float:
     if array.size != 1:
         raise ValueError(f"The reward must be one number. Received: an array of shape {array.shape}")
     return float(array.item())
+
+
+def not_finite_reward(value: float) -> str:
+    """What is wrong with a reward that is not finite as it is stored."""
+    stored = " as float32, in which it is stored" if math.isfinite(value) else ""
+    return f"The reward is not finite{stored}. Received: {value}"
+
+
+def reset_options(value: Any) -> dict[str, Any] | None:
+    """`reset_options` as plain values of its own: they are saved with the open episodes that began with them.
+
+    Tuples become lists, and NumPy's scalars Python's.
+
+    Raises:
+        TypeError: Not a dict.
+        ValueError: A part that is not plain, or the key `"reset_mask"`, which is gymnasium's own.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise TypeError(f"`reset_options` must be a dict or None. Received: {value!r}")
+    if "reset_mask" in value:
+        raise ValueError(
+            "`reset_options` must not have the key 'reset_mask': kagent says itself which environments reset"
+        )
+    return {key: _plain(part, f"[{key!r}]") for key, part in value.items() if _is_key(key, "")}
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part, f"{place}[{key!r}]") for key, part in value.items() if _is_key(key, place)}
+    if isinstance(value, list | tuple):
+        return [_plain(part, f"{place}[{index}]") for index, part in enumerate(value)]
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
+        return value.copy() if isinstance(value, np.ndarray) else value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"`reset_options{place}` must be a number, a string, a bool, None, a numeric array, or lists and dicts of them: it "
+        f"is saved with open episodes. Received: {value!r} ({type(value).__name__})"
+    )
+
+
+def _is_key(key: Any, place: str) -> bool:
+    if not isinstance(key, str):
+        raise ValueError(f"`reset_options{place}` must have strings as keys. Received: {key!r}")
+    return True
 
 
 def flag(value: Any, name: str) -> bool:
@@ -206,13 +259,20 @@ def at(leaf: Leaf) -> str:
     return f" leaf {leaf.name!r}" if leaf.path else ""
 
 
+def time_limit(spec: Any) -> int | None:
+    """`max_episode_steps` of a spec. Those of other libraries (EnvPool) need not have it."""
+    limit = getattr(spec, "max_episode_steps", None)
+    return int(limit) if isinstance(limit, int | np.integer) and limit > 0 else None
+
+
 def check_limit(spec: Any, max_episode_timesteps: int) -> None:
     """Raises:
     ValueError: An environment of this spec (or None) ends its episodes earlier.
     """
-    own = None if spec is None else spec.max_episode_steps
+    own = time_limit(spec)
     if own is not None and own < max_episode_timesteps:
+        name = getattr(spec, "id", "the environment")
         raise ValueError(
-            f"`max_episode_timesteps` must be at most {own}, at which {spec.id} truncates by itself. "
+            f"`max_episode_timesteps` must be at most {own}, at which {name} truncates by itself. "
             f"Received: {max_episode_timesteps}"
         )

@@ -28,6 +28,9 @@ def parse(episode: Any, observation: Structure, action: Structure, action_dtypes
     length = int(episode["length"])
     parsed = dict(episode, seed=int(episode["seed"]), length=length, observation=_arrays(episode["observation"]))
     parsed["return"] = float(episode["return"])
+    options = parsed["options"] = episode.get("options")
+    if options is not None and not (isinstance(options, dict) and is_plain(options)):
+        raise refuse("its options are no dict of plain values")
     if _signature(parsed["observation"]) != [(leaf.shape, leaf.stored_dtype) for leaf in observation.leaves]:
         raise refuse("an observation has other leaves")
     if "snapshot" not in episode:

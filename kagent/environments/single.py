@@ -14,8 +14,10 @@ import numpy as np
 from .. import spaces
 from ..spaces import Structure
 from . import checks, claims, open_episodes
+from .episode_records import recorded_return
 from .masks import KEY
 from .stream import Environments, NextSeed, Transition
+from .watchdog import StepTimeoutError, Watchdog, Watched, check_idle, is_hanging
 
 
 class SingleEnvs(Environments):
@@ -66,6 +68,8 @@ class SingleEnvs(Environments):
                     rows = rows.replace(" env: ", f" env {index}: ").replace(" agent: ", " env 0: ")
                     raise ValueError(f"All environments must have the same {name}. Received:\n{rows}")
         self.envs = list(envs)
+        self._callable: list[Any] = self.envs  # what `step` and `reset` are called of
+        self._watchdog: Watchdog | None = None
         leaf = self.observation_structure.leaves[0]
         # Shape and dtype of a plain Box observation that needs neither conversion nor checks.
         self._box = None
@@ -78,6 +82,7 @@ class SingleEnvs(Environments):
         self._started = [0] * count
         self._seeds = [0] * count
         self._returns = [0.0] * count
+        self._options: list[dict[str, Any] | None] = [None] * count  # of the resets that began the open episodes
         self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
         self._limit: float = math.inf
 
@@ -87,7 +92,7 @@ class SingleEnvs(Environments):
 
     @property
     def time_limit(self) -> int | None:
-        limits = [math.inf if env.spec is None else env.spec.max_episode_steps or math.inf for env in self.envs]
+        limits = [checks.time_limit(env.spec) or math.inf for env in self.envs]
         longest = max(limits)
         return None if longest == math.inf else int(longest)
 
@@ -103,7 +108,9 @@ class SingleEnvs(Environments):
         self._clock += 1
         transition = self._transition
         rewards, returns, masked = transition.reward, self._returns, self._mask_sets is not None
+        infinite = checks.INFINITE
         if transition.ended:
+            transition.recorded = {}
             transition.terminated.fill(False)
             transition.truncated.fill(False)
         index = (self._current + 1) % 3
@@ -111,7 +118,7 @@ class SingleEnvs(Environments):
         shape, dtype = self._box or (None, None)
         ended: list[int] = []
         actions = self._unbatch(action)
-        for i, env in enumerate(self.envs):
+        for i, env in enumerate(self._callable):
             try:
                 result = env.step(actions[i])
             except BaseException as error:
@@ -127,10 +134,9 @@ class SingleEnvs(Environments):
                 self._write(arrays, i, observation)
             if type(reward) is not float:
                 reward = float(reward) if isinstance(reward, float) else self._checked(i, checks.reward, reward)
-            if reward - reward != 0.0:
-                raise ValueError(
-                    f"The reward is not finite. Received: {reward} ({self._where(i)}, action {actions[i]!r})"
-                )
+            if not -infinite < reward < infinite:  # NaN neither
+                message = checks.not_finite_reward(reward)
+                raise ValueError(f"{message} ({self._where(i)}, action {actions[i]!r})")
             rewards[i] = reward
             returns[i] += reward
             if self._clock - self._started[i] >= self._limit:
@@ -142,6 +148,8 @@ class SingleEnvs(Environments):
                     transition.terminated[i] = terminated
                     transition.truncated[i] = truncated
                     ended.append(i)
+                    if (recorded := recorded_return(info)) is not None:
+                        transition.recorded = {**transition.recorded, i: recorded}
             if masked or (info and KEY in info):
                 self._write_mask(index, i, self._mask_value(observation, info), bool(terminated))
         self._check_finite(index, actions)
@@ -160,6 +168,17 @@ class SingleEnvs(Environments):
         self._ready = True
         return transition
 
+    def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
+        for i, env in enumerate(self.envs):
+            check_idle(env, f"env {i}, {env},")
+        self._reset_options = reset_options
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        watchdog = self._watchdog = None if step_timeout is None else Watchdog(step_timeout)
+        self._callable = self.envs
+        if watchdog is not None:
+            self._callable = [Watched(env, i, watchdog) for i, env in enumerate(self.envs)]
+
     def reset(self, next_seed: NextSeed | None = None) -> None:
         self._next_seed = next_seed or self._next_seed
         self._ready = False
@@ -171,16 +190,16 @@ class SingleEnvs(Environments):
 
         Returns:
             `{"episodes": [...]}`, one entry per environment: `seed`, `length`, `return`, `observation` (a
-            list of leaves) and either `actions` (a list of leaves `(length, *leaf.shape)`) or `snapshot`
-            (what `get_state` gave) with `mask`. No entries if there is no open episode: before the first
-            reset, and after an error.
+            list of leaves), `options` if its reset had any, and either `actions` (a list of leaves
+            `(length, *leaf.shape)`) or `snapshot` (what `get_state` gave) with `mask`. No entries if there is
+            no open episode: before the first reset, and after an error.
         """
         if not self._ready:
             return {"episodes": []}
         return {"episodes": [self._episode(i) for i in range(self.num_envs)]}
 
     def restore(self, state: dict[str, Any], next_seed: NextSeed | None = None) -> list[int]:
-        """Brings back the open episodes: same seeds, same actions, exactly equal observation and return.
+        """Brings back the open episodes: same seeds, same options, same actions, exactly equal observation and return.
 
         An environment that raises, ends early or differs while its actions are repeated was not brought back.
         So were all if `state` holds another number of environments.
@@ -212,11 +231,14 @@ class SingleEnvs(Environments):
         self._ready = False
         if self.owned:
             for env in self.envs:
-                env.close()
+                if not is_hanging(env):
+                    env.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def _clear(self) -> None:
         transition = self._transition
-        transition.ended = ()
+        transition.ended, transition.recorded = (), {}
         transition.terminated.fill(False)
         transition.truncated.fill(False)
         self._mask_sets = None
@@ -232,16 +254,18 @@ class SingleEnvs(Environments):
         seed = int(self._next_seed())
         self._started[i], self._seeds[i], self._returns[i] = self._clock, seed, 0.0
         self._records[i] = _empty_record(self.action_structure)
-        observation, info = self._reset_env(i, seed)
+        observation, info = self._reset_env(i, seed, self._reset_options)
         self._write(self._sets[index], i, observation)
         return self._mask_value(observation, info)
 
-    def _reset_env(self, i: int, seed: int) -> tuple[Any, dict]:
+    def _reset_env(self, i: int, seed: int, options: dict[str, Any] | None) -> tuple[Any, dict]:
+        self._options[i] = options
+        given = {} if options is None else {"options": open_episodes.copy(options)}
         try:
-            result = self.envs[i].reset(seed=seed)
+            result = self._callable[i].reset(seed=seed, **given)
         except BaseException as error:
             error.add_note(f"kagent: raised by `reset` of env {i}, seed {seed}")
-            if isinstance(error, TypeError) and "seed" in str(error):
+            if isinstance(error, TypeError) and ("seed" in str(error) or "options" in str(error)):
                 error.add_note("kagent: gymnasium's signature is `reset(self, *, seed=None, options=None)`")
             raise
         return self._checked(i, checks.reset_result, result)
@@ -290,6 +314,8 @@ class SingleEnvs(Environments):
             "return": self._returns[i],
             "observation": [part[i].copy() for part in self.observation],
         }
+        if (options := self._options[i]) is not None:
+            episode["options"] = open_episodes.copy(options)
         env = open_episodes.snapshot_env(self.envs[i])
         if env is not None:
             snapshot = env.get_state()
@@ -320,17 +346,19 @@ class SingleEnvs(Environments):
         self._seeds[i], self._started[i], length = episode["seed"], self._clock, episode["length"]
         self._records[i] = _empty_record(self.action_structure)
         try:
-            observation, info = self._reset_env(i, episode["seed"])
+            observation, info = self._reset_env(i, episode["seed"], episode["options"])
             if "snapshot" in episode:
                 return self._set_state(i, episode)
             actions = [part.copy() for part in episode["actions"]]  # some environments change what they get
             for step in range(length):
                 action = int(actions[0][step]) if self._discrete else _action(structure, actions, step)
-                observation, reward, terminated, truncated, info = self.envs[i].step(action)
+                observation, reward, terminated, truncated, info = self._callable[i].step(action)
                 total += checks.reward(reward)
                 if checks.flag(terminated, "terminated") or checks.flag(truncated, "truncated"):
                     return False, None
             self._write(into, i, observation)
+        except StepTimeoutError:
+            raise
         except Exception:
             # What cannot repeat itself is not reproducible, which the caller is told; what is broken raises
             # again when the new episode begins.

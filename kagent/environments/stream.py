@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -27,7 +27,7 @@ class Transition:
     kept.
 
     Attributes:
-        reward: float64 `(N,)`, finite.
+        reward: float64 `(N,)`, finite, also as float32.
         terminated, truncated: bool `(N,)`. Both may be set; termination wins.
         valid: bool `(N,)`. False where a vector environment ignored the action and reset instead (autoreset
             mode NEXT_STEP): the row is no transition, its reward is 0 and its flags are False.
@@ -37,6 +37,8 @@ class Transition:
         next_mask: Per action leaf a bool array `(N, sum(nvec))` or None: what is allowed in
             `next_observation` (all of it where that is terminal); None for environments without masks.
         ended: Indices of the environments whose episode ended in this step.
+        recorded: By index, of those in `ended`, the return that the environment recorded itself as `info["episode"]["r"]`
+            (gymnasium's `RecordEpisodeStatistics`): of the rewards as they are below the wrappers around that.
         raw: The transition that this was made of by preprocessing; None: this is what the environments gave.
     """
 
@@ -48,6 +50,7 @@ class Transition:
     next_observation: list[np.ndarray]
     next_mask: Mask | None
     ended: Sequence[int]
+    recorded: Mapping[int, float] = dataclasses.field(default_factory=dict)
     raw: Transition | None = None
 
     @property
@@ -94,6 +97,7 @@ class Environments(abc.ABC):
         self.num_envs = num_envs
         self.owned = owned
         self._next_seed: NextSeed = next_seed or _fresh_seeds()
+        self._reset_options: dict[str, Any] | None = None
         self._masks = Masks(self.observation_structure, self.action_structure)
         # Three sets of arrays take turns: what was acted on, the true successors, and, if an episode ended,
         # what to act on next. So nothing that a caller still needs is overwritten, and no step allocates.
@@ -132,6 +136,20 @@ class Environments(abc.ABC):
         """The environments of gymnasium that these are made of."""
 
     @abc.abstractmethod
+    def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
+        """How `reset` and `step` of the environments are called from now on.
+
+        Args:
+            reset_options: Given to every `reset` as `options`, a copy each time: plain values, as `checks.reset_options`
+                returns them. None: `reset` gets no options.
+            step_timeout: Seconds that a `step` or a `reset` may take. None: as long as it does.
+
+        Raises:
+            ValueError: The environments reset themselves, without options.
+            RuntimeError: One of them has not returned from an earlier call, or its workers are gone.
+        """
+
+    @abc.abstractmethod
     def reset(self, next_seed: NextSeed | None = None) -> None:
         """Begins a new episode everywhere.
 
@@ -154,6 +172,7 @@ class Environments(abc.ABC):
         Raises:
             ValueError, TypeError: As `reset`.
             RuntimeError: Before the first `reset`, or after a step that raised.
+            TimeoutError: An environment did not answer within `step_timeout`; the message says which one.
         """
 
     @abc.abstractmethod

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from . import checks, claims
+from . import autoreset, checks, claims, open_episodes, workers
 from .copies import Copies
+from .episode_records import recorded_returns, restarts_records
 from .masks import KEY, from_infos, rows
 from .stream import Environments, NextSeed, Transition
+from .watchdog import StepTimeoutError, Watchdog, check_idle, is_hanging
+
+_SETTLING_STEPS = 4
 
 
 class VectorEnvs(Environments):
@@ -27,6 +31,9 @@ class VectorEnvs(Environments):
     Open episodes cannot be brought back: `restore` begins new ones everywhere. All that the environments return is
     copied. (In the workers of an `AsyncVectorEnv` with mode SAME_STEP, an environment that returns the same array at every
     step loses its final observation before anybody can copy it; where that is seen, it is warned of.)
+
+    A reset that an earlier use left pending in mode NEXT_STEP is found out where `reset` of the environment does not cancel
+    it (workers without shared memory): it takes one further reset and step, which belong to no episode.
 
     Args:
         env: The vector environment; its `metadata["autoreset_mode"]` must say the mode.
@@ -51,8 +58,9 @@ class VectorEnvs(Environments):
         )
         super().__init__(observation_space, action_space, int(env.num_envs), owned, next_seed)
         self.env = env
-        self.autoreset_mode = _autoreset_mode(env)
-        base = env.unwrapped
+        self.autoreset_mode = autoreset.mode_of(env)
+        base = self._base = env.unwrapped
+        workers.check(base)
         inner = getattr(base, "envs", None)
         if isinstance(inner, list | tuple) and (pair := claims.twice(inner)) is not None:
             raise ValueError(
@@ -62,10 +70,17 @@ class VectorEnvs(Environments):
         self._copies = Copies(base)
         self._lost_warned = False
         self._seeds_listed = isinstance(base, SyncVectorEnv | AsyncVectorEnv)
-        # Workers without shared memory keep a pending reset through a manual one (gymnasium 1.4).
-        self._keeps_pending = isinstance(base, AsyncVectorEnv) and not base.shared_memory
-        self._pending = np.zeros(self.num_envs, bool)
+        self._pending = autoreset.pending_rows(base, self.num_envs)
         self._lengths = np.zeros(self.num_envs, np.int64)
+        self._timeout: float | None = None
+        self._watchdog: Watchdog | None = None
+        self._records = not restarts_records(env, self.autoreset_mode)
+        if not self._records:
+            warnings.warn(
+                "gymnasium.wrappers.vector.RecordEpisodeStatistics loses its sums at the resets of mode DISABLED: what it "
+                "records is not read. Wrap the single environments in gymnasium.wrappers.RecordEpisodeStatistics instead",
+                stacklevel=2,
+            )
 
     def step(self, action: Sequence[np.ndarray]) -> Transition:
         if not self._ready:
@@ -75,25 +90,28 @@ class VectorEnvs(Environments):
         actions = structure.unflatten([np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)])
         try:
             with self._copies.of_step():
-                result = self.env.step(actions)
+                result = self.env.step(actions) if self._timeout is None else self._in_time("step", actions)
         except BaseException as error:
-            error.add_note(f"kagent: raised by `step` of {self._where(None)}, actions {actions!r}")
-            raise
+            self._raise(error, f"kagent: raised by `step` of {self._where(None)}, actions {actions!r}")
         try:
             observation, reward, terminated, truncated, infos = result
         except (TypeError, ValueError):
             raise checks.located(checks.step_result(result), self._where(None)) from None
+        if type(infos) is not dict:
+            self._check_infos(infos)
         index, fresh = (self._current + 1) % 3, (self._current + 2) % 3
         transition, pending = self._transition, self._pending
         self._lengths += 1
         self._lengths[pending] = 0
-        self._copy_rewards(reward)
-        transition.terminated[:] = self._flags(terminated, "terminated")
-        transition.truncated[:] = self._flags(truncated, "truncated")
-        done = transition.terminated | transition.truncated
         transition.valid[:] = ~pending
         transition.all_valid = not pending.any()
-        ended = np.flatnonzero(done & transition.valid).tolist()
+        transition.terminated[:] = self._flags(terminated, "terminated")
+        transition.truncated[:] = self._flags(truncated, "truncated")
+        self._copy_rewards(reward)
+        if not transition.all_valid:  # whatever wrappers made of a reset's reward and flags
+            transition.terminated[pending] = transition.truncated[pending] = False
+        done = transition.terminated | transition.truncated
+        ended = np.flatnonzero(done).tolist()
         same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
         self._write(index, observation)
         self._check_finite(index)
@@ -101,8 +119,9 @@ class VectorEnvs(Environments):
         transition.next_observation = self._sets[index]
         transition.next_mask = None if self._mask_sets is None else self._mask_sets[index]
         transition.ended = ended
+        transition.recorded = recorded_returns(infos, ended) if ended and self._records else {}
         if self.autoreset_mode is AutoresetMode.NEXT_STEP:
-            self._pending = done
+            pending[:] = done
         elif ended:
             self._copy_set(index, fresh)
             if same_step:
@@ -120,10 +139,10 @@ class VectorEnvs(Environments):
     def reset(self, next_seed: NextSeed | None = None) -> None:
         self._next_seed = next_seed or self._next_seed
         self._ready = False
+        workers.check(self._base)
+        self._settle()
         self._lengths.fill(0)
-        if not self._keeps_pending:
-            self._pending = np.zeros(self.num_envs, bool)
-        self._transition.ended = ()
+        self._transition.ended, self._transition.recorded = (), {}
         self._mask_sets = None
         observation, infos = self._call_reset(None)
         self._write(0, observation)
@@ -147,8 +166,22 @@ class VectorEnvs(Environments):
 
     @property
     def time_limit(self) -> int | None:
-        spec = getattr(self.env, "spec", None)
-        return None if spec is None else spec.max_episode_steps
+        return checks.time_limit(getattr(self.env, "spec", None))
+
+    def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
+        workers.check(self._base)
+        check_idle(self.env, self._where(None))
+        if reset_options is not None and self.autoreset_mode is not AutoresetMode.DISABLED:
+            raise ValueError(
+                "`reset_options` cannot reach every reset of a vector environment that resets by itself, without options: use "
+                "autoreset_mode=AutoresetMode.DISABLED, or hand in an id or a callable that makes single environments. "
+                f"Received: {reset_options}, and a vector environment of mode {self.autoreset_mode.name}"
+            )
+        self._reset_options, self._timeout = reset_options, step_timeout
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        needed = step_timeout is not None and not isinstance(self._base, AsyncVectorEnv)
+        self._watchdog = Watchdog(step_timeout) if needed and step_timeout is not None else None
 
     def limit(self, max_episode_timesteps: int) -> None:
         checks.check_limit(getattr(self.env, "spec", None), max_episode_timesteps)
@@ -162,32 +195,84 @@ class VectorEnvs(Environments):
 
     def close(self) -> None:
         self._ready = False
-        if not self.owned:
-            return
-        try:
-            self.env.close()
-        except (EOFError, ConnectionError):
-            # A worker died. gymnasium gives up at its pipe and would leave the other workers running.
-            for process in getattr(self.env.unwrapped, "processes", ()):
-                process.terminate()
-                process.join()
-            self.env.unwrapped.closed = True
+        if self.owned and not is_hanging(self.env):
+            workers.close(self.env)
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
-    def _call_reset(self, chosen: np.ndarray | None) -> tuple[Any, dict]:
+    def _settle(self) -> None:
+        """Before a reset: finds out which rows the environment would reset in its next step all the same."""
+        if self.autoreset_mode is not AutoresetMode.NEXT_STEP or autoreset.clears_pending(self._base):
+            self._pending.fill(False)
+            return
+        keeps = autoreset.keeps_pending(self._base)
+        # Nobody else has stepped an environment that was made here. Of one that is given, and is of a class that ought to
+        # cancel pending resets, only those are doubted that kagent left.
+        if self.owned if keeps else not self._pending.any():
+            return
+        # After a reset and a step it is known: a row that is done resets next, any other does not, whatever it was before.
+        for _ in range(1 if keeps else _SETTLING_STEPS):
+            observation, infos = self._call_reset(None, [0] * self.num_envs if self._seeds_listed else 0)
+            self._open_masks(self._mask_rows(observation, infos), 0)
+            masks = None if self._mask_sets is None else self._mask_sets[0]
+            structure = self.action_structure
+            action = structure.unflatten(autoreset.first_allowed(structure, masks, self.num_envs))
+            try:
+                result = self.env.step(action) if self._timeout is None else self._in_time("step", action)
+            except BaseException as error:
+                self._raise(error, f"kagent: raised by `step` of {self._where(None)}, actions {action!r}")
+            try:
+                _, _, terminated, truncated, _ = result
+            except (TypeError, ValueError):
+                raise checks.located(checks.step_result(result), self._where(None)) from None
+            self._pending[:] = self._flags(terminated, "terminated") | self._flags(truncated, "truncated")
+            if not self._pending.any():
+                return
+        if not keeps:
+            self._pending.fill(False)
+
+    def _in_time(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a method of the environment that may take `step_timeout`."""
+        function, seconds = getattr(self.env, name), self._timeout
+        assert seconds is not None
+        if self._watchdog is None:
+            with workers.answering_within(self._base, seconds):
+                return function(*args, **kwargs)
+        try:
+            return self._watchdog.call(self.env, name, function, *args, **kwargs)
+        except StepTimeoutError as error:
+            raise StepTimeoutError(f"{self._where(None)}: {error}. It cannot be stopped: make a new one") from None
+
+    def _raise(self, error: BaseException, note: str) -> NoReturn:
+        explained = workers.explained(self._base, error)
+        explained.add_note(note)
+        if explained is error:
+            raise error
+        raise explained from error
+
+    def _call_reset(self, chosen: np.ndarray | None, seed: Any = None) -> tuple[Any, dict]:
         count = self.num_envs
-        seed: Any = int(self._next_seed())
-        if self._seeds_listed:
-            wanted = np.ones(count, bool) if chosen is None else chosen
-            seeds = iter([seed] + [int(self._next_seed()) for _ in range(int(wanted.sum()) - 1)])
-            seed = [next(seeds) if want else None for want in wanted]
+        if seed is None:
+            seed = int(self._next_seed())
+            if self._seeds_listed:
+                wanted = np.ones(count, bool) if chosen is None else chosen
+                seeds = iter([seed] + [int(self._next_seed()) for _ in range(int(wanted.sum()) - 1)])
+                seed = [next(seeds) if want else None for want in wanted]
         # A new dict and mask each time: gymnasium takes the mask out of the dict it is given.
-        options = {} if chosen is None else {"options": {"reset_mask": chosen.copy()}}
+        options = {} if self._reset_options is None else open_episodes.copy(self._reset_options)
+        if chosen is not None:
+            options["reset_mask"] = chosen.copy()
+        given = {"options": options} if options or self._reset_options is not None else {}
         try:
             with self._copies.of_reset():
-                result = self.env.reset(seed=seed, **options)
+                if self._timeout is None:
+                    result = self.env.reset(seed=seed, **given)
+                else:
+                    result = self._in_time("reset", seed=seed, **given)
         except BaseException as error:
-            error.add_note(f"kagent: raised by `reset` of {self._where(None)}, seed {seed}")
-            raise
+            self._raise(error, f"kagent: raised by `reset` of {self._where(None)}, seed {seed}")
+        if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[1], list):
+            self._check_infos(result[1])
         try:
             return checks.reset_result(result)
         except ValueError as error:
@@ -281,10 +366,13 @@ class VectorEnvs(Environments):
                 f"{array.dtype}, "
                 f"shape {array.shape} ({self._where(None)})"
             )
-        np.copyto(self._transition.reward, array.reshape(-1))
-        if not np.isfinite(array).all():
-            row = int(np.argmin(np.isfinite(self._transition.reward)))
-            raise ValueError(f"The reward is not finite. Received: {array.reshape(-1)[row]} ({self._where(row)})")
+        into = self._transition.reward
+        np.copyto(into, array.reshape(-1))
+        if not self._transition.all_valid:
+            into[self._pending] = 0.0
+        if not (np.abs(into) < checks.INFINITE).all():  # NaN neither
+            row = int(np.argmin(np.abs(into) < checks.INFINITE))
+            raise ValueError(f"{checks.not_finite_reward(float(into[row]))} ({self._where(row)})")
 
     def _flags(self, value: Any, name: str) -> np.ndarray:
         array = np.asarray(value)
@@ -301,12 +389,15 @@ class VectorEnvs(Environments):
             return nothing
         if self._masks.in_observation:
             return rows(observation[KEY], self.num_envs)
-        if not isinstance(infos, dict):
-            raise TypeError(
-                "`infos` of a vector env must be a dict of batched values; leave out wrappers such as "
-                f"DictInfoToList. Received: {type(infos).__name__}"
-            )
         return from_infos(infos, self.num_envs)
+
+    def _check_infos(self, infos: Any) -> None:
+        if infos is not None and not isinstance(infos, dict):
+            raise TypeError(
+                "`infos` of a vector env must be a dict of batched values, as gymnasium's vector environments give it. "
+                f"Received: {type(infos).__name__}. gymnasium's wrapper DictInfoToList makes a list of it: leave it out "
+                f"({self._where(None)})"
+            )
 
     def _write_masks(self, index: int, observation: Any, infos: Any, final: np.ndarray) -> None:
         if self._mask_sets is None and not (self._masks.applicable and isinstance(infos, dict) and KEY in infos):
@@ -331,16 +422,3 @@ def _row(batch: Any, row: int) -> Any:
     if isinstance(batch, dict):
         return {key: _row(part, row) for key, part in batch.items()}
     return tuple(_row(part, row) for part in batch) if isinstance(batch, tuple) else batch[row]
-
-
-def _autoreset_mode(env: VectorEnv) -> AutoresetMode:
-    modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
-    mode = (getattr(env, "metadata", None) or {}).get("autoreset_mode")
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        raise ValueError(
-            "`env` must say when it resets, but metadata['autoreset_mode'] is missing or unknown. Received: "
-            f"{mode!r} of {type(env).__name__}. Allowed: {modes}. If you know the mode, set it: "
-            "`env.metadata = {**env.metadata, 'autoreset_mode': gymnasium.vector.AutoresetMode.NEXT_STEP}`"
-        ) from None

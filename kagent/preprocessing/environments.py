@@ -56,6 +56,9 @@ class Preprocessed(Environments):
     def limit(self, max_episode_timesteps: int) -> None:
         self.environments.limit(max_episode_timesteps)
 
+    def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
+        self.environments.configure(reset_options, step_timeout)
+
     def reset(self, next_seed: NextSeed | None = None) -> None:
         self.environments.reset(next_seed)
         self._reward_begins.fill(True)
@@ -72,7 +75,7 @@ class Preprocessed(Environments):
         transition.next_observation, transition.next_mask = self._sets[index], inner.next_mask
         transition.terminated, transition.truncated, transition.ended = inner.terminated, inner.truncated, ended
         transition.valid, transition.all_valid = inner.valid, inner.all_valid
-        transition.raw = inner
+        transition.raw, transition.recorded = inner, inner.recorded
         transition.reward = self._rewards(inner, ended) if self.learn else inner.reward
         # With autoreset NEXT_STEP the ended episode's last observation stays, and no action follows it.
         if ended and self.raw_observation is not inner.next_observation:

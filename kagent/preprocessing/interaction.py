@@ -52,13 +52,18 @@ class Interacting:
             self._raw, self._processed, self._past = [x.copy() for x in leaves], processed, past
         return processed
 
-    def advance(self, reward: float, leaves: Sequence[np.ndarray], ended: bool) -> tuple[float, list[np.ndarray]]:
-        """A timestep passes: the processed reward, and the processed observation that the action led to."""
+    def advance(
+        self, reward: float, leaves: Sequence[np.ndarray] | None, ended: bool
+    ) -> tuple[float, list[np.ndarray] | None]:
+        """A timestep passes: the processed reward, and the processed observation that the action led to.
+
+        `leaves` None: an end whose observation is not known; nothing is learned of it, and None comes in its place.
+        """
         before = [*self._past[:-1], self._before[-1]]
         begins = _FRESH if self._reward_begins else _GOING_ON
         reward = float(self.preprocessing.reward(np.asarray([reward]), before, slice(None), begins, True)[0])
         self._before, self._begins, self._reward_begins, self._raw = before, False, False, None
-        successor = self.observation(leaves, True)
+        successor = None if leaves is None else self.observation(leaves, True)
         if ended:
             self.restart()
         return reward, successor

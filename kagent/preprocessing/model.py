@@ -57,8 +57,8 @@ class Preprocessor(Mixin):
         return self._interacting[stream].observation(leaves, learn) if self._interacting else leaves
 
     def _advance(
-        self: Any, reward: float, leaves: list[np.ndarray], ended: bool, stream: int
-    ) -> tuple[float, list[np.ndarray]]:
+        self: Any, reward: float, leaves: list[np.ndarray] | None, ended: bool, stream: int
+    ) -> tuple[float, list[np.ndarray] | None]:
         return self._interacting[stream].advance(reward, leaves, ended) if self._interacting else (reward, leaves)
 
     def player(self: Any) -> Player:

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent.environments.checks import INFINITE
 from kagent.preprocessing import layer, pipeline
 from kagent.preprocessing.keras_layer import KerasLayer, is_keras
 from kagent.preprocessing.layer import LAYERS, Layer, Past, Rows
@@ -157,19 +158,27 @@ class Preprocessing:
             return reward
         with np.errstate(over="ignore", invalid="ignore"):
             found = self._reward(reward, past[-1], rows, fresh, learn)
-        if not np.isfinite(found).all():
-            wrong = int(np.argmin(np.isfinite(found)))
+        finite = np.abs(found) < INFINITE  # as it is stored, in float32
+        if not finite.all():
+            wrong = int(np.argmin(finite))
             raise ValueError(f"`preprocessing['reward']` made {found[wrong]} of the reward {reward[wrong]}")
         return found
 
     def episodes(
-        self, observation: Sequence[np.ndarray], reward: np.ndarray, successor: Sequence[np.ndarray], ended: np.ndarray
+        self,
+        observation: Sequence[np.ndarray],
+        reward: np.ndarray,
+        successor: Sequence[np.ndarray],
+        ended: np.ndarray,
+        known: np.ndarray,
     ) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
         """Whole recorded episodes, one behind the other, as if they happened: statistics learn.
 
         Args:
             observation, successor: `(T, *leaf.shape)`, in stored form.
             reward, ended: `(T,)`.
+            known: bool `(T,)`: whether `successor` is an observation. False at ends without one; nothing is learned of
+                it there, and the processed observation stands in its place.
 
         Returns:
             All three processed: observations in stored form, rewards float64.
@@ -181,7 +190,9 @@ class Preprocessing:
             if begins:
                 now = self.stored(self.observation([x[t : t + 1] for x in observation], past, rows, fresh, True))
             rewards[t] = self.reward(np.asarray(reward[t : t + 1], np.float64), past, rows, begin, True)[0]
-            later = self.stored(self.observation([x[t : t + 1] for x in successor], past, rows, going_on, True))
+            later = now
+            if known[t]:
+                later = self.stored(self.observation([x[t : t + 1] for x in successor], past, rows, going_on, True))
             steps.append((now, later))
             now, begins = later, bool(ended[t])
         before, after = ([np.concatenate(parts) for parts in zip(*side)] for side in zip(*steps))

@@ -314,3 +314,25 @@ def test_every_preset_trains(here, base, algorithm):
     assert {"agent.keras", "log.csv", "evaluation.json"} <= {path.name for path in (base / algorithm).iterdir()}
     assert json.loads((base / algorithm / "config.json").read_text())["algorithm"] == algorithm.replace("-", "")
     assert float(rows(base / algorithm)[-1]["timesteps"]) >= 150
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "inf", "nan"])
+def test_a_step_timeout_that_is_none_is_refused(here, text):
+    result = here("train", "dqn", "CartPole-v1", "--step-timeout", text)
+    assert result.returncode == 2 and "must be a number of seconds above 0" in result.stderr
+    result = here("train", "dqn", "CartPole-v1", "--set", f"fit.step_timeout={text}")
+    assert result.returncode == 2 and "fit.step_timeout" in result.stderr
+
+
+def test_an_environment_that_hangs_ends_training(base):
+    (base / "misbehaving.py").write_text(MODULE)
+    arguments = ("--steps", 10_000, "--out", "hung", "--step-timeout", 2, *SMALL)
+    result = kagent("train", "dqn", "misbehaving:Sleepy-v0", *arguments, cwd=base)
+    assert result.returncode == 2
+    assert (
+        "Traceback" not in result.stderr
+        and "kagent: error: env 0" in result.stderr
+        and "step_timeout=2 seconds" in result.stderr
+    )
+    assert (base / "hung" / "agent.keras").exists()
+    assert json.loads((base / "hung" / "config.json").read_text())["settings"]["fit"]["step_timeout"] == 2

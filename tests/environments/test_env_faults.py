@@ -28,6 +28,8 @@ OBSERVATION_FAULTS = [
 OTHER_FAULTS = [
     ("nan_reward", ValueError, "The reward is not finite. Received: nan"),
     ("inf_reward", ValueError, "The reward is not finite. Received: -inf"),
+    ("huge_reward", ValueError, "The reward is not finite as float32, in which it is stored. Received: -1e+300"),
+    ("long_reward", ValueError, "The reward is not finite. Received: inf"),
     ("none_reward", TypeError, "The reward must be a number. Received: None (NoneType)"),
     ("pair_reward", ValueError, "The reward must be one number. Received: an array of shape (2,)"),
     ("text_reward", TypeError, "The reward must be a number. Received: '1' (str)"),
@@ -284,6 +286,46 @@ def test_rewards_and_flags_of_a_vector_env_are_converted_and_copied():
     rewards[:] = 9
     assert transition.reward.tolist() == [1, 1, 1] and transition.reward.dtype == np.float64
     assert transition.terminated.tolist() == [False, True, False] and transition.ended == [1]
+
+
+@pytest.mark.parametrize("value", [-1e300, np.float64(3.5e38), np.nan])
+def test_a_reward_of_a_vector_env_that_float32_does_not_hold(value):
+    envs = environments.make(Vector(result=(np.zeros((3, 2)), np.array([3.4e38, value, 0]), [0] * 3, [0] * 3, {})))
+    envs.reset()
+    with pytest.raises(ValueError, match=r"The reward is not finite.*Received: .*\(env 1, episode step 1\)") as caught:
+        envs.step([np.zeros(3, np.int64)])
+    assert str(float(value)) in str(caught.value)
+
+
+def test_the_largest_reward_that_float32_holds():
+    class Paying(Counter):
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, self.pays, *rest
+
+    env = Paying((9,))
+    envs = environments.make(env)
+    envs.reset()
+    # Halfway to what would be the next float32, 2**128, rounding goes up, to infinity.
+    for env.pays in (np.nextafter(2.0**128 - 2.0**103, 0), float(np.finfo(np.float32).max), -3e38):
+        assert np.isfinite(envs.step([np.zeros(1, np.int64)]).reward.astype(np.float32)).all()
+    env.pays = 2.0**128 - 2.0**103
+    with pytest.raises(ValueError, match="not finite as float32"):
+        envs.step([np.zeros(1, np.int64)])
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_infos_as_a_list_are_called_by_the_wrappers_name(kind):
+    class Listed(gymnasium.vector.VectorWrapper):
+        def step(self, actions):
+            found = self.env.step(actions)[:4]
+            return *found, kind({} for _ in range(self.num_envs))
+
+    for make in (gymnasium.wrappers.vector.DictInfoToList, Listed):
+        envs = environments.make(make(SyncVectorEnv([Counter, Counter])))
+        with pytest.raises(TypeError, match=r"`infos` of a vector env must be a dict.*DictInfoToList.*leave it out"):
+            envs.reset()
+            envs.step([np.zeros(2, np.int64)])
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)

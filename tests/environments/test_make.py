@@ -92,6 +92,49 @@ def test_an_unknown_autoreset_mode_is_refused_with_a_hint(metadata):
         make(native)
 
 
+class Promised(VectorEnv):
+    """Has no more than gymnasium's class promises, and a spec of its own kind, as EnvPool's environments."""
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    spec = types.SimpleNamespace(config={"num_envs": 3})
+    num_envs = 3
+    single_observation_space = spaces.Box(-1, 1, (2,))
+    single_action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(-1, 1, (3, 2))
+    action_space = spaces.MultiDiscrete([2, 2, 2])
+    done = np.zeros(3, bool)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros((3, 2), np.float32), {}
+
+    def step(self, actions):
+        self.done = ~self.done
+        return np.ones((3, 2), np.float32), np.ones(3), self.done, np.zeros(3, bool), {}
+
+
+@pytest.mark.parametrize("bases", [(), (gymnasium.Env,)])
+def test_a_vector_env_needs_only_what_its_class_promises(bases):
+    env = type("Native", (Promised, *bases), {})()
+    envs = make(env, n_envs=3)
+    assert isinstance(envs, VectorEnvs) and envs.time_limit is None
+    envs.reset()
+    rows = [envs.step([np.zeros(3, np.int64)]).valid.tolist() for _ in range(3)]
+    assert rows == [[True] * 3, [False] * 3, [True] * 3]
+    with pytest.raises(ValueError, match="`max_episode_timesteps` cannot be kept by a vector environment"):
+        make(env, max_episode_timesteps=5)
+    with pytest.raises(ValueError, match="`n_envs` must agree"):
+        make(env, n_envs=1)
+
+
+def test_specs_without_a_limit_and_envs_that_are_several():
+    env = Counter()
+    env.spec = types.SimpleNamespace(id="mine")
+    assert make(env).time_limit is None and make(env, max_episode_timesteps=4)
+    env.is_vector_env, env.num_envs = True, 8
+    with pytest.raises(TypeError, match=r"must then be a gymnasium.vector.VectorEnv.*a gymnasium.Env of 8"):
+        make(env)
+
+
 def test_disabled_resets_are_seeded_and_masked():
     vector = SyncVectorEnv([lambda: Counter((1,)), lambda: Counter((2,))], autoreset_mode=AutoresetMode.DISABLED)
     envs = make(vector)
