@@ -149,6 +149,7 @@ class Saving(Mixin):
             "bounds": [float(bound) for bound in self._bounds],
             "open": self._runner.state() if self._runner is not None else self._open,
             "known": self._known,
+            "images": self.image_readings(),
             "preprocessing": self._preprocessing_state(),
         }
         store["state"] = np.frombuffer(runner.dump(state), np.uint8)
@@ -174,6 +175,7 @@ class Saving(Mixin):
             difference = spaces.difference(getattr(self, role), spaces.from_config(state[role]))
             if difference:
                 raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
+        self._check_images(state.get("images"))
         self._load_preprocessing(state.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         counters = [int(value) for value in np.asarray(store["counters"])]
@@ -198,6 +200,21 @@ class Saving(Mixin):
             self._bounds = tuple(float(bound) for bound in state["bounds"])
         self._recompile(seed)
         self._load_memory(store, keys)
+
+    def _check_images(self: Any, told: Any) -> None:
+        expected = self.image_readings(legacy=True) if told is None else told
+        found = self.image_readings()
+        if expected == found:
+            return
+        if told is not None:
+            raise ValueError(f"The file's networks take images otherwise. Received: {told}. The agent's: {found}")
+        message = (
+            f"The file was written when networks took images otherwise: its weights are for {expected}. The agent's networks "
+            f"take {found}. "
+        )
+        if getattr(self.policy, "trace", None) is None:
+            raise ValueError(f"{message}As then does network=kagent.networks.Legacy(network)")
+        warnings.warn(f"{message}Let the function begin with keras.layers.Rescaling(1 / 255)", stacklevel=2)
 
     def _count(self: Any, counters: dict[str, int]) -> None:
         for name, value in counters.items():

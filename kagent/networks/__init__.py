@@ -3,6 +3,8 @@
 from kagent.networks.builder import clone, features_of, functional
 from kagent.networks.layered import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
+from kagent.networks.legacy import Legacy
+from kagent.networks.readings import images_of, note_images
 from kagent.networks.trunks import CNN, MLP, Auto, get, serialize
 
 __all__ = [
@@ -11,11 +13,14 @@ __all__ = [
     "Auto",
     "Bound",
     "Layered",
+    "Legacy",
     "OneHot",
     "StateIndependent",
     "clone",
     "features_of",
     "functional",
     "get",
+    "images_of",
+    "note_images",
     "serialize",
 ]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kagent import networks
 from kagent.networks.trunks import Seeds
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
@@ -47,6 +48,7 @@ class ModelPolicy(Role):
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         self.joint = distributions.Joint([distributions.for_leaf(leaf, self.kind) for leaf in action.leaves])
+        networks.note_images(self.model, None, observation.leaves)
 
     def contents(self) -> list[Any]:
         return self.learning.layers
