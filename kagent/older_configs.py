@@ -26,16 +26,20 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"The config was written by a newer kagent: `images` is {form!r}, this one's are {IMAGES}")
     if form is not None or not set(config) >= _WHOLE:
         return config
-    space = config["observation_space"]
+    space, preprocessing = config["observation_space"], config.get("preprocessing")
+    if space is None:  # the constructor says what is missing
+        return config
     leaves = spaces.Structure(spaces.from_config(space) if isinstance(space, dict) else space).leaves
-    preprocessing = config.get("preprocessing")
     if preprocessing is None and not any(leaf.is_image for leaf in leaves):
         return config
     for role in ("policy", "critic"):
         if isinstance(config[role], dict) and "network" in config[role]:
             config[role] = {**config[role], "network": {"type": "Legacy", "network": config[role]["network"]}}
     if isinstance(preprocessing, dict):
-        config["preprocessing"] = {key: [_last(part) for part in parts] for key, parts in preprocessing.items()}
+        config["preprocessing"] = {
+            key: [_last(part) for part in parts] if isinstance(parts, list) else parts
+            for key, parts in preprocessing.items()
+        }
     return config
 
 

@@ -202,8 +202,7 @@ class Saving(Mixin):
         self._load_memory(store, keys)
 
     def _check_images(self: Any, told: Any) -> None:
-        expected = self.image_readings(legacy=True) if told is None else told
-        found = self.image_readings()
+        expected, found = _readings(self, told), self.image_readings()
         if expected == found:
             return
         if told is not None:
@@ -262,6 +261,11 @@ class Saving(Mixin):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
 
+def _readings(agent: Any, told: Any) -> Any:
+    """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
+    return agent.image_readings(legacy=True) if told is None else told
+
+
 def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:
     # Whether this is Keras's usual way of saving, on this machine, for which `beside` can stand in.
     path = str(filepath)
@@ -298,8 +302,8 @@ def _stream(state: Any) -> dict[str, Any]:
 
 
 def is_of_another(agent: Any, filepath: Any) -> bool:
-    """Whether a `.weights.h5` file which was refused is of an agent with other spaces or preprocessing, or of a newer
-    kagent.
+    """Whether a `.weights.h5` file which was refused is of an agent with other spaces or preprocessing, of one whose networks
+    take images otherwise, or of a newer kagent.
 
     A damaged file is neither: it cannot say whose it is.
     """
@@ -311,6 +315,7 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             state["format"] > FORMAT
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or agent._preprocesses_otherwise(state.get("preprocessing"))
+            or _readings(agent, state.get("images")) != agent.image_readings()
         )
     except (OSError, ValueError, TypeError, KeyError, RuntimeError):
         return False

@@ -42,7 +42,8 @@ def functional(
         skip: Indices of observation leaves the network does not see (an action mask).
         action: With it, the model also takes canonical action leaves, after the observation's: a critic Q(s, a). A Keras
             layer gets observation and action side by side if it takes them, else the observation alone; its features
-            and the action then go through a dense layer of 256 ReLU.
+            and the action then go through a dense layer of 256 ReLU. So they do behind an image, and behind a list of
+            layers that sees one and retrieves nothing by name: what scales pixels is not for actions.
 
     Returns:
         Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each.
@@ -68,6 +69,8 @@ def functional(
                     actions.append(OneHot(nvec_of(leaf))(x))
                 else:
                     actions.append(keras.layers.Reshape((1,))(x) if leaf.shape == () else x)
+        later = [] if legacy or not _is_of_observations(core, observation) else actions
+        actions = [] if later else actions
         if isinstance(core, keras.layers.Layer):
             seen = observation.unflatten([(legacy_scale if legacy else encode)(leaf, x) for leaf, x in leaves])
             features = _joined(core, seen, actions, seeds) if actions else core(seen)
@@ -77,18 +80,21 @@ def functional(
             parts = [read(leaf, x) for leaf, x in leaves]
             if isinstance(core, Layered):
                 names = [leaf.name or "state" for leaf, _ in leaves]
-                names += [leaf.name or "action" for leaf in action.leaves] if action is not None else []
+                names += [leaf.name or "action" for leaf in action.leaves] if action is not None and actions else []
                 features = core.features(parts + actions, seeds, names)
             elif isinstance(core, Auto):
-                features = core.features(parts + [_flat(x) for x in actions], seeds, len(parts), legacy)
+                features = core.features(parts + _vectors(actions, legacy), seeds, len(parts), legacy)
             elif isinstance(core, CNN):
-                features = core.features(parts + [_flat(x) for x in actions], seeds, legacy)
+                features = core.features(parts + _vectors(actions, legacy), seeds, legacy)
             else:
                 features = core.features(parts + actions, seeds)
         if len(features.shape) != 2:
             raise ValueError(
                 f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
             )
+        if later:
+            beside = keras.layers.Concatenate()([features, *map(_flat, later)])
+            features = dense(beside, 256, "relu", "joint", "fan_in", 1.0, seeds)
         outputs = heads(features)
         if name == "policy" and isinstance(core, Layered | keras.layers.Layer):
             _check_width(int(features.shape[-1]), [int(x.shape[-1]) for x in outputs])
@@ -121,6 +127,19 @@ def _flat(x: Any) -> Any:
 
 def _input(leaf: Leaf, name: str) -> Any:
     return keras.Input(leaf.shape, dtype=leaf.stored_dtype.name, name=name)
+
+
+def _is_of_observations(network: Any, observation: Structure) -> bool:
+    """Whether a critic's network, given by layers, sees images and so no actions."""
+    if not any(leaf.is_image for leaf in observation.leaves):
+        return False
+    if isinstance(network, Layered):
+        return not any(isinstance(layer, dict) and layer["type"] == "retrieve" for layer in network.layers)
+    return isinstance(network, keras.layers.Layer)
+
+
+def _vectors(actions: list[Any], legacy: bool) -> list[Any]:
+    return actions if legacy else [_flat(x) for x in actions]  # a Box action of rank 3 is no image
 
 
 def _reader(network: Any) -> Callable[[Leaf, Any], Any]:

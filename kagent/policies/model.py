@@ -11,6 +11,7 @@ import tensorflow as tf
 from kagent import networks
 from kagent.networks.trunks import Seeds
 from kagent.policies import distributions
+from kagent.policies.heads import log_scale
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.policies.tracing import Trace
 from kagent.spaces import Leaf, Structure
@@ -173,7 +174,7 @@ def _heads(trace: Trace, sampled: bool) -> tuple[bool, str, list[Any]]:
     if sampled and {"loc", "scale"} <= set(predictions):
         mean, scale = (_flat(predictions[name], leaf) for name in ("loc", "scale"))
         widths = [_of_width(x, name, leaf.size) for name, x in (("loc", mean), ("scale", scale))]
-        return True, "gaussian", [widths[0], keras.ops.log(widths[1])]
+        return True, "gaussian", [widths[0], log_scale(widths[1])]
     return False, "direct", [_flat(results, leaf)]
 
 

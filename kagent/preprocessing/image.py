@@ -125,7 +125,7 @@ class Image(Layer):
 
 def _moved(space: gymnasium.spaces.Box, source: int, destination: int) -> gymnasium.spaces.Box:
     low, high = (np.moveaxis(bound, source, destination) for bound in (space.low, space.high))
-    return gymnasium.spaces.Box(low, high, dtype=space.dtype.type)  # type: ignore[union-attr]
+    return gymnasium.spaces.Box(low, high, dtype=space.dtype.type)
 
 
 def _nextafter(bound: np.ndarray, towards: float, weights: Any) -> np.ndarray:

@@ -37,7 +37,8 @@ class BoxDistribution(Distribution):
         self.low, self.high = _inward(lows, toward=math.inf), _inward(highs, toward=-math.inf)
         # Bounds with no float32 between them, as those of a fixed component: the nearest one is all there is.
         crossed = self.low > self.high
-        self.low = np.where(crossed, highs.astype(np.float32), self.low)
+        largest = np.finfo(np.float32).max
+        self.low = np.where(crossed, np.clip(highs, -largest, largest).astype(np.float32), self.low)
         self.high = np.where(crossed, self.low, self.high)
         self.head_sizes = (size,) * len(self.head_names)
 
