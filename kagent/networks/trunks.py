@@ -120,7 +120,7 @@ class CNN:
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
         """How an observation leaf is read as an image; None: it is none."""
-        return images.read(leaf.shape, self.data_format, "network.data_format") if leaf.is_image else None
+        return _layout(leaf, self.data_format, 1)
 
     def features(self, leaves: list[Any], seeds: Seeds, padded: bool = False) -> Any:
         """Features `(N, F)` of encoded leaves, those of rank 4 being images `(N, height, width, channels)`.
@@ -204,7 +204,7 @@ class Auto:
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
         """How an observation leaf is read as an image; None: it is none, or too small for convolutions."""
-        return images.read(leaf.shape, self.data_format, "network.data_format", _LEAST) if leaf.is_image else None
+        return _layout(leaf, self.data_format, _LEAST)
 
     def features(self, leaves: list[Any], seeds: Seeds, states: int | None = None, padded: bool = False) -> Any:
         """Features `(N, F)` of encoded leaves, those of rank 4 being images `(N, height, width, channels)`.
@@ -285,6 +285,16 @@ def _check(activation: Any, initialization: Any) -> None:
     keras.activations.get(activation)
     if initialization not in ("orthogonal", "fan_in"):
         keras.initializers.get(initialization)
+
+
+def _layout(leaf: Leaf, data_format: str, least: int) -> Layout | None:
+    if not leaf.is_image:
+        return None
+    try:
+        return images.read(leaf.shape, data_format, "network.data_format", least)
+    except ValueError as error:
+        where = f"Observation {leaf.name!r}: " if leaf.name else ""
+        raise ValueError(f"{where}{error}; network={{'type': 'mlp'}} takes it for a vector") from None
 
 
 def _flat(x: Any) -> Any:

@@ -379,7 +379,7 @@ def test_nested_observations_and_layers_of_any_kind(tmp_path):
     rng = np.random.default_rng(0)
     states = {"image": rng.integers(0, 255, (4, 8, 8, 3)).astype(np.uint8), "kind": np.array([1, 2, 3, 1])}
     assert set(agent.predict(states)) <= {5, 6, 7}
-    as_seen = keras.Model(again.model.policy.trace.inputs, seen[-1])([states["image"], states["kind"] - 1])
+    as_seen = keras.Model(agent.model.policy.trace.inputs, seen[0])([states["image"], states["kind"] - 1])
     np.testing.assert_array_equal(as_seen, states["image"].astype(np.float32))  # as the space declares it
     with pytest.warns(
         UserWarning, match=r"divided by 255.*Let the function begin with keras.layers.Rescaling\(1 / 255\)"

@@ -94,8 +94,11 @@ def test_channels_are_put_last_and_frames_beside_each_other():
 
 
 def test_the_data_format_can_be_said_and_is_kept(tmp_path):
-    with pytest.raises(ValueError, match=r"`network.data_format` .* shape \(8, 5, 7\)"):
+    with pytest.raises(ValueError, match=r"^`network.data_format` .* shape \(8, 5, 7\).*'mlp'} takes it for a vector"):
         dqn(pixels(8, 5, 7))
+    with pytest.raises(ValueError, match=r"^Observation 'eye': `network.data_format` .* shape \(8, 5, 7\)"):
+        dqn(spaces.Dict(eye=pixels(8, 5, 7)))
+    assert kernels(dqn(pixels(8, 5, 7), {"type": "mlp", "units": [4]})) == [(280, 4), (4, 3)]
     agent = dqn(pixels(8, 5, 7), {"data_format": "channels_first"})
     assert kernels(agent)[0] == (3, 3, 8, 64)
     assert kernels(dqn(pixels(8, 5, 7), {"data_format": "channels_last"}))[0] == (3, 3, 7, 64)
