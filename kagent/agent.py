@@ -14,7 +14,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import baselines, creation, environments, exporting, objectives, optimizers, spaces, specifications
+from kagent import (
+    baselines,
+    creation,
+    environments,
+    exporting,
+    objectives,
+    older_configs,
+    optimizers,
+    spaces,
+    specifications,
+)
 from kagent import execution as execution_
 from kagent.actors import PolicyActor
 from kagent.arguments import check_count
@@ -209,7 +219,7 @@ class Agent(
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:
-        config = copy.deepcopy(config)
+        config = older_configs.modernized(copy.deepcopy(config))
         config.pop("agent", None)
         found = [name for name in creation.PLACES if config.get(name) is not None]
         if found:
@@ -336,12 +346,19 @@ class Agent(
         return logs
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.summary`: a line per role; `expand_nested=True` shows the layers inside them too."""
+        """As `keras.Model.summary`: a line per role; `expand_nested=True` shows the layers inside them too.
+
+        Below it there is a line for every image of the observation: how the networks take it.
+        """
         token = roles.EXPANDED.set(True)
         try:
             super().summary(*args, **kwargs)
         finally:
             roles.EXPANDED.reset(token)
+        show = kwargs.get("print_fn") or (args[2] if len(args) > 2 else None) or print
+        for role, found in self.image_readings().items():
+            for name, text in found.items():
+                show(f"Image {name!r} of {role}: {text}" if name else f"Image of {role}: {text}")
 
     # Acting ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ from kagent import (
     creation,
     exploration,
     memories,
+    networks,
     objectives,
+    older_configs,
     optimizers,
     reward_estimation,
     schedules,
@@ -110,6 +112,17 @@ class Composition(Mixin):
                 target.start_from(online)
                 setattr(self, f"target_{role}", target)
 
+    def image_readings(self, legacy: bool = False) -> dict[str, dict[str, str]]:
+        """How policy and critic take the images of an observation: words by role and by the image's name.
+
+        Args:
+            legacy: How they would with `kagent.networks.Legacy`.
+        """
+        found = {role: getattr(getattr(self, role), "model", None) for role in ("policy", "critic")}
+        found["critic"] = found["critic"] or next(iter(getattr(self.critic, "models", ())), None)
+        readings = {role: networks.images_of(model, legacy) for role, model in found.items() if model is not None}
+        return {role: images for role, images in readings.items() if images}
+
     def get_config(self) -> dict[str, Any]:
         """Spaces and parts, JSON-ready; `from_config` is the inverse.
 
@@ -132,6 +145,7 @@ class Composition(Mixin):
         }
         return {
             "agent": creation.name_of(type(self)),
+            "images": older_configs.IMAGES,
             "observation_space": spaces.to_config(self.observation_space),
             "action_space": spaces.to_config(self.action_space),
             **parts,

@@ -29,6 +29,7 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
     given = [name for name in _NEVER if name in arguments]
     if given:  # gymnasium imports the module that an id names; a file may not choose one
         raise ValueError(f"`agent` holds settings, never an environment. Received: {given}")
+    form = {name: arguments.pop(name) for name in ("images",) if name in arguments}
     if agent is None:
         agent = cls
     preset: Any = agent
@@ -46,7 +47,7 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
     # As a model's file does: spaces written as data become spaces.
     own = {name: arguments.pop(name) for name in PLACES if name in arguments}
     if environment is None:
-        return preset.from_config(arguments, **own)
+        return preset.from_config({**arguments, **form}, **own)
     return preset(environment, **arguments, **own)
 
 

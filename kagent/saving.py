@@ -153,6 +153,7 @@ class Saving(Mixin):
             "bounds": [float(bound) for bound in self._bounds],
             "open": self._runner.state() if self._runner is not None else self._open,
             "known": self._known,
+            "images": self.image_readings(),
             "preprocessing": self._preprocessing_state(),
         }
         store["state"] = np.frombuffer(runner.dump(state), np.uint8)
@@ -178,6 +179,7 @@ class Saving(Mixin):
             difference = spaces.difference(getattr(self, role), spaces.from_config(state[role]))
             if difference:
                 raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
+        self._check_images(state.get("images"))
         self._load_preprocessing(state.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         counters = [int(value) for value in np.asarray(store["counters"])]
@@ -203,6 +205,20 @@ class Saving(Mixin):
             self._bounds = found_bounds
         self._recompile(seed)
         self._load_memory(store, keys)
+
+    def _check_images(self: Any, told: Any) -> None:
+        expected, found = _readings(self, told), self.image_readings()
+        if expected == found:
+            return
+        if told is not None:
+            raise ValueError(f"The file's networks take images otherwise. Received: {told}. The agent's: {found}")
+        message = (
+            f"The file was written when networks took images otherwise: its weights are for {expected}. The agent's networks "
+            f"take {found}. "
+        )
+        if getattr(self.policy, "trace", None) is None:
+            raise ValueError(f"{message}As then does network=kagent.networks.Legacy(network)")
+        warnings.warn(f"{message}Let the function begin with keras.layers.Rescaling(1 / 255)", stacklevel=2)
 
     def _count(self: Any, counters: dict[str, int]) -> None:
         for name, value in counters.items():
@@ -273,6 +289,11 @@ class Saving(Mixin):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
 
+def _readings(agent: Any, told: Any) -> Any:
+    """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
+    return agent.image_readings(legacy=True) if told is None else told
+
+
 def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:
     # Whether this is Keras's usual way of saving, on this machine, for which `beside` can stand in.
     path = str(filepath)
@@ -319,8 +340,8 @@ def _stream(state: Any) -> dict[str, Any]:
 
 
 def is_of_another(agent: Any, filepath: Any) -> bool:
-    """Whether a `.weights.h5` file which was refused is of an agent with other spaces or preprocessing, or of a newer
-    kagent.
+    """Whether a `.weights.h5` file which was refused is of an agent with other spaces or preprocessing, of one whose networks
+    take images otherwise, or of a newer kagent.
 
     A damaged file is neither: it cannot say whose it is.
     """
@@ -332,6 +353,7 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             state["format"] > FORMAT
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or agent._preprocesses_otherwise(state.get("preprocessing"))
+            or _readings(agent, state.get("images")) != agent.image_readings()
         )
     except (OSError, ValueError, TypeError, KeyError, RuntimeError):
         return False

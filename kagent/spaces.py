@@ -66,8 +66,16 @@ class Leaf:
 
     @property
     def is_image(self) -> bool:
-        """A uint8 box of rank 3 is read as height x width x channels."""
-        return self.kind == "box" and len(self.shape) == 3 and self.dtype == np.uint8
+        """Whether automatic networks take it for an image, or for frames: a box of rank 3 or more; of rank 2 if it is of
+        uint8 and has 36 pixels and more on each side. `kagent.images` says which axis is which."""
+        if self.kind != "box":
+            return False
+        return len(self.shape) > 2 or (len(self.shape) == 2 and self.dtype == np.uint8 and min(self.shape) >= 36)
+
+    @property
+    def brightest(self) -> int:
+        """What automatic networks divide an image by: the upper bound of one of uint8; 1 of everything else."""
+        return max(int(self.high.max()), 1) if self.is_image and self.dtype == np.uint8 and self.high is not None else 1
 
     @property
     def num_values(self) -> int:

@@ -52,6 +52,7 @@ def rules() -> dict[type, Rule]:
         layers.PReLU: lambda c, layer, x: c.add("prelu", x, [layer.alpha]),
         layers.Softmax: _softmax,
         layers.Flatten: _flatten,
+        layers.Permute: lambda c, layer, x: c.add("transpose", x, order=[int(n) - 1 for n in layer.dims]),
         layers.Reshape: lambda c, layer, x: c.add("reshape", x, shape=[int(n) for n in layer.target_shape]),
         layers.Rescaling: _rescaling,
         layers.Concatenate: _concatenate,

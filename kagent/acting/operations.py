@@ -150,6 +150,25 @@ class Reshape:
         return Spec(tuple(shape), inputs[0].dtype)
 
 
+@operation("transpose")
+class Transpose:
+    """The axes of a row in another `order`."""
+
+    @staticmethod
+    def infer(node, inputs, weights):
+        counts(node, inputs, weights, 1, 0)
+        shape, order = inputs[0].shape, integers(node, "order")
+        require(sorted(order) == list(range(len(shape))), node, f"needs every axis of {shape} once in `order`")
+        return Spec(tuple(shape[axis] for axis in order), inputs[0].dtype)
+
+    @staticmethod
+    def bind(bound, node, inputs, weights, spec):
+        made = bound.new(spec.shape, spec.dtype)
+        view = inputs[0].array.transpose(0, *(axis + 1 for axis in node["order"]))
+        bound.steps.append(partial(np.copyto, made.array, view))
+        return made
+
+
 @operation("concatenate")
 class Concatenate:
     """Side by side along `axis` (-1) of a row."""

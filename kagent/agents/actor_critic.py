@@ -26,8 +26,8 @@ class AC(Agent):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, a list of layers, or a Keras layer or
-            model from observation to features. The critic gets one of the same configuration unless `critic` says
-            otherwise.
+            model from observation to features, which gets the observation as the space declares it: a uint8 image as
+            floats from 0 to 255. The critic gets one of the same configuration unless `critic` says otherwise.
         batch_size: Timesteps, over all environments, in one update.
         frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         start: Timesteps before the first update, which takes at least `batch_size`.

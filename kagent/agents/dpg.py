@@ -24,7 +24,8 @@ class DPG(Agent):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: "auto" (dense 256-256 ReLU), a dict, a list of layers, or a Keras layer or model from observation to
-            features. The critic gets one of the same configuration, over observation and action, with its own weights.
+            features, which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The
+            critic gets one of the same configuration, over observation and action, with its own weights.
         learning_rate, critic_learning_rate: Of Adam for policy and critic; None: the critic's is the policy's. May be
             schedules.
         memory: Capacity of the replay memory in transitions, or a `Replay`.

@@ -25,7 +25,8 @@ class DQN(Agent):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: "auto" (dense 64-64 ReLU, or convolutions for images), a dict such as
-            `{"type": "mlp", "units": [256, 256]}`, or a Keras layer or model from observation to features.
+            `{"type": "mlp", "units": [256, 256]}`, or a Keras layer or model from observation to features,
+            which gets the observation as the space declares it: a uint8 image as floats from 0 to 255.
         learning_rate: Of Adam. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.

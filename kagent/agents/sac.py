@@ -26,9 +26,10 @@ class SAC(Agent):
     Args:
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
-        network: "auto" (dense 256-256 ReLU), a dict, or a Keras layer or model from observation to features. The
-            critics get networks of the same configuration, over observation and action, with their own weights; a model
-            built for observations alone meets the action in one more dense layer of 256 ReLU.
+        network: "auto" (dense 256-256 ReLU), a dict, or a Keras layer or model from observation to features,
+            which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The critics
+            get networks of the same configuration, over observation and action, with their own weights; a model built for
+            observations alone meets the action in one more dense layer of 256 ReLU.
         learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.

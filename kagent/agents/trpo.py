@@ -31,7 +31,8 @@ class TRPO(Agent):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, or a Keras layer or model from
-            observation to features. The critic gets a network of the same configuration with its own weights.
+            observation to features, which gets the observation as the space declares it: a uint8 image as floats from 0
+            to 255. The critic gets a network of the same configuration with its own weights.
         n_steps: Timesteps of each environment in one rollout.
         discount: Weight of a reward one timestep later.
         gae_lambda: Weight of longer horizons in the advantage; 0 trusts the critic, 1 the rewards.

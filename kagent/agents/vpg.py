@@ -24,7 +24,8 @@ class VPG(Agent):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, a list of layers, or a Keras layer or
-            model from observation to features.
+            model from observation to features, which gets the observation as the space declares it: a uint8 image as
+            floats from 0 to 255.
         batch_size: Episodes in one update.
         frequency: Episodes between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         start: Episodes before the first update, which takes at least `batch_size`.

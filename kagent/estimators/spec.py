@@ -80,8 +80,9 @@ class EstimatorSpec:
     A model function is called by keyword, once for TRAIN, with symbolic tensors (`keras.Input`), and builds its layers
     anew in that call; acting, evaluation and prediction use the same layers. B is the batch, its size unknown.
 
-    `features`: `{"state": (B, *shape)}`, float32 (of an image scaled to [0, 1]); of a Dict or Tuple observation space the
-    names of its leaves in place of "state"; discrete observations are one-hot.
+    `features`: `{"state": (B, *shape)}`, float32 with the numbers and axes that the space declares (of a uint8 image 0 to
+    255: begin with `keras.layers.Rescaling(1 / 255)`); of a Dict or Tuple observation space the names of its leaves in place
+    of "state"; discrete observations are one-hot.
 
     `labels` is a dict (of a function that is called for PREDICT it would be None):
 

@@ -4,6 +4,8 @@ from kagent.networks.builder import features_of, functional
 from kagent.networks.cloning import clone, copy_state
 from kagent.networks.layered import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
+from kagent.networks.legacy import Legacy
+from kagent.networks.readings import images_of, note_images
 from kagent.networks.trunks import CNN, MLP, Auto, get, serialize
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "Auto",
     "Bound",
     "Layered",
+    "Legacy",
     "OneHot",
     "StateIndependent",
     "clone",
@@ -19,5 +22,7 @@ __all__ = [
     "features_of",
     "functional",
     "get",
+    "images_of",
+    "note_images",
     "serialize",
 ]

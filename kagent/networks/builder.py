@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from kagent.networks.cloning import begin, waits
+from kagent.networks.encoding import encode, nvec_of, picture, scale, state_of
 from kagent.networks.layered import Layered
 from kagent.networks.layers import OneHot
-from kagent.networks.trunks import Auto, Seeds, dense
+from kagent.networks.legacy import Legacy, legacy_scale
+from kagent.networks.readings import note_images
+from kagent.networks.trunks import CNN, Auto, Seeds, dense
 from kagent.spaces import Leaf, Structure
+
+_MANY = 32  # features that are more are not taken for values of actions
 
 
 def functional(
@@ -26,8 +32,9 @@ def functional(
     """A functional model from stored-form leaves to heads.
 
     Args:
-        network: A part of `networks.trunks`, or a Keras layer or model that maps the encoded observation (nested as
-            the space; one tensor if it is not nested) to features.
+        network: A part of `networks.trunks`, or a Keras layer or model that maps the observation to features: nested as
+            the space (one tensor if it is not nested), float, with the numbers and axes that the space declares, one-hot
+            codes of discrete leaves. It is not scaled: a uint8 image comes as 0 to 255.
         observation: The observation's leaves.
         heads: Features `(N, F)` to the list of outputs.
         seeds: Gives a new seed at each call.
@@ -35,17 +42,23 @@ def functional(
         skip: Indices of observation leaves the network does not see (an action mask).
         action: With it, the model also takes canonical action leaves, after the observation's: a critic Q(s, a). A Keras
             layer gets observation and action side by side if it takes them, else the observation alone; its features
-            and the action then go through a dense layer of 256 ReLU.
+            and the action then go through a dense layer of 256 ReLU. So they do behind an image, and behind a list of
+            layers that sees one and retrieves nothing by name: what scales pixels is not for actions.
 
     Returns:
         Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each.
 
     Raises:
-        ValueError: The network's output is not of rank 2.
+        ValueError: The network's output is not of rank 2; or an image that the network cannot read.
+
+    Warns where a given network of a policy ends in no more features than the head behind it: it will be a network that
+    already ends in the values or logits of the actions.
     """
+    legacy = isinstance(network, Legacy)
+    core = network.network if legacy else network
     with keras.name_scope(name):  # so that variables of two roles never share a path
         inputs = [_input(leaf, f"observation_{i}") for i, leaf in enumerate(observation.leaves)]
-        encoded = [encode(leaf, x) for leaf, x in zip(observation.leaves, inputs)]
+        leaves = list(zip(observation.leaves, inputs))
         actions: list[Any] = []
         if action is not None:
             for i, leaf in enumerate(action.leaves):
@@ -53,29 +66,42 @@ def functional(
                 x = keras.Input(leaf.shape, dtype=dtype, name=f"action_{i}")
                 inputs.append(x)
                 if leaf.is_discrete:
-                    actions.append(OneHot(_nvec(leaf))(x))
+                    actions.append(OneHot(nvec_of(leaf))(x))
                 else:
                     actions.append(keras.layers.Reshape((1,))(x) if leaf.shape == () else x)
-        if isinstance(network, keras.layers.Layer):
-            seen = observation.unflatten(encoded)
-            features = _joined(network, seen, actions, seeds) if actions else network(seen)
-            begin(network)
+        later = [] if legacy or not _is_of_observations(core, observation) else actions
+        actions = [] if later else actions
+        if isinstance(core, keras.layers.Layer):
+            seen = observation.unflatten([(legacy_scale if legacy else encode)(leaf, x) for leaf, x in leaves])
+            features = _joined(core, seen, actions, seeds) if actions else core(seen)
+            begin(core)
         else:
-            parts = [x for i, x in enumerate(encoded) if i not in skip]
-            if isinstance(network, Layered):
-                names = [leaf.name or "state" for i, leaf in enumerate(observation.leaves) if i not in skip]
-                names += [leaf.name or "action" for leaf in action.leaves] if action is not None else []
-                features = network.features(parts + actions, seeds, names)
-            elif isinstance(network, Auto):
-                features = network.features(parts + actions, seeds, len(parts))
+            leaves = [pair for i, pair in enumerate(leaves) if i not in skip]
+            read = legacy_scale if legacy else _reader(core)
+            parts = [read(leaf, x) for leaf, x in leaves]
+            if isinstance(core, Layered):
+                names = [leaf.name or "state" for leaf, _ in leaves]
+                names += [leaf.name or "action" for leaf in action.leaves] if action is not None and actions else []
+                features = core.features(parts + actions, seeds, names)
+            elif isinstance(core, Auto):
+                features = core.features(parts + _vectors(actions, legacy), seeds, len(parts), legacy)
+            elif isinstance(core, CNN):
+                features = core.features(parts + _vectors(actions, legacy), seeds, legacy)
             else:
-                features = network.features(parts + actions, seeds)
+                features = core.features(parts + actions, seeds)
         if len(features.shape) != 2:
             raise ValueError(
                 f"`network` must map a batch of observations to features of shape (batch, n). Received: {features.shape}"
             )
-        model = keras.Model(inputs, heads(features), name=name)
+        if later:
+            beside = keras.layers.Concatenate()([features, *map(_flat, later)])
+            features = dense(beside, 256, "relu", "joint", "fan_in", 1.0, seeds)
+        outputs = heads(features)
+        if name == "policy" and isinstance(core, Layered | keras.layers.Layer):
+            _check_width(int(features.shape[-1]), [int(x.shape[-1]) for x in outputs])
+        model = keras.Model(inputs, outputs, name=name)
     model.kagent_features = lambda: features  # a function, through which Keras does not look for layers
+    note_images(model, network, [leaf for i, leaf in enumerate(observation.leaves) if i not in skip])
     return model
 
 
@@ -104,17 +130,38 @@ def _input(leaf: Leaf, name: str) -> Any:
     return keras.Input(leaf.shape, dtype=leaf.stored_dtype.name, name=name)
 
 
-def _nvec(leaf: Leaf) -> list[int]:
-    assert leaf.nvec is not None
-    return [int(n) for n in leaf.nvec.ravel()]
+def _is_of_observations(network: Any, observation: Structure) -> bool:
+    """Whether a critic's network, given by layers, sees images and so no actions."""
+    if not any(leaf.is_image for leaf in observation.leaves):
+        return False
+    if isinstance(network, Layered):
+        return not any(isinstance(layer, dict) and layer["type"] == "retrieve" for layer in network.layers)
+    return isinstance(network, keras.layers.Layer)
 
 
-def encode(leaf: Leaf, x: Any) -> Any:
-    """Stored form to floats: one-hot codes, uint8 images to [0, 1], other numbers as they are; rank at least 2."""
-    if leaf.is_discrete:
-        return OneHot(_nvec(leaf))(x)
-    if leaf.is_image:
-        return keras.layers.Rescaling(1.0 / 255.0)(x)
-    if leaf.stored_dtype.name != "float32":
-        x = keras.layers.Rescaling(1.0)(x)
-    return keras.layers.Reshape((1,))(x) if leaf.shape == () else x
+def _vectors(actions: list[Any], legacy: bool) -> list[Any]:
+    return actions if legacy else [_flat(x) for x in actions]  # a Box action of rank 3 is no image
+
+
+def _reader(network: Any) -> Callable[[Leaf, Any], Any]:
+    """What makes floats of a leaf's stored form, as a part of `networks.trunks` takes them."""
+    if isinstance(network, Layered):
+        return state_of
+    if not isinstance(network, Auto | CNN):
+        return scale
+
+    def read(leaf: Leaf, x: Any) -> Any:
+        layout = network.layout_of(leaf)
+        x = scale(leaf, x)
+        return _flat(x) if layout is None else picture(layout, x)
+
+    return read
+
+
+def _check_width(features: int, heads: list[int]) -> None:
+    if features <= 2 or (features in heads and features <= _MANY):
+        warnings.warn(
+            f"`network` ends in {features} features, and the policy puts heads of {heads} outputs behind them: leave out the "
+            "last layer where it is meant to give the values or logits of the actions",
+            stacklevel=2,
+        )

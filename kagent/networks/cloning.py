@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kagent.networks.layered import Layered
+from kagent.networks.legacy import Legacy
 
 
 def clone(network: Any) -> Any:
@@ -29,6 +30,8 @@ def clone(network: Any) -> Any:
         return {name: clone(value) for name, value in network.items()}
     if isinstance(network, Layered):
         return Layered([clone(layer) for layer in network.layers])
+    if isinstance(network, Legacy):
+        return Legacy(clone(network.network))
     if not isinstance(network, keras.layers.Layer):
         return network
     try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from kagent.networks.encoding import State
 from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _flat, initializers, side_by_side
 from kagent.registry import plain
 
@@ -50,6 +52,11 @@ class Layered:
     It begins with all states side by side (one state alone keeps its shape), or with what `retrieve` takes. What it ends
     with is flattened. A list of lists is read as one list.
 
+    A Keras layer is given a state as its space declares it, uint8 images as 0 to 255. Layers by name are given uint8 images in
+    [0, 1]; `conv2d` and `pool2d` read channels last, and of a state whose shape plainly has them first, or that is a stack of
+    frames, they get the axes in that order (`kagent.images.read`). `flatten`, `reshape`, `register` and `retrieve` leave a
+    state what it is.
+
     Args:
         layers: The layers.
 
@@ -77,12 +84,12 @@ class Layered:
         return {"type": "Layered", "layers": [plain(layer) for layer in self.layers]}
 
     def features(self, leaves: list[Any], seeds: Seeds, names: list[str] | None = None) -> Any:
-        """Features `(N, F)` of encoded leaves, which `retrieve` finds by their names."""
+        """Features `(N, F)` of encoded leaves (tensors or `State`s), which `retrieve` finds by their names."""
         registered = dict(zip(names or (), leaves))
-        x = side_by_side(leaves) if len(leaves) > 1 else leaves[0]
+        x = _together(leaves, side_by_side) if len(leaves) > 1 else leaves[0]
         for index, layer in enumerate(self.layers):
             if isinstance(layer, keras.layers.Layer):
-                x = layer(x)
+                x = layer(x.declared if isinstance(x, State) else x)
                 continue
             arguments = {key: value for key, value in layer.items() if key != "type"}
             name = f"{layer['type']}_{index}"
@@ -91,13 +98,33 @@ class Layered:
                     registered[arguments["tensor"]] = x
                 elif layer["type"] == "retrieve":
                     x = _retrieved(registered, **arguments)
+                elif isinstance(x, State) and layer["type"] in ("flatten", "reshape"):
+                    made = LAYERS[layer["type"]]
+                    x = x.rearranged(lambda part, suffix: made(part, seeds, name + suffix, **arguments))  # noqa: B023
                 else:
-                    x = LAYERS[layer["type"]](x, seeds, name, **arguments)
+                    x = LAYERS[layer["type"]](_given(x, layer["type"]), seeds, name, **arguments)
             except (TypeError, ValueError) as error:
                 raise ValueError(
                     f"`network[{index}]` {layer['type']} does not fit what comes before: {error}"
                 ) from error
-        return _flat(x)
+        return _flat(x.scaled if isinstance(x, State) else x)
+
+
+def _given(x: Any, kind: str) -> Any:
+    """What a layer by name takes of a state; tensors as they are."""
+    if not isinstance(x, State):
+        return x
+    return x.picture if kind in ("conv2d", "pool2d") and x.picture is not None else x.scaled
+
+
+def _together(parts: list[Any], join: Callable[[list[Any]], Any]) -> Any:
+    """Tensors and states joined to a tensor, or to a state where one of them is one."""
+    if not any(isinstance(part, State) for part in parts):
+        return join(parts)
+    return State(
+        join([part.declared if isinstance(part, State) else part for part in parts]),
+        join([part.scaled if isinstance(part, State) else part for part in parts]),
+    )
 
 
 def _read(layer: Any, where: str) -> Any:
@@ -259,15 +286,15 @@ def _retrieved(registered: dict[str, Any], tensors: Any, aggregation: str = "con
     found = [registered[name] for name in names]
     if len(found) == 1:
         return found[0]
-    kinds = {
-        "concat": lambda: keras.layers.Concatenate(axis=axis + 1)(found),
-        "product": lambda: keras.layers.Multiply()(found),
-        "stack": lambda: keras.ops.stack(found, axis=axis + 1),
-        "sum": lambda: keras.layers.Add()(found),
+    kinds: dict[str, Callable[[list[Any]], Any]] = {
+        "concat": lambda parts: keras.layers.Concatenate(axis=axis + 1)(parts),
+        "product": lambda parts: keras.layers.Multiply()(parts),
+        "stack": lambda parts: keras.ops.stack(parts, axis=axis + 1),
+        "sum": lambda parts: keras.layers.Add()(parts),
     }
     if aggregation not in kinds:
         raise ValueError(f"`aggregation` must be one of {list(kinds)}. Received: {aggregation!r}")
-    return kinds[aggregation]()
+    return _together(found, kinds[aggregation])
 
 
 LAYERS: dict[str, Any] = {

@@ -8,7 +8,10 @@ from typing import Any
 
 import keras
 
+from kagent import images
+from kagent.images import Layout
 from kagent.registry import Registry
+from kagent.spaces import Leaf
 
 NETWORKS = Registry("network")
 _WIDEST = 1 << 15  # of a layer; sizes come from files too, and are refused before anything is allocated
@@ -78,7 +81,10 @@ class MLP:
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
 class CNN:
-    """Convolutions over every image (rank 3: height, width, channels), the rest flattened beside them, then dense.
+    """Convolutions over every image, the rest flattened beside them, then dense.
+
+    An image is a Box of rank 3; of higher rank it is a stack of frames, whose channels come side by side; a uint8 Box of rank
+    2 with at least 36 pixels on each side has one channel. uint8 images are divided by the upper bound of their space: 255.
 
     The defaults are those of Mnih et al. 2015 (Nature 518), Methods.
 
@@ -86,6 +92,11 @@ class CNN:
         filters, kernels, strides: One entry per convolution.
         units: Width of each dense layer after them.
         activation, initialization: As for `MLP`.
+        data_format: Which axis of an image, or of each frame, has the channels: "channels_last", "channels_first", or "auto":
+            the one that the shape says (`kagent.images.read`).
+
+    Raises:
+        ValueError: An image of which "auto" cannot say it; or one smaller than the windows of the kernels.
     """
 
     filters: tuple[int, ...] = (32, 64, 64)
@@ -94,6 +105,7 @@ class CNN:
     units: tuple[int, ...] = (512,)
     activation: str = "relu"
     initialization: str = "orthogonal"
+    data_format: str = "auto"
 
     def __post_init__(self):
         for name in ("filters", "kernels", "strides", "units"):
@@ -104,22 +116,37 @@ class CNN:
                 f"Received: {self.filters}, {self.kernels}, {self.strides}"
             )
         _check(self.activation, self.initialization)
+        images.check_data_format(self.data_format, "network.data_format")
 
-    def features(self, leaves: list[Any], seeds: Seeds) -> Any:
-        x = side_by_side([self.convolved(leaf, seeds, number) for number, leaf in enumerate(leaves)])
+    def layout_of(self, leaf: Leaf) -> Layout | None:
+        """How an observation leaf is read as an image; None: it is none."""
+        return _layout(leaf, self.data_format, 1)
+
+    def features(self, leaves: list[Any], seeds: Seeds, padded: bool = False) -> Any:
+        """Features `(N, F)` of encoded leaves, those of rank 4 being images `(N, height, width, channels)`.
+
+        `padded`: whether an image smaller than a kernel is padded.
+        """
+        x = side_by_side([self.convolved(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)])
         for index, units in enumerate(self.units):
             x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
         return x
 
-    def convolved(self, x: Any, seeds: Seeds, number: int) -> Any:
+    def convolved(self, x: Any, seeds: Seeds, number: int, padded: bool = False) -> Any:
         """An image after the convolutions; anything else as it is. `number`: its place among the leaves, for names."""
         if len(x.shape) != 4:
             return x
+        image = tuple(x.shape[1:])
         for index, (filters, kernel, stride) in enumerate(zip(self.filters, self.kernels, self.strides)):
             fan_in = kernel * kernel * int(x.shape[-1])
             weights, bias = initializers(self.initialization, 2**0.5, seeds)(fan_in)
-            # Small images: never a window or stride that leaves nothing.
             padding = "valid" if min(x.shape[1], x.shape[2]) >= kernel else "same"
+            if padding == "same" and not padded:
+                raise ValueError(
+                    f"`network.kernels` do not fit an image of height {image[0]}, width {image[1]} and {image[2]} channels: "
+                    f"the window {kernel} x {kernel} is larger than what is left of it, {x.shape[1]} x {x.shape[2]}. "
+                    f"Received: {self.kernels} with strides {self.strides}. Allowed: fewer or smaller ones, or 'auto'"
+                )
             x = keras.layers.Conv2D(
                 filters, kernel, stride, padding, activation=self.activation, kernel_initializer=weights,
                 bias_initializer=bias, name=f"conv_{number}_{index}",
@@ -127,45 +154,90 @@ class CNN:
         return x
 
 
+# Of images with so many pixels on their shorter side, and more: filters, kernels and strides. The first are those of Mnih et
+# al. 2015. A smaller image has a smaller first window, then fewer convolutions: none is padded, and at most 5 x 5 places are
+# left of a square.
+_SUITED = (
+    (36, ((32, 64, 64), (8, 4, 3), (4, 2, 1))),
+    (18, ((32, 64, 64), (4, 4, 3), (2, 2, 1))),
+    (8, ((64, 64), (4, 3), (2, 1))),
+    (3, ((64,), (3,), (1,))),
+)
+_LEAST = _SUITED[-1][0]
+LEAST_UNPADDED = _SUITED[0][0]  # pixels on the shorter side of an image that the default `CNN` fits
+
+
+def suited(height: int, width: int) -> CNN:
+    """The convolutions for an image of at least 3 x 3 pixels."""
+    return next(CNN(*layers) for least, layers in _SUITED if min(height, width) >= least)
+
+
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
 class Auto:
     """What suits the observation.
 
-    One component: `CNN` for an image (rank 3), else `MLP` with these arguments. Several components: a subnetwork of its
-    own for each, and the last of `units` behind them all, side by side. An image's is that of `CNN`; vectors, and discrete
-    components as one-hot codes, have dense layers: all `units` but the last, at least one. Beside several components a
-    critic's actions are components too.
+    One component: convolutions for an image, else `MLP` with these arguments. Several components: a subnetwork of its own for
+    each, and the last of `units` behind them all, side by side. Vectors, and discrete components as one-hot codes, have dense
+    layers: all `units` but the last, at least one. Beside several components a critic's actions are components too.
 
-    Args: as for `MLP`.
+    Images are those of `CNN`, uint8 ones scaled as there. The convolutions are `CNN`'s where the shorter side has 36 pixels
+    or more, smaller and fewer below, and a dense layer of 512 follows. An image with less than 3 pixels on a side is a vector.
+
+    Args:
+        units, activation, initialization: As for `MLP`.
+        data_format: As for `CNN`. `agent.summary()` says how an image is read.
+
+    Raises:
+        ValueError: An image of which "auto" cannot say the axis of the channels.
     """
 
     units: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     initialization: str = "fan_in"
+    data_format: str = "auto"
 
     def __post_init__(self):
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
+        images.check_data_format(self.data_format, "network.data_format")
 
-    def features(self, leaves: list[Any], seeds: Seeds, states: int | None = None) -> Any:
-        """Features `(N, F)` of encoded leaves, of which the first `states` are the observation's; None: all."""
+    def layout_of(self, leaf: Leaf) -> Layout | None:
+        """How an observation leaf is read as an image; None: it is none, or too small for convolutions."""
+        return _layout(leaf, self.data_format, _LEAST)
+
+    def features(self, leaves: list[Any], seeds: Seeds, states: int | None = None, padded: bool = False) -> Any:
+        """Features `(N, F)` of encoded leaves, those of rank 4 being images `(N, height, width, channels)`.
+
+        Args:
+            leaves: Those of the observation, behind which those of the action.
+            seeds: Gives a new seed at each call.
+            states: How many are the observation's; None: all.
+            padded: Whether all images have the convolutions of `CNN`, padded where they are small.
+        """
         if (len(leaves) if states is None else states) > 1:
-            parts = [self._component(leaf, seeds, number) for number, leaf in enumerate(leaves)]
+            parts = [self._component(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)]
             return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
-        if any(len(leaf.shape) == 4 for leaf in leaves):
-            return CNN().features(leaves, seeds)
+        picture = next((leaf for leaf in leaves if len(leaf.shape) == 4), None)
+        if picture is not None:
+            return _convolutions(picture, padded).features(leaves, seeds, padded)
         return MLP(self.units, self.activation, self.initialization).features(leaves, seeds)
 
-    def _component(self, leaf: Any, seeds: Seeds, number: int) -> Any:
-        image = CNN()
-        layers = image.units if len(leaf.shape) == 4 else self.units[:-1] or self.units
-        return self._through(_flat(image.convolved(leaf, seeds, number)), layers, f"dense_{number}", seeds)
+    def _component(self, leaf: Any, seeds: Seeds, number: int, padded: bool) -> Any:
+        if len(leaf.shape) != 4:
+            return self._through(_flat(leaf), self.units[:-1] or self.units, f"dense_{number}", seeds)
+        image = _convolutions(leaf, padded)
+        x = _flat(image.convolved(leaf, seeds, number, padded))
+        return self._through(x, image.units, f"dense_{number}", seeds)
 
     def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
         for index, units in enumerate(layers):
             x = dense(x, units, self.activation, f"{name}_{index}", self.initialization, 2**0.5, seeds)
         return x
+
+
+def _convolutions(picture: Any, padded: bool) -> CNN:
+    return CNN() if padded else suited(*picture.shape[1:3])
 
 
 def get(identifier: Any, default: Auto) -> Any:
@@ -213,6 +285,16 @@ def _check(activation: Any, initialization: Any) -> None:
     keras.activations.get(activation)
     if initialization not in ("orthogonal", "fan_in"):
         keras.initializers.get(initialization)
+
+
+def _layout(leaf: Leaf, data_format: str, least: int) -> Layout | None:
+    if not leaf.is_image:
+        return None
+    try:
+        return images.read(leaf.shape, data_format, "network.data_format", least)
+    except ValueError as error:
+        where = f"Observation {leaf.name!r}: " if leaf.name else ""
+        raise ValueError(f"{where}{error}; network={{'type': 'mlp'}} takes it for a vector") from None
 
 
 def _flat(x: Any) -> Any:

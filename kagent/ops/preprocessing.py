@@ -19,7 +19,8 @@ def linear_normalization(x: Any, low: Any, high: Any) -> np.ndarray:
 
     Args:
         x: `(..., *shape)`.
-        low, high: Bounds of `shape`. Components of which one is infinite are returned as they are.
+        low, high: Bounds of `shape`. Components of which one is infinite are returned as they are; components whose bounds
+            are equal are 0, the middle.
 
     Returns:
         float64, of the shape of `x`.
@@ -32,7 +33,16 @@ def linear_normalization(x: Any, low: Any, high: Any) -> np.ndarray:
     x, low, high = (np.asarray(value, np.float64) for value in (x, low, high))
     finite = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(finite, low, 0.0), np.where(finite, high, 1.0)
-    return np.where(finite, 4.0 * (x - low) / (high - low) - 2.0, x)
+    middle, half = high / 2.0 + low / 2.0, high / 2.0 - low / 2.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = high - low
+        wide = ~np.isfinite(4.0 * width)  # halves first: the difference is more than a float64 holds
+        scaled = np.where(
+            wide,
+            2.0 * ((x - middle) / np.where(wide, half, 1.0)),
+            4.0 * (x - low) / np.where(wide | (width == 0.0), 1.0, width) - 2.0,
+        )
+    return np.where(finite, np.where(width == 0.0, 0.0, scaled), x)
 
 
 def merged_moments(
@@ -45,7 +55,7 @@ def merged_moments(
     divided by the sum of these, so that they are not drawn towards where they began.
 
     Args:
-        weight, other_weight: How much each group counts, >= 0, not both 0.
+        weight, other_weight: How much each group counts, >= 0. Where both are 0 the first group stays as it is.
         mean, other_mean: Means, of one shape.
         variance, other_variance: Variances (of the group, not estimates of a population's), of that shape.
 
@@ -58,7 +68,7 @@ def merged_moments(
     (3.0, np.float64(3.0), np.float64(8.666666666666666))
     """
     total = weight + other_weight
-    share = other_weight / total
+    share = other_weight / total if total > 0.0 else 0.0
     difference = np.asarray(other_mean, np.float64) - mean
     merged = (1.0 - share) * np.asarray(variance, np.float64) + share * np.asarray(other_variance, np.float64)
     return total, mean + share * difference, merged + share * (1.0 - share) * np.square(difference)

@@ -6,6 +6,7 @@ Each `predict` makes layers of its own, and returns predictions by name: "result
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from kagent.policies.log_prob import LogProb
 from kagent.schedules.schedule import check_number
 
 Torso = Callable[[], Any]  # gives features `(N, width)`
+_LEAST_SCALE = math.exp(-20.0)
 _SMALL = 3e-3  # Lillicrap et al. 2016, arXiv:1509.02971, section 7
 
 
@@ -159,8 +161,13 @@ class Normal:
 
     def log_prob(self, action: Any, predictions: dict[str, Any]) -> Any:
         """Logarithm of the density of actions `(N, num_actions)`, `(N,)`."""
-        parameters = [predictions["loc"], ops.log(predictions["scale"])]
+        parameters = [predictions["loc"], log_scale(predictions["scale"])]
         return LogProb(Gaussian((self.num_actions,)))([*parameters, action])
+
+
+def log_scale(scale: Any) -> Any:
+    """Logarithm of standard deviations, of at least exp(-20): an exponential may be 0 in float32."""
+    return ops.log(ops.maximum(scale, _LEAST_SCALE))
 
 
 def _best(scores: Any) -> Any:

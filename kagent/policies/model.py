@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kagent import networks
 from kagent.networks.trunks import Seeds
 from kagent.policies import distributions
+from kagent.policies.heads import log_scale
 from kagent.policies.roles import ROLES, Role, observed_masks
 from kagent.policies.tracing import Trace
 from kagent.spaces import Leaf, Structure
@@ -46,6 +48,7 @@ class ModelPolicy(Role):
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         self.joint = distributions.Joint([distributions.for_leaf(leaf, self.kind) for leaf in action.leaves])
+        networks.note_images(self.model, None, observation.leaves)
 
     def contents(self) -> list[Any]:
         return self.learning.layers
@@ -155,7 +158,7 @@ def _heads(trace: Trace, sampled: bool) -> tuple[bool, str, list[Any]]:
     if sampled and {"loc", "scale"} <= set(predictions):
         mean, scale = (_flat(predictions[name], leaf) for name in ("loc", "scale"))
         widths = [_of_width(x, name, leaf.size) for name, x in (("loc", mean), ("scale", scale))]
-        return True, "gaussian", [widths[0], keras.ops.log(widths[1])]
+        return True, "gaussian", [widths[0], log_scale(widths[1])]
     return False, "direct", [_flat(results, leaf)]
 
 

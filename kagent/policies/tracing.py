@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from kagent.networks.builder import encode
+from kagent.networks.encoding import encode
 from kagent.spaces import Leaf, Structure
 
 GIVEN = ("action", "reward", "done", "terminated")  # columns that there always are
@@ -63,7 +63,8 @@ def trace(
 
     Args:
         function: Of features and columns. Features are a dict: "observation" `(B, *shape)`, or the leaves of a nested
-            observation space by their names; float32, images scaled to [0, 1], discrete ones one-hot. Columns are a dict:
+            observation space by their names; float32 with the numbers and axes that the space declares (uint8 images from 0
+            to 255), discrete ones one-hot. Columns are a dict:
             `action` as the predicted "results"; `reward`, `done`, `terminated` `(B,)`; and `columns`.
         observation, action: The spaces; of actions Discrete or Box.
         columns: What further columns of a minibatch it gets: float32 `(B,)`, or "next_observation", as the features.

@@ -26,7 +26,7 @@ empty list, does nothing. The observation's key `"action_mask"` is never process
 | `instance_normalization`    | `axes`, `only_mean`, `min_variance`                   | floats with at least one axis             |
 | `deltafier`                 | `concatenate`                                         | floats, the reward                        |
 | `sequence`, `frame_stack`   | `length`, `axis`, `concatenate`                       | all states                                |
-| `image`                     | `height`, `width`, `grayscale`                        | images                                    |
+| `image`                     | `height`, `width`, `grayscale`, `data_format`         | images                                    |
 | `keras_layer`               | `layer`                                               | all states, the reward; slow              |
 
 **What is acted on, remembered and learned from is processed**, by NumPy, once, when it comes. `agent.observation_space` is that of

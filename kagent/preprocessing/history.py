@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent import images
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Layer, Past, Rows
 from kagent.spaces import Structure
@@ -100,22 +101,35 @@ class Sequence(Layer):
 
     Args:
         length: How many, > 1.
-        axis: Axis of the state, counted without that of environments, that they are joined along, or that they become.
+        axis: Axis of the state, counted without that of environments, that they are joined along, or that they become. None:
+            where they are joined, the channels of an image whose shape plainly has them first (`kagent.images.read`); else
+            the last.
         concatenate: Whether they are joined along an axis that there is; else there is a new one.
     """
 
     length: int
-    axis: int = -1
+    axis: int | None = None
     concatenate: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "length", layer.integer(self.length, "sequence.length", 2))
-        object.__setattr__(self, "axis", layer.integer(self.axis, "sequence.axis"))
+        if self.axis is not None:
+            object.__setattr__(self, "axis", layer.integer(self.axis, "sequence.axis"))
         layer.flag(self.concatenate, "sequence.concatenate")
 
     def bind(self, space: gymnasium.Space) -> Bound:
         rank = len(space.shape or ())
         if self.concatenate and not rank:
             raise ValueError(f"needs a state with at least one axis, or `concatenate` False. Received: {space}")
-        axis = layer.axis_of(self.axis, rank if self.concatenate else rank + 1, "axis")
+        given = self._own_axis(space) if self.axis is None else self.axis
+        axis = layer.axis_of(given, rank if self.concatenate else rank + 1, "axis")
         return Stack(space, self.length, axis, self.concatenate)
+
+    def _own_axis(self, space: gymnasium.Space) -> int:
+        if not self.concatenate or not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 3:
+            return -1
+        try:
+            layout = images.read(space.shape)
+        except ValueError:
+            return -1
+        return -1 if layout is None or layout.data_format == "channels_last" else 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from kagent import images
 from kagent.ops.preprocessing import LUMINANCE, luminance, resize_bilinear
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
@@ -18,13 +20,15 @@ from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
 class Image(Layer):
     """Another size, by bilinear interpolation without anti-aliasing, and one channel in place of several.
 
-    Of states `(rows, columns, channels)` or `(rows, columns)`. An image of integers stays one: values are rounded, and
-    the networks go on to take what is uint8 for an image.
+    Of states `(rows, columns, channels)`, `(channels, rows, columns)` or `(rows, columns)`; the result has the same order. An
+    image of integers stays one: values are rounded, and the networks go on to take what is uint8 for an image.
 
     Args:
         height, width: Pixels. One alone keeps the other in proportion; None for both keeps the size.
         grayscale: True: the luminance of red, green and blue (0.2989, 0.587, 0.114), in a single channel. Or such a weight
             for each channel.
+        data_format: "channels_last", "channels_first", or "auto": the one that the shape says (`kagent.images.read`), last
+            where it does not.
 
     Raises:
         ValueError: No image; or a number of channels unlike that of the weights.
@@ -33,12 +37,14 @@ class Image(Layer):
     height: int | None = None
     width: int | None = None
     grayscale: Any = False
+    data_format: str = "auto"
 
     def __post_init__(self):
         for name in ("height", "width"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, layer.integer(value, f"image.{name}", 1))
+        images.check_data_format(self.data_format, "image.data_format")
         if not isinstance(self.grayscale, bool):
             found = layer.numbers_of(self.grayscale, "image.grayscale")
             if not isinstance(found, tuple) or any(isinstance(part, tuple) for part in found):
@@ -49,9 +55,28 @@ class Image(Layer):
 
     def bind(self, space: gymnasium.Space) -> Bound:
         space = layer.floats(space)
-        rank = len(space.shape)
-        if rank not in (2, 3):
+        if len(space.shape) not in (2, 3):
             raise ValueError(f"needs an image of shape (rows, columns, channels) or (rows, columns). Received: {space}")
+        if self._data_format(space.shape) == "channels_last":
+            return Function(*self._bind(space))
+        made, apply = self._bind(_moved(space, 0, -1))
+        return Function(_moved(made, -1, 0), lambda x: np.moveaxis(apply(np.moveaxis(x, 1, -1)), -1, 1))
+
+    def _data_format(self, shape: tuple[int, ...]) -> str:
+        if len(shape) == 2:
+            return "channels_last"
+        count = 3 if self.grayscale is True else len(self.grayscale or ())
+        if self.data_format == "auto" and shape[-1] == count:
+            return "channels_last"
+        try:
+            layout = images.read(shape, self.data_format)
+        except ValueError:
+            return "channels_last"
+        return "channels_last" if layout is None else layout.data_format
+
+    def _bind(self, space: gymnasium.spaces.Box) -> tuple[gymnasium.spaces.Box, Callable[[np.ndarray], np.ndarray]]:
+        """The space of results, and the function that makes them, with channels last."""
+        rank = len(space.shape)
         rows, columns = space.shape[:2]
         weights = LUMINANCE if self.grayscale is True else self.grayscale
         channels = space.shape[2] if rank == 3 else 0
@@ -87,7 +112,7 @@ class Image(Layer):
                 x = np.clip(np.rint(x), least, most).astype(dtype)
             return x.reshape(len(x), *shape)
 
-        return Function(made, apply)
+        return made, apply
 
     def _size(self, rows: int, columns: int) -> tuple[int, int]:
         height, width = self.height, self.width
@@ -96,6 +121,11 @@ class Image(Layer):
         if width is None:
             width = columns if self.height is None else max(1, round(height * columns / rows))
         return height, width
+
+
+def _moved(space: gymnasium.spaces.Box, source: int, destination: int) -> gymnasium.spaces.Box:
+    low, high = (np.moveaxis(bound, source, destination) for bound in (space.low, space.high))
+    return gymnasium.spaces.Box(low, high, dtype=space.dtype.type)
 
 
 def _nextafter(bound: np.ndarray, towards: float, weights: Any) -> np.ndarray:

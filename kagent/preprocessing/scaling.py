@@ -23,10 +23,11 @@ class LinearNormalization(Layer):
 
     Args:
         min_value, max_value: A number, or one for each component, nested as the state's shape. None: the bounds of the
-            state's space, where components that lack one of their bounds pass as they are.
+            state's space, where components that lack one of their bounds pass as they are, and components whose bounds
+            are equal become 0, the middle.
 
     Raises:
-        ValueError: `min_value` is not less than `max_value` in some component; or, of a state, all components lack a
+        ValueError: A given `min_value` or `max_value` leaves some component without a range; or, of a state, all components lack a
             bound. A reward has none.
     """
 
@@ -52,7 +53,8 @@ class LinearNormalization(Layer):
                 "needs `min_value` and `max_value`, or a space with both bounds in some component. "
                 f"Received: min_value={self.min_value}, max_value={self.max_value}, {space}"
             )
-        wrong = np.argwhere(finite & ~(low < high))
+        fixed = layer.bounds(space)[0] == layer.bounds(space)[1] if self.min_value is self.max_value is None else False
+        wrong = np.argwhere(finite & ~(low < high) & ~np.asarray(fixed))
         if len(wrong):
             index = tuple(wrong[0].tolist())
             where = f" in component {list(index)}" if index else ""

@@ -85,6 +85,7 @@ LAYERS = {
     "flatten": ((2, 3, 4), [L.Flatten(), L.Dense(3)]),
     "flatten_scalar": ((), [L.Flatten(), L.Dense(3)]),
     "reshape": ((2, 6), [L.Reshape((3, 4)), L.Dense(2), L.Reshape((-1,)), L.Dense(2)]),
+    "permute": ((2, 3, 4), [L.Permute((2, 3, 1)), L.Flatten(), L.Dense(3)]),
     "rescaling": ((5,), [L.Rescaling(0.1, offset=-3.0), L.Dense(2)]),
     "rescaling_vectors": ((2,), [L.Rescaling([0.1, 2.0], offset=[1.0, 0.0])]),
     "rescaling_nothing": ((2,), [L.Rescaling(1.0)]),

@@ -346,6 +346,60 @@ def test_squashed_random_is_uniform():
     assert_frequencies(np.floor((draws.ravel() + 1.0) * 5.0).astype(int), np.full(10, 0.1))
 
 
+BOX_KINDS = ["gaussian", "squashed_gaussian", "beta", "deterministic", "direct", "random"]
+
+
+@pytest.mark.parametrize("kind", BOX_KINDS)
+def test_random_integers_are_equally_likely_at_the_edges_too(kind):
+    low, high = np.asarray([0, -3, 7, 250]), np.asarray([2, -2, 7, 255])
+    decision = make(kind, SPACES.Box(low, high, dtype=np.int64))
+    env = decision.to_env(decision.random(6000, generator(3)))
+    for column, first, last in zip(env.T, low, high):
+        assert_frequencies(column - first, np.full(last - first + 1, 1.0 / (last - first + 1)))
+    (one,) = make(kind, SPACES.Box(0, 255, (1,), np.uint8)).random(1, generator(3))
+    assert 0.0 <= abs(float(one[0])) <= 255.0
+
+
+def test_random_integers_from_a_single_bound_away():
+    low, high = np.asarray([5, np.iinfo(np.int64).min]), np.asarray([np.iinfo(np.int64).max, -5])
+    space = SPACES.Box(low, high, dtype=np.int64)
+    decision = make("gaussian", space)
+    decision._low, decision._high = (
+        np.asarray([5.0, -np.inf]),
+        np.asarray([np.inf, -5.0]),
+    )  # as unbounded sides would be
+    drawn = decision.random(4000, generator(1))
+    share = 1.0 - math.exp(-1.0)  # of an exponential variable below 1
+    for distance in (drawn[:, 0] - 5.0, -5.0 - drawn[:, 1]):
+        assert_frequencies(np.minimum(distance, 2).astype(int), [share, share * (1 - share), (1 - share) ** 2])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("kind", ["squashed_gaussian", "beta", "deterministic"])
+def test_a_fixed_component_is_what_its_bounds_are(kind, dtype):
+    decision = make(kind, SPACES.Box(np.asarray([1, 0], dtype), np.asarray([1, 2], dtype), dtype=dtype))
+    canonical = np.zeros((3, 2), np.float32)
+    for noise in (np.zeros((3, 2)), np.full((3, 2), 0.5, np.float32), np.full((3, 2), -1e30)):
+        added = decision.add(canonical, noise)
+        np.testing.assert_array_equal(added, np.stack([np.zeros(3), np.clip(noise[:, 1], -1, 1)], 1))
+        env = decision.to_env(added)
+        assert (env[:, 0] == 1).all() and np.isfinite(env).all() and env.dtype == dtype
+        assert (decision.from_env(env)[:, 0] == 0.0).all()
+    assert (decision.from_env(np.asarray([[4, 1]], dtype)) == [[0.0, 0.0]]).all()  # not what such an env may take
+    assert np.isfinite(decision.perturb(canonical, 0.3, generator())).all()
+    assert (decision.to_env(decision.random(20, generator()))[:, 0] == 1).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_bounds_that_almost_meet():
+    tiny = np.float32(1e-45)  # the least float32 above 0
+    decision = make("squashed_gaussian", SPACES.Box(np.zeros(1, np.float32), np.full(1, 2 * tiny)))
+    added = decision.add(np.zeros((2, 1), np.float32), np.asarray([[0.1], [-0.1]], np.float32))
+    assert added.tolist() == [[1.0], [-1.0]]
+    assert decision.to_env(added).tolist() == [[float(2 * tiny)], [0.0]]
+
+
 def test_same_seed_same_samples():
     for kind, space in (("categorical", DISCRETE["multi"]), ("gaussian", BOXES["float32"])):
         decision = make(kind, space)

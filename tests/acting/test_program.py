@@ -197,6 +197,8 @@ BAD = {
     "too many nodes": config([{"op": "identity", "inputs": [0]}] * 10_001, [1]),
     "reshape does not fit": config([{"op": "reshape", "inputs": [0], "shape": [2, -1]}], [1]),
     "reshape by zero": config([{"op": "reshape", "inputs": [0], "shape": [0, -1]}], [1]),
+    "transpose twice the same": config([{"op": "transpose", "inputs": [0], "order": [0, 0]}], [1]),
+    "transpose without an order": config([{"op": "transpose", "inputs": [0]}], [1]),
     "reshape twice open": config([{"op": "reshape", "inputs": [0], "shape": [-1, -1]}], [1]),
     "slice outside": config([{"op": "slice", "inputs": [0], "start": 0, "stop": 4}], [1]),
     "clip of NaN": config([{"op": "clip", "inputs": [0], "low": float("nan"), "high": 1.0}], [1]),

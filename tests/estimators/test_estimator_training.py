@@ -380,8 +380,11 @@ class Scale(keras.layers.Layer):
 
 
 def test_nested_observations_and_layers_of_any_kind(tmp_path):
+    seen = []
+
     def model_fn(features, labels, mode):
         assert set(features) == set(labels["next_state"]) == {"image", "kind"}
+        seen.append(features["image"])
         x = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="relu")(features["image"]))
         x = keras.layers.Concatenate()([x, features["kind"]])
         x = keras.Sequential([keras.layers.Dense(8), keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)])(x)
@@ -398,6 +401,12 @@ def test_nested_observations_and_layers_of_any_kind(tmp_path):
     rng = np.random.default_rng(0)
     states = {"image": rng.integers(0, 255, (4, 8, 8, 3)).astype(np.uint8), "kind": np.array([1, 2, 3, 1])}
     assert set(agent.predict(states)) <= {5, 6, 7}
+    as_seen = keras.Model(agent.model.policy.trace.inputs, seen[0])([states["image"], states["kind"] - 1])
+    np.testing.assert_array_equal(as_seen, states["image"].astype(np.float32))  # as the space declares it
+    with pytest.warns(
+        UserWarning, match=r"divided by 255.*Let the function begin with keras.layers.Rescaling\(1 / 255\)"
+    ):
+        agent.model._check_images(None)  # weights of before
     for other in (plain, again):
         np.testing.assert_array_equal(agent.predict(states, "q")["q"], other.predict(states, "q")["q"])
         assert all((a == b).all() for a, b in zip(state_of(agent), state_of(other), strict=True))

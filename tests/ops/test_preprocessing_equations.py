@@ -13,6 +13,13 @@ def test_linear_normalization_goes_from_minus_two_to_two():
     assert found.tolist() == [[-2.0, 2.0, 7.0, -4.0], [1.0, -1.0, 1.0, 2.0]]
 
 
+def test_linear_normalization_of_a_fixed_component_and_of_all_there_is():
+    largest = np.finfo(np.float64).max
+    low, high = [1.0, -largest, 0.0], [1.0, largest, 5e-324]
+    found = linear_normalization([[1.0, 0.0, 0.0], [3.0, largest, 5e-324], [1.0, -largest / 2, 0.0]], low, high)
+    assert found.tolist() == [[0.0, 0.0, -2.0], [0.0, 2.0, 2.0], [0.0, -1.0, -2.0]]
+
+
 def test_merged_moments_are_those_of_all_numbers():
     # {1, 3}: mean 2, variance 1; {5, 5, 8}: mean 6, variance 2. Together: 1, 3, 5, 5, 8: mean 22/5, variance 27.2/5.
     weight, mean, variance = merged_moments(2.0, [2.0], [1.0], 3.0, [6.0], [2.0])
@@ -23,6 +30,11 @@ def test_merged_moments_are_those_of_all_numbers():
 def test_merged_with_nothing_is_the_other():
     weight, mean, variance = merged_moments(0.0, np.zeros(2), np.ones(2), 1.0, [3.0, 4.0], [0.0, 2.0])
     assert (weight, mean.tolist(), variance.tolist()) == (1.0, [3.0, 4.0], [0.0, 2.0])
+
+
+def test_merged_nothing_with_nothing_stays():
+    weight, mean, variance = merged_moments(0.0, np.zeros(2), np.ones(2), 0.0, [3.0, 4.0], [0.0, 2.0])
+    assert (weight, mean.tolist(), variance.tolist()) == (0.0, [0.0, 0.0], [1.0, 1.0])
 
 
 def test_standardize():

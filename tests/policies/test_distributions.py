@@ -232,6 +232,23 @@ class TestGaussian:
         assert float(high) == pytest.approx(bound, rel=1e-6)
         assert np.isfinite(Gaussian((), -1e300, 1e300).high)
 
+    def test_bounds_with_no_float32_between_them_are_the_nearest_one(self):
+        given = np.asarray([0.1, 1e300, -1e300, 2.0])  # 0.1 lies between two float32 numbers
+        for made in (Gaussian((4,), given, given), SquashedGaussian((4,), given, given), Beta((4,), given, given)):
+            largest = np.finfo(np.float32).max
+            assert made.low.tolist() == made.high.tolist() == [np.float32(0.1), largest, -largest, 2.0]
+
+    def test_a_fixed_component_has_finite_densities_and_gradients(self, mode):
+        for cls in (SquashedGaussian, Beta):
+            made = cls((2,), low=[1.0, 0.0], high=[1.0, 2.0])
+            heads = [tf.Variable([[0.3, -0.2]]), tf.Variable([[-1.0, 0.5]])]
+            with tf.GradientTape() as tape:
+                value = made.log_prob(heads, tf.constant([[0.0, 1.0]]))
+            gradients = tape.gradient(value, heads)
+            assert np.isfinite(value).all() and all(np.isfinite(g).all() for g in gradients)
+            env = made.to_env(made.sample(heads, tf.constant([3, 4]))).numpy()
+            assert env[0, 0] == 1.0 and 0.0 <= env[0, 1] <= 2.0
+
     def test_samples_are_reparameterised(self, mode):
         action = self.DISTRIBUTION.sample(self.PARAMS, SEED).numpy()
         of_mean, of_log_std = gradients(mode, lambda *p: self.DISTRIBUTION.sample(p, SEED), *self.PARAMS)

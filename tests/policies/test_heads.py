@@ -90,6 +90,12 @@ def test_normal():
     np.testing.assert_allclose(log_prob, [-0.951583], rtol=1e-5)
 
 
+def test_a_deviation_that_underflows_has_a_logarithm():
+    np.testing.assert_allclose(
+        heads.log_scale(np.asarray([0.0, 1.0, 0.5], np.float32)), [-20, 0, math.log(0.5)], atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     "make, error, message",
     [

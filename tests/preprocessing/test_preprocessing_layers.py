@@ -42,6 +42,18 @@ def test_linear_normalization_of_integers():
     assert one("linear_normalization", [0, 51, 255], box(0, 255, (3,), np.uint8)).tolist() == [-2.0, F32(-1.2), 2.0]
 
 
+def test_linear_normalization_of_a_fixed_component_is_the_middle():
+    made = make("linear_normalization", spaces.Box(np.asarray([1, 0], F32), np.asarray([1, 2], F32)))
+    assert episode(made, [[1.0, 2.0]]) == [[0.0, 2.0]]
+    assert made.space.low.tolist() == [0.0, -2.0] and made.space.high.tolist() == [0.0, 2.0]
+
+
+def test_a_decay_that_is_scheduled_to_be_1_learns_nothing():
+    made = make({"type": "exponential_normalization", "decay": {"type": "linear", "unit": "timesteps", "num_steps": 10,
+                 "initial_value": 1.0, "final_value": 0.5}})  # fmt: skip
+    assert episode(made, [[3.0, -4.0]]) == [[3.0, -4.0]]
+
+
 def test_clipping_uses_both_of_its_bounds():
     given = {"type": "clipping", "lower": -1.0, "upper": 3.0}
     assert episode(make(given), [[-5.0, 5.0], [0.5, 2.5]]) == [[-1.0, 3.0], [0.5, 2.5]]
@@ -203,6 +215,10 @@ def test_sequence():
 def test_sequence_keeps_images_and_indices_what_they_are():
     made = make({"type": "sequence", "length": 2}, box(0, 255, (4, 4, 1), np.uint8))
     assert made.space == box(0, 255, (4, 4, 2), np.uint8) and made.processed.leaves[0].is_image
+    made = make({"type": "sequence", "length": 2}, box(0, 255, (1, 4, 4), np.uint8))  # channels first
+    assert made.space == box(0, 255, (2, 4, 4), np.uint8)
+    made = make({"type": "sequence", "length": 2, "axis": -1}, box(0, 255, (1, 4, 4), np.uint8))
+    assert made.space == box(0, 255, (1, 4, 8), np.uint8)
     made = make({"int": {"type": "sequence", "length": 2, "concatenate": False}}, spaces.Discrete(5, start=3))
     assert made.space == spaces.MultiDiscrete([5, 5], start=[3, 3])
     assert episode(made, [4, 0]) == [[4, 4], [4, 0]]
@@ -230,6 +246,23 @@ def test_image_is_tensorflows():
     found = one({"type": "image", "height": 84, "width": 84, "grayscale": True}, x, box(0, 255, x.shape, np.uint8))
     expected = tf.image.rgb_to_grayscale(tf.image.resize(x, (84, 84))).numpy()
     assert found.shape == (84, 84, 1) and np.abs(found - expected).max() <= 0.51
+
+
+def test_an_image_with_channels_first_stays_so():
+    x = np.random.default_rng(1).integers(0, 256, (21, 16, 3)).astype(np.uint8)
+    first = np.ascontiguousarray(x.transpose(2, 0, 1))
+    for given in ({"height": 7, "width": 8}, {"width": 8, "grayscale": True}):
+        given = {"type": "image", **given}
+        last = one(given, x, box(0, 255, x.shape, np.uint8))
+        made = make(given, box(0, 255, first.shape, np.uint8))
+        found = one(given, first, box(0, 255, first.shape, np.uint8))
+        np.testing.assert_array_equal(found, last.transpose(2, 0, 1))
+        assert made.space == box(0, 255, found.shape, np.uint8)
+    given = {"type": "image", "height": 3, "width": 2}
+    assert make(given, box(0, 1, (6, 5, 7))).space.shape == (3, 2, 7)  # not plain: channels are last
+    assert make({**given, "data_format": "channels_first"}, box(0, 1, (6, 5, 7))).space.shape == (6, 3, 2)
+    with pytest.raises(ValueError, match=r"`image.data_format` must be one of"):
+        make({**given, "data_format": "last"}, box(0, 1, (6, 5, 7)))
 
 
 def test_one_side_keeps_the_other_in_proportion():

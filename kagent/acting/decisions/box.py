@@ -31,8 +31,12 @@ class Box(Decision):
 
     def random(self, count, rng, mask=None):
         """Uniform between two bounds; from a single bound away, the distance is exponential of mean 1; without bounds,
-        standard normal."""
+        standard normal. Of integers all from bound to bound are as likely, and the distance is rounded down."""
         refuse_mask(mask)
+        return self._drawn(count, rng).astype(np.float32)
+
+    def _drawn(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Random actions in the environment's units, `(count, *leaf.shape)`; integers where the leaf has them."""
         shape = (count, *self.leaf.shape)
         drawn = rng.standard_normal(shape, np.float32)
         if not self._clipped:
@@ -42,11 +46,16 @@ class Box(Decision):
         low, high = np.where(below, low, 0.0), np.where(above, high, 0.0)
         if (below & above).any():
             share = rng.random(shape)
-            drawn = np.where(below & above, low * (1.0 - share) + high * share, drawn)
+            if self._integral:  # rounding would give the two outermost integers half of what the others have
+                between = np.minimum(np.floor(low + share * (high - low + 1.0)), high)
+            else:
+                between = low * (1.0 - share) + high * share
+            drawn = np.where(below & above, between, drawn)
         if (below != above).any():
             distance = rng.standard_exponential(shape)
+            distance = np.floor(distance) if self._integral else distance
             drawn = np.where(below != above, low + high + np.where(below, distance, -distance), drawn)
-        return drawn.astype(np.float32)
+        return drawn
 
     def perturb(self, canonical, amount, rng, mask=None):
         refuse_mask(mask)
@@ -84,6 +93,8 @@ class ScaledBox(Box):
 
     def random(self, count, rng, mask=None):
         refuse_mask(mask)
+        if self._integral:
+            return self.from_env(self._drawn(count, rng))
         return rng.random((count, *self.leaf.shape), np.float32) * np.float32(2.0) - np.float32(1.0)
 
     def perturb(self, canonical, amount, rng, mask=None):
@@ -91,8 +102,7 @@ class ScaledBox(Box):
         return self.add(canonical, amount * rng.standard_normal(canonical.shape))
 
     def add(self, canonical, noise):
-        noise = noise / np.maximum(self._half, 1e-300)
-        return np.clip(canonical + noise, -1.0, 1.0).astype(np.float32)
+        return np.clip(canonical + self._scaled(noise), -1.0, 1.0).astype(np.float32)
 
     def to_env(self, canonical):
         values = canonical.astype(self._work)
@@ -101,9 +111,12 @@ class ScaledBox(Box):
         return self._cast(values)
 
     def from_env(self, taken):
-        values = taken.astype(self._work) - self._middle
-        np.divide(values, self._half, out=values, where=self._half > 0)  # else low == high: the middle
-        return np.clip(values, -1.0, 1.0).astype(np.float32)
+        return np.clip(self._scaled(taken.astype(self._work) - self._middle), -1.0, 1.0).astype(np.float32)
+
+    def _scaled(self, distance: np.ndarray) -> np.ndarray:
+        """Distances in the environment's units as canonical ones; 0 in a component that its bounds fix."""
+        with np.errstate(over="ignore"):  # between bounds that almost meet, any distance leads out of them
+            return np.divide(distance, self._half, out=np.zeros(distance.shape), where=self._half > 0)
 
 
 def refuse_mask(mask: np.ndarray | None) -> None:

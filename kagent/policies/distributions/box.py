@@ -31,10 +31,15 @@ class BoxDistribution(Distribution):
         size = math.prod(self.shape)
         if size == 0:
             raise ValueError(f"`shape` must have at least one element. Received: {self.shape}")
-        self.low = _bound("low", low, self.shape, toward=math.inf)
-        self.high = _bound("high", high, self.shape, toward=-math.inf)
-        if not (self.low <= self.high).all():
+        lows, highs = _numbers("low", low, self.shape), _numbers("high", high, self.shape)
+        if not (lows <= highs).all():
             raise ValueError(f"`low` must be at most `high` everywhere. Received: low={low}, high={high}")
+        self.low, self.high = _inward(lows, toward=math.inf), _inward(highs, toward=-math.inf)
+        # Bounds with no float32 between them, as those of a fixed component: the nearest one is all there is.
+        crossed = self.low > self.high
+        largest = np.finfo(np.float32).max
+        self.low = np.where(crossed, np.clip(highs, -largest, largest).astype(np.float32), self.low)
+        self.high = np.where(crossed, self.low, self.high)
         self.head_sizes = (size,) * len(self.head_names)
 
     def to_env(self, action):
@@ -76,8 +81,8 @@ class ScaledDistribution(BoxDistribution):
         return tf.clip_by_value(self._flat(tf.cast(action, tf.float32)), -limit, limit)
 
 
-def _bound(name: str, value: Any, shape: tuple[int, ...], toward: float) -> np.ndarray:
-    """A bound as float32 array of `shape`, rounded towards the inside so that clipped actions are legal."""
+def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A bound as float64 array of `shape`."""
     array = np.asarray(value, dtype=object)
     try:
         array = np.broadcast_to(np.array([float(v) for v in array.ravel()]).reshape(array.shape), shape)
@@ -85,6 +90,11 @@ def _bound(name: str, value: Any, shape: tuple[int, ...], toward: float) -> np.n
         raise ValueError(f"`{name}` must be numbers that broadcast to {shape}. Received: {value!r}") from error
     if np.isnan(array).any():
         raise ValueError(f"`{name}` must not be NaN. Received: {value!r}")
+    return array
+
+
+def _inward(array: np.ndarray, toward: float) -> np.ndarray:
+    """A bound as float32, rounded towards the inside so that clipped actions are legal."""
     with np.errstate(over="ignore"):
         rounded = array.astype(np.float32)
     outside = rounded < array if toward > 0 else rounded > array

@@ -1,0 +1,86 @@
+"""How a network takes the images of an observation, in words: for summaries, and for files to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kagent.images import Layout
+from kagent.networks.encoding import plain_layout
+from kagent.networks.layered import Layered
+from kagent.networks.legacy import Legacy, is_scaled
+from kagent.networks.trunks import CNN, LEAST_UNPADDED, Auto
+from kagent.spaces import Leaf
+
+
+def reading(network: Any, leaf: Leaf) -> str:
+    """What a network is given of an image.
+
+    Args:
+        network: A part of `kagent.networks`, a Keras layer or model; None: a function.
+        leaf: An observation leaf that is an image.
+
+    Example:
+
+    >>> import gymnasium, numpy as np
+    >>> from kagent.spaces import Structure
+    >>> (leaf,) = Structure(gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)).leaves
+    >>> reading(Auto(), leaf)
+    '(4, 84, 84) read as height 84 x width 84 x channels 4, divided by 255'
+    """
+    if isinstance(network, Legacy):
+        return _legacy_reading(network.network, leaf)
+    if network is None or isinstance(network, keras.layers.Layer):
+        return _words(network, leaf, None, 1)
+    if isinstance(network, Layered):
+        return _words(network, leaf, None, leaf.brightest) + _exceptions(network, leaf)
+    return _words(network, leaf, network.layout_of(leaf) if isinstance(network, Auto | CNN) else None, leaf.brightest)
+
+
+def _exceptions(network: Layered, leaf: Leaf) -> str:
+    layers = network.layers
+    own = any(isinstance(layer, keras.layers.Layer) for layer in layers)
+    text = "; by Keras layers as the space declares it" if own and leaf.brightest != 1 else ""
+    spatial = any(isinstance(layer, dict) and layer["type"] in ("conv2d", "pool2d") for layer in layers)
+    layout = plain_layout(leaf) if spatial else None
+    return text if layout is None or layout.is_ordered else f"{text}; by conv2d and pool2d {layout}"
+
+
+def _words(core: Any, leaf: Leaf, layout: Layout | None, divisor: int) -> str:
+    scaled = f", divided by {divisor}" if divisor != 1 else ""
+    if core is None or isinstance(core, keras.layers.Layer):
+        return f"{leaf.shape} as the space declares it{scaled}"
+    if isinstance(core, Layered):
+        return f"{leaf.shape} layer by layer{scaled}"
+    if isinstance(core, Auto | CNN) and layout is not None:
+        return f"{layout}{scaled}"
+    return f"{leaf.shape} as a vector of {leaf.size}{scaled}"
+
+
+def note_images(model: keras.Model, network: Any, leaves: Sequence[Leaf]) -> None:
+    """Notes on a model how its network takes the images among observation leaves; see `images_of`."""
+    images = [leaf for leaf in leaves if leaf.is_image]
+    now = {leaf.name: reading(network, leaf) for leaf in images}
+    core = network.network if isinstance(network, Legacy) else network
+    once = {leaf.name: _legacy_reading(core, leaf) for leaf in images}
+    model.kagent_images = lambda legacy: dict(once if legacy else now)  # a function, which Keras takes for no state
+
+
+def images_of(model: keras.Model, legacy: bool = False) -> dict[str, str]:
+    """How a model takes the images among its observations, by their names; of models without notes nothing.
+
+    Args:
+        model: That `functional` made.
+        legacy: How it would as a `Legacy` network.
+    """
+    noted = getattr(model, "kagent_images", None)
+    return {} if noted is None else noted(legacy)
+
+
+def _legacy_reading(core: Any, leaf: Leaf) -> str:
+    divisor = 255 if is_scaled(leaf) else 1
+    layout = Layout(leaf.shape, "channels_last") if len(leaf.shape) == 3 else None
+    padded = isinstance(core, Auto) and layout is not None and min(layout.size[:2]) < LEAST_UNPADDED
+    return _words(core, leaf, layout, divisor) + (", padded" if padded else "")
