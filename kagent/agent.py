@@ -198,6 +198,7 @@ class Agent(
             self._begin_training_state()
             self.built = True
             self.compile(**options)
+        self._begin_saving()
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:

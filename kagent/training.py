@@ -123,6 +123,7 @@ class Training(Mixin):
         initial_epoch: int = 0,
         n_envs: int | None = None,
         epochs: int | None = None,
+        replay_limit: int | str | None = "auto",
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains in an environment, or offline from a `tf.data.Dataset` of transitions.
@@ -149,6 +150,10 @@ class Training(Mixin):
             validation_freq: Evaluate every so many epochs, or at the end of those listed.
             initial_epoch: Number of the first epoch.
             n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
+            replay_limit: Timesteps of an open episode whose actions are kept, and saved, so that training that is resumed
+                from a file goes on in the middle of it by taking them again. A longer one is given up with a warning: a
+                new episode begins in its place. None: no limit. "auto": 10,000, or what 16 MiB hold of all environments'
+                actions, if that is less.
 
         Returns:
             Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch.
@@ -193,10 +198,13 @@ class Training(Mixin):
             steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch")
             epochs = 1 if end.timesteps == math.inf else max(1, math.ceil((end.timesteps - begin) / steps_per_epoch))
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+        if replay_limit not in (None, "auto"):
+            replay_limit = check_count(replay_limit, "replay_limit")
         limit = self.max_episode_timesteps
         environments = envs.make(
             env, self._envs_for(env, n_envs), next_seed=self.next_seed, max_episode_timesteps=limit
         )  # fmt: skip
+        environments.limit_replay(replay_limit)
         validation = None
         try:
             envs.check_spaces(self.observation_space, self.action_space, environments)
@@ -326,7 +334,8 @@ class Training(Mixin):
         if lost:
             warnings.warn(
                 f"The open episodes of environment(s) {lost} could not be brought back: replaying their seed and actions "
-                "gave another observation. The environment is another one or not deterministic; new episodes begin.",
+                "gave another observation, or their actions were not kept. The environment is another one or not "
+                "deterministic, or the episode is longer than `replay_limit`; new episodes begin.",
                 stacklevel=4,
             )
         masked = environments.mask is not None
