@@ -68,8 +68,11 @@ class Runner:
         """The open episodes, for `start` in another process; None where environments cannot be replayed."""
         if not self.environments.replayable:
             return None
+        environments = self.environments.state()
+        if any(episode["length"] != length for episode, length in zip(environments["episodes"], self.lengths)):
+            environments["episodes"] = []  # an interrupt came between a step and its being counted: they are lost
         return {
-            "environments": self.environments.state(),
+            "environments": environments,
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
         }

@@ -15,6 +15,8 @@ import tensorflow as tf
 from kagent import bounds
 from kagent import environments as envs
 from kagent.arguments import check_count
+from kagent.attachments import Counts
+from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import abortable, hears_batches, hooks_of, listed
 from kagent.episode_streams import EpisodeStreams
 from kagent.metrics import EpisodeMetrics, UpdateMetrics
@@ -52,6 +54,7 @@ class Training(Mixin):
         self._runner: Runner | None = None
         self._bounds: tuple[float, float] = (math.inf, math.inf)
         self._most_updates: float = math.inf  # of the running fit
+        self.fit_origin = Counts()
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
@@ -178,6 +181,7 @@ class Training(Mixin):
                 raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(wrong)}")
             kwargs = {"shuffle": False, "epochs": 1 if epochs is None else epochs, **kwargs}
             told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+            mend_backups(told)
             with abortable(told):
                 return keras.Model.fit(
                     self, env, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose,
@@ -188,12 +192,13 @@ class Training(Mixin):
             raise TypeError(
                 f"fit(env) does not know {names}. Say how long with steps=, episodes=, max_steps= or max_episodes="
             )
-        end = bounds.of_fit(self.counters, **given)
-        begin, epochs = self.timesteps, 1
+        origin = self._counted_from or self._counts()
+        end = bounds.of_fit(origin, **given)
+        begin, epochs = origin.timesteps, 1
         if steps_per_epoch is None:
             steps_per_epoch = max(1, math.ceil((end.timesteps - begin) / 10)) if end.timesteps < math.inf else 1000
         if bounds.is_episode(steps_per_epoch):
-            epochs = 1 if end.episodes == math.inf else max(1, int(end.episodes) - self.episodes)
+            epochs = 1 if end.episodes == math.inf else max(1, int(end.episodes) - origin.episodes)
         else:
             steps_per_epoch = check_count(steps_per_epoch, "steps_per_epoch")
             epochs = 1 if end.timesteps == math.inf else max(1, math.ceil((end.timesteps - begin) / steps_per_epoch))
@@ -221,6 +226,7 @@ class Training(Mixin):
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
             self._bounds, self._most_updates = (end.timesteps, end.episodes), end.updates
+            self.fit_origin, self._counted_from = origin, None
             with abortable(callbacks):
                 self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
                            validation_episodes, validation_freq)  # fmt: skip
@@ -235,7 +241,7 @@ class Training(Mixin):
         self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
         step_bound, episode_bound = self._bounds
-        by_episode, finished = bounds.is_episode(steps_per_epoch), self.episodes
+        by_episode, finished = bounds.is_episode(steps_per_epoch), self.fit_origin.episodes
         self.make_train_function()
         self.stop_training = False
         self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on

@@ -112,7 +112,7 @@ class SingleEnvs(Environments):
             )
             self._replayed = min(_REPLAYED, _RECORDED // (max(width, 1) * self.num_envs))
         else:
-            self._replayed = math.inf if timesteps is None else timesteps
+            self._replayed = math.inf if timesteps is None else float(timesteps)
         self._given_up_at = min(self._started) + self._replayed
 
     def step(self, action: Sequence[np.ndarray]) -> Transition:

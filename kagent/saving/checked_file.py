@@ -139,7 +139,10 @@ def check(path: Any) -> None:
         if length < 0:
             return
         file.seek(length)
-        name, size, checksum = _TRAILER.unpack(file.read(_TRAILER.size))
+        trailer = file.read(_TRAILER.size)
+        name, size, checksum = _TRAILER.unpack(trailer)
+        if name != _NAME and (_NAME in trailer or any(trailer.endswith(_NAME[:cut]) for cut in range(3, len(_NAME)))):
+            raise DamagedFile(f"{str(path)!r} is damaged: it is cut within its checksum")
         if name == _NAME and (size, checksum) != (length, _checksum(file, length)[1]):
             raise DamagedFile(f"{str(path)!r} is damaged: it is not what was written. Its checksum differs")
 
