@@ -200,6 +200,13 @@ def test_nothing_is_loaded_later(small, saved, tmp_path):
     assert equal(pretrained.get_weights(), weights) and pretrained.timesteps == 13
 
 
+def test_what_is_saved_after_the_construction_is_loaded_when_training_begins(small, tmp_path):
+    one, other = (restored(small, tmp_path) for _ in range(2))
+    one.fit(Counter(lengths=(4,)), steps=8, verbose=0)
+    other.fit(Counter(lengths=(4,)), steps=8, verbose=0)
+    assert other.timesteps == 8 and differences(state_of(one), state_of(other)) == []
+
+
 def test_an_agent_of_other_spaces_is_refused_at_construction(small, saved, tmp_path):
     with pytest.raises(ValueError, match="of another agent"):
         small("dqn", saver={"directory": tmp_path})

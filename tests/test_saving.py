@@ -851,3 +851,47 @@ def test_counters_are_exact_beyond_every_float(small, tmp_path):
     assert type(agent.timesteps) is int
     agent.save(tmp_path / "a.keras")
     assert differences(state_of(load(tmp_path / "a.keras"), memory=False), state_of(agent, memory=False)) == []
+
+
+# Open episodes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.eager
+def test_a_long_open_episode_is_a_small_file_and_goes_on(small, tmp_path):
+    box = spaces.Box(-1, 1, (64,), np.float32)
+    env = Identity(box, length=10**6)
+    agent = small("sac", env=env, start=10**6, memory=10)
+    agent.fit(env, steps=1000, verbose=0)
+    path = tmp_path / "a.weights.h5"
+    agent.save_weights(path)
+    with h5py.File(path) as file:
+        assert file["vars/state"].size < 20_000 and file["vars/state.0"].shape == (1000 * 64 * 4,)
+    other = small("sac", env=env, start=10**6, memory=10, seed=9)
+    other.load_weights(path)
+    for each in (agent, other):
+        each.fit(Identity(box, length=10**6), steps=5, verbose=0)
+    assert differences(state_of(other), state_of(agent)) == [] and open_lengths(other) == [1005]
+
+
+@pytest.mark.eager
+def test_beyond_its_limit_an_open_episode_is_not_saved(small, tmp_path):
+    def trained(**changes):
+        agent = small("dqn", env=Counter((10**6,)), start=10**6, memory=10)
+        agent.fit(Counter((10**6,)), steps=30, verbose=0, **changes)
+        agent.save_weights(tmp_path / "a.weights.h5")
+        other = small("dqn", env=Counter((10**6,)), start=10**6, memory=10)
+        other.load_weights(tmp_path / "a.weights.h5")
+        return other
+
+    with pytest.warns(UserWarning, match=r"longer than 20 timesteps.*`replay_limit`"):
+        agent = trained(replay_limit=20)
+    with pytest.warns(UserWarning, match=r"could not be brought back.*longer than `replay_limit`"):
+        agent.fit(Counter((10**6,)), steps=5, verbose=0)
+    assert open_lengths(agent) == [5] and agent.timesteps == 35
+    for limit in (30, None):
+        agent = trained(replay_limit=limit)
+        agent.fit(Counter((10**6,)), steps=5, verbose=0, replay_limit=limit and 35)
+        assert open_lengths(agent) == [35]
+    for wrong in (0, -1, 2.5, True, "all"):
+        with pytest.raises(ValueError, match="`replay_limit` must be"):
+            agent.fit(Counter((10**6,)), steps=1, replay_limit=wrong)

@@ -185,7 +185,7 @@ class Checkpoint(Callback):
                     f"{str(self.directory)!r} are moved to {aside(self.directory, self._name).name!r} in there",
                     stacklevel=6,  # the agent's constructor
                 )
-        elif isinstance(self.load, str) or self.directory.is_dir():
+        elif isinstance(self.load, str) or find(self.directory, self.filename or agent.name):
             self._begin_run(agent)
 
     def resume(self, agent: Any) -> None:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from kagent import spaces
-from kagent.saving import json_arrays
+from kagent.saving import checked_file, json_arrays
 
 FORMAT = 2  # 1: every array of the state is text, and the algorithm is not said
 _LARGEST = 1 << 30  # bytes of one entry
@@ -77,6 +77,7 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
     A damaged file is none of these: it cannot say whose it is.
     """
     try:
+        checked_file.check(filepath)
         with h5py.File(filepath, "r") as file:
             entries = file["vars"]
             state = json_arrays.load(read_text(entries, "state"), _arrays(entries))
@@ -99,6 +100,7 @@ def spaces_of(filepath: Any) -> tuple[Any, Any]:
         PermissionError: It may not be read.
     """
     try:
+        checked_file.check(filepath)
         with h5py.File(filepath, "r") as file:
             state = read_state(file["vars"])
         observation, action = (spaces.from_config(state[role]) for role in ("observation_space", "action_space"))

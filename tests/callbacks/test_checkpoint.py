@@ -23,6 +23,7 @@ from agent_states import differences, state_of
 from keras.callbacks import LambdaCallback
 
 import kagent
+from kagent import saving
 from kagent.callbacks import Checkpoint, checkpoint
 
 DQN = {
@@ -270,6 +271,45 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(name, small, 
         callback = begin(agent, filled)
     assert agent.timesteps == 20 and callback.newest == filled / "dqn-20.weights.h5"
     assert differences(state_of(agent), original[1]) == []
+
+
+def test_flipped_bits_are_damage_and_not_another_agents(small, filled, original):
+    path, agent = filled / "dqn-30.weights.h5", small("dqn", seed=1)
+    content = path.read_bytes()
+    for text in (b'"shape": [4]', b'"algorithm"', b'"preset": "DQN"', b'"format": 2'):
+        for number in range(len(text)):
+            changed = bytearray(content)
+            changed[content.index(text) + number] ^= 1
+            path.write_bytes(changed)
+            assert not saving.is_of_another(agent, path)
+            with pytest.raises(ValueError, match="is damaged"):
+                saving.spaces_of(path)
+    with pytest.warns(UserWarning, match=r"dqn-30\.weights\.h5' is damaged.*checksum"):
+        begin(agent, filled)
+    assert differences(state_of(agent), original[1]) == []
+
+
+def test_weights_that_are_not_finite_fall_back_and_another_algorithm_is_an_error(small, tmp_path):
+    agent = small("ppo", compiled={"run_eagerly": True})
+    callback = begin(agent, tmp_path, filename="run")
+    epoch(callback, 10)
+    state = state_of(agent)
+    agent.policy.trainable_variables[0].assign_add(np.full((4, 8), np.nan, np.float32))
+    epoch(callback, 20)
+    fresh = small("ppo", seed=3)
+    with pytest.warns(UserWarning, match=r"run-20\.weights\.h5' is damaged; training goes on from 'run-10.*not finite"):
+        begin(fresh, tmp_path, filename="run")
+    assert differences(state_of(fresh), state) == []
+    (tmp_path / "run-20.weights.h5").unlink()
+    other = kagent.A2C("CartPole-v1", network={"type": "mlp", "units": [8]}, seed=0)
+    before = state_of(other)
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match=r"of another agent.*(?s:.*)preset 'PPO', the agent's is"),
+    ):
+        warnings.filterwarnings("ignore", "Skipping nested container")
+        begin(other, tmp_path, filename="run")
+    assert differences(state_of(other), before) == []
 
 
 @pytest.mark.filterwarnings("ignore:The checkpoint")
