@@ -114,7 +114,8 @@ class Agent(
         execution, config: Options of `compile` as dicts; see `kagent.execution`.
         saver, summarizer, recorder: Callbacks of the agent's own, dicts or objects: `kagent.callbacks.Checkpoint`,
             `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They
-            are no part of the config or of saved files.
+            are no part of the config or of saved files. What the saver's `load` says is loaded at once: by default the
+            newest checkpoint in its directory. The first `fit(steps=...)` then counts from before that checkpoint.
         n_envs: Environments that `fit` makes of an id or a callable. None: `parallel_interactions`.
         seed: Seed of every random stream of the agent, an integer >= 0; None takes one from Keras's global
             generator, so that `keras.utils.set_random_seed` makes runs equal (it is then found in `agent.seed`).
@@ -216,6 +217,8 @@ class Agent(
             self._begin_training_state()
             self.built = True
             self.compile(**options)
+        self._begin_saving()
+        self._restore_attached()
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:

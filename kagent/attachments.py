@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import listed
 from kagent.episode_streams import each_array
 from kagent.mixin import Mixin
+
+
+class Counts(NamedTuple):
+    """How far an agent was: `timesteps`, `episodes`, and `updates` in gradient steps."""
+
+    timesteps: int = 0
+    episodes: int = 0
+    updates: int = 0
 
 
 class Attachments(Mixin):
@@ -34,10 +44,42 @@ class Attachments(Mixin):
             if given is not None
         }
         self._hearing = False
+        self._counted_from: Counts | None = None
+
+    def _restore_attached(self) -> None:
+        """Has a new agent begin with what its saver's `load` says."""
+        saver = self._attached.get("saver")
+        if saver is None:
+            return
+        before, newest = self._counts(), saver.newest
+        saver.restore(self)
+        if saver.newest is not newest:
+            self._counted_from = before
+
+    def _counts(self) -> Counts:
+        return Counts(self.timesteps, self.episodes, self.updates)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As in Keras. The optimizer of an agent whose saver has just restored it begins with the restored state."""
+        restored = self.optimizer if vars(self).get("_counted_from") is not None else None
+        super().compile(*args, **kwargs)
+        if restored is None:
+            return
+        pairs = list(zip(restored.variables, self.optimizer.variables))
+        if len(restored.variables) == len(self.optimizer.variables) and all(a.shape == b.shape for a, b in pairs):
+            for old, new in pairs:
+                new.assign(old)
+        else:
+            warnings.warn(
+                "The optimizer given to `compile` is of another kind than that of the checkpoint which the saver restored: "
+                "its state begins anew",
+                stacklevel=2,
+            )
 
     def _with_attached(self, callbacks: Any) -> Any:
         """What is given to `fit`, with the agent's own."""
         self.close()
+        mend_backups(callbacks)
         own = list(self._attached.values())
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for callback in own:
@@ -67,6 +109,7 @@ class Attachments(Mixin):
         if self._hearing or not self._attached:
             return
         self._hearing = True
+        self._counted_from = None
         for callback in self._attached.values():
             callback.set_model(self)
             callback.set_params({"steps": None, "epochs": 1, "verbose": 0})

@@ -3,43 +3,89 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 _ABANDONED = 3600.0  # seconds
 _NAMED = 40  # characters of a file's name in that of the temporary one
+# What a disk says that cannot take a file: full, over quota, file too large, broken, read-only.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 @contextlib.contextmanager
 def beside(path: str | Path, suffix: str) -> Iterator[str]:
-    """A temporary path in the same folder, which takes the place of `path` when the block ends without an error."""
+    """A temporary path in the same folder, which takes the place of `path` when the block ends without an error.
+
+    Raises:
+        OSError: The disk cannot take the file. The error names `path` and the bytes that are free.
+    """
     target = Path(path)
     sweep(target.parent, target.name, suffix)
-    handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=_prefix(target), dir=target.parent or ".")
-    os.close(handle)
-    try:
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    with naming_the_disk(target):
+        handle, temporary = _temporary(target, suffix)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as written:
+                os.fsync(written.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        finally:
+            if handle is not None:
+                os.close(handle)
     if hasattr(os, "O_DIRECTORY"):
         folder = os.open(target.parent or ".", os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextlib.contextmanager
+def naming_the_disk(target: Path) -> Iterator[None]:
+    """Adds `target` and the bytes that are free in its folder to errors of a disk that cannot take a file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        try:
+            free = f"{shutil.disk_usage(target.parent or '.').free} bytes are free there"
+        except OSError:
+            free = "what is free there is unknown"
+        message = f"{error.strerror or error}: the file could not be written, and {free}"
+        raise OSError(error.errno, message, str(target)) from error
+
+
+def _temporary(target: Path, suffix: str) -> tuple[int | None, str]:
+    # Locked until its handle is closed, which the end of the process does too: `_is_abandoned` looks for the lock.
+    while True:
+        handle, temporary = tempfile.mkstemp(suffix=suffix, prefix=_prefix(target), dir=target.parent or ".")
+        if fcntl is None:
+            os.close(handle)
+            return None, temporary
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(temporary):  # nobody swept it up before it was locked
+            return handle, temporary
+        os.close(handle)
 
 
 def _prefix(target: Path) -> str:
@@ -57,10 +103,25 @@ def sweep(folder: Path, name: str, suffix: str, series: bool = False) -> None:
     """
     cut = glob.escape(name[:_NAMED]) + ("*" if series else "")
     for left in folder.glob(f".{cut}.????????{glob.escape(suffix)}"):
-        # Nobody writes to a file for an hour without touching it.
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
+            if _is_abandoned(left):
                 left.unlink()
+
+
+def _is_abandoned(left: Path) -> bool:
+    old = time.time() - left.stat().st_mtime > _ABANDONED  # nobody writes to a file for an hour without touching it
+    if fcntl is None:
+        return old
+    handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # somebody writes it now
+        return False
+    except OSError:
+        return old
+    finally:
+        os.close(handle)
+    return True
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,8 +92,11 @@ class Runner:
         """The open episodes, for `start` in another process; None where environments cannot be replayed."""
         if not self.environments.replayable:
             return None
+        environments = self.environments.state()
+        if any(episode["length"] != length for episode, length in zip(environments["episodes"], self.lengths)):
+            environments["episodes"] = []  # an interrupt came between a step and its being counted: they are lost
         return {
-            "environments": self.environments.state(),
+            "environments": environments,
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
         }
@@ -229,30 +231,3 @@ def play(
                 on_end(len(finished) - 1, finished[-1])
             returns[index], lengths[index] = 0.0, 0
     return finished
-
-
-def dump(state: dict[str, Any]) -> bytes:
-    """A runner's state as JSON; arrays become `{"array": [...], "dtype": ...}`."""
-
-    def default(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return {"array": value.tolist(), "dtype": value.dtype.name, "shape": list(value.shape)}
-        if isinstance(value, np.generic):
-            return value.item()
-        raise TypeError(f"Cannot save a {type(value).__name__} of an environment's state: {value!r}")
-
-    return json.dumps(state, default=default).encode()
-
-
-def load(data: bytes) -> dict[str, Any]:
-    """The inverse of `dump`."""
-
-    def hook(value: dict[str, Any]) -> Any:
-        if set(value) == {"array", "dtype", "shape"}:
-            dtype = np.dtype(value["dtype"])
-            if dtype.kind not in "fiub":
-                raise ValueError(f"Refusing an array of dtype {dtype} in a saved environment state")
-            return np.asarray(value["array"], dtype).reshape(value["shape"])
-        return value
-
-    return json.loads(data.decode(), object_hook=hook)

@@ -17,6 +17,8 @@ import tensorflow as tf
 from kagent import bounds
 from kagent import environments as envs
 from kagent.arguments import check_count, check_source, from_environment
+from kagent.attachments import Counts
+from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import abortable, forget_unknown, hears_batches, hooks_of, listed
 from kagent.callbacks.csv_columns import with_columns
 from kagent.callbacks.progress_bar import with_bar
@@ -40,6 +42,7 @@ class Training(Mixin):
         self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
         self._runner: Runner | None = None
         self.refuses_divergence = True
+        self.fit_origin = Counts()
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
@@ -77,6 +80,7 @@ class Training(Mixin):
         reset_options: dict[str, Any] | None = None,
         step_timeout: float | None = None,
         epochs: int | None = None,
+        replay_limit: int | str | None = "auto",
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains in an environment, or offline from a `tf.data.Dataset` of transitions.
@@ -113,6 +117,10 @@ class Training(Mixin):
                 takes longer, `fit` ends by a `TimeoutError` with the environment's name. What hangs cannot be stopped:
                 it stays in a thread of its own, or in its worker process, and a new environment is needed. With it,
                 environments that are no `AsyncVectorEnv` are stepped in another thread, which costs about 0.1 ms a step.
+            replay_limit: Timesteps of an open episode whose actions are kept, and saved, so that training that is resumed
+                from a file goes on in the middle of it by taking them again. A longer one is given up with a warning: a
+                new episode begins in its place. None: no limit. "auto": 10,000, or what 16 MiB hold of all environments'
+                actions, if that is less.
 
         Returns:
             Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
@@ -165,10 +173,14 @@ class Training(Mixin):
             )
         bounds.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
         rules = {"reset_options": reset_options, "step_timeout": step_timeout}
-        begin = self.timesteps
-        end, steps_per_epoch, epochs = bounds.of_fit(self.counters, given, steps_per_epoch, epochs, initial_epoch)
+        if replay_limit not in (None, "auto"):
+            replay_limit = check_count(replay_limit, "replay_limit")
+        origin = self._counted_from or self._counts()
+        begin = origin.timesteps
+        end, steps_per_epoch, epochs = bounds.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
         with self.occupation.of("fit"), contextlib.ExitStack() as opened:
             environments = self._opened(opened, env, self._envs_for(env, n_envs), self.next_seed, rules)
+            environments.limit_replay(replay_limit)
             opened.enter_context(envs.claim(environments, "fit"))
             validation = None
             if validation_env is not None:
@@ -190,6 +202,7 @@ class Training(Mixin):
                     epochs=initial_epoch + epochs, steps=known, model=self,
                 )  # fmt: skip
             self._bounds = end
+            self.fit_origin, self._counted_from = origin, None
             try:
                 with abortable(callbacks), self._watching(callbacks):
                     self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
@@ -213,6 +226,7 @@ class Training(Mixin):
         if steps_per_epoch is not None:
             check_count(steps_per_epoch, "steps_per_epoch")
         told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+        mend_backups(told)
         size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
         length = EpochLength(self, epochs - initial_epoch, size)
         told.append(length)
@@ -246,7 +260,7 @@ class Training(Mixin):
         self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
         step_bound, episode_bound, update_bound = self._bounds
-        by_episode, finished = bounds.is_episode(steps_per_epoch), self.episodes
+        by_episode, finished = bounds.is_episode(steps_per_epoch), self.fit_origin.episodes
         self.make_train_function()
         self.stop_training = False
         self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
@@ -383,7 +397,8 @@ class Training(Mixin):
         if lost:
             warnings.warn(
                 f"The open episodes of environment(s) {lost} could not be brought back: replaying their seed and actions "
-                "gave another observation. The environment is another one or not deterministic; new episodes begin.",
+                "gave another observation, or their actions were not kept. The environment is another one or not "
+                "deterministic, or the episode is longer than `replay_limit`; new episodes begin.",
                 stacklevel=4,
             )
         masked = environments.mask is not None

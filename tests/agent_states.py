@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from kagent import runner
+from kagent.saving import json_arrays
 
 
 def state_of(agent, memory=True):
@@ -46,7 +46,7 @@ def _observation(agent):
 
 
 def _json(value):
-    return np.frombuffer(json.dumps(json.loads(runner.dump(value)), sort_keys=True).encode(), np.uint8)
+    return np.frombuffer(json.dumps(json.loads(json_arrays.dump(value)), sort_keys=True).encode(), np.uint8)
 
 
 def _bytes(array):

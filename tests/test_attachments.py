@@ -1,11 +1,15 @@
 """Saver and recorder as arguments of the agent, in fit and in loops of one's own."""
 
+import shutil
+
 import numpy as np
 import pytest
+from agent_states import differences, state_of
 from event_files import curves
 from runs import equal
 from toy_envs import Counter
 
+import kagent
 from kagent import Agent, RewardEstimation, callbacks, traces
 
 
@@ -42,7 +46,6 @@ def test_a_saver_saves_in_a_loop_of_ones_own(small, tmp_path):
     agent.close()
     agent.close()
     again = small("dqn", env=Counter(), start=4, frequency=4, saver={"directory": str(tmp_path)})
-    again.act(Counter().reset()[0])  # training goes on here
     assert again.timesteps == 12 and equal(again.get_weights(), agent.get_weights())
 
 
@@ -153,3 +156,97 @@ def test_without_them_nothing_is_told(small):
     loop(agent, 2)
     agent.close()
     assert agent._attached == {} and np.isfinite(agent.timesteps)
+
+
+# The saver's `load` ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(small, tmp_path):
+    """A folder with checkpoints of an agent after 10 and 12 timesteps, and the agent."""
+    saver = {"directory": tmp_path, "frequency": 1e-6, "max_checkpoints": 2}
+    agent = small("dqn", env=Counter(lengths=(4,)), start=4, frequency=4, compiled={"run_eagerly": True}, saver=saver)
+    agent.fit(Counter(lengths=(4,)), steps=12, verbose=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dqn-10.weights.h5", "dqn-12.weights.h5"]
+    return agent
+
+
+def restored(small, tmp_path, load=True, filename=None):
+    saver = {"directory": tmp_path, "load": load, "filename": filename}
+    return small(
+        "dqn",
+        env=Counter(lengths=(4,)),
+        start=4,
+        frequency=4,
+        compiled={"run_eagerly": True},
+        saver=saver,
+        seed=9,
+    )
+
+
+def test_a_saver_restores_at_construction_and_compile_keeps_what_it_restored(small, saved, tmp_path):
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    agent = restored(small, tmp_path / "copy")  # which compiles after its construction
+    assert (
+        differences(state_of(agent), state_of(saved)) == [] and agent.optimizer.iterations == saved.optimizer.iterations
+    )
+    agent.save(tmp_path / "a.keras")
+    assert kagent.load(tmp_path / "a.keras").timesteps == 12
+    for each in (agent, saved):
+        each.fit(Counter(lengths=(4,)), max_steps=20, verbose=0)
+    assert differences(state_of(agent), state_of(saved)) == []
+    with pytest.warns(UserWarning, match="optimizer given to `compile` is of another kind"):
+        restored(small, tmp_path / "copy").compile(optimizer="sgd")
+
+
+def test_steps_count_from_before_the_checkpoint_once(small, saved, tmp_path):
+    agent = restored(small, tmp_path)
+    history = agent.fit(Counter(lengths=(4,)), steps=20, steps_per_epoch=8, verbose=0)
+    assert agent.timesteps == 20 and history.epoch == [1, 2]
+    agent.fit(Counter(lengths=(4,)), steps=20, verbose=0)
+    assert agent.timesteps == 40
+
+
+def test_a_saver_loads_the_file_of_that_name(small, saved, tmp_path):
+    with pytest.raises(ValueError, match=r"'dqn-10.weights.h5' is 10 timesteps old.*dqn-12"):
+        restored(small, tmp_path, load="dqn-10")
+    assert restored(small, tmp_path, load="dqn-10", filename="branch").timesteps == 10
+    with pytest.raises(ValueError, match="`load` must name a file"):
+        restored(small, tmp_path / "elsewhere", load="dqn-10")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_saver_without_load_begins_anew_and_says_where_the_old_files_go(small, saved, tmp_path):
+    with pytest.warns(
+        UserWarning, match=r"load=False begins a new run. When it is trained, the 2 checkpoint.*'dqn-before-1'"
+    ):
+        agent = restored(small, tmp_path, load=False)
+    assert agent.timesteps == 0 and (tmp_path / "dqn-12.weights.h5").is_file()
+    with pytest.warns(UserWarning, match="were moved to"):
+        agent.fit(Counter(lengths=(4,)), steps=4, verbose=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dqn-4.weights.h5", "dqn-before-1"]
+
+
+def test_nothing_is_loaded_later(small, saved, tmp_path):
+    agent = restored(small, tmp_path)
+    rows = len(agent.memory)
+    loop(agent, 1)
+    agent.update()
+    assert len(agent.memory) == rows + 4 and agent.timesteps == 16
+    pretrained = restored(small, tmp_path)
+    weights = [np.full_like(weight, 0.5) for weight in pretrained.get_weights()]
+    pretrained.set_weights(weights)  # as pretraining does
+    pretrained.fit(Counter(lengths=(4,)), max_steps=13, verbose=0)
+    assert equal(pretrained.get_weights(), weights) and pretrained.timesteps == 13
+
+
+def test_what_is_saved_after_the_construction_is_loaded_when_training_begins(small, tmp_path):
+    one, other = (restored(small, tmp_path) for _ in range(2))
+    one.fit(Counter(lengths=(4,)), steps=8, verbose=0)
+    other.fit(Counter(lengths=(4,)), steps=8, verbose=0)
+    assert other.timesteps == 8 and differences(state_of(one), state_of(other)) == []
+
+
+def test_an_agent_of_other_spaces_is_refused_at_construction(small, saved, tmp_path):
+    with pytest.raises(ValueError, match="of another agent"):
+        small("dqn", saver={"directory": tmp_path})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from toy_envs import Counter, Identity
 
 import kagent
-from kagent import saving
+from kagent.saving import state as saving_state
 
 KINDS = ("dqn", "ppo", "sac")
 ENVS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "sac": "Pendulum-v1"}
@@ -220,7 +221,7 @@ def test_only_the_filled_part_is_written_in_slices(small, monkeypatch, tmp_path)
     agent.fit("CartPole-v1", steps=60, verbose=0)
     agent.save_weights(tmp_path / "a.weights.h5")
     assert os.path.getsize(tmp_path / "a.weights.h5") < 500_000
-    monkeypatch.setattr(saving, "_SLICE", 500)
+    monkeypatch.setattr(saving_state, "_SLICE", 500)
     agent.save_weights(tmp_path / "b.weights.h5")
     with h5py.File(tmp_path / "b.weights.h5") as file:
         parts = [item for name, item in file["vars"].items() if name.startswith("memory.block")]
@@ -714,10 +715,105 @@ def test_paths_of_every_kind(small, monkeypatch, tmp_path):
     agent.load_weights("w.weights.h5")
     agent.save(folder / "unzipped", zipped=False)
     assert differences(state_of(load(folder / "unzipped")), state_of(agent)) == []
-    with pytest.raises(ValueError, match=r"\.keras"):
-        agent.save("a.txt")
+    for name, right in {
+        "a.txt": "'a.txt.keras'", "agent.h5": "'agent.keras'", "agent.hdf5": "'agent.keras'", "agent": "'agent.keras'",
+        "a.weights.h5": r"'a.keras' \(save_weights writes '.weights.h5'\)",
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=rf"`filepath` of save must end in '.keras', as {right}"):
+            agent.save(name)
+        assert not os.path.exists(name)
+    for name in ("folder.h5", "folder.keras"):
+        with pytest.raises(ValueError, match="must not end as a file's"):
+            agent.save(name, zipped=False)
+    for name in ("a.h5", "a.keras", "a.weights.json"):
+        with pytest.raises(ValueError, match=r"save_weights must end in '.weights.h5'. Received"):
+            agent.save_weights(name)
+    with pytest.raises(ValueError, match=r"without `max_shard_size`. Received: 1"):
+        agent.save_weights("w.weights.h5", max_shard_size=1)
     with pytest.raises(OSError, match="missing"):
         agent.save(tmp_path / "missing" / "a.keras")
+
+
+def test_a_folder_takes_the_place_of_the_one_before(small, tmp_path):
+    agent = small("dqn")
+    agent.save(tmp_path / "a", zipped=False)
+    agent.fit("CartPole-v1", steps=20, verbose=0)
+    agent.save(tmp_path / "a", zipped=False, include_memory=True)
+    assert os.listdir(tmp_path) == ["a"] and differences(state_of(load(tmp_path / "a")), state_of(agent)) == []
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_file_is_not_replaced_without_an_answer(answer, small, monkeypatch, tmp_path):
+    agent, asked = small("dqn"), []
+    monkeypatch.setattr("builtins.input", lambda question: (asked.append(question), answer)[1])
+    for name, save in {"a.keras": agent.save, "a.weights.h5": agent.save_weights}.items():
+        save(tmp_path / name, overwrite=False)
+        assert asked == []
+        (tmp_path / name).write_text("old")
+        save(tmp_path / name, overwrite=False)
+        assert len(asked) == 1 and asked.pop().startswith(f"'{tmp_path / name}' already exists")
+        assert ((tmp_path / name).read_bytes() == b"old") == (answer == "n")
+
+
+def test_what_could_not_be_loaded_is_not_written(small, tmp_path):
+    agent = small("ppo", network=keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh")]))
+    observation = np.zeros(4, np.float32)
+    before = agent.act(observation, deterministic=True)
+    with pytest.raises(ValueError, match=r"cannot be quantized.*Received: quantize\('int8'\)"):
+        agent.quantize("int8")
+    agent.save(tmp_path / "a.keras")
+    assert load(tmp_path / "a.keras").act(observation, deterministic=True) == before
+    agent.policy.network.layers[-1].quantize("int8")  # past the agent
+    for save, name in ((agent.save, "b.keras"), (agent.save_weights, "b.weights.h5")):
+        with pytest.raises(ValueError, match=r"layers of this agent were changed since it was made.*kernel"):
+            save(tmp_path / name)
+    assert os.listdir(tmp_path) == ["a.keras"]
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(small, tmp_path):
+    agent = small("dqn")
+    kernel = agent.policy.trainable_variables[0]
+    moment = next(v for v in agent.optimizer.variables if np.prod(v.shape) > 1 and v.dtype == "float32")
+    for variable, value in ((kernel, np.nan), (kernel, -np.inf), (moment, np.nan)):
+        before = variable.numpy()
+        damaged = before.copy()
+        damaged.flat[1] = value
+        variable.assign(damaged)
+        agent.save(tmp_path / "a.keras")
+        agent.save_weights(tmp_path / "a.weights.h5")
+        variable.assign(before)
+        state = state_of(agent)
+        message = (
+            rf"{re.escape(repr(variable.path))} .* holds {int(np.isnan(value))} nan and {int(np.isinf(value))} infinite"
+        )
+        with pytest.raises(ValueError, match=message):
+            agent.load_weights(tmp_path / "a.weights.h5")
+        assert differences(state_of(agent), state) == []
+        with pytest.raises(ValueError, match="not finite"):
+            kagent.load(tmp_path / "a.keras")
+
+
+def test_weights_of_another_algorithm_are_refused_by_name(tmp_path):
+    network = {"type": "mlp", "units": [4]}
+    kinds = (kagent.PPO, kagent.A2C, kagent.AC, kagent.DQN, kagent.DoubleDQN)
+    agents = {cls.__name__: cls("CartPole-v1", network=network, seed=0) for cls in kinds}
+    for name, agent in agents.items():
+        agent.save_weights(tmp_path / f"{name}.weights.h5")
+    for other, name, part in (
+        ("PPO", "A2C", "preset 'PPO', the agent's is 'A2C'"), ("AC", "A2C", "preset 'AC'"), ("A2C", "PPO", "preset 'A2C'"),
+        ("DQN", "DoubleDQN", "preset 'DQN'"),
+    ):  # fmt: skip
+        state = state_of(agents[name])
+        with warnings.catch_warnings(), pytest.raises(ValueError, match=rf"another algorithm: {part}"):
+            warnings.filterwarnings("ignore", "Skipping nested container")
+            agents[name].load_weights(tmp_path / f"{other}.weights.h5")
+        assert differences(state_of(agents[name]), state) == []
+
+    class Mine(kagent.PPO):
+        """A user's own kind of PPO takes PPO's weights."""
+
+    Mine("CartPole-v1", network=network, seed=1).load_weights(tmp_path / "PPO.weights.h5")
+    agents["PPO"].load_weights(tmp_path / "PPO.weights.h5")
 
 
 def test_two_agents_do_not_disturb_each_others_streams(small):
@@ -764,3 +860,47 @@ def test_counters_are_exact_beyond_every_float(small, tmp_path):
     assert type(agent.timesteps) is int
     agent.save(tmp_path / "a.keras")
     assert differences(state_of(load(tmp_path / "a.keras"), memory=False), state_of(agent, memory=False)) == []
+
+
+# Open episodes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.eager
+def test_a_long_open_episode_is_a_small_file_and_goes_on(small, tmp_path):
+    box = spaces.Box(-1, 1, (64,), np.float32)
+    env = Identity(box, length=10**6)
+    agent = small("sac", env=env, start=10**6, memory=10)
+    agent.fit(env, steps=1000, verbose=0)
+    path = tmp_path / "a.weights.h5"
+    agent.save_weights(path)
+    with h5py.File(path) as file:
+        assert file["vars/state"].size < 20_000 and file["vars/state.0"].shape == (1000 * 64 * 4,)
+    other = small("sac", env=env, start=10**6, memory=10, seed=9)
+    other.load_weights(path)
+    for each in (agent, other):
+        each.fit(Identity(box, length=10**6), steps=5, verbose=0)
+    assert differences(state_of(other), state_of(agent)) == [] and open_lengths(other) == [1005]
+
+
+@pytest.mark.eager
+def test_beyond_its_limit_an_open_episode_is_not_saved(small, tmp_path):
+    def trained(**changes):
+        agent = small("dqn", env=Counter((10**6,)), start=10**6, memory=10)
+        agent.fit(Counter((10**6,)), steps=30, verbose=0, **changes)
+        agent.save_weights(tmp_path / "a.weights.h5")
+        other = small("dqn", env=Counter((10**6,)), start=10**6, memory=10)
+        other.load_weights(tmp_path / "a.weights.h5")
+        return other
+
+    with pytest.warns(UserWarning, match=r"longer than 20 timesteps.*`replay_limit`"):
+        agent = trained(replay_limit=20)
+    with pytest.warns(UserWarning, match=r"could not be brought back.*longer than `replay_limit`"):
+        agent.fit(Counter((10**6,)), steps=5, verbose=0)
+    assert open_lengths(agent) == [5] and agent.timesteps == 35
+    for limit in (30, None):
+        agent = trained(replay_limit=limit)
+        agent.fit(Counter((10**6,)), steps=5, verbose=0, replay_limit=limit and 35)
+        assert open_lengths(agent) == [35]
+    for wrong in (0, -1, 2.5, True, "all"):
+        with pytest.raises(ValueError, match="`replay_limit` must be"):
+            agent.fit(Counter((10**6,)), steps=1, replay_limit=wrong)

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import math
-import numbers
 import os
-import re
+import sys
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kagent.arguments import check_count
 from kagent.callbacks.callback import Callback
+from kagent.callbacks.checkpoint_files import (
+    SUFFIX,
+    File,
+    aside,
+    bare_name,
+    described,
+    episodes_between,
+    file_names,
+    find,
+    seconds_between,
+)  # fmt: skip
 from kagent.files import local_directory, sweep
 from kagent.signatures import check_known
 
-_SUFFIX = ".weights.h5"
-_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints")
+_KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints", "strict")
 _UNITS = ("seconds", "episodes")
 # What a file can raise that is not whole. Not among them: no permission to read it, not enough memory.
 _DAMAGES = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
-class _File(NamedTuple):
-    age: int  # in timesteps, or in episodes
-    path: Path
+class _Run(NamedTuple):
+    load: bool | str  # what it began with
+    own: dict[Path, int]  # its files and their counts
+    damaged: set[Path]
+
+
+# By agent, and by folder and name of the series: another Checkpoint of the same series goes on with its agent's run.
+_RUNS: weakref.WeakKeyDictionary[Any, dict[tuple[str, str], _Run]] = weakref.WeakKeyDictionary()
 
 
 class Checkpoint(Callback):
@@ -37,8 +52,10 @@ class Checkpoint(Callback):
     A checkpoint is `agent.save_weights`: weights, optimizers, counters, random streams, memory and open episodes, in
     `<filename>-<timesteps>.weights.h5`. A run that was killed at any moment and is started again by the same lines ends
     bit for bit where the uninterrupted one ends. Saved is where the agent is whole: after an update, at the end of an
-    epoch, and at the end of training. A file is written beside, flushed to disk, then renamed; older ones are deleted
-    only after that. What other callbacks remember is not in it.
+    epoch, at the end of training, and where a `KeyboardInterrupt` ends it: then the open episodes are lost if it came
+    within a step of an environment. A file is written beside, flushed to disk, then renamed; older ones are deleted only
+    after that. What other callbacks remember is not in it. A save that fails before the end of training, for instance
+    because the disk is full, is a warning: earlier files stay, and the next save is tried when it is due.
 
     `fit(max_steps=...)` goes on to the same absolute bound. `fit(steps=...)` counts from where the agent stood *before*
     the checkpoint was loaded, as with Keras's `BackupAndRestore`: a new agent that resumes takes what was left of
@@ -46,22 +63,24 @@ class Checkpoint(Callback):
     by what is left of it.
 
     One run owns a series, the files of one `filename` in the directory: give every run, every seed, its own. Nothing
-    else in there is touched, and where training would mix two runs in one series (it starts afresh or from another file
-    where there are checkpoints, or from a point which some are beyond) it is refused. Two processes must not write to
-    one series at a time. A further `fit` of the same agent with the same object goes on from the agent as it is, and
-    loads nothing. In offline training (`fit(dataset)`) it saves at the ends of epochs, and as no timesteps pass, the
-    series is one file.
+    else in there is touched, and where training would mix two runs in one series (it starts from another file where
+    there are checkpoints, or from a point which some are beyond) it is refused. Two processes must not write to one
+    series at a time. A further `fit` of the same agent goes on from the agent as it is, and loads nothing, also with
+    another Checkpoint of the same series, as a notebook's cell makes one that runs again. In offline training
+    (`fit(dataset)`) it saves at the ends of epochs, and as no timesteps pass, the series is one file.
 
     Args:
         directory: Where to, on this machine; made if need be.
         filename: Name of the series. None: the agent's name.
         frequency: Seconds of wall time from one save to the next, > 0. None: at the end of every epoch.
         load: What to begin with. True: the newest checkpoint that is whole; a new run where there is none. A string:
-            the file of that name in the directory. False: a new run.
+            the file of that name in the directory. False: a new run; checkpoints of another one in the same series are
+            moved, with a warning, into the folder `<filename>-before-1` (or `-2` ...) of the directory.
         max_checkpoints: How many of the newest files are kept, >= 1. With 1 there is none to fall back on.
         unit: What `frequency` counts: "seconds" of wall time, or finished "episodes". With episodes a save is due where
             their number reaches a multiple of it, and files are named `<filename>-<episodes>.weights.h5`; where training
             ends within an episode, the file of that number is replaced.
+        strict: Whether every save that fails is an error, not only the last one.
 
     Attributes:
         newest: Path of the checkpoint last loaded or saved, or None.
@@ -70,7 +89,8 @@ class Checkpoint(Callback):
         ValueError, TypeError: A bad argument, at once. When training begins, the agent being left as it was: there are
             checkpoints, but none can be loaded; the file is of an agent with other spaces; the file named by `load` is
             missing; two runs would be mixed; the model is not an agent.
-        OSError: The directory cannot be written to, when training begins; a save failed. Earlier files are then intact.
+        OSError: The directory cannot be written to, when training begins; the last save failed, or any if `strict`.
+            Earlier files are then intact.
 
     Example:
 
@@ -88,16 +108,20 @@ class Checkpoint(Callback):
         load: bool | str = True,
         max_checkpoints: int = 5,
         unit: str = "seconds",
+        strict: bool = False,
     ):
         super().__init__()
         self.directory = local_directory(directory)
-        self.filename = filename if filename is None else _bare(filename, "filename")
+        self.filename = filename if filename is None else bare_name(filename, "filename")
         if unit not in _UNITS:
             raise ValueError(f"`unit` must be one of {_UNITS}. Received: {unit!r}")
         self.unit = unit
-        self.frequency = _seconds(frequency) if unit == "seconds" else _episodes(frequency)
-        self.load = load if isinstance(load, bool) else _bare(load, "load", "True, False or ")
+        self.frequency = seconds_between(frequency) if unit == "seconds" else episodes_between(frequency)
+        self.load = load if isinstance(load, bool) else bare_name(load, "load", "True, False or ")
         self.max_checkpoints = check_count(max_checkpoints, "max_checkpoints")
+        if not isinstance(strict, bool):
+            raise TypeError(f"`strict` must be True or False. Received: {strict!r}")
+        self.strict = strict
         self.newest: Path | None = None
         self._name = ""
         self._begun: Any = None  # the agent whose run this is
@@ -112,8 +136,8 @@ class Checkpoint(Callback):
         """A checkpoint from Tensorforce's `saver` dict.
 
         Args:
-            spec: `directory`, and what is wanted of `filename`, `frequency` (seconds), `load`, and `max_checkpoints`,
-                which may also be written `max-checkpoints`.
+            spec: `directory`, and what is wanted of `filename`, `frequency` (seconds), `load`, `strict`, and
+                `max_checkpoints`, which may also be written `max-checkpoints`.
 
         Raises:
             ValueError, TypeError: Not a dict, an unknown or missing key, a bad value.
@@ -139,10 +163,30 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         agent = _agent(self.model)
-        self._begin = agent.timesteps
+        self._begin = agent.fit_origin.timesteps
         self.resume(agent)
         self._trained = False
         self._saved = self._now()
+
+    def restore(self, agent: Any) -> None:
+        """Has a new agent begin with what `load` says, before its training. Nothing is made or moved.
+
+        Args:
+            agent: The agent whose saver this is.
+
+        Raises:
+            As when training begins; see above.
+        """
+        if self.load is False:
+            self._name = self.filename or bare_name(agent.name, "filename")
+            if series := self.files:
+                warnings.warn(
+                    f"load=False begins a new run. When it is trained, the {len(series)} checkpoint(s) of another one in "
+                    f"{str(self.directory)!r} are moved to {aside(self.directory, self._name).name!r} in there",
+                    stacklevel=6,  # the agent's constructor
+                )
+        elif isinstance(self.load, str) or find(self.directory, self.filename or agent.name):
+            self._begin_run(agent)
 
     def resume(self, agent: Any) -> None:
         """Has an agent begin with what `load` says, now and not only when its training begins.
@@ -156,11 +200,25 @@ class Checkpoint(Callback):
         if agent is self._begun:
             self._refuse_mixing(self._count(agent), "The agent")
         else:
-            self._name = self.filename or _bare(agent.name, "filename")
+            self._begin_run(agent)
+        # What a process left that was killed while it saved.
+        sweep(self.directory, f"{self._name}-", SUFFIX, series=True)
+
+    def _begin_run(self, agent: Any) -> None:
+        self._name = self.filename or bare_name(agent.name, "filename")
+        self.set_model(agent)
+        runs = _RUNS.setdefault(agent, {})
+        series = os.path.realpath(self.directory), self._name
+        run = runs.get(series)
+        if run is not None and (self.load is True or run.load == self.load):
+            self._own, self._damaged = run.own, run.damaged
+            self.newest = max(self._own, key=self._own.__getitem__, default=None)
+            self._refuse_mixing(self._count(agent), "The agent")
+        else:
             self._own, self._damaged, self.newest = {}, set(), None
-            self.set_model(agent)
             self._load()
-            self._begun = agent
+            runs[series] = _Run(self.load, self._own, self._damaged)
+        self._begun = agent
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._trained = True
@@ -179,7 +237,18 @@ class Checkpoint(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._trained:
-            self._save()
+            self._save(last=True)
+        self._trained = False
+
+    def on_train_abort(self) -> None:
+        if self._trained and isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            self._trained = False
+            try:
+                self._save()
+            except Exception as error:  # the interrupt is what ends training
+                warnings.warn(
+                    f"The agent could not be saved where it was interrupted. {described(error)}", stacklevel=2
+                )
 
     def _is_due(self) -> bool:
         if self.frequency is None:
@@ -214,7 +283,7 @@ class Checkpoint(Callback):
     def files(self) -> list[Path]:
         """The checkpoints that there are, the newest last. Of a series without `filename`, once training has begun."""
         self._name = self.filename or self._name
-        return [file.path for file in self._series()] if self._name and self.directory.is_dir() else []
+        return [file.path for file in self._series()] if self._name else []
 
     def spaces(self) -> tuple[Any, Any] | None:
         """Observation and action space of the newest of `files` that says them; None where there are no files.
@@ -236,16 +305,29 @@ class Checkpoint(Callback):
 
     # Saving ----------------------------------------------------------------------------------------------------
 
-    def _save(self) -> None:
+    def _save(self, last: bool = False) -> None:
+        try:
+            self._write()
+        except FileExistsError:  # of another run
+            raise
+        except OSError as error:
+            if last or self.strict:
+                raise
+            self._saved = self._now()
+            newest = "there is none yet" if self.newest is None else f"the newest is {self.newest.name!r}"
+            warnings.warn(
+                f"A checkpoint could not be saved; {newest}, and the next is tried when it is due. {described(error)}",
+                stacklevel=3,
+            )
+
+    def _write(self) -> None:
         agent = self.model
-        path = self.directory / f"{self._name}-{self._count(agent)}{_SUFFIX}"
+        path = self.directory / f"{self._name}-{self._count(agent)}{SUFFIX}"
         if os.path.lexists(path) and path not in self._own and path not in self._damaged:
             raise FileExistsError(
                 f"{str(path)!r} was written by another run while this one was training. Give every run its own "
                 "`directory` or `filename`"
             )
-        # `save_weights` sweeps beside this very file only, and its name has never been used before.
-        sweep(self.directory, f"{self._name}-", _SUFFIX, series=True)
         agent.save_weights(path)
         self._damaged.discard(path)
         self._own[path] = self._count(agent)
@@ -260,15 +342,8 @@ class Checkpoint(Callback):
 
     # Loading ---------------------------------------------------------------------------------------------------
 
-    def _series(self) -> list[_File]:
-        """This run's files, the newest last."""
-        pattern = re.compile(re.escape(self._name) + r"-(0|[1-9][0-9]*)" + re.escape(_SUFFIX))
-        found = []
-        for path in self.directory.iterdir():
-            match = pattern.fullmatch(path.name)
-            if match and path.is_file() and not path.is_symlink():
-                found.append(_File(int(match[1]), path))
-        return sorted(found)
+    def _series(self) -> list[File]:
+        return find(self.directory, self._name)
 
     def _load(self) -> None:
         series = self._series()
@@ -277,21 +352,25 @@ class Checkpoint(Callback):
         elif self.load:
             self._load_newest(series)
         elif series:
-            raise ValueError(
-                f"load=False begins a new run, but {str(self.directory)!r} holds checkpoints of another: "
-                f"{_names(series)}. Give the new run another `directory` or `filename`, move them away, or go on from "
-                "them with load=True"
+            folder = aside(self.directory, self._name)
+            folder.mkdir()
+            for file in series:
+                os.replace(file.path, folder / file.path.name)
+            warnings.warn(
+                f"load=False begins a new run. The checkpoints of another one, {file_names(series)}, were moved to "
+                f"{str(folder)!r}. To go on from them, give load=True and that directory",
+                stacklevel=8,  # the call of `fit`
             )
 
-    def _load_named(self, name: str, series: list[_File]) -> None:
-        agent, path = self.model, self.directory / (name if name.endswith(_SUFFIX) else name + _SUFFIX)
+    def _load_named(self, name: str, series: list[File]) -> None:
+        agent, path = self.model, self.directory / (name if name.endswith(SUFFIX) else name + SUFFIX)
         if not path.is_file() or path.is_symlink():
-            there = sorted(p.name for p in self.directory.glob(f"*{_SUFFIX}") if not p.name.startswith("."))
+            there = sorted(p.name for p in self.directory.glob(f"*{SUFFIX}") if not p.name.startswith("."))
             raise ValueError(f"`load` must name a file in {str(self.directory)!r}: {there}. Received: {path.name!r}")
         begin = next((file.age for file in series if file.path == path), -1)
         if begin < 0 and series:
             raise ValueError(
-                f"{path.name!r} begins another run than that of the checkpoints {_names(series)} in "
+                f"{path.name!r} begins another run than that of the checkpoints {file_names(series)} in "
                 f"{str(self.directory)!r}: it would delete them in time. Give it another `filename`"
             )
         self._refuse_mixing(begin, repr(path.name))
@@ -301,7 +380,7 @@ class Checkpoint(Callback):
             raise ValueError(f"The checkpoint {str(path)!r} cannot be loaded: {error}") from error
         self._went_on(path, series)
 
-    def _load_newest(self, series: list[_File]) -> None:
+    def _load_newest(self, series: list[File]) -> None:
         from kagent.saving import is_of_another
 
         agent, refused = self.model, []
@@ -319,13 +398,13 @@ class Checkpoint(Callback):
             except _DAMAGES as error:
                 if is_of_another(agent, path):
                     raise ValueError(f"The checkpoint {str(path)!r} is of another agent: {error}") from error
-                refused.append((path, _reason(error)))
+                refused.append((path, described(error)))
                 continue
             for other, reason in refused:
                 self._damaged.add(other)
                 warnings.warn(
                     f"The checkpoint {str(other)!r} is damaged; training goes on from {path.name!r}. {reason}",
-                    stacklevel=7,  # the call of `fit`
+                    stacklevel=8,  # the call of `fit`
                 )
             self._went_on(path, [file for file in series if file.age <= age])
             return
@@ -336,7 +415,7 @@ class Checkpoint(Callback):
                 + listed
             )
 
-    def _went_on(self, path: Path, series: list[_File]) -> None:
+    def _went_on(self, path: Path, series: list[File]) -> None:
         self._own = {file.path: file.age for file in series}
         self.newest = path
 
@@ -345,7 +424,7 @@ class Checkpoint(Callback):
         if later:
             raise ValueError(
                 f"{what} is {begin} {self._counted} old, and {str(self.directory)!r} holds checkpoints from beyond that: "
-                f"{_names(later)}. Give what branches off there another `filename`, move them away, or go on from the "
+                f"{file_names(later)}. Give what branches off there another `filename`, move them away, or go on from the "
                 "newest with load=True"
             )
 
@@ -356,37 +435,3 @@ def _agent(model: Any) -> Any:
     if not isinstance(model, Agent):
         raise TypeError(f"Checkpoint needs a kagent agent. Received: a {type(model).__name__}")
     return model
-
-
-def _bare(name: Any, argument: str, others: str = "") -> str:
-    """A name of something in the directory, and nowhere else."""
-    allowed = f"{others}a file name without folders, not hidden"
-    if not isinstance(name, str):
-        raise TypeError(f"`{argument}` must be {allowed}. Received: {name!r} ({type(name).__name__})")
-    if not name or name.startswith(".") or re.search(r"[/\\:\0]", name):
-        raise ValueError(f"`{argument}` must be {allowed}. Received: {name!r}")
-    return name
-
-
-def _seconds(frequency: Any) -> float | None:
-    if frequency is None:
-        return None
-    allowed = "a number of seconds > 0, or None: at the end of every epoch"
-    if isinstance(frequency, bool) or not isinstance(frequency, numbers.Real):
-        raise TypeError(f"`frequency` must be {allowed}. Received: {frequency!r} ({type(frequency).__name__})")
-    if not 0 < float(frequency) < math.inf:
-        raise ValueError(f"`frequency` must be {allowed}. Received: {frequency!r}")
-    return float(frequency)
-
-
-def _episodes(frequency: Any) -> int | None:
-    return None if frequency is None else check_count(frequency, "frequency")
-
-
-def _names(files: list[_File]) -> str:
-    names = [file.path.name for file in files]
-    return ", ".join(names if len(names) < 6 else [*names[:2], "...", *names[-2:]])
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:400]

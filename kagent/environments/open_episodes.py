@@ -3,42 +3,119 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from ..spaces import Structure
+from ..spaces import Leaf, Structure
+
+_SEEDS = 2**63
 
 
-def parse(episode: Any, observation: Structure, action: Structure, action_dtypes: list[np.dtype]) -> dict[str, Any]:
+def check(state: Any, observation: Structure, action: Structure) -> dict[str, Any] | None:
+    """The open episodes of a runner, as `Runner.state()` gives them, checked: they may come from a file.
+
+    Args:
+        state: None where there are none, or a dict with `environments`, `returns` and `lengths`.
+        observation, action: Spaces of one environment.
+
+    Returns:
+        `state` with its episodes parsed.
+
+    Raises:
+        ValueError: A part is missing, or impossible in these spaces.
+    """
+    if state is None:
+        return None
+    if not isinstance(state, dict) or not {"environments", "returns", "lengths"} <= set(state):
+        raise _refusal("it lacks the environments, or their returns or lengths")
+    environments = state["environments"]
+    episodes = environments.get("episodes") if isinstance(environments, dict) else None
+    if not isinstance(episodes, list):
+        raise _refusal("its environments have no list of episodes")
+    parsed = [parse(episode, observation, action) for episode in episodes]
+    lengths, returns = np.asarray(state["lengths"]), np.asarray(state["returns"])
+    count = len(parsed) or len(np.atleast_1d(lengths))  # after an error in an environment no episode is known
+    for name, array, kinds in (("lengths", lengths, "i"), ("returns", returns, "f")):
+        if array.dtype.kind not in kinds or array.shape != (count,) or not np.isfinite(array).all():
+            raise _refusal(f"its {name} must be {count} finite numbers, not {array.dtype} {array.shape}")
+    if count < 1 or lengths.min() < 0 or any(lengths[i] != episode["length"] for i, episode in enumerate(parsed)):
+        raise _refusal("its lengths are not those of its episodes")
+    return {**state, "environments": {**environments, "episodes": parsed}, "lengths": lengths, "returns": returns}
+
+
+def parse(episode: Any, observation: Structure, action: Structure) -> dict[str, Any]:
     """One entry of `SingleEnvs.state()["episodes"]`, checked: it may come from a file, so nothing of it is
     trusted.
 
     Raises:
-        ValueError: A part is missing, or has not the shape and dtype of the spaces.
+        ValueError: A part is missing, has not the shape and dtype of the spaces, or is impossible.
     """
-
-    def refuse(what: str) -> ValueError:
-        return ValueError(f"`state` does not fit these environments: {what}. Use what `state()` returned")
-
     if not isinstance(episode, dict) or not {"seed", "length", "return", "observation"} <= set(episode):
-        raise refuse("an episode lacks its seed, length, return or observation")
-    length = int(episode["length"])
-    parsed = dict(episode, seed=int(episode["seed"]), length=length, observation=_arrays(episode["observation"]))
+        raise _refusal("an episode lacks its seed, length, return or observation")
+    for name, most in (("seed", _SEEDS), ("length", 2**62)):
+        if isinstance(episode[name], bool) or not isinstance(episode[name], int) or not 0 <= episode[name] < most:
+            raise _refusal(f"an episode's {name} must be an integer from 0 to {most - 1}, not {episode[name]!r}")
+    if not isinstance(episode["return"], int | float) or not math.isfinite(episode["return"]):
+        raise _refusal(f"an episode's return must be a finite number, not {episode['return']!r}")
+    length = episode["length"]
+    parsed = dict(episode, observation=_leaves(episode["observation"], observation))
     parsed["return"] = float(episode["return"])
     options = parsed["options"] = episode.get("options")
     if options is not None and not (isinstance(options, dict) and is_plain(options)):
         raise refuse("its options are no dict of plain values")
     if _signature(parsed["observation"]) != [(leaf.shape, leaf.stored_dtype) for leaf in observation.leaves]:
-        raise refuse("an observation has other leaves")
-    if "snapshot" not in episode:
-        parsed["actions"] = _arrays(episode.get("actions", ()))
+        raise _refusal("an observation has other leaves")
+    if not all(_is_possible(array, leaf, 0) for leaf, array in zip(observation.leaves, parsed["observation"])):
+        raise _refusal("an observation is not finite, or outside its space")
+    if "snapshot" in episode:
+        parsed["mask"] = _mask(episode.get("mask"), action)
+    elif "actions" in episode:
+        parsed["actions"] = _arrays(episode["actions"])
         shapes = [(length, *leaf.shape) for leaf in action.leaves]
-        if _signature(parsed["actions"]) != list(zip(shapes, action_dtypes)):
-            raise refuse("its actions have other leaves")
+        if _signature(parsed["actions"]) != list(zip(shapes, record_dtypes(action))):
+            raise _refusal("its actions have other leaves")
+        if not all(_is_possible(array, leaf, leaf.start) for leaf, array in zip(action.leaves, parsed["actions"])):
+            raise _refusal("an action is not finite, or outside its space")
+    elif episode.get("unrecorded") is not True:
+        raise _refusal("an episode lacks its actions")
     return parsed
+
+
+def record_dtypes(action: Structure) -> list[np.dtype]:
+    """In which dtypes the actions of an open episode are kept, of each leaf."""
+    if not action.is_nested and action.leaves[0].kind == "discrete":
+        return [np.dtype(np.int64)]
+    return [leaf.dtype for leaf in action.leaves]
+
+
+def _refusal(what: str) -> ValueError:
+    return ValueError(
+        f"The state of open episodes does not fit these environments: {what}. Use what `state()` returned"
+    )
+
+
+def _is_possible(array: np.ndarray, leaf: Leaf, start: Any) -> bool:
+    if leaf.nvec is None:
+        return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    index = array.astype(np.int64) - start
+    return bool((index >= 0).all() and (index < leaf.nvec).all())
+
+
+def _mask(mask: Any, action: Structure) -> list[np.ndarray | None] | None:
+    if mask is None:
+        return None
+    if not isinstance(mask, list) or len(mask) != len(action.leaves):
+        raise _refusal("a mask has other leaves")
+    parts = [None if part is None else np.asarray(part) for part in mask]
+    if any(
+        p is not None and (p.dtype != np.bool_ or p.size != leaf.num_values) for p, leaf in zip(parts, action.leaves)
+    ):
+        raise _refusal("a mask has other leaves")
+    return parts
 
 
 def snapshot_env(env: Any) -> Any:
@@ -89,6 +166,15 @@ def copy(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [copy(part) for part in value]
     return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _leaves(parts: Any, structure: Structure) -> list[np.ndarray]:
+    arrays = _arrays(parts)
+    if len(arrays) != len(structure.leaves):
+        return arrays
+    # Files of format 1 hold plain numbers for leaves of rank 0.
+    plain = [isinstance(part, int | float) and not leaf.shape for part, leaf in zip(parts, structure.leaves)]
+    return [a.astype(leaf.stored_dtype) if p else a for a, p, leaf in zip(arrays, plain, structure.leaves)]
 
 
 def _arrays(parts: Any) -> list[np.ndarray]:

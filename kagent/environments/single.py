@@ -19,15 +19,18 @@ from .masks import KEY
 from .stream import Environments, NextSeed, Transition
 from .watchdog import StepTimeoutError, Watchdog, Watched, check_idle, is_hanging
 
+_REPLAYED = 10_000  # timesteps of an open episode
+_RECORDED = 16 << 20  # bytes of actions, of all environments together
+
 
 class SingleEnvs(Environments):
     """N single environments as one stream of transitions.
 
     Every reset is seeded. The seed and the actions of each open episode are kept (8 bytes a step for a
-    `Discrete` action), so that `restore` can reset with the same seed and take the same actions again. An
-    environment with `get_state()` and `set_state(state)`, under no wrappers but those `gymnasium.make` adds,
-    is asked for its state instead; that must hold everything (random generators too) and consist of arrays,
-    numbers, strings, lists and dicts.
+    `Discrete` action), so that `restore` can reset with the same seed and take the same actions again; up to a
+    bound, see `limit_replay`. An environment with `get_state()` and `set_state(state)`, under no wrappers but
+    those `gymnasium.make` adds, is asked for its state instead; that must hold everything (random generators too)
+    and consist of arrays, numbers, strings, lists and dicts.
 
     Args:
         envs: The environments, with equal spaces.
@@ -85,6 +88,9 @@ class SingleEnvs(Environments):
         self._options: list[dict[str, Any] | None] = [None] * count  # of the resets that began the open episodes
         self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
         self._limit: float = math.inf
+        self._replayed = self._given_up_at = 0.0
+        self._gave_up = False  # whether a warning of it was given
+        self.limit_replay("auto")
 
     @property
     def sources(self) -> Sequence[gymnasium.Env]:
@@ -101,11 +107,33 @@ class SingleEnvs(Environments):
             checks.check_limit(env.spec, max_episode_timesteps)
         self._limit = max_episode_timesteps
 
+    def limit_replay(self, timesteps: int | str | None) -> None:
+        """Bounds how much of an open episode is kept for `restore`, which takes as many steps again.
+
+        An episode that becomes longer is not replayed: `restore` begins a new one in its place. A warning says so when
+        the first one does. Environments that give their state are not bounded.
+
+        Args:
+            timesteps: Of one episode. None: no bound. "auto": 10,000, or what fits into 16 MiB of all environments'
+                actions together, if that is less.
+        """
+        if timesteps == "auto":
+            width = sum(
+                dtype.itemsize * leaf.size
+                for dtype, leaf in zip(open_episodes.record_dtypes(self.action_structure), self.action_structure.leaves)
+            )
+            self._replayed = min(_REPLAYED, _RECORDED // (max(width, 1) * self.num_envs))
+        else:
+            self._replayed = math.inf if timesteps is None else float(timesteps)
+        self._given_up_at = min(self._started) + self._replayed
+
     def step(self, action: Sequence[np.ndarray]) -> Transition:
         if not self._ready:
             self._refuse_step()
         self._ready = False  # an error below leaves it so
         self._clock += 1
+        if self._clock > self._given_up_at:
+            self._give_up_replays()
         transition = self._transition
         rewards, returns, masked = transition.reward, self._returns, self._mask_sets is not None
         infinite = checks.INFINITE
@@ -191,8 +219,8 @@ class SingleEnvs(Environments):
         Returns:
             `{"episodes": [...]}`, one entry per environment: `seed`, `length`, `return`, `observation` (a
             list of leaves), `options` if its reset had any, and either `actions` (a list of leaves
-            `(length, *leaf.shape)`) or `snapshot` (what `get_state` gave) with `mask`. No entries if there is
-            no open episode: before the first reset, and after an error.
+            `(length, *leaf.shape)`), `snapshot` (what `get_state` gave) with `mask`, or `unrecorded` (True: longer
+            than `limit_replay`). No entries if there is no open episode: before the first reset, and after an error.
         """
         if not self._ready:
             return {"episodes": []}
@@ -209,8 +237,7 @@ class SingleEnvs(Environments):
         if not isinstance(episodes, list):
             raise TypeError("`state` must be a dict as `state()` returns. Received: " + type(state).__name__)
         recorded = [
-            open_episodes.parse(episode, self.observation_structure, self.action_structure, self._record_dtypes())
-            for episode in episodes
+            open_episodes.parse(episode, self.observation_structure, self.action_structure) for episode in episodes
         ]
         if len(recorded) != self.num_envs:
             self.reset()
@@ -224,6 +251,7 @@ class SingleEnvs(Environments):
                 failed.append(i)
                 mask = self._begin(i, 0)
             masks.append(mask)
+        self._given_up_at = min(self._started) + self._replayed
         self._open(masks)
         return failed
 
@@ -312,7 +340,7 @@ class SingleEnvs(Environments):
             "seed": self._seeds[i],
             "length": self._clock - self._started[i],
             "return": self._returns[i],
-            "observation": [part[i].copy() for part in self.observation],
+            "observation": [np.array(part[i]) for part in self.observation],
         }
         if (options := self._options[i]) is not None:
             episode["options"] = open_episodes.copy(options)
@@ -329,16 +357,15 @@ class SingleEnvs(Environments):
                 f"{type(env).__name__}: {type(snapshot).__name__}",
                 stacklevel=2,
             )
+        if _UNRECORDED in self._records[i]:
+            return {**episode, "unrecorded": True}
         episode["actions"] = [
             np.frombuffer(bytes(recorded), dtype).reshape(-1, *leaf.shape)
-            for leaf, recorded, dtype in zip(self.action_structure.leaves, self._records[i], self._record_dtypes())
+            for leaf, recorded, dtype in zip(
+                self.action_structure.leaves, self._records[i], open_episodes.record_dtypes(self.action_structure)
+            )
         ]
         return episode
-
-    def _record_dtypes(self) -> list[np.dtype]:
-        if self._discrete:
-            return [np.dtype(np.int64)]
-        return [leaf.dtype for leaf in self.action_structure.leaves]
 
     def _resume(self, i: int, episode: dict[str, Any]) -> tuple[bool, Any]:
         # Whether environment i is where the episode was, with its mask as the env gives it.
@@ -349,6 +376,8 @@ class SingleEnvs(Environments):
             observation, info = self._reset_env(i, episode["seed"], episode["options"])
             if "snapshot" in episode:
                 return self._set_state(i, episode)
+            if "actions" not in episode:
+                return False, None
             actions = [part.copy() for part in episode["actions"]]  # some environments change what they get
             for step in range(length):
                 action = int(actions[0][step]) if self._discrete else _action(structure, actions, step)
@@ -377,12 +406,42 @@ class SingleEnvs(Environments):
             return False, None
         for into, part in zip(self._sets[0], episode["observation"]):
             into[i] = part
+        self._records[i] = [_UNRECORDED] * len(self._records[i])
         self._started[i], self._returns[i] = self._clock - episode["length"], episode["return"]
         mask = episode.get("mask")
         return True, None if mask is None else self.action_structure.unflatten(mask)
 
+    def _give_up_replays(self) -> None:
+        long = [i for i, started in enumerate(self._started) if self._clock - started > self._replayed]
+        for i in long:
+            self._records[i] = [_UNRECORDED] * len(self._records[i])
+        going = [started for i, started in enumerate(self._started) if i not in long]
+        # Those that begin later are looked at again when the earliest of them can be too long.
+        self._given_up_at = min(going, default=self._clock) + self._replayed
+        if not self._gave_up and any(open_episodes.snapshot_env(self.envs[i]) is None for i in long):
+            self._gave_up = True
+            warnings.warn(
+                f"An open episode is longer than {self._replayed:.0f} timesteps ({self._where(long[0])}): its actions are no "
+                "longer kept, and training that is resumed from a file begins a new episode in its place. Give `fit` a larger "
+                "`replay_limit` (None: no limit), or the environment `get_state` and `set_state`",
+                stacklevel=4,
+            )
+
     def _where(self, row: int) -> str:
         return f"env {row}, episode step {self._clock - self._started[row]}, seed {self._seeds[row]}"
+
+
+class _Unrecorded:
+    """In the place of actions that are no longer kept."""
+
+    def append(self, value: int) -> None:
+        """Keeps nothing."""
+
+    def __iadd__(self, data: bytes) -> _Unrecorded:
+        return self
+
+
+_UNRECORDED = _Unrecorded()
 
 
 def _empty_record(structure: Structure) -> list[Any]:

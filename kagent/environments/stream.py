@@ -207,6 +207,14 @@ class Environments(abc.ABC):
             ValueError: The environments end their episodes earlier, or cannot be truncated from outside.
         """
 
+    def limit_replay(self, timesteps: int | str | None) -> None:
+        """Bounds how much of open episodes is kept for `restore`; without effect where they are not replayed.
+
+        Args:
+            timesteps: See `SingleEnvs.limit_replay`.
+        """
+        del timesteps
+
     @abc.abstractmethod
     def close(self) -> None:
         """Closes the environments if they are owned. They must be reset before they are used again."""

@@ -14,6 +14,20 @@ from kagent.preprocessing.preprocessing import Preprocessing
 _ALL = slice(None)
 
 
+def check_state(state: Any, preprocessing: Preprocessing, count: int) -> dict[str, Any]:
+    """What `Preprocessed.state()` adds to the state of `count` environments, perhaps by way of a file.
+
+    Raises:
+        ValueError: It is of other preprocessing, or damaged.
+    """
+    like = {
+        "observation": [np.repeat(x, count, axis=0) for x in preprocessing.zeros()],
+        "past": preprocessing.begin(count),
+        "reward_begins": np.zeros(count, bool),
+    }
+    return matching(state, like, "The state of preprocessed environments")
+
+
 class Preprocessed(Environments):
     """Environments whose observations and rewards are processed.
 
@@ -106,9 +120,7 @@ class Preprocessed(Environments):
         own = state.get("preprocessing")
         lost = list(self.environments.restore(state, next_seed))
         if len(lost) < self.num_envs:
-            begun = self.preprocessing.begin(self.num_envs)
-            like = {"observation": self._sets[0], "past": begun, "reward_begins": self._reward_begins}
-            found = matching(own, like, "The state of preprocessed environments")
+            found = check_state(own, self.preprocessing, self.num_envs)
             for into, x in zip(self._sets[0], found["observation"]):
                 np.copyto(into, x)
             self._past, self._reward_begins = found["past"], found["reward_begins"]

@@ -15,7 +15,7 @@ from kagent.acting import layout
 from kagent.environments import Environments
 from kagent.mixin import Mixin
 from kagent.preprocessing import preprocessing
-from kagent.preprocessing.environments import Preprocessed
+from kagent.preprocessing.environments import Preprocessed, check_state
 from kagent.preprocessing.interaction import Interacting
 from kagent.preprocessing.player import Player
 
@@ -118,6 +118,9 @@ class Preprocessor(Mixin):
                 )
             for interacting, one in zip(self._interacting, found):
                 interacting.restore(one)
+
+    def _check_preprocessed(self: Any, state: Any, count: int) -> None:
+        check_state(state, self.preprocessing, count)
 
     def _preprocesses_otherwise(self: Any, state: Any) -> bool:
         return self._preprocessing_config() != (state.get("config") if isinstance(state, dict) else None)

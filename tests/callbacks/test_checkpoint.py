@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import forked
+import gymnasium
 import h5py
 import keras
 import numpy as np
@@ -21,6 +23,7 @@ from agent_states import differences, state_of
 from keras.callbacks import LambdaCallback
 
 import kagent
+from kagent import saving
 from kagent.callbacks import Checkpoint, checkpoint
 
 DQN = {
@@ -207,8 +210,10 @@ def test_a_second_fit_goes_on_from_the_agent_as_it_is(idle, tmp_path):
     agent.load_weights(tmp_path / "dqn-20.weights.h5")  # turned back by hand
     with pytest.raises(ValueError, match=r"The agent is 20 timesteps old.*beyond that: dqn-55\.weights\.h5"):
         agent.fit("CartPole-v1", steps=15, callbacks=[callback], verbose=0)
-    with pytest.raises(ValueError, match="load=False begins a new run"):  # with another agent it is another run
-        idle().fit("CartPole-v1", steps=15, callbacks=[callback], verbose=0)
+    with pytest.warns(UserWarning, match=r"load=False begins a new run.*dqn-20.*dqn-55.*were moved to .*dqn-before-1'"):
+        idle().fit("CartPole-v1", steps=15, callbacks=[callback], verbose=0)  # with another agent it is another run
+    assert names(tmp_path)[-2:] == ["dqn-8.weights.h5", "dqn-before-1"]
+    assert names(tmp_path / "dqn-before-1") == series(20, 55)
 
 
 def test_an_agent_that_is_ahead_is_not_turned_back(small, filled):
@@ -268,6 +273,45 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(name, small, 
     assert differences(state_of(agent), original[1]) == []
 
 
+def test_flipped_bits_are_damage_and_not_another_agents(small, filled, original):
+    path, agent = filled / "dqn-30.weights.h5", small("dqn", seed=1)
+    content = path.read_bytes()
+    for text in (b'"shape": [4]', b'"algorithm"', b'"preset": "DQN"', b'"format": 2'):
+        for number in range(len(text)):
+            changed = bytearray(content)
+            changed[content.index(text) + number] ^= 1
+            path.write_bytes(changed)
+            assert not saving.is_of_another(agent, path)
+            with pytest.raises(ValueError, match="is damaged"):
+                saving.spaces_of(path)
+    with pytest.warns(UserWarning, match=r"dqn-30\.weights\.h5' is damaged.*checksum"):
+        begin(agent, filled)
+    assert differences(state_of(agent), original[1]) == []
+
+
+def test_weights_that_are_not_finite_fall_back_and_another_algorithm_is_an_error(small, tmp_path):
+    agent = small("ppo", compiled={"run_eagerly": True})
+    callback = begin(agent, tmp_path, filename="run")
+    epoch(callback, 10)
+    state = state_of(agent)
+    agent.policy.trainable_variables[0].assign_add(np.full((4, 8), np.nan, np.float32))
+    epoch(callback, 20)
+    fresh = small("ppo", seed=3)
+    with pytest.warns(UserWarning, match=r"run-20\.weights\.h5' is damaged; training goes on from 'run-10.*not finite"):
+        begin(fresh, tmp_path, filename="run")
+    assert differences(state_of(fresh), state) == []
+    (tmp_path / "run-20.weights.h5").unlink()
+    other = kagent.A2C("CartPole-v1", network={"type": "mlp", "units": [8]}, seed=0)
+    before = state_of(other)
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match=r"of another agent.*(?s:.*)preset 'PPO', the agent's is"),
+    ):
+        warnings.filterwarnings("ignore", "Skipping nested container")
+        begin(other, tmp_path, filename="run")
+    assert differences(state_of(other), before) == []
+
+
 @pytest.mark.filterwarnings("ignore:The checkpoint")
 def test_damaged_files_stay_until_the_run_comes_by_and_are_not_counted(small, filled):
     for timesteps in (20, 30):
@@ -300,6 +344,7 @@ def test_damage_loses_nothing_else(small, filled, tmp_path):
     agent = small("dqn", compiled={"run_eagerly": True})
     agent.fit("CartPole-v1", steps=40, callbacks=[Checkpoint(tmp_path / "a")], verbose=0)
     without("vars/memory.block.float32.0")(tmp_path / "a" / "dqn-40.weights.h5")
+    agent = small("dqn", seed=1)
     state = state_of(agent)
     with pytest.raises(ValueError, match="None of the checkpoints can be loaded"):
         begin(agent, tmp_path / "a")
@@ -363,30 +408,61 @@ def test_older_ones_are_deleted_only_when_the_new_one_is_on_disk(small, filled, 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.warns(
+            UserWarning, match=r"could not be saved; the newest is 'dqn-30.weights.h5'.*OSError.*No space left"
+        ):
             epoch(callback, 40)
+        callback.on_epoch_begin(0)
+        with pytest.raises(OSError, match="No space left"):  # the last save
+            callback.on_train_end()
     assert names(filled) == series(10, 20, 30)
     epoch(callback, 40)
     assert names(filled) == series(40)
 
 
-def test_what_killed_processes_left_is_swept_up(small, filled):
+def test_a_save_that_failed_is_tried_again_when_the_next_is_due(small, tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(checkpoint, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    callback = begin(small("dqn"), tmp_path, frequency=10)
+    callback.on_epoch_begin(0)
+
+    def pass_(seconds, timesteps):
+        now[0] += seconds
+        callback.model.counters.timesteps = timesteps
+        callback.on_update_end(0)
+        return names(tmp_path)
+
+    def fail(path):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callback.model, "save_weights", fail)
+        with pytest.warns(UserWarning, match="there is none yet") as caught:
+            assert pass_(10, 1) == pass_(9, 2) == []
+        assert len(caught) == 1
+    assert pass_(0, 3) == [] and pass_(1, 4) == series(4)
+    strict = begin(callback.model, tmp_path / "strict", strict=True)
+    monkeypatch.setattr(callback.model, "save_weights", fail)
+    with pytest.raises(OSError, match="No space left"):
+        epoch(strict, 5)
+    with pytest.raises(TypeError, match=r"`strict` must be True or False\. Received: 1"):
+        Checkpoint(tmp_path, strict=1)
+
+
+def test_what_killed_processes_left_is_swept_up_when_the_next_begins(small, filled):
     left, writing, other = (
         filled / f".{name}.weights.h5.abcd123_.weights.h5" for name in ("dqn-17", "dqn-40", "sac-17")
     )
     for path in (left, writing, other):
         path.write_text("half")
-    for path in (left, other):
-        os.utime(path, (time.time() - 4000,) * 2)
-    callback = begin(small("dqn"), filled)
-    epoch(callback, 50)
-    assert names(filled) == sorted([*series(10, 20, 30, 50), writing.name, other.name])
+    with open(writing) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as a process has it that writes now
+        begin(small("dqn"), filled)
+    assert names(filled) == sorted([*series(10, 20, 30), writing.name, other.name])
 
 
 def test_two_runs_are_not_mixed_in_one_series(small, filled):
     before = {path: path.read_bytes() for path in filled.iterdir()}
-    with pytest.raises(ValueError, match=r"load=False begins a new run.*dqn-10\.weights\.h5, dqn-20.*`filename`"):
-        begin(small("dqn"), filled, load=False)
     ours = begin(small("dqn"), filled, load=False, filename="mine", max_checkpoints=1)
     for timesteps in (7, 9):
         epoch(ours, timesteps)
@@ -400,6 +476,82 @@ def test_two_runs_are_not_mixed_in_one_series(small, filled):
         epoch(ours, 12)
     assert (filled / "mine-12.weights.h5").read_text() == "theirs"
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_new_run_moves_the_checkpoints_of_the_one_before(small, filled):
+    content = {path.name: path.read_bytes() for path in filled.iterdir()}
+    (filled / "dqn-before-1").mkdir()  # of the time before that
+    agent = small("dqn", seed=1)
+    state = state_of(agent)
+    with pytest.warns(
+        UserWarning, match=r"load=False.*dqn-10\.weights\.h5, dqn-20.*were moved to .*dqn-before-2'.*load=True"
+    ):
+        callback = begin(agent, filled, load=False)
+    assert differences(state_of(agent), state) == [] and callback.newest is None
+    assert {path.name: path.read_bytes() for path in (filled / "dqn-before-2").iterdir()} == content
+    epoch(callback, 10)
+    assert names(filled) == sorted([*series(10), "dqn-before-1", "dqn-before-2"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = begin(agent, filled, load=False)  # a notebook's cell that runs again
+    assert again.newest == filled / "dqn-10.weights.h5" and agent.timesteps == 10
+
+
+# Interrupts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["on_timestep_end", "on_update_end", "on_epoch_end", "step"])
+def test_an_interrupt_saves_and_the_same_cell_goes_on(event, small, tmp_path):
+    class Interrupt(kagent.callbacks.Callback):
+        armed = True
+
+        def _interrupt(self, *arguments):
+            if self.armed and self.model.timesteps >= 20:
+                Interrupt.armed = False
+                raise KeyboardInterrupt
+
+    class Env(gymnasium.Wrapper):
+        def step(self, action):
+            Interrupt._interrupt(interrupt, action) if event == "step" else None
+            return super().step(action)
+
+    if event != "step":
+        setattr(Interrupt, event, Interrupt._interrupt)
+    interrupt, agent = Interrupt(), small("dqn", compiled={"run_eagerly": True}, frequency=4)
+
+    def cell():
+        saver = Checkpoint(tmp_path)
+        bounds = {"max_steps": 30, "steps_per_epoch": 10}
+        agent.fit(Env(gymnasium.make("CartPole-v1")), **bounds, callbacks=[interrupt, saver], verbose=0)
+
+    interrupt.set_model(agent)
+    with pytest.raises(KeyboardInterrupt):
+        cell()
+    assert names(tmp_path) == series(20) and agent.timesteps == 20
+    with warnings.catch_warnings():
+        # The step that was cut off is lost, and its episode with it.
+        warnings.filterwarnings("ignore" if event == "step" else "error", "The open episodes")
+        restarted = small("dqn", compiled={"run_eagerly": True}, frequency=4, seed=5)
+        begin(restarted, tmp_path)
+        assert differences(state_of(restarted), state_of(agent)) in ([], ["open episodes"])
+        cell()
+    assert names(tmp_path) == series(20, 30) and agent.timesteps == 30
+    whole = small("dqn", compiled={"run_eagerly": True}, frequency=4)
+    whole.fit("CartPole-v1", max_steps=30, steps_per_epoch=10, verbose=0)
+    if event != "step":
+        restarted.fit("CartPole-v1", max_steps=30, steps_per_epoch=10, verbose=0)
+        assert differences(state_of(restarted), state_of(whole)) == []
+
+
+def test_an_error_saves_nothing(idle, tmp_path):
+    def fail(epoch, logs):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        idle().fit(
+            "CartPole-v1", steps=9, callbacks=[Checkpoint(tmp_path), LambdaCallback(on_epoch_end=fail)], verbose=0
+        )
+    assert names(tmp_path) == []
 
 
 def test_one_is_loaded_by_its_name(small, filled):

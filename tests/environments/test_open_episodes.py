@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -237,3 +238,84 @@ def test_a_malformed_state_is_refused():
             envs.restore({"episodes": [{**good, **change}]})
     with pytest.raises(ValueError, match="lacks"):
         envs.restore({"episodes": [{"seed": 3}]})
+
+
+# Episodes that never end -----------------------------------------------------------------------------------
+
+
+def bounded(timesteps, *made):
+    envs = environments.SingleEnvs(list(made) or [Counter((1000,))])
+    envs.limit_replay(timesteps)
+    envs.reset()
+    return envs
+
+
+def test_an_open_episode_is_kept_up_to_the_limit_and_given_up_beyond_it():
+    envs = bounded(4, Counter((1000,)), Counter((3,)))
+    for _ in range(4):
+        envs.step([np.array([1, 2])])
+    first = envs.state()["episodes"]
+    assert first[0]["actions"][0].tolist() == [1] * 4 and first[1]["actions"][0].tolist() == [2]
+    with pytest.warns(UserWarning, match=r"longer than 4 timesteps \(env 0, .*`replay_limit`") as caught:
+        for _ in range(20):
+            envs.step([np.array([1, 2])])
+    assert len(caught) == 1
+    episodes = envs.state()["episodes"]
+    assert episodes[0]["unrecorded"] is True and "actions" not in episodes[0] and episodes[0]["length"] == 24
+    assert episodes[1]["actions"][0].tolist() == []  # 24 steps of three each: a new one has just begun
+    other = environments.SingleEnvs([Counter((1000,)), Counter((3,))])
+    assert 0 in other.restore(envs.state())  # begun anew, as `restore` says of it
+    assert other.state()["episodes"][0]["length"] == 0
+
+
+def test_the_next_episode_is_kept_again():
+    envs = bounded(2, Counter((5, 1000)))
+    with pytest.warns(UserWarning, match="longer than 2"):
+        for _ in range(5):
+            envs.step([np.array([1])])
+    for _ in range(2):
+        envs.step([np.array([2])])
+    assert envs.state()["episodes"][0]["actions"][0].tolist() == [2, 2]
+    envs.step([np.array([2])])  # given up once more, without another warning
+    assert envs.state()["episodes"][0]["unrecorded"] is True
+
+
+def test_the_limit_counts_from_where_a_restored_episode_began():
+    envs = bounded(None, gymnasium.make("CartPole-v1"))
+    for step in range(6):
+        envs.step([np.array([step % 2])])
+    other = bounded(7, gymnasium.make("CartPole-v1"))
+    assert other.restore(envs.state()) == []
+    other.step([np.array([0])])
+    assert other.state()["episodes"][0]["actions"][0].tolist() == [0, 1] * 3 + [0]
+    with pytest.warns(UserWarning, match="longer than 7"):
+        other.step([np.array([1])])
+    assert other.state()["episodes"][0]["unrecorded"] is True
+
+
+@pytest.mark.parametrize(
+    "shape, count, expected",
+    [
+        ((), 1, 10_000),  # 16 MiB are 2,097,152 actions of 8 bytes
+        ((256,), 1, 10_000),  # 16,384 of 1 KiB
+        ((256,), 4, 4096),
+        ((1000, 1000), 1, 4),  # of 4,000,000 bytes
+    ],
+)
+def test_the_default_limit_is_steps_or_bytes(shape, count, expected):
+    action = spaces.Box(-1, 1, shape, np.float32) if shape else spaces.Discrete(3)
+    assert bounded("auto", *[Identity(action) for _ in range(count)])._replayed == expected
+
+
+def test_an_environment_that_gives_its_state_has_no_limit():
+    envs = bounded(3, Stateful())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(9):
+            envs.step([np.array([1])])
+    state = envs.state()
+    assert "snapshot" in state["episodes"][0]
+    other = bounded(3, Stateful())
+    assert other.restore(state) == []
+    following = [each.step([np.array([0])]).next_observation[0].tolist() for each in (envs, other)]
+    assert following[0] == following[1]

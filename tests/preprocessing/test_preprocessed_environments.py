@@ -10,7 +10,7 @@ from toy_envs import Counter, NativeCounter, Stateful
 
 from kagent import environments, preprocessing
 from kagent.preprocessing.environments import Preprocessed
-from kagent.runner import dump, load
+from kagent.saving.json_arrays import dump, load
 
 MODES = list(AutoresetMode)
 STACK = {"type": "sequence", "length": 4}

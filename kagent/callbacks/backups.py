@@ -1,0 +1,57 @@
+"""What Keras's BackupAndRestore left where its process was killed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+
+def mend_backups(callbacks: Any) -> None:
+    """Has training go on from the weights of a `BackupAndRestore` whose `training_metadata.json` is damaged.
+
+    Keras writes the weights, then the number of the epoch, and not beside first: a kill in between leaves a file that is
+    cut, which Keras reads before it trains. The epoch follows from the timesteps in the weights, so the file is deleted.
+
+    Args:
+        callbacks: As given to `fit`: one, several, a `CallbackList` or None.
+
+    Raises:
+        ValueError: There is a number of the epoch, and no weights that go with it.
+    """
+    given = getattr(callbacks, "callbacks", callbacks)
+    for callback in given if isinstance(given, list | tuple) else [given]:
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            _mend(Path(callback.backup_dir))
+
+
+def _mend(folder: Path) -> None:
+    # The names are those of Keras; `tests/callbacks/test_backups.py` breaks where they change.
+    for suffix in ("", ".bkp"):
+        weights, metadata = (folder / f"{name}{suffix}" for name in ("latest.weights.h5", "training_metadata.json"))
+        if not metadata.is_file():
+            continue
+        if not _is_whole(metadata):
+            metadata.unlink()
+            if weights.is_file():
+                warnings.warn(
+                    f"{str(metadata)!r} is damaged, most likely because its process was killed while it was written. "
+                    f"Training goes on from {weights.name!r}, and the epoch follows from its timesteps",
+                    stacklevel=5,  # the call of `fit`
+                )
+        elif not weights.is_file() and not suffix:
+            raise ValueError(
+                f"{str(metadata)!r} says which epoch to go on with, but {weights.name!r} is not there. Put the weights back, "
+                "or delete the folder to begin anew"
+            )
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        epoch = json.loads(path.read_bytes())["epoch"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return isinstance(epoch, int) and not isinstance(epoch, bool) and epoch >= 0

@@ -1,0 +1,142 @@
+"""The state that a weights file says about its agent, read without loading the agent."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+
+from kagent import spaces
+from kagent.saving import checked_file, json_arrays
+
+FORMAT = 2  # 1: every array of the state is text, and the algorithm is not said
+_LARGEST = 1 << 30  # bytes of one entry
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
+
+
+def read_state(store: Any) -> dict[str, Any]:
+    """The state in a store's entries `state` and `state.0`, `state.1` ...
+
+    Raises:
+        ValueError: Damaged, too large, or written by a newer kagent.
+        KeyError: An entry is missing.
+    """
+    state = json_arrays.load(read_text(store, "state"), _arrays(store))
+    form = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(form, int) or form > FORMAT:
+        raise ValueError(f"The file was written by a newer kagent: its format is {form!r}, this one's is {FORMAT}")
+    return state
+
+
+def _arrays(store: Any) -> Callable[[int], np.ndarray]:
+    return lambda number: np.frombuffer(read_text(store, f"state.{number}"), np.uint8)
+
+
+def read_text(store: Any, key: str) -> bytes:
+    """The bytes of one entry.
+
+    Raises:
+        ValueError: There are more than 1 GiB.
+    """
+    entry = store[key]
+    if getattr(entry, "size", 0) > _LARGEST:
+        raise ValueError(f"Refusing to read {key!r}: {entry.size} bytes, more than {_LARGEST}")
+    return np.asarray(entry, np.uint8).tobytes()
+
+
+def algorithm_of(agent: Any) -> dict[str, Any]:
+    """What an agent learns by: the name of its preset, None for an agent made of parts, and of its objective."""
+    preset = next((cls.__name__ for cls in type(agent).__mro__ if cls.__module__.startswith("kagent.agents.")), None)
+    return {"preset": preset, "objective": type(agent.objective).__name__}
+
+
+def other_algorithm(agent: Any, found: Any) -> str | None:
+    """How an agent's algorithm differs from that of a state, in words; None where it does not.
+
+    Args:
+        agent: The agent.
+        found: `algorithm_of` the saved one; None in files of format 1, which do not say it.
+    """
+    if found is None:
+        return None
+    own = algorithm_of(agent)
+    if not isinstance(found, dict) or found.keys() != own.keys():
+        return f"an algorithm that is not described as one. Received: {found!r}"
+    for part, name in own.items():
+        if name != found[part] and None not in (name, found[part]):
+            return f"{part} {found[part]!r}, the agent's is {name!r}"
+    return None
+
+
+def check_images(agent: Any, told: Any) -> None:
+    """Compares how the networks of an agent take images with how those of a file do.
+
+    Args:
+        agent: The agent.
+        told: What the file says of it; None in files of before images were read from their shapes.
+
+    Raises:
+        ValueError: They take them otherwise.
+    """
+    expected, found = _readings(agent, told), agent.image_readings()
+    if expected == found:
+        return
+    if told is not None:
+        raise ValueError(f"The file's networks take images otherwise. Received: {told}. The agent's: {found}")
+    message = (
+        f"The file was written when networks took images otherwise: its weights are for {expected}. The agent's networks "
+        f"take {found}. "
+    )
+    if getattr(agent.policy, "trace", None) is None:
+        raise ValueError(f"{message}As then does network=kagent.networks.Legacy(network)")
+    warnings.warn(f"{message}Let the function begin with keras.layers.Rescaling(1 / 255)", stacklevel=2)
+
+
+def _readings(agent: Any, told: Any) -> Any:
+    """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
+    return agent.image_readings(legacy=True) if told is None else told
+
+
+def is_of_another(agent: Any, filepath: Any) -> bool:
+    """Whether a `.weights.h5` file which was refused is of an agent with other spaces, another algorithm or other
+    preprocessing, of one whose networks take images otherwise, or of a newer kagent.
+
+    A damaged file is none of these: it cannot say whose it is.
+    """
+    try:
+        checked_file.check(filepath)
+        with h5py.File(filepath, "r") as file:
+            entries = file["vars"]
+            state = json_arrays.load(read_text(entries, "state"), _arrays(entries))
+        roles = ("observation_space", "action_space")
+        return (
+            state["format"] > FORMAT
+            or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
+            or other_algorithm(agent, state.get("algorithm")) is not None
+            or agent._preprocesses_otherwise(state.get("preprocessing"))
+            or _readings(agent, state.get("images")) != agent.image_readings()
+        )
+    except _UNREADABLE:
+        return False
+
+
+def spaces_of(filepath: Any) -> tuple[Any, Any]:
+    """The observation space and the action space of the agent in a `.weights.h5` file.
+
+    Raises:
+        ValueError: The file is damaged, or of no kagent agent.
+        PermissionError: It may not be read.
+    """
+    try:
+        checked_file.check(filepath)
+        with h5py.File(filepath, "r") as file:
+            state = read_state(file["vars"])
+        observation, action = (spaces.from_config(state[role]) for role in ("observation_space", "action_space"))
+    except PermissionError:
+        raise
+    except _UNREADABLE as error:
+        raise ValueError(f"{str(filepath)!r} holds no agent that can be read: {error}") from error
+    return observation, action

@@ -1,0 +1,100 @@
+"""Keras's BackupAndRestore after a kill between its two files."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import keras
+import pytest
+from keras.callbacks import BackupAndRestore
+from runs import equal, run
+
+DAMAGES = {
+    "empty": "",
+    "cut": '{"epo',
+    "no epoch": "{}",
+    "no dict": "3",
+    "no number": '{"epoch": null}',
+    "negative": '{"epoch": -1}',
+}
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def backup(small, tmp_path):
+    """The folder of a run that was killed in its third epoch of 20 timesteps, and the agent of the whole run."""
+
+    def kill(epoch):
+        if epoch == 2:
+            raise Killed
+
+    whole, folder = small("dqn"), tmp_path / "backup"
+    run(whole, epochs=4)
+    with pytest.raises(Killed):
+        run(
+            small("dqn"),
+            BackupAndRestore(folder),
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: kill(e)),
+            epochs=4,
+        )
+    assert json.loads((folder / "training_metadata.json").read_text())["epoch"] == 2  # Keras's names
+    assert (folder / "latest.weights.h5").is_file()
+    return folder, whole
+
+
+@pytest.mark.eager
+@pytest.mark.parametrize("name", DAMAGES)
+def test_training_goes_on_from_the_weights_beside_a_damaged_number(name, small, backup):
+    folder, whole = backup
+    (folder / "training_metadata.json").write_text(DAMAGES[name])
+    resumed = small("dqn", seed=9)
+    with pytest.warns(UserWarning, match=r"training_metadata\.json' is damaged.*goes on from 'latest\.weights\.h5'"):
+        history = run(resumed, BackupAndRestore(folder), epochs=4)
+    assert history.epoch == [2, 3] and resumed.timesteps == 80
+    assert equal(resumed.get_weights(), whole.get_weights()) and not folder.exists()
+
+
+@pytest.mark.eager
+def test_a_number_without_weights_is_refused_and_a_damaged_one_is_nothing(small, backup):
+    folder, _ = backup
+    (folder / "latest.weights.h5").unlink()
+    agent = small("dqn")
+    with pytest.raises(ValueError, match=r"says which epoch to go on with, but 'latest\.weights\.h5' is not there"):
+        run(agent, BackupAndRestore(folder), epochs=1)
+    assert agent.timesteps == 0
+    (folder / "training_metadata.json").write_text("")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert run(agent, BackupAndRestore(folder), epochs=1).epoch == [0]
+
+
+@pytest.mark.eager
+def test_damaged_weights_fall_back_to_the_ones_before(small, tmp_path):
+    folder = tmp_path / "backup"
+    agent = small("dqn")
+    run(agent, BackupAndRestore(folder, double_checkpoint=True, delete_checkpoint=False), epochs=3)
+    path = folder / "latest.weights.h5"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    (folder / "training_metadata.json.bkp").write_text("")  # and the number was cut then
+    resumed = small("dqn", seed=9)
+    with pytest.warns(UserWarning, match=r"training_metadata\.json\.bkp' is damaged.*'latest\.weights\.h5\.bkp'"):
+        history = run(resumed, BackupAndRestore(folder, double_checkpoint=True), epochs=3)
+    assert history.epoch == [2] and resumed.timesteps == 60
+    assert equal(resumed.get_weights(), agent.get_weights())
+
+
+@pytest.mark.eager
+def test_offline_training_too(small, backup):
+    folder, _ = backup
+    (folder / "training_metadata.json").write_text("")
+    agent = small("dqn", seed=9)
+    agent.fit("CartPole-v1", steps=20, verbose=0)
+    with pytest.warns(UserWarning, match="is damaged"):
+        agent.fit(agent.memory.dataset(8).take(2), epochs=1, callbacks=BackupAndRestore(folder), verbose=0)
+    assert agent.timesteps == 40  # of the backup
