@@ -46,9 +46,16 @@ def growth(kind: str, count: int, first: int = 4) -> float:
 
         agent = kagent.DQN("CartPole-v1", start=64, memory=1000)
         weights = agent.get_weights()
-        run = lambda: (agent.set_weights(weights), agent.fit("CartPole-v1", steps=200, verbose=0))  # noqa: E731
+
+        def run() -> None:
+            agent.set_weights(weights)
+            agent.fit("CartPole-v1", steps=200, verbose=0)
+
     else:
-        run = lambda: once(kind)  # type: ignore[assignment,return-value]  # noqa: E731
+
+        def run() -> None:
+            once(kind)
+
     for number in range(first + count):
         if number == first:
             gc.collect()

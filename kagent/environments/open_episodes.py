@@ -66,7 +66,7 @@ def parse(episode: Any, observation: Structure, action: Structure) -> dict[str, 
     parsed["return"] = float(episode["return"])
     options = parsed["options"] = episode.get("options")
     if options is not None and not (isinstance(options, dict) and is_plain(options)):
-        raise refuse("its options are no dict of plain values")
+        raise _refusal("its options are no dict of plain values")
     if _signature(parsed["observation"]) != [(leaf.shape, leaf.stored_dtype) for leaf in observation.leaves]:
         raise _refusal("an observation has other leaves")
     if not all(_is_possible(array, leaf, 0) for leaf, array in zip(observation.leaves, parsed["observation"])):
