@@ -64,7 +64,7 @@ def parse(episode: Any, observation: Structure, action: Structure) -> dict[str, 
     length = episode["length"]
     parsed = dict(episode, observation=_leaves(episode["observation"], observation))
     parsed["return"] = float(episode["return"])
-    options = parsed["options"] = episode.get("options")
+    options = episode.get("options")
     if options is not None and not (isinstance(options, dict) and is_plain(options)):
         raise _refusal("its options are no dict of plain values")
     if _signature(parsed["observation"]) != [(leaf.shape, leaf.stored_dtype) for leaf in observation.leaves]:

@@ -343,7 +343,7 @@ class SingleEnvs(Environments):
             "observation": [np.array(part[i]) for part in self.observation],
         }
         if (options := self._options[i]) is not None:
-            episode["options"] = open_episodes.copy(options)
+            episode.get("options") = open_episodes.copy(options)
         env = open_episodes.snapshot_env(self.envs[i])
         if env is not None:
             snapshot = env.get_state()
@@ -373,7 +373,7 @@ class SingleEnvs(Environments):
         self._seeds[i], self._started[i], length = episode["seed"], self._clock, episode["length"]
         self._records[i] = _empty_record(self.action_structure)
         try:
-            observation, info = self._reset_env(i, episode["seed"], episode["options"])
+            observation, info = self._reset_env(i, episode["seed"], episode.get("options"))
             if "snapshot" in episode:
                 return self._set_state(i, episode)
             if "actions" not in episode:

@@ -9,7 +9,8 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from toy_envs import Counter
 
-from kagent import environments, runner
+from kagent import environments
+from kagent.saving import json_arrays
 
 GIVEN = {"level": 3, "goal": np.array([1.5, 2.0]), "deep": {"names": ("a", "b"), "flag": True, "none": None}}
 PLAIN = {"level": 3, "goal": [1.5, 2.0], "deep": {"names": ["a", "b"], "flag": True, "none": None}}
@@ -23,7 +24,7 @@ class Level(Counter):
     def reset(self, *, seed=None, options=None):
         if not hasattr(self, "given"):
             self.given = []
-        self.given.append(options if options is None else json.loads(runner.dump(options)))
+        self.given.append(options if options is None else json.loads(json_arrays.dump(options)))
         super().reset(seed=seed)
         self.time = (options or {}).pop("level", 0)
         return self._observe(), self._info()
@@ -69,7 +70,7 @@ def test_an_open_episode_comes_back_with_its_own_options_and_the_next_begins_wit
     first = environments.make(Level(lengths=(5,)), reset_options=GIVEN)
     first.reset()
     step(first)
-    state = runner.load(runner.dump(first.state()))  # by way of a file
+    state = json_arrays.load(json_arrays.dump(first.state()))  # by way of a file
     env = Level(lengths=(5,))
     second = environments.make(env, reset_options={"level": 1})
     assert second.restore(state) == [] and second.observation[0][0, 1:].tolist() == [0, 4]

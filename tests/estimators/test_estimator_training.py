@@ -406,7 +406,7 @@ def test_nested_observations_and_layers_of_any_kind(tmp_path):
     with pytest.warns(
         UserWarning, match=r"divided by 255.*Let the function begin with keras.layers.Rescaling\(1 / 255\)"
     ):
-        agent.model._check_images(None)  # weights of before
+        check_images(agent.model, None)  # weights of before
     for other in (plain, again):
         np.testing.assert_array_equal(agent.predict(states, "q")["q"], other.predict(states, "q")["q"])
         assert all((a == b).all() for a, b in zip(state_of(agent), state_of(other), strict=True))

@@ -12,6 +12,7 @@ from keras import layers
 import kagent
 from kagent import networks
 from kagent.acting import load
+from kagent.saving.headers import check_images
 
 DISCRETE, TORQUE = spaces.Discrete(3), spaces.Box(-1, 1, (2,))
 
@@ -361,15 +362,15 @@ def test_weights_of_another_reading_are_refused(tmp_path):
 
 def test_weights_of_before_are_for_a_legacy_network():
     with pytest.raises(ValueError, match=r"As then does network=kagent.networks.Legacy\(network\)"):
-        dqn(pixels(6, 6, 3), convolutions())._check_images(None)
+        check_images(dqn(pixels(6, 6, 3), convolutions()), None)
     with pytest.raises(ValueError, match="images otherwise"):
-        dqn(pixels(7, 7, 3))._check_images(None)  # its convolutions were others, and padded
+        check_images(dqn(pixels(7, 7, 3)), None)  # its convolutions were others, and padded
     for agent in (
         dqn(pixels(6, 6, 3), networks.Legacy(convolutions())),
         dqn(pixels(40, 40, 3)),
         dqn(spaces.Box(-1, 1, (4,))),
     ):
-        assert agent._check_images(None) is None
+        assert check_images(agent, None) is None
 
 
 def test_a_legacy_holds_a_network():
