@@ -11,11 +11,12 @@ import numpy as np
 from kagent import schedules
 from kagent.arguments import check_count
 from kagent.exploration.registered import EXPLORATIONS
+from kagent.registry import Part
 
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class EpsilonGreedy:
+class EpsilonGreedy(Part):
     """The best known action, or with probability epsilon a uniformly random allowed one.
 
     Epsilon falls linearly from `initial` to `final`.
@@ -68,7 +69,7 @@ class EpsilonGreedy:
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class Sampling:
+class Sampling(Part):
     """Actions are sampled from the policy's distribution.
 
     Args:

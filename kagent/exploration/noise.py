@@ -11,13 +11,14 @@ import numpy as np
 from kagent import schedules
 from kagent.arguments import check_count
 from kagent.exploration.registered import EXPLORATIONS
+from kagent.registry import Part
 
 BARE = "action"  # the name of an action that is not nested
 
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class ActionNoise:
+class ActionNoise(Part):
     """Noise on the chosen actions: of discrete ones, some values are replaced; to continuous ones, something is added.
 
     Args:
@@ -77,7 +78,7 @@ class ActionNoise:
 
 @EXPLORATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class OrnsteinUhlenbeckNoise:
+class OrnsteinUhlenbeckNoise(Part):
     """The policy's best actions with noise added that wanders, each value near the one before: for actions that need some
     time to show what they are good for (Lillicrap et al. 2016, arXiv:1509.02971, section 3).
 
