@@ -11,11 +11,13 @@ import keras
 import tensorflow as tf
 
 from kagent import ops, optimizers
-from kagent.arguments import check_count
+from kagent.arguments import check_count, check_flag
+from kagent.config import allowed
 from kagent.mixin import Mixin
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.schedules import evaluate
 
+_MOST_STEPS = 1 << 16  # updates in one compiled call, whose experience is drawn before it
 TRAINED = ("policy", "critic", "temperature")
 NETWORKS = ("policy", "critic")
 # Multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster. Single steps are from fewer on;
@@ -55,11 +57,17 @@ class Optimization(Mixin):
         Raises:
             ValueError: `steps_per_execution` is not an integer >= 1.
         """
-        steps_per_execution = check_count(steps_per_execution, "steps_per_execution")
-        if jit_compile not in ("auto", True, False):
+        steps_per_execution = check_count(steps_per_execution, "steps_per_execution", most=_MOST_STEPS)
+        check_flag(run_eagerly, "run_eagerly")
+        if not (isinstance(jit_compile, bool) or jit_compile == "auto"):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
+        given = {"optimizer": optimizer, "loss": loss, **kwargs}
+        allowed.check_settings({name: value for name, value in given.items() if isinstance(value, dict | list | tuple)})
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
+        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
         auto = isinstance(optimizer, str) and optimizer == "auto"
         compiled, rates, modifiers = self._auto_optimizers() if auto else (keras.optimizers.get(optimizer), [], {})
+        self._check_saves(lambda: optimizers.serialize(compiled))
         self._check_natural_gradients(compiled)
         self._auto_optimizer = auto
         self._rate_schedules: list[tuple[Any, Any]] = rates

@@ -21,6 +21,7 @@ import numpy as np
 from kagent import runner, spaces
 from kagent.acting import archive
 from kagent.arguments import check_count
+from kagent.config import allowed, packed
 from kagent.files import beside
 from kagent.mixin import Mixin
 
@@ -89,7 +90,8 @@ class Saving(Mixin):
             with warnings.catch_warnings():
                 # Keras goes on where an optimizer's state does not fit; training would not.
                 warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-                super().load_weights(filepath, **kwargs)
+                with packed.reading(filepath):
+                    super().load_weights(filepath, **kwargs)
         except BaseException:
             undo()
             raise
@@ -164,6 +166,7 @@ class Saving(Mixin):
 
     def load_own_variables(self: Any, store: Any) -> None:
         keys = set(store.keys())
+        packed.check_store(store)
         if "state" not in keys or "counters" not in keys:
             raise ValueError(f"The file holds no kagent agent. Received entries: {sorted(keys)[:8]}")
         state = runner.load(_text(store, "state"))
@@ -241,8 +244,12 @@ class Saving(Mixin):
         return {**config, "optimizer": "auto"} if self._auto_optimizer else config
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
+        allowed.check_settings(config)
         config = {key: value for key, value in config.items() if key != "jit_compile"}
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        try:
+            self.compile(**keras.saving.deserialize_keras_object(config))
+        except TypeError as error:
+            raise ValueError(f"The file's settings of `compile` cannot be used: {error}") from error
 
 
 def _replaceable(filepath: Any, suffix: str, overwrite: bool) -> bool:
@@ -295,7 +302,7 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or agent._preprocesses_otherwise(state.get("preprocessing"))
         )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError):
+    except Exception:  # a damaged file raises whatever HDF5 does
         return False
 
 
@@ -308,11 +315,12 @@ def spaces_of(filepath: Any) -> tuple[Any, Any]:
     """
     try:
         with h5py.File(filepath, "r") as file:
+            packed.check_hdf5(file)
             state = runner.load(_text(file["vars"], "state"))
         observation, action = (spaces.from_config(state[role]) for role in ("observation_space", "action_space"))
     except PermissionError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+    except Exception as error:  # a damaged file raises whatever HDF5 does
         raise ValueError(f"{str(filepath)!r} holds no agent that can be read: {error}") from error
     return observation, action
 
@@ -336,12 +344,27 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
         The agent, which goes on as the saved one would have.
 
     Raises:
-        ValueError: Not an agent's file, or spaces unlike the environment's (shown side by side).
+        OSError: It cannot be read.
+        ValueError: Not an agent's file, a damaged one, or one that names what may run code or read other files; spaces
+            unlike the environment's (shown side by side).
     """
     from kagent import environments
     from kagent.agent import Agent
 
-    agent = keras.saving.load_model(filepath, **kwargs)
+    with packed.reading(filepath), keras.saving.custom_object_scope(kwargs.get("custom_objects") or {}):
+        if "://" not in str(filepath):
+            config = packed.read_config(filepath)
+            name = config.get("registered_name") or config.get("class_name")
+            found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+            if not (isinstance(found, type) and issubclass(found, Agent)):
+                raise ValueError(
+                    f"{str(filepath)!r} holds a {name}, not a kagent agent. A class of your own must be registered with "
+                    "keras.saving.register_keras_serializable before, or be given in `custom_objects`"
+                )
+            settings = [config.get(key) or {} for key in ("config", "build_config", "compile_config")]
+            for part in settings if kwargs.get("safe_mode", True) else []:
+                allowed.check_settings(part)
+        agent = keras.saving.load_model(filepath, **kwargs)
     if not isinstance(agent, Agent):
         raise ValueError(f"{str(filepath)!r} holds a {type(agent).__name__}, not a kagent agent")
     if env is not None:

@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import gymnasium
 from gymnasium.vector import VectorEnv
 
+from kagent.arguments import MOST_ENVS, check_count
+
 from . import checks
 from .checks import check_spaces
 from .single import SingleEnvs
@@ -60,8 +62,8 @@ def make(
     (3, 4)
     >>> environments.close()
     """
-    if n_envs is not None and (not isinstance(n_envs, int) or isinstance(n_envs, bool) or n_envs < 1):
-        raise ValueError(f"`n_envs` must be a positive integer. Received: {n_envs!r}")
+    if n_envs is not None:
+        n_envs = check_count(n_envs, "n_envs", most=MOST_ENVS)
     made = _make(env, n_envs, next_seed)
     if max_episode_timesteps is not None:
         try:
