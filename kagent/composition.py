@@ -19,7 +19,7 @@ from kagent import (
 )
 from kagent.mixin import Mixin
 from kagent.policies import critics, roles, stochastic, value
-from kagent.registry import plain
+from kagent.registry import WithoutConfigurationError, plain
 
 
 class Composition(Mixin):
@@ -96,6 +96,8 @@ class Composition(Mixin):
         # Now, not after the training.
         try:
             tell()
+        except WithoutConfigurationError:
+            return
         except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
             raise ValueError(
                 f"The agent could not be saved. A class of your own needs the decorator "

@@ -23,6 +23,10 @@ T = TypeVar("T", bound=Any)
 _OWN: set[Any] = set()  # classes of all registries
 
 
+class WithoutConfigurationError(ValueError):
+    """A part is not to be written, by its own design: its agent saves weights alone."""
+
+
 class Part:
     """Base of parts. It has for Keras what a class must have to be registered there."""
 

@@ -12,6 +12,7 @@ from kagent.networks.trunks import Seeds
 from kagent.policies import distributions
 from kagent.policies.roles import ROLES, Role, observed_masks, outputs
 from kagent.policies.tracing import Trace
+from kagent.registry import WithoutConfigurationError
 from kagent.spaces import Leaf, Structure
 
 
@@ -55,7 +56,7 @@ class ModelPolicy(Role):
         return TargetModel(self, name=name)
 
     def get_part(self) -> dict[str, Any]:
-        raise ValueError(
+        raise WithoutConfigurationError(
             "A policy that a function makes has no configuration: save the agent's weights, `save_weights`, and make "
             "the agent by the same function"
         )
