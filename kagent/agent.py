@@ -27,9 +27,10 @@ from kagent import (
 )
 from kagent import execution as execution_
 from kagent.actors import PolicyActor
-from kagent.arguments import check_count
+from kagent.arguments import MOST_ENVS, check_count
 from kagent.attachments import Attachments
 from kagent.composition import Composition
+from kagent.config import allowed, limits
 from kagent.counters import Counting
 from kagent.evaluation import Evaluation
 from kagent.experience import Experience
@@ -133,6 +134,11 @@ class Agent(
         ValueError, TypeError: Parts that do not go together, unsupported spaces, both or none of `env` and spaces.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        for name, value in kwargs.items():  # before anything walks them that would not end
+            limits.check(value, name)
+        return super().__new__(cls, *args, **kwargs)
+
     def __init__(
         self,
         env: Any = None,
@@ -181,8 +187,8 @@ class Agent(
         options, given = execution_.read(execution, config, given)
         super().__init__(name=given["name"] or type(self).__name__.lower())
         self.seed = _seed(given["seed"])
-        self.parallel_interactions = check_count(parallel_interactions, "parallel_interactions")
-        self.n_envs = check_count(parallel_interactions if n_envs is None else n_envs, "n_envs")
+        self.parallel_interactions = check_count(parallel_interactions, "parallel_interactions", most=MOST_ENVS)
+        self.n_envs = check_count(parallel_interactions if n_envs is None else n_envs, "n_envs", most=MOST_ENVS)
         self.max_episode_timesteps = _limit(max_episode_timesteps)
         self.device = execution_.check_device(given["device"])
         self.execution = options
@@ -209,6 +215,7 @@ class Agent(
             {"policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer}
         )
         self._check_parts()
+        self._check_saves(self.get_config)
         execution_.check_buffer(given["buffer_observe"], self.update_rule)
         self._attach(saver, summarizer, recorder)
         with tf.device(self.device):
@@ -222,17 +229,23 @@ class Agent(
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:
-        config = older_configs.modernized(copy.deepcopy(config))
-        config.pop("agent", None)
         found = [name for name in creation.PLACES if config.get(name) is not None]
         if found:
             raise ValueError(f"A config says nothing of places on this machine. Received: {found}")
         if "env" in config:  # gymnasium imports the module that an id names; a file may not choose one
             raise ValueError(f"A config holds spaces, never an `env`. Received: env={config['env']!r}")
+        allowed.check_settings(config)  # before any of it is made, or copied
+        config = older_configs.modernized(copy.deepcopy(config))
+        config.pop("agent", None)
         for key in ("observation_space", "action_space"):
             if isinstance(config.get(key), dict):
                 config[key] = spaces.from_config(config[key])
-        return cls(**config, **places)
+        try:
+            return cls(**config, **places)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        except (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, tf.errors.OpError) as error:
+            raise ValueError(f"The config makes no agent: {type(error).__name__}: {error}") from error
 
     @classmethod
     def create(cls, agent: Any = None, environment: Any = None, **overrides: Any) -> Agent:

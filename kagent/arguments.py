@@ -13,16 +13,21 @@ _DATA = (
     "validation_steps", "validation_batch_size", "return_dict",
 )  # fmt: skip
 
+MOST_ENVS = 1 << 16  # environments side by side
 
-def check_count(value: Any, argument: str, least: int = 1) -> int:
-    """An integer >= `least`, as Python's.
+
+def check_count(value: Any, argument: str, least: int = 1, most: int = 2**63 - 1) -> int:
+    """An integer from `least` to `most`, as Python's.
 
     Raises:
         ValueError: Anything else.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"`{argument}` must be an integer >= {least}. Received: {value!r}")
-    return int(value)
+    count = int(value)
+    if count > most:
+        raise ValueError(f"`{argument}` must be at most {most}. Received: {value!r}")
+    return count
 
 
 def check_flag(value: Any, argument: str) -> None:

@@ -21,7 +21,7 @@ from kagent import (
 )
 from kagent.mixin import Mixin
 from kagent.policies import critics, roles, stochastic, value
-from kagent.registry import plain
+from kagent.registry import WithoutConfigurationError, plain
 
 
 class Composition(Mixin):
@@ -92,6 +92,19 @@ class Composition(Mixin):
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)
         self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.host_clock)
+        self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
+
+    def _check_saves(self, tell: Callable[[], Any]) -> None:
+        # Now, not after the training.
+        try:
+            tell()
+        except WithoutConfigurationError:
+            return
+        except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"The agent could not be saved. A class of your own needs the decorator "
+                f"@keras.saving.register_keras_serializable() and, if it is one of Keras's kinds, a get_config: {error}"
+            ) from error
 
     def _setup_roles(self) -> None:
         generator = self._streams["initialize"]
@@ -129,15 +142,15 @@ class Composition(Mixin):
         Where files go (`saver`, `summarizer`, `recorder`) is not in it: that belongs to the machine, not to the agent.
         """
         parts = {
-            "policy": self.policy.get_part(),
+            "policy": roles.ROLES.serialize(self.policy),
             "objective": objectives.OBJECTIVES.serialize(self.objective),
-            "memory": self.memory.get_part(),
+            "memory": memories.MEMORIES.serialize(self.memory),
             "update": update.UPDATES.serialize(self.update_rule),
             "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(self.reward_estimation),
             "exploration": exploration.EXPLORATIONS.serialize(self.exploration),
-            "critic": None if self.critic is None else self.critic.get_part(),
+            "critic": None if self.critic is None else roles.ROLES.serialize(self.critic),
             "critic_objective": baselines.serialize(self.critic_objective),
-            "temperature": None if self.temperature is None else self.temperature.get_part(),
+            "temperature": None if self.temperature is None else roles.ROLES.serialize(self.temperature),
             "target": optimizers.TARGETS.serialize(self.target),
             "optimizer": optimizers.serialize(self._optimizer_parts["policy"]),
             "critic_optimizer": optimizers.serialize(self._optimizer_parts["critic"]),

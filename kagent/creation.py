@@ -17,6 +17,7 @@ PLACES = ("saver", "summarizer", "recorder")  # they name places on this machine
 def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
     """What `Agent.create` does; see there."""
     from kagent.agents import AGENTS
+    from kagent.config import allowed  # not above: the command line reads `parameters` before there is Keras
 
     arguments: dict[str, Any] = {}
     if isinstance(agent, str | Path) and Path(agent).suffix.lower() in documents.SUFFIXES:
@@ -40,6 +41,7 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
     elif not isinstance(agent, type):
         raise TypeError(f"`agent` must be a name, a dict or a file of settings. Received: {agent!r}")
     arguments |= overrides
+    allowed.check_settings(arguments)
     known = parameters(preset)
     unknown = sorted(set(arguments) - set(known))
     if unknown:

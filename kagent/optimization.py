@@ -12,13 +12,15 @@ import keras
 import tensorflow as tf
 
 from kagent import ops, optimizers
-from kagent.arguments import check_count
+from kagent.arguments import check_count, check_flag
+from kagent.config import allowed
 from kagent.mixin import Mixin
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.schedules import evaluate
 from kagent.step_metrics import StepMetrics
 from kagent.trainability import Trainability
 
+_MOST_STEPS = 1 << 16  # updates in one compiled call, whose experience is drawn before it
 TRAINED = ("policy", "critic", "temperature")
 NETWORKS = ("policy", "critic")
 # Multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster. Single steps are from fewer on;
@@ -80,10 +82,15 @@ class Optimization(Mixin):
         >>> agent.compile(metrics={"loss": keras.metrics.Mean(name="mean_loss")})
         """
         self.occupation.refuse("compile")
-        steps_per_execution = check_count(steps_per_execution, "steps_per_execution")
-        if jit_compile not in ("auto", True, False):
+        steps_per_execution = check_count(steps_per_execution, "steps_per_execution", most=_MOST_STEPS)
+        check_flag(run_eagerly, "run_eagerly")
+        if not (isinstance(jit_compile, bool) or jit_compile == "auto"):
             raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
         own = {"loss": loss, "loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
+        settings = {"optimizer": optimizer, "metrics": metrics, **own, **kwargs}
+        allowed.check_settings(
+            {name: value for name, value in settings.items() if isinstance(value, dict | list | tuple)}
+        )
         if not self.has_own_train_step:
             given = [name for name, value in own.items() if value is not None]
             if given:
@@ -91,9 +98,12 @@ class Optimization(Mixin):
                     f"`{given[0]}` is for a `train_step` of your own: kagent's objectives have their own losses, and no "
                     f"targets to compare with. Received: {', '.join(f'{name}={own[name]!r}' for name in given)}"
                 )
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
+        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
         step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
         auto = isinstance(optimizer, str) and optimizer == "auto"
         compiled, rates, modifiers = self._auto_optimizers() if auto else (_given(optimizer), [], {})
+        self._check_saves(lambda: optimizers.serialize(compiled))
         self._check_natural_gradients(compiled)
         self._rate_schedules: list[tuple[Any, Any]] = rates
         self._modifiers: dict[str, Any] = modifiers

@@ -3,7 +3,8 @@
 A part without weights is a frozen dataclass: its fields are its constructor arguments and its configuration. Parts
 with weights (Keras layers) or data (memories) say theirs in `get_part`. In an argument a part may be given as None (the
 default), a name, a number where that makes sense, a dict `{"type": name, **arguments}`, or the object itself. Nothing
-is ever imported or called by a name found in a file: only registered classes can be made.
+is ever imported or called by a name found in a file: only registered classes can be made. A class of the user's own is
+registered by `keras.saving.register_keras_serializable`, as a Keras layer is, or by a registry's `register()`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import sys
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +20,24 @@ import numpy as np
 from kagent.signatures import check_known
 
 T = TypeVar("T", bound=Any)
+_OWN: set[Any] = set()  # classes of all registries
+
+
+class WithoutConfigurationError(ValueError):
+    """A part is not to be written, by its own design: its agent saves weights alone."""
+
+
+class Part:
+    """Base of parts. It has for Keras what a class must have to be registered there."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, JSON-ready."""
+        return {name: value for name, value in _described(self).items() if name != "type"}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The inverse of `get_config`."""
+        return cls(**config)
 
 
 class Registry:
@@ -39,6 +59,7 @@ class Registry:
 
         def decorate(cls: T) -> T:
             self._names[cls] = cls.__name__
+            _OWN.add(cls)
             for name in (cls.__name__, *aliases):
                 self._classes[_fold(name)] = cls
             return cls
@@ -51,11 +72,24 @@ class Registry:
 
     def knows(self, name: Any) -> bool:
         """Whether a part is registered under `name`."""
-        return isinstance(name, str) and _fold(name) in self._classes
+        return isinstance(name, str) and self._find(name) is not None
 
     def name_of(self, name: str) -> str:
         """The class's own name, of that name or an alias."""
-        return self._names[self._classes[_fold(name)]]
+        return type_name(self._find(name))
+
+    def _find(self, name: str) -> Any:
+        found = self._classes.get(_fold(name))
+        if found is None and self._admits(registered := _of_keras(name)):
+            return registered
+        return found
+
+    def _admits(self, cls: Any) -> bool:
+        # Whether a class that is registered with Keras is of this kind: it has a base that those here have.
+        if not isinstance(cls, type):
+            return False
+        known = {base for one in self._names if isinstance(one, type) for base in one.__mro__} - {Part}
+        return any(base in known and base.__module__.startswith("kagent.") for base in cls.__mro__)
 
     def get(self, identifier: Any, argument: str | None = None, **extra: Any) -> Any:
         """The part that `identifier` (name, dict or object) stands for; `extra` are further constructor arguments.
@@ -67,9 +101,14 @@ class Registry:
         argument = argument or self.kind
         if isinstance(identifier, tuple(cls for cls in self._names if isinstance(cls, type))):
             return identifier
+        if _registered_name(type(identifier)) is not None and self._admits(type(identifier)):
+            return identifier
         if isinstance(identifier, str):
             return self._make(identifier, {}, argument, extra)
         if isinstance(identifier, dict):
+            for key in identifier:
+                if not isinstance(key, str):
+                    raise TypeError(f"`{argument}` has a key that is no string. Received: {key!r}")
             arguments = dict(identifier)
             name = arguments.pop("type", None)
             if not isinstance(name, str):
@@ -78,10 +117,11 @@ class Registry:
         raise TypeError(
             f"`{argument}` must be a name, a dict with 'type', or one of {self.names}. "
             f"Received: {identifier!r} ({type(identifier).__name__})"
+            + (f". {_unregistered(type(identifier))}" if self._admits(type(identifier)) else "")
         )
 
     def _make(self, name: str, arguments: dict[str, Any], argument: str, extra: dict[str, Any]) -> Any:
-        cls = self._classes.get(_fold(name))
+        cls = self._find(name)
         if cls is None:
             close = difflib.get_close_matches(name, self.names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -101,19 +141,52 @@ class Registry:
         return cls(**arguments, **extra)
 
     def serialize(self, part: Any) -> dict[str, Any]:
-        """`{"type": name, **arguments}`, JSON-ready; `get` is the inverse."""
-        if hasattr(part, "get_part"):
-            return part.get_part()
-        if type(part) not in self._names:
-            raise ValueError(
-                f"{type(part).__name__} is not registered, so a file could not name it: decorate the class with the "
-                f"`register()` of the {self.kind} registry"
-            )
-        config: dict[str, Any] = {"type": self._names[type(part)]}
-        for field in dataclasses.fields(part):
-            if field.init:
-                config[field.name] = plain(getattr(part, field.name))
-        return config
+        """`{"type": name, **arguments}`, JSON-ready; `get` is the inverse.
+
+        Raises:
+            ValueError: Its class is not registered.
+        """
+        return _described(part)
+
+
+def type_name(cls: type) -> str:
+    """The name by which a configuration finds a class of parts.
+
+    Raises:
+        ValueError: The class is not registered.
+    """
+    if cls in _OWN:
+        return cls.__name__
+    name = _registered_name(cls)
+    if name is None:
+        raise ValueError(_unregistered(cls))
+    return name
+
+
+def _unregistered(cls: type) -> str:
+    return (
+        f"{cls.__name__} is not registered, so a file could not name it: decorate the class with "
+        f"@keras.saving.register_keras_serializable({cls.__module__.split('.')[0]!r})"
+    )
+
+
+def _of_keras(name: str) -> Any:
+    keras = sys.modules.get("keras")  # without it, nothing is registered there
+    return None if keras is None else keras.saving.get_registered_object(name)
+
+
+def _registered_name(cls: type) -> str | None:
+    keras = sys.modules.get("keras")
+    name = cls.__name__ if keras is None else keras.saving.get_registered_name(cls)
+    return name if _of_keras(name) is cls else None
+
+
+def _described(part: Any) -> dict[str, Any]:
+    if hasattr(part, "get_part"):
+        config = part.get_part()
+        return {**config, "type": type_name(type(part))} if "type" in config else config
+    arguments = {f.name: plain(getattr(part, f.name)) for f in dataclasses.fields(part) if f.init}
+    return {"type": type_name(type(part)), **arguments}
 
 
 def plain(value: Any) -> Any:
@@ -126,11 +199,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, type):
         return value
-    if hasattr(value, "get_part"):
-        return value.get_part()
-    if dataclasses.is_dataclass(value):
-        arguments = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-        return {"type": type(value).__name__, **arguments}
+    if hasattr(value, "get_part") or dataclasses.is_dataclass(value):
+        return _described(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -148,7 +218,7 @@ def _keras_config(value: Any) -> dict[str, Any]:
     if name is not None and keras.saving.get_registered_object(name) is not type(value):
         raise ValueError(
             f"{type(value).__name__} is not registered, so a file could not name it: decorate the class with "
-            "keras.saving.register_keras_serializable"
+            "@keras.saving.register_keras_serializable()"
         )
     return {**config, "config": plain(value.get_config())}
 

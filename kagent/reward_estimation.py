@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 from kagent.schedules import Clock
 
 _FLAGS = ("terminated", "truncated")
@@ -28,7 +28,7 @@ REWARD_ESTIMATIONS = Registry("reward_estimation", _ALIASES)
 
 @REWARD_ESTIMATIONS.register()
 @dataclasses.dataclass(frozen=True)
-class RewardEstimation:
+class RewardEstimation(Part):
     """Discounted rewards up to a horizon, and there an estimate of what follows.
 
     With `m = min(horizon + 1, T - t)` rewards left in an episode of T steps,

@@ -10,16 +10,17 @@ from typing import Any
 
 from kagent import schedules
 from kagent.arguments import check_count
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 from kagent.schedules import Clock, Schedule, is_schedule
 
+_MOST_ROWS, _MOST_STEPS = 1 << 31, 1 << 20  # of an update; they are drawn before it
 UNITS = ("timesteps", "episodes")
 UPDATES = Registry("update")
 
 
 @UPDATES.register()
 @dataclasses.dataclass(frozen=True)
-class Update:
+class Update(Part):
     """The update rule: first at `max(start, batch_size)` units, then every `frequency` units.
 
     Args:
@@ -66,11 +67,13 @@ class Update:
             raise ValueError(f"`update` takes steps or epochs, not both. Received: {self.steps}, {self.epochs}")
         if self.steps is None and self.epochs is None:
             object.__setattr__(self, "steps", 1)
-        for name, least in (("batch_size", 1), ("start", 0), ("steps", 1), ("epochs", 1)):
+        for name, least, most in (
+            ("batch_size", 1, _MOST_ROWS), ("start", 0, 2**63 - 1), ("steps", 1, _MOST_STEPS), ("epochs", 1, _MOST_STEPS)
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is None and name in ("steps", "epochs"):
                 continue
-            object.__setattr__(self, name, check_count(value, f"update.{name}", least))
+            object.__setattr__(self, name, check_count(value, f"update.{name}", least, most))
         object.__setattr__(self, "frequency", _frequency(self.frequency))
         if not isinstance(self.episode_ends, bool):
             raise ValueError(f"`update.episode_ends` must be True or False. Received: {self.episode_ends!r}")

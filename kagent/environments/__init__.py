@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from ..arguments import check_positive
+from ..arguments import MOST_ENVS, check_count, check_positive
 from . import checks
 from .checks import check_spaces
 from .claims import claim
@@ -72,8 +72,8 @@ def make(
     (3, 4)
     >>> environments.close()
     """
-    if n_envs is not None and (not isinstance(n_envs, int) or isinstance(n_envs, bool) or n_envs < 1):
-        raise ValueError(f"`n_envs` must be a positive integer. Received: {n_envs!r}")
+    if n_envs is not None:
+        n_envs = check_count(n_envs, "n_envs", most=MOST_ENVS)
     options = checks.reset_options(reset_options)
     check_positive(step_timeout, "step_timeout")
     made = _make(env, n_envs, next_seed)

@@ -343,7 +343,7 @@ class SingleEnvs(Environments):
             "observation": [np.array(part[i]) for part in self.observation],
         }
         if (options := self._options[i]) is not None:
-            episode.get("options") = open_episodes.copy(options)
+            episode["options"] = open_episodes.copy(options)
         env = open_episodes.snapshot_env(self.envs[i])
         if env is not None:
             snapshot = env.get_state()

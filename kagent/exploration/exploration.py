@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
+from kagent.registry import Part
 
 
-class Exploration:
+class Exploration(Part):
     """Base of the explorations. One of your own is a frozen dataclass, decorated `@EXPLORATIONS.register()`.
 
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,16 +11,16 @@ import gymnasium
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.storage import Column, Storage
-from kagent.registry import Registry
+from kagent.arguments import MOST_ENVS
+from kagent.memories.storage import Column, Storage, check_room
+from kagent.registry import Part, Registry
 from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")
 Leaves = Sequence[np.ndarray]
-_MOST_ENVS = 1 << 16
 
 
-class Memory:
+class Memory(Part):
     """Base of all memories.
 
     A memory is made with its size and built for spaces by its agent, or by hand with `build`.
@@ -66,13 +67,23 @@ class Memory:
         """
         self.observation = _structure(observation_space, "observation_space")
         self.action = _structure(action_space, "action_space")
-        if not 1 <= num_envs <= _MOST_ENVS:  # a file may ask for any number
-            raise ValueError(f"`num_envs` must be from 1 to {_MOST_ENVS}. Received: {num_envs}")
+        if not 1 <= num_envs <= MOST_ENVS:  # a file may ask for any number
+            raise ValueError(f"`num_envs` must be from 1 to {MOST_ENVS}. Received: {num_envs}")
         self.masked, self.num_envs = bool(masked), int(num_envs)
         self.storage = Storage(self._columns(), self._rows())
         self._bind(self.storage.views)
         self.built = True
         self.clear()
+
+    def check_room(self, observation: Structure, action: Structure, num_envs: int = 1, drawn: int = 0) -> None:
+        """Checks, before it is built for these spaces, that it and `drawn` transitions fit into free memory.
+
+        Raises:
+            ValueError: They do not.
+        """
+        planned = copy.copy(self)  # building writes into it
+        planned.observation, planned.action, planned.masked, planned.num_envs = observation, action, False, num_envs
+        check_room(planned._columns(), planned._rows(), drawn)
 
     def _rows(self) -> int:
         raise NotImplementedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,14 +64,7 @@ class Storage:
             self.places[column.name] = (column.block, offset, offset + column.size)
             widths[column.block] = offset + column.size
         self.widths = widths
-        needed = sum(rows * width * np.dtype(block).itemsize for block, width in widths.items())
-        free = _free_memory()
-        if free is not None and needed > free:
-            fits = int(rows * free / needed * 0.8)
-            raise ValueError(
-                f"The memory would need {needed / 2**30:.1f} GiB for {rows} transitions, and {free / 2**30:.1f} GiB "
-                f"are free. Give it a capacity of at most {fits}."
-            )
+        check_room(self.columns, self.rows)
         self.blocks = {block: shared_array((self.rows, width), block) for block, width in widths.items()}
         self.views = {column.name: self._view(column) for column in columns}
         self.tensors = {block: shared_tensor(array) for block, array in self.blocks.items()}
@@ -103,6 +96,26 @@ class Storage:
                 part = part != 0 if column.dtype == np.bool_ else tf.cast(part, column.dtype)
             unpacked[column.name] = part
         return unpacked
+
+
+def check_room(columns: Iterable[Column], rows: int, drawn: int = 0) -> None:
+    """Checks that rows fit into the machine's free memory, and those that are drawn for one call of the learner.
+
+    Raises:
+        ValueError: They do not. The message says how many would.
+    """
+    row = sum(column.size * np.dtype(column.block).itemsize for column in columns)
+    free = _free_memory()
+    if free is not None and rows * row > free:
+        raise ValueError(
+            f"The `memory` would need {rows * row / 2**30:.1f} GiB for {rows} transitions, and {free / 2**30:.1f} GiB "
+            f"are free. Give it a capacity of at most {free * 4 // (row * 5)}."
+        )
+    if free is not None and drawn * row > free:
+        raise ValueError(
+            "`batch_size` times the `steps` of an `update` times `steps_per_execution` must be at most "
+            f"{free * 4 // (row * 5)}, for which memory is free. Received: {drawn}"
+        )
 
 
 def _static(tensor: Any) -> list[Any]:

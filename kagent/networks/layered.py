@@ -9,9 +9,10 @@ from typing import Any
 
 import keras
 
+from kagent.config import allowed, limits
 from kagent.networks.encoding import State
-from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _flat, initializers, side_by_side
-from kagent.registry import plain
+from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _flat, check_weights, initializers, side_by_side
+from kagent.registry import Part, plain
 
 _ACTIVATIONS = {"none": None, "crelu": "crelu", "swish": "silu"}
 _REFUSED = {
@@ -29,7 +30,7 @@ _REFUSED = {
 
 @NETWORKS.register("layered", "custom")
 @dataclasses.dataclass(frozen=True)
-class Layered:
+class Layered(Part):
     """Layers one after the other, each a name, a dict `{"type": name, **arguments}`, or a Keras layer.
 
     | type                                          | arguments (defaults)                                             |
@@ -77,7 +78,11 @@ class Layered:
         flat = []
         for one in given:
             flat.extend(one if isinstance(one, list | tuple) else [one])
+        if len(flat) > limits.LAYERS:
+            raise ValueError(f"`network.layers` must be at most {limits.LAYERS} layers. Received: {len(flat)}")
         object.__setattr__(self, "layers", tuple(_read(one, f"network[{i}]") for i, one in enumerate(flat)))
+        sizes = [layer["size"] for layer in self.layers if isinstance(layer, dict) and "size" in layer]
+        check_weights(sizes, "network.layers")
 
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""
@@ -131,7 +136,7 @@ def _read(layer: Any, where: str) -> Any:
     if isinstance(layer, keras.layers.Layer):
         return layer
     if isinstance(layer, dict) and "class_name" in layer:
-        made = keras.saving.deserialize_keras_object(layer)
+        made = allowed.made(layer, where)
         if not isinstance(made, keras.layers.Layer):
             raise TypeError(f"`{where}` must describe a Keras layer. Received: {layer['class_name']!r}")
         return made
@@ -145,11 +150,11 @@ def _read(layer: Any, where: str) -> Any:
     if kind not in known:
         raise ValueError(f"`{where}` is unknown. Received: {kind!r}. Known: {', '.join(sorted(known))}")
     arguments = {key: value for key, value in layer.items() if key != "type"}
-    required, allowed = _arguments(kind)
-    unknown, missing = sorted(set(arguments) - set(allowed)), sorted(set(required) - set(arguments))
+    required, taken = _arguments(kind)
+    unknown, missing = sorted(set(arguments) - set(taken)), sorted(set(required) - set(arguments))
     if unknown or missing:
         what = f"has no argument {unknown}" if unknown else f"needs {missing}"
-        raise ValueError(f"`{where}` {kind} {what}. Received: {sorted(arguments)}. Known: {allowed}")
+        raise ValueError(f"`{where}` {kind} {what}. Received: {sorted(arguments)}. Known: {taken}")
     for name in ("size", "num_embeddings", "window", "stride", "dilation"):
         value = arguments.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _WIDEST:

@@ -9,6 +9,8 @@ from keras import ops
 
 from kagent.ops.dueling import check_aggregator, dueling
 
+_MOST_VALUES = 1 << 26
+
 
 @keras.saving.register_keras_serializable("kagent")
 class OneHot(keras.layers.Layer):
@@ -23,6 +25,8 @@ class OneHot(keras.layers.Layer):
     def __init__(self, nvec: list[int], **kwargs: Any):
         super().__init__(**kwargs)
         self.nvec = [int(n) for n in nvec]
+        if min(self.nvec, default=0) < 1 or sum(self.nvec) > _MOST_VALUES:  # a file may ask for any number
+            raise ValueError(f"`nvec` must be numbers >= 1 that sum to at most {_MOST_VALUES}. Received: {nvec}")
 
     def call(self, inputs):
         flat = ops.reshape(inputs, (-1, len(self.nvec)))

@@ -10,12 +10,13 @@ import numpy as np
 
 from kagent.networks.encoding import encode
 from kagent.networks.trunks import NETWORKS, Auto, get, serialize
+from kagent.registry import Part
 from kagent.spaces import Leaf
 
 
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
-class Legacy:
+class Legacy(Part):
     """A network that takes images as all did in the first files, so that their weights go on to mean the same.
 
     Every uint8 array of rank 3 is divided by 255 before any network, a Keras model of the user's too. Of every array of

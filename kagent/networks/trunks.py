@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from kagent import images
+from kagent.config import allowed, limits
 from kagent.images import Layout
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 from kagent.spaces import Leaf
 
 NETWORKS = Registry("network")
@@ -54,7 +56,7 @@ def dense(x: Any, units: int, activation: Any, name: str, initialization: str, g
 
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
-class MLP:
+class MLP(Part):
     """Every part of the observation flattened and side by side, then dense layers.
 
     Args:
@@ -80,7 +82,7 @@ class MLP:
 
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
-class CNN:
+class CNN(Part):
     """Convolutions over every image, the rest flattened beside them, then dense.
 
     An image is a Box of rank 3; of higher rank it is a stack of frames, whose channels come side by side; a uint8 Box of rank
@@ -174,7 +176,7 @@ def suited(height: int, width: int) -> CNN:
 
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
-class Auto:
+class Auto(Part):
     """What suits the observation.
 
     One component: convolutions for an image, else `MLP` with these arguments. Several components: a subnetwork of its own for
@@ -254,7 +256,7 @@ def get(identifier: Any, default: Auto) -> Any:
     if isinstance(identifier, keras.layers.Layer):
         return identifier
     if isinstance(identifier, dict) and "class_name" in identifier:
-        layer = keras.saving.deserialize_keras_object(identifier)
+        layer = allowed.made(identifier, "network")
         if not isinstance(layer, keras.layers.Layer):
             raise TypeError(f"`network` must describe a Keras layer. Received: {identifier['class_name']!r}")
         return layer
@@ -268,15 +270,33 @@ def get(identifier: Any, default: Auto) -> Any:
 def serialize(network: Any) -> dict[str, Any]:
     """The inverse of `get`, JSON-ready."""
     if isinstance(network, keras.layers.Layer):
-        return keras.saving.serialize_keras_object(network)
+        try:
+            return keras.saving.serialize_keras_object(network)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise ValueError(
+                "`network` has no configuration: register its class with keras.saving.register_keras_serializable and "
+                f"give it a get_config. Received: {network!r}"
+            ) from error
     return NETWORKS.serialize(network)
 
 
 def widths(value: Any, argument: str) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if len(values) > limits.LAYERS:
+        raise ValueError(f"`{argument}` must be at most {limits.LAYERS} layers. Received: {len(values)}")
     if not all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= _WIDEST for v in values):
         raise ValueError(f"`{argument}` must be a list of integers from 1 to {_WIDEST}. Received: {value!r}")
+    check_weights(values, argument)
     return values
+
+
+def check_weights(widths_: Any, argument: str) -> None:
+    """Raises:
+    ValueError: Layers of these widths, one behind the other, would have too many weights.
+    """
+    weights = sum(before * after for before, after in itertools.pairwise(widths_))
+    if weights > limits.WEIGHTS:
+        raise ValueError(f"`{argument}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
 
 
 def _check(activation: Any, initialization: Any) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.arguments import check_positive
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 
 OBJECTIVES = Registry("objective")
 
@@ -28,7 +28,7 @@ class Term(NamedTuple):
     batch: dict[str, Any]
 
 
-class Objective:
+class Objective(Part):
     """Turns a minibatch into losses and has the agent minimize them, role by role.
 
     Attributes:

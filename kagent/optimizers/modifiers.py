@@ -13,7 +13,7 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.optimizers.problem import Found, Problem
 from kagent.policies.distributions.distribution import uniform
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 
 Step = Callable[[Problem], Found]  # moves the variables; returns what the problem's `evaluate` would have before
 
@@ -21,7 +21,7 @@ MODIFIERS = Registry("optimizer", arguments={"ls_max_iterations": "max_iteration
 CLIPPING_MODES = ("global_norm", "norm", "value")
 
 
-class Modifier:
+class Modifier(Part):
     """Base of the modifiers. One of your own is a frozen dataclass, decorated `@MODIFIERS.register()`.
 
     Attributes:

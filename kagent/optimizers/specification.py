@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kagent import schedules
+from kagent.config import allowed
 from kagent.creation import parameters
 from kagent.optimizers.evolutionary import Evolutionary
 from kagent.optimizers.flat_adam import ARGUMENTS, FlatAdam
@@ -63,7 +64,7 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
     if isinstance(identifier, keras.optimizers.Optimizer):
         return identifier, None
     if isinstance(identifier, dict) and "class_name" in identifier:
-        return keras.optimizers.get(copy.deepcopy(identifier)), None  # Keras writes into it
+        return _made(identifier), None
     arguments = dict(identifier)
     kind = _known(arguments.pop("type"))
     default = parameters(_OWN[kind])["learning_rate"] if kind in _OWN else 1e-3
@@ -233,6 +234,14 @@ def _known(kind: Any) -> str:
 def _arguments(kind: str) -> list[str]:
     own = _OWN.get(kind) or getattr(keras.optimizers, kind, None) or keras.saving.get_registered_object(kind)
     return list(parameters(own))
+
+
+def _made(config: dict[str, Any]) -> Any:
+    allowed.check(config, "optimizer")
+    try:
+        return keras.optimizers.get(copy.deepcopy(config))  # Keras writes into it
+    except (KeyError, AttributeError) as error:
+        raise ValueError(f"`optimizer` cannot be made from its configuration: {error!r}") from error
 
 
 def _whole(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import schedules
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 from kagent.schedules import Clock
 
 TARGETS = Registry("target", arguments={"update_weight": "tau", "sync_frequency": "period"})
@@ -17,7 +17,7 @@ TARGETS = Registry("target", arguments={"update_weight": "tau", "sync_frequency"
 
 @TARGETS.register("synchronization")
 @dataclasses.dataclass(frozen=True)
-class Target:
+class Target(Part):
     """How target networks follow their online networks: `target += tau * (online - target)`.
 
     In dicts it is also called `"synchronization"`, with `update_weight` for `tau` and `sync_frequency` for `period`.

@@ -10,9 +10,12 @@ import keras
 import tensorflow as tf
 
 from kagent import networks
+from kagent.arguments import check_count
 from kagent.networks.trunks import Auto, Seeds, dense
 from kagent.policies.roles import ROLES, Role, outputs
 from kagent.spaces import Structure
+
+_MOST_MEMBERS = 256  # networks of one critic
 
 
 @ROLES.register("state_value", "parametrized_state_value")
@@ -83,8 +86,7 @@ class ActionValue(Role):
     default_network = Auto(units=(256, 256), activation="relu", initialization="fan_in")
 
     def __init__(self, network: Any = "auto", members: int = 2, **kwargs: Any):
-        if not isinstance(members, int) or isinstance(members, bool) or members < 1:
-            raise ValueError(f"`critic.members` must be an integer >= 1. Received: {members!r}")
+        members = check_count(members, "critic.members", most=_MOST_MEMBERS)
         super().__init__(network, **kwargs)
         self.members = members
 

@@ -13,6 +13,7 @@ from kagent.policies import distributions
 from kagent.policies.heads import log_scale
 from kagent.policies.roles import ROLES, Role, observed_masks
 from kagent.policies.tracing import Trace
+from kagent.registry import WithoutConfigurationError
 from kagent.spaces import Leaf, Structure
 
 
@@ -57,7 +58,7 @@ class ModelPolicy(Role):
         return TargetModel(self, name=name)
 
     def get_part(self) -> dict[str, Any]:
-        raise ValueError(
+        raise WithoutConfigurationError(
             "A policy that a function makes has no configuration: save the agent's weights, `save_weights`, and make "
             "the agent by the same function"
         )

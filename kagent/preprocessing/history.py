@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,9 @@ from kagent import images
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Layer, Past, Rows
 from kagent.spaces import Structure
+
+_LONGEST = 1 << 12  # values side by side
+_MOST_VALUES = 1 << 24  # of one state, all together
 
 
 class Deltas(Bound):
@@ -113,6 +117,8 @@ class Sequence(Layer):
 
     def __post_init__(self):
         object.__setattr__(self, "length", layer.integer(self.length, "sequence.length", 2))
+        if self.length > _LONGEST:
+            raise ValueError(f"`sequence.length` must be at most {_LONGEST}. Received: {self.length}")
         if self.axis is not None:
             object.__setattr__(self, "axis", layer.integer(self.axis, "sequence.axis"))
         layer.flag(self.concatenate, "sequence.concatenate")
@@ -121,6 +127,11 @@ class Sequence(Layer):
         rank = len(space.shape or ())
         if self.concatenate and not rank:
             raise ValueError(f"needs a state with at least one axis, or `concatenate` False. Received: {space}")
+        values = math.prod(space.shape or ()) * self.length
+        if values > _MOST_VALUES:
+            raise ValueError(
+                f"needs a `length` with which a state has at most {_MOST_VALUES} values. Received: {values}"
+            )
         given = self._own_axis(space) if self.axis is None else self.axis
         axis = layer.axis_of(given, rank if self.concatenate else rank + 1, "axis")
         return Stack(space, self.length, axis, self.concatenate)

@@ -10,12 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kagent.config import allowed
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
 from kagent.spaces import Structure
-
-# Layers whose configuration holds code, or what to load it from.
-_REFUSED = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
 
 
 @LAYERS.register("keras")
@@ -80,17 +78,7 @@ def is_keras(value: Any) -> bool:
 
 
 def _from_config(config: dict[str, Any]) -> Any:
-    name, registered = config.get("class_name"), config.get("registered_name")
-    found = getattr(keras.layers, name, None) if isinstance(name, str) else None
-    if isinstance(registered, str) and keras.saving.get_registered_object(registered) is not None:
-        found = keras.saving.get_registered_object(registered)
-    is_layer = isinstance(found, type) and issubclass(found, keras.layers.Layer)
-    if not is_layer or name in _REFUSED:
-        raise ValueError(
-            "`keras_layer.layer` as a configuration must be of a class of keras.layers, or of a registered one, and hold "
-            f"no code. Received: class_name={name!r}, registered_name={registered!r}"
-        )
-    try:
-        return keras.saving.deserialize_keras_object(config)
-    except Exception as error:
-        raise ValueError(f"`keras_layer.layer` cannot be made from its configuration: {error}") from error
+    made = allowed.made(config, "keras_layer.layer")
+    if not isinstance(made, keras.layers.Layer):
+        raise ValueError(f"`keras_layer.layer` must describe a Keras layer. Received: {config['class_name']!r}")
+    return made

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 from kagent.schedules import Clock
 
 LAYERS = Registry("preprocessing")
@@ -17,7 +17,7 @@ Past = dict[str, np.ndarray]
 Rows = Any  # an index array, or slice(None) for all environments
 
 
-class Layer:
+class Layer(Part):
     """A part of `preprocessing`. Subclasses are frozen dataclasses with `bind`."""
 
     def bind(self, space: gymnasium.Space) -> Bound:

@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 
 from kagent import spaces
+from kagent.config import packed
 from kagent.saving import checked_file, json_arrays
 
 FORMAT = 2  # 1: every array of the state is text, and the algorithm is not said
 _LARGEST = 1 << 30  # bytes of one entry
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, RuntimeError, AttributeError)
 
 
 def read_state(store: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             or agent._preprocesses_otherwise(state.get("preprocessing"))
             or _readings(agent, state.get("images")) != agent.image_readings()
         )
-    except _UNREADABLE:
+    except Exception:  # a damaged file raises whatever HDF5 does
         return False
 
 
@@ -133,10 +133,11 @@ def spaces_of(filepath: Any) -> tuple[Any, Any]:
     try:
         checked_file.check(filepath)
         with h5py.File(filepath, "r") as file:
+            packed.check_hdf5(file)
             state = read_state(file["vars"])
         observation, action = (spaces.from_config(state[role]) for role in ("observation_space", "action_space"))
     except PermissionError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:  # a damaged file raises whatever HDF5 does
         raise ValueError(f"{str(filepath)!r} holds no agent that can be read: {error}") from error
     return observation, action

@@ -20,6 +20,7 @@ from kagent import spaces
 from kagent.acting import archive
 from kagent.arguments import check_count
 from kagent.bounds import ENDLESS
+from kagent.config import allowed, packed
 from kagent.environments import open_episodes
 from kagent.files import beside, naming_the_disk
 from kagent.mixin import Mixin
@@ -139,7 +140,8 @@ class Saving(Mixin):
             with warnings.catch_warnings():
                 # Keras goes on where an optimizer's state does not fit; training would not.
                 warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-                super().load_weights(filepath, **kwargs)
+                with packed.reading(filepath):
+                    super().load_weights(filepath, **kwargs)
             check_weights(self)
         except BaseException:
             undo()
@@ -242,6 +244,7 @@ class Saving(Mixin):
 
     def load_own_variables(self: Any, store: Any) -> None:
         keys = set(store.keys())
+        packed.check_store(store)
         if "state" not in keys or "counters" not in keys:
             raise ValueError(f"The file holds no kagent agent. Received entries: {sorted(keys)[:8]}")
         found = read_state(store)
@@ -325,7 +328,11 @@ class Saving(Mixin):
         return compile_config.written(self, super().get_compile_config())
 
     def compile_from_config(self: Any, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(compile_config.read(self, config)))
+        allowed.check_settings(config)
+        try:
+            self.compile(**keras.saving.deserialize_keras_object(compile_config.read(self, config)))
+        except TypeError as error:
+            raise ValueError(f"The file's settings of `compile` cannot be used: {error}") from error
 
 
 @contextlib.contextmanager

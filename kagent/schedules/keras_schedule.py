@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kagent.config import allowed
 from kagent.registry import plain
 from kagent.schedules.clock import Clock
 from kagent.schedules.schedule import Schedule
@@ -115,6 +116,7 @@ def from_config(config: dict[str, Any]) -> KerasSchedule:
             f"Unknown Keras schedule. Received: {registered or name!r}. Known: {', '.join(sorted(own))}, and classes "
             "registered with keras.saving.register_keras_serializable"
         )
+    allowed.check(config, "learning_rate")
     arguments = config.get("config")
     if not isinstance(arguments, dict):
         raise ValueError(f"`config` of a Keras schedule must be a dict. Received: {arguments!r}")

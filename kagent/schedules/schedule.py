@@ -6,7 +6,7 @@ import math
 import numbers
 from typing import Any
 
-from kagent.registry import Registry
+from kagent.registry import Part, Registry
 from kagent.schedules import host
 from kagent.schedules.clock import UNITS, Clock
 
@@ -16,8 +16,9 @@ SCHEDULES = Registry(
 )
 
 
-class Schedule:
-    """Base of the schedules. One of your own is a frozen dataclass with a `unit`, decorated `@SCHEDULES.register()`.
+class Schedule(Part):
+    """Base of the schedules. One of your own is a frozen dataclass with a `unit`, decorated
+    `@keras.saving.register_keras_serializable()` where files are to name it.
 
     Attributes:
         unit: Which time of the `Clock` it reads.

@@ -211,7 +211,7 @@ def test_callables_that_return_other_things_are_refused():
 
 @pytest.mark.parametrize("n_envs", [0, -1, 1.5, True, "2"])
 def test_n_envs_must_be_a_positive_integer(n_envs):
-    with pytest.raises(ValueError, match="`n_envs` must be a positive integer"):
+    with pytest.raises(ValueError, match="`n_envs` must be an integer >= 1"):
         make("CartPole-v1", n_envs=n_envs)
 
 

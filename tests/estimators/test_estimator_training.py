@@ -12,6 +12,7 @@ from event_files import curves
 
 from kagent.callbacks import Callback
 from kagent.estimators import Agent, BatchMemory, Bootstrap, EstimatorSpec, Memory, PGAgent, RunConfig, models
+from kagent.saving.headers import check_images
 
 
 def test_no_update_while_the_memory_cannot_sample():

@@ -56,8 +56,8 @@ NESTED = spaces.Dict(eye=spaces.Box(0, 255, (8, 8, 3), np.uint8), gear=spaces.Di
         ({"reward": {"type": "activation", "nonlinearity": "softmax"}}, "at least one axis"),
         ({"speed": keras.layers.Dense(3)}, "needs a layer without weights"),
         ({"speed": keras.layers.Conv2D(3, 3)}, "needs a layer for values like"),
-        ({"speed": {"class_name": "Nonesuch", "config": {}}}, "must be of a class of keras.layers, or of a registered one"),
-        ({"speed": {"class_name": "Lambda", "config": {}}}, "hold no code"),
+        ({"speed": {"class_name": "Nonesuch", "config": {}}}, "must not name 'Nonesuch'"),
+        ({"speed": {"class_name": "Lambda", "config": {}}}, "must not name 'Lambda'"),
         ({"speed": {"type": "keras_layer", "layer": 3}}, "must be a Keras layer or its configuration"),
     ],
 )  # fmt: skip
