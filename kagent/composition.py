@@ -25,6 +25,14 @@ from kagent.registry import plain
 class Composition(Mixin):
     """The part of an agent that puts it together. A mixin of `Agent`."""
 
+    @property
+    def gives_errors(self) -> bool:
+        """Whether a gradient step gives the errors of its samples, which a prioritized memory draws by.
+
+        It is the objective's word; a class with a `train_step` of its own that calls `report_errors` sets it to True.
+        """
+        return self.objective.gives_errors
+
     def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
         self.objective = objectives.get(objective)
         self.policy = roles.get(policy, self.objective.policies, "policy")
@@ -85,6 +93,12 @@ class Composition(Mixin):
             if not set(names) & set(allowed):
                 expected = " or ".join(allowed) or "None"
                 raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
+        if self.memory.prioritized and not self.gives_errors:
+            raise ValueError(
+                f"`memory` {type(self.memory).__name__} draws by the errors of the samples, and `objective` {kind} gives "
+                "none. Allowed: memory='replay', or an objective of action values. A `train_step` of your own gives them by "
+                "`self.report_errors(errors)` in a class with `gives_errors = True`"
+            )
         objective.check(self)
         baselines.check(self)
         if hasattr(self.exploration, "check"):

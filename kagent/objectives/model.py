@@ -30,6 +30,7 @@ class ModelObjective(TransitionObjective):
     double: bool = False
 
     policies = ("ModelPolicy",)
+    gives_errors = False
 
     def __post_init__(self):
         check_flag(self.double, "objective.double")
