@@ -47,7 +47,7 @@ class Composition(Mixin):
                 f"{self.max_episode_timesteps}. Received: {horizon}"
             )
         limits = self.max_episode_timesteps, self._own_limit
-        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits)
+        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits, self.n_envs)
         sampled = isinstance(self.policy, stochastic.StochasticPolicy)
         epsilon = isinstance(self.policy, value.ValuePolicy)
         self.exploration = exploration.get(exploration_, sample=sampled, epsilon=epsilon)

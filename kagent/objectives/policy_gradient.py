@@ -18,8 +18,8 @@ class PolicyGradientObjective(RolloutObjective):
     Sutton and Barto 2018, section 13.5).
 
     Args:
-        importance_sampling: Whether probabilities relative to those at the time of acting take the place of
-            log-probabilities; the gradient is the same in the first step on a rollout.
+        importance_sampling: Whether probabilities relative to those before the update (of a rollout: at the time of
+            acting) take the place of log-probabilities; the gradient is the same in an update's first step.
         clipping_value: How far the ratio (or the logarithm) may move, within `[1 / (1 + c), 1 + c]`, before its
             gradient stops; 0 or None: any distance. May be a schedule (of values > 0).
         value_coefficient: Weight of the critic's squared error beside the policy's loss, where there is a critic. May be a

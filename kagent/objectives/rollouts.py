@@ -9,6 +9,7 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.arguments import check_flag
 from kagent.objectives.objective import Objective, Term
+from kagent.objectives.replayed import check_replayed, prepare_replayed
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
@@ -44,9 +45,17 @@ class RolloutObjective(Objective):
         if agent.reward_estimation.estimate_actions:
             kind = type(self).__name__
             raise ValueError(f"`objective` {kind} needs reward_estimation.estimate_actions=False. Received: True")
+        if not agent.memory.consecutive:
+            check_replayed(agent.reward_estimation, type(self).__name__, agent.memory)
+
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+        """The critic's values of the next observations, `(B,)`."""
+        return agent.critic.values(batch["next_observation"])
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        return prepare_rollout(agent, experience)
+        if "valid" in experience:
+            return prepare_rollout(agent, experience)
+        return prepare_replayed(self, agent, experience)
 
     def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
         clock, critic = agent.clock, agent.critic
