@@ -11,7 +11,10 @@ from kagent.memories import Replay, Rollout
 
 pytestmark = pytest.mark.eager
 HORIZON = {"horizon": 1, "discount": 0.5}
-CRITIC = {"critic": {"type": "StateValue", "network": LINEAR}, "critic_optimizer": {"type": "SGD", "learning_rate": 0.0}}
+CRITIC = {
+    "critic": {"type": "StateValue", "network": LINEAR},
+    "critic_optimizer": {"type": "SGD", "learning_rate": 0.0},
+}
 
 
 def ones(lengths=(4,), ends=("terminated",)):
