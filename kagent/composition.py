@@ -55,7 +55,8 @@ class Composition(Mixin):
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 
     def _set_roles(self, critic, critic_objective, temperature) -> None:
-        allowed = (self.objective.critic,) if self.objective.critic else ()
+        needed = self.objective.critic_for(self.reward_estimation)
+        allowed = (needed,) if needed else ()
         self.critic = None if critic is None else roles.get(critic, allowed, "critic")
         self.critic_objective = baselines.objective_of(critic_objective)
         if isinstance(temperature, int | float) and not isinstance(temperature, bool):
@@ -82,10 +83,11 @@ class Composition(Mixin):
     def _check_parts(self) -> None:
         objective = self.objective
         kind = type(objective).__name__
+        critic = objective.critic_for(self.reward_estimation)
         for role, part, allowed in (
             ("policy", self.policy, objective.policies),
             ("memory", self.memory, (objective.memory,)),
-            ("critic", self.critic, (objective.critic,) if objective.critic else ()),
+            ("critic", self.critic, (critic,) if critic else ()),
         ):
             names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "serves", ())]
             if part is None and (not allowed or (role == "critic" and objective.critic_optional)):

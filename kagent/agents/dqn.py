@@ -81,7 +81,7 @@ class DQN(Agent):
             "objective": ActionValueObjective(huber=huber, double=double),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount),
+            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
             "exploration": EpsilonGreedy() if exploration is None else exploration,
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {

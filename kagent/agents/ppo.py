@@ -83,7 +83,7 @@ class PPO(Agent):
             "objective": objective,
             "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps")},
             "update": Update(batch_size=batch_size, epochs=epochs),
-            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda),
+            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda, estimate_horizon="late"),
             "exploration": Sampling(),
             "optimizer": {
                 "type": "Adam",

@@ -51,6 +51,10 @@ class Objective:
     memory: str = "Replay"
     gives_errors: bool = False
 
+    def critic_for(self, estimation: Any) -> str | None:
+        """Name of the critic class that it needs with such a `reward_estimation`, or None."""
+        return self.critic
+
     def check(self, agent: Any) -> None:
         """Raises:
         ValueError: The agent's spaces or parts do not suit the objective.

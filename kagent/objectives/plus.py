@@ -65,6 +65,9 @@ class PlusObjective(Objective):
         parts = {f"objective{i}": OBJECTIVES.serialize(one) for i, one in enumerate(self.objectives, 1)}
         return {"type": "PlusObjective", **parts, "weight1": plain(self.weight1), "weight2": plain(self.weight2)}
 
+    def critic_for(self, estimation: Any) -> str | None:
+        return next((name for one in self.objectives if (name := one.critic_for(estimation))), None)
+
     def check(self, agent: Any) -> None:
         for objective in self.objectives:
             objective.check(agent)

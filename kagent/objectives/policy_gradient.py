@@ -43,21 +43,6 @@ class PolicyGradientObjective(RolloutObjective):
             value = schedules.get(self.clipping_value, "objective.clipping_value", 0.0)
             object.__setattr__(self, "clipping_value", None if value == 0.0 else value)
 
-    def check(self, agent: Any) -> None:
-        super().check(agent)
-        estimation = agent.reward_estimation
-        if agent.critic is not None:
-            return
-        for name, wrong in (("gae_lambda", None), ("return_lambda", None), ("estimate_advantage", False)):
-            value = getattr(estimation, name)
-            if value is not wrong:
-                raise ValueError(f"reward_estimation.{name} needs a critic. Received: {value!r}, and critic=None")
-        if estimation.estimate_horizon in ("early", "late"):
-            raise ValueError(
-                "reward_estimation.estimate_horizon needs a critic. "
-                f"Received: {estimation.estimate_horizon!r}, and critic=None"
-            )
-
     def surrogate(self, log_prob, old_log_prob, advantage, clock):
         clipping = None if self.clipping_value is None else schedules.evaluate(self.clipping_value, clock)
         return ops.policy_gradient(log_prob, old_log_prob, advantage, self.importance_sampling, clipping)

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
+from kagent.objectives.baseline_values import state_values
 from kagent.objectives.objective import estimated_next_values
 
 
@@ -18,18 +19,18 @@ def prepare_replayed(objective: Any, agent: Any, experience: dict[str, Any]) -> 
     its own observation. `old_log_prob` is that of the policy now, before the update's first gradient step, as it is with
     every other memory: how far the policy moved since the action was taken is not corrected.
     """
-    estimation, critic = agent.reward_estimation, agent.critic
+    estimation = agent.reward_estimation
     shape = experience["reward"].shape
     rows = _each(lambda x: tf.reshape(x, (-1, *x.shape[2:])), experience)
     returns = rows["reward"]
-    if critic is not None:
+    if agent.critic is not None:
         following = estimated_next_values(objective, agent, rows)
         returns = returns + estimation.bootstrap_discounts(rows, agent.clock) * following
     if estimation.normalize_returns:
         returns = ops.normalize_advantage(returns)
     advantage = returns
     if estimation.estimate_advantage:
-        advantage = returns - critic.values(rows["observation"])
+        advantage = returns - state_values(agent, rows["observation"], rows.get("action_mask"))
         if estimation.normalize_advantages:
             advantage = ops.normalize_advantage(advantage)
     masks = rows.get("action_mask")
