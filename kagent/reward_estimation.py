@@ -43,7 +43,9 @@ class RewardEstimation:
         horizon: How many further rewards join the present one, an integer >= 0 (0: one-step temporal difference) or a
             schedule of such; or "episode": all that follow. Larger trusts the rewards more and the estimate less.
         discount: Weight of a reward one timestep later, 0 to 1. May be a schedule. Larger looks further ahead and
-            learns more slowly.
+            learns more slowly. Of a schedule, here or as `horizon`, a replay memory of timesteps keeps the values of the
+            time of storing: its sums are made then. Every other memory, and one with a horizon of 0 as to the discount,
+            has those of the time of the update.
         estimate_horizon: Whether the bootstrap is added: False; "early", with the estimate of the time when the
             experience was stored; "late", with that of the time when it is learned from. None: of an agent "late" if a
             baseline is given (one of `baseline_*`, or `critic` or `target`, which are other names of it) or a lambda

@@ -177,7 +177,7 @@ def test_files_take_turns_in_an_order_of_the_agents_own(small, tmp_path, monkeyp
         (
             "ppo",
             {},
-            r"`objective` None learns from a Replay memory. Received: an agent with a Rollout.*behavior_cloning",
+            r"`objective` None learns from a Replay memory. Received: an agent with a Rollout.*ClippedPolicyObjective.*behavior_cloning",
         ),
         ("dqn", {"num_traces": 5}, "`num_traces` must be at most 4, the files there. Received: 5"),
         ("dqn", {"num_iterations": 0}, "`num_iterations` must be an integer >= 1. Received: 0"),
