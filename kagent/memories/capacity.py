@@ -7,6 +7,7 @@ from typing import Any
 
 from kagent import schedules
 from kagent.memories.memory import Memory, get
+from kagent.memories.rollout import Rollout
 
 
 def required_capacity(update: Any, reward_estimation: Any, max_episode_timesteps: int | None = None) -> int:
@@ -80,7 +81,7 @@ def suit(
     """
     memory = get("Replay" if identifier is None else identifier, update.unit)
     if not hasattr(memory, "capacity"):
-        if memory.used_once and memory.steps is None:
+        if isinstance(memory, Rollout) and memory.steps is None:
             memory.steps = -(-update.batch_size // n_envs)
         return memory
     if memory.capacity is None:
