@@ -26,6 +26,7 @@ from kagent import (
     specifications,
 )
 from kagent import execution as execution_
+from kagent import reward_estimation as reward_estimations
 from kagent.actors import PolicyActor
 from kagent.arguments import MOST_ENVS, check_count
 from kagent.attachments import Attachments
@@ -201,13 +202,15 @@ class Agent(
         parts = baselines.translate(
             objective,
             optimizer,
+            reward_estimations.get(reward_estimation),
             {"policy": baseline_policy, "optimizer": baseline_optimizer, "objective": baseline_objective},
             {
                 "critic": critic, "critic_optimizer": critic_optimizer, "critic_objective": critic_objective,
                 "target": target,
             },
         )  # fmt: skip
-        self._set_parts(policy, parts["objective"], memory, update, reward_estimation, exploration, parts["target"])
+        estimation = parts["reward_estimation"]
+        self._set_parts(policy, parts["objective"], memory, update, estimation, exploration, parts["target"])
         self._set_roles(parts["critic"], parts["critic_objective"], temperature)
         self._set_regularization(variable_noise, l2_regularization, entropy_regularization)
         # No dict: Keras would put dicts of its own in the place of those inside, and a copy of such a one copies the agent.

@@ -26,7 +26,8 @@ class Attachments(Mixin):
     """The part of an agent that has callbacks of its own. A mixin of `Agent`.
 
     They hear what callbacks given to `fit` hear, in every `fit`. In loops of the user's own they hear timesteps, episodes
-    and updates; their training begins there with the first exploring `act` and ends with `close()`, or with a `fit`.
+    and updates; their training begins there with the first exploring `act`, `experience` or `update`, and ends with
+    `close()`, or with a `fit`. What `experience` takes in was played elsewhere, and is not recorded once more.
     """
 
     def _attach(self, saver: Any, summarizer: Any, recorder: Any) -> None:
@@ -118,8 +119,12 @@ class Attachments(Mixin):
             for index in range(self.parallel_interactions):
                 callback.on_episode_begin(self.episodes, {"env": index})
 
-    def _tell_step(self, index: int, row: tuple, raw: tuple, next_observed: bool) -> None:
-        hooks = [hook for hook in self._attached.values() if hook.watches("on_timestep_end")]
+    def _hooks(self, played: bool) -> list[Any]:
+        # Of a step of the agent's own, or of one that was played elsewhere.
+        return [hook for name, hook in self._attached.items() if not (played and name == "recorder")]
+
+    def _tell_step(self, index: int, row: tuple, raw: tuple, next_observed: bool = True, played: bool = False) -> None:
+        hooks = [hook for hook in self._hooks(played) if hook.watches("on_timestep_end")]
         if not hooks:
             return
         count = self.parallel_interactions
@@ -136,8 +141,8 @@ class Attachments(Mixin):
         for hook in hooks:
             hook.on_timestep_end(self.timesteps, logs)
 
-    def _tell_episode(self, outcome: dict[str, Any]) -> None:
-        for hook in self._attached.values():
+    def _tell_episode(self, outcome: dict[str, Any], played: bool = False) -> None:
+        for hook in self._hooks(played):
             hook.on_episode_end(self.episodes - 1, dict(outcome))
             hook.on_episode_begin(self.episodes, {"env": outcome["env"]})
 

@@ -27,6 +27,14 @@ from kagent.registry import WithoutConfigurationError, plain
 class Composition(Mixin):
     """The part of an agent that puts it together. A mixin of `Agent`."""
 
+    @property
+    def gives_errors(self) -> bool:
+        """Whether a gradient step gives the errors of its samples, which a prioritized memory draws by.
+
+        It is the objective's word; a class with a `train_step` of its own that calls `report_errors` sets it to True.
+        """
+        return self.objective.gives_errors
+
     def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
         self.objective = objectives.get(objective)
         self.policy = roles.get(policy, self.objective.policies, "policy")
@@ -41,7 +49,7 @@ class Composition(Mixin):
                 f"{self.max_episode_timesteps}. Received: {horizon}"
             )
         limits = self.max_episode_timesteps, self._own_limit
-        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits)
+        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits, self.n_envs)
         sampled = isinstance(self.policy, stochastic.StochasticPolicy)
         epsilon = isinstance(self.policy, value.ValuePolicy)
         self.exploration = exploration.get(exploration_, sample=sampled, epsilon=epsilon)
@@ -49,7 +57,8 @@ class Composition(Mixin):
         self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
 
     def _set_roles(self, critic, critic_objective, temperature) -> None:
-        allowed = (self.objective.critic,) if self.objective.critic else ()
+        needed = self.objective.critic_for(self.reward_estimation)
+        allowed = (needed,) if needed else ()
         self.critic = None if critic is None else roles.get(critic, allowed, "critic")
         self.critic_objective = baselines.objective_of(critic_objective)
         if isinstance(temperature, int | float) and not isinstance(temperature, bool):
@@ -76,10 +85,11 @@ class Composition(Mixin):
     def _check_parts(self) -> None:
         objective = self.objective
         kind = type(objective).__name__
+        critic = objective.critic_for(self.reward_estimation)
         for role, part, allowed in (
             ("policy", self.policy, objective.policies),
             ("memory", self.memory, (objective.memory,)),
-            ("critic", self.critic, (objective.critic,) if objective.critic else ()),
+            ("critic", self.critic, (critic,) if critic else ()),
         ):
             names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "serves", ())]
             if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
@@ -87,6 +97,12 @@ class Composition(Mixin):
             if not set(names) & set(allowed):
                 expected = " or ".join(allowed) or "None"
                 raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
+        if self.memory.prioritized and not self.gives_errors:
+            raise ValueError(
+                f"`memory` {type(self.memory).__name__} draws by the errors of the samples, and `objective` {kind} gives "
+                "none. Allowed: memory='replay', or an objective of action values. A `train_step` of your own gives them by "
+                "`self.report_errors(errors)` in a class with `gives_errors = True`"
+            )
         objective.check(self)
         baselines.check(self)
         if hasattr(self.exploration, "check"):

@@ -63,7 +63,7 @@ class Experience(Mixin):
         masked = masks is not None
         if not self._fits_memory(len(self._episodes), masked, "`experience` has"):
             self.memory.build(self._raw_observation, self._action, masked=masked, num_envs=len(self._episodes))
-        count = len(trace["reward"])
+        count, ends = len(trace["reward"]), trace["terminated"] | trace["truncated"]
         if self.memory.used_once:
             room = self.memory.steps * self.memory.rollouts - self.memory.size
             if len(self._episodes) > 1:
@@ -79,10 +79,21 @@ class Experience(Mixin):
             self.memory.interrupt(range(self.memory.num_envs))
             self.memory.attach(len(self._episodes))
         self._own_loop = True
-        for row in self._rows(trace, masked):
+        if self._attached:
+            self._begin_attached()
+        begin = 0  # of the episode
+        for t, (row, raw) in enumerate(self._rows(trace, masked)):
             self._episodes.put(0, self.memory, row)
-        self.counters.timesteps += count
-        self.counters.episodes += len(trace["episode_length"])
+            self.counters.timesteps += 1
+            self.counters.episodes += int(ends[t])
+            if not self._attached:
+                continue
+            self._tell_step(0, row, raw, played=True)
+            if ends[t]:
+                rewards = trace["reward"][begin : t + 1]
+                outcome = {"episode_return": float(rewards.sum()), "episode_length": len(rewards), "env": 0}
+                self._tell_episode(outcome, played=True)
+                begin = t + 1
 
     def _trace(self, states, actions, terminal, reward, final_states, masks, final_masks) -> dict[str, np.ndarray]:
         ends = np.asarray(terminal)
@@ -156,21 +167,26 @@ class Experience(Mixin):
                 columns[traces.array_name(group, leaf)] = np.asarray(part).astype(bool)
         return columns
 
+    def _raw_steps(self, trace: dict[str, np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+        """Observations in stored form, rewards, and where each step led, of all timesteps of a checked trace."""
+        trace |= traces.successors(trace)
+
+        def encoded(group: str) -> list[np.ndarray]:
+            leaves = self._raw_observation.leaves
+            return [leaf.encode(trace[traces.array_name(group, leaf)]) for leaf in leaves]
+
+        return encoded("observation"), trace["reward"], encoded("next_observation")
+
     def _transitions_of(self, trace: dict[str, np.ndarray], masked: bool) -> list[Any]:
         """What `Memory.append_leaves` takes, in its order, of all timesteps of a checked trace."""
-        trace |= traces.successors(trace)
+        seen = self._raw_steps(trace)
 
         def leaves(group: str, structure: Any) -> list[Any]:
             return [trace.get(traces.array_name(group, leaf)) for leaf in structure.leaves]
 
-        def encoded(group: str) -> list[np.ndarray]:
-            parts = zip(self._raw_observation.leaves, leaves(group, self._raw_observation))
-            return [leaf.encode(part) for leaf, part in parts]
-
         masks = [leaves(name, self._action) if masked else None for name in ("action_mask", "next_action_mask")]
         action = self.actor.from_env(leaves("action", self._action))
         flags = trace["terminated"], trace["truncated"]
-        seen = encoded("observation"), trace["reward"], encoded("next_observation")
         if self.preprocessing is not None:
             over = flags[0] | flags[1]
             known = np.ones(len(over), bool)
@@ -180,10 +196,14 @@ class Experience(Mixin):
         return [observation, action, reward, *flags, successor, None, *masks]
 
     def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
+        # Of every timestep the row that is remembered, and what the environment gave, where somebody is told of it.
         observation, action, reward, terminated, truncated, successor, _, *masks = self._transitions_of(trace, masked)
         parts = (observation, action, reward, terminated, truncated, successor, *masks)
+        raw = self._raw_steps(trace) if self._attached else ()
         for t in range(len(reward)):
-            yield tuple(each_array(part, lambda x, t=t: x[t : t + 1]) for part in parts)
+            yield tuple(
+                tuple(each_array(part, lambda x, t=t: x[t : t + 1]) for part in given) for given in (parts, raw)
+            )
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

@@ -24,8 +24,6 @@ from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
 
 _SLOTS = 64  # logs per step at most
-_ERRORS = "td_error"  # what a step says of its samples rather than of itself
-_ACCEPTED = "accepted"  # part of the steps that an optimizer did not refuse
 _REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
 
@@ -216,28 +214,29 @@ class Learner:
         cut = Minibatches(self.task, element)
         steps = cut.steps
 
-        errors: list[tf.Tensor] = []  # of each step's samples, where the memory wants to know
+        # Whether a step counts is for the optimizer to say, by its iterations. A critic has learned in any case.
+        refusing = agent.critic is None and getattr(agent.optimizer, "may_refuse", False)
 
         def step(i: Any) -> tf.Tensor:
             agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
+            before = tf.identity(agent.optimizer.iterations.value) if refusing else None
             logs = dict(self.task.learn(cut[i]))
-            errors[:] = [logs.pop(_ERRORS)] if _ERRORS in logs else []
-            if len(logs) > _SLOTS:
-                raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
+            taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)
             self.names = list(logs)
-            values = tf.stack([tf.cast(value, tf.float32) for value in logs.values()])
-            return tf.pad(values, [[0, _SLOTS - len(logs)]])
+            values = _scalars(logs)
+            return tf.concat([values, tf.zeros((_SLOTS - len(logs),)), [taken]], axis=0)
 
         prioritized = "reward" not in element and cut.indices is None and self.task.memory.prioritized
         samples = cut.prepared["weight"].shape if prioritized else (0, 0)
 
         def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
-            found = step(i)
-            if kept and errors:
-                kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[0][tf.newaxis]),)
+            found, errors = step(i), agent.take_errors()
+            if kept:
+                _check_errors(errors, samples[1])
+                kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[tf.newaxis]),)
             return i + 1, sums + found, found, *kept
 
-        sums = latest = tf.zeros((_SLOTS,))
+        sums = latest = tf.zeros((_SLOTS + 1,))
         kept: Any = (tf.zeros(samples),) if prioritized else ()
         if steps == 1:
             _, sums, latest, *kept = another(0, sums, latest, *kept)
@@ -249,11 +248,33 @@ class Learner:
             _, sums, latest, *kept = tf.while_loop(
                 lambda i, *_: i < steps, another, (0, sums, latest, *kept), maximum_iterations=steps
             )
-        told = [tf.reshape(k, (-1,)) for k in kept if errors]
+        errors = [tf.reshape(k, (-1,)) for k in kept]
         count = len(self.names)
-        taken = tf.cast(steps, tf.float32)
-        # Where there is a critic, it has learned all the same. And a user's step may log anything by that name.
-        if getattr(agent.optimizer, "may_refuse", False) and _ACCEPTED in self.names and agent.critic is None:
-            taken = sums[self.names.index(_ACCEPTED)]
-        logs = tf.concat([sums[:count] / steps, latest[:count], *told, [taken]], axis=0)
+        logs = tf.concat([sums[:count] / steps, latest[:count], *errors, sums[_SLOTS:]], axis=0)
         return logs, ops.pieces([v.value for v in agent.actor.variables])
+
+
+def _scalars(logs: dict[str, Any]) -> tf.Tensor:
+    # What a step logs, `(number of logs,)`.
+    if len(logs) > _SLOTS:
+        raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
+    values = {name: tf.cast(value, tf.float32) for name, value in logs.items()}
+    for name, value in values.items():
+        if value.shape.rank != 0:
+            raise ValueError(
+                f"`train_step` must return scalars to log. Received: {name!r} of shape {tuple(value.shape)}. Errors of "
+                "samples for a prioritized memory go to `self.report_errors(errors)`"
+            )
+    return tf.stack(list(values.values()))
+
+
+def _check_errors(errors: Any, samples: int) -> None:
+    if errors is None:
+        raise ValueError(
+            "A prioritized memory needs the errors of the samples. Received: a `train_step` (or the `update` of an "
+            "objective) that did not call `agent.report_errors(errors)`"
+        )
+    if tuple(errors.shape) != (samples,):
+        raise ValueError(
+            f"`report_errors` needs one error per sample, ({samples},). Received: errors of shape {tuple(errors.shape)}"
+        )

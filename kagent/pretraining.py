@@ -57,8 +57,9 @@ class Pretraining(Mixin):
 
         Raises:
             ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
-                agent's spaces; an agent with a rollout memory and its own objective; one that estimates terminal states,
-                and a trace that lacks one. Headers of all files are checked
+                agent's spaces; an agent's own objective with another memory than a `Replay` (with one, policy gradients learn
+                from traces too); one that estimates terminal states, and a trace that lacks one. Headers of all files are
+                checked
                 before anything changes, contents when they are read.
 
         Example:
@@ -75,8 +76,9 @@ class Pretraining(Mixin):
             raise ValueError(f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}")
         if objective is None and not isinstance(self.memory, memories.Replay):
             raise ValueError(
-                f"`objective` None learns from a Replay memory. Received: an agent with a {type(self.memory).__name__}, "
-                "which learns only from what it did itself. Allowed: objective='behavior_cloning'"
+                f"`objective` None learns from a Replay memory. Received: an agent with a {type(self.memory).__name__} memory, "
+                f"whose own objective is {type(self.objective).__name__}. Allowed: objective='behavior_cloning', or an agent "
+                "with memory='replay' or an int, by whose own objective traces are learned from too"
             )
         files = traces.trace_files(directory)
         if num_traces > len(files):

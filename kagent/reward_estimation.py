@@ -43,14 +43,18 @@ class RewardEstimation(Part):
         horizon: How many further rewards join the present one, an integer >= 0 (0: one-step temporal difference) or a
             schedule of such; or "episode": all that follow. Larger trusts the rewards more and the estimate less.
         discount: Weight of a reward one timestep later, 0 to 1. May be a schedule. Larger looks further ahead and
-            learns more slowly.
+            learns more slowly. Of a schedule, here or as `horizon`, a replay memory of timesteps keeps the values of the
+            time of storing: its sums are made then. Every other memory, and one with a horizon of 0 as to the discount,
+            has those of the time of the update.
         estimate_horizon: Whether the bootstrap is added: False; "early", with the estimate of the time when the
-            experience was stored; "late", with that of the time when it is learned from; None: where there is
-            something to estimate it with. With horizon "episode" (then only truncation leaves something to estimate)
-            "late" is refused; None estimates it all the same. Objectives that learn from rollouts estimate once per
-            update, whatever the word.
-        estimate_actions: Whether values of actions take the place of values of states: the online network picks the
-            next action and the target network values it (van Hasselt et al. 2016, arXiv:1509.06461, eq. 4).
+            experience was stored; "late", with that of the time when it is learned from. None: of an agent "late" if a
+            baseline is given (one of `baseline_*`, or `critic` or `target`, which are other names of it) or a lambda
+            needs it, else False; here alone, where `next_values` are given. With horizon "episode" only truncation
+            leaves something to estimate. Objectives that learn from rollouts estimate once per update, whatever the
+            word, but from a replay memory of timesteps.
+        estimate_actions: Whether values of actions take the place of values of states. Of Q-learning: the online network
+            picks the next action and the target network values it (van Hasselt et al. 2016, arXiv:1509.06461, eq. 4). Of
+            a policy gradient: the critic values actions, and a state is worth what the policy's most likely action is.
         estimate_terminal: Whether terminal states are estimated as well, instead of being worth 0.
         estimate_advantage: Whether the present estimate is subtracted. Of a critic with an optimizer of its own, which
             learns before the policy, it is the estimate after that.
@@ -100,11 +104,6 @@ class RewardEstimation(Part):
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.horizon == "episode" and self.estimate_horizon == "late":
-            raise ValueError(
-                "`reward_estimation.estimate_horizon` must be False, 'early' or None with horizon='episode'. "
-                "Received: 'late'"
-            )
         if self.estimate_terminal and self.estimate_horizon is False:
             raise ValueError(
                 "`reward_estimation.estimate_terminal` needs estimate_horizon='early', 'late' or None. Received: False"
@@ -130,6 +129,12 @@ class RewardEstimation(Part):
                 raise ValueError(
                     f"`reward_estimation.{name}` needs estimate_horizon='early', 'late' or None. Received: False"
                 )
+
+    @property
+    def asks_for_values(self) -> bool:
+        """Whether returns or advantages need estimates."""
+        mixes = self.gae_lambda is not None or self.return_lambda is not None
+        return mixes or self.estimate_advantage or self.estimate_horizon in ("early", "late")
 
     def returns(
         self,

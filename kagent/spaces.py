@@ -20,6 +20,14 @@ SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of the
 _MAX_LEAF_SIZE = 1 << 26  # elements, or values of a discrete leaf; a space read from a file may not ask for more
 
 
+class Bool(gymnasium.spaces.Discrete):
+    """The choice between 0 and 1 of a specification of type "bool" and shape (): a `Discrete(2)`, equal to any other, whose
+    type is known."""
+
+    def __init__(self, seed: Any = None):
+        super().__init__(2, seed=seed)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Leaf:
     """One basic space inside a (nested) space.
@@ -32,6 +40,7 @@ class Leaf:
         low, high: Bounds of a box as arrays of `shape` (may be infinite); None for other kinds.
         nvec: Number of values of each component as int64 array of `shape`; None for a box.
         start: First value of each component, same shape; None for a box.
+        type: `"bool"`, `"int"` or `"float"`: the type of a specification that describes it.
     """
 
     path: Path
@@ -42,6 +51,7 @@ class Leaf:
     high: np.ndarray | None = None
     nvec: np.ndarray | None = None
     start: np.ndarray | None = None
+    type: str = "float"
 
     @property
     def name(self) -> str:
@@ -189,15 +199,16 @@ def _walk(space: gymnasium.Space, path: Path, role: str):
         yield Leaf(path, "box", space.shape, np.dtype(space.dtype), low=space.low, high=space.high)
     elif isinstance(space, spaces.Discrete):
         nvec, start = np.asarray(int(space.n)), np.asarray(int(space.start))
-        yield Leaf(path, "discrete", (), np.dtype(space.dtype), nvec=nvec, start=start)
+        kind = "bool" if isinstance(space, Bool) else "int"
+        yield Leaf(path, "discrete", (), np.dtype(space.dtype), nvec=nvec, start=start, type=kind)
     elif isinstance(space, spaces.MultiDiscrete):
         nvec = np.asarray(space.nvec, dtype=np.int64)
         start = np.asarray(getattr(space, "start", np.zeros_like(nvec)), dtype=np.int64)
-        yield Leaf(path, "multi_discrete", nvec.shape, np.dtype(space.dtype), nvec=nvec, start=start)
+        yield Leaf(path, "multi_discrete", nvec.shape, np.dtype(space.dtype), nvec=nvec, start=start, type="int")
     elif isinstance(space, spaces.MultiBinary):
         shape = tuple(int(n) for n in space.shape)
         nvec, start = np.full(shape, 2, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        yield Leaf(path, "multi_binary", shape, np.dtype(space.dtype), nvec=nvec, start=start)
+        yield Leaf(path, "multi_binary", shape, np.dtype(space.dtype), nvec=nvec, start=start, type="bool")
     else:
         raise ValueError(
             f"`{role}`{_at(path)} is not supported. Received: {type(space).__name__}. Allowed: {SUPPORTED}"
@@ -253,7 +264,8 @@ def to_config(space: gymnasium.Space) -> dict[str, Any]:
         return {"type": "Box", "shape": list(space.shape), "dtype": dtype, **bounds}
     if isinstance(space, spaces.Discrete):
         dtype = np.dtype(space.dtype).name
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": dtype}
+        config = {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": dtype}
+        return {**config, "bool": True} if isinstance(space, Bool) else config
     if isinstance(space, spaces.MultiDiscrete):
         leaf = next(_walk(space, (), "space"))
         assert leaf.nvec is not None and leaf.start is not None
@@ -291,6 +303,8 @@ def _from_config(config: dict[str, Any]) -> gymnasium.Space:
         low, high = (_unbound(config[key], shape, dtype) for key in ("low", "high"))
         return spaces.Box(low, high, shape=shape, dtype=dtype.type)
     if kind == "Discrete":
+        if config.get("bool") is True:
+            return Bool()
         n = int(config["n"])
         if n > _MAX_LEAF_SIZE:
             raise ValueError(f"Refusing to build a Discrete of so many values. Received: {n}")

@@ -30,7 +30,7 @@ class Update(Part):
         frequency: An update is due every so many units; a float in (0, 1] is a part of the batch size, "never" leaves
             it to `agent.update()`. None: every `batch_size` units, or where the memory is a rollout whenever it is full.
             May be a schedule, of units (rounded): at each update it says how long it is to the next.
-        start: No update before so many units; until then the agent only collects.
+        start: No update before so many units, nor before a batch is there; until then the agent only collects.
         steps: Gradient steps per update, each on its own minibatch (replay memories). Default: 1.
         epochs: Passes over the experience of an update (rollouts, and memories of recent experience, whose every pass
             is one gradient step on the whole batch); excludes `steps`.

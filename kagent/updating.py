@@ -19,6 +19,33 @@ _ESTIMATED = 1024  # rows whose next values are computed in one call, at most
 class Updating(Mixin):
     """The part of an agent that knows when to learn from its memory. A mixin of `Agent`."""
 
+    _errors: Any = None  # those of the samples of the gradient step that runs
+
+    def report_errors(self, errors: Any) -> None:
+        """Gives a prioritized memory the errors of a minibatch's samples, by which it draws them from then on.
+
+        Call it in a `train_step` of your own, once in a step, and set `gives_errors = True` in the class. Objectives of
+        kagent that give errors call it themselves, so `super().train_step(batch)` does too. Other memories ignore them.
+
+        Args:
+            errors: `(B,)`, one for each sample; their absolute values count.
+
+        Example:
+
+        >>> class Agent(kagent.DQN):
+        ...     gives_errors = True
+        ...     def train_step(self, batch):
+        ...         value, logs = self.minimize("policy", self.my_loss, batch)
+        ...         self.report_errors(logs.pop("error_of_each_sample"))
+        ...         return {"loss": value, **logs}
+        """
+        self._errors = tf.abs(tf.stop_gradient(tf.cast(errors, tf.float32)))
+
+    def take_errors(self) -> Any:
+        """The errors that were reported since the last call, `(B,)`, or None."""
+        errors, self._errors = self._errors, None
+        return errors
+
     def reschedule(self, rule: Any) -> None:
         """Takes an update rule from now on. What was due by another one is past; what is due by the same one, or was left
         to the user ("never"), is not.

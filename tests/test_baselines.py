@@ -1,16 +1,18 @@
 """The table of baselines: which variables learn, from what, by which optimizer."""
 
 import json
+import warnings
 
 import keras
 import numpy as np
 import pytest
 from toy_envs import Counter
 
+import kagent
 from kagent import Agent
 from kagent.objectives import PolicyGradientObjective, StateValueObjective
 from kagent.optimizers import Target
-from kagent.policies.critics import SharedStateValue, StateValue
+from kagent.policies.critics import ActionValue, SharedStateValue, StateValue
 from kagent.schedules import Clock, Linear
 
 MLP = {"network": {"type": "MLP", "units": [4]}}
@@ -18,8 +20,8 @@ SGD = {"type": "SGD", "learning_rate": 0.1}
 ESTIMATION = {"discount": 0.9, "estimate_advantage": True}
 
 
-def make(objective="policy_gradient", optimizer=SGD, estimation=ESTIMATION, **parts):
-    agent = Agent(
+def make(objective="policy_gradient", optimizer=SGD, estimation=ESTIMATION, cls=Agent, **parts):
+    agent = cls(
         Counter(lengths=(4,)),
         policy=MLP,
         objective=objective,
@@ -74,6 +76,129 @@ def test_a_baseline_alone_learns_through_the_advantage():
     assert type(agent.critic) is StateValue and agent.critic_objective == "advantage"
     found = moved(agent)
     assert all(found["policy"]) and all(found["critic"])
+
+
+@pytest.mark.parametrize(
+    "estimation",
+    [{"estimate_advantage": True}, {"gae_lambda": 0.9}, {"return_lambda": 0.9}, {"estimate_horizon": "late"},
+     {"estimate_horizon": "early", "horizon": 2}],
+)  # fmt: skip
+def test_the_main_policy_is_the_baseline_where_values_are_needed(estimation):
+    agent = make(estimation={"discount": 0.9, **estimation})
+    assert isinstance(agent.critic, SharedStateValue) and agent.critic_objective is None
+    found = moved(agent)
+    assert all(found["policy"]) and all(found["critic"])
+    again = Agent.create(agent.get_config())
+    assert again.get_config() == agent.get_config() and isinstance(again.critic, SharedStateValue)
+
+
+@pytest.mark.parametrize("policy", [None, MLP])
+@pytest.mark.parametrize("optimizer", [SGD, 3.0])
+def test_without_an_objective_the_main_one_teaches_the_baseline(policy, optimizer):
+    agent = make(baseline_policy=policy, baseline_optimizer=optimizer, estimation={"discount": 0.9})
+    assert type(agent.critic) is (SharedStateValue if policy is None else StateValue)
+    assert agent.critic_objective is None
+    assert agent.objective.value_coefficient == (0.5 if optimizer is SGD else 1.5)
+    assert agent.shares_optimizer("critic") == (optimizer == 3.0)
+    assert all(moved(agent)["critic"])
+
+
+def test_a_baseline_without_advantages_learns_by_the_main_objective():
+    agent = make(baseline_policy=MLP, estimation={"discount": 0.9})
+    assert type(agent.critic) is StateValue and agent.critic_objective is None
+    assert agent.reward_estimation.estimate_horizon == "late"
+
+
+@pytest.mark.parametrize("objective", ["ppo", "policy_gradient", "state_value"])
+def test_an_objective_of_rollouts_makes_the_baseline_that_it_needs(objective):
+    agent = make(objective=objective, estimation={"discount": 0.9, "estimate_advantage": True})
+    assert isinstance(agent.critic, SharedStateValue) and all(moved(agent)["critic"])
+
+
+def test_the_deterministic_policy_gradient_makes_its_critic():
+    arguments = {"objective": "deterministic_policy_gradient", "memory": 100, "update": 4}
+    agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9, "estimate_horizon": "late"}, **arguments)
+    assert agent.critic.members == 2 and not agent.shares_optimizer("critic")
+    with pytest.raises(ValueError, match=r"needs critic=ActionValue. Received: NoneType"):
+        Agent("Pendulum-v1", reward_estimation={"discount": 0.9}, **arguments)
+
+
+@pytest.mark.parametrize("when", ["early", "late", False])
+def test_a_critic_of_actions_by_hand(when):
+    """Q(s, a) = timestep + 10 * (a + 1). The policy's likeliest action is 2: V(s) = timestep + 30, and no terminal's."""
+
+    class Seeing(Agent):
+        def train_step(self, batch):
+            self.seen = {name: x.numpy() for name, x in batch.items()}
+            return super().train_step(batch)
+
+    estimation = {"discount": 0.5, "estimate_actions": True, "estimate_horizon": when, "estimate_advantage": True}
+    linear = {"network": {"type": "MLP", "units": []}, "members": 1}
+    agent = make(estimation=estimation, baseline_policy=linear, baseline_optimizer=1.0, baseline_objective="action_value",
+                 cls=Seeing)  # fmt: skip
+    kernel, bias = agent.critic.variables
+    kernel.assign(np.array([[0, 0, 1, 10, 20, 30]], np.float32).T)
+    bias.assign([0.0])
+    agent.policy.variables[-1].assign([0.0, 0.0, 50.0])
+    loss = agent.fit(Counter(lengths=(4,)), steps=8, verbose=0).history["critic_loss"][-1]
+    (_, episode, time), action = agent.seen["observation"].T, agent.seen["action"]
+    returns = 100 * episode + time + action / 8
+    if when:
+        returns = returns + np.where(time < 3, 0.5 * (time + 1 + 30), 0.0)
+    np.testing.assert_allclose(agent.seen["return"], returns, rtol=1e-5)
+    np.testing.assert_allclose(agent.seen["advantage"], returns - (time + 30), rtol=1e-5)
+    assert loss == pytest.approx(np.square(returns - (time + 10 * (action + 1))).mean() / 2, rel=1e-4)
+
+
+def test_a_critic_of_actions_is_made_where_none_is_given():
+    estimation = {"discount": 0.9, "estimate_actions": True, "estimate_horizon": "late"}
+    agent = make(estimation=estimation)
+    assert type(agent.critic) is ActionValue and agent.critic.members == 1
+    assert all(moved(agent)["critic"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "when"),
+    [
+        ({}, False),
+        ({"estimation": {"horizon": "episode"}}, False),
+        ({"baseline_policy": MLP}, "late"),
+        ({"baseline_optimizer": 2.0}, "late"),
+        ({"baseline_objective": "state_value", "estimation": {"horizon": "episode"}}, "late"),
+        ({"critic": MLP}, "late"),
+        ({"critic_optimizer": SGD}, "late"),
+        ({"estimation": {"gae_lambda": 0.5}}, "late"),
+        ({"estimation": {"estimate_advantage": True}}, False),
+        ({"estimation": {"estimate_horizon": "early"}}, "early"),
+        ({"critic": MLP, "estimation": {"estimate_horizon": False}}, False),
+        ({"target": Target()}, False),  # a policy gradient has no target network
+    ],
+)
+def test_the_horizon_is_estimated_where_there_is_a_baseline(parts, when):
+    agent = make(**{"estimation": {"discount": 0.9}, **parts})
+    assert agent.reward_estimation.estimate_horizon == when
+    assert Agent.create(agent.get_config()).reward_estimation == agent.reward_estimation
+
+
+def test_value_learning_estimates_it_where_there_is_a_target():
+    arguments = {"objective": "action_value", "memory": 100, "update": 4}
+    for estimation, parts, when in (
+        ({}, {"baseline_optimizer": "synchronization"}, "late"),
+        ({}, {"baseline_policy": "equal", "baseline_optimizer": "synchronization"}, "late"),
+        ({}, {"target": {"period": 5}}, "late"),
+        ({"estimate_horizon": "late"}, {}, "late"),
+        ({"estimate_horizon": False}, {}, False),
+        ({"horizon": "episode"}, {"max_episode_timesteps": 20}, False),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            agent = Agent(Counter(), reward_estimation=estimation, **arguments, **parts)
+        assert agent.reward_estimation.estimate_horizon == when
+    with pytest.warns(UserWarning, match="ActionValueObjective learns the sum of rewards up to the horizon, 2, and"):
+        agent = Agent(Counter(), reward_estimation={"horizon": 2}, **arguments)
+    assert agent.reward_estimation.estimate_horizon is False
+    for preset in (kagent.DQN, kagent.DoubleDQN, kagent.DuelingDQN):
+        assert preset("CartPole-v1", memory=100).reward_estimation.estimate_horizon == "late"
 
 
 @pytest.mark.parametrize("optimizer", [None, 2.0, {"type": "SGD", "learning_rate": 0.01}])
@@ -171,18 +296,19 @@ def test_weights_may_be_schedules():
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"baseline_policy": MLP, "baseline_optimizer": 1.0}, "`baseline_optimizer` needs a baseline_objective"),
-        ({"baseline_policy": MLP, "baseline_optimizer": SGD}, "`baseline_optimizer` needs a baseline_objective"),
-        ({"baseline_optimizer": SGD}, "`baseline_optimizer` needs a baseline_objective"),
+        ({"objective": {"type": "plus", "objective1": "policy_gradient", "objective2": "state_value"},
+          "baseline_optimizer": 2.0}, "as a weight needs a baseline_objective beside PlusObjective"),
         ({"baseline_optimizer": -1.0, "baseline_objective": "state_value"}, r"must be > 0. Received: -1.0"),
         ({"baseline_policy": MLP, "critic": MLP}, "`baseline_policy` is another name of `critic`"),
         ({"baseline_objective": "action_value"}, "must be 'state_value'"),
         ({"baseline_objective": "nothing"}, "Unknown `critic_objective`"),
         ({"baseline_optimizer": "synchronization"}, "needs an objective with a target network"),
-        ({"baseline_policy": MLP, "estimation": {"discount": 0.9}}, "estimate_advantage=True"),
-        ({"critic_objective": "state_value"}, "needs a critic"),
+        ({"baseline_policy": MLP, "critic_objective": "advantage", "estimation": {"discount": 0.9}},
+         "estimate_advantage=True"),
+        ({"estimation": {"estimate_actions": True, "estimate_horizon": "late"}, "critic": "StateValue"},
+         "needs critic=ActionValue. Received: StateValue"),
     ],
-)
+)  # fmt: skip
 def test_what_means_nothing_is_refused(parts, message):
     with pytest.raises(ValueError, match=message):
         make(**parts)
@@ -196,6 +322,7 @@ def test_what_means_nothing_is_refused(parts, message):
         ({"baseline_optimizer": "synchronization", "baseline_objective": "action_value"}, "must be None"),
         ({"baseline_optimizer": "synchronization", "baseline_policy": MLP}, "is a copy of the policy"),
         ({"baseline_optimizer": "synchronization", "target": Target()}, "another way to give `target`"),
+        ({"critic_optimizer": SGD}, "`critic_optimizer` has no place beside ActionValueObjective"),
     ],
 )
 def test_what_means_nothing_to_value_learning_is_refused(parts, message):

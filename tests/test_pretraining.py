@@ -78,6 +78,20 @@ def test_recorded_episodes_are_learned_from(small, tmp_path):
     assert agent.updates - 15 == fresh.updates == 4 and agent.timesteps == 28
 
 
+def test_a_policy_gradient_with_a_replay_memory_learns_from_traces(tmp_path):
+    demonstrate(tmp_path)
+    agent = kagent.Agent(
+        observation_space=OBSERVATION, action_space=ACTION, objective="policy_gradient", memory=100, update=8,
+        policy={"network": {"type": "mlp", "units": [4]}}, reward_estimation={"horizon": 2, "discount": 0.9},
+        exploration="Sampling", seed=0,
+    )  # fmt: skip
+    agent.compile(run_eagerly=True)
+    before = agent.get_weights()
+    history = agent.pretrain(tmp_path, num_iterations=2, num_traces=2, num_updates=2)
+    assert agent.updates == 4 and len(agent.memory) == 40 and np.isfinite(history["loss"]).all()
+    assert any((old != new).any() for old, new in zip(before, agent.get_weights()))
+
+
 @pytest.mark.parametrize("missing", ["directory", "traces"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_directory_is_said_before_anything_changes(small, tmp_path, kind, missing):
@@ -177,7 +191,7 @@ def test_files_take_turns_in_an_order_of_the_agents_own(small, tmp_path, monkeyp
         (
             "ppo",
             {},
-            r"`objective` None learns from a Replay memory. Received: an agent with a Rollout.*behavior_cloning",
+            r"`objective` None learns from a Replay memory. Received: an agent with a Rollout.*ClippedPolicyObjective.*behavior_cloning",
         ),
         ("dqn", {"num_traces": 5}, "`num_traces` must be at most 4, the files there. Received: 5"),
         ("dqn", {"num_iterations": 0}, "`num_iterations` must be an integer >= 1. Received: 0"),

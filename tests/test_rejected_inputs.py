@@ -101,7 +101,6 @@ ROWS = {
     "discount high": (estimation(discount="high"), "`reward_estimation.discount`"),
     "scheduled discount": (estimation(discount=LINEAR), "`reward_estimation.discount`"),
     "gae lambda 2": (estimation(horizon=0, gae_lambda=2.0), "`reward_estimation.gae_lambda`"),
-    "late at the episode's end": (estimation(horizon="episode", estimate_horizon="late"), "estimate_horizon"),
     "estimate sometimes": (estimation(estimate_horizon="sometimes"), "estimate_horizon` must be False, 'early', 'late'"),
     "advantages that are none": (
         policy(reward_estimation={"horizon": 2, "normalize_advantages": True}), "normalize_advantages.*estimate_advantage"
@@ -112,7 +111,12 @@ ROWS = {
     "gae with replay": (
         values(reward_estimation={"discount": 0.9, "gae_lambda": 0.9}), "gae_lambda.*Received: 0.9"
     ),
-    "gae without critic": (policy(reward_estimation={"gae_lambda": 0.9}), "gae_lambda needs a critic"),
+    "values of actions for nothing": (
+        values(reward_estimation={"estimate_actions": True}), "estimate_actions` says by what .*, and nothing is"
+    ),
+    "values of terminal states for nothing": (
+        policy(reward_estimation={"estimate_terminal": True}), "estimate_terminal` needs estimate_horizon='early'"
+    ),
     # numbers
     "exploration -0.1": (values(exploration=-0.1), "`exploration"),
     "exploration 1.1": (values(exploration=1.1), "`exploration"),
@@ -176,7 +180,10 @@ ROWS = {
     "a tensor of no name": (
         values(policy={"network": [{"type": "retrieve", "tensors": "eye"}]}), r"no tensor is called \['eye'\]"
     ),
-    "baseline weight without objective": (policy(baseline_policy="auto", baseline_optimizer=1.0), "baseline_objective"),
+    "baseline weight without objective": (
+        policy(objective={"type": "plus", "objective1": "policy_gradient", "objective2": "state_value"},
+               baseline_policy="auto", baseline_optimizer=1.0), "baseline_objective",
+    ),
     "saver without directory": (values(saver={"frequency": 10}), "`saver` needs a 'directory'"),
     "summarizer without directory": (values(summarizer={"labels": "all"}), "directory"),
     "recorder without directory": (values(recorder={"start": 1}), "`recorder` needs a 'directory'"),

@@ -178,7 +178,6 @@ def test_returns_are_what_a_loop_finds(data):
         ({"estimate_horizon": True}, r"estimate_horizon` must be False, 'early', 'late' or None. Received: True"),
         ({"estimate_horizon": 0}, r"estimate_horizon` must be False, 'early', 'late' or None. Received: 0"),
         ({"estimate_horizon": "soon"}, r"estimate_horizon` must be.*Received: 'soon'"),
-        ({"horizon": "episode", "estimate_horizon": "late"}, r"with horizon='episode'. Received: 'late'"),
         ({"estimate_terminal": True, "estimate_horizon": False}, r"estimate_terminal` needs estimate_horizon"),
         ({"gae_lambda": 0.9, "return_lambda": 0.9}, r"takes gae_lambda or return_lambda, not both"),
         ({"gae_lambda": 0.9, "horizon": 3}, r"gae_lambda` mixes all horizons and needs horizon=0. Received: horizon=3"),

@@ -199,8 +199,27 @@ def test_a_dataset_from_one_agents_memory_trains_another(small):
     assert np.isfinite(history.history["loss"]).all() and second.updates == 20
 
 
+@pytest.mark.parametrize("radius, steps", [(0.0, 0), (0.01, 2)])
+def test_steps_that_the_optimizer_refuses_do_not_count(radius, steps):
+    """Whether or not the step logs it: within a radius of 0 no step of the natural gradient makes the loss smaller."""
+
+    class Terse(kagent.Agent):
+        def train_step(self, batch):
+            return {"loss": super().train_step(batch)["loss"]}
+
+    agent = Terse(
+        "CartPole-v1", objective="policy_gradient", memory={"type": "Rollout", "steps": 8},
+        update={"unit": "timesteps", "batch_size": 8, "epochs": 1}, reward_estimation={"horizon": "episode"},
+        policy={"network": {"type": "mlp", "units": [4]}}, exploration="Sampling",
+        optimizer={"type": "natural_gradient", "learning_rate": radius}, seed=0,
+    )  # fmt: skip
+    agent.compile(jit_compile=False)
+    agent.fit("CartPole-v1", steps=16, verbose=0)
+    assert agent.updates == steps
+
+
 def test_a_log_called_accepted_is_only_a_log(small):
-    """What `natural_gradient` says by that name decides which steps count; what a user's step says does not."""
+    """The optimizer's iterations decide which steps count; what a user's step logs does not."""
 
     class Chooses(kagent.DQN):
         def train_step(self, batch):

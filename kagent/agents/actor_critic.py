@@ -78,7 +78,10 @@ class AC(Agent):
             "memory": "recent",
             "update": Update(batch_size=batch_size, frequency=frequency, start=start),
             "reward_estimation": RewardEstimation(
-                horizon=horizon, discount=discount, estimate_advantage=self.estimate_advantage
+                horizon=horizon,
+                discount=discount,
+                estimate_horizon="late",
+                estimate_advantage=self.estimate_advantage,
             ),
             "exploration": Sampling(),
             "optimizer": {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": max_grad_norm},

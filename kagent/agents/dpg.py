@@ -81,7 +81,7 @@ class DPG(Agent):
             "objective": DeterministicPolicyGradientObjective(huber=huber),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(discount=discount),
+            "reward_estimation": RewardEstimation(discount=discount, estimate_horizon="late"),
             "exploration": exploration,
             "target": Target(tau=tau),
             "optimizer": policy_adam,

@@ -36,7 +36,7 @@ class DQN(Agent):
         discount: Weight of a reward one timestep later.
         horizon: How many further rewards join the present one before the target network's estimate; 0 is plain Q-learning.
             A few make it learn faster, though those rewards are of the actions that were taken then (Hessel et al. 2018,
-            "Rainbow", arXiv:1710.02298). May be a schedule.
+            "Rainbow", arXiv:1710.02298). May be a schedule, whose value at a timestep stays with it in the memory.
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
         exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant.
@@ -82,7 +82,7 @@ class DQN(Agent):
             "objective": ActionValueObjective(huber=huber, double=double),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount),
+            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
             "exploration": EpsilonGreedy() if exploration is None else exploration,
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {

@@ -8,7 +8,7 @@ import keras
 
 from kagent import networks
 from kagent.agent import Agent
-from kagent.arguments import check_positive
+from kagent.arguments import check_count, check_positive
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
 from kagent.reward_estimation import RewardEstimation
@@ -82,9 +82,9 @@ class PPO(Agent):
             "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
             "critic": {"type": "StateValue", "network": networks.clone(network)},
             "objective": objective,
-            "memory": {"type": "Rollout", "steps": n_steps},
+            "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps")},
             "update": Update(batch_size=batch_size, epochs=epochs),
-            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda),
+            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda, estimate_horizon="late"),
             "exploration": Sampling(),
             "optimizer": {
                 "type": "Adam",

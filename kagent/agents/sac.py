@@ -87,7 +87,7 @@ class SAC(Agent):
             "objective": SoftActorCriticObjective(target_entropy=target_entropy, learn_temperature=learned),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(discount=discount),
+            "reward_estimation": RewardEstimation(discount=discount, estimate_horizon="late"),
             "exploration": Sampling(random_steps=start),
             "target": Target(tau=tau),
             "optimizer": adam,

@@ -95,7 +95,7 @@ class TRPO(Agent):
             ),
             "memory": {"type": "Rollout", "steps": n_steps},
             "update": Update(batch_size=check_count(n_steps, "n_steps") * envs, epochs=1),
-            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda),
+            "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda, estimate_horizon="late"),
             "exploration": Sampling(),
             "optimizer": {
                 "type": "natural_gradient",

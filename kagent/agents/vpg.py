@@ -72,7 +72,10 @@ class VPG(Agent):
             "memory": "recent",
             "update": Update(unit="episodes", batch_size=batch_size, frequency=frequency, start=start),
             "reward_estimation": RewardEstimation(
-                horizon="episode", discount=discount, estimate_advantage=baseline is not None
+                horizon="episode",
+                discount=discount,
+                estimate_horizon=False if baseline is None else "late",
+                estimate_advantage=baseline is not None,
             ),
             "exploration": Sampling(),
             "optimizer": adam,

@@ -87,8 +87,8 @@ class Summarizer(Callback):
         directory: Where the sub-directories go; made when training begins, if need be.
         frequency: None: always. An integer: what is counted in timesteps is written every so many, the rest always. A
             dict: `"act"` every so many timesteps, `"observe"` (`episode-reward`) and `"experience"`
-            (`empirical-reward`) episodes, `"update"` and `"variables"` (both labels of them) updates; what it leaves
-            out is never written. Due is what reaches or passes a multiple.
+            (`empirical-reward`) episodes, `"update"` and `"variables"` (both labels of them) updates, each of all its
+            gradient steps; what it leaves out is never written. Due is what reaches or passes a multiple.
         flush: Seconds between flushes of the file, > 0.
         max_summaries: How many such sub-directories are kept, those of other runs included: the oldest are deleted.
             Nothing else in there is touched.
@@ -205,8 +205,9 @@ class Summarizer(Callback):
         # Not in on_train_begin: a callback behind this one may load a checkpoint there.
         self._fresh, agent = False, self.model
         counts = agent.timesteps, agent.episodes, agent.updates
+        passed = agent.timesteps, agent.episodes, _updates(agent)
         for function, pace in self._paces.items():
-            pace.begin(counts[_UNITS[function]])
+            pace.begin(passed[_UNITS[function]])
         if self._counts != counts:
             self._episodes.clear()  # their first steps were not seen
         if self._recent is not None:
@@ -270,8 +271,8 @@ class Summarizer(Callback):
 
     def on_update_begin(self, update: int, logs: dict[str, Any] | None = None) -> None:
         agent = self.model
-        begun = update + _gradient_steps(agent)
-        due = [f for f in ("update", "variables") if self._of[f] and self._paces[f].is_due(begun)]
+        count = _updates(agent) + agent.steps_per_execution  # with the coming ones
+        due = [f for f in ("update", "variables") if self._of[f] and self._paces[f].is_due(count)]
         labels: frozenset[str] = frozenset().union(*(self._of[function] for function in due))
         known: dict[str, Any] = {"labels": labels, "clock": agent.host_clock}
         if labels & _CHANGES:
@@ -353,13 +354,9 @@ def _graph(policy: Any) -> tf.Graph:
     return traced.get_concrete_function(specs).graph
 
 
-def _gradient_steps(agent: Any) -> int:
-    """How many the coming update takes."""
-    rule = agent.update_rule
-    if rule.epochs is None:
-        return rule.steps * agent.steps_per_execution
-    passes = getattr(agent.memory, "minibatches", lambda batch_size: 1)
-    return rule.epochs * passes(rule.batch_size) * agent.steps_per_execution
+def _updates(agent: Any) -> int:
+    """How many there were, each of as many gradient steps as `update` says."""
+    return agent.counters.drawn * agent.steps_per_execution
 
 
 def _seconds(flush: Any) -> float:

@@ -6,11 +6,13 @@ import contextlib
 import copy
 import math
 import secrets
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import kagent
 from kagent import environments as envs
@@ -18,10 +20,11 @@ from kagent.arguments import check_count
 from kagent.bounds import check_bounds
 from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries
 from kagent.callbacks.callback import listed
+from kagent.estimators.branches import Branch
 from kagent.estimators.config import RunConfig
 from kagent.estimators.function import ModelFunction
 from kagent.estimators.memories import Memory
-from kagent.estimators.spec import Bootstrap, EstimatorSpec
+from kagent.estimators.spec import Bootstrap, EstimatorSpec, Modes
 from kagent.memories.records import Records
 from kagent.objectives import ModelObjective
 from kagent.optimizers import Target
@@ -37,7 +40,9 @@ class Agent:
     """Trains and evaluates a Q model that a function describes.
 
     Around it is a `kagent.Agent`, `agent.model`, which is made when an environment or a checkpoint says the spaces. The
-    function is called once, for TRAIN; acting, evaluation and prediction use the same layers.
+    function is called once for each mode: for TRAIN then; for EVAL by the first `evaluate`, which takes `evaluation_hooks`
+    from it; for PREDICT, with labels of None, by the first `predict`. What it predicts there is computed with the weights
+    of the layers that it made for TRAIN (see `kagent.estimators.branches.Branch`); acting is always by TRAIN's "results".
 
     Three counters are kept, and all of them survive in `model_dir`: `global_step` counts updates, and learning rates and
     the target network's period follow it; `global_timestep` counts the agent's actions, and exploration, `first_update`
@@ -96,7 +101,8 @@ class Agent:
         self.memory: Any = memory
         self._params = copy.deepcopy(dict(params or {}))
         self._seed = secrets.randbits(31) if config.seed is None else int(config.seed)
-        self._spec: Any = None  # what `model_fn` returned
+        self._spec: Any = None  # what `model_fn` returned for TRAIN
+        self._described: dict[str, Any] = {}  # by another mode: what it returned, and what it predicts
         self._saver = None if self.model_dir is None else Checkpoint(
             self.model_dir, "ckpt", frequency=config.save_episodes or 2**62, unit="episodes",
             max_checkpoints=config.keep_checkpoint_max,
@@ -179,24 +185,63 @@ class Agent:
         """
         return self.train(env, *args, **kwargs).history
 
-    def run_episode(self, env: Any, *args: Any, hooks: Any = None, **kwargs: Any) -> dict[str, float]:
+    def run_episode(
+        self,
+        env: Any,
+        sess: None = None,
+        features: None = None,
+        labels: None = None,
+        no_run_hooks: None = None,
+        global_step: None = None,
+        update_episode_op: None = None,
+        update_timestep_op: None = None,
+        first_update: int | None = None,
+        update_frequency: int | None = None,
+        estimator_spec: EstimatorSpec | None = None,
+        *,
+        hooks: Any = None,
+    ) -> dict[str, float]:
         """Trains for one episode.
 
         Args:
             env, hooks: As for `train`.
-            *args, **kwargs: `first_update` and `update_frequency`, where `train` has them.
+            sess, features, labels, no_run_hooks, global_step, update_episode_op, update_timestep_op: None: parts of a graph
+                of TensorFlow 1, in whose place the agent has its own.
+            first_update, update_frequency: As for `train`, where that has them; None: its defaults.
+            estimator_spec: None, or what `model_fn` has returned for TRAIN.
 
         Returns:
             Statistics of the episode: `total_reward`, `max_reward`, `min_reward`, `avg_reward`, `length` (timesteps),
             `loss` (mean over its updates; NaN without any) and `updates`.
 
         Raises:
+            ValueError: Something else than None for a part of a graph, or another specification.
+            TypeError: `first_update` or `update_frequency`, of an agent whose memory says when it learns.
             RuntimeError: A hook stopped training before the episode ended.
             Others: As `train`.
         """
+        graph = {
+            "sess": sess, "features": features, "labels": labels, "no_run_hooks": no_run_hooks, "global_step": global_step,
+            "update_episode_op": update_episode_op, "update_timestep_op": update_timestep_op,
+        }  # fmt: skip
+        for name, value in graph.items():
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` must be None: there is no graph and no session in TensorFlow 2, and the agent counts and "
+                    f"feeds its function itself. Received: {value!r}. `first_update` and `update_frequency` go by name"
+                )
+        if estimator_spec is not None and estimator_spec is not self._spec:
+            raise ValueError(
+                f"`estimator_spec` must be None, or what `model_fn` returned. Received: {estimator_spec!r}"
+            )
+        given = {"first_update": first_update, "update_frequency": update_frequency}
         statistics = EpisodeStatistics()
         self.train(
-            env, *args, **{"verbose": 0, **kwargs, "episodes": 1, "hooks": [*listed(hooks, "hooks"), statistics]}
+            env,
+            episodes=1,
+            hooks=[*listed(hooks, "hooks"), statistics],
+            verbose=0,
+            **{name: value for name, value in given.items() if value is not None},
         )
         if statistics.last is None:
             raise RuntimeError("The episode did not end: a hook stopped training before")
@@ -240,7 +285,8 @@ class Agent:
         check_count(episodes, "episodes")
         callbacks = listed(hooks, "hooks")
         self._trained()
-        callbacks += listed(self._spec.evaluation_hooks, "evaluation_hooks")
+        spec, _ = self._describe(Modes.EVAL)
+        callbacks += listed(spec.evaluation_hooks, "evaluation_hooks")
         found = self.model.evaluate(env, episodes, callbacks=callbacks)
         counted = {"global_step": self.global_step, "global_timestep": self.global_timestep}
         return {**found, **counted, "global_episode": self.global_episode}
@@ -250,7 +296,8 @@ class Agent:
 
         Args:
             states: `(N, ...)`, nested as the observation space, as the environment gives them.
-            predict_keys: Names of predictions, such as `["q"]`; None: the actions.
+            predict_keys: Names of predictions, such as `["q"]`, of what `model_fn` returns for PREDICT, or else for TRAIN;
+                None: the actions.
 
         Returns:
             Actions `(N, ...)` as the environment takes them, or a dict of arrays.
@@ -262,12 +309,38 @@ class Agent:
         self._trained()
         observation = Structure(self.model.observation_space, "states")
         parts = observation.batch(states)
+        _, branch = self._describe(Modes.PREDICT)
         if predict_keys is None:
             return np.asarray(self.model(observation.unflatten(parts)))
         names = [predict_keys] if isinstance(predict_keys, str) else list(predict_keys)
-        found = self.model.policy.predictions([leaf.encode(x) for leaf, x in zip(observation.leaves, parts)])
+        leaves = [tf.convert_to_tensor(leaf.encode(x)) for leaf, x in zip(observation.leaves, parts)]
+        found = {**self.model.policy.predictions(leaves), **(branch(leaves) if branch is not None else {})}
         check_known(names, sorted(found), "`predict_keys`")
         return {name: found[name].numpy() for name in names}
+
+    def _describe(self, mode: str) -> tuple[EstimatorSpec, Branch | None]:
+        # What `model_fn` returns for another mode than TRAIN. It is called once.
+        if mode not in self._described:
+            if mode == Modes.EVAL and "mode" not in self._function.arguments:  # it cannot tell it from TRAIN
+                return self._spec, None
+            policy, structures = self.model.policy, (self.model.policy.observation, self.model.policy.action)
+            try:
+                spec, model = self._function.describe(mode, *structures, self.columns, self._seed, **self._given())
+            except Exception as error:
+                if not Modes.is_infer(mode):
+                    raise
+                warnings.warn(
+                    f"`model_fn` does not take labels=None, as in mode {mode!r}: predictions are those of 'train'. "
+                    f"Its error: {type(error).__name__}: {error}",
+                    stacklevel=3,
+                )
+                spec, model = self._spec, None
+            branch = None if model is None else Branch(model, [policy.acting, policy.learning], mode)
+            self._described[mode] = spec, branch
+        return self._described[mode]
+
+    def _given(self) -> dict[str, Any]:
+        return {"params": self.params, "config": self._config, "model_dir": self.model_dir}
 
     def _trained(self) -> None:
         self._restore()
@@ -296,8 +369,7 @@ class Agent:
 
     def _make(self, observation_space: Any, action_space: Any, rule: Update | None = None) -> None:
         observation, action = Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
-        given = {"params": self.params, "config": self._config, "model_dir": self.model_dir}
-        self._spec, traced = self._function.trace(observation, action, self.columns, self._seed, **given)
+        self._spec, traced = self._function.trace(observation, action, self.columns, self._seed, **self._given())
         policy = ModelPolicy(traced, self.sampled, name="policy")
         model = kagent.Agent(
             observation_space=observation_space,

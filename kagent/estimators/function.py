@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import keras
 
 from kagent.estimators.spec import EstimatorSpec, Modes
 from kagent.policies import tracing
@@ -53,7 +55,7 @@ class ModelFunction:
             raise ValueError(f"model_fn should return an EstimatorSpec. Received: {spec!r} ({type(spec).__name__})")
         if "mode" in self.arguments and spec.mode != mode:
             raise ValueError(f"`model_fn` was called in mode {mode!r} and returned an EstimatorSpec of {spec.mode!r}")
-        if getattr(spec.train_op, "built", False) is True:
+        if mode == Modes.TRAIN and getattr(spec.train_op, "built", False) is True:
             raise ValueError("`train_op` trains another model already: make an optimizer in each call of `model_fn`")
         return spec
 
@@ -70,11 +72,8 @@ class ModelFunction:
         made: list[EstimatorSpec] = []
 
         def describe(features: dict[str, Any], found: dict[str, Any]) -> tracing.Described:
-            labels = {_LABELS.get(name, name): value for name, value in found.items()}
-            if "next_state" in labels and not observation.is_nested:
-                labels["next_state"] = labels["next_state"]["observation"]
-            features = features if observation.is_nested else {"state": features["observation"]}
-            spec = self(features, labels, Modes.TRAIN, **given)
+            labels = _labels(observation, found)
+            spec = self(_features(observation, features), labels, Modes.TRAIN, **given)
             made.append(spec)
             tracing.check_tensors(spec.extra_ops, "extra_ops")
             loss = spec.loss(labels, spec.predictions) if callable(spec.loss) else spec.loss
@@ -82,3 +81,79 @@ class ModelFunction:
 
         traced = tracing.trace(describe, observation, *others)
         return made[0], traced
+
+    def describe(
+        self, mode: str, observation: Structure, action: Structure, columns: tuple[str, ...], seed: int, **given: Any
+    ) -> tuple[EstimatorSpec, keras.Model | None]:
+        """Calls it for EVAL, or for PREDICT, with labels of None.
+
+        Args:
+            mode: Which.
+            observation, action, columns, seed: As for `kagent.policies.tracing.trace`.
+            **given: As for `trace`.
+
+        Returns:
+            Its specification, and what it predicts, a model with layers of its own, or None.
+
+        Raises:
+            ValueError, TypeError: A result that does not suit.
+        """
+        made: list[EstimatorSpec] = []
+
+        def predict(features: dict[str, Any], found: dict[str, Any] | None) -> Any:
+            labels = None if found is None else _labels(observation, found)
+            made.append(self(_features(observation, features), labels, mode, **given))
+            return made[0].predictions
+
+        model = tracing.predicting(predict, observation, action, None if Modes.is_infer(mode) else columns, seed)
+        return made[0], model
+
+
+class State(keras.KerasTensor):
+    """The state of an observation space that is not nested: a tensor, which is its own only part, `features["state"]`."""
+
+    @classmethod
+    def of(cls, tensor: Any) -> Any:
+        """A symbolic tensor as one of this class. Keras knows tensors by identity: it stays the same object."""
+        tensor.__class__ = cls
+        return tensor
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        if key != "state":
+            raise KeyError(key)
+        return self
+
+    def __contains__(self, key: Any) -> bool:
+        return key == "state"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("state",))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        return self if key == "state" else default
+
+    def keys(self) -> list[str]:
+        """As of a dict."""
+        return ["state"]
+
+    def values(self) -> list[Any]:
+        """As of a dict."""
+        return [self]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """As of a dict."""
+        return [("state", self)]
+
+
+def _features(observation: Structure, features: dict[str, Any]) -> Any:
+    return features if observation.is_nested else State.of(features["observation"])
+
+
+def _labels(observation: Structure, found: dict[str, Any]) -> dict[str, Any]:
+    labels = {_LABELS.get(name, name): value for name, value in found.items()}
+    if "next_state" in labels and not observation.is_nested:
+        labels["next_state"] = State.of(labels["next_state"]["observation"])
+    return labels

@@ -77,14 +77,15 @@ class Bootstrap:
 class EstimatorSpec:
     """What a model function returns.
 
-    A model function is called by keyword, once for TRAIN, with symbolic tensors (`keras.Input`), and builds its layers
-    anew in that call; acting, evaluation and prediction use the same layers. B is the batch, its size unknown.
+    A model function is called by keyword, once for each mode that is used, with symbolic tensors (`keras.Input`), and builds
+    its layers anew in each call; those for EVAL and PREDICT are computed with the weights of those for TRAIN. B is the
+    batch, its size unknown.
 
-    `features`: `{"state": (B, *shape)}`, float32 with the numbers and axes that the space declares (of a uint8 image 0 to
-    255: begin with `keras.layers.Rescaling(1 / 255)`); of a Dict or Tuple observation space the names of its leaves in place
-    of "state"; discrete observations are one-hot.
+    `features`: the state, a tensor `(B, *shape)`, which is also `features["state"]`; float32 with the numbers and axes that the
+    space declares (of a uint8 image 0 to 255: begin with `keras.layers.Rescaling(1 / 255)`). Of a Dict or Tuple observation
+    space a dict of its leaves by their names. Discrete observations are one-hot.
 
-    `labels` is a dict (of a function that is called for PREDICT it would be None):
+    `labels` is None for PREDICT, else a dict:
 
     - `action`: index from 0 of a Discrete action, `(B,)` int32; or a Box action, `(B, *shape)` float32.
     - `reward`: of the timestep, `(B,)` float32.

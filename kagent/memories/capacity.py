@@ -7,6 +7,7 @@ from typing import Any
 
 from kagent import schedules
 from kagent.memories.memory import Memory, get
+from kagent.memories.rollout import Rollout
 
 
 def required_capacity(update: Any, reward_estimation: Any, max_episode_timesteps: int | None = None) -> int:
@@ -60,23 +61,28 @@ def suit(
     reward_estimation: Any,
     max_episode_timesteps: int | None = None,
     time_limit: int | None = None,
+    n_envs: int = 1,
 ) -> Memory:
     """The memory that an agent with these parts has.
 
     Args:
         identifier: None: a replay memory. A name ("replay", "recent", "prioritized", "rollout"), a dict, an int (the
             capacity of a replay memory), or a memory. Of "replay" and "recent" the update's unit decides whether
-            timesteps or episodes are kept. Where a capacity is left out, it is `required_capacity`.
+            timesteps or episodes are kept. Where a capacity is left out, it is `required_capacity`; where the steps of a
+            rollout are, so many that those of `n_envs` environments are a batch.
         update: An `Update`.
         reward_estimation: A `RewardEstimation`.
         max_episode_timesteps: Upper bound of an episode's timesteps, if there is one.
         time_limit: The environment's own bound, which only takes its place where a capacity is inferred.
+        n_envs: Environments that the agent trains in by default.
 
     Raises:
         ValueError: An unknown memory; a capacity that is too small, or cannot be inferred.
     """
     memory = get("Replay" if identifier is None else identifier, update.unit)
     if not hasattr(memory, "capacity"):
+        if isinstance(memory, Rollout) and memory.steps is None:
+            memory.steps = -(-update.batch_size // n_envs)
         return memory
     if memory.capacity is None:
         memory.capacity = required_capacity(update, reward_estimation, max_episode_timesteps or time_limit)

@@ -33,6 +33,8 @@ class Memory(Part):
         used_once: Whether it says itself when an update is due, and is cleared by it.
         serves: Names of memory classes in whose place objectives take it, beside those it derives from.
         prioritized: Whether it wants to hear how large the errors of what was learned from were.
+        consecutive: Whether an update gets consecutive timesteps, time-major `(T, N, ...)` with `valid`, and not single
+            ones.
         lacking: What there must be in it to learn from, in words.
     """
 
@@ -40,6 +42,7 @@ class Memory(Part):
     used_once = False
     serves: tuple[str, ...] = ()
     prioritized = False
+    consecutive = False
     lacking = "a memory with experience"
 
     def __init__(self, saved: bool = True):

@@ -44,6 +44,8 @@ class Replay(Memory):
     (TensorShape([4, 3]), TensorShape([4]))
     """
 
+    serves = ("Rollout",)  # of objectives that make returns of single timesteps too
+
     def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)
         self._live_storage: Any = None

@@ -17,7 +17,8 @@ class Rollout(Memory):
     """Consecutive steps of all environments, for on-policy learning.
 
     Args:
-        steps: Steps of each environment in one rollout.
+        steps: Steps of each environment in one rollout. None: its agent infers them, so that a rollout of its `n_envs`
+            environments is one batch.
         saved: Whether weights files carry its content (an unfinished rollout).
 
     Example:
@@ -35,11 +36,12 @@ class Rollout(Memory):
 
     _extra_flags = ("valid",)
     used_once = True
+    consecutive = True
     lacking = "a full rollout"
 
-    def __init__(self, steps: int, saved: bool = True):
+    def __init__(self, steps: int | None = None, saved: bool = True):
         super().__init__(saved)
-        self.steps = check_count(steps, "memory.steps")
+        self.steps: Any = None if steps is None else check_count(steps, "memory.steps")
         self.rollouts = 1
 
     def get_part(self) -> dict[str, Any]:
@@ -47,10 +49,10 @@ class Rollout(Memory):
 
     def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
         super().adopt(rule, estimation, clock)
-        if rule.epochs is None or rule.frequency is not None:
+        if rule.steps not in (None, 1) or rule.frequency is not None or rule.start:
             raise ValueError(
-                "A rollout memory needs update.epochs, and no update.frequency: it is learned from when it is full. "
-                f"Received: {rule}"
+                "A rollout memory is learned from when it is full, all of it in update.epochs passes: it needs no "
+                f"update.steps, update.frequency or update.start. Received: {rule}"
             )
 
     def fits(self, num_envs: int) -> bool:
@@ -61,7 +63,7 @@ class Rollout(Memory):
         return self.is_full
 
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
-        return iter(self.packed_dataset(rule.batch_size, rule.epochs, seed, start))
+        return iter(self.packed_dataset(rule.batch_size, rule.epochs or 1, seed, start))
 
     def hold(self, rollouts: int) -> None:
         """Makes room for so many rollouts, all used in one compiled call (`steps_per_execution`)."""
@@ -72,6 +74,8 @@ class Rollout(Memory):
             self.build(self.observation, self.action, masked=self.masked, num_envs=self.num_envs)
 
     def _rows(self) -> int:
+        if self.steps is None:
+            raise ValueError("`memory.steps` must be given here. Received: None, which only an agent can infer")
         return self.steps * self.rollouts * self.num_envs
 
     def clear(self) -> None:

@@ -34,6 +34,7 @@ class Sequences(Memory):
     """
 
     serves = ("Rollout", "Replay")
+    consecutive = True
 
     def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)

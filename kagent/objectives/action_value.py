@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.arguments import check_flag
-from kagent.objectives.objective import OBJECTIVES, Term, descend, estimated_next_values, positive, squared_or_huber
+from kagent.objectives.objective import OBJECTIVES, Term, estimated_next_values, positive, squared_or_huber
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -61,15 +61,10 @@ class ActionValueObjective(TransitionObjective):
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
-        return [Term("policy", loss, {**batch, "best": best, "discount": discount})]
+        def errors(batch):
+            return tf.reduce_mean(tf.abs(self._errors(policy, batch)[1]), axis=-1)
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        terms = self.terms(agent, batch)
-        # Of all the batch and before the step: an optimizer may look at parts of it, several times.
-        found = {}
-        if agent.memory.prioritized:
-            found["td_error"] = tf.reduce_mean(tf.abs(self._errors(agent.policy, terms[0].batch)[1]), axis=-1)
-        return {**descend(agent, terms), **found}
+        return [Term("policy", loss, {**batch, "best": best, "discount": discount}, errors)]
 
     def _errors(self, policy: Any, batch: dict[str, Any], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         # Values and errors of the taken action, `(B, components)`.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.arguments import check_flag
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
+from kagent.objectives.transitions import TransitionObjective, lowest, report_critic_errors
 from kagent.spaces import Structure
 
 
@@ -91,8 +91,8 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
             value = critic.values(batch["observation"], action, self.stochastic_critics)[0]
             return -ops.weighted_mean(value, batch.get("weight")), {}
 
-        errors = critic_errors(agent, batch, target)
+        report_critic_errors(agent, batch, target)
         critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
         policy_value, found = agent.minimize("policy", policy_loss, batch)
         losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
-        return {**losses, **logs, **found, **errors}
+        return {**losses, **logs, **found}

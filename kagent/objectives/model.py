@@ -10,6 +10,7 @@ import tensorflow as tf
 from kagent import ops
 from kagent.arguments import check_flag
 from kagent.objectives.objective import OBJECTIVES, Objective, Term
+from kagent.objectives.replayed import prepare_replayed
 from kagent.objectives.rollouts import prepare_rollout
 from kagent.objectives.transitions import TransitionObjective
 
@@ -30,6 +31,7 @@ class ModelObjective(TransitionObjective):
     double: bool = False
 
     policies = ("ModelPolicy",)
+    gives_errors = False
 
     def __post_init__(self):
         check_flag(self.double, "objective.double")
@@ -80,8 +82,10 @@ class ModelReturnsObjective(Objective):
     memory = "Rollout"
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        raw = {name: tf.reshape(experience[name], (-1,)) for name in ("reward", "terminated", "truncated")}
-        return {**prepare_rollout(agent, experience), **raw}
+        raw = {name: experience[name] for name in ("reward", "terminated", "truncated")}
+        if "valid" not in experience:
+            return {**prepare_replayed(self, agent, experience), **raw}
+        return {**prepare_rollout(agent, experience), **{name: tf.reshape(x, (-1,)) for name, x in raw.items()}}
 
     def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
         return [Term("policy", agent.policy.learn_from, batch)]

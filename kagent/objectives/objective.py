@@ -21,11 +21,14 @@ class Term(NamedTuple):
         role: Whose variables it trains: `"policy"` or `"critic"`.
         loss: From a batch to the loss and a dict of scalars to log.
         batch: The batch, nested tensors `(B, ...)`.
+        errors: From the batch to the absolute errors of its samples, `(B,)`, which a prioritized memory draws by; None:
+            the term gives none.
     """
 
     role: str
     loss: Callable[[dict[str, Any]], tuple[tf.Tensor, dict[str, tf.Tensor]]]
     batch: dict[str, Any]
+    errors: Callable[[dict[str, Any]], tf.Tensor] | None = None
 
 
 class Objective(Part):
@@ -37,6 +40,8 @@ class Objective(Part):
         critic_optional: Whether it does without one, too.
         targets: Roles that need a target copy.
         memory: Name of the memory class it reads.
+        gives_errors: Whether its update gives the errors of the samples, which a prioritized memory draws by: by a term's
+            `errors`, or by `agent.report_errors`. An agent with a prioritized memory is refused otherwise.
     """
 
     policies: tuple[str, ...] = ()
@@ -44,6 +49,11 @@ class Objective(Part):
     critic_optional: bool = False
     targets: tuple[str, ...] = ()
     memory: str = "Replay"
+    gives_errors: bool = False
+
+    def critic_for(self, estimation: Any) -> str | None:
+        """Name of the critic class that it needs with such a `reward_estimation`, or None."""
+        return self.critic
 
     def check(self, agent: Any) -> None:
         """Raises:
@@ -63,8 +73,7 @@ class Objective(Part):
         raise NotImplementedError
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them;
-        and where `agent.memory.prioritized`, the absolute `td_error` of every sample, `(B,)`."""
+        """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them."""
         return descend(agent, self.terms(agent, batch))
 
 
@@ -78,6 +87,11 @@ def descend(agent: Any, terms: list[Term]) -> dict[str, tf.Tensor]:
     Returns:
         What they log, and `loss`, their sum with what regularizes them.
     """
+    if agent.memory.prioritized:
+        # Of all the batch and before the step: an optimizer may look at parts of it, several times.
+        found = [term.errors(term.batch) for term in terms if term.errors is not None]
+        if found:
+            agent.report_errors(tf.add_n(found))
     by_role = {term.role: term for term in terms}
     policy, critic = by_role.get("policy"), by_role.get("critic")
     if policy is not None and critic is not None and agent.shares_optimizer("critic"):

@@ -20,6 +20,9 @@ class PlusObjective(Objective):
             kind of memory by the same kind of policy, and each role's losses add up.
         weight1, weight2: Their weights, > 0. May be schedules.
 
+    Where only one of them gives the errors of samples, as an action value beside behaviour cloning, a prioritized memory
+    draws by these (as Hester et al. 2018 do); where both do, by the weighted sum.
+
     Raises:
         ValueError: Objectives that do not go together, or a weight that is not > 0.
 
@@ -54,12 +57,16 @@ class PlusObjective(Objective):
             )
         self.critic = first.critic or second.critic
         self.critic_optional = all(one.critic is None or one.critic_optional for one in self.objectives)
+        self.gives_errors = any(one.gives_errors for one in self.objectives)
         self.targets = tuple(dict.fromkeys((*first.targets, *second.targets)))
 
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""
         parts = {f"objective{i}": OBJECTIVES.serialize(one) for i, one in enumerate(self.objectives, 1)}
         return {"type": "PlusObjective", **parts, "weight1": plain(self.weight1), "weight2": plain(self.weight2)}
+
+    def critic_for(self, estimation: Any) -> str | None:
+        return next((name for one in self.objectives if (name := one.critic_for(estimation))), None)
 
     def check(self, agent: Any) -> None:
         for objective in self.objectives:
@@ -76,23 +83,40 @@ class PlusObjective(Objective):
         for weight, objective in zip(weights, self.objectives):
             for term in objective.terms(agent, batch):
                 by_role.setdefault(term.role, []).append((weight, term))
-        return [Term(role, _sum(parts), _one([term.batch for _, term in parts])) for role, parts in by_role.items()]
+        return [_joined(role, parts) for role, parts in by_role.items()]
 
 
-def _one(batches: list[dict[str, Any]]) -> dict[str, Any]:
-    if all(batch is batches[0] for batch in batches):
-        return batches[0]
-    return {key: value for batch in batches for key, value in batch.items()}
+def _joined(role: str, parts: list[tuple[Any, Term]]) -> Term:
+    batch, own = _one([term.batch for _, term in parts])
+    given = [(weight, term.errors, keys) for (weight, term), keys in zip(parts, own) if term.errors is not None]
 
-
-def _sum(parts: list[tuple[Any, Term]]) -> Any:
     def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total: Any = 0.0
         logs: dict[str, tf.Tensor] = {}
-        for number, (weight, term) in enumerate(parts, 1):
-            value, found = term.loss(batch)
+        for number, ((weight, term), keys) in enumerate(zip(parts, own), 1):
+            value, found = term.loss(_of(batch, keys))
             total = total + weight * value
             logs |= {name if name not in logs else f"{name}_{number}": scalar for name, scalar in found.items()}
         return total, logs
 
-    return loss
+    def errors(batch: dict[str, Any]) -> tf.Tensor:
+        return tf.add_n([tf.cast(weight, tf.float32) * found(_of(batch, keys)) for weight, found, keys in given])
+
+    return Term(role, loss, batch, errors if given else None)
+
+
+def _one(batches: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    # One batch of all, and of each those of its keys that it has to itself: key to key in the whole.
+    whole: dict[str, Any] = dict(batches[0])
+    own: list[dict[str, str]] = [{}]
+    for number, batch in enumerate(batches[1:], 2):
+        if batch is batches[0]:
+            own.append({})
+            continue
+        own.append({key: f"{key}_{number}" for key, value in batch.items() if key in whole and whole[key] is not value})
+        whole |= {own[-1].get(key, key): value for key, value in batch.items()}
+    return (batches[0] if all(batch is batches[0] for batch in batches) else whole), own
+
+
+def _of(batch: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
+    return {**batch, **{key: batch[name] for key, name in keys.items()}} if keys else batch

@@ -18,8 +18,8 @@ class PolicyGradientObjective(RolloutObjective):
     Sutton and Barto 2018, section 13.5).
 
     Args:
-        importance_sampling: Whether probabilities relative to those at the time of acting take the place of
-            log-probabilities; the gradient is the same in the first step on a rollout.
+        importance_sampling: Whether probabilities relative to those before the update (of a rollout: at the time of
+            acting) take the place of log-probabilities; the gradient is the same in an update's first step.
         clipping_value: How far the ratio (or the logarithm) may move, within `[1 / (1 + c), 1 + c]`, before its
             gradient stops; 0 or None: any distance. May be a schedule (of values > 0).
         value_coefficient: Weight of the critic's squared error beside the policy's loss, where there is a critic. May be a
@@ -42,21 +42,6 @@ class PolicyGradientObjective(RolloutObjective):
         if self.clipping_value is not None:
             value = schedules.get(self.clipping_value, "objective.clipping_value", 0.0)
             object.__setattr__(self, "clipping_value", None if value == 0.0 else value)
-
-    def check(self, agent: Any) -> None:
-        super().check(agent)
-        estimation = agent.reward_estimation
-        if agent.critic is not None:
-            return
-        for name, wrong in (("gae_lambda", None), ("return_lambda", None), ("estimate_advantage", False)):
-            value = getattr(estimation, name)
-            if value is not wrong:
-                raise ValueError(f"reward_estimation.{name} needs a critic. Received: {value!r}, and critic=None")
-        if estimation.estimate_horizon in ("early", "late"):
-            raise ValueError(
-                "reward_estimation.estimate_horizon needs a critic. "
-                f"Received: {estimation.estimate_horizon!r}, and critic=None"
-            )
 
     def surrogate(self, log_prob, old_log_prob, advantage, clock):
         clipping = None if self.clipping_value is None else schedules.evaluate(self.clipping_value, clock)

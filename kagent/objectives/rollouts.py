@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.arguments import check_flag
+from kagent.objectives.baseline_values import learned_values, state_values
 from kagent.objectives.objective import Objective, Term
+from kagent.objectives.replayed import check_replayed, prepare_replayed
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
@@ -40,16 +42,24 @@ class RolloutObjective(Objective):
         """Further scalars to log."""
         return {"approx_kl": ops.approx_kl(log_prob, old_log_prob, weight)}
 
+    def critic_for(self, estimation: Any) -> str | None:
+        return "ActionValue" if estimation.estimate_actions else "StateValue"
+
     def check(self, agent: Any) -> None:
-        if agent.reward_estimation.estimate_actions:
-            kind = type(self).__name__
-            raise ValueError(f"`objective` {kind} needs reward_estimation.estimate_actions=False. Received: True")
+        if not agent.memory.consecutive:
+            check_replayed(agent.reward_estimation, type(self).__name__, agent.memory)
+
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+        """The critic's values of the next observations, `(B,)`."""
+        return state_values(agent, batch["next_observation"], batch.get("next_action_mask"))
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-        return prepare_rollout(agent, experience)
+        if "valid" in experience:
+            return prepare_rollout(agent, experience)
+        return prepare_replayed(self, agent, experience)
 
     def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        clock, critic = agent.clock, agent.critic
+        clock = agent.clock
         coefficients = (self.entropy_coefficient, agent.entropy_regularization)
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
         through_advantage, late = self._is_through_advantage(agent), self._is_late(agent)
@@ -57,9 +67,11 @@ class RolloutObjective(Objective):
         def policy_loss(batch):
             weight, advantage = batch.get("weight"), batch["advantage"]
             if through_advantage:
-                advantage = batch["return"] - critic.values(batch["observation"], training=True)
+                values = state_values(agent, batch["observation"], batch.get("action_mask"), training=True)
+                advantage = batch["return"] - values
             if late:
-                advantage = batch["return"] - tf.stop_gradient(critic.values(batch["observation"]))
+                values = state_values(agent, batch["observation"], batch.get("action_mask"))
+                advantage = batch["return"] - tf.stop_gradient(values)
                 if agent.reward_estimation.normalize_advantages:
                     advantage = ops.normalize_advantage(advantage, weight)
             if self.normalize_advantage:
@@ -77,7 +89,7 @@ class RolloutObjective(Objective):
             return value - entropy_coefficient * entropy, logs
 
         terms = [Term("policy", policy_loss, batch)]
-        if critic is not None:
+        if agent.critic is not None:
             # What a critic learns through the advantage is in the policy's loss.
             loss = _nothing if through_advantage else self._critic_loss(agent)
             terms.append(Term("critic", loss, batch))
@@ -98,8 +110,8 @@ class RolloutObjective(Objective):
             return objective.loss_of(agent)
 
         def loss(batch):
-            error = tf.square(batch["return"] - agent.critic.values(batch["observation"], training=True))
-            value = ops.weighted_mean(error, batch.get("weight"))
+            errors = [tf.square(batch["return"] - values) for values in learned_values(agent, batch)]
+            value = ops.weighted_mean(tf.add_n(errors), batch.get("weight"))
             return schedules.evaluate(self.value_coefficient, agent.clock) * value, {"critic_loss": value}
 
         return loss
@@ -121,7 +133,9 @@ def prepare_rollout(agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         advantage = returns = estimation.returns(*rollout, **time)
     else:
         successor = tf.nest.map_structure(flat, experience["next_observation"])
-        values, next_values = (tf.reshape(agent.critic.values(x), (steps, envs)) for x in (observation, successor))
+        next_mask = [m if m is None else flat(m) for m in experience["next_action_mask"]] if mask is not None else None
+        judged = (observation, mask), (successor, next_mask)
+        values, next_values = (tf.reshape(state_values(agent, *given), (steps, envs)) for given in judged)
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
         if not estimation.estimate_advantage and estimation.gae_lambda is None:
             advantage = returns

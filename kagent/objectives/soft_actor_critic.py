@@ -12,7 +12,7 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.arguments import check_flag
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values
-from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
+from kagent.objectives.transitions import TransitionObjective, lowest, report_critic_errors
 from kagent.spaces import Structure
 
 
@@ -106,9 +106,8 @@ class SoftActorCriticObjective(TransitionObjective):
             loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, lowest(values), weight_of_entropy), weight)
             return loss, {"log_prob": log_prob}
 
-        found = critic_errors(agent, batch, target)
+        report_critic_errors(agent, batch, target)
         critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
-        logs |= found
         policy_value, sampled = agent.minimize("policy", policy_loss, batch)
         weight = batch.get("weight")
         log_prob = tf.stop_gradient(sampled.pop("log_prob"))

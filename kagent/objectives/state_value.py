@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
+from kagent.objectives.baseline_values import learned_values
 from kagent.objectives.objective import OBJECTIVES, Term, positive, squared_or_huber
 from kagent.objectives.rollouts import RolloutObjective
 
@@ -43,9 +44,9 @@ class StateValueObjective(RolloutObjective):
         """The critic's loss, from a batch with `observation`, `return` and perhaps `weight`, `(B, ...)`."""
 
         def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            error = batch["return"] - agent.critic.values(batch["observation"], training=True)
-            per_sample = squared_or_huber(error, self.huber, agent.clock)
-            value = ops.weighted_mean(per_sample, batch.get("weight"))
+            errors = [batch["return"] - values for values in learned_values(agent, batch)]
+            per_sample = [squared_or_huber(error, self.huber, agent.clock) for error in errors]
+            value = ops.weighted_mean(tf.add_n(per_sample), batch.get("weight"))
             return schedules.evaluate(self.weight, agent.clock) * value, {"critic_loss": value}
 
         return loss

@@ -12,6 +12,8 @@ from kagent.objectives.objective import Objective
 class TransitionObjective(Objective):
     """Learns from a memory of transitions, or from one of sequences, which become transitions first."""
 
+    gives_errors = True
+
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         return agent.reward_estimation.transitions(experience, agent.clock) if "valid" in experience else experience
 
@@ -21,9 +23,8 @@ def lowest(values: list[tf.Tensor]) -> tf.Tensor:
     return values[0] if len(values) == 1 else tf.reduce_min(tf.stack(values), axis=0)
 
 
-def critic_errors(agent: Any, batch: dict[str, Any], target: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Where the memory asks for it, the mean absolute `td_error` of the critics, `(B,)`: of all the batch, before a step."""
-    if not agent.memory.prioritized:
-        return {}
-    errors = [tf.abs(target - value) for value in agent.critic.values(batch["observation"], batch["action"])]
-    return {"td_error": tf.add_n(errors) / len(errors)}
+def report_critic_errors(agent: Any, batch: dict[str, Any], target: tf.Tensor) -> None:
+    """Gives a prioritized memory the mean absolute error of the critics, of every sample: before a step."""
+    if agent.memory.prioritized:
+        errors = [tf.abs(target - value) for value in agent.critic.values(batch["observation"], batch["action"])]
+        agent.report_errors(tf.add_n(errors) / len(errors))

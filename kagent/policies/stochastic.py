@@ -24,7 +24,8 @@ from kagent.spaces import Leaf, Structure
 class StochasticPolicy(Role):
     """An independent distribution per action leaf, on shared features.
 
-    Discrete leaves are categorical, Boxes Gaussian, unless `distribution` says otherwise:
+    Actions of type "bool" (`MultiBinary`, or a specification that says so) are Bernoulli, other discrete leaves
+    categorical, Boxes Gaussian, unless `distribution` says otherwise:
 
     - `"categorical"`: a logit per value.
     - `"bernoulli"`: one logit per component of two values, as those of `MultiBinary`; 1 has the probability
@@ -42,9 +43,9 @@ class StochasticPolicy(Role):
 
     Args:
         network: As for every role.
-        distribution: `"auto"`; a name, for the leaves it fits; a dict `{"type": name, **options}`; or a dict of these by
-            the names of actions (an action that is not nested is named "action"), or by "bool" (`MultiBinary`), "int" and
-            "float" for all of a type.
+        distribution: `"default"`; a name, for the leaves it fits; a dict `{"type": name, **options}`; or a dict of these by
+            the names of actions (an action that is not nested is named "action"), or by "bool", "int" and "float" for all
+            of a type. `"auto"`, which files of older versions say, is categorical for "bool" too.
         use_beta_distribution: Whether Boxes of floats with finite bounds, of which `distribution` says nothing, have Beta
             distributions.
         log_std: Initial log standard deviation of Gaussian leaves (before tanh).
@@ -71,7 +72,7 @@ class StochasticPolicy(Role):
     def __init__(
         self,
         network: Any = "auto",
-        distribution: Any = "auto",
+        distribution: Any = "default",
         use_beta_distribution: bool = False,
         log_std: float = 0.0,
         log_std_range: tuple[float, float] = (-20.0, 2.0),

@@ -79,19 +79,7 @@ def trace(
     leaf = action.leaves[0]
     with keras.name_scope("policy"), _seeded(seed):
         inputs, features = _inputs(observation, "observation")
-        given = {
-            "action": keras.Input(leaf.shape, dtype="int32" if leaf.is_discrete else "float32", name="column_action"),
-            "reward": keras.Input((), dtype="float32", name="column_reward"),
-            "done": keras.Input((), dtype="bool", name="column_done"),
-            "terminated": keras.Input((), dtype="bool", name="column_terminated"),
-        }
-        given |= {name: keras.Input((), name=f"column_{name}") for name in columns if name != "next_observation"}
-        names, seen = tuple(given), dict(given)
-        successors: list[Any] = []
-        if "next_observation" in columns:
-            successors, encoded = _inputs(observation, "next_observation")
-            names += ("next_observation",)
-            seen["next_observation"] = encoded
+        names, given, seen = _columns(observation, action, columns)
         found = function(features, seen)
         predictions = check_tensors(found.predictions, "predictions")
         if "results" not in predictions:
@@ -109,8 +97,58 @@ def trace(
             acting = keras.Model(inputs, predictions, name="acting")
         except ValueError as error:
             raise ValueError(f"`predictions` must be computed from the features alone: {error}") from error
-        learning = keras.Model([*inputs, *given.values(), *successors], learned, name="learning")
+        learning = keras.Model([*inputs, *given], learned, name="learning")
     return Trace(inputs, names, predictions, acting, learning, action)
+
+
+def predicting(
+    function: Callable[[dict[str, Any], dict[str, Any] | None], Mapping[str, Any] | None],
+    observation: Structure,
+    action: Structure,
+    columns: tuple[str, ...] | None,
+    seed: int,
+) -> keras.Model | None:
+    """Calls a function as `trace` does, for what it predicts alone.
+
+    Args:
+        function: Of features and columns; returns predictions, or None where it has none.
+        observation, action, seed: As for `trace`.
+        columns: As for `trace`; None: it gets no columns.
+
+    Returns:
+        From observation leaves in stored form to predictions, with layers of its own; or None.
+
+    Raises:
+        TypeError: Predictions that are no tensors.
+        ValueError: Predictions that are not of the features alone.
+    """
+    with keras.name_scope("policy"), _seeded(seed):
+        inputs, features = _inputs(observation, "observation")
+        found = function(features, None if columns is None else _columns(observation, action, columns)[2])
+        predictions = check_tensors(found, "predictions")
+        try:
+            return keras.Model(inputs, predictions, name="predicting") if predictions else None
+        except ValueError as error:
+            raise ValueError(f"`predictions` must be computed from the features alone: {error}") from error
+
+
+def _columns(observation: Structure, action: Structure, columns: tuple[str, ...]) -> tuple[tuple, list, dict[str, Any]]:
+    # Names, symbolic inputs in their order, and what a function sees of them.
+    leaf = action.leaves[0]
+    given = {
+        "action": keras.Input(leaf.shape, dtype="int32" if leaf.is_discrete else "float32", name="column_action"),
+        "reward": keras.Input((), dtype="float32", name="column_reward"),
+        "done": keras.Input((), dtype="bool", name="column_done"),
+        "terminated": keras.Input((), dtype="bool", name="column_terminated"),
+    }
+    given |= {name: keras.Input((), name=f"column_{name}") for name in columns if name != "next_observation"}
+    names, seen = tuple(given), dict(given)
+    successors: list[Any] = []
+    if "next_observation" in columns:
+        successors, encoded = _inputs(observation, "next_observation")
+        names += ("next_observation",)
+        seen["next_observation"] = encoded
+    return names, [*given.values(), *successors], seen
 
 
 def check_tensors(found: Any, name: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ BARE = "state"  # the name of a state that is not nested
 REWARD = "reward"
 MASK = "action_mask"
 TYPES = ("float", "int", "bool")
-_TYPE_OF_KIND = {"box": "float", "discrete": "int", "multi_discrete": "int", "multi_binary": "bool"}
 
 
 class Preprocessing:
@@ -68,7 +67,7 @@ class Preprocessing:
     def _key(self, leaf: Leaf) -> str | None:
         if leaf.path[:1] == (MASK,) and len(self.raw.leaves) > 1:
             return None  # masks are for the host, and say what is allowed
-        for key in (leaf.name or BARE, _TYPE_OF_KIND[leaf.kind]):
+        for key in (leaf.name or BARE, leaf.type):
             if key in self.parts and key != REWARD:
                 return key
         return None
@@ -78,7 +77,7 @@ class Preprocessing:
         for key in self.parts:
             if key == REWARD or key in used:
                 continue
-            types = sorted({_TYPE_OF_KIND[leaf.kind] for leaf in self.raw.leaves if leaf.path[:1] != (MASK,)})
+            types = sorted({leaf.type for leaf in self.raw.leaves if leaf.path[:1] != (MASK,)})
             raise ValueError(
                 f"`preprocessing` has {key!r}, for which there is no state. Known: states {names}, types "
                 f"{types} of these (a state's own name goes before its type), and {REWARD!r}"

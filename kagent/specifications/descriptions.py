@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent.spaces import SUPPORTED
+from kagent.spaces import SUPPORTED, Bool
 from kagent.specifications import attributes
 from kagent.specifications.attributes import DEFAULT_DTYPES, Description, Where, received, say, short
 
@@ -33,7 +33,7 @@ def to_leaf(description: Description, where: Where) -> gymnasium.Space:
     if kind == "float":
         return _box(present, shape, where)
     if not shape:
-        return gymnasium.spaces.Discrete(2)
+        return Bool()
     return gymnasium.spaces.MultiBinary(shape if len(shape) > 1 else shape[0])
 
 
@@ -145,6 +145,8 @@ def of_leaf(space: gymnasium.Space, where: Where) -> dict[str, Any]:
     attributes.shape_of({"shape": shape}, where)  # before lists of its size are made
     if isinstance(space, spaces.Box):
         description: dict[str, Any] = {"type": "float", "shape": shape, **_bounds(space, dtype, where)}
+    elif isinstance(space, Bool):
+        description = {"type": "bool", "shape": shape}
     elif isinstance(space, spaces.Discrete):
         description = {"type": "int", "shape": shape, "num_values": int(space.n)}
         if space.start != 0:

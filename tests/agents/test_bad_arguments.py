@@ -163,7 +163,7 @@ def test_an_unknown_part_or_argument_of_a_part():
         ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: Prioritized, Recent, .*Replay, .*Rollout"
     ):
         agent(memory="Reply")
-    with pytest.raises(ValueError, match=r"`memory` Rollout needs \['steps'\]"):
+    with pytest.raises(ValueError, match=r"`objective` ActionValueObjective needs memory=Replay. Received: Rollout"):
         agent(memory="Rollout")
     with pytest.raises(ValueError, match=r"Unknown `objective`. Received: 'a2c'. Known: ActionValueObjective"):
         agent(objective="a2c")

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from counting import GRID, Count, Listener, counters, make, q_spec, state_of
 from event_files import curves
 
 from kagent.callbacks import Callback
-from kagent.estimators import Agent, BatchMemory, Bootstrap, EstimatorSpec, Memory, PGAgent, RunConfig, models
+from kagent.estimators import Agent, BatchMemory, Bootstrap, EstimatorSpec, Memory, Modes, PGAgent, RunConfig, models
 from kagent.saving.headers import check_images
 
 
@@ -411,3 +412,111 @@ def test_nested_observations_and_layers_of_any_kind(tmp_path):
     for other in (plain, again):
         np.testing.assert_array_equal(agent.predict(states, "q")["q"], other.predict(states, "q")["q"])
         assert all((a == b).all() for a, b in zip(state_of(agent), state_of(other), strict=True))
+
+
+# Branches of a model function ------------------------------------------------------------------------------------
+
+
+def branching(seen):
+    """A linear Q model that names nothing, with further predictions where it predicts and hooks where it evaluates."""
+
+    def model_fn(features, labels, mode):
+        seen.append((mode, labels is None))
+        hidden = keras.layers.Dense(3, activation="tanh")(features)
+        q = keras.layers.Dense(2)(hidden)
+        predictions = {"results": keras.ops.argmax(q, axis=-1), "q": q}
+        if mode == Modes.PREDICT:
+            assert labels is None
+            return EstimatorSpec(mode, {**predictions, "best": keras.ops.max(q, axis=-1), "hidden": 2.0 * hidden})
+        taken = keras.ops.sum(q * keras.ops.one_hot(labels["action"], 2), axis=-1)
+        # A layer for the loss alone, made after the others.
+        further = keras.layers.Dense(1)(labels["next_state"])
+        loss = keras.ops.mean(keras.ops.square(labels["target"] - taken)) + 0.0 * keras.ops.mean(further)
+        if mode == Modes.EVAL:
+            return EstimatorSpec(mode, loss=loss, evaluation_hooks=[keras.callbacks.LambdaCallback()])
+        return EstimatorSpec(mode, predictions, loss, "adam")
+
+    return model_fn
+
+
+def test_predictions_of_the_branch_for_prediction_are_by_the_trained_weights(tmp_path):
+    seen = []
+    agent = make(branching(seen), model_dir=str(tmp_path))
+    states = np.linspace(0.0, 2.0, 4, dtype=np.float32)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for _ in range(2):  # the weights of now, whenever it is asked
+            agent.train(Count(), steps=3, **GRID)
+            found = agent.predict(states, predict_keys=["q", "best", "hidden"])
+            kernel, bias, kernel_2, bias_2 = (v.numpy() for v in agent.model.policy.acting.variables)
+            hidden = np.tanh(states @ kernel + bias)
+            q = hidden @ kernel_2 + bias_2
+            np.testing.assert_allclose(found["q"], q, atol=1e-5)
+            np.testing.assert_allclose(found["best"], q.max(axis=1), atol=1e-5)
+            np.testing.assert_allclose(found["hidden"], 2 * hidden, atol=1e-5)
+            np.testing.assert_array_equal(agent.predict(states), q.argmax(axis=1))
+    assert seen == [("train", False), ("infer", True)]
+    agent.evaluate(Count(), episodes=1)
+    assert seen[2:] == [("eval", False)]
+    again = make(branching(seen), model_dir=str(tmp_path))  # from the checkpoint, without training
+    np.testing.assert_allclose(again.predict(states, "best")["best"], found["best"], atol=1e-6)
+    with pytest.raises(ValueError, match=r"`predict_keys`.*\['worst'\].*'best', 'hidden', 'q'"):
+        agent.predict(states, "worst")
+
+
+def test_a_function_that_needs_labels_predicts_what_it_does_in_training():
+    agent = make().train(Count(), steps=1, **GRID)
+    states = np.zeros((2, 1), np.float32)
+    with pytest.warns(UserWarning, match=r"`model_fn` does not take labels=None, as in mode 'infer'.*TypeError"):
+        found = agent.predict(states, "q")
+    assert found["q"].shape == (2, 2) and agent.predict(states).shape == (2,)
+
+
+def test_layers_that_nothing_has_trained_are_refused():
+    def model_fn(features, labels, mode):
+        spec = q_spec(features, labels or {"action": features[:, 0], "target": features[:, 0]}, mode)
+        if mode == Modes.PREDICT:
+            return EstimatorSpec(mode, {**spec.predictions, "more": keras.layers.Dense(7, name="more")(features)})
+        return spec
+
+    agent = make(model_fn).train(Count(), steps=1, **GRID)
+    with pytest.raises(ValueError, match=r"layer for 'infer', 'more' with weights of .* nothing has trained it"):
+        agent.predict(np.zeros((2, 1), np.float32))
+
+
+def test_the_state_is_a_tensor_and_a_dict_of_one():
+    def model_fn(features, labels, mode):
+        assert features["state"] is features and list(features) == ["state"] and "state" in features
+        assert {**features} == {"state": features} and features.get("speed", 3) == 3
+        assert features[:, :1].shape == (None, 1)
+        with pytest.raises(KeyError):
+            features["speed"]
+        return q_spec(features, labels, mode)
+
+    assert make(model_fn).train(Count(), steps=1, **GRID).global_step == 1
+
+
+def test_run_episode_takes_the_names_of_the_page():
+    agent = make()
+    found = agent.run_episode(
+        Count(), sess=None, features=None, labels=None, no_run_hooks=None, global_step=None, update_episode_op=None,
+        update_timestep_op=None, estimator_spec=None, **GRID,
+    )  # fmt: skip
+    assert found["length"] == 10 and agent.run_episode(Count(), estimator_spec=agent._spec, **GRID)["length"] == 10
+    for name in (
+        "sess",
+        "features",
+        "labels",
+        "no_run_hooks",
+        "global_step",
+        "update_episode_op",
+        "update_timestep_op",
+    ):
+        with pytest.raises(ValueError, match=rf"`{name}` must be None: there is no graph and no session"):
+            agent.run_episode(uncalled_env, **{name: 1})
+    with pytest.raises(ValueError, match=r"`estimator_spec` must be None, or what `model_fn` returned"):
+        agent.run_episode(uncalled_env, estimator_spec=3)
+
+
+def uncalled_env():
+    raise AssertionError("made")

@@ -80,7 +80,10 @@ def test_case_01_signatures(names, tmp_path):
     assert call.get("model_dir", str(tmp_path)) == agent.model_dir == str(tmp_path)
     agent.train(Count(), steps=1, **GRID)
     agent.evaluate(Count(), episodes=1)
-    assert len(seen) == 1
+    agent.evaluate(Count(), episodes=1)
+    # Once for each mode; without `mode` an evaluation is no other call.
+    assert [call.get("mode") for call in seen] == (["train", "eval"] if "mode" in names else [None])
+    assert set(seen[-1]["labels"]) == set(call["labels"])
 
 
 @pytest.mark.parametrize(

@@ -216,12 +216,16 @@ def test_priorities_after_an_update_are_the_errors(compiled):
 
 
 def test_importance_weights_enter_the_loss():
-    seen = []
+    seen, reported = [], []
 
     class Watching(kagent.DQN):
+        def report_errors(self, errors):
+            super().report_errors(errors)
+            reported.append(errors.numpy())
+
         def train_step(self, batch):
             logs = super().train_step(batch)
-            seen.append((batch["weight"].numpy(), logs["td_error"].numpy(), float(logs["loss"])))
+            seen.append((batch["weight"].numpy(), reported[-1], float(logs["loss"])))
             return logs
 
     agent = dqn(Watching, huber=None, frequency=2, learning_rate=0.1)
@@ -233,14 +237,123 @@ def test_importance_weights_enter_the_loss():
     assert any(weight.min() < 0.9 for weight, _, _ in seen)
 
 
-def test_other_memories_hear_nothing():
+def test_other_memories_get_no_errors():
     agent = dqn(memory=60)
-    assert "td_error" not in agent.train_step(
+    agent.train_step(
         {
             "observation": tf.zeros((2, 3)), "next_observation": tf.zeros((2, 3)), "action": tf.zeros(2, tf.int32),
             "reward": tf.zeros(2), "terminated": tf.zeros(2, tf.bool), "truncated": tf.zeros(2, tf.bool),
         }
     )  # fmt: skip
+    assert agent.take_errors() is None
+
+
+class Inventive(kagent.Agent):
+    """Has its own step, whose errors are made up: -2, -1, 0, 1 ..."""
+
+    gives_errors = True
+
+    def train_step(self, batch):
+        self.report_errors(tf.range(batch["reward"].shape[0]) - 2)
+        return {**self.objective.update(self, batch)}
+
+
+class Silent(Inventive):
+    def train_step(self, batch):
+        return self.objective.update(self, batch)
+
+
+class Verbose(Inventive):
+    def train_step(self, batch):
+        return {**super().train_step(batch), "td_error": batch["reward"]}
+
+
+class Few(Inventive):
+    def train_step(self, batch):
+        logs = super().train_step(batch)
+        self.report_errors(batch["reward"][:3])
+        return logs
+
+
+def parts(cls=kagent.Agent, objective="behavior_cloning", **changes):
+    agent = cls(
+        Counter(lengths=(6,)),
+        **{
+            "policy": {"type": "ValuePolicy", "network": LINEAR}, "objective": objective, "memory": {"type": "prioritized",
+            "capacity": 9}, "update": {"unit": "timesteps", "batch_size": 8}, "reward_estimation": {"discount": 0.5},
+            "optimizer": {"type": "SGD", "learning_rate": 0.125}, "seed": 0, **changes
+        },
+    )  # fmt: skip
+    agent.compile(run_eagerly=True)
+    return agent
+
+
+def test_an_objective_without_errors_is_refused():
+    with pytest.raises(ValueError, match=r"`memory` Prioritized .*BehaviorCloningObjective gives none.*report_errors"):
+        parts()
+
+    class Own(kagent.objectives.BehaviorCloningObjective):
+        pass
+
+    with pytest.raises(ValueError, match=r"`memory` Prioritized .* `objective` Own gives none"):
+        parts(objective=Own())
+    both = {"type": "plus", "objective1": "behavior_cloning", "objective2": "behavior_cloning"}
+    with pytest.raises(ValueError, match=r"`objective` PlusObjective gives none"):
+        parts(objective=both)
+    assert parts(memory=9).objective.gives_errors is False  # any other memory is as good as ever
+
+
+def test_a_step_of_the_users_own_reports_its_errors():
+    agent = parts(Inventive)
+    agent.fit(Counter(lengths=(6,)), steps=8, verbose=0)
+    assert agent.updates == 1
+    np.testing.assert_allclose(agent.memory.priorities, (np.abs(np.arange(8) - 2) + 1e-6) ** 0.6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "cls, message",
+    [
+        (Silent, r"did not call `agent.report_errors\(errors\)`"),
+        (Verbose, r"'td_error' of shape \(8,\)\. Errors of samples .*report_errors"),
+        (Few, r"one error per sample, \(8,\)\. Received: errors of shape \(3,\)"),
+    ],
+)
+def test_steps_that_do_not_report_them_right_are_refused(cls, message):
+    with pytest.raises(ValueError, match=message):
+        parts(cls).fit(Counter(lengths=(6,)), steps=8, verbose=0)
+
+
+def test_added_objectives_add_their_errors():
+    """0.5 and 3 times the same error; beside behaviour cloning, which has none, 0.5 times."""
+    single = {"type": "action_value", "huber": None}
+    found = []
+    for objective in (
+        single,
+        {"type": "plus", "objective1": single, "objective2": "action_value", "weight1": 0.5, "weight2": 3.0},
+        {"type": "plus", "objective1": "behavior_cloning", "objective2": single, "weight2": 0.5},
+    ):
+        agent = parts(objective=objective)
+        agent.fit(Counter(lengths=(6,)), steps=8, verbose=0)
+        assert agent.updates == 1
+        found.append(agent.memory.priorities ** (1 / 0.6) - 1e-6)
+    assert found[0].min() > 1e-3
+    np.testing.assert_allclose(found[1], 3.5 * found[0], rtol=1e-4)
+    np.testing.assert_allclose(found[2], 0.5 * found[0], rtol=1e-4)
+
+
+def test_added_objectives_keep_their_own_targets():
+    """Double Q-learning has another target than plain Q-learning: each is learned as by itself."""
+    plain, double = {"type": "action_value", "huber": None}, {"type": "action_value", "huber": None, "double": True}
+    losses = []
+    for objective in (plain, double, {"type": "plus", "objective1": plain, "objective2": double, "weight2": 2.0}):
+        agent = parts(objective=objective, target={"period": 1000})
+        for role in (agent.policy, agent.target_policy):  # the target network says the opposite
+            sign = 1.0 if role is agent.policy else -1.0
+            for variable in role.variables:
+                variable.assign(sign * np.arange(1.0, 1.0 + np.prod(variable.shape)).reshape(variable.shape))
+        losses.append(agent.fit(Counter(lengths=(6,)), steps=8, verbose=0).history["loss"][-1])
+    assert abs(losses[0] - losses[1]) > 0.1
+    np.testing.assert_allclose(losses[2], losses[0] + 2.0 * losses[1], rtol=1e-5)
 
 
 def test_it_is_traced_once_and_goes_with_windows():

@@ -98,15 +98,6 @@ def test_with_a_critic_advantages_or_bootstrapped_returns():
         )
 
 
-@pytest.mark.parametrize(
-    "estimation",
-    [{"estimate_advantage": True}, {"horizon": 0, "gae_lambda": 0.9}, {"horizon": 0, "estimate_horizon": "late"}],
-)
-def test_estimates_need_a_critic(estimation):
-    with pytest.raises(ValueError, match=r"reward_estimation.\w+ needs a critic. Received: .*critic=None"):
-        agent_of(estimation=estimation)
-
-
 def test_it_learns_the_identity():
     env = Identity(spaces.Discrete(3))
     agent = kagent.Agent(

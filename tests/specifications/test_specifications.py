@@ -15,7 +15,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.spaces import Structure, from_config, to_config
+from kagent.spaces import Bool, Structure, from_config, to_config
 from kagent.specifications import check_names, to_space, to_spec
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_neither_keras_nor_tensorflow_is_loaded():
     "spec, space",
     [
         # bool
-        ({"type": "bool", "shape": ()}, spaces.Discrete(2)),
+        ({"type": "bool", "shape": ()}, Bool()),
         ({"type": "bool", "shape": 3}, spaces.MultiBinary(3)),
         ({"type": "bool", "shape": (3,)}, spaces.MultiBinary(3)),
         ({"type": "bool", "shape": [2, 3]}, spaces.MultiBinary([2, 3])),
@@ -106,7 +106,7 @@ def test_neither_keras_nor_tensorflow_is_loaded():
         ),
         (
             {"gymtpl1": {"shape": 1}, "gymtpl0": {"type": "bool", "shape": ()}},
-            spaces.Tuple([spaces.Discrete(2), BOX(-INF, INF, (1,))]),
+            spaces.Tuple([Bool(), BOX(-INF, INF, (1,))]),
         ),
         ({"gymtpl1": {"shape": 1}}, spaces.Dict(gymtpl1=BOX(-INF, INF, (1,)))),
     ],
@@ -281,7 +281,7 @@ def bools(draw):
     shape = draw(shapes)
     description = {"type": "bool", "shape": list(shape)}
     if not shape:
-        return description, spaces.Discrete(2), {"type": "int", "shape": [], "num_values": 2}
+        return description, Bool(), description
     return description, spaces.MultiBinary(shape if len(shape) > 1 else shape[0]), description
 
 

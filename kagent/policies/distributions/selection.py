@@ -23,12 +23,12 @@ BARE = "action"  # the name of an action that is not nested
 KINDS = ("auto", "categorical", "bernoulli", "gaussian", "squashed_gaussian", "beta", "deterministic", "direct")
 """What `for_leaf` makes. The last two have no densities."""
 
-_CHOSEN = KINDS[:-2]
+_CHOSEN = ("default", *KINDS[:-2])
 _OTHER_NAMES = {"normal": "gaussian", "tanh": "squashed_gaussian", "tanhgaussian": "squashed_gaussian"}
 _NAMES = {kind.replace("_", ""): kind for kind in _CHOSEN} | _OTHER_NAMES
 _OPTIONS = {"gaussian": ("stddev_mode", "bounded_transform"), "squashed_gaussian": ("stddev_mode",)}
 _STDDEV_MODES = {"gaussian": "global", "squashed_gaussian": "predicted"}  # where nothing is said
-_OF_TYPES = {"bool": ("multi_binary",), "int": ("discrete", "multi_discrete"), "float": ("box",)}
+_OF_TYPES = {"bool": ("categorical", "bernoulli"), "int": ("categorical", "bernoulli"), "float": KINDS[3:-2]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Choice:
     """A kind of distribution with its options.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `KINDS`, or "default": Bernoulli for type "bool", else as "auto".
         stddev_mode: Of normal distributions, squashed or not: "global" for a standard deviation that does not depend on
             the state, "predicted" for one that does; None for other kinds.
     """
@@ -81,7 +81,8 @@ class Selection:
 
     Args:
         given: A name, a dict `{"type": name, **options}`, or a dict of these by action: by the names of actions, or by
-            "bool", "int" and "float" for all of a type. An action that is not nested is named "action".
+            "bool", "int" and "float" for all of a type, which need not be among the actions. An action that is not nested is
+            named "action".
         use_beta_distribution: Whether bounded float actions of which nothing is said have a Beta distribution.
 
     Raises:
@@ -114,29 +115,38 @@ class Selection:
         unused = set(self.choices)
         for leaf in action.leaves:
             key = self._key(leaf)
-            unused.discard(_type_of(leaf))
             if key is None or (key == "" and not fits(self.choices[key].kind, leaf)):
                 continue
             unused.discard(key)
-            for_leaf(leaf, self.choices[key].kind)  # says what does not fit
+            _fitted(leaf, self.choices[key].kind)  # says what does not fit
+        for name in unused & set(_OF_TYPES) if self.by_action else ():
+            unused.discard(name)
+            kind = self.choices[name].kind
+            if kind not in ("default", "auto", *_OF_TYPES[name]):
+                raise ValueError(
+                    f"`policy.distribution[{name!r}]` does not fit actions of type {name}. Received: {kind!r}. "
+                    f"Allowed: {', '.join(map(repr, _OF_TYPES[name]))}"
+                )
         if not unused:
             return
         if not self.by_action:
-            for_leaf(action.leaves[0], self.choices[""].kind)  # raises
+            _fitted(action.leaves[0], self.choices[""].kind)  # raises
         names = sorted(leaf.name or BARE for leaf in action.leaves)
         raise ValueError(
-            f"`policy.distribution` names no such action. Received: {sorted(unused)}. Known: {names}, and the types of "
-            f"these among {sorted(_OF_TYPES)}"
+            f"`policy.distribution` names no such action. Received: {sorted(unused)}. Known: {names}, and the types "
+            f"{sorted(_OF_TYPES)}"
         )
 
     def of(self, leaf: Leaf) -> Choice:
-        """The choice for one action leaf, never "auto"."""
+        """The choice for one action leaf, never "auto" or "default"."""
         key = self._key(leaf)
-        choice = None if key is None else self.choices[key]
-        if choice is not None and choice.kind != "auto" and (key != "" or fits(choice.kind, leaf)):
-            return choice
+        choice = Choice("default") if key is None else self.choices[key]
+        if choice.kind not in ("auto", "default"):
+            if key != "" or fits(choice.kind, leaf):
+                return choice
+            choice = Choice("default")  # the name is for other leaves
         if leaf.is_discrete:
-            return Choice("categorical")
+            return Choice("bernoulli" if choice.kind == "default" and leaf.type == "bool" else "categorical")
         if self.use_beta_distribution and leaf.is_bounded and np.issubdtype(leaf.dtype, np.floating):
             return Choice("beta")
         return Choice("gaussian", _STDDEV_MODES["gaussian"])
@@ -144,16 +154,16 @@ class Selection:
     def _key(self, leaf: Leaf) -> str | None:
         if not self.by_action:
             return ""
-        return next((name for name in (leaf.name or BARE, _type_of(leaf)) if name in self.choices), None)
+        return next((name for name in (leaf.name or BARE, leaf.type) if name in self.choices), None)
 
 
-def _type_of(leaf: Leaf) -> str:
-    return next(name for name, kinds in _OF_TYPES.items() if leaf.kind in kinds)
+def _fitted(leaf: Leaf, kind: str) -> Distribution:
+    return for_leaf(leaf, "auto" if kind == "default" else kind)
 
 
 def fits(kind: str, leaf: Leaf) -> bool:
     """Whether a kind of distribution is one for such a leaf, its bounds aside."""
-    return kind == "auto" or kind in _fitting(leaf)
+    return kind in ("auto", "default") or kind in _fitting(leaf)
 
 
 def _fitting(leaf: Leaf) -> tuple[str, ...]:
