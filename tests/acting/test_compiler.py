@@ -13,6 +13,8 @@ from kagent.acting import Compiler, Program, UnsupportedLayer, compile_model, co
 from kagent.acting.activations import PARAMETERS
 
 L = keras.layers
+pytestmark = pytest.mark.sensitive
+
 TOLERANCE = 1e-5
 
 

@@ -107,6 +107,7 @@ def test_estimates_need_a_critic(estimation):
         agent_of(estimation=estimation)
 
 
+@pytest.mark.sensitive
 def test_it_learns_the_identity():
     env = Identity(spaces.Discrete(3))
     agent = kagent.Agent(
