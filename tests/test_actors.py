@@ -85,6 +85,7 @@ def check(agent, count=20):
     same(heads, result if isinstance(result, list | tuple) else [result], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize(
     ("kind", "action", "name"),
     [("dqn", DISCRETE, "mlp"), ("ppo", MIXED, "elu"), ("sac", TORQUE, "sequential"), ("dqn", DISCRETE, "residual")],
@@ -96,6 +97,7 @@ def test_numpy_and_keras_agree(kind, action, name):
     check(agent)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize(
     ("kind", "action"), [("dqn", DISCRETE), ("ppo", MIXED), ("sac", TORQUE)], ids=["dqn", "ppo", "sac"]
 )

@@ -94,7 +94,7 @@ def test_epsilon_is_how_often_actions_are_random(count):
             np.testing.assert_array_equal(first, np.where(at_random, np.arange(count), 7))
             np.testing.assert_array_equal(second[:, 0], np.where(at_random, 2 * np.arange(count), 70))
         share = tried / (2000 * count)
-        assert share == epsilon if epsilon in (0, 1) else abs(share - epsilon) < 4 * math.sqrt(0.21 / 2000 / count)
+        assert share == epsilon if epsilon in (0, 1) else abs(share - epsilon) < 6 * math.sqrt(0.21 / 2000 / count)
 
 
 @pytest.mark.parametrize("count", [1, 5])

@@ -91,6 +91,7 @@ def test_a_penalty_alone_shrinks_every_weight(small):
         assert (np.abs(second) < np.abs(first))[large].all()
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0.0, 0.3), (10.0, 0.6, 0.7)])
 def test_entropy_keeps_a_bandit_undecided(small, weight, least, most):
     """Case 34."""

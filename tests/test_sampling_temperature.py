@@ -85,20 +85,20 @@ def test_logits_are_divided(temperature):
     expected = softmax(np.array(BIASES["categorical"]) / temperature)
     one_by_one = [made.act(np.zeros(2, np.float32), False) for _ in range(5000)]  # another way through the code
     for draws in (sampled(made), np.array(one_by_one)):
-        assert scipy.stats.chisquare(np.bincount(draws, minlength=3), expected * len(draws)).pvalue > 0.001
+        assert scipy.stats.chisquare(np.bincount(draws, minlength=3), expected * len(draws)).pvalue > 1e-5
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_logits_of_bits_are_divided(temperature):
     draws = sampled(actor("bernoulli", BIASES["bernoulli"], temperature))
     expected = 1.0 / (1.0 + np.exp(-np.array(BIASES["bernoulli"]) / temperature))
-    np.testing.assert_allclose(draws.mean(0), expected, atol=4 * 0.5 / math.sqrt(len(draws)))
+    np.testing.assert_allclose(draws.mean(0), expected, atol=6 * 0.5 / math.sqrt(len(draws)))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_deviations_are_multiplied(temperature):
     draws = sampled(actor("gaussian", BIASES["gaussian"], temperature)).ravel()
-    assert scipy.stats.kstest(draws, "norm", (0.5, math.exp(-0.5) * temperature)).pvalue > 0.001
+    assert scipy.stats.kstest(draws, "norm", (0.5, math.exp(-0.5) * temperature)).pvalue > 1e-5
     squashed = sampled(actor("squashed_gaussian", BIASES["squashed_gaussian"], temperature)).ravel()
     np.testing.assert_allclose(squashed, np.tanh(draws), atol=1e-6)
 
@@ -108,14 +108,14 @@ def test_densities_between_bounds_are_taken_to_a_power(temperature):
     excess = np.log1p(np.exp(BIASES["beta"])) + 1e-6
     draws = sampled(actor("beta", BIASES["beta"], temperature)).ravel().astype(float)
     alpha, beta = 1.0 + excess / temperature
-    assert scipy.stats.kstest((draws + 1.0) / 2.0, "beta", (alpha, beta)).pvalue > 0.001
+    assert scipy.stats.kstest((draws + 1.0) / 2.0, "beta", (alpha, beta)).pvalue > 1e-5
 
 
 def test_high_temperatures_tend_to_uniform():
     """Case 27."""
-    assert scipy.stats.chisquare(np.bincount(sampled(actor("categorical", BIASES["categorical"], 1e6)))).pvalue > 0.001
+    assert scipy.stats.chisquare(np.bincount(sampled(actor("categorical", BIASES["categorical"], 1e6)))).pvalue > 1e-5
     draws = sampled(actor("beta", BIASES["beta"], 1e9)).ravel()
-    assert scipy.stats.kstest((draws + 1.0) / 2.0, "uniform").pvalue > 0.001
+    assert scipy.stats.kstest((draws + 1.0) / 2.0, "uniform").pvalue > 1e-5
 
 
 def test_masks_hold_at_every_temperature():

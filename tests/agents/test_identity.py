@@ -6,6 +6,8 @@ from gymnasium import spaces
 from learning import make, right_of
 from toy_envs import Identity
 
+pytestmark = pytest.mark.sensitive
+
 DISCRETE = {
     "discrete": spaces.Discrete(4, start=3),
     "multi_discrete": spaces.MultiDiscrete([3, 4]),

@@ -5,6 +5,8 @@ import pytest
 import kagent
 from kagent import tuned
 
+pytestmark = pytest.mark.sensitive
+
 
 def trained(algorithm, environment, seed=0, **changes):
     arguments = tuned.load(algorithm, environment)

@@ -38,6 +38,7 @@ class Moves(Callback):
         self.old = new
 
 
+@pytest.mark.sensitive
 def test_it_learns_a_bandit():
     env = Identity(spaces.Discrete(3))
     agent = kagent.TRPO(env, n_steps=64, discount=0.0, max_kl=0.05, **SMALL)
@@ -47,6 +48,7 @@ def test_it_learns_a_bandit():
     assert right_of(agent, Identity(spaces.Discrete(3))) >= 95
 
 
+@pytest.mark.sensitive
 def test_four_updates_on_cartpole_improve_it():
     agent = kagent.TRPO("CartPole-v1", n_steps=128, n_envs=4, **SMALL)
     history = agent.fit("CartPole-v1", steps=512 * 6, steps_per_epoch=512, verbose=0).history["episode_return"]
@@ -54,6 +56,7 @@ def test_four_updates_on_cartpole_improve_it():
     assert history[-1] > 1.5 * history[0]
 
 
+@pytest.mark.sensitive
 def test_the_bound_holds_on_the_rollout_it_learns_from():
     agent = kagent.TRPO("CartPole-v1", n_steps=64, n_envs=2, max_kl=0.01, **SMALL)
     rollouts, kept = [], agent.prepare

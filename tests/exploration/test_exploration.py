@@ -27,7 +27,7 @@ def test_each_component_is_replaced_on_its_own(rng):
     chosen = np.zeros((20_000, 3), np.int32)
     found = decision("categorical", S.MultiDiscrete([2, 3, 4])).perturb(chosen, 0.3, rng)
     # A replaced value is another one with probability 1 - 1/n.
-    np.testing.assert_allclose((found != 0).mean(0), [0.3 / 2, 0.3 * 2 / 3, 0.3 * 3 / 4], atol=0.01)
+    np.testing.assert_allclose((found != 0).mean(0), [0.3 / 2, 0.3 * 2 / 3, 0.3 * 3 / 4], atol=0.018)  # six deviations
     assert found.dtype == np.int32 and not chosen.any()
     both = ((found[:, 1] != 0) & (found[:, 2] != 0)).mean()
     assert both == pytest.approx(0.2 * 0.225, abs=0.01)  # not both at once
@@ -37,9 +37,9 @@ def test_always_is_uniform_over_what_is_allowed(rng):
     """Case 23."""
     mask = np.tile([True, False, True, True], (9000, 1))
     found = decision("categorical", S.Discrete(4)).perturb(np.zeros(9000, np.int32), 1.0, rng, mask)
-    np.testing.assert_allclose(np.bincount(found, minlength=4) / 9000, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.02)
+    np.testing.assert_allclose(np.bincount(found, minlength=4) / 9000, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.03)
     found = decision("categorical", S.Discrete(4)).perturb(np.zeros(9000, np.int32), 1.0, rng)
-    np.testing.assert_allclose(np.bincount(found, minlength=4) / 9000, [0.25] * 4, atol=0.02)
+    np.testing.assert_allclose(np.bincount(found, minlength=4) / 9000, [0.25] * 4, atol=0.03)
 
 
 def test_never_changes_nothing(rng):
@@ -88,7 +88,7 @@ def test_amounts_follow_the_clock(small):
     (greedy,) = agent.actor.decide(leaves, None, True)
     others = [(noise.decide(agent.actor, leaves, None, Clock(timesteps=t), np.random.default_rng(0))[0] != greedy).mean()
               for t in (0, 5, 10, 15)]  # fmt: skip
-    np.testing.assert_allclose(others, [0.5, 0.25, 0, 0], atol=0.05)
+    np.testing.assert_allclose(others, [0.5, 0.25, 0, 0], atol=0.1)  # six deviations
 
 
 def test_masks_are_obeyed_in_training(small):

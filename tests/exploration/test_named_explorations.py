@@ -128,7 +128,7 @@ def test_a_rate_is_a_chance():
         return sum(int(agent.explorer.decide(agent.actor, leaves, None, clock, rng)[0][0]) != best for _ in range(1000))
 
     assert random_ones(explorations.greedy()) == 0
-    assert 430 < random_ones(explorations.random()) < 570  # of two actions a random one is the best half of the time
+    assert 400 < random_ones(explorations.random()) < 600  # of two actions a random one is the best half of the time
     assert 30 < random_ones(explorations.decay()) < 130
     assert random_ones(explorations.decay(), 200_000) <= 3
 
@@ -148,7 +148,7 @@ def test_the_noise_of_random_decay_falls():
         ]
         return np.std(np.asarray(found) - np.ravel(best)[0])
 
-    assert spread(0) == pytest.approx(0.5, rel=0.15) and spread(50) == pytest.approx(0.25005, rel=0.15)
+    assert spread(0) == pytest.approx(0.5, rel=0.22) and spread(50) == pytest.approx(0.25005, rel=0.22)
     assert spread(100) < 1e-3
 
 
@@ -157,10 +157,11 @@ def test_the_wandering_noise():
     values = np.stack([noise.noise(t, 1, 2)[0] for t in range(3000)])
     np.testing.assert_allclose(values[0], [0.5, 0.5])
     drawn = (np.diff(values, axis=0) - 0.2 * (0.5 - values[:-1])) / 0.1  # x + theta * (mu - x) + sigma * noise
-    np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=0.06)
-    np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.05)
-    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.06  # each component's own
-    assert abs(np.corrcoef(drawn[1:, 0], drawn[:-1, 0])[0, 1]) < 0.06
+    # Of 3,000 draws; six deviations and more.
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=0.11)
+    np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.08)
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.11  # each component's own
+    assert abs(np.corrcoef(drawn[1:, 0], drawn[:-1, 0])[0, 1]) < 0.11
     np.testing.assert_allclose(values.std(axis=0), 0.1 / np.sqrt(1 - 0.8**2), rtol=0.15)
     again = OrnsteinUhlenbeckNoise(theta=0.2, sigma=0.1, mu=0.5, seed=3)
     np.testing.assert_array_equal(again.noise(1234, 1, 2)[0], values[1234])

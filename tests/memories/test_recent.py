@@ -149,8 +149,8 @@ def test_episodes_are_drawn_uniformly_and_whole():
     for number in range(1000):
         rows = memory._draw_rows(6, 2, 5, number).rows[0]
         counts += [(memory.storage.views["reward"][rows] == first).sum() for first in firsts]
-    # Chi-squared with 5 degrees of freedom: beyond 26 with probability 1e-4. The seed is fixed.
-    assert counts.sum() == 12_000 and ((counts - 2000) ** 2 / 2000).sum() < 26
+    # Chi-squared with 5 degrees of freedom: beyond 40 with probability 1e-7.
+    assert counts.sum() == 12_000 and ((counts - 2000) ** 2 / 2000).sum() < 40
     assert not np.array_equal(memory._draw_rows(6, 1, 5, 0).rows, memory._draw_rows(6, 1, 5, 1).rows)
     np.testing.assert_array_equal(memory._draw_rows(6, 1, 5, 3).rows, memory._draw_rows(6, 1, 5, 3).rows)
 

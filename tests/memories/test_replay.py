@@ -107,8 +107,8 @@ def test_draws_are_uniform_over_what_is_there_and_with_replacement():
     drawn = np.ravel(draws(memory, 40, batch_size=100, steps=10)).astype(int)  # 40,000 of 40 rows
     counts = np.bincount(drawn, minlength=100)
     assert not counts[40:].any()
-    # Chi-squared with 39 degrees of freedom: beyond 80 with probability 1e-4. The seed is fixed.
-    assert ((counts[:40] - 1000) ** 2 / 1000).sum() < 80
+    # Chi-squared with 39 degrees of freedom: beyond 105 with probability 5e-8.
+    assert ((counts[:40] - 1000) ** 2 / 1000).sum() < 105
     assert any(len(set(batch)) < 8 for batch in draws(memory, 20))
 
 

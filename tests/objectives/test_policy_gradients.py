@@ -98,6 +98,7 @@ def test_with_a_critic_advantages_or_bootstrapped_returns():
         )
 
 
+@pytest.mark.sensitive
 def test_it_learns_the_identity():
     env = Identity(spaces.Discrete(3))
     agent = kagent.Agent(

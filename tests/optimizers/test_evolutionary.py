@@ -40,11 +40,12 @@ def test_a_loss_that_does_not_care_moves_nothing(mode):
         np.testing.assert_array_equal(x, np.ones(3))
 
 
+@pytest.mark.sensitive
 @MODE
 def test_it_needs_no_gradient(mode):
     spec = {**SPEC, "multi_step": 200, "doublecheck_update": True}
     (x,), _ = minimized(lambda x, _: tf.reduce_sum(tf.round(100 * x[0] ** 2)), [np.ones(2)], spec, mode)
-    assert np.abs(x).max() < 0.3
+    assert np.abs(x).max() < 0.5  # from 1; ten seeds end between 0.15 and 0.28
 
 
 def test_its_config_comes_back():

@@ -276,6 +276,7 @@ def agent_of(action):
 MIXED = spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2,)), c=spaces.MultiBinary(2))
 
 
+@pytest.mark.sensitive
 def test_the_bound_holds_for_nested_actions():
     agent = agent_of(MIXED)
     generator = np.random.default_rng(0)

@@ -57,7 +57,7 @@ def test_samples_follow_the_probabilities(mode):
     action, log_prob = mode(PAIR.sample_with_log_prob)([tf.repeat(logits(0.3, 0.8)[0], n, axis=0)], SEED)
     counts = np.zeros((2, 2))
     np.add.at(counts, tuple(action.numpy().T), 1)
-    assert scipy.stats.chisquare(counts.ravel(), n * np.outer([0.7, 0.3], [0.2, 0.8]).ravel()).pvalue > 0.01
+    assert scipy.stats.chisquare(counts.ravel(), n * np.outer([0.7, 0.3], [0.2, 0.8]).ravel()).pvalue > 1e-5
     probability = np.where(action == 1, [0.3, 0.8], [0.7, 0.2]).prod(-1)
     np.testing.assert_allclose(log_prob, np.log(probability), rtol=1e-5)
 

@@ -86,7 +86,7 @@ def test_samples(mode, a, b):
     n = 20_000
     action, log_prob = mode(UNIT.sample_with_log_prob)(params((a, b), rows=n), SEED)
     assert action.dtype == log_prob.dtype == tf.float32 and np.abs(action).max() <= 1.0
-    assert scipy.stats.kstest(action.numpy().ravel(), reference(a, b).cdf).pvalue > 0.001
+    assert scipy.stats.kstest(action.numpy().ravel(), reference(a, b).cdf).pvalue > 1e-5
     np.testing.assert_allclose(log_prob, UNIT.log_prob(params((a, b), rows=n), action), rtol=1e-4, atol=1e-4)
 
 

@@ -90,6 +90,7 @@ def test_a_number_is_noise_and_not_epsilon():
     assert type(kagent.DQN("CartPole-v1", exploration=0.3, seed=0).exploration).__name__ == "EpsilonGreedy"
 
 
+@pytest.mark.sensitive
 def test_it_learns(tmp_path):
     made = agent(exploration=0.5)
     for _ in range(8):

@@ -33,6 +33,7 @@ def traced(env, function, columns):
     return trace(function, *spaces_, columns, 0)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("valued", [True, False])
 def test_agents_learn_by_them(valued):
     env = Identity(spaces.Discrete(3))
