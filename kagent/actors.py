@@ -24,6 +24,11 @@ class GraphForward:
 
     def __init__(self, policy: Any):
         self.policy = policy
+        self.retrace()
+
+    def retrace(self) -> None:
+        """Layers hold another state beside their variables: trace them again before the next use."""
+        policy = self.policy
         self._call = tf.function(lambda leaves: policy.heads(leaves), autograph=False)
 
     def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
@@ -158,6 +163,12 @@ class PolicyActor(Actor):
         """Reads the policy's weights again. Needed after assigning to its variables by hand."""
         if self.program is not None:
             self.program.read()
+
+    def retrace(self) -> None:
+        """As `expire`, where layers hold another state beside their variables too."""
+        self.expire()
+        if isinstance(self.forward, GraphForward):
+            self.forward.retrace()
 
     def expire(self) -> None:
         """As `refresh`, but at the next use."""

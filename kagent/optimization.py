@@ -233,8 +233,10 @@ class Optimization(Mixin):
             return problem(together).evaluate()
         if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
             before = []
-            trainable = {id(v) for part in trained for v in part.trainable_variables}
-            moved = _once([v for part in trained for v in part.variables if id(v) not in trainable])
+            # Of all networks: the policy's loss may have the critics draw, too.
+            parts = [part for name in NETWORKS if (part := getattr(self, name)) is not None]
+            trainable = {id(v) for part in parts for v in part.trainable_variables}
+            moved = _once([v for part in parts for v in part.variables if id(v) not in trainable])
             states = optimizers.values_of(moved)
             for optimizer, names in turns:
                 seed = tf.random.fold_in(self.step_seed(), 1 + TRAINED.index(names[0]), alg="philox")

@@ -73,10 +73,7 @@ class DPG(Agent):
         rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
         policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
         defaults = {
-            "policy": {
-                "type": "DeterministicPolicy",
-                "network": networks.Auto((256, 256), "relu", "fan_in") if network == "auto" else network,
-            },
+            "policy": {"type": "DeterministicPolicy", "network": network},
             "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
             "objective": DeterministicPolicyGradientObjective(huber=huber),
             "memory": memory,

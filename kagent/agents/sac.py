@@ -13,6 +13,7 @@ from kagent.agent import Agent
 from kagent.exploration import Sampling
 from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
+from kagent.policies import ActionValue
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -79,7 +80,7 @@ class SAC(Agent):
         defaults = {
             "policy": {
                 "type": "StochasticPolicy",
-                "network": networks.Auto((256, 256), "relu", "fan_in") if network == "auto" else network,
+                "network": networks.get(network, ActionValue.default_network),
                 "distribution": "squashed_gaussian",
             },
             "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},

@@ -21,8 +21,9 @@ COMPILE = ("steps_per_execution", "jit_compile", "run_eagerly")
 _GROUPS = {"fit": FIT, "compile": COMPILE}
 # Given by the command line itself (`n_envs` as `fit.n_envs`), so they are no settings.
 _NOT_SETTINGS = {"self", "env", "observation_space", "action_space", "n_envs", "name"}
-# What `network.units=[64,64]` and `exploration.fraction=0.2` mean when nothing else says the type.
-_USUAL_TYPES = {"network": "mlp", "exploration": "EpsilonGreedy"}
+# What `exploration.fraction=0.2` means when nothing else says the type.
+_USUAL_TYPES = {"exploration": "EpsilonGreedy"}
+_WITHOUT_TYPE = ("network", "preprocessing")  # as in Python: `network.units=[64,64]` changes the preset's own network
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -149,7 +150,7 @@ def _bound(key: str, value: Any) -> float | None:
 
 def _typed(key: str, value: Any, default: Any) -> Any:
     """A part given by some of its arguments gets the type that it has by default."""
-    if not isinstance(value, dict) or "type" in value or key == "preprocessing":
+    if not isinstance(value, dict) or "type" in value or key in _WITHOUT_TYPE:
         return value
     if isinstance(default, dict) and "type" in default:
         return merge(default, value)

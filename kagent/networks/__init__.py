@@ -1,7 +1,7 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
 from kagent.networks.builder import features_of, functional
-from kagent.networks.cloning import clone, copy_state
+from kagent.networks.cloning import clone, copy_state, holds_constants
 from kagent.networks.layered import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
@@ -22,6 +22,7 @@ __all__ = [
     "features_of",
     "functional",
     "get",
+    "holds_constants",
     "images_of",
     "note_images",
     "serialize",

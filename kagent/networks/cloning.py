@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 
 from kagent.networks.layered import Layered
 from kagent.networks.legacy import Legacy
+
+_NUMBERS = itertools.count()  # of objects in the configurations of twins
 
 
 def clone(network: Any) -> Any:
@@ -35,7 +38,7 @@ def clone(network: Any) -> Any:
     if not isinstance(network, keras.layers.Layer):
         return network
     try:
-        config = copy.deepcopy(keras.saving.serialize_keras_object(network))
+        config = _alone(copy.deepcopy(keras.saving.serialize_keras_object(network)), {})
         twin = keras.saving.deserialize_keras_object(config)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
@@ -48,6 +51,15 @@ def clone(network: Any) -> Any:
     else:
         copy_state(network, twin)
     return twin
+
+
+def _alone(config: Any, numbers: dict[Any, str]) -> Any:
+    # While Keras reads a file, it takes configurations of one `shared_object_id` for one object, a second twin for the first.
+    if isinstance(config, dict):
+        config = {key: _alone(value, numbers) for key, value in config.items()}
+        if "shared_object_id" in config:
+            config["shared_object_id"] = numbers.setdefault(config["shared_object_id"], f"twin_{next(_NUMBERS)}")
+    return [_alone(value, numbers) for value in config] if isinstance(config, list) else config
 
 
 def waits(network: Any) -> bool:
@@ -77,6 +89,19 @@ def copy_state(source: Any, twin: Any) -> None:
                 with tempfile.TemporaryDirectory() as directory:
                     original.save_assets(directory)
                     copied.load_assets(directory)
+
+
+def holds_constants(network: Any) -> bool:
+    """Whether a layer in `network` has state beside its variables, as an adapted `keras.layers.Normalization` has. A traced
+    program holds that as it was when it was traced."""
+    return any(_keeps_state(layer) for layer, _ in _pairs(network, network, set()))
+
+
+def _keeps_state(layer: Any) -> bool:
+    cls = type(layer)
+    if cls.__module__.partition(".")[0] == "keras":
+        return hasattr(layer, "finalize_state")
+    return isinstance(layer, keras.layers.Layer) and cls.load_own_variables is not keras.layers.Layer.load_own_variables
 
 
 def _pairs(source: Any, twin: Any, seen: set[int]) -> Iterator[tuple[Any, Any]]:

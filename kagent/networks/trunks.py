@@ -245,7 +245,7 @@ def _convolutions(picture: Any, padded: bool) -> CNN:
 def get(identifier: Any, default: Auto) -> Any:
     """A network part from "auto" or None (`default`), a name, a dict, a list of layers, a part, or a Keras layer or model.
 
-    A dict without a type has arguments of `Auto`.
+    A dict without a type, or of type "auto", says some arguments of `Auto`; the others are those of `default`.
 
     Raises:
         TypeError: Anything else.
@@ -262,8 +262,8 @@ def get(identifier: Any, default: Auto) -> Any:
         return layer
     if isinstance(identifier, list | tuple):
         identifier = {"type": "Layered", "layers": identifier}
-    if isinstance(identifier, dict) and "type" not in identifier:
-        identifier = {"type": "Auto", **identifier}
+    if isinstance(identifier, dict) and str(identifier.get("type", "auto")).lower() == "auto":
+        identifier = {**NETWORKS.serialize(default), **identifier}
     return NETWORKS.get(identifier, "network")
 
 

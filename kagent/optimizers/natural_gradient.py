@@ -23,7 +23,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
     batch, of the new policy from the old: `d = (F + damping)^-1 g` is solved for by conjugate gradients on products with
     the KL's second derivative `F` (the Fisher information), and made `sqrt(2 * radius / (d' (F + damping) d))` long.
     From there the step is shrunk until the true KL is within the radius and the loss has become smaller. If no step is
-    found it is refused: nothing moves, to the bit, `iterations` do not count it, and neither does `agent.updates` where
+    found it is refused: no weight moves, to the bit, `iterations` do not count it, and neither does `agent.updates` where
     nothing but the policy learns.
 
     It logs `kl_divergence`, that of the step that was taken (0 of a refused one), and `accepted`, 1 or 0: means over the

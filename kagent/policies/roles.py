@@ -33,9 +33,11 @@ class Role(keras.layers.Layer):
     of the same distribution.
 
     Args:
-        network: "auto", a name, a dict, a part of `kagent.networks`, or a Keras layer or model: encoded observation
-            to features. Targets and critics get twins of a layer: the same configuration, and the weights and other state
-            that it has already, see `kagent.networks.clone`.
+        network: "auto", a name, a dict, a part of `kagent.networks`, or a Keras layer or model: observation to features.
+            A layer gets the observation as the space declares it (`kagent.networks.functional`); a dict without a type
+            changes some arguments of `default_network`. Targets and critics get twins of a layer: the same configuration,
+            and the weights and other state that it has already, see `kagent.networks.clone`; so layers such as
+            `keras.layers.Normalization` are adapted before the agent is made.
     """
 
     default_network = Auto()

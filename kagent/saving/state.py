@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kagent import spaces
+from kagent import networks, spaces
 from kagent.acting import archive
 from kagent.arguments import check_count
 from kagent.bounds import ENDLESS
@@ -259,7 +259,6 @@ class Saving(Mixin):
         for name, stream in state.streams.items():
             self._streams[name].bit_generator.state = stream
         self._open, self._known = state.open, state.known
-        self.actor.expire()  # the policy is read after this
         if self._bounds == ENDLESS:  # where a fit is under way, it knows its own
             self._bounds = state.bounds
         self._recompile(seed)
@@ -293,9 +292,15 @@ class Saving(Mixin):
             setattr(self.counters, name, value)
 
     def _recompile(self: Any, seed: int) -> None:
-        # The seed is part of the compiled program; another program also gets another pipeline.
+        # Networks are read after this. The seed is part of the compiled program, and so is what layers hold beside their
+        # variables; another program also gets another pipeline.
         self._estimate = None
-        if seed != self._graph_seed and getattr(self, "train_function", None) is not None:
+        self.actor.expire()
+        models = [model for role in (self.policy, self.critic) if role is not None for model in role.inner_models()]
+        constants = any(map(networks.holds_constants, models))
+        if constants:
+            self.actor.retrace()
+        if (constants or seed != self._graph_seed) and getattr(self, "train_function", None) is not None:
             self.make_train_function(force=True)
 
     def _load_memory(self: Any, store: Any, keys: set[str]) -> None:

@@ -103,7 +103,7 @@ def test_another_type_replaces_the_part_and_a_number_replaces_a_schedule():
 
 def test_a_part_without_a_type_gets_its_usual_one():
     resolved = settings.resolve(Preset, {"fit": {}}, settings.parse(["network.units=[8]", "exploration.final=0.2"]))
-    assert resolved["network"] == {"type": "mlp", "units": [8]}
+    assert resolved["network"] == {"units": [8]}  # the preset's own network, as in Python
     assert resolved["exploration"] == {"type": "EpsilonGreedy", "final": 0.2}
     with pytest.raises(CommandError, match=r"optimizer.*needs a type"):
         settings.resolve(Preset, {"optimizer": {"momentum": 0.9}})

@@ -147,6 +147,18 @@ def test_a_subclassed_model_that_was_built_by_a_call():
             np.testing.assert_allclose(inside(POINT), right, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", AGENTS)
+def test_twins_are_apart_in_a_loaded_agent(name, tmp_path):
+    """While it reads a file, Keras makes one object of configurations that are those of one object."""
+    agent = agent_of(name, keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(3)]))
+    agent.save(tmp_path / "a.keras")
+    loaded = kagent.load(tmp_path / "a.keras")
+    layers = found(loaded, keras.layers.Dense)
+    assert len({id(layer) for layer in layers.values()}) == len(layers)
+    for one, other in zip(agent.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_networks_without_weights_get_their_own():
     one = keras.Sequential([keras.layers.Dense(3)])
     agent = agent_of("ppo", one)
@@ -161,3 +173,21 @@ def test_targets_begin_where_their_networks_are():
             online, target = getattr(agent, role), getattr(agent, f"target_{role}")
             for one, other in zip(online.weights, target.weights, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["dqn", "sac"])
+@pytest.mark.parametrize("numpy", [False, True])
+def test_a_program_has_the_state_of_a_file_that_is_loaded_later(name, numpy, tmp_path):
+    """What a traced program took for a constant before the file was loaded."""
+    more = [] if numpy else [keras.layers.Reshape((4, 2)), keras.layers.Conv1D(3, 2), keras.layers.Flatten()]
+    plain = keras.layers.Normalization()
+    plain.adapt(np.asarray([[-1.0, -1.0], [1.0, 1.0]], np.float32))
+    one, other = (agent_of(name, keras.Sequential([keras.Input((2,)), layer, keras.layers.Dense(8), *more]))
+                  for layer in (normalization(), plain))  # fmt: skip
+    before = other.actor.forward([POINT])[0].copy()
+    one.save_weights(tmp_path / "one.weights.h5")
+    other.load_weights(tmp_path / "one.weights.h5")
+    assert other.actor.is_numpy == numpy
+    heads = [agent.actor.forward([POINT])[0] for agent in (one, other)]
+    assert not np.allclose(before, heads[1])
+    np.testing.assert_allclose(*heads, rtol=1e-5, atol=1e-6)

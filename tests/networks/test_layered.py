@@ -131,4 +131,8 @@ def test_mistakes_are_named(layers, message):
 
 def test_a_network_without_a_type_is_automatic():
     assert networks.get({"units": [8]}, Auto()) == Auto(units=(8,))
+    own = Auto((64, 64), "tanh", "orthogonal")  # of a role; what is not said stays as it is
+    for given in ({"units": [8]}, {"type": "auto", "units": [8]}):
+        assert networks.get(given, own) == Auto((8,), "tanh", "orthogonal")
+    assert networks.get({"activation": "elu"}, own) == Auto((64, 64), "elu", "orthogonal")
     assert networks.get([], Auto()) == Layered(())

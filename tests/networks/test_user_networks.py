@@ -195,6 +195,20 @@ def test_images_get_convolutions_and_vectors_do_not():
     assert [layer.units for layer in small.policy.model.layers if isinstance(layer, layers.Dense)] == [64, 64, 2]
 
 
+OWN = {"dqn": ("relu", "fan_in"), "ppo": ("tanh", "orthogonal"), "sac": ("relu", "fan_in")}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_dict_without_a_type_changes_some_of_the_presets_own_network(name):
+    units = (256, 256) if name == "sac" else (64, 64)
+    for given, expected in (({"units": [6]}, (6,)), ({"type": "auto", "data_format": "channels_last"}, units)):
+        agent = agent_of(name, given)
+        for role in (agent.policy, agent.critic):
+            if role is not None:
+                network = role.network
+                assert (network.units, network.activation, network.initialization) == (expected, *OWN[name])
+
+
 def test_components_have_subnetworks_of_their_own():
     space = spaces.Dict(
         eye=spaces.Box(0, 255, (36, 40, 3), np.uint8),

@@ -185,6 +185,19 @@ def test_critics_draw_where_they_are_read_if_they_are_to(name, drawn, stochastic
         assert not mean.any()
 
 
+@pytest.mark.parametrize("name", ["sac", "dpg"])
+def test_a_line_search_of_the_policy_has_one_mask_of_the_critics(name):
+    kind = {"sac": "soft_actor_critic", "dpg": "deterministic_policy_gradient"}[name]
+    agent = agent_of(
+        name, normalized(0.5), objective={"type": kind, "stochastic_critics": True},
+        optimizer={"type": "SGD", "learning_rate": 0.0, "linesearch_iterations": 3}, critic_optimizer=SGD,
+    )  # fmt: skip
+    agent.train_step(batch_of(name))
+    # Once in the loss of their own, once in that of the policy, however often that was evaluated.
+    assert {int(state.numpy()[1]) for state in agent.critic.random_states()} == {2}
+    assert {int(state.numpy()[1]) for state in agent.policy.random_states()} == {1}
+
+
 @pytest.mark.eager
 def test_random_states_are_saved_and_resumed(small, tmp_path):
     whole, first = (small("dqn", network=normalized(0.5), gradient_steps=2, exploration=0.5) for _ in range(2))
