@@ -166,8 +166,8 @@ def objective_of(identifier: Any, actions: bool = False) -> Any:
         return objectives.StateValueObjective(huber=None if isinstance(identifier, str) else found.huber)
     if not isinstance(found, objectives.StateValueObjective):
         raise ValueError(
-            "`critic_objective` (`baseline_objective`) must be 'state_value', a dict of it, 'advantage' or None. "
-            f"Received: {identifier!r}"
+            "`critic_objective` (`baseline_objective`) must be 'state_value', a dict of it, 'advantage', None, or with "
+            f"reward_estimation.estimate_actions=True 'action_value'. Received: {identifier!r}"
         )
     return found
 
