@@ -183,6 +183,8 @@ class _Own:
 class _OfIteration(_Own):
     """A memory of its own, which holds the traces of the iteration alone. The learner's task."""
 
+    _drawing: tuple[int, int]  # the size of a minibatch, and how many of them or passes an update has
+
     def __init__(self, agent: Any, masked: bool, memory: Any):
         self.agent, self.memory = agent, memory
         self.memory.build(agent._observation, agent._action, masked=masked)

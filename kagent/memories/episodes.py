@@ -118,8 +118,8 @@ class EpisodeMemory(Sequences):
             self._finish(int(index))
 
     def append_sequence(self, *sequence: Any) -> None:
-        """Consecutive timesteps of one environment that is none of those attached, as stored leaves `(T, ...)`; see
-        `Memory.append_sequence`. An episode that has not ended with them is dropped."""
+        """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`. An episode
+        that has not ended with them is dropped."""
         own = self.num_envs, self.positions, self._length, self._open
         self.num_envs, self.positions = 1, np.zeros(1, np.int64)
         self._open_up(_OPEN)

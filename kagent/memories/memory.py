@@ -266,28 +266,21 @@ class Memory(Part):
         """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
         raise NotImplementedError
 
-    def append_sequence(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """Consecutive timesteps of its one environment, as stored leaves `(T, ...)`."""
-        self._append_parts(1, observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
+    def append_sequence(self, *sequence: Any) -> None:
+        """Consecutive timesteps of its one environment.
 
-    def _append_parts(self, size: int, *sequence: Any) -> None:
+        Args:
+            *sequence: What `append_leaves` takes but `valid`, in its order, as stored leaves `(T, ...)`.
+        """
+        self._append_parts(1, sequence)
+
+    def _append_parts(self, size: int, sequence: Sequence[Any]) -> None:
         # So many timesteps at a time.
         *steps, mask, next_mask = sequence
         for begin in range(0, len(steps[2]), size):
             rows = slice(begin, begin + size)
-            self.append_leaves(
-                *(part_of(each, rows) for each in steps), None, part_of(mask, rows), part_of(next_mask, rows)
-            )
+            cut = [part_of(column, rows) for column in (*steps, None, mask, next_mask)]
+            self.append_leaves(*cut)
 
     def _write(
         self,

@@ -143,18 +143,8 @@ class Replay(Memory):
             rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick
         )  # fmt: skip
 
-    def append_sequence(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """Consecutive timesteps of one environment that is none of those attached, as stored leaves `(T, ...)`."""
+    def append_sequence(self, *sequence: Any) -> None:
+        """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
         own, self.windows = self.windows, None
         if self._is_windowed:
             self.windows = self._new_windows()
@@ -162,9 +152,7 @@ class Replay(Memory):
         size = self.capacity if self.windows is None else 1
 
         try:
-            self._append_parts(
-                size, observation, action, reward, terminated, truncated, next_observation, mask, next_mask
-            )
+            self._append_parts(size, sequence)
             self.interrupt([0])
         finally:
             self.windows = own
