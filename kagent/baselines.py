@@ -6,7 +6,8 @@ the three arguments, `-` for None:
 | P   | Z               | O   | what learns                                                                                  |
 | --- | --------------- | --- | -------------------------------------------------------------------------------------------- |
 | -   | -               | -   | The policy alone; or, where `reward_estimation` needs values (`estimate_horizon`,            |
-|     |                 |     | `estimate_advantage`, `gae_lambda`, `return_lambda`), as with O, by the main objective.      |
+|     |                 |     | `estimate_advantage`, `gae_lambda`, `return_lambda`) or the main objective itself is of      |
+|     |                 |     | values ("state_value"), as with O, by the main objective.                                    |
 | -   | -               | yes | A value head on the policy's own network; one optimizer, the losses are added.               |
 | -   | float w         | any | The same, with w times the baseline's loss.                                                  |
 | -   | optimizer       | any | The same network and head, by a second optimizer, before the policy.                         |
@@ -23,8 +24,8 @@ error of its values; of `state_value` its own loss).
 With `reward_estimation.estimate_actions` the baseline of a policy gradient values actions in states. It takes the action for
 its input, and so has a network of its own where P is not given; O may then be "action_value" too.
 
-The deterministic policy gradient needs its critic: it is made where P is not given, its objective is the value of actions,
-and a float or no optimizer stands for one like the policy's.
+The deterministic policy gradient and soft actor-critic need their critic: it is made where P is not given, its objective is
+the value of actions, and a float or no optimizer stands for one like the policy's.
 
 Every other row is refused.
 """
@@ -117,9 +118,9 @@ def _with_default(estimation: Any, objective: Any, given: dict[str, Any], own: d
 
 
 def _lacks(objective: Any, estimation: Any, own: dict[str, Any]) -> bool:
-    """Whether values are needed for which there is no critic yet."""
+    """Whether values are needed for which there is no critic yet: of the estimation, or by the objective itself."""
     asked = estimation.asks_for_values or own["critic_optimizer"] is not None or own["critic_objective"] is not None
-    return asked and objective.critic is not None and own["critic"] is None
+    return (asked or not objective.critic_optional) and objective.critic is not None and own["critic"] is None
 
 
 def check(agent: Any) -> None:
@@ -165,8 +166,8 @@ def objective_of(identifier: Any, actions: bool = False) -> Any:
         return objectives.StateValueObjective(huber=None if isinstance(identifier, str) else found.huber)
     if not isinstance(found, objectives.StateValueObjective):
         raise ValueError(
-            "`critic_objective` (`baseline_objective`) must be 'state_value', a dict of it, 'advantage' or None. "
-            f"Received: {identifier!r}"
+            "`critic_objective` (`baseline_objective`) must be 'state_value', a dict of it, 'advantage', None, or with "
+            f"reward_estimation.estimate_actions=True 'action_value'. Received: {identifier!r}"
         )
     return found
 

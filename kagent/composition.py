@@ -104,6 +104,11 @@ class Composition(Mixin):
                 "`self.report_errors(errors)` in a class with `gives_errors = True`"
             )
         objective.check(self)
+        if self.reward_estimation.estimate_horizon == "early" and not objective.estimating:
+            raise ValueError(
+                f"`reward_estimation.estimate_horizon` must be False, 'late' or None: `objective` {kind} estimates nothing "
+                "when experience is stored. Received: 'early'"
+            )
         baselines.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)

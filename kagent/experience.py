@@ -62,7 +62,7 @@ class Experience(Mixin):
         trace = self._trace(states, actions, terminal, reward, final_states, masks, final_masks)
         masked = masks is not None
         if not self._fits_memory(len(self._episodes), masked, "`experience` has"):
-            self.memory.build(self._raw_observation, self._action, masked=masked, num_envs=len(self._episodes))
+            self.memory.build(self._observation, self._action, masked=masked, num_envs=len(self._episodes))
         count, ends = len(trace["reward"]), trace["terminated"] | trace["truncated"]
         if self.memory.used_once:
             room = self.memory.steps * self.memory.rollouts - self.memory.size

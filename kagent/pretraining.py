@@ -13,6 +13,7 @@ from kagent import memories, traces
 from kagent.arguments import check_count
 from kagent.bounds import Bounds
 from kagent.learner import Learner
+from kagent.memories.sequences import RecentSequences
 from kagent.metrics import UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
@@ -46,21 +47,23 @@ class Pretraining(Mixin):
             num_iterations: How many iterations.
             num_traces: Files read in an iteration.
             num_updates: Updates in an iteration. One is what it is in training: `update.steps` minibatches of
-                `update.batch_size` transitions (times `steps_per_execution`), or, of an agent that learns from rollouts,
-                as many as in `update.epochs` passes over the timesteps of the `num_traces` longest files.
+                `update.batch_size` transitions (times `steps_per_execution`), or, of an agent that learns from rollouts
+                or recent experience, `update.epochs` passes over the timesteps of the iteration's files, with room for the
+                `num_traces` longest.
             objective: None: the agent's own. What is read is added to its replay memory, and the updates are those of
-                training, drawn from all of that memory. `"behavior_cloning"`: the policy learns to do what was done, from
-                the traces of the iteration alone; the memory is not touched. See `BehaviorCloningObjective`.
+                training, drawn from all of that memory. Of an agent that learns from rollouts or recent experience, the
+                traces of the iteration take the place of these, and its memory is not touched: it learns as if the policy of
+                now had acted like that, without any correction of another one that did.
+                `"behavior_cloning"`: the policy learns to do what was done, from the traces of the iteration alone; the
+                memory is not touched. See `BehaviorCloningObjective`.
 
         Returns:
             What the updates logged, by name: a list with the mean of every iteration.
 
         Raises:
             ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
-                agent's spaces; an agent's own objective with another memory than a `Replay` (with one, policy gradients learn
-                from traces too); one that estimates terminal states, and a trace that lacks one. Headers of all files are
-                checked
-                before anything changes, contents when they are read.
+                agent's spaces; an objective that estimates terminal states, and a trace that lacks one; a policy that cannot
+                be cloned. Headers of all files are checked before anything changes, contents when they are read.
 
         Example:
 
@@ -74,11 +77,11 @@ class Pretraining(Mixin):
         num_updates = check_count(num_updates, "num_updates")
         if objective not in OBJECTIVES:
             raise ValueError(f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}")
-        if objective is None and not isinstance(self.memory, memories.Replay):
+        cloned = BehaviorCloningObjective.policies
+        if objective is not None and not {cls.__name__ for cls in type(self.policy).__mro__} & set(cloned):
             raise ValueError(
-                f"`objective` None learns from a Replay memory. Received: an agent with a {type(self.memory).__name__} memory, "
-                f"whose own objective is {type(self.objective).__name__}. Allowed: objective='behavior_cloning', or an agent "
-                "with memory='replay' or an int, by whose own objective traces are learned from too"
+                f"`objective` {objective!r} needs a {' or a '.join(cloned)}. "
+                f"Received: an agent with a {type(self.policy).__name__}"
             )
         files = traces.trace_files(directory)
         if num_traces > len(files):
@@ -93,13 +96,19 @@ class Pretraining(Mixin):
         self: Any, files: list[Path], masked: bool, lengths: list[int], num_iterations: int, num_traces: int,
         num_updates: int, objective: str | None,
     ) -> dict[str, list[float]]:  # fmt: skip
-        source = _Own(self, masked) if objective is None else _Cloning(self, masked, sum(lengths[-num_traces:]))
+        source = self._source(masked, sum(lengths[-num_traces:]), objective)
         # Schedules by progress go over the pretraining, as they will over the training that may follow.
         before, self._bounds = self._bounds, Bounds(updates=self.updates + num_iterations * num_updates * source.steps)
         try:
             return self._iterate(source, self._shuffled(files, num_iterations, num_traces), masked, num_updates)
         finally:
             self._bounds = before
+
+    def _source(self: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
+        if objective is not None:
+            return _Cloning(self, masked, capacity)
+        on_policy = self.memory.used_once or isinstance(self.memory, RecentSequences)
+        return _Rollouts(self, masked, capacity) if on_policy else _Own(self, masked)
 
     def _iterate(
         self: Any, source: _Own, shuffled: Iterator[list[Path]], masked: bool, num_updates: int
@@ -171,21 +180,15 @@ class _Own:
         self.agent.counters.drawn += 1
 
 
-class _Cloning(_Own):
-    """Behaviour cloning, on a memory that holds the traces of the iteration. The learner's task."""
+class _OfIteration(_Own):
+    """A memory of its own, which holds the traces of the iteration alone. The learner's task."""
 
-    values_ends = False
+    _drawing: tuple[int, int]  # the size of a minibatch, and how many of them or passes an update has
 
-    def __init__(self, agent: Any, masked: bool, capacity: int):
-        self.agent, rule = agent, agent.update_rule
-        self.memory = memories.Replay(capacity)
+    def __init__(self, agent: Any, masked: bool, memory: Any):
+        self.agent, self.memory = agent, memory
         self.memory.build(agent._observation, agent._action, masked=masked)
-        self.calls = rule.epochs or 1
-        # A fixed number of minibatches: the program is compiled for it.
-        self._count = rule.steps * agent.steps_per_execution if rule.steps else -(-capacity // rule.batch_size)
-        self.steps = self.calls * self._count
         self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
-        self._objective = BehaviorCloningObjective()
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
         self._iterator: Any = None
 
@@ -199,20 +202,56 @@ class _Cloning(_Own):
         return self._iterator
 
     def fresh_iterator(self) -> Any:
-        iterator = iter(
-            self.memory.packed_dataset(self.agent.update_rule.batch_size, self._count, self._seed, self._drawn)
-        )
+        iterator = iter(self.memory.packed_dataset(*self._drawing, self._seed, self._drawn))
         self.learner.bind(iterator)
         return iterator
 
     def drew(self) -> None:
         self._drawn += 1
 
+
+class _Cloning(_OfIteration):
+    """Behaviour cloning."""
+
+    values_ends = False
+
+    def __init__(self, agent: Any, masked: bool, capacity: int):
+        super().__init__(agent, masked, memories.Replay(capacity))
+        rule = agent.update_rule
+        self.calls = rule.epochs or 1
+        # A fixed number of minibatches: the program is compiled for it.
+        count = rule.steps * agent.steps_per_execution if rule.steps else -(-capacity // rule.batch_size)
+        self._drawing, self.steps = (rule.batch_size, count), self.calls * count
+        self._objective = BehaviorCloningObjective()
+
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
         return experience
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         return self.agent.learn(batch, lambda given: self._objective.update(self.agent, given))
+
+
+class _Rollouts(_OfIteration):
+    """The agent's own objective, where that learns from consecutive timesteps: the traces are one rollout."""
+
+    values_ends = True
+
+    def __init__(self, agent: Any, masked: bool, capacity: int):
+        super().__init__(agent, masked, memories.Rollout(capacity))
+        rule, cut = agent.update_rule, agent.memory.used_once
+        # Other memories than rollouts are learned from in whole, whatever the unit of the batch size is.
+        self._drawing = (min(rule.batch_size, capacity) if cut else capacity), rule.epochs or 1
+        self.steps = self._drawing[1] * self.memory.minibatches(self._drawing[0])
+
+    def take(self, transitions: list[list[Any]]) -> None:
+        super().take(transitions)
+        self.memory.pad()  # where these files are not the longest: the program is compiled for one size
+
+    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
+        return self.agent.prepare(experience)
+
+    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return self.agent.learn(batch)
 
 
 def _append(memory: Any, transitions: list[Any]) -> None:

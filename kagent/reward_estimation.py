@@ -234,8 +234,8 @@ class RewardEstimation(Part):
         reward, terminated = experience["reward"], experience["terminated"]
         steps, columns = reward.shape
         ended = tf.logical_or(terminated, experience["truncated"])
-        further = self.horizon if self.horizon == "episode" else schedules.evaluate(self.horizon, clock)
-        further = steps if further == "episode" else further if isinstance(further, int) else tf.cast(further, tf.int32)
+        further = steps if self.horizon == "episode" else schedules.evaluate(self.horizon, clock)
+        further = further if isinstance(further, int) else tf.cast(further, tf.int32)
         ends = ops.window_ends(ended, further)
         factors = self.discounts(terminated, clock)
         summed = ops.n_step_return(reward, factors, tf.zeros_like(reward), ended, further + 1)

@@ -119,8 +119,19 @@ def test_the_deterministic_policy_gradient_makes_its_critic():
     arguments = {"objective": "deterministic_policy_gradient", "memory": 100, "update": 4}
     agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9, "estimate_horizon": "late"}, **arguments)
     assert agent.critic.members == 2 and not agent.shares_optimizer("critic")
-    with pytest.raises(ValueError, match=r"needs critic=ActionValue. Received: NoneType"):
-        Agent("Pendulum-v1", reward_estimation={"discount": 0.9}, **arguments)
+    # By the page's default the horizon is not estimated without a baseline: that is what the warning is for.
+    with pytest.warns(UserWarning, match="DeterministicPolicyGradientObjective learns the sum of rewards"):
+        agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9}, **arguments)
+    assert agent.critic.members == 2 and agent.reward_estimation.estimate_horizon is False
+
+
+@pytest.mark.parametrize(
+    "objective", ["state_value", {"type": "plus", "objective1": "policy_gradient", "objective2": "state_value"}]
+)
+def test_an_objective_of_values_makes_its_critic_where_nothing_is_estimated(objective):
+    agent = make(objective=objective, estimation={"discount": 0.9, "horizon": "episode"})
+    assert isinstance(agent.critic, SharedStateValue) and agent.reward_estimation.estimate_horizon is False
+    assert all(moved(agent)["critic"])
 
 
 @pytest.mark.parametrize("when", ["early", "late", False])
@@ -253,7 +264,7 @@ def test_half_the_squared_error_by_hand():
     objective = StateValueObjective(huber=1.0, weight=2.0)
 
     class Values:
-        def values(self, observation):
+        def values(self, observation, training=False):
             return observation
 
     class Agent_:

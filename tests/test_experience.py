@@ -35,6 +35,14 @@ def test_what_is_given_is_remembered():
     assert "loss" in agent.update() and agent.updates == 1
 
 
+def test_what_preprocessing_changes_the_shape_of_is_remembered_as_it_is_learned():
+    agent = dqn(preprocessing=[{"type": "sequence", "length": 2, "concatenate": False, "axis": 0}])
+    agent.experience(**GIVEN)
+    found = agent.memory.storage.views["observation.0"][:5]
+    assert found.shape == (5, 2, 2) and found[1].tolist() == [[0, 0], [1, 0]] and found[2].tolist() == [[2, 0], [2, 0]]
+    assert "loss" in agent.update()
+
+
 def test_act_experience_update():
     agent = dqn()
     for _ in range(3):

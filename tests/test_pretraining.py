@@ -92,6 +92,88 @@ def test_a_policy_gradient_with_a_replay_memory_learns_from_traces(tmp_path):
     assert any((old != new).any() for old, new in zip(before, agent.get_weights()))
 
 
+def even_policy(cls, **parts):
+    """An agent that takes each of three actions with the probability 1/3, and hardly learns."""
+    agent = cls(
+        observation_space=OBSERVATION, action_space=ACTION, seed=0,
+        **{"policy": {"network": {"type": "mlp", "units": [4]}}, "optimizer": {"type": "SGD", "learning_rate": 1e-9}, **parts},
+    )  # fmt: skip
+    agent.compile(run_eagerly=True)
+    for variable in agent.policy.variables[-2:]:
+        variable.assign(np.zeros(variable.shape))
+    return agent
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"memory": "recent", "update": {"unit": "timesteps", "batch_size": 2}, "max_episode_timesteps": 9},
+        {"memory": "rollout", "update": {"unit": "timesteps", "batch_size": 64, "epochs": 1}},
+        {"memory": "recent", "update": {"unit": "episodes", "batch_size": 7}, "max_episode_timesteps": 9},
+    ],
+)
+def test_an_objective_of_rollouts_learns_from_the_traces_of_the_iteration(tmp_path, parts):
+    """Rewards of 1: three timesteps return 3, 2, 1; two return 2, 1. The loss is log 3 times the mean return."""
+    for length in (3, 2):
+        demonstrate(tmp_path / str(length), 1, length)
+        trace = traces.load_trace(tmp_path / str(length) / "trace-000000000.npz")
+        save_trace(tmp_path / f"trace-{length:09d}.npz", {**trace, "reward": np.ones(length)})
+    given = {"objective": "policy_gradient", "reward_estimation": {"horizon": "episode"}, "exploration": "Sampling"}
+    agent = even_policy(kagent.Agent, **given, **parts)
+    history = agent.pretrain(tmp_path, num_iterations=2, num_traces=1, num_updates=2)
+    assert sorted(history["loss"]) == pytest.approx([np.log(3) * 1.5, np.log(3) * 2])
+    both = agent.pretrain(tmp_path, num_iterations=1, num_traces=2)
+    assert both["loss"] == pytest.approx([np.log(3) * 9 / 5])
+    assert (agent.updates, agent.timesteps, agent.counters.drawn, agent.memory.built) == (5, 0, 0, False)
+
+
+@pytest.mark.parametrize("cls", [kagent.PPO, kagent.A2C, kagent.VPG, kagent.TRPO])
+def test_presets_of_rollouts_learn_from_traces_by_their_own_objective(tmp_path, cls):
+    demonstrate(tmp_path, length=10)
+    own = {kagent.PPO: {"n_steps": 6, "n_envs": 2, "batch_size": 8, "epochs": 3}, kagent.A2C: {"batch_size": 8}}
+    parts = own.get(cls, {"max_episode_timesteps": 12})
+    agent = cls(
+        observation_space=OBSERVATION, action_space=ACTION, network={"type": "mlp", "units": [4]}, seed=0, **parts
+    )
+    agent.compile(run_eagerly=True)
+    before = [w.copy() for w in agent.policy.get_weights()]
+    history = agent.pretrain(tmp_path, num_iterations=1, num_traces=2, num_updates=2)
+    assert np.isfinite([values[0] for values in history.values()]).all() and "entropy" in history
+    assert any((old != new).any() for old, new in zip(before, agent.policy.get_weights()))
+    # Twenty timesteps: of PPO three passes in minibatches of 8, of the others as many as there are epochs, in whole.
+    steps = {kagent.PPO: 9}.get(cls, agent.update_rule.epochs or 1)
+    assert agent.updates == 2 * steps and not agent.memory.built
+
+
+def test_a_replay_of_episodes_is_learned_from_as_in_training(tmp_path):
+    """Another episode than the open one, which stays as it is."""
+    demonstrate(tmp_path, count=2, length=5)
+    agent = even_policy(
+        kagent.Agent, objective="policy_gradient", memory="replay", update={"unit": "episodes", "batch_size": 2},
+        reward_estimation={"horizon": "episode"}, max_episode_timesteps=12, exploration="Sampling",
+    )  # fmt: skip
+    for reward in (7.0, 8.0):
+        agent.act(np.zeros(2, np.float32))
+        agent.observe(reward, False)
+    opened = agent.memory.positions.copy()
+    agent.pretrain(tmp_path, 1, num_traces=2)
+    assert agent.updates == 1 and len(agent.memory) == 10 and agent.memory.positions.tolist() == opened.tolist()
+    agent.act(np.zeros(2, np.float32))
+    agent.observe(9.0, True)
+    rewards = agent.memory.storage.views["reward"]
+    assert rewards[10:13].tolist() == [7.0, 8.0, 9.0] and agent.memory.finished == 3
+
+
+@pytest.mark.parametrize("cls", [kagent.DPG, kagent.Random, kagent.Constant])
+def test_a_policy_that_cannot_be_cloned_is_refused(tmp_path, cls):
+    demonstrate(tmp_path, box=True)
+    agent = cls(observation_space=OBSERVATION, action_space=BOX)
+    with pytest.raises(
+        ValueError, match=r"'behavior_cloning' needs a ValuePolicy or a StochasticPolicy\. Received: .*Policy"
+    ):
+        agent.pretrain(tmp_path, 1, objective="behavior_cloning")
+
+
 @pytest.mark.parametrize("missing", ["directory", "traces"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_directory_is_said_before_anything_changes(small, tmp_path, kind, missing):
@@ -101,7 +183,7 @@ def test_a_missing_directory_is_said_before_anything_changes(small, tmp_path, ki
         folder.mkdir()
     before = state_of(agent)
     with pytest.raises(ValueError, match=r"`directory` must .*nowhere"):
-        agent.pretrain(folder, 1, objective="behavior_cloning" if kind == "ppo" else None)
+        agent.pretrain(folder, 1)
     assert differences(state_of(agent), before) == []
 
 
@@ -188,11 +270,6 @@ def test_files_take_turns_in_an_order_of_the_agents_own(small, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        (
-            "ppo",
-            {},
-            r"`objective` None learns from a Replay memory. Received: an agent with a Rollout.*ClippedPolicyObjective.*behavior_cloning",
-        ),
         ("dqn", {"num_traces": 5}, "`num_traces` must be at most 4, the files there. Received: 5"),
         ("dqn", {"num_iterations": 0}, "`num_iterations` must be an integer >= 1. Received: 0"),
         ("dqn", {"num_updates": 1.5}, "`num_updates` must be an integer >= 1. Received: 1.5"),

@@ -131,6 +131,24 @@ def test_schedules_are_read_by_the_clock():
     close(halfway, [8.811125, 1.8025, -11.55, -39])
 
 
+def test_a_scheduled_horizon_of_transitions():
+    """Windows of consecutive timesteps: after 5 of 10 updates of 2 timesteps, with a discount of 1/2."""
+    estimation = RewardEstimation(schedules.Linear(0, 2, steps=10, unit="updates"), 0.5)
+    column = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
+    seen = {name: tf.constant(column) for name in ("observation", "action", "reward")}
+    flags = {
+        name: tf.constant(np.array(given)[:, None]) for name, given in (("terminated", LAST), ("truncated", NEVER))
+    }
+    experience = {**seen, **flags, "next_observation": tf.constant(column + 10), "valid": tf.ones((4, 1), bool)}
+    for updates, reward, discount, successor in (
+        (0, [1, 2, 3, 4], [0.5] * 4, [11, 12, 13, 14]),
+        (5, [2, 3.5, 5, 4], [0.25, 0.25, 0.25, 0.5], [12, 13, 14, 14]),
+    ):
+        found = estimation.transitions(experience, Clock(updates=tf.constant(updates, tf.float64)))
+        assert found["reward"].numpy().tolist() == reward and found["discount"].numpy().tolist() == discount
+        assert found["next_observation"].numpy().tolist() == successor
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_in_a_compiled_program(jit):
     estimation = RewardEstimation(schedules.Linear(0, 2, steps=10, unit="updates"), 0.5)
@@ -242,7 +260,9 @@ def test_ppo_with_n_step_advantages_learns_from_them(small):
     estimation = RewardEstimation("episode", 0.5, estimate_horizon=False, estimate_advantage=True)
     agent = small(Watching, compiled={"run_eagerly": True})
     config = {**agent.get_config(), "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(estimation)}
-    parts = {k: v for k, v in config.items() if k not in ("agent", "observation_space", "action_space", "name")}
+    parts = {
+        k: v for k, v in config.items() if k not in ("agent", "images", "observation_space", "action_space", "name")
+    }
     agent = kagent.Agent("CartPole-v1", **parts)
     assert agent.reward_estimation == estimation
     agent.compile(jit_compile=False)

@@ -117,6 +117,18 @@ class EpisodeMemory(Sequences):
         for index in pick[ended[pick]] if ended.any() else ():
             self._finish(int(index))
 
+    def append_sequence(self, *sequence: Any) -> None:
+        """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`. An episode
+        that has not ended with them is dropped."""
+        own = self.num_envs, self.positions, self._length, self._open
+        self.num_envs, self.positions = 1, np.zeros(1, np.int64)
+        self._open_up(_OPEN)
+        try:
+            super().append_sequence(*sequence)
+        finally:
+            self.num_envs, self.positions, self._length, self._open = own
+            self._bind(self._open.views)
+
     def _finish(self, index: int) -> None:
         length, capacity = int(self.positions[index]), self.known_capacity
         rows = np.arange(self.total, self.total + length) % capacity

@@ -266,6 +266,22 @@ class Memory(Part):
         """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
         raise NotImplementedError
 
+    def append_sequence(self, *sequence: Any) -> None:
+        """Consecutive timesteps of its one environment.
+
+        Args:
+            *sequence: What `append_leaves` takes but `valid`, in its order, as stored leaves `(T, ...)`.
+        """
+        self._append_parts(1, sequence)
+
+    def _append_parts(self, size: int, sequence: Sequence[Any]) -> None:
+        # So many timesteps at a time.
+        *steps, mask, next_mask = sequence
+        for begin in range(0, len(steps[2]), size):
+            rows = slice(begin, begin + size)
+            cut = [part_of(column, rows) for column in (*steps, None, mask, next_mask)]
+            self.append_leaves(*cut)
+
     def _write(
         self,
         rows: Any,
@@ -336,6 +352,13 @@ def counters(source: Any, names: tuple[str, ...]) -> list[int]:
     if array.shape != (len(names),) or array.dtype.kind not in "iu":
         raise ValueError(f"Saved memory must have the counters {names}. Received: {array!r}")
     return array.tolist()
+
+
+def part_of(column: Any, rows: slice) -> Any:
+    """Some timesteps of an array `(T, ...)`, of each in a list or tuple, or of None."""
+    if isinstance(column, list | tuple):
+        return [part_of(leaf, rows) for leaf in column]
+    return None if column is None else column[rows]
 
 
 def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:

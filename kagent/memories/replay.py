@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.arguments import check_count
-from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, pipeline, whole
+from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, part_of, pipeline, whole
 from kagent.memories.storage import Column, shared_array, shared_tensor
 from kagent.memories.windows import Closed, Windows
 
@@ -143,34 +143,16 @@ class Replay(Memory):
             rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick
         )  # fmt: skip
 
-    def append_sequence(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """Consecutive timesteps of one environment that is none of those attached, as stored leaves `(T, ...)`."""
+    def append_sequence(self, *sequence: Any) -> None:
+        """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
         own, self.windows = self.windows, None
         if self._is_windowed:
             self.windows = self._new_windows()
             self.windows.begin(1)
         size = self.capacity if self.windows is None else 1
 
-        def part(leaves: Any, rows: slice) -> Any:
-            return None if leaves is None else [None if leaf is None else leaf[rows] for leaf in leaves]
-
         try:
-            for begin in range(0, len(reward), size):
-                rows = slice(begin, begin + size)
-                self.append_leaves(
-                    part(observation, rows), part(action, rows), reward[rows], terminated[rows], truncated[rows],
-                    part(next_observation, rows), None, part(mask, rows), part(next_mask, rows),
-                )  # fmt: skip
+            self._append_parts(size, sequence)
             self.interrupt([0])
         finally:
             self.windows = own
@@ -181,7 +163,7 @@ class Replay(Memory):
         count = len(closed.reward)
         if count > self.capacity:  # an episode that is longer than the memory: its newest timesteps
             newest = slice(count - self.capacity, None)
-            closed = Closed(*(_part(field, newest) for field in closed))
+            closed = Closed(*(part_of(field, newest) for field in closed))
         rows = self._advance(len(closed.reward))
         self._write(
             rows, closed.observation, closed.action, closed.reward, closed.terminated, closed.truncated,
@@ -294,9 +276,3 @@ class Replay(Memory):
             (self.unestimated,) = counters(state["unestimated"], ("unestimated",))
             if not 0 <= self.unestimated <= size:
                 raise ValueError(f"Saved memory has {size} transitions. Received: unestimated={self.unestimated}")
-
-
-def _part(field: Any, rows: slice) -> Any:
-    if isinstance(field, list):
-        return [_part(leaf, rows) for leaf in field]
-    return None if field is None else field[rows]

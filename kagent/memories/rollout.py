@@ -123,6 +123,15 @@ class Rollout(Memory):
         self.storage.views["valid"][rows] = 1 if valid is None else valid
         self.size += 1
 
+    def pad(self) -> None:
+        """Fills it up with copies of the newest step that do not count."""
+        filled, rows = self.size * self.num_envs, self._rows()
+        newest = np.arange(filled, rows) % self.num_envs + filled - self.num_envs
+        for block in self.storage.blocks.values():
+            block[filled:] = block[newest]
+        self.storage.views["valid"][filled:] = 0
+        self.size = self.steps * self.rollouts
+
     def minibatches(self, batch_size: int) -> int:
         """Minibatches in one pass over one rollout; the last is filled up with rows of weight 0."""
         return -(-self.steps * self.num_envs // batch_size)

@@ -64,6 +64,11 @@ class Objective(Part):
         """Estimates of what follows the transitions of a minibatch, `(B,)`, of objectives that learn from such."""
         raise NotImplementedError
 
+    @property
+    def estimating(self) -> list[Objective]:
+        """What of it has `next_values` of its own: itself, or of added objectives each that does."""
+        return [self] if type(self).next_values is not Objective.next_values else []
+
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         """Runs once per update, on all of its experience; what it returns is cut into minibatches."""
         return experience

@@ -71,6 +71,21 @@ class PlusObjective(Objective):
     def check(self, agent: Any) -> None:
         for objective in self.objectives:
             objective.check(agent)
+        kinds = {(type(one).next_values, getattr(one, "double", None)) for one in self.estimating}
+        if agent.reward_estimation.estimate_horizon == "early" and len(kinds) > 1:
+            names = [type(one).__name__ for one in self.estimating]
+            raise ValueError(
+                "`reward_estimation.estimate_horizon` 'early' keeps one estimate, and the added objectives estimate in "
+                f"different ways. Received: {names}. Allowed: False or 'late'"
+            )
+
+    @property
+    def estimating(self) -> list[Objective]:
+        return [estimating for one in self.objectives for estimating in one.estimating]
+
+    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+        """Estimates that are stored early, one for each transition: those of any objective, which are the same."""
+        return self.estimating[0].next_values(agent, batch, seed)
 
     def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
         # Objectives of one kind of memory prepare alike; what one of them adds is there for all.

@@ -27,12 +27,12 @@ def prepare_replayed(objective: Any, agent: Any, experience: dict[str, Any]) -> 
         following = estimated_next_values(objective, agent, rows)
         returns = returns + estimation.bootstrap_discounts(rows, agent.clock) * following
     if estimation.normalize_returns:
-        returns = ops.normalize_advantage(returns)
+        returns = ops.normalize_advantage(returns, rows.get("weight"))
     advantage = returns
     if estimation.estimate_advantage:
         advantage = returns - state_values(agent, rows["observation"], rows.get("action_mask"))
         if estimation.normalize_advantages:
-            advantage = ops.normalize_advantage(advantage)
+            advantage = ops.normalize_advantage(advantage, rows.get("weight"))
     masks = rows.get("action_mask")
     log_prob = agent.policy.log_prob(agent.policy.parameters_of(rows["observation"], masks), rows["action"])
     prepared = {
@@ -41,7 +41,7 @@ def prepare_replayed(objective: Any, agent: Any, experience: dict[str, Any]) -> 
         "old_log_prob": tf.stop_gradient(log_prob),
         "advantage": tf.stop_gradient(advantage),
         "return": tf.stop_gradient(returns),
-        **({} if masks is None else {"action_mask": masks}),
+        **{name: rows[name] for name in ("action_mask", "weight") if name in rows},
     }
     return _each(lambda x: tf.reshape(x, (*shape, *x.shape[1:])), prepared)
 

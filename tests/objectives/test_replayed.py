@@ -109,6 +109,52 @@ def test_estimates_are_of_the_time_of_storing_or_of_learning(when, changes):
     assert after == pytest.approx([2.5 + 25 * changes, 2.75 + 25 * changes, 1.5, 1.0])
 
 
+def test_added_objectives_have_one_early_estimate():
+    plus = {"type": "plus", "objective1": "policy_gradient", "objective2": "state_value"}
+    agent = make(objective=plus, estimation={**HORIZON, "estimate_horizon": "early"}, **CRITIC)
+    agent.fit(ones(), steps=80, verbose=0)
+    agent.update()
+    # V(s) = timestep + 2, 0.25 times behind two rewards of 1 and 0.5.
+    assert by_timestep(agent.seen[0], "return") == pytest.approx([2.5, 2.75, 1.5, 1.0])
+    plain, double, cloning = "action_value", {"type": "action_value", "double": True}, "behavior_cloning"
+    early = {"memory": 50, "update": 8, "reward_estimation": {**HORIZON, "estimate_horizon": "early"}}
+    for one, other in ((plain, plain), (cloning, plain)):
+        found = kagent.Agent(ones(), objective={"type": "plus", "objective1": one, "objective2": other}, **early)
+        found.compile(run_eagerly=True)
+        assert np.isfinite(found.fit(ones(), steps=16, verbose=0).history["loss"][-1])
+    with pytest.raises(
+        ValueError, match=r"keeps one estimate.*Received: \['ActionValueObjective', 'ActionValueObjective'\]"
+    ):
+        kagent.Agent(ones(), objective={"type": "plus", "objective1": plain, "objective2": double}, **early)
+    with pytest.raises(
+        ValueError, match="`objective` BehaviorCloningObjective estimates nothing when experience is stored"
+    ):
+        kagent.Agent(ones(), objective=cloning, policy={"type": "ValuePolicy"}, **early)
+
+
+def test_weights_of_a_prioritized_memory_reach_the_policy():
+    """An agent of the user's own may give errors of samples by its train_step, whatever the objective."""
+
+    class Reporting(Seeing):
+        gives_errors = True
+
+        def train_step(self, batch):
+            self.report_errors(batch["advantage"])
+            return super().train_step(batch)
+
+    agent = Reporting(
+        ones(), objective="policy_gradient", policy={"network": LINEAR}, memory={"type": "prioritized", "capacity": 50},
+        update=8, reward_estimation=HORIZON, exploration="Sampling", seed=0,
+    )  # fmt: skip
+    agent.compile(run_eagerly=True)
+    agent.seen = []
+    agent.fit(ones(), steps=24, verbose=0)
+    assert agent.updates == 3 and agent.seen[-1]["weight"].max() == 1.0 > agent.seen[-1]["weight"].min()
+    # p = |return| + epsilon of what was drawn: 1.5, or 1.0 of the last timestep.
+    known = agent.memory.priorities ** (1 / 0.6)
+    assert set(np.round(known, 3)) <= {1.0, 1.5} and len(set(np.round(known, 3))) == 2
+
+
 def test_several_gradient_steps_and_normalized_returns():
     estimation = {**HORIZON, "normalize_returns": True}
     update = {"unit": "timesteps", "batch_size": 8, "steps": 3, "frequency": "never"}

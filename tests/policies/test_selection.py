@@ -87,6 +87,28 @@ def test_a_bool_action_of_a_specification_is_bernoulli(tmp_path):
     assert seen == {0, 1}
 
 
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ("auto", {}),
+        ("gaussian", {}),
+        ({"type": "gaussian", "stddev_mode": "predicted"}, {}),
+        ("bernoulli", {"grip": "bernoulli"}),
+        ({"arm": "beta"}, {"arm": "beta"}),
+        ({"float": "gaussian", "bool": "bernoulli"}, {"grip": "bernoulli"}),
+    ],
+)
+def test_a_config_of_before_leaves_its_bool_actions_categorical(given, changed):
+    """Configs of before `images` was in them: of what they do not name, bool actions were categorical, as "auto" is."""
+    parts = {"policy": {"type": "stochastic", "distribution": given}, "n_steps": 8, "batch_size": 8, "seed": 0}
+    config = json.loads(json.dumps(kagent.PPO(observation_space=UNBOUNDED, action_space=NESTED, **parts).get_config()))
+    del config["images"]
+    agent = kagent.PPO.from_config(config)
+    found = {leaf.name: agent.policy.decision(leaf) for leaf in agent.policy.action.leaves}
+    assert found == {**kinds(NESTED), "grip": "categorical", **changed}
+    assert kagent.PPO.from_config(agent.get_config()).get_config() == agent.get_config()
+
+
 def test_an_action_that_is_not_nested_is_named_action():
     assert kinds(BOUNDED, distribution={"action": "beta"}) == kinds(BOUNDED, distribution="beta") == {"": "beta"}
 

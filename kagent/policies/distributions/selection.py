@@ -106,6 +106,11 @@ class Selection:
         named = {name: choice.plain for name, choice in self.choices.items()}
         return named if self.by_action else named[""]
 
+    def spelled_out(self, action: Structure, rest: str) -> dict[str, Any]:
+        """The same, JSON-ready, as a dict by the names of all actions: those of which it says nothing have `rest`."""
+        keys = {leaf.name or BARE: self._key_for(leaf) for leaf in action.leaves}
+        return {name: rest if key is None else self.choices[key].plain for name, key in keys.items()}
+
     def check(self, action: Structure) -> None:
         """Compares with the agent's actions.
 
@@ -114,8 +119,8 @@ class Selection:
         """
         unused = set(self.choices)
         for leaf in action.leaves:
-            key = self._key(leaf)
-            if key is None or (key == "" and not fits(self.choices[key].kind, leaf)):
+            key = self._key_for(leaf)
+            if key is None:
                 continue
             unused.discard(key)
             _fitted(leaf, self.choices[key].kind)  # says what does not fit
@@ -139,17 +144,20 @@ class Selection:
 
     def of(self, leaf: Leaf) -> Choice:
         """The choice for one action leaf, never "auto" or "default"."""
-        key = self._key(leaf)
+        key = self._key_for(leaf)
         choice = Choice("default") if key is None else self.choices[key]
         if choice.kind not in ("auto", "default"):
-            if key != "" or fits(choice.kind, leaf):
-                return choice
-            choice = Choice("default")  # the name is for other leaves
+            return choice
         if leaf.is_discrete:
             return Choice("bernoulli" if choice.kind == "default" and leaf.type == "bool" else "categorical")
         if self.use_beta_distribution and leaf.is_bounded and np.issubdtype(leaf.dtype, np.floating):
             return Choice("beta")
         return Choice("gaussian", _STDDEV_MODES["gaussian"])
+
+    def _key_for(self, leaf: Leaf) -> str | None:
+        # As `_key`, but a name for all leaves is not for those that it does not fit.
+        key = self._key(leaf)
+        return None if key == "" and not fits(self.choices[key].kind, leaf) else key
 
     def _key(self, leaf: Leaf) -> str | None:
         if not self.by_action:
