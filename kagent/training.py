@@ -129,8 +129,10 @@ class Training(Mixin):
             `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`. Where
             environments record returns themselves, as `info["episode"]["r"]` (gymnasium's `RecordEpisodeStatistics`),
             `episode_return` is that: the return below the wrappers that change rewards. `episode_wrapped_return` beside
-            it is the sum of the rewards that the agent got before preprocessing. Episodes without a record, such as
-            those cut off by a wrapper further out, do not enter these two means once there was one.
+            it is the sum of the rewards that the agent got before preprocessing, from the first epoch on where the recording
+            wrapper is seen (in an `AsyncVectorEnv` it is not), else from the first record on. Episodes without a record, such
+            as those cut off by a wrapper further out, do not enter these two means once there was one. With `run_eagerly`
+            the names of losses are known from the first update on.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
@@ -285,7 +287,7 @@ class Training(Mixin):
     ) -> Any:  # fmt: skip
         step_bound, episode_bound, update_bound = self._bounds
         runner = self._start(environments, callbacks, by_episode)
-        metrics, losses = EpisodeMetrics(), UpdateMetrics()
+        metrics, losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
         if self._known is not None:
             metrics.last, losses.last = self._known["episode"], self._known["update"]
         iterator, logs, heard = self.iterator(), None, hears_batches(callbacks)
