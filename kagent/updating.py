@@ -55,7 +55,9 @@ class Updating(Mixin):
 
         Raises:
             ValueError, TypeError: The memory does not suit it.
+            RuntimeError: The agent is in the middle of `fit` or another method.
         """
+        self.occupation.refuse("reschedule")
         rule, before = update.get(rule), self.update_rule
         self.memory.adopt(rule, self.reward_estimation, lambda: self.training_clock)
         self.update_rule = rule

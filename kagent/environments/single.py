@@ -13,6 +13,7 @@ import numpy as np
 from .. import spaces
 from . import checks, claims, open_episodes
 from .action_records import ActionRecords
+from .checks import INFINITE
 from .episode_records import recorded_return
 from .masks import KEY
 from .stream import Environments, NextSeed, Transition
@@ -124,7 +125,6 @@ class SingleEnvs(Environments):
             self._give_up_replays()
         transition = self._transition
         rewards, returns, masked = transition.reward, self._returns, self._mask_sets is not None
-        infinite = checks.INFINITE
         if transition.ended:
             transition.recorded = {}
             transition.terminated.fill(False)
@@ -150,7 +150,7 @@ class SingleEnvs(Environments):
                 self._write(arrays, i, observation)
             if type(reward) is not float:
                 reward = float(reward) if isinstance(reward, float) else self._checked(i, checks.reward, reward)
-            if not -infinite < reward < infinite:  # NaN neither
+            if not -INFINITE < reward < INFINITE:  # NaN neither
                 message = checks.not_finite_reward(reward)
                 raise ValueError(f"{message} ({self._where(i)}, action {actions[i]!r})")
             rewards[i] = reward
