@@ -31,6 +31,12 @@ def episode_means(episodes: Sequence[Episode]) -> dict[str, float]:
     return {**means, "episode_length": float(np.mean([episode.length for episode in episodes]))}
 
 
+def validation_logs(recorded: bool) -> list[str]:
+    """Names of what an epoch with a validation logs of it, where environments record returns (`recorded`), or do not."""
+    names = ["episode_return", "episode_return_std", "episode_length", "episodes"]
+    return [f"val_{name}" for name in (*names, *["episode_wrapped_return"] * recorded)]
+
+
 class EpisodeMetrics:
     """Return and length of the episodes that ended in an epoch, the counters, and the pace.
 

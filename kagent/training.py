@@ -25,7 +25,7 @@ from kagent.callbacks.progress_bar import with_bar
 from kagent.divergence import check_weights
 from kagent.episode_streams import EpisodeStreams
 from kagent.epoch_length import EpochLength
-from kagent.metrics import EpisodeMetrics, UpdateMetrics
+from kagent.metrics import EpisodeMetrics, UpdateMetrics, validation_logs
 from kagent.mixin import Mixin
 from kagent.occupation import Occupation
 from kagent.runner import Runner
@@ -193,15 +193,14 @@ class Training(Mixin):
             callbacks = self._with_attached(callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
-                known = None if bounds.is_episode(steps_per_epoch) else steps_per_epoch
-                validated = validation is not None
+                validated, by_episode = validation is not None, bounds.is_episode(steps_per_epoch)
+                columns = [] if validation is None else validation_logs(validation.records_returns)
                 callbacks = with_columns(
-                    with_bar(callbacks, verbose, validated=validated, by_episode=bounds.is_episode(steps_per_epoch)),
-                    validated,
+                    with_bar(callbacks, verbose, validated=validated, by_episode=by_episode), columns
                 )
                 callbacks = keras.callbacks.CallbackList(
                     callbacks, add_history=True, verbose=verbose,
-                    epochs=initial_epoch + epochs, steps=known, model=self,
+                    epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=self,
                 )  # fmt: skip
             self._bounds = end
             self.fit_origin, self._counted_from = origin, None
