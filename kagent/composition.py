@@ -112,7 +112,7 @@ class Composition(Mixin):
         baselines.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)
-        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.host_clock)
+        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.training_clock)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
 
     def _check_saves(self, tell: Callable[[], Any]) -> None:

@@ -148,11 +148,16 @@ class Counting(Mixin):
         return Clock(counters.timesteps, counters.episodes, counters.updates, self.progress_at(counters.timesteps))
 
     def clock_at(self, timesteps: int) -> Clock:
-        """The time at `timesteps` for what explores: a schedule by progress that stands still warns."""
+        """The time at `timesteps` for what steers training: a schedule by progress that stands still warns."""
         counters, bound = self.counters, self._bounds
         progress = bound.used(timesteps, counters.episodes, counters.updates)
         clock = Clock(timesteps, counters.episodes, counters.updates, progress)
         return watched(clock, self._unbounded) if progress == 0.0 and bound == bounds.ENDLESS else clock
+
+    @property
+    def training_clock(self) -> Clock:
+        """`clock_at` now."""
+        return self.clock_at(self.counters.timesteps)
 
     @property
     def clock(self) -> Clock:

@@ -18,7 +18,7 @@ class DivergenceError(RuntimeError):
 
 
 def check_losses(logs: dict[str, float], update: int, optimizer: Any) -> None:
-    """Refuses what an update logged if its `loss` is not finite.
+    """Refuses what an update logged if `loss`, or a role's or another part's `*_loss`, is not finite.
 
     Args:
         logs: Scalars by name.
@@ -28,7 +28,7 @@ def check_losses(logs: dict[str, float], update: int, optimizer: Any) -> None:
     Raises:
         DivergenceError: Names the gradient step, the role, and the first log that is not finite.
     """
-    if math.isfinite(logs.get("loss", 0.0)):
+    if all(math.isfinite(value) for name, value in logs.items() if name.endswith("loss")):
         return
     wrong = {name: value for name, value in logs.items() if not math.isfinite(value)}
     losses = [name for name in wrong if name.endswith("_loss")]

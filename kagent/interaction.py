@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -330,21 +331,28 @@ def _reward(value: Any) -> float:
 
 def _end(terminated: Any, truncated: Any, terminal: Any) -> tuple[bool, bool]:
     """Whether the episode has terminated, and whether it was truncated."""
-    truncated = checks.flag(truncated, "truncated")
-    kind = _terminal(terminated, "terminated")
+    flag = _number(truncated)
+    if flag not in (0, 1):
+        raise TypeError(f"`truncated` must be a bool. Received: {truncated!r} ({type(truncated).__name__})")
+    kind = _kind(terminated, "terminated")
     if terminal is not None:
-        if kind or truncated:
+        if kind or flag:
             raise ValueError(
                 "`terminal` is given in place of `terminated` and `truncated`. "
                 f"Received: terminal={terminal!r}, terminated={terminated!r}, truncated={truncated!r}"
             )
-        kind = _terminal(terminal, "terminal")
-    return kind == 1, truncated or kind == 2
+        kind = _kind(terminal, "terminal")
+    return kind == 1, flag == 1 or kind == 2
 
 
-def _terminal(value: Any, name: str) -> int:
-    """0, 1 or 2, of a bool, an integer, or an array with one of these."""
-    array = np.asarray(value) if isinstance(value, bool | int | float | np.generic | np.ndarray) else np.asarray(None)
-    if array.dtype.kind not in "biuf" or array.size != 1 or array.item() not in (0, 1, 2):
+def _kind(value: Any, name: str) -> int:
+    kind = _number(value)
+    if kind not in (0, 1, 2):
         raise ValueError(f"`{name}` must be False, True, 0, 1 or 2 (a truncation). Received: {value!r}")
-    return int(array.item())
+    return int(kind)
+
+
+def _number(value: Any) -> float:
+    """The number that a bool, a number, or an array or tensor with one element is; NaN: it is something else."""
+    array = np.asarray(None if isinstance(value, dict | list | tuple) else value)
+    return float(array.item()) if array.dtype.kind in "biuf" and array.size == 1 else math.nan

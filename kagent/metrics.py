@@ -31,31 +31,42 @@ def episode_means(episodes: Sequence[Episode]) -> dict[str, float]:
     return {**means, "episode_length": float(np.mean([episode.length for episode in episodes]))}
 
 
+def validation_logs(recorded: bool) -> list[str]:
+    """Names of what an epoch with a validation logs of it, where environments record returns (`recorded`), or do not."""
+    names = ["episode_return", "episode_return_std", "episode_length", "episodes"]
+    return [f"val_{name}" for name in (*names, *["episode_wrapped_return"] * recorded)]
+
+
 class EpisodeMetrics:
     """Return and length of the episodes that ended in an epoch, the counters, and the pace.
 
     Where no episode ended in an epoch, the last known mean stands again. Before the first end there is none: NaN.
 
+    Args:
+        recorded: Whether environments are expected to record returns: `episode_wrapped_return` is logged from the start.
+
     Attributes:
-        last: Mean return and length of the last epoch in which an episode ended. May be set: a resumed run knows them.
+        last: Mean return and length of the last epoch in which an episode ended, and the mean wrapped return of the last one
+            in which returns were recorded. May be set: a resumed run has them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recorded: bool = False) -> None:
         self._ended: list[Episode] = []
-        self.last = (math.nan, math.nan)
-        self._wrapped: float | None = None  # the last mean of wrapped returns; None: none was recorded beside one
+        self._recorded = recorded
+        self.last = (math.nan, math.nan, math.nan)
 
     def update(self, finished: list[Episode]) -> None:
         """Takes note of finished episodes."""
         self._ended += finished
 
-    def _means(self) -> tuple[float, float]:
+    def _means(self) -> tuple[float, float, float]:
         if self._ended:
             means = episode_means(self._ended)
+            last, _, wrapped = self.last
             # Where returns are recorded, one that is not, of an episode cut off from outside, is another quantity.
-            lacks = self._wrapped is not None and "episode_wrapped_return" not in means
-            self.last = (self.last[0] if lacks else means["episode_return"], means["episode_length"])
-            self._wrapped = means.get("episode_wrapped_return", self._wrapped)
+            lacks = not math.isnan(wrapped) and "episode_wrapped_return" not in means
+            value = last if lacks else means["episode_return"]
+            self.last = (value, means["episode_length"], means.get("episode_wrapped_return", wrapped))
         return self.last
 
     def live(self, steps: int, seconds: float) -> dict[str, float]:
@@ -67,11 +78,11 @@ class EpisodeMetrics:
 
     def epoch(self, agent: Any, steps: int, seconds: float) -> dict[str, float]:
         """The epoch's entries; begins the next one."""
-        mean_return, mean_length = self._means()
+        mean_return, mean_length, wrapped = self._means()
         self._ended = []
         return {
             "episode_return": mean_return,
-            **({} if self._wrapped is None else {"episode_wrapped_return": self._wrapped}),
+            **({"episode_wrapped_return": wrapped} if self._recorded or not math.isnan(wrapped) else {}),
             "episode_length": mean_length,
             "episodes": agent.episodes,
             "timesteps": agent.timesteps,

@@ -25,7 +25,7 @@ from kagent.callbacks.progress_bar import with_bar
 from kagent.divergence import check_weights
 from kagent.episode_streams import EpisodeStreams
 from kagent.epoch_length import EpochLength
-from kagent.metrics import EpisodeMetrics, UpdateMetrics
+from kagent.metrics import EpisodeMetrics, UpdateMetrics, validation_logs
 from kagent.mixin import Mixin
 from kagent.occupation import Occupation
 from kagent.runner import Runner
@@ -129,8 +129,10 @@ class Training(Mixin):
             `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`. Where
             environments record returns themselves, as `info["episode"]["r"]` (gymnasium's `RecordEpisodeStatistics`),
             `episode_return` is that: the return below the wrappers that change rewards. `episode_wrapped_return` beside
-            it is the sum of the rewards that the agent got before preprocessing. Episodes without a record, such as
-            those cut off by a wrapper further out, do not enter these two means once there was one.
+            it is the sum of the rewards that the agent got before preprocessing, from the first epoch on where the recording
+            wrapper is seen (in an `AsyncVectorEnv` it is not), else from the first record on. Episodes without a record, such
+            as those cut off by a wrapper further out, do not enter these two means once there was one. With `run_eagerly`
+            the names of losses are known from the first update on.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
@@ -191,15 +193,14 @@ class Training(Mixin):
             callbacks = self._with_attached(callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
-                known = None if bounds.is_episode(steps_per_epoch) else steps_per_epoch
-                validated = validation is not None
+                validated, by_episode = validation is not None, bounds.is_episode(steps_per_epoch)
+                columns = [] if validation is None else validation_logs(validation.records_returns)
                 callbacks = with_columns(
-                    with_bar(callbacks, verbose, validated=validated, by_episode=bounds.is_episode(steps_per_epoch)),
-                    validated,
+                    with_bar(callbacks, verbose, validated=validated, by_episode=by_episode), columns
                 )
                 callbacks = keras.callbacks.CallbackList(
                     callbacks, add_history=True, verbose=verbose,
-                    epochs=initial_epoch + epochs, steps=known, model=self,
+                    epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=self,
                 )  # fmt: skip
             self._bounds = end
             self.fit_origin, self._counted_from = origin, None
@@ -285,7 +286,7 @@ class Training(Mixin):
     ) -> Any:  # fmt: skip
         step_bound, episode_bound, update_bound = self._bounds
         runner = self._start(environments, callbacks, by_episode)
-        metrics, losses = EpisodeMetrics(), UpdateMetrics()
+        metrics, losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
         if self._known is not None:
             metrics.last, losses.last = self._known["episode"], self._known["update"]
         iterator, logs, heard = self.iterator(), None, hears_batches(callbacks)

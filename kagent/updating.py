@@ -55,9 +55,11 @@ class Updating(Mixin):
 
         Raises:
             ValueError, TypeError: The memory does not suit it.
+            RuntimeError: The agent is in the middle of `fit` or another method.
         """
+        self.occupation.refuse("reschedule")
         rule, before = update.get(rule), self.update_rule
-        self.memory.adopt(rule, self.reward_estimation, lambda: self.host_clock)
+        self.memory.adopt(rule, self.reward_estimation, lambda: self.training_clock)
         self.update_rule = rule
         passed = rule.passed(getattr(self.counters, rule.unit))
         # A file may come from a run with another rule: then it is more than one behind, or ahead.
@@ -101,7 +103,9 @@ class Updating(Mixin):
         if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
             return math.inf
         if rule.is_scheduled:
-            return rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.host_clock)
+            return (
+                rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.training_clock)
+            )
         return rule.origin + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
     @property
@@ -136,7 +140,7 @@ class Updating(Mixin):
         if self._is_late() or not rule.episode_ends:
             counters.performed += self.steps_per_execution
             if rule.is_scheduled:
-                counters.waited += self.steps_per_execution * int(rule.period_at(self.host_clock))
+                counters.waited += self.steps_per_execution * int(rule.period_at(self.training_clock))
         counters.ended = counters.episodes
 
     def _before_update(self) -> None:
@@ -144,7 +148,7 @@ class Updating(Mixin):
         if self.objective.targets and self.target.unit == "timesteps":
             period = self.target.period
             if callable(period):
-                period = self.target.period_at(self.host_clock)
+                period = self.target.period_at(self.training_clock)
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
@@ -183,11 +187,11 @@ class Updating(Mixin):
         Without timesteps, targets move as often per gradient step as they would while playing.
         """
         if self.objective.targets and self.target.unit == "timesteps":
-            frequency = self.update_rule.period_at(self.host_clock)
+            frequency = self.update_rule.period_at(self.training_clock)
             frequency = 1 if frequency == math.inf else int(frequency)
             if self.update_rule.unit == "episodes":
                 frequency *= max(1, self.timesteps // max(1, self.episodes))
-            period = max(1, self.target.period_at(self.host_clock) * (self.update_rule.steps or 1) // frequency)
+            period = max(1, self.target.period_at(self.training_clock) * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
 
@@ -202,7 +206,7 @@ class Updating(Mixin):
             given = [tf.TensorSpec((), tf.float32)] if scheduled else []
             self._move_targets = move if self.run_eagerly else compiled.get_concrete_function(*given)
         if callable(self.target.tau):
-            self._move_targets(tf.constant(evaluate(self.target.tau, self.host_clock), tf.float32))
+            self._move_targets(tf.constant(evaluate(self.target.tau, self.training_clock), tf.float32))
         else:
             self._move_targets()
 

@@ -94,6 +94,10 @@ def own_loop(agent):
         ({"exploration": 0.1, "learning_rate": Linear(1e-3, 0.0)}, True),  # read in the learner
         ({"exploration": 0.1, "learning_rate": Linear(1e-3, 0.0, steps=5, unit="updates")}, False),
         ({"exploration": 0.1, "variable_noise": Linear(1.0, 0.0)}, True),
+        ({"exploration": 0.1, "memory": {"type": "prioritized_replay", "capacity": 50}}, True),  # its beta
+        ({"exploration": 0.1, "memory": {"type": "prioritized_replay", "capacity": 50, "beta": 0.5}}, False),
+        ({"exploration": 0.1, "frequency": Linear(2, 8)}, True),
+        ({"exploration": 0.1, "target_update_period": Linear(2, 8)}, True),
     ],
 )
 def test_a_schedule_by_progress_that_never_moves_warns_once(small, changes, warns):

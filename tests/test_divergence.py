@@ -31,6 +31,8 @@ def test_the_message_names_step_role_and_the_first_log():
     logs = {"loss": math.inf, "q_mean": math.nan, "critic_loss": math.inf, "policy_loss": 1.0}
     with pytest.raises(DivergenceError, match=r"role 'critic' is not finite after gradient step 4.*: q_mean=nan$"):
         check_losses(logs, 4, sgd)
+    with pytest.raises(DivergenceError, match=r"role 'temperature' is not finite.*: temperature_loss=nan$"):
+        check_losses({"loss": 1.0, "temperature_loss": math.nan}, 1, sgd)
     with pytest.raises(DivergenceError, match="Adafactor gives NaN where a row and a column of a gradient are zero"):
         check_losses({"loss": math.nan}, 1, keras.optimizers.Adafactor())
 

@@ -3,6 +3,7 @@
 import functools
 
 import gymnasium
+import keras
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
@@ -89,6 +90,20 @@ def test_recorded_returns_come_first_and_the_changed_ones_beside(small, build):
     found = agent.evaluate(build(), episodes=2)
     assert (found["episode_return"], found["episode_return_std"], found["episode_wrapped_return"]) == (4, 1, 2)
     assert found["episode_returns"] == [5, 3] and found["episode_wrapped_returns"] == [2.5, 1.5]
+
+
+def test_the_column_of_changed_returns_is_there_from_the_first_epoch(small, tmp_path):
+    """With the first episode ending after 5 steps, there is no value in epochs of 2 before the third; a file keeps it."""
+    agent, path = idle(small), tmp_path / "log.csv"
+    logged = agent.fit(recording(), steps=6, steps_per_epoch=2, verbose=0, callbacks=[keras.callbacks.CSVLogger(path)])
+    np.testing.assert_equal(logged.history["episode_wrapped_return"], [np.nan, np.nan, 2.5])
+    assert "episode_wrapped_return" in path.read_text().splitlines()[0]
+    agent.save_weights(tmp_path / "a.weights.h5")
+    other = idle(small)
+    other.load_weights(tmp_path / "a.weights.h5")
+    assert other._known["episode"] == (5, 5, 2.5)
+    plain = idle(small).fit(Steady((5, 3)), steps=2, steps_per_epoch=2, verbose=0)
+    assert "episode_wrapped_return" not in plain.history
 
 
 def test_episodes_that_were_cut_off_before_they_were_recorded_do_not_enter_the_mean(small):

@@ -3,6 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
+import tensorflow as tf
 from runs import equal
 from toy_envs import Counter, Identity
 
@@ -167,7 +168,7 @@ def test_the_end_that_is_estimated_is_the_one_that_is_given(small):
     assert plain.observe(1.0, True)["loss"] == pytest.approx((1 - (action + 1)) ** 2 / 2)
 
 
-@pytest.mark.parametrize("end", [2, np.int64(2), np.array([2])])
+@pytest.mark.parametrize("end", [2, np.int64(2), np.array([2]), tf.constant(2)])
 def test_the_second_argument_may_be_tensorforces_terminal(small, end):
     agent = small("dqn", env=Counter(), start=1000)
     agent.act(np.zeros(3))
@@ -179,6 +180,9 @@ def test_the_second_argument_may_be_tensorforces_terminal(small, end):
     agent.act(np.zeros(3))
     agent.observe(1.0, np.array([1], np.int8))
     assert (views["terminated"][1], views["truncated"][1], agent.episodes) == (1, 0, 2)
+    agent.act(np.zeros(3))
+    agent.observe(1.0, tf.constant(False), tf.constant(True), np.ones(3))
+    assert (views["terminated"][2], views["truncated"][2], agent.episodes) == (0, 1, 3)
 
 
 def test_an_end_in_other_words_is_refused(small):

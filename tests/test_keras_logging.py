@@ -39,6 +39,7 @@ def test_csv_logger_has_the_columns_of_a_validation_that_comes_later(small, tmp_
         rows[0]["val_episode_return"] == "NA"
         and float(rows[1]["val_episode_return"]) == history["val_episode_return"][0]
     )
+    assert set(rows[0]) == {"epoch", *history}  # all that validation logs, and nothing else
 
 
 @pytest.mark.parametrize("unit", ["timesteps", "updates", "episodes"])

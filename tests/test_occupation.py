@@ -31,6 +31,7 @@ CHANGES = {
     "experience": lambda agent, path: agent.experience([SEEN], [0], [1], [0.0]),
     "begin": lambda agent, path: agent.begin(steps=5),
     "compile": lambda agent, path: agent.compile(),
+    "reschedule": lambda agent, path: agent.reschedule({"batch_size": 2}),
     "close": lambda agent, path: agent.close(),
     "load_weights": lambda agent, path: agent.load_weights(path / "a.weights.h5"),
 }

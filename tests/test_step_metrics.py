@@ -25,6 +25,7 @@ class Largest(keras.metrics.Metric):
         self.value.assign(0.0)
 
 
+@keras.saving.register_keras_serializable("test_step_metrics")
 class Objective(kagent.objectives.ActionValueObjective):
     """Logs known numbers, by kagent's train_step: of update u, from 0, u and twice u."""
 

@@ -238,7 +238,9 @@ _ENDINGS = {
 
 def _position(key: str, around: str) -> str:
     # What belongs where an argument of this name is; where its name says nothing, the same as around it.
-    return next((position for ending, position in _ENDINGS.items() if key.endswith(ending)), around)
+    found = next((position for ending, position in _ENDINGS.items() if key.endswith(ending)), around)
+    # `metrics` go by names of logs, of which many end in "loss" or "learning_rate".
+    return around if around == "metric" and found in ("loss", "schedule") else found
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """What environments get wrong, found cheaply and said precisely.
 
-The functions here run when the fast test of the hot path was not conclusive: they convert what is unambiguous
-    and
+The functions here run when the fast test of the hot path was not conclusive: they convert what is unambiguous and
 raise for the rest. Their messages do not know where they are; `located` adds the environment and the step.
 """
 

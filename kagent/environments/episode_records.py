@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 KEY = "episode"
+_RECORDERS = (gymnasium.wrappers.RecordEpisodeStatistics, gymnasium.wrappers.vector.RecordEpisodeStatistics)
 
 
 def recorded_return(info: Any) -> float | None:
@@ -37,6 +38,19 @@ def recorded_returns(infos: Any, rows: Iterable[int]) -> dict[int, float]:
             if value is not None:
                 found.setdefault(row, value)
     return found
+
+
+def shows_recorder(env: Any) -> bool:
+    """Whether gymnasium's `RecordEpisodeStatistics` is among the wrappers of an environment, or of those inside it.
+
+    Workers of an `AsyncVectorEnv` do not show theirs.
+    """
+    while isinstance(env, gymnasium.Wrapper | gymnasium.vector.VectorWrapper):
+        if isinstance(env, _RECORDERS):
+            return True
+        env = env.env
+    inside = getattr(env, "envs", None)
+    return isinstance(inside, list | tuple) and any(map(shows_recorder, inside))
 
 
 def restarts_records(env: VectorEnv, mode: AutoresetMode) -> bool:

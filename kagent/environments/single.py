@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import math
 import warnings
 from collections.abc import Sequence
@@ -12,25 +11,22 @@ import gymnasium
 import numpy as np
 
 from .. import spaces
-from ..spaces import Structure
 from . import checks, claims, open_episodes
+from .action_records import ActionRecords
+from .checks import INFINITE
 from .episode_records import recorded_return
 from .masks import KEY
 from .stream import Environments, NextSeed, Transition
 from .watchdog import StepTimeoutError, Watchdog, Watched, check_idle, is_hanging
 
-_REPLAYED = 10_000  # timesteps of an open episode
-_RECORDED = 16 << 20  # bytes of actions, of all environments together
-
 
 class SingleEnvs(Environments):
     """N single environments as one stream of transitions.
 
-    Every reset is seeded. The seed and the actions of each open episode are kept (8 bytes a step for a
-    `Discrete` action), so that `restore` can reset with the same seed and take the same actions again; up to a
-    bound, see `limit_replay`. An environment with `get_state()` and `set_state(state)`, under no wrappers but
-    those `gymnasium.make` adds, is asked for its state instead; that must hold everything (random generators too)
-    and consist of arrays, numbers, strings, lists and dicts.
+    Every reset is seeded. The seed and the actions of each open episode are kept, so that `restore` can reset with the same
+    seed and take the same actions again; up to a bound, see `limit_replay`. An environment with `get_state()` and
+    `set_state(state)`, under no wrappers but those `gymnasium.make` adds, is asked for its state instead; that must hold
+    everything (random generators too) and consist of arrays, numbers, strings, lists and dicts.
 
     Args:
         envs: The environments, with equal spaces.
@@ -78,15 +74,13 @@ class SingleEnvs(Environments):
         self._box = None
         if not self.observation_structure.is_nested and leaf.kind == "box":
             self._box = (leaf.shape, leaf.dtype)
-        action = self.action_structure.leaves[0]
-        self._discrete = not self.action_structure.is_nested and action.kind == "discrete"
         count = len(envs)
         self._clock = 0
         self._started = [0] * count
         self._seeds = [0] * count
         self._returns = [0.0] * count
         self._options: list[dict[str, Any] | None] = [None] * count  # of the resets that began the open episodes
-        self._records: list[list[Any]] = [_empty_record(self.action_structure) for _ in envs]
+        self._actions = ActionRecords(self.action_structure, count)
         self._limit: float = math.inf
         self._replayed = self._given_up_at = 0.0
         self._gave_up = False  # whether a warning of it was given
@@ -118,13 +112,8 @@ class SingleEnvs(Environments):
                 actions together, if that is less.
         """
         if timesteps == "auto":
-            width = sum(
-                dtype.itemsize * leaf.size
-                for dtype, leaf in zip(open_episodes.record_dtypes(self.action_structure), self.action_structure.leaves)
-            )
-            self._replayed = min(_REPLAYED, _RECORDED // (max(width, 1) * self.num_envs))
-        else:
-            self._replayed = math.inf if timesteps is None else float(timesteps)
+            timesteps = self._actions.longest
+        self._replayed = math.inf if timesteps is None else float(timesteps)
         self._given_up_at = min(self._started) + self._replayed
 
     def step(self, action: Sequence[np.ndarray]) -> Transition:
@@ -136,7 +125,6 @@ class SingleEnvs(Environments):
             self._give_up_replays()
         transition = self._transition
         rewards, returns, masked = transition.reward, self._returns, self._mask_sets is not None
-        infinite = checks.INFINITE
         if transition.ended:
             transition.recorded = {}
             transition.terminated.fill(False)
@@ -145,7 +133,7 @@ class SingleEnvs(Environments):
         arrays = self._sets[index]
         shape, dtype = self._box or (None, None)
         ended: list[int] = []
-        actions = self._unbatch(action)
+        actions = self._actions.taken(action)
         for i, env in enumerate(self._callable):
             try:
                 result = env.step(actions[i])
@@ -162,7 +150,7 @@ class SingleEnvs(Environments):
                 self._write(arrays, i, observation)
             if type(reward) is not float:
                 reward = float(reward) if isinstance(reward, float) else self._checked(i, checks.reward, reward)
-            if not -infinite < reward < infinite:  # NaN neither
+            if not -INFINITE < reward < INFINITE:  # NaN neither
                 message = checks.not_finite_reward(reward)
                 raise ValueError(f"{message} ({self._where(i)}, action {actions[i]!r})")
             rewards[i] = reward
@@ -281,7 +269,7 @@ class SingleEnvs(Environments):
         # A new episode of environment i, its first observation into set `index`. Returns its raw mask.
         seed = int(self._next_seed())
         self._started[i], self._seeds[i], self._returns[i] = self._clock, seed, 0.0
-        self._records[i] = _empty_record(self.action_structure)
+        self._actions.begin(i)
         observation, info = self._reset_env(i, seed, self._reset_options)
         self._write(self._sets[index], i, observation)
         return self._mask_value(observation, info)
@@ -318,23 +306,6 @@ class SingleEnvs(Environments):
             return observation[KEY]
         return info.get(KEY) if info else None
 
-    def _unbatch(self, action: Sequence[np.ndarray]) -> list[Any]:
-        # One action per environment, recorded. They get a copy: some keep or change what they are given.
-        if self._discrete:
-            values = action[0].tolist()
-            for record, value in zip(self._records, values):
-                record[0].append(value)
-            return values
-        structure = self.action_structure
-        arrays = [np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)]
-        for position, copied in enumerate(arrays):
-            data, size = copied.tobytes(), copied.nbytes // self.num_envs
-            for i, record in enumerate(self._records):
-                record[position] += data[i * size : (i + 1) * size]
-        if not structure.is_nested:
-            return [arrays[0][i, ...] for i in range(self.num_envs)]
-        return [_action(structure, arrays, i) for i in range(self.num_envs)]
-
     def _episode(self, i: int) -> dict[str, Any]:
         episode: dict[str, Any] = {
             "seed": self._seeds[i],
@@ -357,30 +328,21 @@ class SingleEnvs(Environments):
                 f"{type(env).__name__}: {type(snapshot).__name__}",
                 stacklevel=2,
             )
-        if _UNRECORDED in self._records[i]:
-            return {**episode, "unrecorded": True}
-        episode["actions"] = [
-            np.frombuffer(bytes(recorded), dtype).reshape(-1, *leaf.shape)
-            for leaf, recorded, dtype in zip(
-                self.action_structure.leaves, self._records[i], open_episodes.record_dtypes(self.action_structure)
-            )
-        ]
-        return episode
+        actions = self._actions.arrays(i)
+        return {**episode, "unrecorded": True} if actions is None else {**episode, "actions": actions}
 
     def _resume(self, i: int, episode: dict[str, Any]) -> tuple[bool, Any]:
         # Whether environment i is where the episode was, with its mask as the env gives it.
-        structure, into, total = self.action_structure, self._sets[0], 0.0
+        into, total = self._sets[0], 0.0
         self._seeds[i], self._started[i], length = episode["seed"], self._clock, episode["length"]
-        self._records[i] = _empty_record(self.action_structure)
+        self._actions.begin(i)
         try:
             observation, info = self._reset_env(i, episode["seed"], episode.get("options"))
             if "snapshot" in episode:
                 return self._set_state(i, episode)
             if "actions" not in episode:
                 return False, None
-            actions = [part.copy() for part in episode["actions"]]  # some environments change what they get
-            for step in range(length):
-                action = int(actions[0][step]) if self._discrete else _action(structure, actions, step)
+            for action in self._actions.each(episode["actions"], length):
                 observation, reward, terminated, truncated, info = self._callable[i].step(action)
                 total += checks.reward(reward)
                 if checks.flag(terminated, "terminated") or checks.flag(truncated, "truncated"):
@@ -396,8 +358,7 @@ class SingleEnvs(Environments):
             part[i].tobytes() != saved.tobytes() for part, saved in zip(into, episode["observation"])
         ):
             return False, None
-        for recorded, part in zip(self._records[i], episode["actions"]):
-            recorded.frombytes(part.tobytes()) if self._discrete else recorded.extend(part.tobytes())
+        self._actions.extend(i, episode["actions"])
         self._started[i], self._returns[i] = self._clock - length, total
         return True, self._mask_value(observation, info)
 
@@ -406,7 +367,7 @@ class SingleEnvs(Environments):
             return False, None
         for into, part in zip(self._sets[0], episode["observation"]):
             into[i] = part
-        self._records[i] = [_UNRECORDED] * len(self._records[i])
+        self._actions.give_up(i)
         self._started[i], self._returns[i] = self._clock - episode["length"], episode["return"]
         mask = episode.get("mask")
         return True, None if mask is None else self.action_structure.unflatten(mask)
@@ -414,7 +375,7 @@ class SingleEnvs(Environments):
     def _give_up_replays(self) -> None:
         long = [i for i, started in enumerate(self._started) if self._clock - started > self._replayed]
         for i in long:
-            self._records[i] = [_UNRECORDED] * len(self._records[i])
+            self._actions.give_up(i)
         going = [started for i, started in enumerate(self._started) if i not in long]
         # Those that begin later are looked at again when the earliest of them can be too long.
         self._given_up_at = min(going, default=self._clock) + self._replayed
@@ -429,31 +390,3 @@ class SingleEnvs(Environments):
 
     def _where(self, row: int) -> str:
         return f"env {row}, episode step {self._clock - self._started[row]}, seed {self._seeds[row]}"
-
-
-class _Unrecorded:
-    """In the place of actions that are no longer kept."""
-
-    def append(self, value: int) -> None:
-        """Keeps nothing."""
-
-    def __iadd__(self, data: bytes) -> _Unrecorded:
-        return self
-
-
-_UNRECORDED = _Unrecorded()
-
-
-def _empty_record(structure: Structure) -> list[Any]:
-    leaves = structure.leaves
-    if not structure.is_nested and leaves[0].kind == "discrete":
-        return [array.array("q")]
-    return [bytearray() for _ in leaves]
-
-
-def _action(structure: Structure, arrays: list[np.ndarray], row: int) -> Any:
-    # A Discrete action is a NumPy scalar, every other an array, of rank 0 too.
-    parts = [
-        array[row] if leaf.kind == "discrete" else array[row, ...] for leaf, array in zip(structure.leaves, arrays)
-    ]
-    return structure.unflatten(parts)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..spaces import Structure
 from . import checks
+from .episode_records import shows_recorder
 from .masks import Mask, Masks
 
 NextSeed = Callable[[], int]
@@ -129,6 +130,12 @@ class Environments(abc.ABC):
     def ready(self) -> bool:
         """Whether a step may begin: not before a reset, after an error, or in the middle of a step."""
         return self._ready
+
+    @property
+    def records_returns(self) -> bool:
+        """Whether the environments show that they record returns, as far as they can be looked into: episodes may have
+        `Transition.recorded` where it is False too."""
+        return any(map(shows_recorder, self.sources))
 
     @property
     @abc.abstractmethod

@@ -161,6 +161,10 @@ class VectorEnvs(Environments):
         return list(range(self.num_envs))
 
     @property
+    def records_returns(self) -> bool:
+        return self._records and super().records_returns
+
+    @property
     def sources(self) -> Sequence[VectorEnv]:
         return [self.env]
 

@@ -95,11 +95,12 @@ def _known(state: Any) -> dict[str, Any] | None:
     """What the last epoch knew, as read from a file, checked."""
     if state is None:
         return None
-    mean_return, mean_length = (float(value) for value in state["episode"])
+    mean_return, mean_length, *wrapped = (float(value) for value in state["episode"])
     if mean_return == -math.inf:  # of former files: no episode had ended
         mean_return = math.nan
     update = {str(name): float(value) for name, value in state["update"].items()}
-    return {"episode": (mean_return, mean_length), "update": update}
+    (mean_wrapped,) = wrapped or [math.nan]  # former files do not have it
+    return {"episode": (mean_return, mean_length, mean_wrapped), "update": update}
 
 
 def _stream(state: Any) -> dict[str, Any]:
