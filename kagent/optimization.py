@@ -296,6 +296,12 @@ class Optimization(Mixin):
 
 
 def _given(optimizer: Any) -> Any:
+    described = isinstance(optimizer, str) or (isinstance(optimizer, dict) and "class_name" in optimizer)
+    if not (described or isinstance(optimizer, keras.optimizers.Optimizer)):
+        raise TypeError(
+            "`optimizer` of compile must be a Keras optimizer, its name or its configuration. A learning rate, a schedule or a "
+            f"dict with 'type' is an argument of the constructor: PPO(env, optimizer=...). Received: {optimizer!r}"
+        )
     found = keras.optimizers.get(optimizer)
     if isinstance(found, keras.optimizers.MultiOptimizer) and not isinstance(found, optimizers.RoleOptimizer):
         raise ValueError(
