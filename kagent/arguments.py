@@ -6,8 +6,6 @@ import math
 import numbers
 from typing import Any
 
-import numpy as np
-
 _DATA = (
     "x", "y", "batch_size", "validation_split", "validation_data", "shuffle", "class_weight", "sample_weight",
     "validation_steps", "validation_batch_size", "return_dict",
@@ -56,7 +54,7 @@ def check_source(method: str, env: Any, others: Any) -> None:
     if isinstance(env, numbers.Number):
         raise TypeError(f"`{method}` takes the environment first: agent.{method}(env, ...). Received: {env!r}")
     names = [name for name in others if name in _DATA]
-    is_data = isinstance(env, np.ndarray | list | tuple | dict) or hasattr(env, "__array__")
+    is_data = isinstance(env, list | tuple | dict) or hasattr(env, "__array__")
     if is_data or names:
         raise from_environment(method, type(env).__name__ if is_data else ", ".join(names))
 
