@@ -142,7 +142,7 @@ class Optimization(Mixin):
     def _suits_xla(self) -> bool:
         variables = [variable.value for variable in self.trainable_variables]
         if self.update_rule.unit != "timesteps" or not all("CPU" in variable.device for variable in variables):
-            return True  # how long episodes are nobody knows beforehand
+            return True  # the length of episodes is not known beforehand
         return sum(math.prod(variable.shape) for variable in variables) * self.update_rule.batch_size < _PRODUCTS
 
     @property
