@@ -15,6 +15,8 @@ from kagent.episode_streams import each_array
 from kagent.mixin import Mixin
 from kagent.optimization import Optimization
 
+_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
+
 
 class Counts(NamedTuple):
     """How far an agent was: `timesteps`, `episodes`, and `updates` in gradient steps."""
@@ -62,7 +64,7 @@ class Attachments(Mixin):
     def _counts(self) -> Counts:
         return Counts(self.timesteps, self.episodes, self.updates)
 
-    @functools.wraps(Optimization.compile)
+    @_as_documented
     def compile(self, *args: Any, **kwargs: Any) -> None:
         # The optimizer of an agent whose saver has just restored it begins with the restored state.
         restored = self.optimizer if vars(self).get("_counted_from") is not None else None

@@ -36,8 +36,9 @@ class Part:
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        known = _keywords(cls)
-        unknown = [] if known is None else [name for name in kwargs if name not in known]
+        own: Any = cls
+        known, takes_all = _keywords(own)
+        unknown = [] if takes_all else [name for name in kwargs if name not in known]
         if unknown:
             raise TypeError(unexpected(cls.__name__, unknown, known))
         make = super().__new__
@@ -163,12 +164,11 @@ class Registry:
 
 
 @functools.cache
-def _keywords(cls: type) -> tuple[str, ...] | None:
-    # None: any.
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return None
-    return tuple(p.name for p in parameters if p.name != "self" and p.kind is not p.POSITIONAL_ONLY)
+def _keywords(cls: Any) -> tuple[tuple[str, ...], bool]:
+    """Names that the constructor takes, and whether it takes all others too."""
+    parameters = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return names, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def type_name(cls: type) -> str:
