@@ -16,7 +16,7 @@ parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("callbacks_
 
 
 class Record(kagent.callbacks.Callback):
-    """kagent's own Callback hears of episodes, too."""
+    """kagent's own Callback has events for episodes, too."""
 
     best = 0.0
 

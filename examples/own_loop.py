@@ -1,6 +1,6 @@
 """Train inside a loop of your own: a robot, a simulator, a service that cannot be an environment.
 
-`act` chooses an action and `observe` tells what came of it; the agent learns whenever an update is due.
+`act` chooses an action and `observe` takes its outcome; the agent learns whenever an update is due.
 
     python examples/own_loop.py
 """
@@ -21,7 +21,7 @@ def main() -> None:
     agent = kagent.DQN(
         observation_space=world.observation_space,
         action_space=world.action_space,
-        # Nobody knows how long this loop runs, so epsilon falls over timesteps instead of a part of the run.
+        # This loop has no known length, so epsilon falls over timesteps. Otherwise `agent.begin(steps=...)` gives the length.
         exploration=kagent.EpsilonGreedy(steps=max(args.steps // 5, 1)),
         learning_rate=1e-3,
         gradient_steps=4,

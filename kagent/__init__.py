@@ -74,8 +74,12 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"kagent.{name}")
     else:
-        # With these, Python itself suggests a close name: DPG for DDPG.
-        raise AttributeError(f"module 'kagent' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        from kagent.vocabulary import elsewhere
+
+        place = elsewhere(name)
+        message = f"module 'kagent' has no attribute {name!r}" + (f": it is {place}" if place else "")
+        # With the module, Python itself suggests a close name.
+        raise AttributeError(message, name=name, obj=None if place else sys.modules[__name__])
     globals()[name] = value
     return value
 

@@ -49,8 +49,10 @@ def check_source(method: str, env: Any, others: Any) -> None:
     """Checks what is trained or measured in, where Keras's models take data.
 
     Raises:
-        TypeError: `env` is data, or among the names of `others` is one of Keras's for data.
+        TypeError: `env` is data or a number, or among the names of `others` is one of Keras's for data.
     """
+    if isinstance(env, numbers.Number):
+        raise TypeError(f"`{method}` takes the environment first: agent.{method}(env, ...). Received: {env!r}")
     names = [name for name in others if name in _DATA]
     is_data = isinstance(env, list | tuple | dict) or hasattr(env, "__array__")
     if is_data or names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import listed
 from kagent.episode_streams import each_array
 from kagent.mixin import Mixin
+from kagent.optimization import Optimization
+
+_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
 
 
 class Counts(NamedTuple):
@@ -60,8 +64,9 @@ class Attachments(Mixin):
     def _counts(self) -> Counts:
         return Counts(self.timesteps, self.episodes, self.updates)
 
+    @_as_documented
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As in Keras. The optimizer of an agent whose saver has just restored it begins with the restored state."""
+        # The optimizer of an agent whose saver has just restored it begins with the restored state.
         restored = self.optimizer if vars(self).get("_counted_from") is not None else None
         super().compile(*args, **kwargs)
         if restored is None:

@@ -8,7 +8,7 @@ import keras
 
 from kagent.bounds import Bounds
 
-_LONG = 2.0**53  # gradient steps of epochs of which nobody knows the length yet: progress stays at its beginning
+_LONG = 2.0**53  # gradient steps of epochs of unknown length: progress stays at its beginning
 
 
 class EpochLength(keras.callbacks.Callback):
@@ -19,7 +19,7 @@ class EpochLength(keras.callbacks.Callback):
     Args:
         agent: Which.
         epochs: How many there are.
-        size: Elements of each, one gradient step each; negative: nobody knows.
+        size: Elements of each, one gradient step each; negative: unknown.
     """
 
     def __init__(self, agent: Any, epochs: int, size: int):

@@ -196,7 +196,7 @@ class Experience(Mixin):
         return [observation, action, reward, *flags, successor, None, *masks]
 
     def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
-        # Of every timestep the row that is remembered, and what the environment gave, where somebody is told of it.
+        # The remembered row of every timestep, and what the environment gave, where a callback takes it.
         observation, action, reward, terminated, truncated, successor, _, *masks = self._transitions_of(trace, masked)
         parts = (observation, action, reward, terminated, truncated, successor, *masks)
         raw = self._raw_steps(trace) if self._attached else ()

@@ -142,7 +142,7 @@ class Optimization(Mixin):
     def _suits_xla(self) -> bool:
         variables = [variable.value for variable in self.trainable_variables]
         if self.update_rule.unit != "timesteps" or not all("CPU" in variable.device for variable in variables):
-            return True  # how long episodes are nobody knows beforehand
+            return True  # the length of episodes is not known beforehand
         return sum(math.prod(variable.shape) for variable in variables) * self.update_rule.batch_size < _PRODUCTS
 
     @property
@@ -298,6 +298,12 @@ class Optimization(Mixin):
 
 
 def _given(optimizer: Any) -> Any:
+    described = isinstance(optimizer, str) or (isinstance(optimizer, dict) and "class_name" in optimizer)
+    if not (described or isinstance(optimizer, keras.optimizers.Optimizer)):
+        raise TypeError(
+            "`optimizer` of compile must be a Keras optimizer, its name or its configuration. A learning rate, a schedule or a "
+            f"dict with 'type' is an argument of the constructor: PPO(env, optimizer=...). Received: {optimizer!r}"
+        )
     found = keras.optimizers.get(optimizer)
     if isinstance(found, keras.optimizers.MultiOptimizer) and not isinstance(found, optimizers.RoleOptimizer):
         raise ValueError(

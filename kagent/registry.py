@@ -10,7 +10,7 @@ registered by `keras.saving.register_keras_serializable`, as a Keras layer is, o
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import inspect
 import sys
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from kagent.signatures import check_known
+from kagent.vocabulary import suggest_part, unexpected
 
 T = TypeVar("T", bound=Any)
 _OWN: set[Any] = set()  # classes of all registries
@@ -28,7 +29,20 @@ class WithoutConfigurationError(ValueError):
 
 
 class Part:
-    """Base of parts. It has for Keras what a class must have to be registered there."""
+    """Base of parts. It has for Keras what a class must have to be registered there.
+
+    Raises:
+        TypeError: An argument that the class does not take, with the one that is probably meant.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        own: Any = cls
+        known, takes_all = _keywords(own)
+        unknown = [] if takes_all else [name for name in kwargs if name not in known]
+        if unknown:
+            raise TypeError(unexpected(cls.__name__, unknown, known))
+        make = super().__new__
+        return make(cls) if make is object.__new__ else make(cls, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, JSON-ready."""
@@ -123,8 +137,8 @@ class Registry:
     def _make(self, name: str, arguments: dict[str, Any], argument: str, extra: dict[str, Any]) -> Any:
         cls = self._find(name)
         if cls is None:
-            close = difflib.get_close_matches(name, self.names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            close = suggest_part(name, self.names)
+            hint = f" Did you mean {close!r}?" if close else ""
             raise ValueError(f"Unknown `{argument}`. Received: {name!r}. Known: {', '.join(self.names)}.{hint}")
         parameters = inspect.signature(cls).parameters.values()
         known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
@@ -147,6 +161,14 @@ class Registry:
             ValueError: Its class is not registered.
         """
         return _described(part)
+
+
+@functools.cache
+def _keywords(cls: Any) -> tuple[tuple[str, ...], bool]:
+    """Names that the constructor takes, and whether it takes all others too."""
+    parameters = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return names, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def type_name(cls: type) -> str:

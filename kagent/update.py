@@ -12,6 +12,7 @@ from kagent import schedules
 from kagent.arguments import check_count
 from kagent.registry import Part, Registry
 from kagent.schedules import Clock, Schedule, is_schedule
+from kagent.signatures import check_known
 
 _MOST_ROWS, _MOST_STEPS = 1 << 31, 1 << 20  # of an update; they are drawn before it
 UNITS = ("timesteps", "episodes")
@@ -147,6 +148,7 @@ def get(identifier: Any) -> Update:
     if isinstance(identifier, numbers.Integral) and not isinstance(identifier, bool):
         return Update(batch_size=int(identifier))
     if isinstance(identifier, dict) and "type" not in identifier:
+        check_known(identifier, [field.name for field in dataclasses.fields(Update)], "`update`", "argument")
         missing = sorted({"unit", "batch_size"} - set(identifier))
         if missing:
             raise ValueError(f"`update` needs {missing}. Received: {identifier}")

@@ -1,7 +1,7 @@
 """Names of arguments: close ones, and those of other libraries.
 
 The table holds names of Stable-Baselines3, RLlib, TF-Agents, Tianshou, CleanRL, Tensorforce and Keras. Constructors, `fit`,
-`Agent.create`, parts given as dicts and the command line all look names up here. Imports neither Keras nor TensorFlow.
+`Agent.create`, parts, as objects and as dicts, and the command line all look names up here. Imports neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import re
 from collections.abc import Collection, Iterable
 
 # kagent's name to the names that it has elsewhere. Of several names of kagent the first that the class takes is meant;
-# "fit.steps" is an argument of `fit`, "compile.loss" one of `compile`.
+# "fit.steps" is an argument of `fit`, "compile.metrics" one of `compile`, "part.size" one of a part alone.
 _NAMES = {
     "learning_rate": "lr lrate rate step_size alpha_lr initial_lr",
     "learning_rate critic_learning_rate": "policy_lr pi_lr actor_lr actor_learning_rate policy_learning_rate",
     "critic_learning_rate critic_optimizer": "critic_lr vf_lr value_lr q_lr qf_lr",
     "critic_optimizer": "value_optimizer vf_optimizer q_optimizer",
     "discount": "gamma discount_factor discount_rate",
-    "gae_lambda reward_estimation": "lambda lambda_ lam lambda_value gae_lam td_lambda",
+    "gae_lambda reward_estimation": "lambda lambda_ lam lambda_value gae_lam td_lambda gae",
     "entropy_coefficient temperature entropy_regularization": (
         "ent_coef entropy_coeff entropy_coef ent_coeff ent_weight entropy_weight entropy_beta entropy_cost"
     ),
@@ -49,6 +49,7 @@ _NAMES = {
         "replay_buffer_max_length max_replay_size replay_buffer replay_buffer_config replay_buffer_class "
         "replay_buffer_kwargs buffer buffer_capacity experience_replay max_size"
     ),
+    "part.capacity part.batch_size": "size maxlen max_len",
     "n_steps memory": (
         "num_steps n_step_rollout rollout_length rollout_steps rollout_fragment_length step_per_collect "
         "collect_steps collect_steps_per_iteration horizon_length nsteps steps_per_update train_batch_size "
@@ -56,7 +57,7 @@ _NAMES = {
     ),
     "batch_size": (
         "minibatch_size sgd_minibatch_size mini_batch_size batchsize minibatch subsampling_fraction bs "
-        "nbatch sample_batch_size"
+        "nbatch sample_batch_size batch"
     ),
     "epochs gradient_steps": (
         "n_epochs num_epochs update_epochs ppo_epoch ppo_epochs k_epochs num_sgd_iter n_optimizer_epochs "
@@ -73,7 +74,7 @@ _NAMES = {
     ),
     "frequency": (
         "train_freq train_frequency update_frequency update_freq update_every train_every train_interval "
-        "training_intensity learn_every update_interval step_per_train"
+        "training_intensity learn_every update_interval step_per_train freq every"
     ),
     "gradient_steps": "updates_per_step update_per_step num_updates_per_step utd utd_ratio n_updates train_steps_per_step",
     "target_update_period": (
@@ -87,14 +88,19 @@ _NAMES = {
     "final exploration": "end_e eps_end epsilon_end exploration_final_eps final_epsilon epsilon_min eps_min",
     "fraction exploration": "exploration_fraction epsilon_decay eps_decay exploration_decay",
     "steps exploration": "epsilon_timesteps epsilon_decay_steps eps_decay_steps",
-    "exploration": (
+    "part.initial": "start start_value init begin initial_value",
+    "part.final": "end end_value stop final_value",
+    "part.amount part.sigma": "std stddev scale",
+    "part.beta_1": "betas beta1",
+    "exploration part.final part.amount part.epsilon part.sigma": (
         "epsilon eps epsilon_greedy exploration_rate exploration_config exploration_noise action_noise ou_stddev "
         "noise noise_std expl_noise sigma ou_noise eps_training policy_noise"
     ),
     "double": "double_q is_double double_dqn use_double double_q_learning",
     "huber": "huber_loss huber_delta use_huber td_errors_loss_fn clip_loss_grad huber_loss_delta",
     "members": "n_critics num_critics n_critic twin_q num_q twin ensemble_size",
-    "network": (
+    "network part.activation": "activation activation_fn act act_fn nonlinearity hidden_activation",
+    "network policy part.units part.size": (
         "net net_arch policy_kwargs hidden_sizes hidden_dim hidden_dims hidden_layers hidden_units layers layer_sizes "
         "fc_layer_params fcnet_hiddens model_config q_network q_net qnet actor_network actor_net actor model network_spec "
         "units network_arch"
@@ -123,9 +129,13 @@ _NAMES = {
     "fit.validation_env": "eval_env test_env evaluation_env validation_data validation_split eval_envs",
     "fit.validation_episodes fit.episodes": "n_eval_episodes eval_episodes num_eval_episodes episode_per_test validation_steps",
     "fit.validation_freq": "eval_freq evaluation_interval eval_interval eval_frequency",
+    "fit.step_timeout": "timeout",
+    "fit.reset_options": "reset_kwargs",
+    "fit.replay_limit": "",
     "compile.jit_compile": "jit xla compile",
     "compile.run_eagerly": "eager debug",
-    "compile.loss": "loss_fn loss_function",
+    "compile.steps_per_execution": "steps_per_call",
+    "compile.metrics": "metric",
 }
 # What no argument says.
 _ADVICE = {
@@ -133,22 +143,62 @@ _ADVICE = {
     "target_kl": "`kagent.TRPO(env, max_kl=...)` bounds the KL divergence",
     "anneal_lr": 'let the rate fall: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
     "num_minibatches": "`batch_size` is the size of one minibatch",
+    "loss": "an algorithm has its own loss; `objective` takes another one",
     "dueling": "`kagent.DuelingDQN(env)` has dueling heads",
     "prioritized_replay": 'memory={"type": "prioritized", "capacity": 100_000}',
     "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
     "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
     "render": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
     "batch_size": "the size of batches is the agent's: kagent.PPO(env, batch_size=...)",
+    "lr_schedule": 'a learning rate may be a schedule: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
+    "optimizer_kwargs": 'an optimizer may be a dict: optimizer={"type": "adam", "learning_rate": 3e-4, "epsilon": 1e-5}',
+    "gpu": 'device="GPU:0"',
+    "normalize": 'preprocessing="running_normalization" normalizes observations',
+    "reward_scale": 'preprocessing={"reward": {"type": "rescaling", "scale": 0.1}} scales rewards',
+    "input_shape": "shapes are those of the environment's spaces",
     "reset_num_timesteps": "counters go on from one `fit` to the next; a new agent begins at 0",
 }  # fmt: skip
 _ADVICE["kwargs"] = _ADVICE["make_kwargs"] = _ADVICE["env_config"] = _ADVICE["vec_env_kwargs"] = _ADVICE["env_kwargs"]
 _ADVICE["env_args"] = _ADVICE["env_kwargs"]
+_ADVICE["loss_fn"] = _ADVICE["loss_function"] = _ADVICE["loss"]
+_ADVICE["cuda"] = _ADVICE["use_gpu"] = _ADVICE["use_cuda"] = _ADVICE["gpu"]
+_ADVICE["state_dim"] = _ADVICE["action_dim"] = _ADVICE["obs_dim"] = _ADVICE["input_dim"] = _ADVICE["input_shape"]
 _ADVICE["prioritized"] = _ADVICE["prioritized_replay_alpha"] = _ADVICE["per"] = _ADVICE["prioritized_replay"]
 
 _MEANT: dict[str, list[str]] = {}
 for _own, _others in _NAMES.items():
     for _other in _others.split():
         _MEANT.setdefault(_other, []).extend(_own.split())
+
+_PARTS = {
+    "ActionNoise": "gaussian gaussian_noise normal normal_noise normal_action_noise noise",
+    "CNN": "nature nature_cnn conv conv2d convnet",
+    "EpsilonGreedy": "egreedy e_greedy eps_greedy epsilon",
+    "MLP": "dense fc fcnet fully_connected feedforward",
+    "OrnsteinUhlenbeckNoise": "ou ou_noise ornstein_uhlenbeck_action_noise",
+    "Prioritized": "per prioritized_replay_buffer prioritized_experience_replay",
+    "Recent": "fifo queue",
+    "Replay": "replay_buffer buffer uniform uniform_replay experience_replay deque",
+    "Rollout": "rollout_buffer on_policy",
+    "Sampling": "softmax boltzmann stochastic categorical",
+}
+_ELSEWHERE = {
+    "DDPG": "kagent.DPG",
+    "DDQN": "kagent.DoubleDQN",
+    "REINFORCE": "kagent.VPG",
+    "TD3": "kagent.DPG, or kagent.SAC with twin critics",
+    "make": 'gymnasium.make, or an environment\'s id itself: kagent.PPO("CartPole-v1")',
+    "load_model": "kagent.load",
+    "save": "agent.save",
+    "train": "agent.fit",
+    "learn": "agent.fit",
+    "evaluate": "agent.evaluate",
+    "Callback": "kagent.callbacks.Callback",
+    "Checkpoint": "kagent.callbacks.Checkpoint",
+    "Recorder": "kagent.callbacks.Recorder",
+    "Summarizer": "kagent.callbacks.Summarizer",
+    "ReplayBuffer": "kagent.memories.Replay",
+}
 
 _POLICY = re.compile(r"(Actor|Cnn|Mlp|MultiInput)\w*Policy")
 POLICY_ADVICE = (
@@ -178,6 +228,8 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     if plain in _ADVICE or plain in _MEANT:
         return None
     last = [key for key in known if key.endswith(f".{name}")]
+    if _method_of(plain) and not last:
+        return None
     close = difflib.get_close_matches(name, known, n=1) or last or difflib.get_close_matches(plain, known, n=1)
     return close[0] if close else None
 
@@ -193,14 +245,34 @@ def advise(name: str) -> str | None:
     plain = _plain(name)
     if plain in _ADVICE:
         return f"{name!r}: {_ADVICE[plain]}"
-    for wanted in _MEANT.get(plain, [plain]):
+    meant = [wanted for wanted in _MEANT.get(plain, [plain]) if not wanted.startswith("part.")]
+    for wanted in meant:
         method, _, argument = wanted.rpartition(".")
-        if not method and f"fit.{argument}" in _NAMES:
-            method = "fit"
+        method = method or _method_of(argument)
         if method:
             call = f"agent.fit(env, {argument}=...)" if method == "fit" else f"agent.{method}({argument}=...)"
             return f"{name!r} is `{argument}` of `{method}`: {call}"
-    return f"{name!r} is `{_MEANT[plain][0]}` in kagent, which is no argument here" if plain in _MEANT else None
+    return f"{name!r} is `{meant[0]}` in kagent, which is no argument here" if plain in _MEANT and meant else None
+
+
+def _method_of(argument: str) -> str:
+    return next((method for method in ("fit", "compile") if f"{method}.{argument}" in _NAMES), "")
+
+
+def suggest_part(name: str, known: Iterable[str]) -> str | None:
+    """The part among `known` that `name` probably means, or None.
+
+    Example:
+
+    >>> suggest_part("replay_buffer", ["Prioritized", "Replay"])
+    'Replay'
+    """
+    known, plain = list(known), _plain(name)
+    for own, others in _PARTS.items():
+        if own in known and plain in others.split():
+            return own
+    close = difflib.get_close_matches(name, known, n=1)
+    return close[0] if close else None
 
 
 def meaning(name: str) -> str:
@@ -240,6 +312,11 @@ def unexpected(what: str, unknown: Collection[str], known: Collection[str]) -> s
 
 def _hints_and_known(unknown: Collection[str], known: Collection[str]) -> str:
     return f"{hints(sorted(unknown), known)} Known: {', '.join(sorted(known))}."
+
+
+def elsewhere(name: str) -> str | None:
+    """Where in kagent that is which other libraries have at the top by the name `name`, or None."""
+    return _ELSEWHERE.get(name)
 
 
 def is_policy_name(value: object) -> bool:

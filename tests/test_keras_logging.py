@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -65,6 +66,14 @@ def test_tensorboards_unit_is_checked(tmp_path):
         ValueError, match=r"`unit` must be one of \('timesteps', 'episodes', 'updates'\). Received: 'epochs'"
     ):
         kagent.callbacks.TensorBoard(tmp_path, unit="epochs")
+
+
+def test_tensorboard_warns_where_its_files_are_removed(small, tmp_path):
+    remove = LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 1 and shutil.rmtree(tmp_path / "train"))
+    callbacks = [kagent.callbacks.TensorBoard(tmp_path), remove]
+    with pytest.warns(UserWarning, match="The event files in .* were removed during training") as found:
+        run(small("dqn"), *callbacks, epochs=4)
+    assert sum("event files" in str(warning.message) for warning in found) == 1  # at the end of the third epoch
 
 
 def scalars(folder):
@@ -170,6 +179,59 @@ def test_a_bar_of_a_validation_and_of_an_evaluation(small, monkeypatch):
     found = {}
     lines = drawn(monkeypatch, 80, lambda: found.update(agent.evaluate("CartPole-v1", episodes=3, verbose=1)))
     assert lines[-1].startswith("3/3 ━") and f"episode_return: {found['episode_return']:.4f}"[:17] in lines[-1]
+
+
+def test_a_bar_of_several_environments_counts_their_last_step_into_the_next_epoch(small, monkeypatch):
+    agent = small("dqn", start=1000)
+    lines = drawn(monkeypatch, 80, lambda: agent.fit("CartPole-v1", steps=20, steps_per_epoch=10, n_envs=4))
+    ends = [line for line in lines if line.startswith("10/10 ")]  # 12 and 20 timesteps
+    assert len(ends) == 2 and all("─" not in line for line in ends) and agent.timesteps == 20
+    assert [line[:6] for line in lines if line.startswith(" 2/10")]  # the second epoch has two of the first's last four
+
+
+def test_a_bar_of_a_second_fit_has_no_loss_before_its_first_update(small, monkeypatch):
+    agent = small("dqn", start=4, frequency=20, batch_size=4)
+    agent.fit("CartPole-v1", steps=4, verbose=0)
+    assert agent.updates > 0
+    lines = drawn(monkeypatch, 80, lambda: agent.fit("CartPole-v1", steps=30, steps_per_epoch=15))
+    losses = [line.split("loss: ")[1].split(" - ")[0] for line in lines if "loss" in line]
+    assert losses[0] == "?" and float(losses[-1]) > 0 and "nan" not in losses  # the next update is at 24
+
+
+def test_an_error_begins_a_line_of_its_own(small, monkeypatch):
+    agent = small("dqn", start=4, frequency=4, batch_size=4)
+
+    class Stop(kagent.callbacks.Callback):
+        def on_timestep_end(self, timestep, logs=None):
+            if timestep == 14:
+                raise KeyboardInterrupt
+
+    def fit():
+        with pytest.raises(KeyboardInterrupt):
+            agent.fit("CartPole-v1", steps=100, callbacks=[Stop()])
+        print("next")
+
+    assert drawn(monkeypatch, 80, fit)[-1] == "next"
+
+
+def test_a_bar_without_a_terminal(small, monkeypatch):
+    class Collector:
+        """What some notebooks and loggers put in the place of stdout."""
+
+        def __init__(self):
+            self.text = ""
+
+        def write(self, text):
+            self.text += text
+
+    for out in (Collector(), None):
+        monkeypatch.setattr("sys.stdout", out)
+        small("dqn").fit("CartPole-v1", steps=20, steps_per_epoch=10)
+        monkeypatch.undo()
+        if out is not None:
+            lines = out.text.splitlines()
+            assert lines[::2] == ["Epoch 1/2", "Epoch 2/2"]
+            assert all(line.startswith("10/10 ====") for line in lines[1::2]) and "\r" not in out.text
 
 
 def test_silence(small, capsys):

@@ -94,6 +94,6 @@ def test_an_exploration_of_ones_own():
 
 def test_a_close_name_is_suggested():
     done = subprocess.run(
-        [sys.executable, "-c", "import kagent; kagent.DDPG"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", "import kagent; kagent.DQNN"], capture_output=True, text=True, cwd=ROOT
     )
-    assert "module 'kagent' has no attribute 'DDPG'. Did you mean: 'DPG'?" in done.stderr
+    assert "module 'kagent' has no attribute 'DQNN'. Did you mean: 'DQN'?" in done.stderr

@@ -2,12 +2,13 @@
 
 import inspect
 
+import keras
 import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
 
 import kagent
-from kagent import creation, exploration, memories, vocabulary
+from kagent import creation, exploration, memories, networks, objectives, schedules, vocabulary
 from kagent.agents import AGENTS
 from kagent.cli import algorithms, main, settings
 from kagent.cli.errors import CommandError
@@ -44,6 +45,15 @@ ARGUMENTS = [
     ("PPO", "CartPole-v1", "verbose", r"agent\.fit\(env, verbose="),
     ("PPO", "CartPole-v1", "env_kwargs", r"lambda: gymnasium\.make"),
     ("PPO", "CartPole-v1", "netwrok", "'network'"),
+    ("PPO", "CartPole-v1", "activation_fn", "'network'"),
+    ("PPO", "CartPole-v1", "gae", "'gae_lambda'"),
+    ("PPO", "CartPole-v1", "tensorboard_log", "'summarizer'"),
+    ("PPO", "CartPole-v1", "steps", r"agent\.fit\(env, steps="),
+    ("PPO", "CartPole-v1", "step_timeout", r"agent\.fit\(env, step_timeout="),
+    ("PPO", "CartPole-v1", "jit_compile", r"(agent\.compile\(jit_compile=|'compile\.jit_compile')"),
+    ("PPO", "CartPole-v1", "metrics", r"agent\.compile\(metrics="),
+    ("PPO", "CartPole-v1", "loss", "`objective` takes another one"),
+    ("PPO", "CartPole-v1", "reward_scale", '"type": "rescaling"'),
 ]
 
 
@@ -158,15 +168,93 @@ def test_predict_takes_batches():
         discrete.predict(3)
 
 
+@pytest.mark.parametrize(
+    "part, wrong, own",
+    [
+        (kagent.RewardEstimation, "gamma", "discount"),
+        (kagent.Update, "batch", "batch_size"),
+        (kagent.Update, "freq", "frequency"),
+        (kagent.EpsilonGreedy, "start", "initial"),
+        (kagent.EpsilonGreedy, "end", "final"),
+        (kagent.EpsilonGreedy, "epsilon", "final"),
+        (exploration.ActionNoise, "std", "amount"),
+        (memories.Replay, "size", "capacity"),
+        (memories.Prioritized, "buffer_size", "capacity"),
+        (networks.MLP, "hidden_sizes", "units"),
+        (schedules.Linear, "start", "initial"),
+        (objectives.ClippedPolicyObjective, "vf_coef", "value_coefficient"),
+    ],
+)
+def test_parts_say_what_is_meant_as_objects_too(part, wrong, own):
+    with pytest.raises(
+        TypeError,
+        match=rf"{part.__name__} got an unexpected keyword argument '{wrong}'. Did you mean '{own}'\? Known: ",
+    ):
+        part(**{wrong: 1})
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"optimizer": {"type": "adam", "lr": 1e-3}}, r"it has no \['lr'\].*Did you mean 'learning_rate'"),
+        ({"optimizer": {"type": "adam", "betas": (0.9, 0.99)}}, "Did you mean 'beta_1'"),
+        ({"update": {"batch": 32}}, r"`update` has no argument \['batch'\].*Did you mean 'batch_size'"),
+        ({"memory": {"type": "replay", "size": 100}}, "Did you mean 'capacity'"),
+        ({"memory": "replay_buffer"}, "Did you mean 'Replay'"),
+        ({"memory": {"type": "per"}}, "Did you mean 'Prioritized'"),
+        ({"exploration": "boltzmann"}, "Did you mean 'Sampling'"),
+        ({"exploration": "ou_noise"}, "Did you mean 'OrnsteinUhlenbeckNoise'"),
+        ({"exploration": "epsilon_gredy"}, "Did you mean 'EpsilonGreedy'"),
+        ({"network": {"type": "mlp", "hidden_sizes": [4]}}, "Did you mean 'units'"),
+        ({"network": [{"type": "dense", "units": 4}]}, "Did you mean 'size'"),
+        ({"network": [64, 64]}, r'network=\{"type": "mlp", "units": \[64, 64\]\}'),
+    ],
+)
+def test_parts_as_dicts_and_names_say_what_is_meant(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        kagent.DQN(observation_space=Discrete(3), action_space=Discrete(2), **arguments)
+
+
+def test_names_of_other_libraries_in_modules():
+    for name, place in {"DDPG": "kagent.DPG", "load_model": "kagent.load", "make": "gymnasium.make"}.items():
+        with pytest.raises(AttributeError, match=f"no attribute '{name}': it is {place}"):
+            getattr(kagent, name)
+    with pytest.raises(
+        AttributeError, match=r"'EarlyStopping': Keras's own callbacks.* keras\.callbacks\.EarlyStopping"
+    ):
+        kagent.callbacks.EarlyStopping  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'EvalCallback'$"):
+        kagent.callbacks.EvalCallback  # noqa: B018
+
+
+def test_environments_that_are_numbers_and_optimizers_that_are_arguments():
+    agent = kagent.DQN("CartPole-v1", memory=100, **POLICY)
+    for method in (agent.fit, agent.evaluate):
+        with pytest.raises(TypeError, match=rf"agent\.{method.__name__}\(env, \.\.\.\). Received: 100"):
+            method(100)
+    with pytest.raises(ValueError, match=r"`verbose` must be 'auto', 0, 1 or 2\. Received: 'yes'"):
+        agent.evaluate("CartPole-v1", verbose="yes")
+    for optimizer in (0.1, {"type": "adam", "learning_rate": 0.1}):
+        with pytest.raises(TypeError, match=r"argument of the constructor: PPO\(env, optimizer="):
+            agent.compile(optimizer=optimizer)
+
+
 def test_every_own_name_of_the_table_is_an_argument_somewhere():
     known = {name for preset in AGENTS.values() for name in creation.parameters(preset)} | {"env"}
     for part in (exploration.EpsilonGreedy, memories.Replay):
         known |= set(inspect.signature(part).parameters)
     known |= {f"fit.{name}" for name in inspect.signature(kagent.Agent.fit).parameters}
     known |= {f"compile.{name}" for name in inspect.signature(kagent.Agent.compile).parameters}
+    parts = (
+        exploration.EpsilonGreedy, exploration.ActionNoise, memories.Replay, networks.MLP, kagent.Update,
+        schedules.OrnsteinUhlenbeck, keras.optimizers.Adam, networks.layered.LAYERS["dense"],
+    )  # fmt: skip
+    known |= {f"part.{name}" for part in parts for name in inspect.signature(part).parameters}
     assert {own for meant in vocabulary._MEANT.values() for own in meant} - known == set()
-    # A name that kagent has itself is no other library's.
-    assert not {name for name in vocabulary._MEANT if name in known - {"critic", "baseline_policy"}}
+    # A name that kagent has itself is no other library's, but that of an argument of a part.
+    assert not {name for name in vocabulary._MEANT if name in known - {"critic", "baseline_policy", "start"}}
+    for own in vocabulary._PARTS:
+        assert any(hasattr(module, own) for module in (exploration, memories, networks))
 
 
 @pytest.mark.parametrize(

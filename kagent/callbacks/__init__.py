@@ -1,5 +1,11 @@
 """Keras callbacks that know agents: their episodes and timesteps, their state."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
 from kagent.callbacks.callback import Callback
 from kagent.callbacks.checkpoint import Checkpoint
 from kagent.callbacks.episode_log import EpisodeLog
@@ -21,3 +27,10 @@ __all__ = [
     "Summarizer",
     "TensorBoard",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    message = f"module 'kagent.callbacks' has no attribute {name!r}"
+    if not name.startswith("_") and hasattr(keras.callbacks, name):
+        message += f": Keras's own callbacks work as they are, keras.callbacks.{name}"
+    raise AttributeError(message)

@@ -13,7 +13,7 @@ _MONITORS = (keras.callbacks.EarlyStopping, keras.callbacks.ModelCheckpoint, ker
 
 
 class Callback(keras.callbacks.Callback):
-    """A Keras callback that also hears of episodes and timesteps.
+    """A Keras callback with events for episodes, timesteps and updates too.
 
     Override what you need: an agent calls only what is overridden, so an unused event costs nothing.
 
@@ -79,7 +79,7 @@ class Callback(keras.callbacks.Callback):
     def on_asked_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
         """The agent has learned because a callback of `fit` called `agent.update()`.
 
-        It is in the middle of whatever that callback was told: it should not be saved here.
+        The event in which that callback was called is not over: the agent should not be saved here.
 
         Args:
             update: `agent.updates` now.
@@ -89,7 +89,7 @@ class Callback(keras.callbacks.Callback):
     def on_train_abort(self) -> None:
         """An error has ended training, or a second Ctrl-C; `on_train_end` does not follow. Close your files.
 
-        Every callback of the `fit` hears it, also one whose `on_train_begin` was not reached. The error is raised after it.
+        Every callback of the `fit` gets this call, also one whose `on_train_begin` was not reached. Then the error is raised.
         """
 
     def watches(self, event: str) -> bool:
@@ -117,7 +117,7 @@ def hooks_of(callbacks: Any) -> list[Callback]:
 
 @contextlib.contextmanager
 def abortable(callbacks: Any) -> Iterator[None]:
-    """Tells the callbacks of a list, or of a `CallbackList`, of an error in the block that is their training."""
+    """Calls `on_train_abort` of the callbacks in a list, or in a `CallbackList`, where the block raises an error."""
     try:
         yield
     except BaseException:
@@ -127,7 +127,8 @@ def abortable(callbacks: Any) -> Iterator[None]:
 
 
 def hears_batches(callbacks: keras.callbacks.CallbackList) -> bool:
-    """Whether anybody in the list listens to training batches; telling nobody costs as much as a small update."""
+    """Whether a callback in the list overrides an event of training batches; calls without effect cost as much as a small
+    update."""
     if type(callbacks) is not keras.callbacks.CallbackList:
         return True
     events = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from kagent.callbacks.callback import listed
+from kagent.callbacks.callback import Callback, listed
 
 _COLUMNS = 79
 _COUNTERS = ("episodes", "updates")
@@ -21,7 +21,7 @@ _VALUE = 8  # columns that a value needs at most, for all but runs of a million 
 _RETURNS = ("episode_return", "val_episode_return", "episode_length")
 
 
-class ProgressBar(keras.callbacks.ProgbarLogger):
+class ProgressBar(keras.callbacks.ProgbarLogger, Callback):
     """A line per epoch, drawn again and again while it goes on: timesteps, time, and the same metrics from first to last.
 
     The metrics are those of the epoch's logs, by their names there: as many of `episode_return`, `val_episode_return` (where
@@ -46,14 +46,17 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         ]
         self._shown: dict[str, float] = {}
         self._last_drawn, self._drawn_width, self._open = 0.0, 0, False
+        self._updates: int | None = None  # the agent's, when the first epoch began
 
     # Training --------------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self._shown, self._open = {}, False
+        self._shown, self._open, self._over, self._updates = {}, False, 0, None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._updates is None:
+            self._updates = self.model.updates  # not when training begins: a checkpoint may be loaded then
         if self._by_episode and self.verbose == 1:
             if self._open:
                 return
@@ -62,7 +65,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         else:
             if self.epochs > 1:
                 _print(f"Epoch {epoch + 1}/{self.epochs}\n")
-            self._begin(self._wanted, self.model.timesteps)
+            self._begin(self._wanted, self.model.timesteps - self._over)
         self.seen = self._first = self._count()
         if self.verbose == 1:
             self._draw()
@@ -82,6 +85,8 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         self.seen = self._count()
         self._shown |= logs or {}
         if not self._open:
+            # Several environments step together: of their last step this part is the next epoch's.
+            self._over = max(self.seen - self.target, 0) if self.target else 0
             self._draw(ended=True)
         elif time.perf_counter() - self._last_drawn >= _INTERVAL:
             self._draw()
@@ -90,6 +95,11 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         if self._open:
             self._draw(ended=True)
             self._open = False
+
+    def on_train_abort(self) -> None:
+        if self._drawn_width:  # the error's message begins on a line of its own
+            _print("\n")
+            self._drawn_width = 0
 
     # Evaluation ------------------------------------------------------------------------------------------------
 
@@ -123,10 +133,10 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         room = self._columns - len(f"{self.target or 10_000}") * 2 - len(" 00:00 ")
         self._names = []
         for name in names:
-            room -= len(f" - {name}: ") + (5 if name in _COUNTERS else _VALUE)
-            if room < 0:
-                break
-            self._names.append(name)
+            needed = len(f" - {name}: ") + (5 if name in _COUNTERS else _VALUE)
+            if needed <= room:
+                room -= needed
+                self._names.append(name)
 
     def _draw(self, ended: bool = False) -> None:
         if not (ended or _is_live()):
@@ -138,22 +148,23 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         metrics = "".join(f" - {name}: {self._value(name)}" for name in self._names)
         time_ = f"{_time(seconds)}{metrics}"
         unit = "episodes" if self._open else "timesteps"
-        count = f"{self.seen:>{len(str(self.target))}}/{self.target}" if self.target else f"{self.seen} {unit}"
+        seen = min(self.seen, self.target) if self.target else self.seen
+        count = f"{seen:>{len(str(self.target))}}/{self.target}" if self.target else f"{seen} {unit}"
         width = min(_BAR, self._columns - len(count) - len(time_) - 2)
         if self.verbose == 1 and self.target and width > 0:
             done, left = _marks()
-            full = min(width * self.seen // self.target, width)
+            full = width * seen // self.target
             count += f" {done * full}{left * (width - full)}"
         line = f"{count} {'- ' if self.verbose == 2 else ''}{time_}"[: self._columns]
         again = f"\r{line.ljust(self._drawn_width)}" if self.verbose == 1 and _is_live() else line
-        self._drawn_width = len(line)
+        self._drawn_width = 0 if ended else len(line)
         _print(again + "\n" * ended)
 
     def _value(self, name: str) -> str:
         if name in _COUNTERS:
             return str(int(getattr(self.model, name)))
         value = self._shown.get(name, math.nan)
-        if math.isnan(value) and (name in _RETURNS or name not in self._shown or not self.model.updates):
+        if math.isnan(value) and (name in _RETURNS or name not in self._shown or self.model.updates == self._updates):
             return "?"
         if name == "steps_per_second":
             return f"{value:.0f}"
@@ -164,7 +175,14 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
 
 def with_bar(callbacks: Any, verbose: str | int, **arguments: bool) -> list[Any]:
-    """Callbacks, one, several or None, as a list with a `ProgressBar`, unless it has one or `verbose` is 0."""
+    """Callbacks, one, several or None, as a list with a `ProgressBar`, unless it has one or `verbose` is 0.
+
+    Raises:
+        ValueError: `verbose` is not 0, 1 or 2.
+        TypeError: Not callbacks.
+    """
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: {verbose!r}")
     given = listed(callbacks)
     if not verbose or any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in given):
         return given
@@ -173,17 +191,23 @@ def with_bar(callbacks: Any, verbose: str | int, **arguments: bool) -> list[Any]
 
 def _columns() -> int:
     # A line that fills the last column wraps in some terminals.
-    return shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else _COLUMNS
+    return shutil.get_terminal_size().columns - 1 if _is_terminal() else _COLUMNS
+
+
+def _is_terminal() -> bool:
+    # What takes the place of stdout in notebooks and log collectors may have `write` alone; without a console it is None.
+    isatty = getattr(sys.stdout, "isatty", None)
+    return isatty is not None and isatty()
 
 
 def _is_live() -> bool:
     """Whether a line can be drawn over."""
-    return keras.config.is_interactive_logging_enabled() and (sys.stdout.isatty() or "ipykernel" in sys.modules)
+    return keras.config.is_interactive_logging_enabled() and (_is_terminal() or "ipykernel" in sys.modules)
 
 
 def _marks() -> tuple[str, str]:
     try:
-        "━─".encode(sys.stdout.encoding or "ascii")
+        "━─".encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         return "=", "."
     return "━", "─"
@@ -202,5 +226,7 @@ def _print(text: str) -> None:
         if text.strip():
             logging.info(text.strip())
         return
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.write(text)
+        if hasattr(sys.stdout, "flush"):
+            sys.stdout.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,7 +17,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     Keras's own x axis counts epochs, which are longer in a longer run: runs with other bounds cannot be compared by it. A
     metric that has no value yet, because no episode has ended and no update was made, has no point. What `update_freq`
-    writes of batches stays over batches.
+    writes of batches stays over batches. A warning is given where the event files are removed during training: what Keras
+    writes from then on is lost.
 
     Args:
         log_dir: Where event files go.
@@ -38,6 +41,11 @@ class TensorBoard(keras.callbacks.TensorBoard):
             raise ValueError(f"`unit` must be one of {UNITS}. Received: {unit!r}")
         super().__init__(log_dir, **arguments)
         self.unit = unit
+        self._there = False  # whether event files were there at the end of the last epoch
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        self._there = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         known = {name: value for name, value in (logs or {}).items() if not _is_nan(value)}
@@ -48,6 +56,17 @@ class TensorBoard(keras.callbacks.TensorBoard):
             super().on_epoch_end(getattr(self.model, self.unit), known)
         finally:
             self.histogram_freq, self.embeddings_freq = every
+        self._check_files()
+
+    def _check_files(self) -> None:
+        there = any(Path(self.log_dir).joinpath("train").glob("events.out.tfevents.*"))
+        if self._there and not there:
+            warnings.warn(
+                f"The event files in {str(self.log_dir)!r} were removed during training: these curves are lost, and further "
+                "points are too. The next `fit` begins new files.",
+                stacklevel=2,
+            )
+        self._there = there
 
 
 def _is_nan(value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib.metadata
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["train", "dqm", "CartPole-v1"])
     2
     """
+    whole = argv is None  # the process is this command
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     try:
@@ -90,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _complain(error)
     except KeyboardInterrupt:
+        if whole:  # a second signal must not take the exit code
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nkagent: interrupted", file=sys.stderr)
         return 130
     except Exception as error:

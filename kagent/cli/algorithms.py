@@ -26,16 +26,16 @@ class Algorithm(NamedTuple):
 
 
 ALGORITHMS = (
-    Algorithm("dqn", "DQN", "learns the value of each action from replayed experience; discrete actions"),
-    Algorithm("ppo", "PPO", "improves a policy in small clipped steps from fresh experience; any action space"),
-    Algorithm("sac", "SAC", "off-policy actor-critic that seeks return and entropy; continuous actions"),
-    Algorithm("doubledqn", "DoubleDQN", "DQN whose target network values what the learning one chooses", ("ddqn",)),
+    Algorithm("dqn", "DQN", "values of actions from replayed experience; discrete actions"),
+    Algorithm("ppo", "PPO", "small clipped policy steps from fresh experience; any actions"),
+    Algorithm("sac", "SAC", "off-policy actor-critic for return and entropy; continuous actions"),
+    Algorithm("doubledqn", "DoubleDQN", "DQN whose target network values the learning one's choice", ("ddqn",)),
     Algorithm("duelingdqn", "DuelingDQN", "DQN with one head for states and one for actions"),
-    Algorithm("dpg", "DPG", "off-policy actor-critic with a deterministic policy; continuous actions", ("ddpg",)),
-    Algorithm("vpg", "VPG", "the plain policy gradient on whole episodes; any action space", ("reinforce",)),
-    Algorithm("ac", "AC", "policy gradient with a critic's estimates; any action space"),
-    Algorithm("a2c", "A2C", "policy gradient with advantages over a critic; any action space"),
-    Algorithm("trpo", "TRPO", "policy steps within a trust region; any action space"),
+    Algorithm("dpg", "DPG", "off-policy actor-critic, deterministic; continuous actions", ("ddpg",)),
+    Algorithm("vpg", "VPG", "the plain policy gradient on whole episodes; any actions", ("reinforce",)),
+    Algorithm("ac", "AC", "policy gradient with a critic's estimates; any actions"),
+    Algorithm("a2c", "A2C", "policy gradient with advantages over a critic; any actions"),
+    Algorithm("trpo", "TRPO", "policy steps within a trust region; any actions"),
 )
 
 

@@ -153,7 +153,7 @@ def _check_object(value: dict[str, Any], position: str, where: str) -> None:
 
 
 def _check_function(value: dict[str, Any], position: str, where: str) -> None:
-    # Keras looks up either name, depending on who asks; of registered functions it writes "function" as the second.
+    # Keras looks up either name; of registered functions it writes "function" as the second.
     names = [value.get("config"), value.get("registered_name")]
     for name in names[:1] if names[1] in (None, "function") else names:
         own = value.get("module") in (None, "builtins", *_FUNCTIONS.get(position, ())) and name in _functions(position)

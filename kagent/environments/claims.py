@@ -1,4 +1,4 @@
-"""Who walks which environment: one at a time."""
+"""Environments in use: each by one method at a time."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def twice(envs: Any) -> tuple[int, int] | None:
 
 @contextlib.contextmanager
 def claim(environments: Any, method: str) -> Iterator[None]:
-    """Within it, `environments` are walked by `method` of an agent, and by nobody else.
+    """Claims `environments` for `method` of an agent while the block runs.
 
     Raises:
-        ValueError: Somebody walks one of them already. They are no longer `owned` then: who walks them needs them open.
+        ValueError: One of them is in use already. They are no longer `owned` then, because its user needs them open.
     """
     own = innermost_of(environments)
     taken = next((_claimed[key] for key in own if key in _claimed), None)

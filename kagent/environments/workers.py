@@ -23,7 +23,7 @@ _broken: weakref.WeakKeyDictionary[AsyncVectorEnv, str] = weakref.WeakKeyDiction
 
 
 class BrokenWorkersError(ConnectionError, RuntimeError):
-    """A vector environment whose workers are gone, or may answer an older question than the one they were asked."""
+    """A vector environment whose workers are gone, or may answer an earlier request than the last one."""
 
 
 def check(base: Any) -> None:

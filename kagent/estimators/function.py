@@ -114,7 +114,7 @@ class State(keras.KerasTensor):
 
     @classmethod
     def of(cls, tensor: Any) -> Any:
-        """A symbolic tensor as one of this class. Keras knows tensors by identity: it stays the same object."""
+        """A symbolic tensor as one of this class. Keras compares tensors by identity: it stays the same object."""
         tensor.__class__ = cls
         return tensor
 

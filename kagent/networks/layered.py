@@ -13,6 +13,7 @@ from kagent.config import allowed, limits
 from kagent.networks.encoding import State
 from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _flat, check_weights, initializers, side_by_side
 from kagent.registry import Part, plain
+from kagent.vocabulary import hints
 
 _ACTIVATIONS = {"none": None, "crelu": "crelu", "swish": "silu"}
 _REFUSED = {
@@ -142,7 +143,10 @@ def _read(layer: Any, where: str) -> Any:
         return made
     layer = {"type": layer} if isinstance(layer, str) else layer
     if not isinstance(layer, dict) or not isinstance(layer.get("type"), str):
-        raise TypeError(f"`{where}` must be a name, a dict with 'type', or a Keras layer. Received: {layer!r}")
+        raise TypeError(
+            f"`{where}` must be a name, a dict with 'type', or a Keras layer. Received: {layer!r}. "
+            'Sizes of dense layers are the units of an MLP: network={"type": "mlp", "units": [64, 64]}'
+        )
     kind = layer["type"]
     if kind in _REFUSED:
         raise ValueError(f"`{where}` {kind!r} is not supported: {_REFUSED[kind]}")
@@ -154,7 +158,9 @@ def _read(layer: Any, where: str) -> Any:
     unknown, missing = sorted(set(arguments) - set(taken)), sorted(set(required) - set(arguments))
     if unknown or missing:
         what = f"has no argument {unknown}" if unknown else f"needs {missing}"
-        raise ValueError(f"`{where}` {kind} {what}. Received: {sorted(arguments)}. Known: {taken}")
+        raise ValueError(
+            f"`{where}` {kind} {what}. Received: {sorted(arguments)}. Known: {taken}.{hints(unknown, taken)}"
+        )
     for name in ("size", "num_embeddings", "window", "stride", "dilation"):
         value = arguments.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _WIDEST:

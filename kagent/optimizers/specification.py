@@ -24,6 +24,7 @@ from kagent.optimizers.modifiers import (
 )
 from kagent.optimizers.natural_gradient import NaturalGradient
 from kagent.registry import plain
+from kagent.vocabulary import hints
 
 # Arguments of any optimizer's dict that modify its steps.
 FLAT = (
@@ -83,7 +84,8 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
     unknown = sorted(set(arguments) - set(known), key=str)
     if unknown:
         raise ValueError(
-            f"`optimizer` {kind} of {name!r} refuses its arguments: it has no {unknown}. Known: {sorted({*known, *FLAT})}"
+            f"`optimizer` {kind} of {name!r} refuses its arguments: it has no {unknown}. Known: {sorted({*known, *FLAT})}."
+            f"{hints([str(key) for key in unknown], [*known, *FLAT])}"
         )
     if kind == "Adam" and ARGUMENTS.issuperset(arguments):
         kind = "FlatAdam"

@@ -109,8 +109,8 @@ def test_an_optimizer_of_the_users_own_has_none(small):
     agent.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
     agent.fit("CartPole-v1", steps=16, verbose=0)
     assert int(agent.optimizer.iterations.numpy()) == agent.updates == 4
-    agent.compile(jit_compile=False)  # which stays the agent's optimizer
-    assert isinstance(agent.optimizer, keras.optimizers.SGD) and not agent._modifiers_of(("policy",))
+    agent.compile(jit_compile=False)  # the optimizer is the agent's from then on, without modifiers
+    assert agent._modifiers_of(("policy",)) == () and isinstance(agent.optimizer, keras.optimizers.SGD)
 
 
 def test_penalties_of_layers_are_those_of_each_evaluation(small):
