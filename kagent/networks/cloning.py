@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kagent.config import rehearsal
 from kagent.networks.layered import Layered
 from kagent.networks.legacy import Legacy
 
@@ -43,6 +44,7 @@ def clone(network: Any) -> Any:
             "register the class with keras.saving.register_keras_serializable and give it a get_config. "
             f"Received: {network!r}"
         ) from error
+    rehearsal.hand_on(network, twin)
     if network.built and not twin.built:
         twin.kagent_original = lambda: network  # a function, through which Keras does not look for layers
     else:
