@@ -32,6 +32,8 @@ def beside(path: str | Path, suffix: str) -> Iterator[str]:
         OSError: The disk cannot take the file. The error names `path` and the bytes that are free.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder to write a file to", str(target))
     sweep(target.parent, target.name, suffix)
     with naming_the_disk(target):
         handle, temporary = _temporary(target, suffix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import tempfile
 from collections.abc import Iterator
@@ -36,8 +37,10 @@ def clone(network: Any) -> Any:
     if not isinstance(network, keras.layers.Layer):
         return network
     try:
-        config = copy.deepcopy(keras.saving.serialize_keras_object(network))
-        twin = keras.saving.deserialize_keras_object(config)
+        with _functions_by_name(network) as functions:
+            config = copy.deepcopy(keras.saving.serialize_keras_object(network))
+        # The configuration is that of an object: what is in a file was checked before there was one.
+        twin = keras.saving.deserialize_keras_object(config, functions, safe_mode=False)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             "`network` is needed more than once (targets, critics) but cannot be made again from its configuration: "
@@ -50,6 +53,28 @@ def clone(network: Any) -> Any:
     else:
         copy_state(network, twin)
     return twin
+
+
+@contextlib.contextmanager
+def _functions_by_name(network: Any) -> Iterator[dict[str, Any]]:
+    # Keras would write the code of a Lambda's function, which finds none of its module's names again.
+    layers = [layer for layer, _ in _pairs(network, network, set()) if isinstance(layer, keras.layers.Lambda)]
+    functions = {f"kagent_function_{number}": layer.function for number, layer in enumerate(layers)}
+    try:
+        for layer, name in zip(layers, functions):
+            layer.function = _named(name)
+        yield functions
+    finally:
+        for layer, function in zip(layers, functions.values()):
+            layer.function = function
+
+
+def _named(name: str) -> Any:
+    def function() -> None:
+        """Only its name is written."""
+
+    function.__name__ = name
+    return function
 
 
 def waits(network: Any) -> bool:

@@ -161,3 +161,19 @@ def test_targets_begin_where_their_networks_are():
             online, target = getattr(agent, role), getattr(agent, f"target_{role}")
             for one, other in zip(online.weights, target.weights, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+def test_a_lambda_layer_is_cloned_with_its_function():
+    scale = 3.0  # as the names of a module, code alone would not find it
+
+    def tripled(x):
+        return scale * keras.ops.abs(x)
+
+    made = (keras.layers.Lambda(lambda x: keras.ops.square(x) / scale), keras.layers.Lambda(tripled))
+    functions = [layer.function for layer in made]
+    network = keras.Sequential([*made, keras.layers.Dense(3)])
+    twin = networks.clone(network)
+    x = np.float32([[1.0, -2.0]])
+    # |x^2 / 3| * 3
+    np.testing.assert_allclose(twin.layers[1](twin.layers[0](x)), [[1.0, 4.0]], rtol=1e-6)
+    assert [layer.function for layer in made] == functions == [layer.function for layer in twin.layers[:2]]
