@@ -33,7 +33,7 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     flat = np.ascontiguousarray(flat, "<f4")
-    text = json.dumps({"version": VERSION, "checksum": zlib.crc32(flat), **content}, allow_nan=False)
+    text = json.dumps({"version": VERSION, "checksum": zlib.crc32(flat.tobytes()), **content}, allow_nan=False)
     with replacing(directory / NPZ) as weights_file, replacing(directory / JSON) as about_file:
         about_file.write_text(text, encoding="utf-8")
         np.savez(weights_file, weights=flat)
@@ -87,7 +87,7 @@ def weights(path: Path, size: int, checksum: Any = None) -> np.ndarray:
     if shape != (size,) or dtype != np.dtype("<f4") or len(raw) - stream.tell() != 4 * size:
         raise ValueError(f"{NPZ} must hold {size} float32 numbers. Received: shape {shape}, dtype {dtype}")
     found = np.frombuffer(raw, "<f4", offset=stream.tell())
-    if checksum is not None and checksum != zlib.crc32(found):
+    if checksum is not None and checksum != zlib.crc32(found.tobytes()):
         raise ValueError(f"{NPZ} holds other weights than those of {JSON}: it is damaged, or of another save")
     return found
 

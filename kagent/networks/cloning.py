@@ -39,8 +39,7 @@ def clone(network: Any) -> Any:
     try:
         with _functions_by_name(network) as functions:
             config = copy.deepcopy(keras.saving.serialize_keras_object(network))
-        # The configuration is that of an object: what is in a file was checked before there was one.
-        twin = keras.saving.deserialize_keras_object(config, functions, safe_mode=False)
+        twin = keras.saving.deserialize_keras_object(config, functions)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             "`network` is needed more than once (targets, critics) but cannot be made again from its configuration: "
