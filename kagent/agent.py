@@ -405,11 +405,7 @@ class Agent(
     def actions_of(self, leaves: list[tf.Tensor]) -> Any:
         """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
         actions = self.policy.joint.to_env(self.policy.greedy(leaves))
-        shifted = [
-            a + tf.cast(leaf.start, a.dtype) if leaf.start is not None and leaf.start.any() else a
-            for leaf, a in zip(self._action.leaves, actions)
-        ]
-        return self._action.unflatten(shifted)
+        return self._action.unflatten([_as_declared(leaf, a) for leaf, a in zip(self._action.leaves, actions)])
 
     @property
     def raw_structure(self) -> Structure:
@@ -449,6 +445,13 @@ class Agent(
         >>> actions = served.serve(observations)
         """
         exporting.export(self, filepath, format, verbose, input_signature, kwargs)
+
+
+def _as_declared(leaf: Any, action: tf.Tensor) -> tf.Tensor:
+    # What `Decision.to_env` does in NumPy: a start that is not 0, integers of a Box.
+    if leaf.start is not None and leaf.start.any():
+        return action + tf.cast(leaf.start, action.dtype)
+    return tf.cast(tf.round(action), leaf.dtype) if leaf.kind == "box" and np.dtype(leaf.dtype).kind != "f" else action
 
 
 def _seed(seed: Any) -> int:

@@ -9,10 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent.files import replacing
+from kagent.files import replacing, replacing_folder
 from kagent.preprocessing.graph import operations_of
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
+_MEMBERS = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # of a SavedModel
 _SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
 
 
@@ -67,8 +68,6 @@ def export(agent: Any, filepath: Any, kind: str, verbose: Any, input_signature: 
     model = GreedyPolicy(agent, "float32" if kind == "litert" else "float64")
     given = signature(agent) if input_signature is None else input_signature
     verbose = False if verbose is None else verbose
-    if suffix is None:
-        model.export(str(filepath), format=kind, verbose=verbose, input_signature=given, **arguments)
-        return
-    with replacing(filepath) as temporary:
+    target = replacing_folder(filepath, _MEMBERS) if suffix is None else replacing(filepath)
+    with target as temporary:
         model.export(str(temporary), format=kind, verbose=verbose, input_signature=given, **arguments)

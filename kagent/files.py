@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ def beside(path: str | Path, suffix: str) -> Iterator[str]:
         OSError: The disk cannot take the file. The error names `path` and the bytes that are free.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder to write a file to", str(target))
     sweep(target.parent, target.name, suffix)
     with naming_the_disk(target):
         handle, temporary = _temporary(target, suffix)
@@ -64,7 +66,7 @@ def naming_the_disk(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _OF_THE_DISK:
+        if error.errno not in _OF_THE_DISK or isinstance(error.__cause__, OSError):  # which has been named
             raise
         try:
             free = f"{shutil.disk_usage(target.parent or '.').free} bytes are free there"
@@ -140,6 +142,46 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path, path.suffix) as temporary:
         yield Path(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | Path, members: Collection[str]) -> Iterator[Path]:
+    """An empty folder beside `path` to write to, which takes its place if nothing goes wrong.
+
+    Args:
+        path: The folder to make or to replace; its own folder is made if need be.
+        members: Names of all that a folder may hold which is replaced.
+
+    Raises:
+        ValueError: At `path` is a file, or a folder that holds something else, which would be lost.
+        OSError: As for `beside`.
+    """
+    folder = Path(os.path.realpath(path))
+    if folder.is_dir():
+        strangers = sorted(set(os.listdir(folder)) - set(members))
+        if strangers:
+            raise ValueError(
+                f"{str(path)!r} holds {strangers[:4]}, which would be lost with the folder. Give a new or an empty folder"
+            )
+    elif folder.exists():
+        raise ValueError(f"{str(path)!r} is a file. Give a new or an empty folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with naming_the_disk(folder), tempfile.TemporaryDirectory(prefix=".kagent", dir=folder.parent) as temporary:
+        new, old = Path(temporary, "new"), Path(temporary, "old")
+        new.mkdir()
+        yield new
+        for written in new.rglob("*"):
+            if written.is_file():
+                with written.open("rb+") as file:
+                    os.fsync(file.fileno())
+        if folder.exists():
+            os.rename(folder, old)
+        try:
+            os.rename(new, folder)
+        except BaseException:
+            if old.exists():
+                os.rename(old, folder)
+            raise
 
 
 def local_directory(directory: Any, argument: str = "directory") -> Path:

@@ -144,9 +144,27 @@ def test_what_cannot_be_exported_is_refused_by_name(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_integers_of_a_box_and_masks_are_exported(tmp_path):
+    integers = spaces.Box(-3, 5, (2,), np.int32)
+    agent = kagent.PPO(observation_space=VECTOR, action_space=integers, seed=0, network={"units": [8]})
+    weights = agent.policy.get_weights()
+    agent.policy.set_weights([50 * weight for weight in weights])
+    x = batch(VECTOR)
+    found = np.asarray(saved_model(agent, tmp_path, x))
+    assert found.dtype == np.int32 and found.tolist() == [agent.act(row, deterministic=True).tolist() for row in x]
+    assert len({*found.ravel().tolist()}) > 2
+    masked = spaces.Dict(action_mask=spaces.MultiBinary(4), seen=VECTOR)
+    agent = kagent.PPO(observation_space=masked, action_space=spaces.Discrete(4), seed=0, network={"units": [8]})
+    allowed = np.eye(4, dtype=np.int8)[[2, 0, 3, 1, 1]]
+    agent.export(tmp_path / "masked")
+    served = tf.saved_model.load(str(tmp_path / "masked"))
+    assert np.asarray(served.serve({"action_mask": allowed, "seen": x})).tolist() == [2, 0, 3, 1, 1]
+
+
 def test_a_saved_model_serves_without_kagent(tmp_path):
     agent = AGENTS["dqn"]
-    agent.export(tmp_path / "served")
+    AGENTS["sac"].export(tmp_path / "served")
+    agent.export(tmp_path / "served")  # in the place of the one before
     program = (
         "import sys, json, tensorflow as tf; served = tf.saved_model.load(sys.argv[1]); "
         "print(json.dumps([served.serve(tf.ones((1, 4))).numpy().tolist(), 'kagent' in sys.modules]))"

@@ -742,6 +742,21 @@ def test_a_folder_takes_the_place_of_the_one_before(small, tmp_path):
     assert os.listdir(tmp_path) == ["a"] and differences(state_of(load(tmp_path / "a")), state_of(agent)) == []
 
 
+def test_a_folder_with_something_else_is_not_replaced(small, tmp_path):
+    agent, folder = small("dqn"), tmp_path / "results"
+    folder.mkdir()
+    agent.save(folder, zipped=False)  # empty ones are
+    (folder / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for write in (lambda: agent.save(folder, zipped=False), lambda: agent.export(folder)):
+        with pytest.raises(ValueError, match=r"results' holds .*which would be lost with the folder"):
+            write()
+    with pytest.raises(ValueError, match=r"notes.txt' is a file"):
+        agent.export(folder / "notes.txt")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert os.listdir(tmp_path) == ["results"]
+
+
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_file_is_not_replaced_without_an_answer(answer, small, monkeypatch, tmp_path):
     agent, asked = small("dqn"), []

@@ -189,7 +189,7 @@ class Actor:
         )
 
     def save(self, directory: str | Path) -> None:
-        """Writes `actor.json` and `actor.npz` into `directory`; `load` reads them.
+        """Writes `actor.json` and `actor.npz` into `directory`; `load` reads them. Whole, or not at all.
 
         Raises:
             ValueError: The policy is not a NumPy program.
@@ -329,7 +329,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
     about = archive.about(path)
     try:
         program = Program(about["program"])
-        program.set_weights(archive.weights(path, program.size))
+        program.set_weights(archive.weights(path, program.size, about.get("checksum")))
         made = [decisions.from_config(config) for config in about["decisions"]]
         rng = np.random.Generator(np.random.Philox(seed))
         temperature = about.get("temperature", 1.0)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from kagent.files import replacing
 
 JSON, NPZ = "actor.json", "actor.npz"
 VERSION = 1
@@ -21,7 +24,7 @@ _HEADERS = 1 << 12  # bytes, more than zip and npy headers of one array take
 
 
 def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
-    """Writes both files.
+    """Writes both files beside those that are there, which stay as they are where the disk takes no more.
 
     Args:
         directory: Made if it does not exist.
@@ -29,9 +32,11 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
         flat: The weights, float32 `(size,)`.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"version": VERSION, **content}, allow_nan=False)
-    (directory / JSON).write_text(text, encoding="utf-8")
-    np.savez(directory / NPZ, weights=flat)
+    flat = np.ascontiguousarray(flat, "<f4")
+    text = json.dumps({"version": VERSION, "checksum": zlib.crc32(flat.tobytes()), **content}, allow_nan=False)
+    with replacing(directory / NPZ) as weights_file, replacing(directory / JSON) as about_file:
+        about_file.write_text(text, encoding="utf-8")
+        np.savez(weights_file, weights=flat)
 
 
 def refuse(directory: Path) -> None:
@@ -61,15 +66,16 @@ def about(path: Path) -> dict[str, Any]:
     return parsed
 
 
-def weights(path: Path, size: int) -> np.ndarray:
+def weights(path: Path, size: int, checksum: Any = None) -> np.ndarray:
     """The weights in `actor.npz`, read-only float32 `(size,)`.
 
     Args:
         path: As for `about`.
         size: How many numbers are expected; no more than they need is read.
+        checksum: CRC-32 of their bytes, as `actor.json` says it; None in files of before it did.
 
     Raises:
-        ValueError: Something else is in it.
+        ValueError: Something else is in it, such as the weights of another save.
     """
     npz = io.BytesIO(_member(path, NPZ, 4 * size + 2 * _HEADERS))
     raw = _unzip(npz, "weights.npy", 4 * size + _HEADERS, NPZ)
@@ -80,7 +86,10 @@ def weights(path: Path, size: int) -> np.ndarray:
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     if shape != (size,) or dtype != np.dtype("<f4") or len(raw) - stream.tell() != 4 * size:
         raise ValueError(f"{NPZ} must hold {size} float32 numbers. Received: shape {shape}, dtype {dtype}")
-    return np.frombuffer(raw, "<f4", offset=stream.tell())
+    found = np.frombuffer(raw, "<f4", offset=stream.tell())
+    if checksum is not None and checksum != zlib.crc32(found.tobytes()):
+        raise ValueError(f"{NPZ} holds other weights than those of {JSON}: it is damaged, or of another save")
+    return found
 
 
 def _member(path: Path, name: str, limit: int) -> bytes:

@@ -10,7 +10,6 @@ and a function only where an activation belongs (or a loss, or a metric), of tho
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
@@ -19,7 +18,7 @@ from typing import Any
 
 import keras
 
-from kagent.config import limits
+from kagent.config import limits, rehearsal
 
 # Layers whose configuration holds code, or says what to load.
 _REFUSED_LAYERS = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer")
@@ -102,15 +101,18 @@ def made(config: Any, argument: str) -> Any:
     """The Keras object of a configuration, checked first.
 
     Raises:
-        ValueError: It is refused; see `check`. Or its class refuses its arguments.
+        ValueError: It is refused; see `check`. Or its class refuses its arguments, or it has too many weights.
     """
     check(config, argument)
+    rehearsal.check(config, argument)
     try:
-        return keras.saving.deserialize_keras_object(copy.deepcopy(config))  # Keras writes into such dicts
+        found = rehearsal.made(config)
     except (MemoryError, OSError):
         raise
     except Exception as error:
         raise ValueError(f"`{argument}` cannot be made from its configuration: {error}") from error
+    rehearsal.watch(found, config, argument)
+    return found
 
 
 def _safe() -> bool:

@@ -9,7 +9,8 @@ NODES = 250_000  # values, each counted wherever it is found again
 STRING = 1 << 20  # characters
 INTEGER = 1 << 64
 OBJECTS = 1_500  # layers of Keras in one configuration; the largest of keras.applications have about a thousand
-WEIGHTS = 1 << 28  # of a network, as far as the widths of its layers say
+WEIGHTS = 1 << 28  # of a network
+NUMBERS = 1 << 24  # that a layer of a configuration makes of one observation
 LAYERS = 256  # in one list
 _LONGEST_KEY = 256
 

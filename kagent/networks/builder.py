@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kagent.config.rehearsal import before_call
 from kagent.networks.cloning import begin, waits
 from kagent.networks.encoding import encode, nvec_of, picture, scale, state_of
 from kagent.networks.layered import Layered
@@ -73,7 +74,7 @@ def functional(
         actions = [] if later else actions
         if isinstance(core, keras.layers.Layer):
             seen = observation.unflatten([(legacy_scale if legacy else encode)(leaf, x) for leaf, x in leaves])
-            features = _joined(core, seen, actions, seeds) if actions else core(seen)
+            features = _joined(core, seen, actions, seeds) if actions else _called(core, seen)
             begin(core)
         else:
             leaves = [pair for i, pair in enumerate(leaves) if i not in skip]
@@ -110,13 +111,18 @@ def features_of(model: keras.Model) -> Any:
     return model.kagent_features()
 
 
+def _called(network: Any, x: Any) -> Any:
+    before_call(network, x)
+    return network(x)
+
+
 def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:
     """Features of observation and action. A network made for observations alone keeps to them: its features and the
     action then meet in one more dense layer, for values that are linear in the action would be of little use."""
     flat = [_flat(x) for x in actions]
     if not isinstance(seen, dict | tuple) and not waits(network):
         try:
-            return network(keras.layers.Concatenate()([_flat(seen), *flat]))
+            return _called(network, keras.layers.Concatenate()([_flat(seen), *flat]))
         except (TypeError, ValueError):
             pass  # built for another input, or for images
     return dense(keras.layers.Concatenate()([network(seen), *flat]), 256, "relu", "joint", "fan_in", 1.0, seeds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kagent.config import rehearsal
 from kagent.networks.layered import Layered
 from kagent.networks.legacy import Legacy
 
@@ -38,14 +40,16 @@ def clone(network: Any) -> Any:
     if not isinstance(network, keras.layers.Layer):
         return network
     try:
-        config = _alone(copy.deepcopy(keras.saving.serialize_keras_object(network)), {})
-        twin = keras.saving.deserialize_keras_object(config)
+        with _functions_by_name(network) as functions:
+            config = _alone(copy.deepcopy(keras.saving.serialize_keras_object(network)), {})
+        twin = keras.saving.deserialize_keras_object(config, functions)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             "`network` is needed more than once (targets, critics) but cannot be made again from its configuration: "
             "register the class with keras.saving.register_keras_serializable and give it a get_config. "
             f"Received: {network!r}"
         ) from error
+    rehearsal.hand_on(network, twin)
     if network.built and not twin.built:
         twin.kagent_original = lambda: network  # a function, through which Keras does not look for layers
     else:
@@ -60,6 +64,28 @@ def _alone(config: Any, numbers: dict[Any, str]) -> Any:
         if "shared_object_id" in config:
             config["shared_object_id"] = numbers.setdefault(config["shared_object_id"], f"twin_{next(_NUMBERS)}")
     return [_alone(value, numbers) for value in config] if isinstance(config, list) else config
+
+
+@contextlib.contextmanager
+def _functions_by_name(network: Any) -> Iterator[dict[str, Any]]:
+    # Keras would write the code of a Lambda's function, which finds none of its module's names again.
+    layers = [layer for layer, _ in _pairs(network, network, set()) if isinstance(layer, keras.layers.Lambda)]
+    functions = {f"kagent_function_{number}": layer.function for number, layer in enumerate(layers)}
+    try:
+        for layer, name in zip(layers, functions):
+            layer.function = _named(name)
+        yield functions
+    finally:
+        for layer, function in zip(layers, functions.values()):
+            layer.function = function
+
+
+def _named(name: str) -> Any:
+    def function() -> None:
+        """Only its name is written."""
+
+    function.__name__ = name
+    return function
 
 
 def waits(network: Any) -> bool:

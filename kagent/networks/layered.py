@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kagent.config import allowed, limits
+from kagent.config.rehearsal import before_call
 from kagent.networks.encoding import State
 from kagent.networks.trunks import _WIDEST, NETWORKS, Seeds, _flat, check_weights, initializers, side_by_side
 from kagent.registry import Part, plain
@@ -95,7 +96,9 @@ class Layered(Part):
         x = _together(leaves, side_by_side) if len(leaves) > 1 else leaves[0]
         for index, layer in enumerate(self.layers):
             if isinstance(layer, keras.layers.Layer):
-                x = layer(x.declared if isinstance(x, State) else x)
+                x = x.declared if isinstance(x, State) else x
+                before_call(layer, x)
+                x = layer(x)
                 continue
             arguments = {key: value for key, value in layer.items() if key != "type"}
             name = f"{layer['type']}_{index}"
@@ -230,7 +233,9 @@ def _convolution(rank: int) -> Any:
     def convolution(
         x, seeds, name, size, window=3, stride=1, padding="same", dilation=1, bias=True, activation="relu", dropout=0.0
     ):
-        weights = _weights(seeds, activation, window**rank * int(x.shape[-1]), bias)
+        fan_in = window**rank * int(x.shape[-1])
+        check_weights((fan_in, size), name)
+        weights = _weights(seeds, activation, fan_in, bias)
         x = layer(
             size, window, stride, padding, dilation_rate=dilation, activation=_fused(activation), name=name, **weights
         )(x)  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config import allowed
+from kagent.config.rehearsal import before_call
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
 from kagent.spaces import Structure
@@ -58,6 +59,7 @@ class KerasLayer(Layer):
 
         probe = np.zeros((2, *leaf.shape), dtype)
         try:
+            before_call(self.layer, tf.constant(probe))
             result = apply(probe)
         except Exception as error:
             raise ValueError(

@@ -165,6 +165,9 @@ def _check_archive(path: Any) -> None:
                 missing = {"config.json", "model.weights.h5"} - set(archive.namelist())
                 if missing:
                     raise zipfile.BadZipFile(f"it has no member {sorted(missing)}")
+                stored = sum(member.compress_size for member in archive.infolist())
+                if stored > os.fstat(opened.fileno()).st_size:  # the same bytes would be read again and again
+                    raise zipfile.BadZipFile("its members lie over each other")
                 for member in archive.infolist():
                     if member.compress_type != zipfile.ZIP_STORED:
                         continue  # Keras stores; how far others may expand is bounded where they are read

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 from collections import Counter
@@ -22,12 +21,13 @@ from kagent.arguments import check_count
 from kagent.bounds import ENDLESS
 from kagent.config import allowed, packed
 from kagent.environments import open_episodes
-from kagent.files import beside, naming_the_disk
+from kagent.files import beside, replacing_folder
 from kagent.mixin import Mixin
 from kagent.saving import checked_file, compile_config, json_arrays
 from kagent.saving.agent_state import COUNTERS, SEEDS, AgentState
 from kagent.saving.headers import FORMAT, algorithm_of, check_images, other_algorithm, read_state, read_text
 
+_MEMBERS = ("config.json", "metadata.json", "model.weights.h5", "assets")  # of an archive of Keras
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
 
 
@@ -58,7 +58,8 @@ class Saving(Mixin):
             **kwargs: Passed on to Keras.
 
         Raises:
-            ValueError: The name ends otherwise; layers were changed since the agent was made (`quantize`).
+            ValueError: The name ends otherwise; layers were changed since the agent was made (`quantize`); a folder that
+                holds something else is there.
             OSError: The file cannot be written, for instance because the disk is full; the error names the path and what
                 is free. A file that was there is as it was.
 
@@ -84,16 +85,14 @@ class Saving(Mixin):
 
     def _save_folder(self, folder: Path, kwargs: dict[str, Any]) -> None:
         # Keras's own way would have HDF5 write to the disk, and would lose the assets.
-        with naming_the_disk(folder), tempfile.TemporaryDirectory(prefix=".kagent", dir=folder.parent) as temporary:
-            packed, new, old = (Path(temporary, name) for name in ("a.keras", "new", "old"))
-            packed.touch()
-            with _checked(str(packed)) as file:
+        with replacing_folder(folder, _MEMBERS) as new:
+            whole = new / "a.keras"
+            whole.touch()
+            with _checked(str(whole)) as file:
                 super().save(file, **kwargs)
-            with zipfile.ZipFile(packed) as members:
-                members.extractall(new)
-            if folder.exists():
-                os.rename(folder, old)
-            os.rename(new, folder)
+            with zipfile.ZipFile(whole) as archived:
+                archived.extractall(new)
+            whole.unlink()
 
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any):
         """Saves state and memory to a `.weights.h5` file. Written beside it, flushed, then renamed.

@@ -1,5 +1,6 @@
 """Actors in files: the round trip, files that lie, and serving without TensorFlow."""
 
+import errno
 import io
 import json
 import subprocess
@@ -81,6 +82,37 @@ def test_every_kind_of_space_and_decision(tmp_path):
     assert action.contains(other) and one["a"].tolist() == other["a"].tolist()
     for left, right in zip(one["b"], other["b"]):
         np.testing.assert_array_equal(left, right)
+
+
+def test_a_save_that_fails_leaves_the_pair_that_was_there(saved, monkeypatch):
+    _, directory, _ = saved
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    other = make(Program(MLP, [np.ones(shape) for shape in MLP["weights"]]))
+
+    def full(path, **arrays):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive.np, "savez", full)
+        with pytest.raises(
+            OSError, match=r"No space left on device: the file could not be written, and \d+ bytes are free"
+        ):
+            other.save(directory)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+    acting.load(directory)
+
+
+def test_two_files_of_two_saves_are_no_actor(saved, tmp_path):
+    _, directory, _ = saved
+    make(Program(MLP, [np.ones(shape) for shape in MLP["weights"]])).save(tmp_path / "other")
+    (directory / archive.NPZ).write_bytes((tmp_path / "other" / archive.NPZ).read_bytes())
+    with pytest.raises(ValueError, match=r"actor.npz holds other weights than those of actor.json"):
+        acting.load(directory)
+    about = json.loads((directory / archive.JSON).read_text())
+    del about["checksum"]  # as files of before are
+    (directory / archive.JSON).write_text(json.dumps(about))
+    assert acting.load(directory).program.weights.tolist() == [1.0] * SIZE
 
 
 def test_other_files(tmp_path, saved):

@@ -1,10 +1,13 @@
 """Configurations that would not end, or would take memory: refused by the name of their argument."""
 
+import random
+
+import keras
 import pytest
 
 import kagent
 from kagent import documents
-from kagent.config import limits
+from kagent.config import limits, rehearsal
 
 CARTPOLE = "CartPole-v1"
 
@@ -108,6 +111,58 @@ def test_members_and_steps_of_presets():
         kagent.PPO(CARTPOLE, epochs=10**12)
     with pytest.raises(TypeError, match=r"`run_eagerly` must be True or False"):
         kagent.DQN(CARTPOLE, network={"units": [4]}).compile(run_eagerly="yes")
+
+
+def keras_layer(name, **config):
+    return {"module": "keras.layers", "class_name": name, "registered_name": None, "config": config}
+
+
+SQUARE = keras_layer("Reshape", target_shape=[2, 2])
+PIXELS = keras_layer("Reshape", target_shape=[2, 2, 1])
+BUILT = {"class_name": "Sequential", "module": "keras", "registered_name": None}
+HEAVY = {  # behind 4 numbers of an observation
+    # two gates' kernels of (2 + 20000) x 80000, and biases
+    "gates": ([SQUARE, keras_layer("LSTM", units=20000)], 20002 * 80000 + 80000),
+    "gates in a wrapper": (
+        [SQUARE, keras_layer("Bidirectional", layer=keras_layer("SimpleRNN", units=20000))], 2 * (20002 * 20000 + 20000)
+    ),
+    "kernel": ([PIXELS, keras_layer("Conv2D", filters=30000, kernel_size=[170, 170], padding="same")], 30000 * 28901),
+    "shape of an equation": ([keras_layer("EinsumDense", equation="ab,bc->ac", output_shape=[2**24]), keras_layer(
+        "Dense", units=32)], 2**24 * 32 + 32),
+    "shape built for": ({**BUILT, "config": {"name": "s", "layers": [keras_layer("Dense", units=64)], "build_input_shape": [None, 2**33]}},
+                        64 * 2**33 + 64),
+    "build config": ({**keras_layer("Dense", units=64), "build_config": {"shapes_dict": {"input_shape": [None, 2**33]}}},
+                     64 * 2**33 + 64),
+    "window": ([{"type": "reshape", "shape": [2, 2, 1]}, {"type": "conv2d", "size": 30000, "window": 170}], 30000 * 28900),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_weights_are_counted_before_they_are_made(name):
+    network, weights = HEAVY[name]
+    with pytest.raises(ValueError, match=rf"would have {weights} weights. At most 268435456 are taken"):
+        kagent.DQN(CARTPOLE, network=network)
+
+
+def test_what_a_layer_makes_of_one_observation_is_counted():
+    network = [PIXELS, keras_layer("UpSampling2D", size=[4000, 4000])]
+    with pytest.raises(ValueError, match=r"`network\[1\]` makes 64000000 numbers of one observation"):
+        kagent.DQN(CARTPOLE, network=network)
+    layers = [{"type": "keras", "layer": keras_layer("RepeatVector", n=2**23)}]
+    with pytest.raises(ValueError, match=r"`keras_layer\.layer` makes 33554432 numbers of one observation"):
+        kagent.DQN(CARTPOLE, preprocessing=layers)
+
+
+def test_counting_draws_no_seeds():
+    config = keras_layer("Dense", units=3)  # its initializer takes a seed from Python's generator
+    before = random.getstate()
+    rehearsal.check(config, "network")
+    layer = rehearsal.made(config)
+    after = random.getstate()
+    rehearsal.watch(layer, config, "network")
+    rehearsal.before_call(layer, keras.KerasTensor((None, 4)))
+    assert random.getstate() == after != before
+    assert not layer.built and not hasattr(layer, "kagent_config")
 
 
 # Settings --------------------------------------------------------------------------------------------------

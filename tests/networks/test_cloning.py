@@ -191,3 +191,19 @@ def test_a_program_has_the_state_of_a_file_that_is_loaded_later(name, numpy, tmp
     heads = [agent.actor.forward([POINT])[0] for agent in (one, other)]
     assert not np.allclose(before, heads[1])
     np.testing.assert_allclose(*heads, rtol=1e-5, atol=1e-6)
+
+
+def test_a_lambda_layer_is_cloned_with_its_function():
+    scale = 3.0  # as the names of a module, code alone would not find it
+
+    def tripled(x):
+        return scale * keras.ops.abs(x)
+
+    made = (keras.layers.Lambda(lambda x: keras.ops.square(x) / scale), keras.layers.Lambda(tripled))
+    functions = [layer.function for layer in made]
+    network = keras.Sequential([*made, keras.layers.Dense(3)])
+    twin = networks.clone(network)
+    x = np.float32([[1.0, -2.0]])
+    # |x^2 / 3| * 3
+    np.testing.assert_allclose(twin.layers[1](twin.layers[0](x)), [[1.0, 4.0]], rtol=1e-6)
+    assert [layer.function for layer in made] == functions == [layer.function for layer in twin.layers[:2]]
