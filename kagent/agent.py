@@ -17,13 +17,11 @@ import tensorflow as tf
 from kagent import (
     baselines,
     creation,
-    environments,
     exporting,
     objectives,
     older_configs,
     optimizers,
     spaces,
-    specifications,
 )
 from kagent import execution as execution_
 from kagent import reward_estimation as reward_estimations
@@ -43,6 +41,7 @@ from kagent.policies import roles
 from kagent.preprocessing.model import Preprocessor
 from kagent.pretraining import Pretraining
 from kagent.saving import Saving
+from kagent.space_sources import spaces_of
 from kagent.spaces import Structure
 from kagent.training import Training
 from kagent.updating import Updating
@@ -193,7 +192,7 @@ class Agent(
         self.max_episode_timesteps = _limit(max_episode_timesteps)
         self.device = execution_.check_device(given["device"])
         self.execution = options
-        self._observation, self._action, self._own_limit = _spaces(
+        self._observation, self._action, self._own_limit = spaces_of(
             env, observation_space, action_space, states, actions
         )
         self._set_preprocessing(preprocessing)
@@ -465,37 +464,3 @@ def _seed(seed: Any) -> int:
 
 def _limit(value: Any) -> int | None:
     return None if value is None else check_count(value, "max_episode_timesteps")
-
-
-def _spaces(
-    env: Any, observation_space: Any, action_space: Any, states: Any, actions: Any
-) -> tuple[Structure, Structure, int | None]:
-    sources = {
-        "env": (env,),
-        "observation_space and action_space": (observation_space, action_space),
-        "states and actions": (states, actions),
-    }
-    given = [name for name, values in sources.items() if any(value is not None for value in values)]
-    if len(given) != 1 or any(value is None for value in sources[given[0]]):
-        raise ValueError(
-            "Give either `env`, or both `observation_space` and `action_space`, or both `states` and `actions`. "
-            f"Received: env={env!r}, observation_space={observation_space!r}, action_space={action_space!r}, "
-            f"states={states!r}, actions={actions!r}"
-        )
-    limit = None
-    if env is not None:
-        observation_space, action_space, limit = _spaces_of(env)
-    elif states is not None:
-        specifications.check_names(states, actions)
-        observation_space = specifications.to_space(states, "states")
-        action_space = specifications.to_space(actions, "actions")
-    return Structure(observation_space, "observation_space"), Structure(action_space, "action_space"), limit
-
-
-def _spaces_of(env: Any) -> tuple[gymnasium.Space, gymnasium.Space, int | None]:
-    made = environments.make(env)
-    try:
-        return made.observation_space, made.action_space, made.time_limit
-    finally:
-        if made.owned:
-            made.close()

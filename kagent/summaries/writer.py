@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ class Writer:
     """Writes summaries to a new event file in a directory, and flushes it now and then.
 
     Where the file is removed meanwhile, TensorFlow writes on into nothing. Here a warning says so, and another file begins.
+    Where it cannot be written, as on a full disk, a warning says so once, and training goes on without it.
 
     Args:
         path: The directory.
@@ -29,6 +32,7 @@ class Writer:
     def __init__(self, path: Path, flush: float):
         self._path, self._milliseconds = path, min(max(1, round(flush * 1000)), 2**31 - 1)
         self._every = min(flush, _LOOK)
+        self._failed = False
         self._open()
 
     def _open(self) -> None:
@@ -51,6 +55,24 @@ class Writer:
     def _is_there(self) -> bool:
         return any(file.exists() for file in self._files)
 
+    @contextlib.contextmanager
+    def _at(self, step: int) -> Iterator[None]:
+        try:
+            with self._writer.as_default(step=step):
+                yield
+        except tf.errors.OpError as error:
+            self._warn_of(error)
+
+    def _warn_of(self, error: tf.errors.OpError) -> None:
+        if not self._failed:
+            self._failed = True
+            free = shutil.disk_usage(self._path).free
+            warnings.warn(
+                f"Summaries cannot be written to {str(self._path)!r}, where {free} bytes are free: {error.message}. Training "
+                "goes on without them.",
+                stacklevel=3,
+            )
+
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes numbers by tag."""
         if values:
@@ -62,20 +84,20 @@ class Writer:
                 tensor.dtype = tf.float32.as_datatype_enum
                 tensor.tensor_shape.SetInParent()
                 tensor.float_val.append(value)
-            with self._writer.as_default(step=step):
+            with self._at(step):
                 tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
 
     def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes the distributions of the numbers of arrays by tag."""
         if arrays:
             self._look()
-            with self._writer.as_default(step=step):
+            with self._at(step):
                 for tag, array in arrays.items():
                     tf.summary.histogram(tag, array)
 
     def graph(self, graph: Any) -> None:
         """Writes a graph, at step 0."""
-        with self._writer.as_default(step=0):
+        with self._at(0):
             tf.summary.graph(graph)
 
     def close(self) -> None:
@@ -87,7 +109,10 @@ class Writer:
                 stacklevel=2,
             )
         del self._writer.flush
-        self._writer.close()
+        try:
+            self._writer.close()
+        except tf.errors.OpError as error:
+            self._warn_of(error)
 
 
 def _scalar_metadata() -> Any:

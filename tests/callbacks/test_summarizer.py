@@ -20,6 +20,7 @@ from kagent.callbacks import Callback, Checkpoint, Summarizer
 from kagent.callbacks.callback import hears_batches
 from kagent.summaries import activity, behavior, directory
 from kagent.summaries.labels import GROUPS, LABELS, Pace, expand
+from kagent.summaries.writer import Writer
 
 NAME = re.compile(r"summary-\d{8}-\d{6}")
 ENVS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "sac": "Pendulum-v1"}
@@ -498,3 +499,16 @@ def test_a_directory_that_is_removed_at_the_end_is_said(small, tmp_path):
     with pytest.warns(UserWarning, match="was removed"):
         train(small("dqn", env=env, start=10_000), 8, summarizer, Removes(summarizer, 1), env=env)
     assert not summarizer.path.exists()
+
+
+def test_summaries_that_cannot_be_written_are_one_warning(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    writer = Writer(tmp_path, 10.0)
+    monkeypatch.setattr(tf.summary.experimental, "write_raw_pb", full)
+    with pytest.warns(UserWarning, match=r"cannot be written to .* bytes are free: No space left") as caught:
+        writer.scalars(1, {"a": 1.0})
+        writer.scalars(2, {"a": 2.0})
+    assert len(caught) == 1
+    writer.close()
