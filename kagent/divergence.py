@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+ROLES = ("policy", "critic", "temperature")
+
 
 class DivergenceError(RuntimeError):
     """A loss or a weight is NaN or infinite: from here on nothing can be learned.
@@ -31,8 +33,8 @@ def check_losses(logs: dict[str, float], update: int, optimizer: Any) -> None:
     if all(math.isfinite(value) for name, value in logs.items() if name.endswith("loss")):
         return
     wrong = {name: value for name, value in logs.items() if not math.isfinite(value)}
-    losses = [name for name in wrong if name.endswith("_loss")]
-    role = losses[0].removesuffix("_loss") if losses else "policy"
+    loss = next(name for name in sorted(wrong, key=lambda name: name == "loss") if name.endswith("loss"))
+    role = next((role for role in ROLES if loss.startswith(role)), ROLES[0])
     first = next((name for name in wrong if name != "loss"), "loss")
     hint = ""
     if any(isinstance(one, keras.optimizers.Adafactor) for one in (optimizer, *getattr(optimizer, "optimizers", ()))):
@@ -49,7 +51,7 @@ def check_weights(agent: Any) -> None:
     Raises:
         DivergenceError: Names the role, the variable and the gradient step.
     """
-    for role in ("policy", "critic", "temperature"):
+    for role in ROLES:
         part = getattr(agent, role)
         for variable in () if part is None else part.weights:
             if keras.backend.is_float_dtype(variable.dtype) and not np.isfinite(variable.numpy()).all():

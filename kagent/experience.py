@@ -120,7 +120,7 @@ class Experience(Mixin):
             if self.reward_estimation.estimate_terminal:
                 raise ValueError(
                     "`final_states` is needed where an episode ends, because reward_estimation.estimate_terminal=True "
-                    "estimates what it is worth. Received: None"
+                    "needs the value of that observation. Received: None"
                 )
             trace["end_observed"] = np.zeros(len(last), bool)
             for leaf in self._raw_observation.leaves:  # which nobody looks at

@@ -211,7 +211,7 @@ class Interaction(Mixin):
             if terminated and self.reward_estimation.estimate_terminal:
                 raise ValueError(
                     "`next_observation` is needed where an episode ends, because reward_estimation.estimate_terminal=True "
-                    "estimates what it is worth. Received: None"
+                    "needs the value of that observation. Received: None"
                 )
             successor, next_mask = None, None
         else:

@@ -74,7 +74,7 @@ class Optimization(Mixin):
 
         Raises:
             ValueError: `steps_per_execution` is not an integer >= 1; a `keras.optimizers.MultiOptimizer`, whose variables
-                are told apart by paths; losses that would not be used; metrics that compare targets with predictions.
+                are assigned by paths; losses that would not be used; metrics that compare targets with predictions.
             RuntimeError: The agent is in the middle of `fit` or another method.
 
         Example:
@@ -307,7 +307,7 @@ def _given(optimizer: Any) -> Any:
     found = keras.optimizers.get(optimizer)
     if isinstance(found, keras.optimizers.MultiOptimizer) and not isinstance(found, optimizers.RoleOptimizer):
         raise ValueError(
-            "`optimizer` MultiOptimizer tells variables apart by their paths, which differ in a loaded agent. Allowed: "
+            "`optimizer` MultiOptimizer assigns variables by their paths, which differ in a loaded agent. Allowed: "
             f"kagent.optimizers.RoleOptimizer(policy=..., critic=..., temperature=...). Received: {found!r}"
         )
     return found

@@ -262,7 +262,7 @@ def test_the_optimizer_of_compile_is_the_optimizer_of_the_config(small, given, t
 def test_an_optimizer_that_no_config_can_tell_is_refused(small):
     agent = small("ppo")
     optimizer, config = agent.optimizer, agent.get_config()
-    with pytest.raises(ValueError, match=r"MultiOptimizer tells variables apart by their paths.*RoleOptimizer"):
+    with pytest.raises(ValueError, match=r"MultiOptimizer assigns variables by their paths.*RoleOptimizer"):
         agent.compile(optimizer=keras.optimizers.MultiOptimizer(lambda variable: keras.optimizers.SGD()))
     assert agent.optimizer is optimizer and agent.get_config() == config
 

@@ -33,6 +33,10 @@ def test_the_message_names_step_role_and_the_first_log():
         check_losses(logs, 4, sgd)
     with pytest.raises(DivergenceError, match=r"role 'temperature' is not finite.*: temperature_loss=nan$"):
         check_losses({"loss": 1.0, "temperature_loss": math.nan}, 1, sgd)
+    with pytest.raises(DivergenceError, match="role 'critic' is not finite"):
+        check_losses({"loss": math.nan, "critic_regularization_loss": math.nan, "policy_loss": 1.0}, 5, sgd)
+    with pytest.raises(DivergenceError, match="role 'policy' is not finite"):
+        check_losses({"loss": math.nan, "regularization_loss": math.nan}, 5, sgd)
     with pytest.raises(DivergenceError, match="Adafactor gives NaN where a row and a column of a gradient are zero"):
         check_losses({"loss": math.nan}, 1, keras.optimizers.Adafactor())
 
