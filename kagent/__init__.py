@@ -30,12 +30,12 @@ _HOMES = {
     "TRPO": "kagent.agents",
     "VPG": "kagent.agents",
     "ActionNoise": "kagent.exploration",
-    "DivergenceError": "kagent.divergence",
+    "DivergenceError": "kagent.learning.divergence",
     "EpsilonGreedy": "kagent.exploration",
     "Sampling": "kagent.exploration",
     "RewardEstimation": "kagent.reward_estimation",
     "Update": "kagent.update",
-    "load": "kagent.saving",
+    "load": "kagent.agents.load",
 }
 _MODULES = (
     "acting", "agents", "callbacks", "environments", "estimators", "exploration", "memories", "networks", "objectives", "ops",
@@ -59,12 +59,12 @@ if TYPE_CHECKING:
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN
     from kagent.agents import Random as Random
-    from kagent.divergence import DivergenceError as DivergenceError
+    from kagent.agents.load import load as load
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling
+    from kagent.learning.divergence import DivergenceError as DivergenceError
     from kagent.reward_estimation import RewardEstimation as RewardEstimation
-    from kagent.saving import load as load
     from kagent.update import Update as Update
 
 
@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"kagent.{name}")
     else:
-        from kagent.vocabulary import elsewhere
+        from kagent.config.vocabulary import elsewhere
 
         place = elsewhere(name)
         message = f"module 'kagent' has no attribute {name!r}" + (f": it is {place}" if place else "")
@@ -88,6 +88,8 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-from kagent.registration import register as _register  # noqa: E402
+from kagent.config import moved as _moved  # noqa: E402
+from kagent.keras_registration import register as _register  # noqa: E402
 
+_moved.find()
 _register()

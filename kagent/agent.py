@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kagent import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
+from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
 import copy
 from collections.abc import Callable
@@ -14,37 +14,30 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import (
-    baselines,
-    creation,
-    exporting,
-    objectives,
-    older_configs,
-    optimizers,
-    spaces,
-)
-from kagent import execution as execution_
+from kagent import objectives, optimizers, spaces
 from kagent import reward_estimation as reward_estimations
-from kagent.actors import PolicyActor
-from kagent.arguments import MOST_ENVS, check_count
-from kagent.attachments import Attachments
-from kagent.composition import Composition
-from kagent.config import allowed, limits
-from kagent.counters import Counting
-from kagent.evaluation import Evaluation
-from kagent.experience import Experience
-from kagent.guidance import Guidance
-from kagent.interaction import Interaction
-from kagent.learner import Learner
-from kagent.optimization import Optimization
-from kagent.policies import roles
-from kagent.preprocessing.model import Preprocessor
-from kagent.pretraining import Pretraining
-from kagent.saving import Saving
-from kagent.space_sources import spaces_of
+from kagent.compat.tensorforce import baselines
+from kagent.compat.tensorforce import execution as execution_
+from kagent.compat.tensorforce.space_sources import spaces_of
+from kagent.config import allowed, creation, limits
+from kagent.config.checks import MOST_ENVS, check_count
+from kagent.config.guidance import Guidance
+from kagent.learning.learner import Learner
+from kagent.learning.minimizer import Optimization
+from kagent.parts import Composition
+from kagent.policies import role as roles
+from kagent.policies.actor import PolicyActor
+from kagent.preprocessing.adapter import Preprocessor
+from kagent.saving import Saving, exporting, older_configs
 from kagent.spaces import Structure
-from kagent.training import Training
-from kagent.updating import Updating
+from kagent.training.counters import Counting
+from kagent.training.evaluator import Evaluation
+from kagent.training.experience import Experience
+from kagent.training.interaction import Interaction
+from kagent.training.own_callbacks import Attachments
+from kagent.training.pretraining import Pretraining
+from kagent.training.trainer import Training
+from kagent.training.update_scheduler import Updating
 
 STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
 
@@ -99,7 +92,7 @@ class Agent(
         critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
             losses are minimized together.
         baseline_policy, baseline_optimizer, baseline_objective: The critic or the target network in the words of
-            Tensorforce: see the table of `kagent.baselines`.
+            Tensorforce: see the table of `kagent.compat.tensorforce.baselines`.
         preprocessing: What is done to observations and rewards between the environment and the agent: layers by name or
             type of the state and for `"reward"`, see `kagent.preprocessing`.
         variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
@@ -112,7 +105,7 @@ class Agent(
         buffer_observe: Taken and checked, without effect: what is observed is remembered at once, which costs no call
             into TensorFlow.
         device: Where variables and the learner live, such as "CPU:0"; None: TensorFlow's choice.
-        execution, config: Options of `compile` as dicts; see `kagent.execution`.
+        execution, config: Options of `compile` as dicts; see `kagent.compat.tensorforce.execution`.
         saver, summarizer, recorder: Callbacks of the agent's own, dicts or objects: `kagent.callbacks.Checkpoint`,
             `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They
             are no part of the config or of saved files. What the saver's `load` says is loaded at once: by default the

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.registry import Part, Registry
+from kagent.config.registry import Part, Registry
 from kagent.schedules import Clock
 
 _FLAGS = ("terminated", "truncated")

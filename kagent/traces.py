@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from kagent.files import replacing
+from kagent.files.atomic_files import replacing
 from kagent.spaces import Leaf, Structure
 
 LARGEST = 1 << 30  # bytes of a trace's arrays

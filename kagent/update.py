@@ -9,10 +9,10 @@ import numbers
 from typing import Any
 
 from kagent import schedules
-from kagent.arguments import check_count
-from kagent.registry import Part, Registry
+from kagent.config.checks import check_count
+from kagent.config.registry import Part, Registry
+from kagent.config.signatures import check_known
 from kagent.schedules import Clock, Schedule, is_schedule
-from kagent.signatures import check_known
 
 _MOST_ROWS, _MOST_STEPS = 1 << 31, 1 << 20  # of an update; they are drawn before it
 UNITS = ("timesteps", "episodes")

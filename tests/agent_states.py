@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from kagent.saving import json_arrays
+from kagent.files import json_arrays
 
 
 def state_of(agent, memory=True):

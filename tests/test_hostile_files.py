@@ -21,7 +21,7 @@ from agent_states import differences, state_of
 
 import kagent
 from kagent import optimizers, saving
-from kagent.saving import json_arrays
+from kagent.files import json_arrays
 
 REFUSALS = (ValueError, TypeError)  # kagent's and Keras's
 

@@ -25,14 +25,30 @@ PARTS = {
     "optimizers": ["Modifier", "Target"],
     "plotting": ["plot"],
     "policies": [
-        "ActionValue", "ConstantPolicy", "DeterministicPolicy", "LogProb", "ModelPolicy", "RandomPolicy", "Role",
-        "SharedStateValue", "StateValue", "StochasticPolicy", "Temperature", "ValuePolicy", "distributions", "heads",
+        "ActionValue", "ConstantPolicy", "DeterministicPolicy", "RandomPolicy", "Role", "SharedStateValue", "StateValue",
+        "StochasticPolicy", "Temperature", "ValuePolicy", "distributions",
     ],
     "preprocessing": ["Layer", "Preprocessing"],
     "rendering": ["record"],
     "schedules": ["Clock", "Linear", "Schedule"],
     "tuned": ["environments", "load"],
 }  # fmt: skip
+
+# Where names were before, and where they are.
+MOVED = {
+    "callbacks.EpisodeSummaries": "estimators.episode_summaries.EpisodeSummaries",
+    "exploration.named.greedy": "exploration.names.greedy",
+    "memories.ReplayRecords": "estimators.records.ReplayRecords",
+    "objectives.ModelObjective": "estimators.function_objective.ModelObjective",
+    "policies.LogProb": "estimators.log_prob.LogProb",
+    "policies.ModelPolicy": "estimators.function_policy.ModelPolicy",
+    "policies.distributions.Beta": "distributions.Beta",
+    "policies.heads.Values": "estimators.heads.Values",
+    "plotting.plot": "cli.plotting.plot",
+    "rendering.record": "cli.rendering.record",
+    "saving.load": "agents.load.load",
+    "specifications.to_space": "compat.tensorforce.specifications.to_space",
+}
 
 
 def named():
@@ -69,6 +85,15 @@ def test_exported_names_can_be_imported(home):
     assert [name for name in exported if not hasattr(module, name)] == []
     if hasattr(module, "__all__"):
         assert set(PARTS[home]) <= set(module.__all__)
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_names_are_found_where_they_were(old):
+    objects = []
+    for place in (old, MOVED[old]):
+        home, _, name = place.rpartition(".")
+        objects.append(getattr(importlib.import_module(f"kagent.{home}".rstrip(".")), name))
+    assert objects[0] is objects[1]
 
 
 def test_an_exploration_of_ones_own():

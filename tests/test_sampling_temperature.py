@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 import kagent
-from kagent.acting import Actor, Program, decisions
+from kagent.acting import Actor, Program, distributions
 from kagent.spaces import Structure, to_config
 
 SPACES = gymnasium.spaces
@@ -31,7 +31,7 @@ def generator(seed=0):
 def actor(name, bias, temperature, seed=0, **arguments):
     """An actor whose heads are `bias`, side by side, whatever it sees."""
     space = KINDS[name]
-    decision = decisions.make("categorical" if name == "many" else name, Structure(space).leaves[0])
+    decision = distributions.make("categorical" if name == "many" else name, Structure(space).leaves[0])
     nodes = [{"op": "dense", "inputs": [0], "weights": [2 * i, 2 * i + 1]} for i in range(decision.heads)]
     shapes = [shape for width in decision.widths for shape in ([2, width], [width])]
     parts = np.split(np.asarray(bias, np.float32), np.cumsum(decision.widths)[:-1])

@@ -7,7 +7,7 @@
 
 from kagent.acting.actor import Actor, load
 from kagent.acting.compiler import Compiler, UnsupportedLayer, compile_model
-from kagent.acting.decisions import Bernoulli, Beta, Categorical, Decision, Gaussian, SquashedGaussian
+from kagent.acting.distributions import Bernoulli, Beta, Categorical, Decision, Gaussian, SquashedGaussian
 from kagent.acting.program import Program
 
 __all__ = [

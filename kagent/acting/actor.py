@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import archive, decisions, layout
-from kagent.acting.decisions import Decision
+from kagent.acting import archive
+from kagent.acting import distributions as decisions
+from kagent.acting import spaces as layout
+from kagent.acting.distributions import Decision
 from kagent.acting.program import Program
 
 Heads = list[np.ndarray]
@@ -100,7 +102,7 @@ class Actor:
             rng: Takes the place of `self.rng`.
 
         Returns:
-            Per action leaf a new array `(N, *shape)`: see `kagent.acting.decisions`.
+            Per action leaf a new array `(N, *shape)`: see `kagent.acting.distributions`.
 
         Raises:
             ValueError: Wrong shapes; a mask that allows nothing.

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from kagent.files import replacing
+from kagent.files.atomic_files import replacing
 
 JSON, NPZ = "actor.json", "actor.npz"
 VERSION = 1

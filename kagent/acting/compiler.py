@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kagent.acting.layers import UnsupportedLayer, check_precision, named, rules
-from kagent.acting.nodes import OPERATIONS, Spec
+from kagent.acting.operation_base import OPERATIONS, Spec
 from kagent.acting.program import dtype_of, shape_of
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from kagent.acting.activations import constant
-from kagent.acting.nodes import FLOAT, Spec, counts, integers, operation, require
+from kagent.acting.operation_base import FLOAT, Spec, counts, integers, operation, require
 
 
 class _Merge:

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from kagent.acting.activations import constant
-from kagent.acting.nodes import FLOAT, Spec, axes, axis, counts, number, operation, require, vector
+from kagent.acting.operation_base import FLOAT, Spec, axes, axis, counts, number, operation, require, vector
 
 
 @operation("normalization")

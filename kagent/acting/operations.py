@@ -9,7 +9,7 @@ import numpy as np
 
 from kagent.acting import activations
 from kagent.acting.activations import constant
-from kagent.acting.nodes import FLOAT, Spec, axis, counts, integers, number, operation, require, vector
+from kagent.acting.operation_base import FLOAT, Spec, axis, counts, integers, number, operation, require, vector
 
 # --- layers with weights ------------------------------------------------------------------------------------
 

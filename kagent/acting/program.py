@@ -11,7 +11,7 @@ import numpy as np
 
 from kagent.acting import merging, normalization, operations  # noqa: F401  (they fill OPERATIONS)
 from kagent.acting.activations import Step
-from kagent.acting.nodes import FLOAT, OPERATIONS, Bound, Shape, Spec, Value
+from kagent.acting.operation_base import FLOAT, OPERATIONS, Bound, Shape, Spec, Value
 
 MAX_WEIGHTS = 1 << 27  # numbers, 512 MB
 MAX_VALUES = 1 << 27  # numbers held per row, over all nodes

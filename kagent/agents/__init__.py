@@ -12,8 +12,9 @@ from kagent.agents.random import Random
 from kagent.agents.sac import SAC
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
+from kagent.config.creation import AGENTS
 
-AGENTS: dict[str, type[Agent]] = {
+_NAMES: dict[str, type] = {
     "agent": Agent,
     "tensorforce": Agent,
     "default": Agent,
@@ -33,7 +34,7 @@ AGENTS: dict[str, type[Agent]] = {
     "vpg": VPG,
     "reinforce": VPG,
 }
-"""What `Agent.create` knows by name; the first name of a class is the one in its configs."""
+AGENTS.update(_NAMES)
 
 __all__ = [
     "A2C", "AC", "AGENTS", "DPG", "DQN", "PPO", "SAC", "TRPO", "VPG", "Constant", "DoubleDQN", "DuelingDQN", "Random",

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from kagent.agent import Agent
-from kagent.arguments import check_positive
+from kagent.config.checks import check_positive
 from kagent.exploration import EpsilonGreedy
 from kagent.objectives import ActionValueObjective
 from kagent.optimizers import Target

@@ -9,7 +9,7 @@ import keras
 
 from kagent import networks
 from kagent.agent import Agent
-from kagent.arguments import check_count
+from kagent.config.checks import check_count
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.reward_estimation import RewardEstimation

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from kagent.agent import Agent
-from kagent.arguments import check_positive
+from kagent.config.checks import check_positive
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.reward_estimation import RewardEstimation

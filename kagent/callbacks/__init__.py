@@ -10,18 +10,19 @@ from kagent.callbacks.callback import Callback
 from kagent.callbacks.checkpoint import Checkpoint
 from kagent.callbacks.episode_log import EpisodeLog
 from kagent.callbacks.episode_statistics import EpisodeStatistics
-from kagent.callbacks.episode_summaries import EpisodeSummaries
 from kagent.callbacks.progress_bar import ProgressBar
 from kagent.callbacks.recorder import Recorder
 from kagent.callbacks.summarizer import Summarizer
 from kagent.callbacks.tensorboard import TensorBoard
+from kagent.config import moved
+
+_moved = moved.attributes(__name__, {"EpisodeSummaries": "kagent.estimators.episode_summaries:EpisodeSummaries"})
 
 __all__ = [
     "Callback",
     "Checkpoint",
     "EpisodeLog",
     "EpisodeStatistics",
-    "EpisodeSummaries",
     "ProgressBar",
     "Recorder",
     "Summarizer",
@@ -30,6 +31,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "EpisodeSummaries":
+        return _moved(name)
     message = f"module 'kagent.callbacks' has no attribute {name!r}"
     if not name.startswith("_") and hasattr(keras.callbacks, name):
         message += f": Keras's own callbacks work as they are, keras.callbacks.{name}"

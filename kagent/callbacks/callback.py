@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from kagent.config.creation import is_agent_class
+
 _MONITORS = (keras.callbacks.EarlyStopping, keras.callbacks.ModelCheckpoint, keras.callbacks.ReduceLROnPlateau)
 
 
@@ -148,3 +150,14 @@ def forget_unknown(callbacks: keras.callbacks.CallbackList) -> None:
     for callback in callbacks.callbacks:
         if isinstance(callback, _MONITORS) and isinstance(callback.best, float) and math.isnan(callback.best):
             callback.best = None
+
+
+def agent_of(callback: keras.callbacks.Callback) -> Any:
+    """The agent that a callback was given to.
+
+    Raises:
+        TypeError: Its model is no agent of kagent.
+    """
+    if not is_agent_class(type(callback.model)):
+        raise TypeError(f"{type(callback).__name__} needs a kagent agent. Received: a {type(callback.model).__name__}")
+    return callback.model

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kagent.arguments import check_count
-from kagent.callbacks.callback import Callback
+from kagent.callbacks.callback import Callback, agent_of
 from kagent.callbacks.checkpoint_files import (
     SUFFIX,
     File,
@@ -26,8 +25,10 @@ from kagent.callbacks.checkpoint_files import (
     find,
     seconds_between,
 )  # fmt: skip
-from kagent.files import local_directory, sweep
-from kagent.signatures import check_known
+from kagent.config.checks import check_count
+from kagent.config.signatures import check_known
+from kagent.files.atomic_files import local_directory, sweep
+from kagent.saving.headers import is_of_another, spaces_of
 
 _KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints", "strict")
 _UNITS = ("seconds", "episodes")
@@ -161,7 +162,7 @@ class Checkpoint(Callback):
     # Keras's events --------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        agent = _agent(self.model)
+        agent = agent_of(self)
         self._begin = agent.fit_origin.timesteps
         self.resume(agent)
         self._trained = False
@@ -290,8 +291,6 @@ class Checkpoint(Callback):
         Raises:
             ValueError: There are files, and none can be read.
         """
-        from kagent.saving import spaces_of
-
         errors = []
         for path in reversed(self.files):
             try:
@@ -380,8 +379,6 @@ class Checkpoint(Callback):
         self._went_on(path, series)
 
     def _load_newest(self, series: list[File]) -> None:
-        from kagent.saving import is_of_another
-
         agent, refused = self.model, []
         for age, path in reversed(series):
             if self._count(agent) > age:
@@ -426,11 +423,3 @@ class Checkpoint(Callback):
                 f"{file_names(later)}. Give what branches off there another `filename`, move them away, or go on from the "
                 "newest with load=True"
             )
-
-
-def _agent(model: Any) -> Any:
-    from kagent.agent import Agent  # which needs this package
-
-    if not isinstance(model, Agent):
-        raise TypeError(f"Checkpoint needs a kagent agent. Received: a {type(model).__name__}")
-    return model

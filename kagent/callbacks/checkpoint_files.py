@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kagent.arguments import check_count
+from kagent.config.checks import check_count
 
 SUFFIX = ".weights.h5"
 

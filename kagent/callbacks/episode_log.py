@@ -7,8 +7,8 @@ import math
 import time
 from typing import Any
 
-from kagent.arguments import check_count
 from kagent.callbacks.callback import Callback
+from kagent.config.checks import check_count
 
 
 class EpisodeLog(Callback):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kagent.arguments import check_count
 from kagent.callbacks.callback import Callback
+from kagent.config.checks import check_count
 from kagent.spaces import Structure
 from kagent.traces import array_name, save_trace
 

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.arguments import check_count
-from kagent.callbacks.callback import Callback
+from kagent.callbacks.callback import Callback, agent_of
+from kagent.callbacks.summaries import labels as known_labels
+from kagent.callbacks.summaries import losses, rewards
+from kagent.callbacks.summaries.activations import ZeroFractions, is_dropout, is_relu
+from kagent.callbacks.summaries.directory import open_run
+from kagent.callbacks.summaries.labels import DISTRIBUTIONS, DIVERGENCES, ENTROPIES, FUNCTIONS, LABELS, LOSSES
+from kagent.callbacks.summaries.latest_steps import Recent
+from kagent.callbacks.summaries.parameters import parameters
+from kagent.callbacks.summaries.policy import Behavior
+from kagent.callbacks.summaries.writer import Writer
+from kagent.config.checks import check_count
+from kagent.config.signatures import check_known
 from kagent.schedules import evaluate
-from kagent.signatures import check_known
-from kagent.summaries import labels as known_labels
-from kagent.summaries import learning, rewards
-from kagent.summaries.activity import ZeroFractions, is_dropout, is_relu
-from kagent.summaries.behavior import Behavior
-from kagent.summaries.directory import open_run
-from kagent.summaries.labels import DISTRIBUTIONS, DIVERGENCES, ENTROPIES, FUNCTIONS, LABELS, LOSSES
-from kagent.summaries.parameters import parameters
-from kagent.summaries.recent import Recent
-from kagent.summaries.writer import Writer
 
 _KEYS = ("directory", "frequency", "flush", "max_summaries", "labels")
 _UNITS = {"act": 0, "observe": 1, "experience": 1, "update": 2, "variables": 2}  # of timesteps, episodes, updates
@@ -178,11 +178,7 @@ class Summarizer(Callback):
     # Begin and end ---------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        from kagent.agent import Agent  # which needs this package
-
-        agent = self.model
-        if not isinstance(agent, Agent):
-            raise TypeError(f"Summarizer needs a kagent agent. Received: a {type(agent).__name__}")
+        agent = agent_of(self)
         again = agent is self._begun and self.path is not None and self.path.is_dir()
         if not again:
             self.path, self._begun = open_run(self.directory, self.max_summaries), agent
@@ -276,10 +272,10 @@ class Summarizer(Callback):
         labels: frozenset[str] = frozenset().union(*(self._of[function] for function in due))
         known: dict[str, Any] = {"labels": labels, "clock": agent.host_clock}
         if labels & _CHANGES:
-            known["variables"] = learning.read(agent.trainable_variables)
+            known["variables"] = losses.read(agent.trainable_variables)
         if labels.intersection(LOSSES):
             roles = [role for role in ("policy", "critic") if getattr(agent, role) is not None]
-            known["penalties"] = {role: learning.regularization(agent, role, agent.host_clock) for role in roles}
+            known["penalties"] = {role: losses.regularization(agent, role, agent.host_clock) for role in roles}
         if labels.intersection(DIVERGENCES) and self._recent:
             known["observations"] = self._recent.observations()
             known["parameters"] = self._behavior.parameters(*known["observations"])
@@ -294,7 +290,7 @@ class Summarizer(Callback):
         found: dict[str, float] = {}
         if labels.intersection(LOSSES):
             penalties = known["penalties"]
-            found |= learning.losses(agent, logs, penalties["policy"], penalties.get("critic", 0.0))
+            found |= losses.losses(agent, logs, penalties["policy"], penalties.get("critic", 0.0))
         if self._recent:
             found |= self._judged(known)
         if "parameters" in labels:
@@ -325,16 +321,16 @@ class Summarizer(Callback):
         if not labels & {*_CHANGES, "variables", "variables-histogram"}:
             return
         variables = self.model.trainable_variables
-        names, values = learning.names_of(variables), learning.read(variables)
+        names, values = losses.names_of(variables), losses.read(variables)
         found: dict[str, float] = {}
         arrays = {"variables": values}
         if before is not None:
             arrays["updates"] = [new - old for old, new in zip(before, values)]
             if "update-norm" in labels:
-                found["update-norm"] = learning.norm(arrays["updates"])
+                found["update-norm"] = losses.norm(arrays["updates"])
         for label, given in arrays.items():
             if label in labels:
-                found |= learning.moments(label, names, given)
+                found |= losses.moments(label, names, given)
         self._writer.scalars(step, found)
         for label in (f"{name}-histogram" for name in arrays):
             if label in labels:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from kagent.cli import evaluate, plot, record, train
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
-from kagent.vocabulary import meaning
+from kagent.config.vocabulary import meaning
 
 DESCRIPTION = """\
 Reinforcement learning for Keras.

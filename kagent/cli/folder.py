@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent.cli.errors import CommandError
-from kagent.files import replacing
+from kagent.files.atomic_files import replacing
 
 PACKAGES = ("kagent", "keras", "tensorflow", "numpy", "gymnasium")
 

@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
-    from kagent import plotting
+    from kagent.cli import plotting
 
     curves = plotting.plot(
         arguments.runs,

@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
-    from kagent import rendering
+    from kagent.cli import rendering
 
     if arguments.out.suffix.lower() not in rendering.SUFFIXES:
         raise CommandError(f"--out must end in {' or '.join(rendering.SUFFIXES)}. Received: {arguments.out}")

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kagent import documents
-from kagent.arguments import check_positive
 from kagent.cli.errors import CommandError
-from kagent.creation import parameters
-from kagent.vocabulary import hints
+from kagent.config import settings_file
+from kagent.config.checks import check_positive
+from kagent.config.signatures import parameters
+from kagent.config.vocabulary import hints
 
 Settings = dict[str, Any]
 
@@ -55,7 +55,7 @@ def read(path: Path) -> Settings:
         CommandError: No such file, another suffix, bad syntax, no mapping; or PyYAML is missing.
     """
     try:
-        content = documents.read(path, "--config")
+        content = settings_file.read(path, "--config")
     except (ValueError, ImportError) as error:
         raise CommandError(str(error)) from error
     if "algorithm" in content and "settings" in content:

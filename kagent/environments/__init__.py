@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from ..arguments import MOST_ENVS, check_count, check_positive
-from . import checks
+from kagent.config.checks import MOST_ENVS, check_count, check_positive
+from kagent.environments import checks
+
 from .checks import check_spaces
 from .claims import claim
 from .single import SingleEnvs

@@ -10,8 +10,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent.environments import checks, claims, open_episodes
+
 from .. import spaces
-from . import checks, claims, open_episodes
 from .action_records import ActionRecords
 from .checks import INFINITE
 from .episode_records import recorded_return

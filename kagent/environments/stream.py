@@ -11,8 +11,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent.environments import checks
+
 from ..spaces import Structure
-from . import checks
 from .episode_records import shows_recorder
 from .masks import Mask, Masks
 

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
-from . import autoreset, checks, claims, open_episodes, workers
+from kagent.environments import autoreset, checks, claims, open_episodes, workers
+
 from .copies import Copies
 from .episode_records import recorded_returns, restarts_records
 from .masks import KEY, from_infos, rows

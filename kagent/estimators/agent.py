@@ -16,20 +16,21 @@ import tensorflow as tf
 
 import kagent
 from kagent import environments as envs
-from kagent.arguments import check_count
-from kagent.bounds import check_bounds
-from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics, EpisodeSummaries
+from kagent.callbacks import Checkpoint, EpisodeLog, EpisodeStatistics
 from kagent.callbacks.callback import listed
+from kagent.config.checks import check_count
+from kagent.config.run_length import check_bounds
+from kagent.config.signatures import check_known
 from kagent.estimators.branches import Branch
 from kagent.estimators.config import RunConfig
+from kagent.estimators.episode_summaries import EpisodeSummaries
 from kagent.estimators.function import ModelFunction
+from kagent.estimators.function_objective import ModelObjective
+from kagent.estimators.function_policy import ModelPolicy
 from kagent.estimators.memories import Memory
+from kagent.estimators.records import Records
 from kagent.estimators.spec import Bootstrap, EstimatorSpec, Modes
-from kagent.memories.records import Records
-from kagent.objectives import ModelObjective
 from kagent.optimizers import Target
-from kagent.policies.model import ModelPolicy
-from kagent.signatures import check_known
 from kagent.spaces import Structure
 from kagent.update import Update
 

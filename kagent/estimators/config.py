@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from kagent.arguments import check_count, check_flag
-from kagent.callbacks.episode_summaries import SummaryOptions, check_labels
-from kagent.files import local_directory
-from kagent.signatures import check_known
+from kagent.config.checks import check_count, check_flag
+from kagent.config.signatures import check_known
+from kagent.estimators.episode_summaries import SummaryOptions, check_labels
+from kagent.files.atomic_files import local_directory
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Polyaxon's explorations by their names, which are kagent's: see `kagent.exploration.named`.
+"""Polyaxon's explorations by their names, which are kagent's: see `kagent.exploration.names`.
 
 Time is in timesteps (`global_timestep`). `EstimatorSpec.exploration` takes what these functions return.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kagent.exploration import EXPLORATIONS
-from kagent.exploration.named import constant, decay, greedy, ornstein_uhlenbeck, random, random_decay
+from kagent.exploration.names import constant, decay, greedy, ornstein_uhlenbeck, random, random_decay
 
 __all__ = ["constant", "decay", "get", "greedy", "ornstein_uhlenbeck", "random", "random_decay"]
 

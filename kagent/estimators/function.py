@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
+from kagent.config.signatures import check_function
+from kagent.estimators import tracing
 from kagent.estimators.spec import EstimatorSpec, Modes
-from kagent.policies import tracing
-from kagent.signatures import check_function
 from kagent.spaces import Structure
 
 ARGUMENTS = ("features", "labels", "mode", "params", "config", "model_dir")
@@ -63,7 +63,7 @@ class ModelFunction:
         """Calls it for TRAIN with symbolic tensors.
 
         Args:
-            observation, *others: As for `kagent.policies.tracing.trace`, the columns of which are labels by other names.
+            observation, *others: As for `kagent.estimators.tracing.trace`, the columns of which are labels by other names.
             **given: Its `params`, `config` and `model_dir`.
 
         Raises:
@@ -89,7 +89,7 @@ class ModelFunction:
 
         Args:
             mode: Which.
-            observation, action, columns, seed: As for `kagent.policies.tracing.trace`.
+            observation, action, columns, seed: As for `kagent.estimators.tracing.trace`.
             **given: As for `trace`.
 
         Returns:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kagent.arguments import check_count
-from kagent.memories.records import RecentRecords, ReplayRecords
+from kagent.config.checks import check_count
+from kagent.estimators.records import RecentRecords, ReplayRecords
 
 _STATES = {"observation": "state", "next_observation": "next_state"}
 

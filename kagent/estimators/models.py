@@ -16,13 +16,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from kagent.arguments import check_flag, check_positive
-from kagent.estimators import explorations
+from kagent.config.checks import check_flag, check_positive
+from kagent.config.signatures import check_function
+from kagent.estimators import explorations, heads
 from kagent.estimators.spec import Bootstrap, EstimatorSpec, Modes
-from kagent.networks import trunks
+from kagent.networks import backbones
 from kagent.networks.layers import MeanLoss
-from kagent.policies import heads
-from kagent.signatures import check_function
 
 GraphFn = Callable[..., Any]
 
@@ -37,10 +36,10 @@ def mlp(units: Sequence[int] = (64, 64), activation: str = "relu") -> GraphFn:
     Raises:
         ValueError: A width that is not an integer >= 1.
     """
-    widths = trunks.widths(units, "units")
+    widths = backbones.widths(units, "units")
 
     def graph_fn(mode: str, features: Any) -> Any:
-        x = trunks.side_by_side(keras.tree.flatten(features))
+        x = backbones.side_by_side(keras.tree.flatten(features))
         for width in widths:
             x = keras.layers.Dense(width, activation)(x)
         return x
@@ -52,7 +51,7 @@ class Model:
     """What all model functions here share.
 
     Args:
-        head: What it predicts from features: one of `kagent.policies.heads`, with its `num_actions`: the choices of a
+        head: What it predicts from features: one of `kagent.estimators.heads`, with its `num_actions`: the choices of a
             Discrete action, or the components of a Box action.
         graph_fn: Function `(mode, features)`, called by keyword, that returns what the heads see, `(B, width)`; for images
             it may be a stack of convolutions. Heads are linear, so its last layer should not be. None: `mlp()`.

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
+from kagent.config.signatures import check_known
 from kagent.estimators.agent import Agent
 from kagent.estimators.config import RunConfig
+from kagent.estimators.function_objective import ModelReturnsObjective
+from kagent.estimators.function_policy import ModelPolicy
 from kagent.estimators.memories import BatchMemory
 from kagent.estimators.spec import EstimatorSpec
 from kagent.exploration import Sampling
-from kagent.objectives import ModelReturnsObjective
 from kagent.objectives.objective import positive
 from kagent.optimizers import NaturalGradient
-from kagent.policies.model import ModelPolicy
-from kagent.signatures import check_known
 from kagent.update import Update
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kagent import schedules
-from kagent.arguments import check_count, check_flag
+from kagent.config.checks import check_count, check_flag
 
 
 class Modes:

@@ -1,7 +1,7 @@
 """How the agent tries things out while it trains. Acting on the host: NumPy only, no TensorFlow.
 
 The parts are `EpsilonGreedy`, `Sampling`, `ActionNoise` and `OrnsteinUhlenbeckNoise`. Beside them there are names of rates,
-see `kagent.exploration.named`: "constant", "greedy", "random", "decay", "random_decay".
+see `kagent.exploration.names`: "constant", "greedy", "random", "decay", "random_decay".
 
 Example:
 
@@ -17,11 +17,11 @@ import numbers
 from typing import Any
 
 from kagent import schedules
-from kagent.exploration import named
-from kagent.exploration.choices import EpsilonGreedy, Sampling
+from kagent.exploration import names
+from kagent.exploration.epsilon_greedy import EpsilonGreedy, Sampling
 from kagent.exploration.exploration import Exploration
 from kagent.exploration.noise import BARE, ActionNoise, OrnsteinUhlenbeckNoise
-from kagent.exploration.registered import EXPLORATIONS
+from kagent.exploration.registry import EXPLORATIONS
 from kagent.exploration.wrappers import WithTemperature, WithVariableNoise
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "WithTemperature",
     "WithVariableNoise",
     "get",
-    "named",
+    "names",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
-from kagent.registry import Part
+from kagent.config.registry import Part
 
 
 class Exploration(Part):

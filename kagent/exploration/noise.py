@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
-from kagent.arguments import check_count
+from kagent.config.checks import check_count
 from kagent.exploration.exploration import Exploration
-from kagent.exploration.registered import EXPLORATIONS
+from kagent.exploration.registry import EXPLORATIONS
 
 BARE = "action"  # the name of an action that is not nested
 

@@ -1,13 +1,13 @@
 """Experience as tf.data: NumPy ring storage that serves `tf.data.Dataset`s."""
 
-from kagent.memories.capacity import required_capacity, suit
+from kagent.config import moved
 from kagent.memories.episodes import RecentEpisodes, ReplayEpisodes
 from kagent.memories.memory import MEMORIES, Memory, get
 from kagent.memories.prioritized import Prioritized
 from kagent.memories.recent import Recent
-from kagent.memories.records import RecentRecords, ReplayRecords
 from kagent.memories.replay import Replay
 from kagent.memories.rollout import Rollout
+from kagent.memories.sizing import required_capacity, suit
 
 __all__ = [
     "MEMORIES",
@@ -15,12 +15,18 @@ __all__ = [
     "Prioritized",
     "Recent",
     "RecentEpisodes",
-    "RecentRecords",
     "Replay",
     "ReplayEpisodes",
-    "ReplayRecords",
     "Rollout",
     "get",
     "required_capacity",
     "suit",
 ]
+
+__getattr__ = moved.attributes(
+    __name__,
+    {
+        "RecentRecords": "kagent.estimators.records:RecentRecords",
+        "ReplayRecords": "kagent.estimators.records:ReplayRecords",
+    },
+)

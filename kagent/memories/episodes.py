@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.memories.elements import generator_of
+from kagent.memories.host_iterator import generator_of
 from kagent.memories.memory import MEMORIES, Leaves, counters
 from kagent.memories.sequences import Drawn, RecentSequences, Sequences, saved_array
 from kagent.memories.storage import Storage

@@ -11,9 +11,9 @@ import gymnasium
 import numpy as np
 import tensorflow as tf
 
-from kagent.arguments import MOST_ENVS
+from kagent.config.checks import MOST_ENVS
+from kagent.config.registry import Part, Registry
 from kagent.memories.storage import Column, Storage, check_room
-from kagent.registry import Part, Registry
 from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import schedules
-from kagent.memories.elements import HostElements, generator_of
+from kagent.config.registry import plain
+from kagent.memories.host_iterator import HostElements, generator_of
 from kagent.memories.memory import MEMORIES, pipeline
 from kagent.memories.replay import Replay
 from kagent.memories.sequences import saved_array
 from kagent.memories.sum_tree import SumTree
-from kagent.registry import plain
 from kagent.schedules import Clock, Linear
 
 

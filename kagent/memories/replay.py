@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.arguments import check_count
+from kagent.config.checks import check_count
 from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, part_of, pipeline, whole
+from kagent.memories.n_step import Closed, Windows
 from kagent.memories.storage import Column, shared_array, shared_tensor
-from kagent.memories.windows import Closed, Windows
 
 
 @MEMORIES.register("replay_memory")

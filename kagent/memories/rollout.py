@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.arguments import check_count
+from kagent.config.checks import check_count
 from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, pipeline
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kagent.arguments import check_count
-from kagent.memories.elements import HostElements
+from kagent.config.checks import check_count
+from kagent.memories.host_iterator import HostElements
 from kagent.memories.memory import Memory, pipeline, whole
 
 

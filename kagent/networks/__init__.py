@@ -1,12 +1,12 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
+from kagent.networks.backbones import CNN, MLP, Auto, get, serialize
 from kagent.networks.builder import features_of, functional
 from kagent.networks.cloning import clone, copy_state, holds_constants
-from kagent.networks.layered import Layered
+from kagent.networks.layer_list import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
 from kagent.networks.readings import images_of, note_images
-from kagent.networks.trunks import CNN, MLP, Auto, get, serialize
 
 __all__ = [
     "CNN",

@@ -9,13 +9,13 @@ from typing import Any
 import keras
 
 from kagent.config.rehearsal import before_call
+from kagent.networks.backbones import CNN, Auto, Seeds, dense
 from kagent.networks.cloning import begin, waits
 from kagent.networks.encoding import encode, nvec_of, picture, scale, state_of
-from kagent.networks.layered import Layered
+from kagent.networks.layer_list import Layered
 from kagent.networks.layers import OneHot
 from kagent.networks.legacy import Legacy, legacy_scale
 from kagent.networks.readings import note_images
-from kagent.networks.trunks import CNN, Auto, Seeds, dense
 from kagent.spaces import Leaf, Structure
 
 _MANY = 32  # features that are more are not taken for values of actions
@@ -33,7 +33,7 @@ def functional(
     """A functional model from stored-form leaves to heads.
 
     Args:
-        network: A part of `networks.trunks`, or a Keras layer or model that maps the observation to features: nested as
+        network: A part of `networks.backbones`, or a Keras layer or model that maps the observation to features: nested as
             the space (one tensor if it is not nested), float, with the numbers and axes that the space declares, one-hot
             codes of discrete leaves. It is not scaled: a uint8 image comes as 0 to 255.
         observation: The observation's leaves.
@@ -150,7 +150,7 @@ def _vectors(actions: list[Any], legacy: bool) -> list[Any]:
 
 
 def _reader(network: Any) -> Callable[[Leaf, Any], Any]:
-    """What makes floats of a leaf's stored form, as a part of `networks.trunks` takes them."""
+    """What makes floats of a leaf's stored form, as a part of `networks.backbones` takes them."""
     if isinstance(network, Layered):
         return state_of
     if not isinstance(network, Auto | CNN):

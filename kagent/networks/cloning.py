@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kagent.config import rehearsal
-from kagent.networks.layered import Layered
+from kagent.networks.layer_list import Layered
 from kagent.networks.legacy import Legacy
 
 _NUMBERS = itertools.count()  # of objects in the configurations of twins

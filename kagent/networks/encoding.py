@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from kagent import images
-from kagent.images import Layout
 from kagent.networks.layers import OneHot
-from kagent.spaces import Leaf
+from kagent.spaces import Leaf, images
+from kagent.spaces.images import Layout
 
 
 class State(NamedTuple):

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from kagent.config.registry import Part
+from kagent.networks.backbones import NETWORKS, Auto, get, serialize
 from kagent.networks.encoding import encode
-from kagent.networks.trunks import NETWORKS, Auto, get, serialize
-from kagent.registry import Part
 from kagent.spaces import Leaf
 
 

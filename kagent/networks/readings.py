@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 
-from kagent.images import Layout
+from kagent.networks.backbones import CNN, LEAST_UNPADDED, Auto
 from kagent.networks.encoding import plain_layout
-from kagent.networks.layered import Layered
+from kagent.networks.layer_list import Layered
 from kagent.networks.legacy import Legacy, is_scaled
-from kagent.networks.trunks import CNN, LEAST_UNPADDED, Auto
 from kagent.spaces import Leaf
+from kagent.spaces.images import Layout
 
 
 def reading(network: Any, leaf: Leaf) -> str:

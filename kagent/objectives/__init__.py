@@ -1,10 +1,10 @@
 """Losses by role, from a batch."""
 
+from kagent.config import moved
 from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
-from kagent.objectives.model import ModelObjective, ModelReturnsObjective
 from kagent.objectives.objective import OBJECTIVES, Objective, Term, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -20,8 +20,6 @@ __all__ = [
     "BehaviorCloningObjective",
     "ClippedPolicyObjective",
     "DeterministicPolicyGradientObjective",
-    "ModelObjective",
-    "ModelReturnsObjective",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",
@@ -32,3 +30,11 @@ __all__ = [
     "TransitionObjective",
     "get",
 ]
+
+__getattr__ = moved.attributes(
+    __name__,
+    {
+        "ModelObjective": "kagent.estimators.function_objective:ModelObjective",
+        "ModelReturnsObjective": "kagent.estimators.function_objective:ModelReturnsObjective",
+    },
+)

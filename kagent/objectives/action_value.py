@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.arguments import check_flag
+from kagent.config.checks import check_flag
 from kagent.objectives.objective import OBJECTIVES, Term, estimated_next_values, positive, squared_or_huber
 from kagent.objectives.transitions import TransitionObjective
 

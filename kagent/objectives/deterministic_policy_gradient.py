@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.arguments import check_flag
+from kagent.config.checks import check_flag
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
 from kagent.objectives.transitions import TransitionObjective, lowest, report_critic_errors
 from kagent.spaces import Structure

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.arguments import check_positive
-from kagent.registry import Part, Registry
+from kagent.config.checks import check_positive
+from kagent.config.registry import Part, Registry
 
 OBJECTIVES = Registry("objective")
 

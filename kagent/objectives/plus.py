@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import schedules
+from kagent.config.registry import plain
 from kagent.objectives.objective import OBJECTIVES, Objective, Term, positive
-from kagent.registry import plain
 
 
 @OBJECTIVES.register("plus")

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from kagent import ops, schedules
-from kagent.arguments import check_flag
+from kagent.config.checks import check_flag
 from kagent.objectives.objective import OBJECTIVES
 from kagent.objectives.rollouts import RolloutObjective
 

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.arguments import check_flag
+from kagent.config.checks import check_flag
 from kagent.objectives.baseline_values import learned_values, state_values
 from kagent.objectives.objective import Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed

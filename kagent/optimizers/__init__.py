@@ -1,5 +1,10 @@
 """Optimizers by role, what modifies their steps, and how targets follow."""
 
+from kagent.optimizers.get import get, modifiers_of, serialize
+from kagent.optimizers.loss_closure import Problem, values_of
+from kagent.optimizers.role_optimizer import RoleMap, RoleOptimizer
+from kagent.optimizers.step import apply, step_of, takes_own_steps
+
 from .evolutionary import Evolutionary
 from .flat_adam import FlatAdam
 from .modifiers import (
@@ -12,10 +17,6 @@ from .modifiers import (
     SubsamplingStep,
 )
 from .natural_gradient import NaturalGradient
-from .problem import Problem, values_of
-from .roles import RoleMap, RoleOptimizer
-from .specification import get, modifiers_of, serialize
-from .steps import apply, step_of, takes_own_steps
 from .target import TARGETS, Target, synchronization
 
 __all__ = [

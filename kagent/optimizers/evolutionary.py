@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent.arguments import check_count
-from kagent.optimizers.problem import Found, Problem
-from kagent.policies.distributions.distribution import normal
+from kagent.config.checks import check_count
+from kagent.distributions.distribution import normal
+from kagent.optimizers.loss_closure import Found, Problem
 
 
 @keras.saving.register_keras_serializable("kagent")

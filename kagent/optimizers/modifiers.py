@@ -11,9 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.optimizers.problem import Found, Problem
-from kagent.policies.distributions.distribution import uniform
-from kagent.registry import Part, Registry
+from kagent.config.registry import Part, Registry
+from kagent.distributions.distribution import uniform
+from kagent.optimizers.loss_closure import Found, Problem
 
 Step = Callable[[Problem], Found]  # moves the variables; returns what the problem's `evaluate` would have before
 

@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from kagent import ops
-from kagent.arguments import check_count, check_flag
-from kagent.optimizers.problem import Found, Problem
+from kagent.config.checks import check_count, check_flag
+from kagent.optimizers.loss_closure import Found, Problem
 
 
 @keras.saving.register_keras_serializable("kagent")

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import schedules
-from kagent.registry import Part, Registry
+from kagent.config.registry import Part, Registry
 from kagent.schedules import Clock
 
 TARGETS = Registry("target", arguments={"update_weight": "tau", "sync_frequency": "period"})

@@ -1,12 +1,11 @@
 """Policies decide, critics judge: Keras layers around one functional model each."""
 
-from kagent.policies import distributions, heads
+from kagent import distributions
+from kagent.config import moved
+from kagent.policies.baselines import ConstantPolicy, RandomPolicy
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, Temperature
 from kagent.policies.deterministic import DeterministicPolicy
-from kagent.policies.fixed import ConstantPolicy, RandomPolicy
-from kagent.policies.log_prob import LogProb
-from kagent.policies.model import ModelPolicy
-from kagent.policies.roles import ROLES, Role, get
+from kagent.policies.role import ROLES, Role, get
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
 
@@ -15,8 +14,6 @@ __all__ = [
     "ActionValue",
     "ConstantPolicy",
     "DeterministicPolicy",
-    "LogProb",
-    "ModelPolicy",
     "RandomPolicy",
     "Role",
     "SharedStateValue",
@@ -26,5 +23,13 @@ __all__ = [
     "ValuePolicy",
     "distributions",
     "get",
-    "heads",
 ]
+
+__getattr__ = moved.attributes(
+    __name__,
+    {
+        "LogProb": "kagent.estimators.log_prob:LogProb",
+        "ModelPolicy": "kagent.estimators.function_policy:ModelPolicy",
+        "heads": "kagent.estimators.heads",
+    },
+)

@@ -10,9 +10,9 @@ import keras
 import tensorflow as tf
 
 from kagent import networks
-from kagent.arguments import check_count
-from kagent.networks.trunks import Auto, Seeds, dense
-from kagent.policies.roles import ROLES, Role, outputs
+from kagent.config.checks import check_count
+from kagent.networks.backbones import Auto, Seeds, dense
+from kagent.policies.role import ROLES, Role, outputs
 from kagent.spaces import Structure
 
 _MOST_MEMBERS = 256  # networks of one critic

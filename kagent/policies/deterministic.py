@@ -9,10 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent import networks
-from kagent.networks.trunks import Auto, Seeds, dense
-from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role
+from kagent import distributions, networks
+from kagent.networks.backbones import Auto, Seeds, dense
+from kagent.policies.role import ROLES, Role
 from kagent.spaces import Leaf, Structure
 
 

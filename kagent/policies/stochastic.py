@@ -10,12 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent import networks, schedules
+from kagent import distributions, networks, schedules
+from kagent.config.registry import plain
+from kagent.networks.backbones import Auto, Seeds, dense
 from kagent.networks.layers import Bound, StateIndependent
-from kagent.networks.trunks import Auto, Seeds, dense
-from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, observed_masks
-from kagent.registry import plain
+from kagent.policies.role import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
 

@@ -8,11 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent import networks
+from kagent import distributions, networks
+from kagent.networks.backbones import Auto, Seeds, dense, widths
 from kagent.networks.layers import Dueling
-from kagent.networks.trunks import Auto, Seeds, dense, widths
-from kagent.policies import distributions
-from kagent.policies.roles import ROLES, Role, observed_masks
+from kagent.policies.role import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent import images
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Layer, Past, Rows
-from kagent.spaces import Structure
+from kagent.spaces import Structure, images
 
 _LONGEST = 1 << 12  # values side by side
 _MOST_VALUES = 1 << 24  # of one state, all together
@@ -106,7 +105,7 @@ class Sequence(Layer):
     Args:
         length: How many, > 1.
         axis: Axis of the state, counted without that of environments, that they are joined along, or that they become. None:
-            where they are joined, the channels of an image whose shape plainly has them first (`kagent.images.read`); else
+            where they are joined, the channels of an image whose shape plainly has them first (`kagent.spaces.images.read`); else
             the last.
         concatenate: Whether they are joined along an axis that there is; else there is a new one.
     """

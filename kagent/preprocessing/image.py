@@ -9,10 +9,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent import images
 from kagent.ops.preprocessing import LUMINANCE, luminance, resize_bilinear
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
+from kagent.spaces import images
 
 
 @LAYERS.register()
@@ -27,7 +27,7 @@ class Image(Layer):
         height, width: Pixels. One alone keeps the other in proportion; None for both keeps the size.
         grayscale: True: the luminance of red, green and blue (0.2989, 0.587, 0.114), in a single channel. Or such a weight
             for each channel.
-        data_format: "channels_last", "channels_first", or "auto": the one that the shape says (`kagent.images.read`), last
+        data_format: "channels_last", "channels_first", or "auto": the one that the shape says (`kagent.spaces.images.read`), last
             where it does not.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent.registry import Part, Registry
+from kagent.config.registry import Part, Registry
 from kagent.schedules import Clock
 
 LAYERS = Registry("preprocessing")

@@ -8,12 +8,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from kagent.config.registry import plain
 from kagent.environments.checks import INFINITE
 from kagent.preprocessing import layer, pipeline
 from kagent.preprocessing.keras_layer import KerasLayer, is_keras
 from kagent.preprocessing.layer import LAYERS, Layer, Past, Rows
 from kagent.preprocessing.pipeline import Pipeline
-from kagent.registry import plain
 from kagent.schedules import Clock
 from kagent.spaces import Leaf, Structure
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kagent.bounds import Bounds
+from kagent.config.run_length import Bounds
 
 COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved", "waited", "ended")
 SEEDS = {"sample": 2**62, "graph": 2**31, "evaluation": 2**31}  # and below which numbers they are

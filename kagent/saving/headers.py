@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 
 from kagent import spaces
-from kagent.config import packed
-from kagent.saving import checked_file, json_arrays
+from kagent.files import checked_file, json_arrays, packed
 
 FORMAT = 2  # 1: every array of the state is text, and the algorithm is not said
 _LARGEST = 1 << 30  # bytes of one entry

@@ -17,13 +17,14 @@ import numpy as np
 
 from kagent import networks, spaces
 from kagent.acting import archive
-from kagent.arguments import check_count
-from kagent.bounds import ENDLESS
-from kagent.config import allowed, packed
+from kagent.config import allowed
+from kagent.config.checks import check_count
+from kagent.config.run_length import ENDLESS
 from kagent.environments import open_episodes
-from kagent.files import beside, replacing_folder
+from kagent.files import checked_file, json_arrays, packed
+from kagent.files.atomic_files import beside, replacing_folder
 from kagent.mixin import Mixin
-from kagent.saving import checked_file, compile_config, json_arrays
+from kagent.saving import compile_config
 from kagent.saving.agent_state import COUNTERS, SEEDS, AgentState
 from kagent.saving.headers import FORMAT, algorithm_of, check_images, other_algorithm, read_state, read_text
 

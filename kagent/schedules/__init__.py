@@ -15,12 +15,12 @@ Example:
 
 from kagent.schedules.clock import UNITS, Clock
 from kagent.schedules.decays import Exponential, InverseTime, NaturalExponential
+from kagent.schedules.get import evaluate, get, is_schedule, start_of
 from kagent.schedules.interval import Interval, decay
 from kagent.schedules.piecewise import Constant, Piecewise
 from kagent.schedules.processes import OrnsteinUhlenbeck, Random
 from kagent.schedules.ramps import Cosine, Linear, Polynomial
 from kagent.schedules.schedule import SCHEDULES, Schedule
-from kagent.schedules.specification import evaluate, get, is_schedule, start_of
 
 __all__ = [
     "SCHEDULES",

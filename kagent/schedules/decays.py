@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
-from kagent.arguments import check_flag
-from kagent.schedules import host
+from kagent.config.checks import check_flag
+from kagent.schedules import numpy_math
 from kagent.schedules.schedule import SCHEDULES, Schedule, check_number, check_steps
 
 
@@ -18,7 +18,7 @@ class _Decay(Schedule):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        ends = [float(self.at(time, host)) for time in (0.0, 1.0 if self.unit == "progress" else math.inf)]
+        ends = [float(self.at(time, numpy_math)) for time in (0.0, 1.0 if self.unit == "progress" else math.inf)]
         return min(ends), max(ends)
 
     def _passed(self, time: Any, numerics: Any) -> Any:

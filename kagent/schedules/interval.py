@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from kagent.schedules.get import get
 from kagent.schedules.schedule import SCHEDULES, Schedule, check_number
-from kagent.schedules.specification import get
 
 _DECAYS = ("exponential", "inverse_time", "natural_exp", "polynomial")
 

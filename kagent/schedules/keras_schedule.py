@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from kagent.config import allowed
-from kagent.registry import plain
+from kagent.config.registry import plain
 from kagent.schedules.clock import Clock
 from kagent.schedules.schedule import Schedule
 

@@ -7,7 +7,7 @@ import math
 import numbers
 from typing import Any
 
-from kagent.arguments import check_flag
+from kagent.config.checks import check_flag
 from kagent.schedules import noise
 from kagent.schedules.clock import UNITS
 from kagent.schedules.schedule import SCHEDULES, Schedule, check_number, check_unit

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from kagent.arguments import check_flag
+from kagent.config.checks import check_flag
 from kagent.schedules.schedule import SCHEDULES, Schedule, check_number, check_steps
 
 

@@ -6,8 +6,8 @@ import math
 import numbers
 from typing import Any
 
-from kagent.registry import Part, Registry
-from kagent.schedules import host
+from kagent.config.registry import Part, Registry
+from kagent.schedules import numpy_math
 from kagent.schedules.clock import UNITS, Clock
 
 SCHEDULES = Registry(
@@ -42,10 +42,10 @@ class Schedule(Part):
         """The value at `clock`: a float where the clock holds numbers, a float32 tensor where it holds tensors."""
         time = getattr(clock, self.unit)
         if isinstance(time, numbers.Real):
-            return float(self.at(float(time), host))
-        from kagent.schedules import graph  # the host needs no TensorFlow
+            return float(self.at(float(time), numpy_math))
+        from kagent.schedules import tensor_math  # the host needs no TensorFlow
 
-        return graph.single(self.at(graph.double(time), graph))
+        return tensor_math.single(self.at(tensor_math.double(time), tensor_math))
 
     def at(self, time: Any, numerics: Any) -> Any:
         """The formula.
@@ -53,7 +53,7 @@ class Schedule(Part):
         Args:
             time: Time in `unit`, a float or a float64 tensor. The learner computes in float64 too: float32 runs out
                 of integers at 2**24, and only so does it agree with the host to the last bit of float32.
-            numerics: The functions to write it with: `kagent.schedules.host` or `kagent.schedules.graph`.
+            numerics: The functions to write it with: `kagent.schedules.numpy_math` or `kagent.schedules.tensor_math`.
         """
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kagent import spaces
-from kagent.acting import Actor, Program, decisions
+from kagent.acting import Actor, Program, distributions
 from kagent.spaces import Structure
 
 S = gymnasium.spaces
@@ -45,7 +45,7 @@ def network(observation, widths, seed=0, hidden=16):
 def make(observation, action, kinds=None, seed=0, **arguments):
     leaves = Structure(action).leaves
     kinds = kinds or ["categorical" if leaf.is_discrete else "gaussian" for leaf in leaves]
-    chosen = [decisions.make(kind, leaf) for kind, leaf in zip(kinds, leaves)]
+    chosen = [distributions.make(kind, leaf) for kind, leaf in zip(kinds, leaves)]
     program = network(observation, [width for decision in chosen for width in decision.widths], seed)
     described = spaces.to_config(observation), spaces.to_config(action)
     return Actor(None, described[0], chosen, generator(seed), program, described[1], **arguments)
@@ -237,7 +237,7 @@ def test_any_function_may_compute_the_heads():
         return [np.float32([[0.0, 2.0, 1.0]]).repeat(len(leaves[0]), 0)]
 
     actor = Actor(
-        forward, spaces.to_config(CARTPOLE[0]), [decisions.make("categorical", Structure(CARTPOLE[1]).leaves[0])]
+        forward, spaces.to_config(CARTPOLE[0]), [distributions.make("categorical", Structure(CARTPOLE[1]).leaves[0])]
     )
     assert actor.act(np.zeros(4, np.float32)) == 5 and calls == [[(1, 4)]]
     with pytest.raises(ValueError, match="finite"):
@@ -249,7 +249,7 @@ def test_any_function_may_compute_the_heads():
 
 def test_parts_that_do_not_fit():
     box, discrete = spaces.to_config(CARTPOLE[0]), spaces.to_config(CARTPOLE[1])
-    decision = decisions.make("categorical", Structure(CARTPOLE[1]).leaves[0])
+    decision = distributions.make("categorical", Structure(CARTPOLE[1]).leaves[0])
     program = network(CARTPOLE[0], [3])
     with pytest.raises(ValueError, match="forward"):
         Actor(None, box, [decision])

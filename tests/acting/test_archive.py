@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kagent import acting, spaces
-from kagent.acting import Actor, Program, archive, decisions
+from kagent.acting import Actor, Program, archive, distributions
 from kagent.spaces import Structure
 
 BOX, DISCRETE = gymnasium.spaces.Box(-np.inf, np.inf, (3,)), gymnasium.spaces.Discrete(4, start=1)
@@ -31,7 +31,7 @@ MLP = {
 def make(program=None):
     rng = np.random.default_rng(0)
     program = program or Program(MLP, [rng.normal(size=shape) for shape in MLP["weights"]])
-    decision = decisions.make("categorical", Structure(DISCRETE).leaves[0])
+    decision = distributions.make("categorical", Structure(DISCRETE).leaves[0])
     return Actor(None, spaces.to_config(BOX), [decision], program=program, action=spaces.to_config(DISCRETE))
 
 
@@ -69,7 +69,7 @@ def test_every_kind_of_space_and_decision(tmp_path):
         b=gymnasium.spaces.Tuple((gymnasium.spaces.Box(-2.0, 3.0, (2,)), gymnasium.spaces.Box(-np.inf, np.inf, (1,)))),
     )
     kinds = ["categorical", "squashed_gaussian", "gaussian"]
-    chosen = [decisions.make(kind, leaf) for kind, leaf in zip(kinds, Structure(action).leaves)]
+    chosen = [distributions.make(kind, leaf) for kind, leaf in zip(kinds, Structure(action).leaves)]
     widths = [width for decision in chosen for width in decision.widths]
     nodes = [{"op": "dense", "inputs": [0], "weights": [i]} for i in range(len(widths))]
     weights = [[3, width] for width in widths]

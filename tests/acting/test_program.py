@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from kagent.acting import Program, layout, program
-from kagent.acting.nodes import OPERATIONS
+from kagent.acting import Program, program, spaces
+from kagent.acting.operation_base import OPERATIONS
 
 
 def dense(x, *weights, **parameters):
@@ -34,7 +34,7 @@ def reference(program, x):
 
 
 def test_examples():
-    for module in (program, layout):
+    for module in (program, spaces):
         result = doctest.testmod(module)
         assert result.attempted > 0 and result.failed == 0
 

@@ -10,9 +10,10 @@ import pytest
 from event_files import curves
 
 import kagent
-from kagent.callbacks import Callback, EpisodeLog, EpisodeStatistics, EpisodeSummaries
+from kagent.callbacks import Callback, EpisodeLog, EpisodeStatistics
 from kagent.callbacks.callback import listed
-from kagent.summaries.probe import Probe
+from kagent.callbacks.summaries.gradients import Probe
+from kagent.estimators.episode_summaries import EpisodeSummaries
 
 
 def test_statistics_are_of_the_last_episode(small):

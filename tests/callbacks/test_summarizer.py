@@ -18,9 +18,9 @@ from toy_envs import Counter, Identity
 import kagent
 from kagent.callbacks import Callback, Checkpoint, Summarizer
 from kagent.callbacks.callback import hears_batches
-from kagent.summaries import activity, behavior, directory
-from kagent.summaries.labels import GROUPS, LABELS, Pace, expand
-from kagent.summaries.writer import Writer
+from kagent.callbacks.summaries import activations, directory, policy
+from kagent.callbacks.summaries.labels import GROUPS, LABELS, Pace, expand
+from kagent.callbacks.summaries.writer import Writer
 
 NAME = re.compile(r"summary-\d{8}-\d{6}")
 ENVS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "sac": "Pendulum-v1"}
@@ -399,8 +399,8 @@ def test_only_what_is_needed_is_watched(tmp_path, labels, frequency, watched):
 
 
 def test_between_due_timesteps_nothing_is_computed(small, tmp_path, monkeypatch):
-    calls, asked = [], behavior.Behavior.parameters
-    monkeypatch.setattr(behavior.Behavior, "parameters", lambda *given: calls.append(1) or asked(*given))
+    calls, asked = [], policy.Behavior.parameters
+    monkeypatch.setattr(policy.Behavior, "parameters", lambda *given: calls.append(1) or asked(*given))
     train(small("dqn", start=100), 35, Summarizer(tmp_path, 10, labels=["distributions", "relu"]))
     assert len(calls) == 3
 
@@ -441,9 +441,9 @@ def test_layers_are_found_wherever_they_are():
     hidden = keras.layers.Conv1D(2, 1, activation="relu", name="convolution")(keras.layers.Reshape((4, 2))(hidden))
     outer = Block()(inner(keras.layers.Flatten()(hidden)))
     model = keras.Model([x], [keras.layers.Dense(2, name="linear")(outer)])
-    relus = activity.ZeroFractions(model, activity.is_relu, training=False)
+    relus = activations.ZeroFractions(model, activations.is_relu, training=False)
     assert set(relus.layers) == {"twice", "deep", "convolution", "inside"}
-    assert set(activity.ZeroFractions(model, activity.is_dropout, training=True).layers) == {"drop"}
+    assert set(activations.ZeroFractions(model, activations.is_dropout, training=True).layers) == {"drop"}
     rows = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
     found = relus([rows], 0)
     expected = np.concatenate([twice(rows), twice(2 * rows)], axis=-1)

@@ -17,9 +17,9 @@ from toy_envs import Counter, Identity
 
 import kagent
 from kagent.callbacks import Callback, Summarizer
+from kagent.callbacks.summaries.labels import LABELS
+from kagent.callbacks.summaries.parameters import parameters
 from kagent.schedules import Clock, Linear
-from kagent.summaries.labels import LABELS
-from kagent.summaries.parameters import parameters
 
 pytestmark = pytest.mark.eager
 

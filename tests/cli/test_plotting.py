@@ -9,8 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from kagent import plotting
-from kagent.cli import main
+from kagent.cli import main, plotting
 
 
 def write_run(folder, timesteps, returns, algorithm="dqn", environment="CartPole-v1", seed=0, **settings):

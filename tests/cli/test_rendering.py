@@ -8,8 +8,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
-from kagent import rendering
-from kagent.cli import main
+from kagent.cli import main, rendering
 
 
 class Scripted:

@@ -6,8 +6,7 @@ import keras
 import pytest
 
 import kagent
-from kagent import documents
-from kagent.config import limits, rehearsal
+from kagent.config import limits, rehearsal, settings_file
 
 CARTPOLE = "CartPole-v1"
 
@@ -201,13 +200,13 @@ def test_yaml_that_does_not_end(name, tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"`agent`.*a\.yaml.*{message}"):
-        documents.read(path, "`agent`")
+        settings_file.read(path, "`agent`")
 
 
 def test_yaml_with_aliases_is_yaml(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("a: &b [1, 1e-3]\nc: *b\nd: {<<: {e: 0x10}, f: no}\ng: ~")
-    assert documents.read(path, "`agent`") == {
+    assert settings_file.read(path, "`agent`") == {
         "a": [1, 0.001], "c": [1, 0.001], "d": {"e": 16, "f": False}, "g": None
     }  # fmt: skip
 
@@ -223,4 +222,4 @@ def test_json_that_does_not_end(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=rf"`agent`.*a\.json.*{message}"):
-            documents.read(path, "`agent`")
+            settings_file.read(path, "`agent`")

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from toy_envs import Counter
 
 from kagent import environments
-from kagent.saving import json_arrays
+from kagent.files import json_arrays
 
 GIVEN = {"level": 3, "goal": np.array([1.5, 2.0]), "deep": {"names": ("a", "b"), "flag": True, "none": None}}
 PLAIN = {"level": 3, "goal": [1.5, 2.0], "deep": {"names": ["a", "b"], "flag": True, "none": None}}

@@ -7,7 +7,7 @@ from toy_envs import Identity
 
 import kagent
 from kagent import ActionNoise, EpsilonGreedy, exploration, schedules
-from kagent.acting import decisions
+from kagent.acting import distributions
 from kagent.exploration import EXPLORATIONS
 from kagent.schedules import Clock
 from kagent.spaces import Structure
@@ -15,7 +15,7 @@ from kagent.spaces import Structure
 
 def decision(kind, space):
     (leaf,) = Structure(space, "action_space").leaves
-    return decisions.make(kind, leaf)
+    return distributions.make(kind, leaf)
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import pkgutil
 
 import pytest
 
-from kagent import ops
-from kagent.policies import distributions
+from kagent import distributions, ops
 
 MODULES = [
     f"{package.__name__}.{module.name}"

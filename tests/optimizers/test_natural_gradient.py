@@ -13,9 +13,9 @@ from toy_envs import Identity
 
 import kagent
 from kagent import ops, optimizers
+from kagent.distributions import Categorical, Gaussian, Joint
 from kagent.optimizers import NaturalGradient, Problem
 from kagent.optimizers.natural_gradient import fisher_product, mean_kl
-from kagent.policies.distributions import Categorical, Gaussian, Joint
 from kagent.schedules import Clock
 
 MODE = pytest.mark.parametrize("mode", MODES)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 import kagent
-from kagent.acting import decisions
+from kagent.acting import distributions
+from kagent.distributions import Deterministic, Direct
 from kagent.objectives.objective import OBJECTIVES, Objective
 from kagent.policies.deterministic import DeterministicPolicy
-from kagent.policies.distributions import Deterministic, Direct
 from kagent.spaces import Structure
 
 SPACES = gymnasium.spaces
@@ -142,7 +142,7 @@ def test_a_point_has_no_density():
 
 def test_decisions():
     box = SPACES.Box(np.float32([-2.0, 0.0]), np.float32([2.0, 10.0]))
-    scaled, direct = (decisions.make(kind, Structure(box).leaves[0]) for kind in ("deterministic", "direct"))
+    scaled, direct = (distributions.make(kind, Structure(box).leaves[0]) for kind in ("deterministic", "direct"))
     heads, rng = [np.float32([[0.5, -1.0], [3.0, 0.0]])], np.random.Generator(np.random.Philox(0))
     for deterministic in (True, False):
         np.testing.assert_array_equal(scaled.choose(heads, rng, deterministic), [[0.5, -1.0], [1.0, 0.0]])
@@ -153,7 +153,7 @@ def test_decisions():
     for decision in (scaled, direct):
         with pytest.raises(ValueError, match="`mask` must be None"):
             decision.choose(heads, rng, True, np.ones((2, 2), bool))
-        again = decisions.from_config(decision.to_config())
+        again = distributions.from_config(decision.to_config())
         assert type(again) is type(decision) and again.widths == decision.widths == (2,)
     with pytest.raises(ValueError, match="A deterministic decision needs finite bounds"):
-        decisions.make("deterministic", Structure(SPACES.Box(0.0, np.inf, (1,))).leaves[0])
+        distributions.make("deterministic", Structure(SPACES.Box(0.0, np.inf, (1,))).leaves[0])

@@ -9,8 +9,8 @@ from streams import counters, record
 from toy_envs import Counter, NativeCounter, Stateful
 
 from kagent import environments, preprocessing
+from kagent.files.json_arrays import dump, load
 from kagent.preprocessing.environments import Preprocessed
-from kagent.saving.json_arrays import dump, load
 
 MODES = list(AutoresetMode)
 STACK = {"type": "sequence", "length": 4}

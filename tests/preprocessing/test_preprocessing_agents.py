@@ -11,8 +11,8 @@ from gymnasium import spaces
 from toy_envs import Counter, Identity
 
 import kagent
-from kagent import rendering
 from kagent.callbacks import Callback, Recorder
+from kagent.cli import rendering
 from kagent.traces import load_trace, trace_files
 
 FULL = {
@@ -23,7 +23,7 @@ STACK = {"float": {"type": "sequence", "length": 4}}
 
 
 def statistics(agent):
-    return kagent.saving.json_arrays.dump({"all": agent.preprocessing.statistics()})
+    return kagent.files.json_arrays.dump({"all": agent.preprocessing.statistics()})
 
 
 def views(agent, count):
@@ -323,7 +323,7 @@ def test_damaged_statistics_are_refused(small, change):
     (first, *_), *others = before
     with pytest.raises(ValueError, match="The statistics of `preprocessing`"):
         agent.preprocessing.set_statistics([[{**first, **change}], *others])
-    assert kagent.saving.json_arrays.dump({"all": before}) == statistics(agent)
+    assert kagent.files.json_arrays.dump({"all": before}) == statistics(agent)
 
 
 def test_the_fast_actor_of_a_file_is_refused_by_name(small, tmp_path):

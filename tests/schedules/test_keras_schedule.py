@@ -10,7 +10,7 @@ import pytest
 from clocks import compiled, on_host, on_tensors, tensors
 
 from kagent import objectives, optimizers, schedules
-from kagent.registry import plain
+from kagent.config.registry import plain
 from kagent.schedules import SCHEDULES, Clock
 
 K = keras.optimizers.schedules

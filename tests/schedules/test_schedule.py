@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kagent import schedules
-from kagent.registry import plain
+from kagent.config.registry import plain
 from kagent.schedules import (
     SCHEDULES,
     Clock,

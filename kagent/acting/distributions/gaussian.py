@@ -1,0 +1,57 @@
+"""Normal distributions, free and squashed into bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kagent.acting.distributions.box import Box, ScaledBox, refuse_mask
+
+
+class Gaussian(Box):
+    """An unbounded Gaussian, clipped to the bounds for the environment. Heads: mean, log deviation."""
+
+    kind = "gaussian"
+    heads = 2
+
+    def choose(self, heads, rng, deterministic, mask=None):
+        refuse_mask(mask)
+        return _drawn(heads, rng, deterministic).reshape((-1, *self.leaf.shape))
+
+    def tempered(self, heads, temperature):
+        return _spread(heads, temperature)
+
+
+class SquashedGaussian(ScaledBox):
+    """tanh of a Gaussian, in [-1, 1], scaled to the bounds for the environment. Heads: mean, log deviation.
+
+    Haarnoja et al. 2018, arXiv:1812.05905, appendix C.
+    """
+
+    kind = "squashed_gaussian"
+    heads = 2
+
+    def choose(self, heads, rng, deterministic, mask=None):
+        refuse_mask(mask)
+        sample = _drawn(heads, rng, deterministic)
+        return np.tanh(sample, sample).reshape((-1, *self.leaf.shape))
+
+    def tempered(self, heads, temperature):
+        return _spread(heads, temperature)
+
+
+def _drawn(heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool) -> np.ndarray:
+    mean, log_std = heads
+    if deterministic:
+        return mean.astype(np.float32)
+    sample = rng.standard_normal(mean.shape, np.float32)
+    sample *= np.exp(log_std)
+    sample += mean
+    return sample
+
+
+def _spread(heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
+    # The deviation times the temperature.
+    mean, log_std = heads
+    return [mean, log_std + np.float32(math.log(temperature))]

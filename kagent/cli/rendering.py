@@ -1,0 +1,163 @@
+"""An agent at work as a GIF or MP4. Needs the extra `kagent[render]`; imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+
+from kagent import spaces
+from kagent.files.atomic_files import replacing
+
+SUFFIXES = (".gif", ".mp4")
+INSTALL = "pip install 'kagent[render]'"
+
+
+class Acting(Protocol):
+    """What is recorded: an `Agent`, what `kagent.acting.load` returns, or anything else that acts."""
+
+    def act(self, observation: Any, deterministic: bool = ..., mask: Any = ...) -> Any: ...
+
+
+def record(
+    agent: Acting,
+    env: str | gymnasium.Env,
+    path: str | Path,
+    *,
+    episodes: int = 1,
+    fps: float | None = None,
+    max_steps: int | None = None,
+    deterministic: bool = True,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Let `agent` play and write what it looks like.
+
+    Args:
+        agent: Has `act(observation, deterministic, mask)`, which returns one action of the environment.
+        env: A gymnasium id, or an environment made with `render_mode="rgb_array"` (not closed).
+        path: The file to write, `.gif` or `.mp4`; replaced only when the recording is complete.
+        episodes: Number of episodes, one after the other in the same file.
+        fps: Frames per second; None: what the environment says in its metadata, or 30.
+        max_steps: Steps after which an episode is left; None: when it ends.
+        deterministic: Greedy actions instead of sampled ones.
+        seed: Seed of the first reset; later ones go on from it.
+
+    Returns:
+        Dict with `"frames"` (their number), `"fps"`, `"episode_returns"` and `"episode_lengths"` (lists).
+
+    Raises:
+        ValueError: Another suffix; numbers below 1; an environment with spaces unlike the agent's, or
+            one that does not render RGB images.
+        ImportError: imageio or pygame is missing; the message is the line that installs them.
+
+    Example:
+
+    ```python
+    agent = kagent.load("agent.keras")
+    kagent.rendering.record(agent, "CartPole-v1", "cartpole.gif", seed=0)
+    ```
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"`path` must end in {' or '.join(SUFFIXES)}. Received: {str(path)!r}")
+    for name, value in (("episodes", episodes), ("fps", fps), ("max_steps", max_steps)):
+        if value is not None and not value >= 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {value!r}")
+    _imageio()  # before anything is played
+    made = gymnasium.make(env, render_mode="rgb_array") if isinstance(env, str) else env
+    rate = float(fps or made.metadata.get("render_fps") or 30)
+    returns: list[float] = []
+    lengths: list[int] = []
+    try:
+        _check_spaces(agent, made)
+        images = _play(agent, made, episodes, max_steps, deterministic, seed, returns, lengths)
+        frames = write(images, path, rate)
+    except gymnasium.error.DependencyNotInstalled as error:
+        if "pygame" not in str(error):
+            raise
+        raise ImportError(f"Rendering needs pygame: {INSTALL}") from error
+    finally:
+        if made is not env:
+            made.close()
+    return {"frames": frames, "fps": rate, "episode_returns": returns, "episode_lengths": lengths}
+
+
+def write(frames: Iterator[np.ndarray], path: str | Path, fps: float) -> int:
+    """Write uint8 images of shape `(height, width, 3)` to `path` (`.gif` or `.mp4`) and return their number.
+
+    A GIF shows an image for a whole number of hundredths of a second, so its speed is the nearest to `fps`.
+    """
+    imageio = _imageio()
+    path = Path(path)
+    if path.suffix.lower() == ".gif":
+        options: dict[str, Any] = {
+            "duration": 10 * max(2, round(100 / fps)),
+            "loop": 0,
+        }  # below 20 ms viewers slow down
+    else:
+        options = {"fps": fps, "macro_block_size": 2}  # the codec's own need; 16 would rescale the image
+    count = 0
+    with replacing(path) as beside:
+        with imageio.get_writer(beside, **options) as writer:
+            for frame in frames:
+                writer.append_data(frame)
+                count += 1
+    return count
+
+
+def _check_spaces(agent: Acting, env: gymnasium.Env) -> None:
+    for role in ("observation_space", "action_space"):
+        own = getattr(agent, role, None)
+        if own is not None and (difference := spaces.difference(own, getattr(env, role))):
+            raise ValueError(f"The environment's {role} is not the agent's. Received:\n{difference}")
+
+
+def _play(
+    agent: Acting,
+    env: gymnasium.Env,
+    episodes: int,
+    max_steps: int | None,
+    deterministic: bool,
+    seed: int | None,
+    returns: list[float],
+    lengths: list[int],
+) -> Iterator[np.ndarray]:
+    # Preprocessing may have to know where an episode begins, and is not to learn from what is only watched.
+    acting: Any = agent
+    player = acting.player() if getattr(agent, "preprocessing", None) is not None else None
+    for episode in range(episodes):
+        if player is not None:
+            player.reset()
+        observation, info = env.reset(seed=seed if episode == 0 else None)
+        total, length, ended = 0.0, 0, False
+        yield _image(env)
+        while not ended and (max_steps is None or length < max_steps):
+            action = (player or agent).act(observation, deterministic=deterministic, mask=info.get("action_mask"))
+            observation, reward, terminated, truncated, info = env.step(action)
+            total, length, ended = total + float(reward), length + 1, bool(terminated or truncated)
+            yield _image(env)
+        returns.append(total)
+        lengths.append(length)
+
+
+def _image(env: gymnasium.Env) -> np.ndarray:
+    image = env.render()
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(
+            "The environment must render RGB images: make it with render_mode='rgb_array'. "
+            f"Received: {got} from render() with render_mode={env.render_mode!r}"
+        )
+    return image
+
+
+def _imageio() -> Any:
+    try:
+        import imageio.v2
+        import imageio_ffmpeg  # noqa: F401  (imageio finds it by itself, but fails late without it)
+    except ImportError as error:
+        raise ImportError(f"Recording needs imageio: {INSTALL}") from error
+    return imageio.v2

@@ -1,0 +1,1 @@
+"""Words of other libraries, translated into kagent's own."""

@@ -1,0 +1,1 @@
+"""Arguments of Tensorforce's agents, translated into kagent's own."""

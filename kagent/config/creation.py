@@ -1,0 +1,76 @@
+"""Agents from data: a name, a dict, or a file that holds one."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kagent.config import allowed, settings_file
+from kagent.config.signatures import parameters
+from kagent.config.vocabulary import refusal
+
+AGENTS: dict[str, type] = {}
+"""Classes of agents by name: what `Agent.create` knows. The first name of a class is the one in its configs."""
+
+_NEVER = ("env", "environment")
+PLACES = ("saver", "summarizer", "recorder")  # they name places on this machine, and so never come from a model's file
+
+
+def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
+    """What `Agent.create` does; see there."""
+    arguments: dict[str, Any] = {}
+    if isinstance(agent, str | Path) and Path(agent).suffix.lower() in settings_file.SUFFIXES:
+        agent = settings_file.read(agent, "`agent`")
+    if isinstance(agent, dict):
+        arguments = dict(agent)
+        if "agent" in arguments and "type" in arguments:
+            raise ValueError(f"`agent` as a dict has its name under 'agent' or 'type', not both. Received: {agent}")
+        agent = arguments.pop("agent", None) or arguments.pop("type", None) or cls
+    given = [name for name in _NEVER if name in arguments]
+    if given:  # gymnasium imports the module that an id names; a file may not choose one
+        raise ValueError(f"`agent` holds settings, never an environment. Received: {given}")
+    form = {name: arguments.pop(name) for name in ("images",) if name in arguments}
+    if agent is None:
+        agent = cls
+    preset: Any = agent
+    if isinstance(agent, str):
+        preset = AGENTS.get(agent.lower().replace("_", "").replace("-", "")) or _registered(agent)
+        if preset is None:
+            raise ValueError(f"Unknown `agent`. Received: {agent!r}. {_known(agent.lower(), AGENTS)}")
+    elif not isinstance(agent, type):
+        raise TypeError(f"`agent` must be a name, a dict or a file of settings. Received: {agent!r}")
+    arguments |= overrides
+    allowed.check_settings(arguments)
+    known = parameters(preset)
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise ValueError(refusal(preset.__name__, unknown, known))
+    # As a model's file does: spaces written as data become spaces.
+    own = {name: arguments.pop(name) for name in PLACES if name in arguments}
+    if environment is None:
+        return preset.from_config({**arguments, **form}, **own)
+    return preset(environment, **arguments, **own)
+
+
+def name_of(cls: type) -> str:
+    """The name by which `Agent.create` finds a class of agents."""
+    return next((name for name, known in AGENTS.items() if known is cls), keras.saving.get_registered_name(cls))
+
+
+def is_agent_class(value: Any) -> bool:
+    """Whether it is `kagent.Agent` or a class derived from it."""
+    base = AGENTS.get("agent")
+    return base is not None and isinstance(value, type) and issubclass(value, base)
+
+
+def _registered(name: str) -> type | None:
+    found = keras.saving.get_registered_object(name)
+    return found if is_agent_class(found) else None
+
+
+def _known(name: str, among: Any) -> str:
+    close = difflib.get_close_matches(name, among, n=1)
+    return f"Known: {', '.join(sorted(among))}." + (f" Did you mean {close[0]!r}?" if close else "")

@@ -1,0 +1,249 @@
+"""Parts by name: one `get`, one `serialize` for everything an agent is composed of.
+
+A part without weights is a frozen dataclass: its fields are its constructor arguments and its configuration. Parts
+with weights (Keras layers) or data (memories) say theirs in `get_part`. In an argument a part may be given as None (the
+default), a name, a number where that makes sense, a dict `{"type": name, **arguments}`, or the object itself. Nothing
+is ever imported or called by a name found in a file: only registered classes can be made. A class of the user's own is
+registered by `keras.saving.register_keras_serializable`, as a Keras layer is, or by a registry's `register()`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+from typing import Any, TypeVar
+
+import numpy as np
+
+from kagent.config.signatures import check_known
+from kagent.config.vocabulary import suggest_part, unexpected
+
+T = TypeVar("T", bound=Any)
+_OWN: set[Any] = set()  # classes of all registries
+
+
+class WithoutConfigurationError(ValueError):
+    """A part is not to be written, by its own design: its agent saves weights alone."""
+
+
+class Part:
+    """Base of parts. It has for Keras what a class must have to be registered there.
+
+    Raises:
+        TypeError: An argument that the class does not take, with the one that is probably meant.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        own: Any = cls
+        known, takes_all = _keywords(own)
+        unknown = [] if takes_all else [name for name in kwargs if name not in known]
+        if unknown:
+            raise TypeError(unexpected(cls.__name__, unknown, known))
+        make = super().__new__
+        return make(cls) if make is object.__new__ else make(cls, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, JSON-ready."""
+        return {name: value for name, value in _described(self).items() if name != "type"}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+
+class Registry:
+    """Registered part classes of one kind.
+
+    Args:
+        kind: What the parts are called in error messages, such as `"exploration"`.
+        arguments: Other names of constructor arguments, to their own names; dicts may use either.
+    """
+
+    def __init__(self, kind: str, arguments: dict[str, str] | None = None):
+        self.kind = kind
+        self._arguments = dict(arguments or {})
+        self._classes: dict[str, Any] = {}
+        self._names: dict[Any, str] = {}
+
+    def register(self, *aliases: str):
+        """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`."""
+
+        def decorate(cls: T) -> T:
+            self._names[cls] = cls.__name__
+            _OWN.add(cls)
+            for name in (cls.__name__, *aliases):
+                self._classes[_fold(name)] = cls
+            return cls
+
+        return decorate
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(set(self._names.values()))
+
+    def knows(self, name: Any) -> bool:
+        """Whether a part is registered under `name`."""
+        return isinstance(name, str) and self._find(name) is not None
+
+    def name_of(self, name: str) -> str:
+        """The class's own name, of that name or an alias."""
+        return type_name(self._find(name))
+
+    def _find(self, name: str) -> Any:
+        found = self._classes.get(_fold(name))
+        if found is None and self._admits(registered := _of_keras(name)):
+            return registered
+        return found
+
+    def _admits(self, cls: Any) -> bool:
+        # Whether a class that is registered with Keras is of this kind: it has a base that those here have.
+        if not isinstance(cls, type):
+            return False
+        known = {base for one in self._names if isinstance(one, type) for base in one.__mro__} - {Part}
+        return any(base in known and base.__module__.startswith("kagent.") for base in cls.__mro__)
+
+    def get(self, identifier: Any, argument: str | None = None, **extra: Any) -> Any:
+        """The part that `identifier` (name, dict or object) stands for; `extra` are further constructor arguments.
+
+        Raises:
+            ValueError: Unknown name, or arguments the part refuses.
+            TypeError: Neither name, dict nor a registered object.
+        """
+        argument = argument or self.kind
+        if isinstance(identifier, tuple(cls for cls in self._names if isinstance(cls, type))):
+            return identifier
+        if _registered_name(type(identifier)) is not None and self._admits(type(identifier)):
+            return identifier
+        if isinstance(identifier, str):
+            return self._make(identifier, {}, argument, extra)
+        if isinstance(identifier, dict):
+            for key in identifier:
+                if not isinstance(key, str):
+                    raise TypeError(f"`{argument}` has a key that is no string. Received: {key!r}")
+            arguments = dict(identifier)
+            name = arguments.pop("type", None)
+            if not isinstance(name, str):
+                raise ValueError(f"`{argument}` as a dict needs a 'type', one of {self.names}. Received: {identifier}")
+            return self._make(name, arguments, argument, extra)
+        raise TypeError(
+            f"`{argument}` must be a name, a dict with 'type', or one of {self.names}. "
+            f"Received: {identifier!r} ({type(identifier).__name__})"
+            + (f". {_unregistered(type(identifier))}" if self._admits(type(identifier)) else "")
+        )
+
+    def _make(self, name: str, arguments: dict[str, Any], argument: str, extra: dict[str, Any]) -> Any:
+        cls = self._find(name)
+        if cls is None:
+            close = suggest_part(name, self.names)
+            hint = f" Did you mean {close!r}?" if close else ""
+            raise ValueError(f"Unknown `{argument}`. Received: {name!r}. Known: {', '.join(self.names)}.{hint}")
+        parameters = inspect.signature(cls).parameters.values()
+        known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        for other, own in self._arguments.items():
+            if other in arguments and other not in known and own in known:
+                if own in arguments:
+                    raise ValueError(f"`{argument}` {cls.__name__}: {other!r} is another name of {own!r}, given too")
+                arguments[own] = arguments.pop(other)
+        check_known(sorted(arguments), known, f"`{argument}` {cls.__name__}", "argument")
+        required = [p.name for p in parameters if p.default is p.empty and p.name in known]
+        missing = sorted(set(required) - set(arguments))
+        if missing:
+            raise ValueError(f"`{argument}` {cls.__name__} needs {missing}. Received: {sorted(arguments)}")
+        return cls(**arguments, **extra)
+
+    def serialize(self, part: Any) -> dict[str, Any]:
+        """`{"type": name, **arguments}`, JSON-ready; `get` is the inverse.
+
+        Raises:
+            ValueError: Its class is not registered.
+        """
+        return _described(part)
+
+
+@functools.cache
+def _keywords(cls: Any) -> tuple[tuple[str, ...], bool]:
+    """Names that the constructor takes, and whether it takes all others too."""
+    parameters = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return names, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def type_name(cls: type) -> str:
+    """The name by which a configuration finds a class of parts.
+
+    Raises:
+        ValueError: The class is not registered.
+    """
+    if cls in _OWN:
+        return cls.__name__
+    name = _registered_name(cls)
+    if name is None:
+        raise ValueError(_unregistered(cls))
+    return name
+
+
+def _unregistered(cls: type) -> str:
+    return (
+        f"{cls.__name__} is not registered, so a file could not name it: decorate the class with "
+        f"@keras.saving.register_keras_serializable({cls.__module__.split('.')[0]!r})"
+    )
+
+
+def _of_keras(name: str) -> Any:
+    keras = sys.modules.get("keras")  # without it, nothing is registered there
+    return None if keras is None else keras.saving.get_registered_object(name)
+
+
+def _registered_name(cls: type) -> str | None:
+    keras = sys.modules.get("keras")
+    name = cls.__name__ if keras is None else keras.saving.get_registered_name(cls)
+    return name if _of_keras(name) is cls else None
+
+
+def _described(part: Any) -> dict[str, Any]:
+    if hasattr(part, "get_part"):
+        config = part.get_part()
+        return {**config, "type": type_name(type(part))} if "type" in config else config
+    arguments = {f.name: plain(getattr(part, f.name)) for f in dataclasses.fields(part) if f.init}
+    return {"type": type_name(type(part)), **arguments}
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON-ready data: parts inside parts become dicts, tuples lists, NumPy's numbers Python's.
+
+    Keras objects become their Keras configurations.
+
+    Raises:
+        ValueError: An object of a class that Keras could not find again.
+    """
+    if isinstance(value, type):
+        return value
+    if hasattr(value, "get_part") or dataclasses.is_dataclass(value):
+        return _described(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, "get_config"):
+        return _keras_config(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _keras_config(value: Any) -> dict[str, Any]:
+    import keras  # the host needs none, but here is an object of its
+
+    config = keras.saving.serialize_keras_object(value)
+    name = config.get("registered_name")
+    if name is not None and keras.saving.get_registered_object(name) is not type(value):
+        raise ValueError(
+            f"{type(value).__name__} is not registered, so a file could not name it: decorate the class with "
+            "@keras.saving.register_keras_serializable()"
+        )
+    return {**config, "config": plain(value.get_config())}
+
+
+def _fold(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()

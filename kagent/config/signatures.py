@@ -1,0 +1,95 @@
+"""Functions that users write, and names that they give: what is known, and what is not."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Collection
+from typing import Any
+
+from kagent.config.vocabulary import hints
+
+
+def check_function(
+    function: Any, argument: str, needed: Collection[str], known: Collection[str] | None = None
+) -> list[str]:
+    """Looks at a function that is to be called by keyword.
+
+    Args:
+        function: What was received.
+        argument: Its name.
+        needed: Arguments that it must take.
+        known: All that it may take, `needed` among them. None: those, and any that have a default.
+
+    Returns:
+        The arguments that it takes; `known` among them where it takes `**keywords`. What a `functools.partial` has bound by
+        name is not taken.
+
+    Raises:
+        TypeError: Not callable.
+        ValueError: No signature; arguments that cannot be given by name, are needed and not taken, or are not known.
+
+    Example:
+
+    >>> check_function(lambda features, mode: features, "graph_fn", needed=("mode", "features"))
+    ['features', 'mode']
+    """
+    if not callable(function):
+        raise TypeError(f"`{argument}` must be a function. Received: {function!r} ({type(function).__name__})")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{argument}` has no signature to be read. Received: {function!r}") from error
+    bound = set(function.keywords) if isinstance(function, functools.partial) else set()
+    takes = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in bound]
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    wrong = [
+        p.name for p in parameters if p.kind is p.POSITIONAL_ONLY or (p.kind is p.VAR_POSITIONAL and not takes_all)
+    ]
+    if wrong:
+        raise ValueError(f"`{argument}` gets its arguments by name, and cannot take these: {wrong}")
+    if takes_all:
+        takes = list(dict.fromkeys([*takes, *(known or needed)]))
+    for name in needed:
+        if name not in takes:
+            raise ValueError(f"`{argument}` must take `{name}`. It takes: {takes}")
+    free = {p.name for p in parameters if p.default is not p.empty} if known is None else set()
+    unknown = [name for name in takes if name not in (known or needed) and name not in free]
+    if unknown:
+        raise ValueError(f"`{argument}` has unexpected arguments {unknown}. Known: {list(known or needed)}")
+    return takes
+
+
+def check_known(given: Collection[str], known: Collection[str], what: str, noun: str = "") -> None:
+    """Compares names.
+
+    Args:
+        given: What was received.
+        known: What there is.
+        what: What has these names, for the message.
+        noun: What the names are of, "argument" or "key".
+
+    Raises:
+        ValueError: A name that is not known.
+    """
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        end = hints(unknown, known)
+        raise ValueError(f"{what} has no {noun}{noun and ' '}{unknown}. Known: {list(known)}{end and '.'}{end}")
+
+
+def parameters(preset: type) -> dict[str, Any]:
+    """Named arguments of a preset with their defaults, those included that `**kwargs` hands on to a base class."""
+    found: dict[str, Any] = {}
+    for cls in preset.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        own = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        for parameter in own:
+            if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, parameter.default)
+        # What comes in by the name `unknown` is refused, not handed on.
+        handed = [p for p in own if p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "unknown"]
+        if not handed:
+            break
+    return {name: default for name, default in found.items() if name not in ("self", "env")}

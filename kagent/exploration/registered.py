@@ -1,7 +1,0 @@
-"""The explorations that there are, by name."""
-
-from __future__ import annotations
-
-from kagent.registry import Registry
-
-EXPLORATIONS = Registry("exploration")

@@ -1,0 +1,1 @@
+"""Files: written beside, flushed and renamed; checked and bounded when they are read. No TensorFlow here."""

@@ -1,0 +1,281 @@
+"""The compiled learner: everything of one update, all its gradient steps, as one XLA program.
+
+Keras's own train function compiles each gradient step on its own and loops around it uncompiled; what a call costs
+beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)` holds `prepare` and the loop over
+`train_step`, and what it hands back is few vectors: the logs, and the weights of the actor. Around it a second, plain
+function takes the next element from the memory's pipeline, so that an update is a single call into TensorFlow: between
+two of them an environment's steps have emptied the caches, and every call on its own costs a tenth of a millisecond.
+
+Where `jit_compile` is False, as "auto" is for large gradient steps, the same program is a graph of TensorFlow's kernels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kagent import ops
+from kagent.learning import malloc_trim
+from kagent.learning.divergence import check_losses
+from kagent.memories.storage import shared_array, shared_tensor
+from kagent.schedules import Clock
+
+_SLOTS = 64  # logs per step at most
+_REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
+
+
+class Minibatches:
+    """What an update learns from, prepared and cut. Runs in a program.
+
+    Args:
+        task: An agent, or what takes its place as to `memory` and `prepare`.
+        element: Packed, as the memory's iterator gives it, or transitions `(K, B, ...)`.
+
+    Attributes:
+        steps: How many minibatches there are.
+        prepared: All of it.
+        indices: Of every minibatch the places in `prepared`, or None where that is cut already.
+    """
+
+    def __init__(self, task: Any, element: Any):
+        self.indices: Any
+        experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
+        self.prepared = task.prepare(experience)
+        whole = next(iter(tf.nest.flatten(self.prepared))) if self.indices is None else self.indices
+        self.steps: int = whole.shape[0]
+
+    def __getitem__(self, i: Any) -> dict[str, Any]:
+        if self.indices is None:
+            # A slice would be four operations to trace.
+            row = (lambda x: tf.squeeze(x, 0)) if self.steps == 1 else (lambda x: x[i])
+            return tf.nest.map_structure(lambda x: None if x is None else row(x), self.prepared)
+        places = self.indices[i]
+        batch = tf.nest.map_structure(
+            lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), self.prepared
+        )
+        real = tf.cast(places >= 0, tf.float32)
+        return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
+
+
+class Learner:
+    """The train function of one agent: `learner(iterator) -> logs`.
+
+    Args:
+        agent: The agent that learns.
+        jit: Whether to compile with XLA.
+        eager: Whether to run without any compilation, for debugging.
+        task: What takes the agent's place as to `memory`, `fresh_iterator`, `prepare` and `learn`; None: the agent.
+
+    Attributes:
+        traces: How often the program was traced; it should stay at one per shape of data.
+        pulls: How often it was called.
+        names: What `train_step` logs.
+        running: Those of them that are results of Keras metrics, which speak for the epoch so far.
+    """
+
+    def __init__(self, agent: Any, jit: bool, eager: bool, task: Any = None):
+        self.agent, self.jit, self.eager = agent, jit, eager
+        self.task = agent if task is None else task
+        self.traces = self.pulls = 0
+        self.names: list[str] = []
+        self.running: frozenset[str] = frozenset()
+        self._now = shared_array((len(Clock._fields),), "float64")  # where the program reads the time
+        self._clock = shared_tensor(self._now)
+        self._program = self._compile(jit)
+        self._pull: Any = None  # pulls from the iterator it is bound to and learns
+        self._bound: Any = None
+        self._proven = False
+
+    def _compile(self, jit: bool) -> Any:
+        return self._run if self.eager else tf.function(self._run, jit_compile=jit, autograph=False)
+
+    def __call__(self, iterator: Iterator[Any]) -> dict[str, float]:
+        """Pulls one element and learns from it.
+
+        Raises:
+            StopIteration: The iterator has ended.
+            DivergenceError: The loss is not finite.
+        """
+        self.pulls += 1
+        self._now[:] = self.agent.host_clock
+        packed = iterator is self._bound
+        if packed:
+            logs, weights = self._pull_from(iterator)
+        else:
+            element = next(iterator)
+            packed = "reward" not in element
+            if not packed:
+                element = self._stacked(element, iterator)
+            logs, weights = self._learn_from(element)
+        found = logs.numpy()
+        values = found.tolist()
+        steps = int(values.pop())
+        results = dict(zip(self.names, values))
+        self.agent.learned(steps, [np.asarray(piece) for piece in weights])  # views; `numpy` copies
+        if self.agent.refuses_divergence:
+            check_losses(results, self.agent.updates, self.agent.optimizer)
+        if len(values) > 2 * len(self.names):
+            self.task.memory.prioritize(found[2 * len(self.names) : -1])
+        if not packed:
+            self.agent.follow(steps)
+        if self.running:
+            latest = zip(self.names, values[len(self.names) :])
+            results |= {name: value for name, value in latest if name in self.running}
+        return results
+
+    def bind(self, iterator: Any) -> None:
+        """Traces the program for the elements of `iterator`, the next to be called with.
+
+        Mistakes in it show here, and the names of its logs are known from here on.
+        """
+        if self.eager:
+            return
+        clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
+        if not isinstance(iterator, tf.data.Iterator):
+            # Drawn on the host, each element is an argument; of another size, it is traced for that too.
+            self._program.get_concrete_function(iterator.element_spec, clock_spec)
+            return
+
+        # Iterator and time are captured: arguments are taken apart at every call.
+        def pull() -> Any:
+            return self._program(iterator.get_next(), self._clock)
+
+        self._pull = tf.function(pull, autograph=False).get_concrete_function()
+        self._bound = iterator
+
+    def _pull_from(self, iterator: Any) -> Any:
+        if self._proven:
+            return self._pull()
+        # The element of a refused call is gone from the iterator; the same one is drawn again.
+        return self._first(lambda: self._pull(), lambda: next(self.task.fresh_iterator()), iterator)
+
+    def _learn_from(self, element: Any) -> Any:
+        if self._proven:
+            return self._program(element, self._clock)
+        return self._first(lambda: self._program(element, self._clock), lambda: element)
+
+    def _stacked(self, element: Any, iterator: Iterator[Any]) -> Any:
+        # Offline data: single minibatches, as many as one execution takes.
+        elements = [element]
+        for _ in range(self.agent.steps_per_execution - 1):
+            try:
+                elements.append(next(iterator))
+            except StopIteration:
+                break
+        return tf.nest.map_structure(lambda *parts: tf.stack(parts), *elements)
+
+    def _first(self, call: Callable[[], Any], element: Callable[[], Any], iterator: Any = None) -> Any:
+        losses = self._loss_metrics()
+        # Refusals come from the compiler, before anything has run.
+        try:
+            result = call()
+        except _REFUSALS as error:
+            if not self.jit or self.eager:
+                raise
+            warnings.warn(
+                f"XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
+                f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}",
+                stacklevel=5,
+            )
+            self.jit = False
+            self._program = self._compile(False)
+            result = self._program(element(), self._clock)
+            if iterator is not None:
+                self.bind(iterator)
+        self._proven = True
+        if self.jit and not self.eager:
+            malloc_trim.give_back()
+        # Every Keras model has a metric "loss", whether its train_step feeds it or not.
+        running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}
+        running |= {metric.name for metric in self.agent.step_metrics.all}
+        if losses != self._loss_metrics():
+            running.add("loss")
+        self.running = frozenset(running & set(self.names))
+        return result
+
+    def _loss_metrics(self) -> list[Any]:
+        found = [metric for metric in self.agent.metrics if metric.name == "loss"]
+        return [variable.numpy().tolist() for metric in found for variable in metric.variables]
+
+    def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        self.traces += 1
+        try:
+            return self._learn(element, Clock(*tf.unstack(clock)))
+        finally:
+            self.agent.program_clock = None  # its tensors mean nothing outside
+
+    def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        agent = self.agent
+        agent.program_clock = start
+        agent.assign_learning_rates()
+        cut = Minibatches(self.task, element)
+        steps = cut.steps
+
+        # Whether a step counts is for the optimizer to say, by its iterations. A critic has learned in any case.
+        refusing = agent.critic is None and getattr(agent.optimizer, "may_refuse", False)
+
+        def step(i: Any) -> tf.Tensor:
+            agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
+            before = tf.identity(agent.optimizer.iterations.value) if refusing else None
+            logs = dict(self.task.learn(cut[i]))
+            taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)
+            self.names = list(logs)
+            values = _scalars(logs)
+            return tf.concat([values, tf.zeros((_SLOTS - len(logs),)), [taken]], axis=0)
+
+        prioritized = "reward" not in element and cut.indices is None and self.task.memory.prioritized
+        samples = cut.prepared["weight"].shape if prioritized else (0, 0)
+
+        def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
+            found, errors = step(i), agent.take_errors()
+            if kept:
+                _check_errors(errors, samples[1])
+                kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[tf.newaxis]),)
+            return i + 1, sums + found, found, *kept
+
+        sums = latest = tf.zeros((_SLOTS + 1,))
+        kept: Any = (tf.zeros(samples),) if prioritized else ()
+        if steps == 1:
+            _, sums, latest, *kept = another(0, sums, latest, *kept)
+        elif self.eager:
+            for i in range(steps):
+                _, sums, latest, *kept = another(i, sums, latest, *kept)
+        else:
+            # One body, traced and compiled once: the number of logs is known only when it has been traced, hence slots.
+            _, sums, latest, *kept = tf.while_loop(
+                lambda i, *_: i < steps, another, (0, sums, latest, *kept), maximum_iterations=steps
+            )
+        errors = [tf.reshape(k, (-1,)) for k in kept]
+        count = len(self.names)
+        logs = tf.concat([sums[:count] / steps, latest[:count], *errors, sums[_SLOTS:]], axis=0)
+        return logs, ops.pieces([v.value for v in agent.actor.variables])
+
+
+def _scalars(logs: dict[str, Any]) -> tf.Tensor:
+    # What a step logs, `(number of logs,)`.
+    if len(logs) > _SLOTS:
+        raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
+    values = {name: tf.cast(value, tf.float32) for name, value in logs.items()}
+    for name, value in values.items():
+        if value.shape.rank != 0:
+            raise ValueError(
+                f"`train_step` must return scalars to log. Received: {name!r} of shape {tuple(value.shape)}. Errors of "
+                "samples for a prioritized memory go to `self.report_errors(errors)`"
+            )
+    return tf.stack(list(values.values()))
+
+
+def _check_errors(errors: Any, samples: int) -> None:
+    if errors is None:
+        raise ValueError(
+            "A prioritized memory needs the errors of the samples. Received: a `train_step` (or the `update` of an "
+            "objective) that did not call `agent.report_errors(errors)`"
+        )
+    if tuple(errors.shape) != (samples,):
+        raise ValueError(
+            f"`report_errors` needs one error per sample, ({samples},). Received: errors of shape {tuple(errors.shape)}"
+        )

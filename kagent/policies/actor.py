@@ -1,0 +1,176 @@
+"""From a Keras policy to the actor that computes its actions: NumPy where possible, else one `tf.function`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kagent import schedules, spaces
+from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, distributions
+from kagent.spaces import Structure
+
+
+class GraphForward:
+    """A policy's heads through one `tf.function`, traced once per number of environments.
+
+    For policies with layers that have no NumPy form: convolutions, recurrent or user layers.
+    """
+
+    def __init__(self, policy: Any):
+        self.policy = policy
+        self.retrace()
+
+    def retrace(self) -> None:
+        """Layers hold another state beside their variables: trace them again before the next use."""
+        policy = self.policy
+        self._call = tf.function(lambda leaves: policy.heads(leaves), autograph=False)
+
+    def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
+        return [head.numpy() for head in self._call([tf.convert_to_tensor(leaf) for leaf in leaves])]
+
+    def __repr__(self) -> str:
+        return f"tf.function of {self.policy.name!r}"
+
+
+class PolicyProgram(Program):
+    """A program with copies of Keras variables' values, which it reads again when they have expired."""
+
+    def __init__(self, config: dict[str, Any], variables: list[Any]):
+        super().__init__(config)
+        self.variables = variables
+        self.expire()
+
+    def expire(self) -> None:
+        """The variables have changed: read them before the next use."""
+        self._expired = True
+        self.version += 1
+
+    def read(self) -> None:
+        """Reads the variables now."""
+        self._expired = False
+        values = [np.ravel(variable.numpy()) for variable in self.variables]
+        super().set_weights(*values)
+
+    def set_weights(self, *pieces: np.ndarray) -> None:
+        self._expired = False
+        super().set_weights(*pieces)
+
+    def refresh(self, kernel: Any) -> None:
+        self.refresh_weights()
+        super().refresh(kernel)
+
+    def refresh_weights(self) -> None:
+        """Reads the variables if they have expired."""
+        if self._expired:
+            self.read()
+
+
+class PolicyActor(Actor):
+    """The actor of a policy in training: it holds copies of the policy's weights and is told when they change.
+
+    Args:
+        policy: A policy that has been set up.
+        observation, action: The agent's spaces.
+        preprocessed: Whether the observations it gets were processed; then it alone cannot be saved.
+
+    Attributes:
+        variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
+            TensorFlow, which reads them itself.
+    """
+
+    def __init__(self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False):
+        chosen = [distributions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
+        self.variables: list[Any] = []
+        forward: Any = None
+        self.program: PolicyProgram | None
+        program = None
+        try:
+            config, self.variables = compile_model(policy.model)
+            program = PolicyProgram(config, self.variables)
+        except UnsupportedLayer:
+            forward = GraphForward(policy)
+        self.policy, self.preprocessed = policy, preprocessed
+        trained = {id(variable) for variable in policy.trainable_variables}
+        shares = [np.full(math.prod(v.shape), id(v) in trained, np.float32) for v in self.variables]
+        self._trained = np.concatenate(shares) if shares else np.zeros(0, np.float32)
+        described = spaces.to_config(observation.space), spaces.to_config(action.space)
+        self._temperature = getattr(policy, "temperature", 1.0)
+        super().__init__(
+            forward,
+            described[0],
+            chosen,
+            program=program,
+            action=described[1],
+            temperature=schedules.start_of(self._temperature),
+        )
+
+    def set_time(self, clock: schedules.Clock) -> None:
+        """Takes the temperature that the policy has at `clock`."""
+        self.temperature = schedules.evaluate(self._temperature, clock)
+
+    @contextlib.contextmanager
+    def perturbed(self, deviation: float, rng: np.random.Generator) -> Iterator[None]:
+        """Within it, the actor's weights have Gaussian noise; the policy's trainable variables are meant.
+
+        A NumPy actor changes its copies alone. Through TensorFlow the variables themselves change meanwhile, and get
+        back the very values they had.
+        """
+        if self.program is not None:
+            self.program.refresh_weights()
+            kept = self.program.weights.copy()
+            noise = rng.standard_normal(kept.size, np.float32)
+            self.program.set_weights(kept + np.float32(deviation) * noise * self._trained)
+            try:
+                yield
+            finally:
+                self.program.set_weights(kept)
+            return
+        variables = self.policy.trainable_variables
+        values = [variable.numpy() for variable in variables]
+        try:
+            for variable, value in zip(variables, values):
+                variable.assign(value + deviation * rng.standard_normal(value.shape).astype(value.dtype))
+            yield
+        finally:
+            for variable, value in zip(variables, values):
+                variable.assign(value)
+
+    def save(self, directory: str | Path) -> None:
+        if self.preprocessed:
+            raise ValueError(
+                "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
+                "environment gave. Save the agent, and load it with `kagent.load`"
+            )
+        super().save(directory)
+
+    @property
+    def is_numpy(self) -> bool:
+        """Whether it computes without TensorFlow."""
+        return self.program is not None
+
+    def set_weights(self, *pieces: np.ndarray) -> None:
+        """Copies new weights in: the variables' values, one behind the other, in one vector or several."""
+        if self.program is not None:
+            self.program.set_weights(*pieces)
+
+    def refresh(self) -> None:
+        """Reads the policy's weights again. Needed after assigning to its variables by hand."""
+        if self.program is not None:
+            self.program.read()
+
+    def retrace(self) -> None:
+        """As `expire`, where layers hold another state beside their variables too."""
+        self.expire()
+        if isinstance(self.forward, GraphForward):
+            self.forward.retrace()
+
+    def expire(self) -> None:
+        """As `refresh`, but at the next use."""
+        if self.program is not None:
+            self.program.expire()

@@ -1,0 +1,73 @@
+"""Export: the greedy policy alone, from the environment's observation to the environment's action."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kagent.files.atomic_files import replacing, replacing_folder
+from kagent.preprocessing.graph import operations_of
+
+FORMATS = ("tf_saved_model", "onnx", "litert")
+_MEMBERS = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # of a SavedModel
+_SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+
+
+class GreedyPolicy(keras.Model):
+    """An agent's greedy actions as a model of its own: without critics, targets, optimizers and memory.
+
+    Args:
+        agent: A `kagent.Agent`. What its preprocessing has learned is frozen.
+        dtype: In which preprocessing reckons.
+
+    Raises:
+        ValueError: Preprocessing that remembers the episode, or has no form in TensorFlow.
+    """
+
+    def __init__(self, agent: Any, dtype: str = "float64"):
+        super().__init__(name=agent.name)
+        self.policy = agent.policy
+        made = agent.preprocessing
+        process = list if made is None else operations_of(made, dtype)
+        self._act = lambda observation: agent.actions_of(process(agent.stored(observation)))  # not a part: a function
+        self.built = True
+
+    def call(self, observation: Any, training: bool = False) -> Any:
+        return self._act(observation)
+
+
+def signature(agent: Any) -> list[Any]:
+    """What an exported policy takes: a batch of observations of any size, nested as the observation space."""
+    structure = agent.raw_structure
+    specs = [
+        tf.TensorSpec((None, *leaf.shape), tf.as_dtype(leaf.dtype), leaf.name.replace("/", "_") or "observation")
+        for leaf in structure.leaves
+    ]
+    return [structure.unflatten(specs)]
+
+
+def export(agent: Any, filepath: Any, kind: str, verbose: Any, input_signature: Any, arguments: dict[str, Any]) -> None:
+    """See `Agent.export`."""
+    if kind not in FORMATS:
+        raise ValueError(f"`format` must be one of {FORMATS}. Received: {kind!r}")
+    suffix = _SUFFIXES.get(kind)
+    if suffix is not None and Path(filepath).suffix != suffix:
+        raise ValueError(f"`filepath` must end in {suffix!r} for format={kind!r}. Received: {str(filepath)!r}")
+    if kind == "onnx" and importlib.util.find_spec("tf2onnx") is None:
+        raise ImportError("`export(format='onnx')` needs tf2onnx: pip install 'kagent[onnx]'")
+    try:
+        agent.policy.greedy([tf.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent.policy.observation.leaves])
+    except NotImplementedError as error:
+        kind_of_policy = type(agent.policy).__name__
+        raise ValueError(f"`export` needs a policy with a best action. Received: {kind_of_policy}") from error
+    # LiteRT's kernels are of float32.
+    model = GreedyPolicy(agent, "float32" if kind == "litert" else "float64")
+    given = signature(agent) if input_signature is None else input_signature
+    verbose = False if verbose is None else verbose
+    target = replacing_folder(filepath, _MEMBERS) if suffix is None else replacing(filepath)
+    with target as temporary:
+        model.export(str(temporary), format=kind, verbose=verbose, input_signature=given, **arguments)

@@ -1,0 +1,63 @@
+"""Configs of agents as earlier versions of kagent wrote them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kagent import spaces
+from kagent.distributions.selection import Selection
+
+IMAGES = 2  # of configs: how their networks take images; before there was more than one way, nothing was said
+# What only a whole config has, as `get_config` gives it; in settings by hand, something of it is left to defaults.
+_WHOLE = {
+    "observation_space", "action_space", "policy", "objective", "memory", "update", "reward_estimation", "exploration",
+    "critic", "target", "optimizer", "critic_optimizer", "temperature", "seed", "name",
+}  # fmt: skip
+
+
+def modernized(config: dict[str, Any]) -> dict[str, Any]:
+    """A config whose networks, distributions and preprocessing mean what they did when it was written.
+
+    Raises:
+        ValueError: It says of images what this kagent does not do.
+    """
+    config = dict(config)
+    form = config.pop("images", None)
+    if form not in (None, IMAGES):
+        raise ValueError(f"The config was written by a newer kagent: `images` is {form!r}, this one's are {IMAGES}")
+    if form is not None or not set(config) >= _WHOLE:
+        return config
+    config["policy"] = _with_distributions(config["policy"], config["action_space"])
+    space, preprocessing = config["observation_space"], config.get("preprocessing")
+    if space is None:  # the constructor says what is missing
+        return config
+    if preprocessing is None and not any(leaf.is_image for leaf in _structure(space).leaves):
+        return config
+    for role in ("policy", "critic"):
+        if isinstance(config[role], dict) and "network" in config[role]:
+            config[role] = {**config[role], "network": {"type": "Legacy", "network": config[role]["network"]}}
+    if isinstance(preprocessing, dict):
+        config["preprocessing"] = {
+            key: [_last(part) for part in parts] if isinstance(parts, list) else parts
+            for key, parts in preprocessing.items()
+        }
+    return config
+
+
+def _with_distributions(policy: Any, space: Any) -> Any:
+    # Of bool actions of which nothing was said, the distribution was categorical.
+    if not isinstance(policy, dict) or "distribution" not in policy or space is None:
+        return policy
+    action = _structure(space)
+    if not any(leaf.type == "bool" for leaf in action.leaves):
+        return policy
+    return {**policy, "distribution": Selection(policy["distribution"]).spelled_out(action, "auto")}
+
+
+def _structure(space: Any) -> spaces.Structure:
+    return spaces.Structure(spaces.from_config(space) if isinstance(space, dict) else space)
+
+
+def _last(part: Any) -> Any:
+    is_image = isinstance(part, dict) and part.get("type") == "Image"
+    return {"data_format": "channels_last", **part} if is_image else part

@@ -1,0 +1,10 @@
+import functools
+
+import pytest
+from modes import MODES, compiled
+
+
+@pytest.fixture(params=MODES, scope="module")
+def mode(request):
+    """Every test that takes it runs eagerly, as a graph and under XLA."""
+    return functools.partial(compiled, mode=request.param)

@@ -1,0 +1,204 @@
+"""Explorations by name: exact numbers, chances, and that they are schedules."""
+
+from __future__ import annotations
+
+import doctest
+
+import gymnasium
+import numpy as np
+import pytest
+
+import kagent
+from kagent import exploration, schedules
+from kagent.estimators import explorations as by_other_door
+from kagent.exploration import OrnsteinUhlenbeckNoise
+from kagent.exploration import names as explorations
+from kagent.schedules import Clock
+from kagent.spaces import Structure
+
+SPACES = gymnasium.spaces
+
+
+def at(rate, *timesteps):
+    # Of the three times only that of the environment counts.
+    return [rate(Clock(timesteps=t, updates=7, episodes=3, progress=0.5)) for t in timesteps]
+
+
+def test_start_stop_and_minimum():
+    late = explorations.decay(start_decay_at=1000)
+    assert at(late, 0, 1000, 51_000) == pytest.approx([0.15, 0.15, 0.07505], abs=1e-12)
+    assert at(late, 1001)[0] < 0.15
+    floored = explorations.decay(min_exploration_rate=0.1)
+    assert at(floored, 0, 50_000, 10**7) == [0.15, 0.1, 0.1]
+    stopped = explorations.decay(stop_decay_at=50_000)
+    assert at(stopped, 50_000, 100_000, 10**9) == pytest.approx([0.07505] * 3, abs=1e-12)
+    both = explorations.decay(start_decay_at=1000, stop_decay_at=51_000)  # the decay of min(t, stop) - start
+    assert at(both, 10**6) == pytest.approx([0.07505], abs=1e-12)
+
+
+def test_a_line_in_between():
+    rate = explorations.decay(0.15, decay_steps=100)
+    assert at(rate, 50) == pytest.approx([0.07505], abs=1e-12)
+    assert at(explorations.decay(0.2, decay_steps=50, min_exploration_rate=0.05), 25, 50) == pytest.approx(
+        [0.10005, 0.05]
+    )
+
+
+def test_constants():
+    assert (explorations.constant(), explorations.greedy(), explorations.random()) == (0.5, 0.0, 1.0)
+    assert explorations.constant(1) == 1.0
+
+
+def test_names_and_dicts():
+    """What a name stands for; a rate becomes the noise, or the epsilon, of the policy that it is for."""
+    get = exploration.get
+    assert get("greedy") == kagent.EpsilonGreedy(0.0, 0.0) and get("random") == kagent.EpsilonGreedy(1.0, 1.0)
+    assert get("constant") == kagent.EpsilonGreedy(0.5, 0.5)
+    assert get("random", sample=True) == kagent.ActionNoise(1.0, True)
+    assert get("decay") == kagent.ActionNoise(explorations.decay(), False)
+    found = get({"type": "decay", "decay_steps": 5}, epsilon=False)
+    assert found == kagent.ActionNoise(explorations.decay(decay_steps=5), False)
+    assert get("ornsteinuhlenbeck_process") == get("ornstein_uhlenbeck") == OrnsteinUhlenbeckNoise()
+    # What schedules are called, too, is one of theirs.
+    assert get({"type": "constant", "value": 0.25}) == kagent.ActionNoise(schedules.Constant(0.25), False)
+    assert kagent.DQN("CartPole-v1", exploration="greedy").exploration == kagent.EpsilonGreedy(0.0, 0.0)
+    with pytest.raises(ValueError, match=r"Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
+        get("greedi")
+    with pytest.raises(ValueError, match=r"`exploration` decay has no argument \['rate'\]"):
+        get({"type": "decay", "rate": 1})
+
+
+def test_at_the_estimators_door():
+    """There a name is what its function returns, and nothing at all is greedy."""
+    get = by_other_door.get
+    assert get(None) == get("greedy") == 0.0
+    assert get("random") == 1.0 and get("constant") == 0.5
+    assert get({"type": "constant", "value": 0.25}) == 0.25
+    assert get("decay") == explorations.decay() == by_other_door.decay()
+    assert get({"type": "decay", "decay_steps": 5}) == explorations.decay(decay_steps=5)
+    assert get("ornsteinuhlenbeck_process") == explorations.ornstein_uhlenbeck() == OrnsteinUhlenbeckNoise()
+    assert get({"type": "ornstein_uhlenbeck", "sigma": 0.1}) == OrnsteinUhlenbeckNoise(sigma=0.1)
+    assert get({"type": "random_decay", "num_actions": 2}) == explorations.random_decay(2)
+    for other in (0.3, explorations.decay(), kagent.EpsilonGreedy(), {"type": "Linear", "initial": 1.0}):
+        assert get(other) is other
+    with pytest.raises(ValueError, match=r"Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
+        get("greedi")
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: explorations.constant(1.5), "exploration.value"),
+        (lambda: explorations.decay(2.0), "exploration.exploration_rate"),
+        (lambda: explorations.decay(min_exploration_rate=-0.1), "exploration.min_exploration_rate"),
+        (lambda: explorations.decay(decay_type="linear"), "exploration.decay_type"),
+        (lambda: explorations.decay(decay_type="piecewise_constant"), "exploration.decay_type"),
+        (lambda: explorations.decay(decay_type=3), "exploration.decay_type"),
+        # The original's default rate of 0 would end an exponential decay at once.
+        (lambda: explorations.decay(decay_type="exponential"), "decay_rate"),
+        (lambda: explorations.decay(decay_type="natural_exp", decay_rate=0.0), "decay_rate"),
+        (lambda: explorations.decay(decay_rate=0.5), "decay_rate.*polynomial"),
+        (lambda: explorations.decay(staircase=True), "staircase.*polynomial"),
+        (lambda: explorations.decay(decay_steps=0), "steps"),
+        (lambda: explorations.decay(start_decay_at=-1), "start"),
+        (lambda: explorations.decay(start_decay_at=5, stop_decay_at=5), "stop"),
+        (lambda: explorations.random_decay(num_actions=0), "exploration.num_actions"),
+        (lambda: explorations.random_decay(exploration_rate=-1.0), "exploration.exploration_rate"),
+        (lambda: explorations.ornstein_uhlenbeck(num_actions=1.5), "exploration.num_actions"),
+        (lambda: explorations.ornstein_uhlenbeck(theta=2.0), "theta"),
+        (lambda: explorations.ornstein_uhlenbeck(sigma=-1.0), "sigma"),
+        (lambda: explorations.ornstein_uhlenbeck(seed=-1), "seed"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def dqn(exploration_):
+    return kagent.DQN("CartPole-v1", exploration=exploration_, seed=0)
+
+
+def test_a_rate_is_a_chance():
+    leaves = [np.zeros((1, 4), np.float32)]
+
+    def random_ones(rate, timesteps=0):
+        agent, rng, clock = dqn(rate), np.random.default_rng(0), Clock(timesteps=timesteps)
+        best = int(agent.actor.decide(leaves, None, True, rng)[0][0])
+        return sum(int(agent.explorer.decide(agent.actor, leaves, None, clock, rng)[0][0]) != best for _ in range(1000))
+
+    assert random_ones(explorations.greedy()) == 0
+    assert 400 < random_ones(explorations.random()) < 600  # of two actions a random one is the best half of the time
+    assert 30 < random_ones(explorations.decay()) < 130
+    assert random_ones(explorations.decay(), 200_000) <= 3
+
+
+def test_the_noise_of_random_decay_falls():
+    agent = kagent.DPG(
+        "Pendulum-v1", exploration=explorations.random_decay(1, exploration_rate=0.5, decay_steps=100), seed=0
+    )
+    leaves, rng = [np.zeros((1, 3), np.float32)], np.random.default_rng(0)
+    best = agent.actor.to_env(agent.actor.decide(leaves, None, True, rng))
+
+    def spread(timesteps):
+        clock = Clock(timesteps=timesteps)
+        found = [
+            np.ravel(agent.actor.to_env(agent.explorer.decide(agent.actor, leaves, None, clock, rng)))[0]
+            for _ in range(400)
+        ]
+        return np.std(np.asarray(found) - np.ravel(best)[0])
+
+    assert spread(0) == pytest.approx(0.5, rel=0.22) and spread(50) == pytest.approx(0.25005, rel=0.22)
+    assert spread(100) < 1e-3
+
+
+def test_the_wandering_noise():
+    noise = OrnsteinUhlenbeckNoise(theta=0.2, sigma=0.1, mu=0.5, seed=3)
+    values = np.stack([noise.noise(t, 1, 2)[0] for t in range(3000)])
+    np.testing.assert_allclose(values[0], [0.5, 0.5])
+    drawn = (np.diff(values, axis=0) - 0.2 * (0.5 - values[:-1])) / 0.1  # x + theta * (mu - x) + sigma * noise
+    # Of 3,000 draws; six deviations and more.
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.0, atol=0.11)
+    np.testing.assert_allclose(drawn.std(axis=0), 1.0, atol=0.08)
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.11  # each component's own
+    assert abs(np.corrcoef(drawn[1:, 0], drawn[:-1, 0])[0, 1]) < 0.11
+    np.testing.assert_allclose(values.std(axis=0), 0.1 / np.sqrt(1 - 0.8**2), rtol=0.15)
+    again = OrnsteinUhlenbeckNoise(theta=0.2, sigma=0.1, mu=0.5, seed=3)
+    np.testing.assert_array_equal(again.noise(1234, 1, 2)[0], values[1234])
+    assert (OrnsteinUhlenbeckNoise(0.2, 0.1, 0.5, seed=4).noise(1234, 1, 2)[0] != values[1234]).all()
+
+
+def test_it_is_added_to_the_best_action_in_the_environments_units():
+    noise = explorations.ornstein_uhlenbeck(1, sigma=0.05, mu=0.3, seed=1)
+    agent = kagent.DPG("Pendulum-v1", exploration=noise, seed=0)
+    leaves, rng = [np.zeros((1, 3), np.float32)], np.random.default_rng(0)
+    best = np.ravel(agent.actor.to_env(agent.actor.decide(leaves, None, True, rng)))[0]
+    for timesteps in (0, 1, 500):
+        state = rng.bit_generator.state
+        clock = Clock(timesteps=timesteps)
+        tried = np.ravel(agent.actor.to_env(agent.explorer.decide(agent.actor, leaves, None, clock, rng)))[0]
+        assert tried - best == pytest.approx(noise.noise(timesteps, 1, 1)[0, 0], abs=1e-5)
+        assert rng.bit_generator.state == state
+    assert exploration.EXPLORATIONS.get(exploration.EXPLORATIONS.serialize(noise)) == noise
+
+
+def test_it_is_for_continuous_actions():
+    with pytest.raises(ValueError, match="OrnsteinUhlenbeckNoise needs float actions"):
+        dqn(explorations.ornstein_uhlenbeck())
+    with pytest.raises(ValueError, match=r"`exploration.num_actions` must be 1.*Received: 2"):
+        kagent.DPG("Pendulum-v1", exploration=explorations.ornstein_uhlenbeck(2), seed=0)
+    box = Structure(SPACES.Dict(a=SPACES.Box(-1, 1, (2,)), b=SPACES.Box(-1, 1, (3,))), "action_space")
+    explorations.ornstein_uhlenbeck(5).check(box)
+
+
+def test_they_are_kagents_schedules():
+    rate = explorations.decay()
+    assert isinstance(rate, schedules.Interval) and isinstance(rate.schedule, schedules.Polynomial)
+    assert rate.unit == "timesteps" and rate.bounds == (1e-4, 0.15)
+    assert schedules.get(schedules.SCHEDULES.serialize(rate)) == rate
+
+
+def test_examples_in_docstrings_are_true():
+    for module in (exploration, explorations, by_other_door):
+        found = doctest.testmod(module)
+        assert found.failed == 0 and found.attempted > 0

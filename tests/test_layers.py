@@ -1,0 +1,139 @@
+"""Imports run downwards: no module imports one of a layer above its own, inside functions or out of them, and none in a circle."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# From the lowest. A module belongs to the longest name that is its own or that of a package around it.
+LAYERS = (
+    "kagent.mixin",
+    "kagent.files",
+    "kagent.config",
+    "kagent.ops",
+    "kagent.spaces",
+    "kagent.compat.tensorforce.specifications",
+    "kagent.schedules",
+    "kagent.acting",
+    "kagent.environments",
+    "kagent.exploration",
+    "kagent.preprocessing",
+    "kagent.distributions",
+    "kagent.networks",
+    "kagent.policies",
+    "kagent.optimizers",
+    "kagent.objectives",
+    "kagent.memories",
+    "kagent.reward_estimation",
+    "kagent.update",
+    "kagent.traces",
+    "kagent.saving",
+    "kagent.learning",
+    "kagent.callbacks",
+    "kagent.training",
+    "kagent.compat",
+    "kagent.parts",
+    "kagent.agent",
+    "kagent.agents",
+    "kagent.estimators",
+    "kagent.tuned",
+    "kagent.cli",
+)
+TOP = ("kagent", "kagent.keras_registration")  # they import what is above by name, when it is used
+LIGHT = (
+    "acting",
+    "exploration",
+    "schedules",
+    "environments",
+    "traces",
+    "training.collector",
+    "cli",
+    "plotting",
+    "rendering",
+)
+
+
+def modules():
+    found = {}
+    for path in (ROOT / "kagent").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(name):
+    """The modules of kagent that one imports, wherever in its text, but for those that only types need."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+
+    def walk(node):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names if alias.name.split(".")[0] == "kagent")
+            if isinstance(child, ast.ImportFrom):
+                base = child.module or ""
+                if child.level:
+                    home = package.split(".")[: len(package.split(".")) - child.level + 1]
+                    base = ".".join([*home, *([base] if base else [])])
+                if base.split(".")[0] == "kagent":
+                    full = [f"{base}.{alias.name}" for alias in child.names]
+                    found.update(part if part in MODULES else base for part in full)
+            walk(child)
+
+    walk(ast.parse(path.read_text(encoding="utf-8")))
+    return found & MODULES.keys()
+
+
+IMPORTS = {name: imported(name) for name in MODULES if name not in TOP}
+
+
+def layer(name):
+    names = [known for known in LAYERS if name == known or name.startswith(f"{known}.")]
+    assert names, f"{name} is in no layer: add it to LAYERS"
+    return LAYERS.index(max(names, key=len))
+
+
+def test_the_reading_of_imports():
+    assert {"kagent.agent", "kagent.config.creation"} <= IMPORTS["kagent.agents"]
+    assert "kagent.spaces" in IMPORTS["kagent.environments.checks"]  # a relative one
+    assert "kagent.schedules.tensor_math" in IMPORTS["kagent.schedules.schedule"]  # inside a function
+
+
+@pytest.mark.parametrize("layered", LAYERS)
+def test_no_import_runs_upwards(layered):
+    own = LAYERS.index(layered)
+    upwards = [
+        (a, b) for a, found in IMPORTS.items() if layer(a) == own for b in found if b != "kagent" and layer(b) > own
+    ]
+    assert upwards == []
+
+
+def test_no_circle():
+    left = {name: found - set(TOP) for name, found in IMPORTS.items()}
+    while True:
+        lowest = [name for name, found in left.items() if not found & left.keys()]
+        if not lowest:
+            break
+        for name in lowest:
+            del left[name]
+    assert sorted(left) == []
+
+
+def test_few_files_lie_at_the_top():
+    assert len(list((ROOT / "kagent").glob("*.py"))) <= 8
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_tensorflow(name):
+    program = f"import sys, kagent.{name}; print(*sorted({{'keras', 'tensorflow'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout.split() == [], done.stderr
