@@ -54,6 +54,10 @@ def test_written_and_compared_by_the_command(tmp_path, capsys):
     assert golden.main(["--compare", str(path), *chosen]) == 1
     said = capsys.readouterr().out
     assert "ac, graph, seed 0" in said and "DIFFERS" in said and "    events: 2 of" in said
+    written["runs"] = {}
+    path.write_text(json.dumps(written))
+    assert golden.main(["--compare", str(path), *chosen]) == 1
+    assert "DIFFERS\n    not in the file\n1 runs" in capsys.readouterr().out
     written["machine"]["processor"] = "another"
     path.write_text(json.dumps(written))
     assert golden.main(["--compare", str(path), *chosen]) == 2
