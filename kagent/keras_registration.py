@@ -31,7 +31,8 @@ class _Watch(importlib.abc.MetaPathFinder):
             if spec is not None:
                 if spec.loader is not None:
                     spec.loader = _Watched(spec.loader, self)
-                return spec
+                result: ModuleSpec | None = spec
+                return result
         return None
 
     def closed(self) -> None:
