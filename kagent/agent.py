@@ -19,7 +19,7 @@ from kagent import reward_estimation as reward_estimations
 from kagent.compat.tensorforce import baselines
 from kagent.compat.tensorforce import execution as execution_
 from kagent.compat.tensorforce.space_sources import spaces_of
-from kagent.config import allowed, creation, limits
+from kagent.config import allowed, creation, limits, run_length
 from kagent.config.checks import MOST_ENVS, check_count
 from kagent.config.guidance import Guidance
 from kagent.learning.learner import Learner
@@ -29,17 +29,18 @@ from kagent.policies import role as roles
 from kagent.policies.actor import PolicyActor
 from kagent.preprocessing.adapter import Preprocessor
 from kagent.saving import Saving, exporting, older_configs
+from kagent.schedules import Clock
 from kagent.spaces import Structure
-from kagent.training.counters import Counting
+from kagent.training import counters
+from kagent.training.counters import Counters, TrainingClock
 from kagent.training.evaluator import Evaluation
 from kagent.training.experience import Experience
 from kagent.training.interaction import Interaction
 from kagent.training.own_callbacks import Attachments
 from kagent.training.pretraining import Pretraining
+from kagent.training.random_streams import RandomStreams, seed_from
 from kagent.training.trainer import Training
 from kagent.training.update_scheduler import Updating
-
-STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
 
 
 @keras.saving.register_keras_serializable("kagent")
@@ -47,7 +48,6 @@ class Agent(
     Guidance,
     Saving,
     Training,
-    Counting,
     Updating,
     Pretraining,
     Evaluation,
@@ -118,7 +118,7 @@ class Agent(
     Attributes:
         timesteps: Environment steps taken in training, over all environments.
         episodes: Episodes finished in training.
-        updates: Gradient steps taken.
+        gradient_steps: Gradient steps taken; `updates` is its former name.
         actor: What computes actions, a `kagent.acting.Actor`.
         explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
         target_policy, target_critic: Target networks, where the objective has them.
@@ -179,7 +179,9 @@ class Agent(
         given = {"buffer_observe": buffer_observe, "device": device, "name": name, "seed": seed}
         options, given = execution_.read(execution, config, given)
         super().__init__(name=given["name"] or type(self).__name__.lower())
-        self.seed = _seed(given["seed"])
+        self.seed = seed_from(given["seed"])
+        self._random, self.counters = RandomStreams(self.seed), Counters()
+        self._clock = TrainingClock(self.counters)
         self.parallel_interactions = check_count(parallel_interactions, "parallel_interactions", most=MOST_ENVS)
         self.n_envs = check_count(parallel_interactions if n_envs is None else n_envs, "n_envs", most=MOST_ENVS)
         self.max_episode_timesteps = _limit(max_episode_timesteps)
@@ -189,7 +191,6 @@ class Agent(
             env, observation_space, action_space, states, actions
         )
         self._set_preprocessing(preprocessing)
-        self._make_streams()
         objective = objectives.get(objective)
         parts = baselines.translate(
             objective,
@@ -278,26 +279,66 @@ class Agent(
         """Scalars in one action, over all leaves."""
         return sum(leaf.size for leaf in self._action.leaves)
 
-    # Randomness ------------------------------------------------------------------------------------------------
+    # Counters, time, randomness --------------------------------------------------------------------------------
 
-    def _make_streams(self) -> None:
-        # One counter-based generator per purpose: acting more never changes what is sampled or initialized.
-        self._streams = {
-            name: np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
-            for number, name in enumerate(STREAMS)
-        }
-        self._sample_seed = int(self._streams["sample"].integers(2**62))
-        self._graph_seed = int(self._streams["graph"].integers(2**31))
-        self._evaluation_seed = int(self._streams["evaluate"].integers(2**31))
+    begin = counters.begin
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps taken in training, over all environments."""
+        return self.counters.timesteps
+
+    @property
+    def episodes(self) -> int:
+        """Episodes finished in training."""
+        return self.counters.episodes
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
+        return self.counters.gradient_steps
+
+    @property
+    def updates(self) -> int:
+        """`gradient_steps`, by its former name."""
+        return self.counters.gradient_steps
+
+    @property
+    def clock(self) -> Clock:
+        """The time now: tensors inside the learner's program, numbers elsewhere."""
+        return self._clock.now()
+
+    @property
+    def host_clock(self) -> Clock:
+        """The time now, as numbers."""
+        return self._clock.host()
+
+    @property
+    def program_clock(self) -> Clock | None:
+        """The time as tensors, while the learner's program is traced or runs eagerly; None outside."""
+        return self._clock.program
+
+    @program_clock.setter
+    def program_clock(self, value: Clock | None) -> None:
+        self._clock.program = value
+
+    @property
+    def progress_target(self) -> run_length.Bounds:
+        """Bounds of the running (or last) run in absolute timesteps, episodes and updates; infinite where there is none."""
+        return self._clock.bounds
+
+    def next_seed(self) -> int:
+        """Seed of the next episode, from the agent's own stream."""
+        return self._random.next_seed()
+
+    @property
+    def act_generator(self) -> np.random.Generator:
+        """The stream that actions are drawn from in training."""
+        return self._random["act"]
 
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
-        return tf.stack(
-            [
-                tf.constant(self._graph_seed, tf.int32),
-                tf.cast(tf.math.floormod(tf.cast(self.clock.updates, tf.float64), 2.0**31), tf.int32),
-            ]
-        )
+        return self._random.step_seed(self.clock.updates)
 
     # Learning --------------------------------------------------------------------------------------------------
 
@@ -444,15 +485,6 @@ def _as_declared(leaf: Any, action: tf.Tensor) -> tf.Tensor:
     if leaf.start is not None and leaf.start.any():
         return action + tf.cast(leaf.start, action.dtype)
     return tf.cast(tf.round(action), leaf.dtype) if leaf.kind == "box" and np.dtype(leaf.dtype).kind != "f" else action
-
-
-def _seed(seed: Any) -> int:
-    if seed is None:
-        # From Keras's global generator, which `keras.utils.set_random_seed` sets.
-        return int(keras.random.randint((), 0, 2**31 - 1))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise ValueError(f"`seed` must be None or an integer from 0 to 2**63 - 1. Received: {seed!r}")
-    return int(seed)
 
 
 def _limit(value: Any) -> int | None:

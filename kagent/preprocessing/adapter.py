@@ -25,7 +25,7 @@ class Preprocessor(Mixin):
 
     def _set_preprocessing(self: Any, spec: Any) -> None:
         self._raw_observation = self._observation
-        made = self.preprocessing = preprocessing.get(spec, self._raw_observation, lambda: self.host_clock)
+        made = self.preprocessing = preprocessing.get(spec, self._raw_observation, self._clock.host)
         # One for each episode stream of `act` and `observe`.
         self._interacting = [] if made is None else [Interacting(made) for _ in range(self.parallel_interactions)]
         self._raw_layout = None

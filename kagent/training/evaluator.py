@@ -94,7 +94,7 @@ class Evaluation(Mixin):
     def _play(
         self, environments: envs.Environments, episodes: int, deterministic: bool, seed: int | None, callbacks: Any
     ) -> dict[str, Any]:
-        sequence = np.random.SeedSequence(self._evaluation_seed if seed is None else int(seed))
+        sequence = np.random.SeedSequence(self._random.evaluation_seed if seed is None else int(seed))
         seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
         callbacks.on_test_begin()
         self.actor.expire()  # callbacks may have exchanged weights

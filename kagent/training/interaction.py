@@ -91,9 +91,9 @@ class Interaction(Mixin):
             if deterministic:
                 action = self.actor.answer(leaves, masks, True)
             else:
-                rng = self._streams["evaluate"]
+                rng = self._random["evaluate"]
                 action = self.actor.release(
-                    self.explorer.decide(self.actor, leaves, masks, self.clock_at(self.timesteps), rng)
+                    self.explorer.decide(self.actor, leaves, masks, self._clock.training(), rng)
                 )
         return action if internals is None else (action, internals)
 
@@ -136,7 +136,7 @@ class Interaction(Mixin):
             self._remember_step(index, acted, reward, (False, False), raw, masks)
             self._learn_due()
         leaves = self._see(raw, True, index)
-        action = self.explorer.decide(self.actor, leaves, masks, self.clock_at(self.timesteps), self.act_generator)
+        action = self.explorer.decide(self.actor, leaves, masks, self._clock.training(), self._random["act"])
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         seen = [leaf.copy() for leaf in leaves]

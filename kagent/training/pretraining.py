@@ -98,11 +98,14 @@ class Pretraining(Mixin):
     ) -> dict[str, list[float]]:  # fmt: skip
         source = self._source(masked, sum(lengths[-num_traces:]), objective)
         # Schedules by progress go over the pretraining, as they will over the training that may follow.
-        before, self._bounds = self._bounds, Bounds(updates=self.updates + num_iterations * num_updates * source.steps)
+        before, self._clock.bounds = (
+            self._clock.bounds,
+            Bounds(updates=self.updates + num_iterations * num_updates * source.steps),
+        )
         try:
             return self._iterate(source, self._shuffled(files, num_iterations, num_traces), masked, num_updates)
         finally:
-            self._bounds = before
+            self._clock.bounds = before
 
     def _source(self: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
         if objective is not None:
@@ -126,7 +129,7 @@ class Pretraining(Mixin):
         return history
 
     def _shuffled(self: Any, files: list[Path], num_iterations: int, num_traces: int) -> Iterator[list[Path]]:
-        generator = self._streams["pretrain"]
+        generator = self._random["pretrain"]
         order: list[int] = []
         for _ in range(num_iterations):
             if len(order) < num_traces:
@@ -188,7 +191,7 @@ class _OfIteration(_Own):
     def __init__(self, agent: Any, masked: bool, memory: Any):
         self.agent, self.memory = agent, memory
         self.memory.build(agent._observation, agent._action, masked=masked)
-        self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
+        self._seed, self._drawn = int(agent._random["pretrain"].integers(2**62)), 0
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
         self._iterator: Any = None
 

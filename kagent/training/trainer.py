@@ -36,7 +36,6 @@ class Training(Mixin):
     """The part of an agent that trains and evaluates. A mixin of `Agent`."""
 
     def _begin_training_state(self) -> None:
-        self._begin_counting()
         self.occupation = Occupation()
         self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
         self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
@@ -47,15 +46,6 @@ class Training(Mixin):
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
         self._begin_interaction()
-
-    def next_seed(self) -> int:
-        """Seed of the next episode, from the agent's own stream."""
-        return int(self._streams["reset"].integers(2**31 - 1))
-
-    @property
-    def act_generator(self) -> np.random.Generator:
-        """The stream that actions are drawn from in training."""
-        return self._streams["act"]
 
     # Fit -------------------------------------------------------------------------------------------------------
 
@@ -202,7 +192,7 @@ class Training(Mixin):
                     callbacks, add_history=True, verbose=verbose,
                     epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=self,
                 )  # fmt: skip
-            self._bounds = end
+            self._clock.bounds = end
             self.fit_origin, self._counted_from = origin, None
             try:
                 with abortable(callbacks), self._watching(callbacks):
@@ -260,7 +250,7 @@ class Training(Mixin):
     def _loop(
         self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
-        step_bound, episode_bound, update_bound = self._bounds
+        step_bound, episode_bound, update_bound = self._clock.bounds
         by_episode, finished = run_length.is_episode(steps_per_epoch), self.fit_origin.episodes
         self.make_train_function()
         self.stop_training = False
@@ -284,7 +274,7 @@ class Training(Mixin):
         self, environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch, initial_epoch, episodes,
         frequency,
     ) -> Any:  # fmt: skip
-        step_bound, episode_bound, update_bound = self._bounds
+        step_bound, episode_bound, update_bound = self._clock.bounds
         runner = self._start(environments, callbacks, by_episode)
         metrics, losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
         if self._known is not None:
@@ -369,7 +359,7 @@ class Training(Mixin):
     def _warn_of_reached_bound(self, before: tuple[int, int, int]) -> None:
         now = (self.timesteps, self.episodes, self.updates)
         names = ("timesteps", "episodes", "updates")
-        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self._bounds, names) if n >= m]
+        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self._clock.bounds, names) if n >= m]
         loaded = " A checkpoint was loaded which has them." if now != before else ""
         warnings.warn(
             f"fit trains 0 steps: its bound is reached. The agent has {' and '.join(said)}.{loaded} To train on, give larger "
