@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,7 +69,7 @@ class Registry:
         self._classes: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
 
-    def register(self, *aliases: str):
+    def register(self, *aliases: str) -> Callable[[T], T]:
         """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`."""
 
         def decorate(cls: T) -> T:
