@@ -5,6 +5,7 @@ from __future__ import annotations
 from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
 import copy
+import functools
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -31,16 +32,18 @@ from kagent.preprocessing.adapter import Preprocessor
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock
 from kagent.spaces import Structure
-from kagent.training import counters
+from kagent.training import counters, own_callbacks
 from kagent.training.counters import Counters, TrainingClock
 from kagent.training.evaluator import Evaluation
 from kagent.training.experience import Experience
 from kagent.training.interaction import Interaction
-from kagent.training.own_callbacks import Attachments
+from kagent.training.own_callbacks import OwnCallbacks
 from kagent.training.pretraining import Pretraining
 from kagent.training.random_streams import RandomStreams, seed_from
 from kagent.training.trainer import Training
 from kagent.training.update_scheduler import Updating
+
+_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
 
 
 @keras.saving.register_keras_serializable("kagent")
@@ -53,7 +56,6 @@ class Agent(
     Evaluation,
     Interaction,
     Experience,
-    Attachments,
     Preprocessor,
     Optimization,
     Composition,
@@ -213,7 +215,7 @@ class Agent(
         self._check_parts()
         self._check_saves(self.get_config)
         execution_.check_buffer(given["buffer_observe"], self.update_rule)
-        self._attach(saver, summarizer, recorder)
+        self._own_callbacks = OwnCallbacks(saver, summarizer, recorder)
         with tf.device(self.device):
             self._setup_roles()
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
@@ -221,7 +223,7 @@ class Agent(
             self.built = True
             self.compile(**options)
         self._begin_saving()
-        self._restore_attached()
+        self._own_callbacks.restore(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:
@@ -340,7 +342,17 @@ class Agent(
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
         return self._random.step_seed(self.clock.updates)
 
+    close = own_callbacks.close
+
     # Learning --------------------------------------------------------------------------------------------------
+
+    @_as_documented
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        # The optimizer of an agent whose saver has just restored it begins with the restored state.
+        restored = None if self._own_callbacks.counted_from is None else self.optimizer
+        super().compile(*args, **kwargs)
+        if restored is not None:
+            own_callbacks.keep_state(restored, self.optimizer)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's seam: `train_function(iterator)` is the compiled learner."""

@@ -79,20 +79,19 @@ class Experience(Mixin):
             self.memory.interrupt(range(self.memory.num_envs))
             self.memory.attach(len(self._episodes))
         self._own_loop = True
-        if self._attached:
-            self._begin_attached()
+        self._own_callbacks.begin(self)
         begin = 0  # of the episode
         for t, (row, raw) in enumerate(self._rows(trace, masked)):
             self._episodes.put(0, self.memory, row)
             self.counters.timesteps += 1
             self.counters.episodes += int(ends[t])
-            if not self._attached:
+            if not self._own_callbacks:
                 continue
-            self._tell_step(0, row, raw, played=True)
+            self._own_callbacks.timestep_end(self, 0, row, raw, played=True)
             if ends[t]:
                 rewards = trace["reward"][begin : t + 1]
                 outcome = {"episode_return": float(rewards.sum()), "episode_length": len(rewards), "env": 0}
-                self._tell_episode(outcome, played=True)
+                self._own_callbacks.episode_end(self, outcome, played=True)
                 begin = t + 1
 
     def _trace(self, states, actions, terminal, reward, final_states, masks, final_masks) -> dict[str, np.ndarray]:
@@ -199,7 +198,7 @@ class Experience(Mixin):
         # The remembered row of every timestep, and what the environment gave, where a callback takes it.
         observation, action, reward, terminated, truncated, successor, _, *masks = self._transitions_of(trace, masked)
         parts = (observation, action, reward, terminated, truncated, successor, *masks)
-        raw = self._raw_steps(trace) if self._attached else ()
+        raw = self._raw_steps(trace) if self._own_callbacks else ()
         for t in range(len(reward)):
             yield tuple(
                 tuple(each_array(part, lambda x, t=t: x[t : t + 1]) for part in given) for given in (parts, raw)

@@ -129,7 +129,7 @@ class Interaction(Mixin):
                 "`act` was called twice without `observe`: tell first what the last action led to, or ask with "
                 "independent=True for an action that is not remembered"
             )
-        self._begin_attached()
+        self._own_callbacks.begin(self)
         if stream.waiting is not None:
             acted, reward = stream.waiting
             stream.waiting = None
@@ -235,8 +235,8 @@ class Interaction(Mixin):
             stream.waiting = (acted, reward)
             return None
         self._remember_step(index, acted, reward, (terminated, truncated), successor, next_mask)
-        if ended and self._attached:
-            self._tell_episode(outcome)
+        if ended:
+            self._own_callbacks.episode_end(self, outcome)
         return self._learn_due()
 
     def _remember_step(self, index, acted, raw_reward, ends, raw_successor, next_mask) -> None:
@@ -254,10 +254,10 @@ class Interaction(Mixin):
         flags = (np.asarray([flag]) for flag in ends)
         row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
         self._episodes.put(index, self.memory, row)
-        if self._attached:
+        if self._own_callbacks:
             known = raw_successor is not None
             raw = (acted.raw, np.asarray([raw_reward]), raw_successor if known else acted.raw)
-            self._tell_step(index, row, raw, known)
+            self._own_callbacks.timestep_end(self, index, row, raw, known)
 
     def _learn_due(self) -> dict[str, float] | None:
         logs = None
@@ -301,11 +301,13 @@ class Interaction(Mixin):
         runner = self._runner
         own = runner is None and self.occupation.running is None  # else it was asked for by a callback of `fit`
         if own:
-            self._begin_attached()
+            self._own_callbacks.begin(self)
         with self.occupation.of("update"):
             self.make_train_function()
             iterator = self.iterator() if runner is None else runner.iterator
-            for hook in runner.update_hooks if runner is not None else self._attached.values() if own else ():
+            if own:
+                self._own_callbacks.update_begin(self)
+            for hook in runner.update_hooks if runner is not None else ():
                 hook.on_update_begin(self.updates, {})
             self._before_update()
             logs = self.train_function(iterator)
@@ -315,7 +317,7 @@ class Interaction(Mixin):
                 for hook in runner.asked_hooks:
                     hook.on_asked_update_end(self.updates, dict(logs))
             elif own:
-                self._tell_update(logs)
+                self._own_callbacks.update_end(self, logs)
         return logs
 
 

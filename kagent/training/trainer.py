@@ -29,7 +29,7 @@ from kagent.training.episode_streams import EpisodeStreams
 from kagent.training.epoch_length import EpochLength
 from kagent.training.metrics import EpisodeMetrics, UpdateMetrics, validation_logs
 from kagent.training.occupation import Occupation
-from kagent.training.own_callbacks import Counts
+from kagent.training.own_callbacks import Counts, counts_of
 
 
 class Training(Mixin):
@@ -167,7 +167,7 @@ class Training(Mixin):
         rules = {"reset_options": reset_options, "step_timeout": step_timeout}
         if replay_limit not in (None, "auto"):
             replay_limit = check_count(replay_limit, "replay_limit")
-        origin = self._counted_from or self._counts()
+        origin = self._own_callbacks.counted_from or counts_of(self)
         begin = origin.timesteps
         end, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
         with self.occupation.of("fit"), contextlib.ExitStack() as opened:
@@ -180,7 +180,8 @@ class Training(Mixin):
                 validation = self._opened(opened, validation_env, count, None, rules)
                 with envs.claim(validation, "validation"):
                     pass  # that they are others than those of training is better known now
-            callbacks = self._with_attached(callbacks)
+            self.close()
+            callbacks = self._own_callbacks.joined(self, callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 validated, by_episode = validation is not None, run_length.is_episode(steps_per_epoch)
@@ -193,7 +194,7 @@ class Training(Mixin):
                     epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=self,
                 )  # fmt: skip
             self._clock.bounds = end
-            self.fit_origin, self._counted_from = origin, None
+            self.fit_origin, self._own_callbacks.counted_from = origin, None
             try:
                 with abortable(callbacks), self._watching(callbacks):
                     self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
