@@ -32,11 +32,10 @@ from kagent.preprocessing.adapter import Preprocessor
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock
 from kagent.spaces import Structure
-from kagent.training import counters, own_callbacks
+from kagent.training import counters, experience, interaction, own_callbacks
 from kagent.training.counters import Counters, TrainingClock
 from kagent.training.evaluator import Evaluation
-from kagent.training.experience import Experience
-from kagent.training.interaction import Interaction
+from kagent.training.interaction import InteractionLoop
 from kagent.training.own_callbacks import OwnCallbacks
 from kagent.training.pretraining import Pretraining
 from kagent.training.random_streams import RandomStreams, seed_from
@@ -54,8 +53,6 @@ class Agent(
     Updating,
     Pretraining,
     Evaluation,
-    Interaction,
-    Experience,
     Preprocessor,
     Optimization,
     Composition,
@@ -215,6 +212,7 @@ class Agent(
         self._check_parts()
         self._check_saves(self.get_config)
         execution_.check_buffer(given["buffer_observe"], self.update_rule)
+        self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = OwnCallbacks(saver, summarizer, recorder)
         with tf.device(self.device):
             self._setup_roles()
@@ -342,6 +340,12 @@ class Agent(
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
         return self._random.step_seed(self.clock.updates)
 
+    # Loops of the user's own ------------------------------------------------------------------------------------
+
+    act = interaction.act
+    observe = interaction.observe
+    update = interaction.update
+    experience = experience.experience
     close = own_callbacks.close
 
     # Learning --------------------------------------------------------------------------------------------------

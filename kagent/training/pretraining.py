@@ -16,6 +16,7 @@ from kagent.learning.learner import Learner
 from kagent.memories.sequences import RecentSequences
 from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
+from kagent.training import experience
 from kagent.training.metrics import UpdateMetrics
 
 OBJECTIVES = (None, "behavior_cloning")
@@ -145,7 +146,7 @@ class Pretraining(Mixin):
                 "reward_estimation.estimate_terminal=True estimates what the end is worth. Received: an episode that was "
                 "recorded without the observation of its end"
             )
-        return self._transitions_of(trace, masked)
+        return experience.transitions_of(self, trace, masked)
 
 
 class _Own:

@@ -25,7 +25,6 @@ from kagent.config.vocabulary import hints
 from kagent.learning.divergence import check_weights
 from kagent.mixin import Mixin
 from kagent.training.collector import Runner
-from kagent.training.episode_streams import EpisodeStreams
 from kagent.training.epoch_length import EpochLength
 from kagent.training.metrics import EpisodeMetrics, UpdateMetrics, validation_logs
 from kagent.training.occupation import Occupation
@@ -45,7 +44,6 @@ class Training(Mixin):
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
-        self._begin_interaction()
 
     # Fit -------------------------------------------------------------------------------------------------------
 
@@ -381,8 +379,7 @@ class Training(Mixin):
         environments = self._preprocessed(environments, learn=True)
         runner = self._runner = Runner(self, environments, hooks_of(callbacks), deferred=by_episode)
         state, self._open = self._open, None
-        own_loop, self._own_loop = self._own_loop, False
-        self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
+        own_loop = self._interaction.leave()  # its episodes end here
         for interacting in self._interacting:
             interacting.restart()
         lost = runner.start(state)
