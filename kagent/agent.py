@@ -28,7 +28,9 @@ from kagent.learning.minimizer import Optimization
 from kagent.parts import Composition
 from kagent.policies import role as roles
 from kagent.policies.actor import PolicyActor
-from kagent.preprocessing.adapter import Preprocessor
+from kagent.preprocessing.adapter import Adapter
+from kagent.preprocessing.player import Player
+from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock
 from kagent.spaces import Structure
@@ -53,7 +55,6 @@ class Agent(
     Updating,
     Pretraining,
     Evaluation,
-    Preprocessor,
     Optimization,
     Composition,
     keras.Model,
@@ -189,7 +190,8 @@ class Agent(
         self._observation, self._action, self._own_limit = spaces_of(
             env, observation_space, action_space, states, actions
         )
-        self._set_preprocessing(preprocessing)
+        self._adapter = Adapter(preprocessing, self._observation, self.parallel_interactions, self._clock.host)
+        self._raw_observation, self._observation = self._adapter.raw, self._adapter.observation
         objective = objectives.get(objective)
         parts = baselines.translate(
             objective,
@@ -275,6 +277,16 @@ class Agent(
         return self._action.space
 
     @property
+    def processed_space(self) -> gymnasium.Space:
+        """Space of one environment's observations after `preprocessing`: what networks and memories get."""
+        return self._observation.space
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What is done to observations and rewards between the environment and the agent."""
+        return self._adapter.preprocessing
+
+    @property
     def num_action_components(self) -> int:
         """Scalars in one action, over all leaves."""
         return sum(leaf.size for leaf in self._action.leaves)
@@ -346,6 +358,15 @@ class Agent(
     observe = interaction.observe
     update = interaction.update
     experience = experience.experience
+
+    def player(self) -> Player:
+        """Acts through whole episodes one observation at a time, where nothing is to be learned.
+
+        With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that
+        one begins.
+        """
+        return Player(self)
+
     close = own_callbacks.close
 
     # Learning --------------------------------------------------------------------------------------------------
@@ -439,7 +460,7 @@ class Agent(
         Returns:
             `(N, ...)`, nested as the action space.
         """
-        return self.actions_of(self._preprocess_batch(self.stored(observation)))
+        return self.actions_of(self._adapter.first(self.stored(observation)))
 
     def stored(self, observation: Any) -> list[tf.Tensor]:
         """A batch of observations as the environment gives them, `(N, ...)`, as leaves in the form that kagent keeps."""
@@ -455,6 +476,16 @@ class Agent(
         """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
         actions = self.policy.joint.to_env(self.policy.greedy(leaves))
         return self._action.unflatten([_as_declared(leaf, a) for leaf, a in zip(self._action.leaves, actions)])
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """As in Keras; not compiled by XLA where there is preprocessing, which is NumPy."""
+        jit = self.jit_compile
+        if self.preprocessing is not None:
+            self.jit_compile = False
+        try:
+            return super().make_predict_function(force)
+        finally:
+            self.jit_compile = jit
 
     @property
     def raw_structure(self) -> Structure:

@@ -24,7 +24,7 @@ def state_of(agent, memory=True):
     found["open episodes"] = _json(agent._runner.state() if agent._runner is not None else agent._open)
     leaves = [np.stack([leaf.encode(part)] * 2) for leaf, part in zip(agent._observation.leaves, _observation(agent))]
     found |= {f"action {i}": action for i, action in enumerate(agent.actor.decide(leaves, None, True))}
-    found["preprocessing"] = _json(agent._preprocessing_state())
+    found["preprocessing"] = _json(agent._adapter.state())
     if memory and agent.memory.built:
         found |= {f"memory {name}": value.copy() for name, value in agent.memory.state().items()}
     return {name: _bytes(value) for name, value in found.items()}

@@ -177,7 +177,7 @@ class Saving(Mixin):
         attributes, bounds = {name: getattr(self, name) for name in ("_open", "_known")}, self._clock.bounds
         counters = {name: getattr(self.counters, name) for name in COUNTERS}
         random = self._random.state()
-        undo_preprocessing = self._remember_preprocessing()
+        undo_preprocessing = self._adapter.remember()
         memory = dict(vars(self.memory))  # loading allocates rows anew, so these stay as they are
 
         def undo() -> None:
@@ -224,7 +224,7 @@ class Saving(Mixin):
             "open": self._runner.state() if self._runner is not None else self._open,
             "known": self._known,
             "images": self.image_readings(),
-            "preprocessing": self._preprocessing_state(),
+            "preprocessing": self._adapter.state(),
         }
         large: list[np.ndarray] = []
         store["state"] = np.frombuffer(json_arrays.dump(state, large), np.uint8)
@@ -248,7 +248,7 @@ class Saving(Mixin):
         found = read_state(store)
         self._refuse_another(found)
         state = self._checked_state(found, np.asarray(store["counters"]))
-        self._load_preprocessing(found.get("preprocessing"))
+        self._adapter.load(found.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         self._count(state.counters)
         seed = self._random.graph_seed
@@ -278,8 +278,8 @@ class Saving(Mixin):
 
     def _checked_open(self: Any, state: Any) -> dict[str, Any] | None:
         checked = open_episodes.check(state, self._raw_observation, self._action)
-        if checked is not None and self.preprocessing is not None and checked["environments"]["episodes"]:
-            self._check_preprocessed(checked["environments"].get("preprocessing"), len(checked["lengths"]))
+        if checked is not None and checked["environments"]["episodes"]:
+            self._adapter.check_open(checked["environments"].get("preprocessing"), len(checked["lengths"]))
         return checked
 
     def _count(self: Any, counters: dict[str, int]) -> None:

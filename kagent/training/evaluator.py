@@ -99,7 +99,7 @@ class Evaluation(Mixin):
         callbacks.on_test_begin()
         self.actor.expire()  # callbacks may have exchanged weights
         self.actor.set_time(self.host_clock)
-        environments = self._preprocessed(environments, learn=False)
+        environments = self._adapter.environments(environments, learn=False)
         environments.reset(lambda: int(seeds.integers(2**31 - 1)))
 
         def on_end(number: int, episode: Episode) -> None:

@@ -77,7 +77,7 @@ class InteractionLoop:
             stream.waiting = None
             self.remember(agent, index, acted, reward, (False, False), raw, masks)
             self.learn(agent)
-        leaves = agent._see(raw, True, index)
+        leaves = agent._adapter.see(raw, True, index)
         action = agent.explorer.decide(agent.actor, leaves, masks, agent._clock.training(), agent._random["act"])
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
@@ -99,7 +99,7 @@ class InteractionLoop:
 
         `raw_successor` None: an end whose observation is not known. It is worth nothing, so any will do in its place.
         """
-        reward, successor = agent._advance(raw_reward, raw_successor, any(ends), index)
+        reward, successor = agent._adapter.advance(raw_reward, raw_successor, any(ends), index)
         if successor is None:
             successor = acted.observation
         count, masked, memory = len(self.streams), acted.mask is not None, agent.memory
@@ -184,13 +184,13 @@ def act(
     if isinstance(observation, dict):
         observation, mask = loop.split_masks(observation, mask)
     if not (deterministic or independent):
-        leaves, masks = agent._read(observation, mask)
+        leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         action = loop.explore(agent, leaves, masks, loop.streams.index(parallel))
     elif deterministic and agent.preprocessing is None:
         action = agent.actor.act(observation, True, mask)
     else:
-        leaves, masks = agent._read(observation, mask)
-        leaves = agent._see(leaves, False, loop.streams.index(parallel))
+        leaves, masks = agent._adapter.read(agent.actor, observation, mask)
+        leaves = agent._adapter.see(leaves, False, loop.streams.index(parallel))
         if deterministic:
             action = agent.actor.answer(leaves, masks, True)
         else:
@@ -289,7 +289,7 @@ def observe(
     else:
         if isinstance(next_observation, dict):
             next_observation, mask = loop.split_masks(next_observation, mask)
-        successor, next_mask = agent._read(next_observation, mask, last=terminated)
+        successor, next_mask = agent._adapter.read(agent.actor, next_observation, mask, last=terminated)
         if (acted.mask is None) != (next_mask is None) and not terminated:
             given = ("without", "with") if acted.mask is None else ("with", "without")
             raise ValueError(

@@ -376,12 +376,11 @@ class Training(Mixin):
             self._open = None
 
     def _start(self, environments: envs.Environments, callbacks: Any, by_episode: bool) -> Runner:
-        environments = self._preprocessed(environments, learn=True)
+        environments = self._adapter.environments(environments, learn=True)
         runner = self._runner = Runner(self, environments, hooks_of(callbacks), deferred=by_episode)
         state, self._open = self._open, None
         own_loop = self._interaction.leave()  # its episodes end here
-        for interacting in self._interacting:
-            interacting.restart()
+        self._adapter.restart()
         lost = runner.start(state)
         if lost:
             warnings.warn(
