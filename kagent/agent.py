@@ -20,9 +20,8 @@ from kagent import reward_estimation as reward_estimations
 from kagent.compat.tensorforce import baselines
 from kagent.compat.tensorforce import execution as execution_
 from kagent.compat.tensorforce.space_sources import spaces_of
-from kagent.config import allowed, creation, limits, run_length
+from kagent.config import allowed, creation, guidance, limits, run_length
 from kagent.config.checks import MOST_ENVS, check_count
-from kagent.config.guidance import Guidance
 from kagent.learning.learner import Learner
 from kagent.learning.minimizer import Optimization
 from kagent.parts import Composition
@@ -48,8 +47,8 @@ _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and
 
 
 @keras.saving.register_keras_serializable("kagent")
+@guidance.with_guidance
 class Agent(
-    Guidance,
     Saving,
     Training,
     Updating,
@@ -130,7 +129,8 @@ class Agent(
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         for name, value in kwargs.items():  # before anything walks them that would not end
             limits.check(value, name)
-        return super().__new__(cls, *args, **kwargs)
+        guidance.check_positions(cls, args, kwargs)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -174,8 +174,10 @@ class Agent(
         name: str | None = None,
         **unknown: Any,
     ):
-        self._refuse_unknown(unknown)
-        self._refuse_missing({"objective": objective, "update": update, "reward_estimation": reward_estimation})
+        guidance.check_unknown(type(self), unknown)
+        guidance.check_missing(
+            type(self), {"objective": objective, "update": update, "reward_estimation": reward_estimation}
+        )
         given = {"buffer_observe": buffer_observe, "device": device, "name": name, "seed": seed}
         options, given = execution_.read(execution, config, given)
         super().__init__(name=given["name"] or type(self).__name__.lower())
@@ -426,7 +428,7 @@ class Agent(
         Raises:
             TypeError: No batch: a call for another library's `learn`.
         """
-        self._refuse_training_call(batch, others)
+        guidance.check_learn(batch, others)
         logs = self.step_metrics.take(self.train_step(batch)) if step is None else step(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)
@@ -476,6 +478,15 @@ class Agent(
         """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
         actions = self.policy.joint.to_env(self.policy.greedy(leaves))
         return self._action.unflatten([_as_declared(leaf, a) for leaf, a in zip(self._action.leaves, actions)])
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`: greedy actions for a batch of observations `(N, ...)`. For one: `act`.
+
+        Raises:
+            TypeError, ValueError: One observation without a batch's axis, or arguments of another library's `predict`.
+        """
+        guidance.check_predict(x, kwargs, super().predict, self._raw_observation)
+        return super().predict(x, *args, **kwargs)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """As in Keras; not compiled by XLA where there is preprocessing, which is NumPy."""
