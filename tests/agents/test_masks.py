@@ -127,6 +127,9 @@ def test_the_target_of_dqn_takes_its_maximum_over_what_is_allowed():
         observation_space=spaces.Discrete(4), action_space=space, network=LINEAR, learning_rate=0.0,
         discount=0.5, huber=None, seed=1,
     )  # fmt: skip
+    # What is forbidden below would be the best.
+    agent.policy.model.layers[-1].set_weights([np.arange(20, dtype=np.float32).reshape(4, 5) / 10, np.full(5, 0.5)])
+    agent.move_targets()
     kernel, bias = weights_of(agent)
     mask = np.array([[1, 0, 0, 1, 1], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
     action = np.array([[0, 2], [1, 0], [1, 1]])
