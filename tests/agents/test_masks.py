@@ -59,7 +59,7 @@ def test_nested_masks_are_kept_to_and_learned_with(kind):
         agent = make(kind, env)
         agent.fit(env, steps=2000 if masks == "info" else 100, verbose=0)
         if masks == "info":
-            assert right_of(agent, env(), 0.99) >= 60  # untrained: below 20
+            assert right_of(agent, env(), 0.99) >= 50  # untrained: below 20; ten seeds end between 79 and 100
         observation, info = env().reset(seed=0)
         for _ in range(50):
             action = agent.act(observation, mask=info.get("action_mask"), independent=True)
