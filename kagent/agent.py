@@ -33,14 +33,14 @@ from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock
 from kagent.spaces import Structure
-from kagent.training import counters, experience, interaction, own_callbacks
+from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, trainer
 from kagent.training.counters import Counters, TrainingClock
-from kagent.training.evaluator import Evaluation
 from kagent.training.interaction import InteractionLoop
-from kagent.training.own_callbacks import OwnCallbacks
+from kagent.training.occupation import Occupation
+from kagent.training.own_callbacks import Counts, OwnCallbacks
 from kagent.training.pretraining import Pretraining
 from kagent.training.random_streams import RandomStreams, seed_from
-from kagent.training.trainer import Training
+from kagent.training.trainer import Trainer
 from kagent.training.update_scheduler import Updating
 
 _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
@@ -50,10 +50,8 @@ _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and
 @guidance.with_guidance
 class Agent(
     Saving,
-    Training,
     Updating,
     Pretraining,
-    Evaluation,
     Optimization,
     Composition,
     keras.Model,
@@ -227,6 +225,17 @@ class Agent(
         self._begin_saving()
         self._own_callbacks.restore(self)
 
+    def _begin_training_state(self) -> None:
+        self.occupation = Occupation()
+        self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
+        self._known: dict[str, Any] | None = None  # returns and losses that the last epoch ended with
+        self._trainer: Trainer | None = None  # of the running fit
+        self.refuses_divergence = True
+        self.fit_origin = Counts()
+        self._move_targets: Any = None
+        self._estimate: Any = None
+        self._iterating: tuple[Any, Any] | None = None
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:
         found = [name for name in creation.PLACES if config.get(name) is not None]
@@ -353,6 +362,15 @@ class Agent(
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
         return self._random.step_seed(self.clock.updates)
+
+    # Training --------------------------------------------------------------------------------------------------
+
+    fit = fitting.fit
+    evaluate = evaluator.evaluate
+    train_on_batch = fitting.train_on_batch
+    test_on_batch = fitting.test_on_batch
+    leave_episodes = trainer.leave_episodes
+    _fits_memory = trainer.fits_memory
 
     # Loops of the user's own ------------------------------------------------------------------------------------
 

@@ -221,7 +221,7 @@ class Saving(Mixin):
             "action_space": spaces.to_config(self.action_space),
             **self._random.state(),
             "bounds": [float(bound) for bound in self._clock.bounds],
-            "open": self._runner.state() if self._runner is not None else self._open,
+            "open": self._trainer.collector.state() if self._trainer is not None else self._open,
             "known": self._known,
             "images": self.image_readings(),
             "preprocessing": self._adapter.state(),

@@ -332,7 +332,7 @@ def update(agent: Agent) -> dict[str, float]:
     >>> logs = agent.update()
     """
     agent.occupation.refuse("update")
-    if agent._runner is not None and not agent._runner.environments.ready:
+    if agent._trainer is not None and not agent._trainer.collector.environments.ready:
         raise OrderError("`update` cannot be called by an environment of the running `fit`, in the middle of its step")
     memory = agent.memory
     if not (memory.built and memory.has_any):
@@ -342,23 +342,23 @@ def update(agent: Agent) -> dict[str, float]:
 
 def update_once(agent: Agent, due: bool) -> dict[str, float]:
     """One update of an agent, because it is due or was asked for, and its events. Returns its logs."""
-    runner = agent._runner
-    own = runner is None and agent.occupation.running is None  # else it was asked for by a callback of `fit`
+    trainer = agent._trainer
+    own = trainer is None and agent.occupation.running is None  # else it was asked for by a callback of `fit`
     if own:
         agent._own_callbacks.begin(agent)
     with agent.occupation.of("update"):
         agent.make_train_function()
-        iterator = agent.iterator() if runner is None else runner.iterator
+        iterator = agent.iterator() if trainer is None else trainer.iterator
         if own:
             agent._own_callbacks.update_begin(agent)
-        for hook in runner.update_hooks if runner is not None else ():
+        for hook in trainer.update_hooks if trainer is not None else ():
             hook.on_update_begin(agent.updates, {})
         agent._before_update()
         logs = agent.train_function(iterator)
         agent._after_update(due)
-        if runner is not None:
-            runner.asked.append(logs)
-            for hook in runner.asked_hooks:
+        if trainer is not None:
+            trainer.asked.append(logs)
+            for hook in trainer.asked_hooks:
                 hook.on_asked_update_end(agent.updates, dict(logs))
         elif own:
             agent._own_callbacks.update_end(agent, logs)
