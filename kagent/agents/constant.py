@@ -30,7 +30,7 @@ class Constant(Fixed):
     Example:
 
     >>> agent = kagent.Constant("Pendulum-v1", action_values=0.5)
-    >>> agent.evaluate("Pendulum-v1", episodes=3)["episode_return"]
+    >>> found = agent.evaluate("Pendulum-v1", episodes=3)["episode_return"]
     """
 
     def __init__(self, env: Any = None, *, action_values: Any = None, **parts: Any):

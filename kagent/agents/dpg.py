@@ -48,7 +48,7 @@ class DPG(Agent):
     Example:
 
     >>> agent = kagent.DPG("Pendulum-v1", exploration=0.2, seed=0)
-    >>> agent.fit("Pendulum-v1", steps=10_000)
+    >>> history = agent.fit("Pendulum-v1", steps=10_000)
     """
 
     def __init__(
