@@ -103,7 +103,7 @@ class Composition(Mixin):
         baselines.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)
-        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.training_clock)
+        self.memory.adopt(self.update_rule, self.reward_estimation, self._clock.training)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
 
     def _check_saves(self, tell: Callable[[], Any]) -> None:
@@ -119,7 +119,7 @@ class Composition(Mixin):
             ) from error
 
     def _setup_roles(self) -> None:
-        generator = self._streams["initialize"]
+        generator = self._random["initialize"]
         seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
         mask_leaves = tuple(i for i, leaf in enumerate(self._observation.leaves) if leaf.path[:1] == ("action_mask",))
         skip = mask_leaves if len(mask_leaves) < len(self._observation.leaves) else ()
