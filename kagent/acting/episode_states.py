@@ -65,6 +65,12 @@ class EpisodeStates:
         """Drops the states that would follow: the step was not taken."""
         self._following = None
 
+    def fork(self) -> EpisodeStates:
+        """The same states for acts aside, which leave these as they are."""
+        other = object.__new__(EpisodeStates)
+        vars(other).update(vars(self))
+        return other
+
     def reset(self, rows: Any = slice(None)) -> None:
         """Puts rows back to the initial state."""
         fresh = []

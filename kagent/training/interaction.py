@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kagent.acting.episode_states import EpisodeStates, states_of
 from kagent.compat.tensorforce.specifications import mask_name
 from kagent.environments import checks
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
@@ -78,12 +79,23 @@ class InteractionLoop:
             self.remember(agent, index, acted, reward, (False, False), raw, masks)
             self.learn(agent)
         leaves = agent._adapter.see(raw, True, index)
-        action = agent.explorer.decide(agent.actor, leaves, masks, agent._clock.training(), agent._random["act"])
+        states = self.states(agent, index)
+        actor = agent.actor if states is None else states
+        action = agent.explorer.decide(actor, leaves, masks, agent._clock.training(), agent._random["act"])
+        if states is not None:
+            states.see(leaves, masks)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         seen = [leaf.copy() for leaf in leaves]
         stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw])
         return agent.actor.release(action)
+
+    def states(self, agent: Agent, index: int) -> EpisodeStates | None:
+        """The agent's actor with its state in a stream; None where it has none."""
+        stream = self.streams.streams[index]
+        if stream.states is None:
+            stream.states = states_of(agent.actor, 1)
+        return stream.states
 
     def remember(
         self,
@@ -186,16 +198,20 @@ def act(
     if not (deterministic or independent):
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         action = loop.explore(agent, leaves, masks, loop.streams.index(parallel))
-    elif deterministic and agent._adapter.preprocessing is None:
+    elif deterministic and agent._adapter.preprocessing is None and not agent.actor.initial_state(1):
         action = agent.actor.act(observation, True, mask)
     else:
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
-        leaves = agent._adapter.see(leaves, False, loop.streams.index(parallel))
-        if deterministic:
-            action = agent.actor.answer(leaves, masks, True)
+        index = loop.streams.index(parallel)
+        leaves, states = agent._adapter.see(leaves, False, index), loop.states(agent, index)
+        actor: Any = agent.actor if states is None else states.fork()
+        if deterministic and states is None:
+            action = actor.answer(leaves, masks, True)
+        elif deterministic:
+            action = actor.release(actor.decide(leaves, masks, True))
         else:
             clock, rng = agent._clock.training(), agent._random["evaluate"]
-            action = agent.actor.release(agent.explorer.decide(agent.actor, leaves, masks, clock, rng))
+            action = actor.release(agent.explorer.decide(actor, leaves, masks, clock, rng))
     return action if internals is None else (action, internals)
 
 
@@ -296,6 +312,8 @@ def observe(
                 f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
             )
     stream.acted = None
+    if stream.states is not None:
+        stream.states.advance((0,) if ended else ())
     stream.length += 1
     stream.reward += reward
     outcome = {"episode_return": stream.reward, "episode_length": stream.length, "env": index}
