@@ -42,7 +42,7 @@ from kagent.training.update_scheduler import Updating
 STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
 
 
-@keras.saving.register_keras_serializable("kagent")
+@creation.register_agent("agent", "tensorforce", "default")
 class Agent(
     Guidance,
     Saving,

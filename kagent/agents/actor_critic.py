@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent import networks
 from kagent.agent import Agent
 from kagent.config.checks import check_positive
+from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("ac", summary="policy gradient with a critic's estimates; any actions")
 class AC(Agent):
     """Actor-critic (Sutton and Barto 2018, section 13.5): rewards up to a horizon and the critic's value of what follows
     weigh the log-probabilities.
@@ -89,7 +88,7 @@ class AC(Agent):
         super().__init__(env, **{**defaults, **parts})
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("a2c", summary="policy gradient with advantages over a critic; any actions")
 class A2C(AC):
     """Advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3, with all actors in step): as `AC`, but the
     critic's value of the present state is subtracted.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent.agents.random import Fixed
+from kagent.config.creation import register_agent
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("constant")
 class Constant(Fixed):
     """The same action always: what a policy has to be better than, and a way to drive a known one.
 

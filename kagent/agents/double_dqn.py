@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent.agents.dqn import DQN
+from kagent.config.creation import register_agent
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("doubledqn", "ddqn", summary="DQN whose target network values the learning one's choice")
 class DoubleDQN(DQN):
     """DQN whose online network picks the next action and whose target network values it (van Hasselt et al. 2016,
     arXiv:1509.06461), so that the largest of many overestimated values is not taken for the value.

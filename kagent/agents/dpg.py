@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent import networks
 from kagent.agent import Agent
+from kagent.config.creation import register_agent
 from kagent.objectives import DeterministicPolicyGradientObjective
 from kagent.optimizers import Target
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("dpg", "ddpg", summary="off-policy actor-critic, deterministic; continuous actions")
 class DPG(Agent):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971).
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent.agent import Agent
 from kagent.config.checks import check_positive
+from kagent.config.creation import register_agent
 from kagent.exploration import EpsilonGreedy
 from kagent.objectives import ActionValueObjective
 from kagent.optimizers import Target
@@ -15,7 +14,7 @@ from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("dqn", summary="values of actions from replayed experience; discrete actions")
 class DQN(Agent):
     """Deep Q-network (Mnih et al. 2015, "Human-level control through deep reinforcement learning", Nature 518).
 

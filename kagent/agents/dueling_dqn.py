@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from kagent.agents.double_dqn import DoubleDQN
+from kagent.config.creation import register_agent
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("duelingdqn", summary="DQN with one head for states and one for actions")
 class DuelingDQN(DoubleDQN):
     """Double DQN whose network tells the value of a state from the advantages of actions (Wang et al. 2016,
     arXiv:1511.06581): what is learned of a state from one action serves all of them.

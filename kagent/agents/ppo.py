@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent import networks
 from kagent.agent import Agent
 from kagent.config.checks import check_count, check_positive
+from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("ppo", summary="small clipped policy steps from fresh experience; any actions")
 class PPO(Agent):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent.agent import Agent
+from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives.null import NullObjective
 from kagent.update import Update
@@ -38,7 +37,7 @@ class Fixed(Agent):
         raise RuntimeError(f"{type(self).__name__} learns nothing: there is no update to make")
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("random")
 class Random(Fixed):
     """Random actions: what a policy has to be better than.
 

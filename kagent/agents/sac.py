@@ -6,10 +6,9 @@ import math
 import numbers
 from typing import Any
 
-import keras
-
 from kagent import networks
 from kagent.agent import Agent
+from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
@@ -18,7 +17,7 @@ from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("sac", summary="off-policy actor-critic for return and entropy; continuous actions")
 class SAC(Agent):
     """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
 

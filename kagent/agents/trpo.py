@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
-import keras
 
 from kagent import networks
 from kagent.agent import Agent
 from kagent.config.checks import check_count
+from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("trpo", summary="policy steps within a trust region; any actions")
 class TRPO(Agent):
     """Trust region policy optimization (Schulman et al. 2015, arXiv:1502.05477), with generalized advantages (Schulman
     et al. 2016, arXiv:1506.02438).

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kagent.agent import Agent
 from kagent.config.checks import check_positive
+from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("vpg", "reinforce", summary="the plain policy gradient on whole episodes; any actions")
 class VPG(Agent):
     """Vanilla policy gradient, REINFORCE (Williams 1992; Sutton and Barto 2018, sections 13.3 and 13.4), from whole episodes.
 
