@@ -3,6 +3,7 @@
 from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
 from kagent.agents.actor_critic import A2C, AC
+from kagent.agents.arguments import FromPart
 from kagent.agents.constant import Constant
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
@@ -16,6 +17,19 @@ from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
 
 __all__ = [
-    "A2C", "AC", "AGENTS", "DPG", "DQN", "PPO", "SAC", "TRPO", "VPG", "Constant", "DoubleDQN", "DuelingDQN", "Random",
+    "A2C",
+    "AC",
+    "AGENTS",
+    "DPG",
+    "DQN",
+    "PPO",
+    "SAC",
+    "TRPO",
+    "VPG",
+    "Constant",
+    "DoubleDQN",
+    "DuelingDQN",
+    "FromPart",
+    "Random",
     "register_agent",
 ]  # fmt: skip

@@ -1,11 +1,26 @@
-"""Deterministic policy gradient."""
+"""Deterministic policy gradient.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory
+        target = r + discount * min over critics of Q_target(s', mu_target(s'))
+        each critic Q moves by Adam to lower the mean of (target - Q(s, a))^2 / 2
+        mu moves by Adam to lower the mean of -Q(s, mu(s)), Q of the first critic
+        Q_target = tau * Q + (1 - tau) * Q_target, and mu_target likewise
+
+Algorithm 1 of Lillicrap et al. 2016 (arXiv:1509.02971). The two losses are in
+`kagent/objectives/deterministic_policy_gradient.py`; the noise on actions in `kagent/exploration/noise.py`; the replay memory
+in `kagent/memories/replay.py`; the target networks follow by `kagent/optimizers/target.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
+
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.creation import register_agent
 from kagent.objectives import DeterministicPolicyGradientObjective
 from kagent.optimizers import Target
@@ -38,8 +53,13 @@ class DPG(Agent):
             schedule, or a dict by action.
         members: Number of critics; of several, the smallest value is the target.
         huber: Error beyond which the critic's loss is linear; None: squared.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -49,6 +69,18 @@ class DPG(Agent):
     >>> agent = kagent.DPG("Pendulum-v1", exploration=0.2, seed=0)
     >>> agent.fit("Pendulum-v1", steps=10_000)
     """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    gradient_steps = FromPart("update.steps")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    members = FromPart("critic.members")
+    huber = FromPart("objective.huber")
 
     def __init__(
         self,
@@ -67,6 +99,11 @@ class DPG(Agent):
         exploration: Any = 0.1,
         members: int = 1,
         huber: float | None = None,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
@@ -83,4 +120,12 @@ class DPG(Agent):
             "optimizer": policy_adam,
             "critic_optimizer": critic_adam,
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

@@ -1,10 +1,25 @@
-"""Deep Q-network."""
+"""Deep Q-network.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory
+        target = r + discount * max over a' of Q_target(s', a')        the second term is 0 where s' is terminal
+        loss   = mean of huber(target - Q(s, a))
+        Q moves by Adam along its gradient, cut to the length `max_grad_norm`
+    every `target_update_period` timesteps:
+        Q_target = tau * Q + (1 - tau) * Q_target
+
+Algorithm 1 of Mnih et al. 2015 (Nature 518). The loss is in `kagent/objectives/action_value.py`, with its equations in
+`kagent/ops/td.py`; the replay memory in `kagent/memories/replay.py`; Q_target follows by `kagent/optimizers/target.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
+
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
 from kagent.exploration import EpsilonGreedy
@@ -42,8 +57,13 @@ class DQN(Agent):
         double: Whether the online network picks the target's action (double DQN).
         huber: Error beyond which the loss is linear; None: squared.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -53,6 +73,20 @@ class DQN(Agent):
     >>> agent = kagent.DQN("CartPole-v1", learning_rate=1e-3, seed=0)
     >>> agent.fit("CartPole-v1", steps=10_000)
     """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    gradient_steps = FromPart("update.steps")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    horizon = FromPart("reward_estimation.horizon")
+    target_update_period = FromPart("target.period")
+    double = FromPart("objective.double")
+    huber = FromPart("objective.huber")
+    max_grad_norm = FromPart("optimizer.global_clipnorm")
 
     def __init__(
         self,
@@ -73,6 +107,11 @@ class DQN(Agent):
         double: bool = False,
         huber: float | None = 1.0,
         max_grad_norm: float | None = 10.0,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
@@ -91,4 +130,12 @@ class DQN(Agent):
                 "global_clipnorm": max_grad_norm,
             },
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
+
 from kagent.agent import Agent
 from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
@@ -48,7 +50,11 @@ class Random(Fixed):
     Args:
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
-        **parts: `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: As for `kagent.Agent`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -59,6 +65,24 @@ class Random(Fixed):
     >>> agent.evaluate("CartPole-v1", episodes=20)["episode_return"]
     """
 
-    def __init__(self, env: Any = None, **parts: Any):
-        super().__init__(env, **{"policy": {"type": "RandomPolicy"}, **parts})
+    def __init__(
+        self,
+        env: Any = None,
+        *,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        **parts: Any,
+    ):
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{"policy": {"type": "RandomPolicy"}, **parts},
+        )
         self.actor.rng = self.act_generator  # acting deterministically draws, too

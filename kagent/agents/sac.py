@@ -1,4 +1,17 @@
-"""Soft actor-critic."""
+"""Soft actor-critic.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory; a' sampled from pi(. | s')
+        target = r + discount * (min over critics of Q_target(s', a') - temperature * log pi(a' | s'))
+        each critic Q moves by Adam to lower the mean of (target - Q(s, a))^2 / 2
+        pi moves by Adam to lower the mean of temperature * log pi(b | s) - min over critics of Q(s, b), b from pi(. | s)
+        the temperature moves by Adam so that the mean of -log pi(b | s) becomes `target_entropy`
+        Q_target = tau * Q + (1 - tau) * Q_target
+
+Equations 5 to 9, 17 and 18 of Haarnoja et al. 2018 (arXiv:1812.05905). The three losses are in
+`kagent/objectives/soft_actor_critic.py`, with their equations in `kagent/ops/actor_critic.py`; the replay memory in
+`kagent/memories/replay.py`; Q_target follows by `kagent/optimizers/target.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +19,11 @@ import math
 import numbers
 from typing import Any
 
+import gymnasium
+
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.creation import register_agent
 from kagent.exploration import Sampling
 from kagent.objectives import SoftActorCriticObjective
@@ -41,8 +57,13 @@ class SAC(Agent):
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
         members: Number of critics.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -52,6 +73,17 @@ class SAC(Agent):
     >>> agent = kagent.SAC("Pendulum-v1", learning_rate=1e-3, seed=0)
     >>> agent.fit("Pendulum-v1", steps=5_000)
     """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    gradient_steps = FromPart("update.steps")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    target_entropy = FromPart("objective.target_entropy")
+    members = FromPart("critic.members")
 
     def __init__(
         self,
@@ -69,6 +101,11 @@ class SAC(Agent):
         temperature: Any = "auto",
         target_entropy: float | str = "auto",
         members: int = 2,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         learned = isinstance(temperature, str)
@@ -94,7 +131,15 @@ class SAC(Agent):
             "critic_optimizer": adam,
             "temperature_optimizer": adam if learned else None,
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )
 
 
 def _initial(temperature: str) -> float:
