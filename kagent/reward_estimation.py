@@ -85,7 +85,7 @@ class RewardEstimation(Part):
     normalize_returns: bool = False
     normalize_advantages: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", _horizon(self.horizon))
         for name in ("discount", "gae_lambda", "return_lambda"):
             value = getattr(self, name)
@@ -308,7 +308,16 @@ class RewardEstimation(Part):
         further = schedules.evaluate(self.horizon, clock)
         return ops.n_step_return(*rollout, further + 1 if isinstance(further, int) else tf.cast(further, tf.int32) + 1)
 
-    def _read(self, rewards, terminated, truncated, next_values=None, values=None, *, weight=None) -> _Steps:
+    def _read(
+        self,
+        rewards: Any,
+        terminated: Any,
+        truncated: Any,
+        next_values: Any = None,
+        values: Any = None,
+        *,
+        weight: Any = None,
+    ) -> _Steps:
         mixes = self.gae_lambda is not None or self.return_lambda is not None
         if next_values is None and (mixes or self.estimate_horizon in ("early", "late")):
             raise ValueError(
@@ -392,4 +401,5 @@ def get(identifier: Any) -> RewardEstimation:
     """
     if isinstance(identifier, dict):
         identifier = {"type": "RewardEstimation", **identifier}
-    return REWARD_ESTIMATIONS.get(identifier, "reward_estimation")
+    result: RewardEstimation = REWARD_ESTIMATIONS.get(identifier, "reward_estimation")
+    return result

@@ -286,7 +286,8 @@ class Actor:
                     return None
                 temperature = self.temperature
                 if deterministic or temperature < GREEDY:
-                    return start + logits.index(max(logits))
+                    result: int | None = start + logits.index(max(logits))
+                    return result
                 if temperature != 1.0:
                     logits = [value / temperature for value in logits]
                 return start + pick(logits, rng, False)

@@ -11,7 +11,7 @@ import math
 import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -93,6 +93,7 @@ class Operation(NamedTuple):
     bind: Callable[[Bound, Node, list[Value], list[np.ndarray], Spec], Value]
 
 
+C = TypeVar("C", bound=Any)
 OPERATIONS: dict[str, Operation] = {}
 
 
@@ -134,7 +135,8 @@ def axis(node: Node, rank: int) -> int:
     """`axis` counted within a row (without the batch axis), from 0."""
     value = node.get("axis", -1)
     require(type(value) is int and -rank <= value < rank, node, f"needs an `axis` within {rank} dimensions")
-    return value % rank
+    result: int = value % rank
+    return result
 
 
 def axes(node: Node, rank: int) -> tuple[int, ...]:
@@ -152,10 +154,10 @@ def counts(node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: 
     require(len(weights) in n_weights, node, f"takes {' or '.join(map(str, n_weights))} weight(s)")
 
 
-def operation(name: str):
+def operation(name: str) -> Callable[[C], C]:
     """Registers a class whose `infer` and `bind` are static functions."""
 
-    def register(cls):
+    def register(cls: C) -> C:
         OPERATIONS[name] = Operation(cls.infer, cls.bind)
         return cls
 

@@ -254,7 +254,7 @@ class Checkpoint(Callback):
         if self.frequency is None:
             return False
         if self.unit == "episodes":
-            return self.model.episodes // self.frequency > self._saved // self.frequency
+            return bool(self.model.episodes // self.frequency > self._saved // self.frequency)
         return time.monotonic() - self._saved >= self.frequency
 
     def _is_over(self) -> bool:
@@ -274,7 +274,8 @@ class Checkpoint(Callback):
         return "episodes" if self.unit == "episodes" else "timesteps"
 
     def _count(self, agent: Any) -> int:
-        return getattr(agent, self._counted)
+        result: int = getattr(agent, self._counted)
+        return result
 
     def _now(self) -> float:
         return self.model.episodes if self.unit == "episodes" else time.monotonic()

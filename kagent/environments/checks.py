@@ -180,7 +180,7 @@ def step_result(result: Any) -> Exception:
     return ValueError(f"{STEP}. Received: {count}")
 
 
-def reset_result(result: Any) -> tuple[Any, dict]:
+def reset_result(result: Any) -> tuple[Any, dict[str, Any]]:
     """Takes apart what `reset` returned.
 
     Raises:

@@ -181,5 +181,5 @@ def _arrays(parts: Any) -> list[np.ndarray]:
     return [np.asarray(part) for part in parts]
 
 
-def _signature(arrays: list[np.ndarray]) -> list[tuple]:
+def _signature(arrays: list[np.ndarray]) -> list[tuple[Any, ...]]:
     return [(array.shape, array.dtype) for array in arrays]

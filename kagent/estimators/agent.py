@@ -338,7 +338,8 @@ class Agent:
                 spec, model = self._spec, None
             branch = None if model is None else Branch(model, [policy.acting, policy.learning], mode)
             self._described[mode] = spec, branch
-        return self._described[mode]
+        result: tuple[EstimatorSpec, Branch | None] = self._described[mode]
+        return result
 
     def _given(self) -> dict[str, Any]:
         return {"params": self.params, "config": self._config, "model_dir": self.model_dir}

@@ -82,7 +82,7 @@ class EpisodeSummaries(EpisodeStatistics):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self._pace: Any = None
-        self._probed: tuple[dict, dict] | None = None
+        self._probed: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._pace is None:  # not before: a callback behind this one may load a checkpoint in on_train_begin

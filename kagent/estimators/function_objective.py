@@ -33,7 +33,7 @@ class ModelObjective(TransitionObjective):
     policies = ("ModelPolicy",)
     gives_errors = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_flag(self.double, "objective.double")
 
     @property

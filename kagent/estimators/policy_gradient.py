@@ -162,7 +162,8 @@ class TRPOAgent(PGAgent):
             ValueError: The agent has not been trained, and there is no checkpoint in `model_dir`.
         """
         self._trained()
-        return self.model.policy.get_theta()
+        result: np.ndarray = self.model.policy.get_theta()
+        return result
 
     def set_theta(self, theta: Any) -> None:
         """The inverse of `get_theta`.

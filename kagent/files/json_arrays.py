@@ -71,4 +71,5 @@ def load(data: bytes, large: Callable[[int], np.ndarray] | None = None) -> dict[
     def hook(value: dict[str, Any]) -> Any:
         return array(value) if set(value) in ({"array", "dtype", "shape"}, {"entry", "dtype", "shape"}) else value
 
-    return json.loads(data.decode(), object_hook=hook)
+    result: dict[str, Any] = json.loads(data.decode(), object_hook=hook)
+    return result

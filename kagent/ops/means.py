@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 _TINY = 1e-12
 
 
-def weighted_mean(values, weight=None) -> tf.Tensor:
+def weighted_mean(values: Any, weight: Any = None) -> tf.Tensor:
     """`sum(weight * values) / sum(weight)`: the mean in which padding does not count.
 
     Args:
@@ -32,7 +34,7 @@ def weighted_mean(values, weight=None) -> tf.Tensor:
     return total / tf.maximum(tf.reduce_sum(weight), _TINY)
 
 
-def spread(weight, values: tf.Tensor) -> tf.Tensor:
+def spread(weight: Any, values: tf.Tensor) -> tf.Tensor:
     """`weight` of the leading axes of `values`, as float32 of the full shape."""
     weight = tf.cast(weight, tf.float32)
     missing = values.shape.rank - weight.shape.rank

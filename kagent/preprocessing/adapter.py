@@ -48,7 +48,8 @@ class Preprocessor(Mixin):
     def _read(self: Any, observation: Any, mask: Any, last: bool = False) -> tuple[list[np.ndarray], Any]:
         # One raw observation and mask, checked, as a batch of one.
         if self._raw_layout is None:
-            return self.actor.read(observation, mask, last)
+            result: tuple[list[np.ndarray], Any] = self.actor.read(observation, mask, last)
+            return result
         parts = self._raw_layout.flatten(observation)
         leaves = [layout.encode(leaf, part)[None] for leaf, part in zip(self._raw_layout.leaves, parts)]
         return leaves, None if last else self.actor.read_mask(observation, mask)
@@ -123,7 +124,7 @@ class Preprocessor(Mixin):
         check_state(state, self.preprocessing, count)
 
     def _preprocesses_otherwise(self: Any, state: Any) -> bool:
-        return self._preprocessing_config() != (state.get("config") if isinstance(state, dict) else None)
+        return bool(self._preprocessing_config() != (state.get("config") if isinstance(state, dict) else None))
 
     def _preprocessing_config(self: Any) -> Any:
         if self.preprocessing is None:

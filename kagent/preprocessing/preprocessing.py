@@ -72,7 +72,7 @@ class Preprocessing:
                 return key
         return None
 
-    def _check_keys(self, used: set) -> None:
+    def _check_keys(self, used: set[str | None]) -> None:
         names = [leaf.name or BARE for leaf in self.raw.leaves if leaf.path[:1] != (MASK,)]
         for key in self.parts:
             if key == REWARD or key in used:

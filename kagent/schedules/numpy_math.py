@@ -38,7 +38,8 @@ def ceil(x: float) -> float:
 
 def power(base: float, exponent: float) -> float:
     try:
-        return base**exponent
+        result: float = base**exponent
+        return result
     except OverflowError:  # tensors overflow to infinity
         return math.inf
 
