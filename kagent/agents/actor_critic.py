@@ -23,9 +23,13 @@ from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
+from kagent.parts import Network, Scheduled
+from kagent.policies import Role
 from kagent.reward_estimation import RewardEstimation
+from kagent.schedules import Schedule
 from kagent.update import Update
 
 
@@ -84,18 +88,18 @@ class AC(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         batch_size: int = 64,
         frequency: int | float | str | None = None,
         start: int = 0,
-        learning_rate: Any = 1e-3,
-        horizon: Any = 0,
-        discount: Any = 0.99,
-        entropy_coefficient: Any = 0.0,
-        critic: Any = None,
-        critic_weight: float = 1.0,
+        learning_rate: Scheduled = 1e-3,
+        horizon: int | Schedule | dict[str, Any] = 0,
+        discount: Scheduled = 0.99,
+        entropy_coefficient: Scheduled = 0.0,
+        critic: Role | Network | None = None,
+        critic_weight: Scheduled = 1.0,
         max_grad_norm: float | None = None,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,

@@ -41,7 +41,7 @@ class FromPart:
             return self
         part, _, name = self.path.partition(".")
         if part in _OPTIMIZERS:
-            value = _of_optimizer(agent._optimizer_parts[_OPTIMIZERS[part]], name, self.default)
+            value = _of_optimizer(agent.parts.optimizers[_OPTIMIZERS[part]], name, self.default)
         else:
             value = getattr(agent, "update_rule" if part == "update" else part)
             value = getattr(value, name, self.default) if name else value

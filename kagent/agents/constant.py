@@ -9,6 +9,7 @@ import gymnasium
 from kagent.agents.arguments import FromPart
 from kagent.agents.random import Fixed
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 
 
 @register_agent("constant")
@@ -45,7 +46,7 @@ class Constant(Fixed):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
         action_values: Any = None,
         observation_space: gymnasium.Space | None = None,

@@ -15,6 +15,7 @@ import gymnasium
 
 from kagent.agents.dqn import DQN
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 
 
 @register_agent("doubledqn", "ddqn", summary="DQN whose target network values the learning one's choice")
@@ -44,7 +45,7 @@ class DoubleDQN(DQN):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
         double: bool = True,
         observation_space: gymnasium.Space | None = None,

@@ -22,8 +22,12 @@ from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.creation import register_agent
+from kagent.environments import Source
+from kagent.exploration import Exploration
+from kagent.memories import Memory
 from kagent.objectives import DeterministicPolicyGradientObjective
 from kagent.optimizers import Target
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -84,19 +88,19 @@ class DPG(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
-        learning_rate: Any = 1e-3,
-        critic_learning_rate: Any = None,
-        memory: Any = 1_000_000,
+        network: Network = "auto",
+        learning_rate: Scheduled = 1e-3,
+        critic_learning_rate: Scheduled | None = None,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
         frequency: int | float | str = 1,
         gradient_steps: int = 1,
         tau: float = 0.005,
-        discount: Any = 0.99,
-        exploration: Any = 0.1,
+        discount: Scheduled = 0.99,
+        exploration: Exploration | Scheduled | str = 0.1,
         members: int = 1,
         huber: float | None = None,
         observation_space: gymnasium.Space | None = None,

@@ -22,10 +22,14 @@ from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
-from kagent.exploration import EpsilonGreedy
+from kagent.environments import Source
+from kagent.exploration import EpsilonGreedy, Exploration
+from kagent.memories import Memory
 from kagent.objectives import ActionValueObjective
 from kagent.optimizers import Target
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
+from kagent.schedules import Schedule
 from kagent.update import Update
 
 
@@ -90,20 +94,20 @@ class DQN(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
-        learning_rate: Any = 1e-4,
-        memory: Any = 1_000_000,
+        network: Network = "auto",
+        learning_rate: Scheduled = 1e-4,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 32,
         start: int = 100,
         frequency: int | float | str = 4,
         gradient_steps: int = 1,
-        discount: float = 0.99,
-        horizon: Any = 0,
+        discount: Scheduled = 0.99,
+        horizon: int | Schedule | dict[str, Any] = 0,
         target_update_period: int = 10_000,
         tau: float = 1.0,
-        exploration: Any = None,
+        exploration: Exploration | Scheduled | str | None = None,
         double: bool = False,
         huber: float | None = 1.0,
         max_grad_norm: float | None = 10.0,

@@ -18,6 +18,8 @@ import gymnasium
 from kagent.agents.arguments import FromPart
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.config.creation import register_agent
+from kagent.environments import Source
+from kagent.parts import Network
 
 
 @register_agent("duelingdqn", summary="DQN with one head for states and one for actions")
@@ -51,9 +53,9 @@ class DuelingDQN(DoubleDQN):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         stream_units: Sequence[int] = (),
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,

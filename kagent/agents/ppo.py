@@ -25,8 +25,10 @@ from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_count, check_positive
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -88,18 +90,18 @@ class PPO(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         n_steps: int = 2048,
         batch_size: int = 64,
         epochs: int = 10,
-        learning_rate: Any = 3e-4,
-        discount: float = 0.99,
+        learning_rate: Scheduled = 3e-4,
+        discount: Scheduled = 0.99,
         gae_lambda: float = 0.95,
-        clip_range: Any = 0.2,
-        entropy_coefficient: Any = 0.0,
-        value_coefficient: float = 0.5,
+        clip_range: Scheduled = 0.2,
+        entropy_coefficient: Scheduled = 0.0,
+        value_coefficient: Scheduled = 0.5,
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,

@@ -8,6 +8,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives.null import NullObjective
 from kagent.update import Update
@@ -67,7 +68,7 @@ class Random(Fixed):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,

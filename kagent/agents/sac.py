@@ -25,10 +25,13 @@ from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
+from kagent.memories import Memory
 from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
-from kagent.policies import ActionValue
+from kagent.parts import Network, Scheduled
+from kagent.policies import ActionValue, Role
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -87,18 +90,18 @@ class SAC(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
-        learning_rate: Any = 3e-4,
-        memory: Any = 1_000_000,
+        network: Network = "auto",
+        learning_rate: Scheduled = 3e-4,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
         frequency: int | float | str = 1,
         gradient_steps: int = 1,
         tau: float = 0.005,
-        discount: float = 0.99,
-        temperature: Any = "auto",
+        discount: Scheduled = 0.99,
+        temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
         members: int = 2,
         observation_space: gymnasium.Space | None = None,
@@ -109,7 +112,7 @@ class SAC(Agent):
         **parts: Any,
     ):
         learned = isinstance(temperature, str)
-        initial = _initial(temperature) if learned else temperature
+        initial = _initial(temperature) if isinstance(temperature, str) else temperature
         if isinstance(initial, numbers.Real) and not isinstance(initial, bool):
             initial = {"type": "Temperature", "initial": float(initial)}
         adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}

@@ -24,8 +24,10 @@ from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_count
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -95,20 +97,20 @@ class TRPO(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         n_steps: int = 2048,
-        discount: float = 0.99,
+        discount: Scheduled = 0.99,
         gae_lambda: float = 0.95,
-        max_kl: Any = 0.01,
+        max_kl: Scheduled = 0.01,
         cg_iterations: int = 10,
         cg_damping: float = 0.1,
         linesearch_iterations: int = 10,
-        critic_learning_rate: Any = 1e-3,
-        critic_steps: Any = 80,
+        critic_learning_rate: Scheduled = 1e-3,
+        critic_steps: Scheduled = 80,
         critic_batch_size: int | None = None,
-        entropy_coefficient: Any = 0.0,
+        entropy_coefficient: Scheduled = 0.0,
         normalize_advantage: bool = True,
         log_std: float = 0.0,
         observation_space: gymnasium.Space | None = None,

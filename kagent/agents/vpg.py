@@ -20,8 +20,11 @@ from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
+from kagent.parts import Network, Optimizer, Scheduled
+from kagent.policies import Role
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -79,16 +82,16 @@ class VPG(Agent):
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         batch_size: int = 10,
         frequency: int | float | str | None = None,
         start: int = 0,
-        learning_rate: Any = 1e-3,
-        discount: Any = 0.99,
-        baseline: Any = None,
-        baseline_optimizer: Any = None,
+        learning_rate: Scheduled = 1e-3,
+        discount: Scheduled = 0.99,
+        baseline: Role | Network | None = None,
+        baseline_optimizer: Optimizer | None = None,
         max_grad_norm: float | None = None,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,

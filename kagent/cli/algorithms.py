@@ -44,7 +44,7 @@ class Algorithm(NamedTuple):
         found = modules.load(self.module)
         from kagent.config import creation
 
-        cls = getattr(found, self.preset, None)
+        cls: Any = getattr(found, self.preset, None)
         if not creation.is_agent_class(cls):
             own = [f"{name} ({text})" if text else name for name, text in _agents_of(found)]
             raise CommandError(
@@ -64,8 +64,9 @@ def _read() -> tuple[Algorithm, ...]:
     for file in importlib.resources.files("kagent").joinpath("agents").iterdir():
         if not file.name.endswith(".py"):
             continue
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            for call in node.decorator_list if isinstance(node, ast.ClassDef) else ():
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        for node in (one for one in body if isinstance(one, ast.ClassDef)):
+            for call in node.decorator_list:
                 if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "register_agent"):
                     continue
                 names = [ast.literal_eval(argument) for argument in call.args]

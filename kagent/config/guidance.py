@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.config import signatures, vocabulary
+from kagent.config import limits, vocabulary
 from kagent.mixin import Mixin
 
 _FIT = "agent.fit(env, steps=...) trains in an environment, agent.evaluate(env, episodes=...) measures"
@@ -47,6 +47,8 @@ class Guidance(Mixin):
     choose_action = Elsewhere(_ACT)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        for name, value in kwargs.items():  # before anything walks them that would not end
+            limits.check(value, name)
         policy = [value for value in (*args, kwargs.get("policy")) if vocabulary.is_policy_name(value)]
         if policy:
             advice = vocabulary.POLICY_ADVICE.format(example=cls.__name__)
@@ -59,10 +61,6 @@ class Guidance(Mixin):
                 f'{cls.__name__}("CartPole-v1", seed=0). Received: {args!r}'
             )
         return super().__new__(cls)
-
-    def _refuse_unknown(self, unknown: dict[str, Any]) -> None:
-        if unknown:
-            raise TypeError(vocabulary.unexpected(type(self).__name__, unknown, signatures.parameters(type(self))))
 
     def _refuse_training_call(self, batch: Any, others: dict[str, Any]) -> None:
         if others or not isinstance(batch, dict):

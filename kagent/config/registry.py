@@ -32,6 +32,26 @@ class WithoutConfigurationError(ValueError):
     """A part is not to be written, by its own design: its agent saves weights alone."""
 
 
+def check_saves(tell: Callable[[], Any]) -> None:
+    """Looks whether an agent could be saved: at once, not after the training.
+
+    Args:
+        tell: Makes its configuration.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    try:
+        tell()
+    except WithoutConfigurationError:
+        return
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The agent could not be saved. A class of your own needs the decorator "
+            f"@keras.saving.register_keras_serializable() and, if it is one of Keras's kinds, a get_config: {error}"
+        ) from error
+
+
 class Part:
     """Base of parts. It has for Keras what a class must have to be registered there.
 
