@@ -1,7 +1,7 @@
 """kagent: reinforcement learning for Keras 3. An agent is a `keras.Model`.
 
 >>> agent = kagent.PPO("CartPole-v1")
->>> agent.fit("CartPole-v1", steps=100_000)
+>>> history = agent.fit("CartPole-v1", steps=100_000)
 >>> agent.save("agent.keras")
 
 Names are loaded when they are first used: `import kagent.acting` loads neither Keras nor TensorFlow.

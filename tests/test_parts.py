@@ -81,6 +81,7 @@ def test_epsilon_by_hand():
     assert EpsilonGreedy() == EpsilonGreedy(1.0, 0.05, 0.1, None)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("count", [1, 5])
 def test_epsilon_is_how_often_actions_are_random(count):
     rng, actor, leaves = np.random.default_rng(0), Chooser(), [np.zeros((count, 3))]

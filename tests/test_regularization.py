@@ -26,6 +26,7 @@ def network(kind):
     return "auto" if kind == "numpy" else keras.Sequential([Unknown(8, activation="tanh")])
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("kind", ["numpy", "graph"])
 def test_noise_moves_the_choice_and_not_the_variables(small, kind):
     """Case 26."""
@@ -41,13 +42,16 @@ def test_noise_moves_the_choice_and_not_the_variables(small, kind):
     assert len({quiet.act(OBSERVATION, independent=True) for _ in range(40)}) == 1
 
 
+@pytest.mark.sensitive
 def test_its_deviation_is_what_was_asked_for(small):
-    agent = small("dqn")
+    agent, rng, noise = small("dqn"), np.random.default_rng(0), []
     agent.actor.refresh()
     held = agent.actor.program.weights.copy()
-    with agent.actor.perturbed(0.25, np.random.default_rng(0)):
-        noise = agent.actor.program.weights - held
-    assert noise.std() == pytest.approx(0.25, rel=0.15) and abs(noise.mean()) < 0.06
+    for _ in range(100):
+        with agent.actor.perturbed(0.25, rng):
+            noise.append(agent.actor.program.weights - held)
+    # 58 weights, a hundred times; six deviations.
+    assert np.std(noise) == pytest.approx(0.25, rel=0.06) and abs(np.mean(noise)) < 0.02
     np.testing.assert_array_equal(agent.actor.program.weights, held)
 
 

@@ -79,6 +79,7 @@ def softmax(values):
     return powers / powers.sum()
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_logits_are_divided(temperature):
     made = actor("categorical", BIASES["categorical"], temperature)
@@ -88,6 +89,7 @@ def test_logits_are_divided(temperature):
         assert scipy.stats.chisquare(np.bincount(draws, minlength=3), expected * len(draws)).pvalue > 1e-5
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_logits_of_bits_are_divided(temperature):
     draws = sampled(actor("bernoulli", BIASES["bernoulli"], temperature))
@@ -95,6 +97,7 @@ def test_logits_of_bits_are_divided(temperature):
     np.testing.assert_allclose(draws.mean(0), expected, atol=6 * 0.5 / math.sqrt(len(draws)))
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_deviations_are_multiplied(temperature):
     draws = sampled(actor("gaussian", BIASES["gaussian"], temperature)).ravel()
@@ -103,6 +106,7 @@ def test_deviations_are_multiplied(temperature):
     np.testing.assert_allclose(squashed, np.tanh(draws), atol=1e-6)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_densities_between_bounds_are_taken_to_a_power(temperature):
     excess = np.log1p(np.exp(BIASES["beta"])) + 1e-6
@@ -111,6 +115,7 @@ def test_densities_between_bounds_are_taken_to_a_power(temperature):
     assert scipy.stats.kstest((draws + 1.0) / 2.0, "beta", (alpha, beta)).pvalue > 1e-5
 
 
+@pytest.mark.sensitive
 def test_high_temperatures_tend_to_uniform():
     """Case 27."""
     assert scipy.stats.chisquare(np.bincount(sampled(actor("categorical", BIASES["categorical"], 1e6)))).pvalue > 1e-5

@@ -326,7 +326,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
 
     >>> actor = kagent.acting.load("agent.keras")
     >>> observation, info = env.reset()
-    >>> env.step(actor.act(observation))
+    >>> observation, reward, terminated, truncated, info = env.step(actor.act(observation))
     """
     path = Path(path)
     about = archive.about(path)

@@ -70,7 +70,7 @@ class AC(Agent):
     Example:
 
     >>> agent = kagent.A2C("CartPole-v1", n_envs=8, batch_size=64, horizon=7, seed=0)
-    >>> agent.fit("CartPole-v1", steps=50_000)
+    >>> history = agent.fit("CartPole-v1", steps=50_000)
     """
 
     estimate_advantage = False

@@ -39,7 +39,7 @@ class Constant(Fixed):
     Example:
 
     >>> agent = kagent.Constant("Pendulum-v1", action_values=0.5)
-    >>> agent.evaluate("Pendulum-v1", episodes=3)["episode_return"]
+    >>> found = agent.evaluate("Pendulum-v1", episodes=3)["episode_return"]
     """
 
     action_values = FromPart("policy.action_values")

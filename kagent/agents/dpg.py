@@ -71,7 +71,7 @@ class DPG(Agent):
     Example:
 
     >>> agent = kagent.DPG("Pendulum-v1", exploration=0.2, seed=0)
-    >>> agent.fit("Pendulum-v1", steps=10_000)
+    >>> history = agent.fit("Pendulum-v1", steps=10_000)
     """
 
     batch_size = FromPart("update.batch_size")

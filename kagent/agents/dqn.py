@@ -75,7 +75,7 @@ class DQN(Agent):
     Example:
 
     >>> agent = kagent.DQN("CartPole-v1", learning_rate=1e-3, seed=0)
-    >>> agent.fit("CartPole-v1", steps=10_000)
+    >>> history = agent.fit("CartPole-v1", steps=10_000)
     """
 
     batch_size = FromPart("update.batch_size")

@@ -71,7 +71,7 @@ class PPO(Agent):
     Example:
 
     >>> agent = kagent.PPO("CartPole-v1", n_envs=8, n_steps=32, batch_size=256, seed=0)
-    >>> agent.fit("CartPole-v1", steps=50_000)
+    >>> history = agent.fit("CartPole-v1", steps=50_000)
     """
 
     network = FromPart("policy.network")

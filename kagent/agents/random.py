@@ -63,7 +63,7 @@ class Random(Fixed):
     Example:
 
     >>> agent = kagent.Random("CartPole-v1", seed=0)
-    >>> agent.evaluate("CartPole-v1", episodes=20)["episode_return"]
+    >>> found = agent.evaluate("CartPole-v1", episodes=20)["episode_return"]
     """
 
     def __init__(

@@ -74,7 +74,7 @@ class SAC(Agent):
     Example:
 
     >>> agent = kagent.SAC("Pendulum-v1", learning_rate=1e-3, seed=0)
-    >>> agent.fit("Pendulum-v1", steps=5_000)
+    >>> history = agent.fit("Pendulum-v1", steps=5_000)
     """
 
     batch_size = FromPart("update.batch_size")

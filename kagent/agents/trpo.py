@@ -77,7 +77,7 @@ class TRPO(Agent):
     Example:
 
     >>> agent = kagent.TRPO("CartPole-v1", n_envs=4, n_steps=256, seed=0)
-    >>> agent.fit("CartPole-v1", steps=50_000)
+    >>> history = agent.fit("CartPole-v1", steps=50_000)
     """
 
     network = FromPart("policy.network")

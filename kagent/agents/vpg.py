@@ -67,7 +67,7 @@ class VPG(Agent):
     Example:
 
     >>> agent = kagent.VPG("CartPole-v1", batch_size=5, baseline="auto", seed=0)
-    >>> agent.fit("CartPole-v1", episodes=100)
+    >>> history = agent.fit("CartPole-v1", episodes=100)
     """
 
     network = FromPart("policy.network")

@@ -69,8 +69,8 @@ class Agent:
 
     Example:
 
-    >>> agent = Agent(model_fn, memory=Memory(size=50_000, batch_size=32), model_dir="runs/cartpole")
-    >>> agent.train("CartPole-v1", episodes=200).evaluate("CartPole-v1", episodes=10)
+    >>> agent = Agent(models.DQN(num_actions=2), memory=Memory(size=50_000, batch_size=32), model_dir="runs/cartpole")
+    >>> found = agent.train("CartPole-v1", episodes=200).evaluate("CartPole-v1", episodes=10)
     """
 
     memories: type = Memory

@@ -39,7 +39,7 @@ class PGAgent(Agent):
     Example:
 
     >>> agent = PGAgent(models.VPG(num_actions=2), memory=BatchMemory(1000), optimizer_params={"discount": 0.99})
-    >>> agent.train("CartPole-v1", steps=50).evaluate("CartPole-v1")
+    >>> found = agent.train("CartPole-v1", steps=50).evaluate("CartPole-v1", episodes=1)
     """
 
     memories: type = BatchMemory

@@ -16,6 +16,7 @@ class NullObjective(Objective):
     """Nothing is learned; the loss is 0. For policies that have nothing to learn: `RandomPolicy`, `ConstantPolicy`."""
 
     policies = ("RandomPolicy", "ConstantPolicy")
+    learns = False
 
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         return {"loss": tf.zeros(())}

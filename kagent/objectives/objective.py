@@ -42,6 +42,7 @@ class Objective(Part):
         memory: Name of the memory class it reads.
         gives_errors: Whether its update gives the errors of the samples, which a prioritized memory draws by: by a term's
             `errors`, or by `agent.report_errors`. An agent with a prioritized memory is refused otherwise.
+        learns: Whether it moves weights at all.
     """
 
     policies: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Objective(Part):
     targets: tuple[str, ...] = ()
     memory: str = "Replay"
     gives_errors: bool = False
+    learns: bool = True
 
     def critic_for(self, estimation: Any) -> str | None:
         """Name of the critic class that it needs with such a `reward_estimation`, or None."""

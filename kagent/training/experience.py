@@ -51,7 +51,7 @@ class Experience(Mixin):
 
         Example:
 
-        >>> agent.experience(states=[[0.1], [0.2]], actions=[0, 1], terminal=[0, 1], reward=[0.0, 1.0])
+        >>> agent.experience(states=[[0.1, 0.0, 0.0, 0.0], [0.2, 0.0, 0.0, 0.0]], actions=[0, 1], terminal=[0, 1], reward=[0.0, 1.0])
         >>> logs = agent.update()
         """
         if internals not in (None, {}):

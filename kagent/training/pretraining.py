@@ -67,10 +67,10 @@ class Pretraining(Mixin):
 
         Example:
 
-        >>> agent.fit("CartPole-v1", steps=50_000, callbacks=[kagent.callbacks.Recorder("traces")])
+        >>> history = agent.fit("CartPole-v1", steps=50_000, callbacks=[kagent.callbacks.Recorder("traces")])
         >>> other = kagent.DQN("CartPole-v1", seed=1)
         >>> history = other.pretrain("traces", num_iterations=30, num_traces=10, num_updates=100)
-        >>> history["loss"][-1]
+        >>> losses = history["loss"]  # one mean per iteration
         """
         num_iterations = check_count(num_iterations, "num_iterations")
         num_traces = check_count(num_traces, "num_traces")

@@ -59,7 +59,7 @@ def test_nested_masks_are_kept_to_and_learned_with(kind):
         agent = make(kind, env)
         agent.fit(env, steps=2000 if masks == "info" else 100, verbose=0)
         if masks == "info":
-            assert right_of(agent, env(), 0.99) >= 60  # untrained: below 20
+            assert right_of(agent, env(), 0.99) >= 50  # untrained: below 20; ten seeds end between 79 and 100
         observation, info = env().reset(seed=0)
         for _ in range(50):
             action = agent.act(observation, mask=info.get("action_mask"), independent=True)
@@ -127,6 +127,9 @@ def test_the_target_of_dqn_takes_its_maximum_over_what_is_allowed():
         observation_space=spaces.Discrete(4), action_space=space, network=LINEAR, learning_rate=0.0,
         discount=0.5, huber=None, seed=1,
     )  # fmt: skip
+    # What is forbidden below would be the best.
+    agent.policy.model.layers[-1].set_weights([np.arange(20, dtype=np.float32).reshape(4, 5) / 10, np.full(5, 0.5)])
+    agent.move_targets()
     kernel, bias = weights_of(agent)
     mask = np.array([[1, 0, 0, 1, 1], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
     action = np.array([[0, 2], [1, 0], [1, 1]])

@@ -23,6 +23,7 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.mark.sensitive
 def test_each_component_is_replaced_on_its_own(rng):
     chosen = np.zeros((20_000, 3), np.int32)
     found = decision("categorical", S.MultiDiscrete([2, 3, 4])).perturb(chosen, 0.3, rng)
@@ -33,6 +34,7 @@ def test_each_component_is_replaced_on_its_own(rng):
     assert both == pytest.approx(0.2 * 0.225, abs=0.01)  # not both at once
 
 
+@pytest.mark.sensitive
 def test_always_is_uniform_over_what_is_allowed(rng):
     """Case 23."""
     mask = np.tile([True, False, True, True], (9000, 1))
@@ -48,6 +50,7 @@ def test_never_changes_nothing(rng):
     np.testing.assert_array_equal(decision("categorical", S.Discrete(4)).perturb(chosen, 0.0, rng), chosen)
 
 
+@pytest.mark.sensitive
 def test_the_deviation_is_in_the_environments_units(rng):
     """Case 24."""
     unbounded = decision("gaussian", S.Box(-np.inf, np.inf, (2,)))
@@ -66,6 +69,7 @@ def test_actions_stay_within_their_bounds(rng, kind):
     assert taken.min() == -1 and taken.max() == 2
 
 
+@pytest.mark.sensitive
 def test_a_dict_touches_the_named_action_alone(small):
     """Case 25."""
     space = S.Dict(a=S.Discrete(5), b=S.Discrete(5))
@@ -76,9 +80,10 @@ def test_a_dict_touches_the_named_action_alone(small):
     best = agent.actor.decide(leaves, None, True)
     a, b = noise.decide(agent.actor, leaves, None, Clock(), np.random.default_rng(0))
     np.testing.assert_array_equal(a, best[0])
-    np.testing.assert_allclose(np.bincount(b, minlength=5) / 2000, [0.2] * 5, atol=0.04)
+    np.testing.assert_allclose(np.bincount(b, minlength=5) / 2000, [0.2] * 5, atol=0.055)  # six deviations
 
 
+@pytest.mark.sensitive
 def test_amounts_follow_the_clock(small):
     agent = small("dqn")
     leaves = [np.zeros((1000, 4), np.float32)]

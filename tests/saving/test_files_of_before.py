@@ -22,7 +22,6 @@ pytestmark = pytest.mark.eager
 def no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        warnings.filterwarnings("ignore", "Nothing in this agent is `trainable`")  # of Random and Constant
         yield
 
 
