@@ -171,4 +171,8 @@ def test_a_programs_classes_are_in_files_as_if_it_were_imported(monkeypatch):
 
 def test_the_names_at_the_top_are_the_registered_agents():
     own = {cls.__name__ for cls in kagent.agents.AGENTS.values() if cls.__module__.startswith("kagent.")}
-    assert own == {*kagent._AGENTS, "Agent"} == {*kagent.agents.__all__, "Agent"} - {"AGENTS", "FromPart", "register_agent"}
+    assert (
+        own
+        == {*kagent._AGENTS, "Agent"}
+        == {*kagent.agents.__all__, "Agent"} - {"AGENTS", "FromPart", "register_agent"}
+    )
