@@ -254,27 +254,30 @@ def free_names(names: Collection[str], taken: dict[str, Any], cls: Any, kind: st
         if not isinstance(name, str):
             raise TypeError(f"A name of `{kind}` must be a string. Received: {name!r}")
         other = taken.get(fold(name), cls)
-        if not fold(name) or (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+        if not fold(name):
+            raise ValueError(f"A name of `{kind}` must have letters. Received: {name!r}")
+        if _place(other) != _place(cls):
             raise ValueError(
-                f"The name {name!r} of `{kind}` is that of {other.__module__}.{other.__qualname__} already. "
-                f"Received: {cls.__module__}.{cls.__qualname__}"
-                if fold(name)
-                else f"A name of `{kind}` must have letters. Received: {name!r}"
+                f"The name {name!r} of `{kind}` is that of {'.'.join(_place(other))} already. "
+                f"Received: {'.'.join(_place(cls))}"
             )
     return [fold(name) for name in names]
 
 
 def keras_package(cls: type) -> str:
-    """The first part of a class's name in Keras's files: the first name of its module.
+    """The first part of a class's name in Keras's files: the first name of its module."""
+    return _place(cls)[0].split(".")[0]
 
-    For a program's own classes it is the program's, so that they are the same when it is imported.
-    """
+
+def _place(cls: Any) -> tuple[str, str]:
+    """Where a class is defined: the module, and the name there. The program's own module is named as if it were imported,
+    because it may be, too."""
     module = cls.__module__
     if module == "__main__":
         main = sys.modules[module]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = spec.name if spec is not None else os.path.splitext(os.path.basename(file))[0] if file else module
-    return module.split(".")[0]
+    return module, cls.__qualname__
 
 
 def _register_with_keras(cls: Any, package: str | None) -> None:

@@ -159,12 +159,14 @@ def test_the_name_in_files_that_a_class_has_is_kept(names):
     assert [keras.saving.get_registered_name(cls) for cls in (Kept, Given)] == ["elsewhere>Kept", "somewhere>Given"]
 
 
-def test_a_programs_classes_are_in_files_as_if_it_were_imported(monkeypatch):
+def test_a_programs_classes_are_in_files_as_if_it_were_imported(monkeypatch, names):
     main = sys.modules["__main__"]
     cls = type("Own", (), {"__module__": "__main__"})
     monkeypatch.setattr(main, "__spec__", None)
     monkeypatch.setattr(main, "__file__", "/somewhere/my_agents.py", raising=False)
     assert keras_package(cls) == "my_agents"
+    for module in ("__main__", "my_agents"):  # run, and imported by what it imports
+        kagent.register_agent("twice")(type("Twice", (kagent.DQN,), {"__module__": module}))
     monkeypatch.setattr(main, "__spec__", importlib.machinery.ModuleSpec("package.program", None))
     assert keras_package(cls) == "package" and keras_package(kagent.DQN) == "kagent"
 
