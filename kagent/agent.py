@@ -29,6 +29,7 @@ from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled
 from kagent.policies import Role
 from kagent.policies import role as roles
 from kagent.policies.actor import PolicyActor
+from kagent.preprocessing import Layer
 from kagent.preprocessing.adapter import Preprocessor
 from kagent.reward_estimation import RewardEstimation
 from kagent.saving import Saving, exporting, older_configs
@@ -151,7 +152,7 @@ class Agent(
         optimizer: Optimizer = "adam",
         critic_optimizer: Optimizer | None = None,
         temperature_optimizer: Optimizer | None = None,
-        preprocessing: Any = None,
+        preprocessing: Layer | keras.Layer | str | dict[str, Any] | list[Any] | None = None,
         max_episode_timesteps: int | None = None,
         device: str | None = None,
         n_envs: int | None = None,

@@ -27,7 +27,7 @@ class FromPart:
     Example:
 
     >>> class Careful(kagent.DQN):
-    ...     margin = FromPart("objective.margin")
+    ...     margin = kagent.agents.FromPart("objective.margin")
     """
 
     def __init__(self, path: str, default: Any = _MISSING):

@@ -59,6 +59,10 @@ class Algorithm(NamedTuple):
         return cls
 
 
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
 def _read() -> tuple[Algorithm, ...]:
     found = {}
     for file in importlib.resources.files("kagent").joinpath("agents").iterdir():
@@ -69,7 +73,7 @@ def _read() -> tuple[Algorithm, ...]:
             for call in node.decorator_list:
                 if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "register_agent"):
                     continue
-                names = [ast.literal_eval(argument) for argument in call.args]
+                names = [_plain(ast.literal_eval(argument)) for argument in call.args] or [_plain(node.name)]
                 summary = {option.arg: ast.literal_eval(option.value) for option in call.keywords}.get("summary")
                 if summary is not None:  # agents without one learn nothing
                     found[names[0]] = Algorithm(names[0], node.name, summary, tuple(names[1:]))
@@ -91,7 +95,7 @@ def find(name: str) -> Algorithm:
         if not all(part.isidentifier() for part in (*module.split("."), cls)):
             raise CommandError(f"an agent of your own is given as module:Class. Received: {name!r}")
         return Algorithm(name, cls, module=module)
-    plain = name.lower().replace("-", "").replace("_", "")
+    plain = _plain(name)
     for algorithm in ALGORITHMS:
         if plain in (algorithm.name, *algorithm.others):
             return algorithm

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kagent import objectives, reward_estimation, update
+from kagent import callbacks, objectives, reward_estimation, update
 from kagent.compat.tensorforce import baselines, execution
 from kagent.compat.tensorforce.space_sources import spaces_of
 from kagent.config import signatures, vocabulary
 from kagent.config.checks import MOST_ENVS, check_count
+from kagent.schedules import Schedule
 
 _WEIGHTS = ("variable_noise", "l2_regularization", "entropy_regularization")
 _CRITIC = ("critic", "critic_optimizer", "critic_objective", "target")
@@ -46,21 +47,21 @@ class Words:
             checkpoint in its directory. The first `fit(steps=...)` then counts from before that checkpoint.
     """
 
-    states: Any = None
-    actions: Any = None
+    states: dict[str, Any] | None = None
+    actions: dict[str, Any] | None = None
     baseline_policy: Any = None
     baseline_optimizer: Any = None
-    baseline_objective: Any = None
-    variable_noise: Any = 0.0
-    l2_regularization: Any = 0.0
-    entropy_regularization: Any = 0.0
+    baseline_objective: objectives.Objective | str | dict[str, Any] | None = None
+    variable_noise: float | Schedule | dict[str, Any] = 0.0
+    l2_regularization: float | Schedule | dict[str, Any] = 0.0
+    entropy_regularization: float | Schedule | dict[str, Any] = 0.0
     parallel_interactions: int = 1
     buffer_observe: bool | int | None = None
     execution: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
-    saver: Any = None
-    summarizer: Any = None
-    recorder: Any = None
+    saver: callbacks.Checkpoint | dict[str, Any] | None = None
+    summarizer: callbacks.Summarizer | dict[str, Any] | None = None
+    recorder: callbacks.Recorder | dict[str, Any] | None = None
 
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType({field.name: field.default for field in dataclasses.fields(Words)})
