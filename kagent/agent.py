@@ -5,6 +5,8 @@ from __future__ import annotations
 from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +17,8 @@ import tensorflow as tf
 
 from kagent import environments, optimizers, spaces
 from kagent.compat.tensorforce import arguments
-from kagent.config import allowed, creation
+from kagent.config import allowed, creation, guidance, limits, run_length
 from kagent.config.checks import MOST_ENVS, check_count
-from kagent.config.guidance import Guidance
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
 from kagent.learning.device import check_device
@@ -30,37 +31,35 @@ from kagent.policies import Role
 from kagent.policies import role as roles
 from kagent.policies.actor import PolicyActor
 from kagent.preprocessing import Layer
-from kagent.preprocessing.adapter import Preprocessor
+from kagent.preprocessing.adapter import Adapter
+from kagent.preprocessing.player import Player
+from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.reward_estimation import RewardEstimation
 from kagent.saving import Saving, exporting, older_configs
-from kagent.schedules import Schedule
+from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training.counters import Counting
+from kagent.training import counters, experience, interaction, own_callbacks
+from kagent.training.counters import Counters, TrainingClock
 from kagent.training.evaluator import Evaluation
-from kagent.training.experience import Experience
-from kagent.training.interaction import Interaction
-from kagent.training.own_callbacks import Attachments
+from kagent.training.interaction import InteractionLoop
+from kagent.training.own_callbacks import OwnCallbacks
 from kagent.training.pretraining import Pretraining
+from kagent.training.random_streams import RandomStreams, seed_from
 from kagent.training.trainer import Training
 from kagent.training.update_scheduler import Updating
 from kagent.update import Update
 
-STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
+_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
 
 
 @creation.register_agent("agent", "tensorforce", "default")
+@guidance.with_guidance
 class Agent(
-    Guidance,
     Saving,
     Training,
-    Counting,
     Updating,
     Pretraining,
     Evaluation,
-    Interaction,
-    Experience,
-    Attachments,
-    Preprocessor,
     Optimization,
     keras.Model,
 ):
@@ -110,7 +109,7 @@ class Agent(
     Attributes:
         timesteps: Environment steps taken in training, over all environments.
         episodes: Episodes finished in training.
-        updates: Gradient steps taken.
+        gradient_steps: Gradient steps taken; `updates` is its former name.
         actor: What computes actions, a `kagent.acting.Actor`.
         explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
         target_policy, target_critic: Target networks, where the objective has them.
@@ -132,6 +131,12 @@ class Agent(
     variable_noise = Held[float | Schedule]("variable_noise")
     l2_regularization = Held[float | Schedule]("l2_regularization")
     entropy_regularization = Held[float | Schedule]("entropy_regularization")
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        for name, value in kwargs.items():  # before anything walks them that would not end
+            limits.check(value, name)
+        guidance.check_positions(cls, args, kwargs)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -161,7 +166,8 @@ class Agent(
         **words: Any,
     ):
         further = arguments.read(type(self), words)
-        self._refuse_missing({"objective": objective, "update": update, "reward_estimation": reward_estimation})
+        needed = {"objective": objective, "update": update, "reward_estimation": reward_estimation}
+        guidance.check_missing(type(self), needed)
         given, options = arguments.translate(
             further,
             {
@@ -174,32 +180,35 @@ class Agent(
             },
         )  # fmt: skip
         super().__init__(name=given["name"] or type(self).__name__.lower())
-        self.seed = _seed(given["seed"])
+        self.seed = seed_from(given["seed"])
+        self._random, self.counters = RandomStreams(self.seed), Counters()
+        self._clock = TrainingClock(self.counters)
         self.parallel_interactions = given["parallel_interactions"]
         self.n_envs = check_count(given["n_envs"], "n_envs", most=MOST_ENVS)
         self.max_episode_timesteps = _limit(max_episode_timesteps)
         self.device = check_device(given["device"])
         self.execution = options
-        self._observation = Structure(given["observation_space"], "observation_space")
         self._action = Structure(given["action_space"], "action_space")
-        self._set_preprocessing(preprocessing)
-        self._make_streams()
+        raw = Structure(given["observation_space"], "observation_space")
+        self._adapter = Adapter(preprocessing, raw, self.parallel_interactions, self._clock.host)
+        self._raw_observation, self._observation = self._adapter.raw, self._adapter.observation
         self.parts = AgentParts.make(given, (self.max_episode_timesteps, given["time_limit"]), self.n_envs)
         self.policy, self.critic, self.temperature = self.parts.policy, self.parts.critic, self.parts.temperature
         self.parts.check(self, self._action)
-        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.training_clock)
+        self.memory.adopt(self.update_rule, self.reward_estimation, self._clock.training)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
         check_saves(self.get_config)
-        self._attach(further.saver, further.summarizer, further.recorder)
+        self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
+        self._own_callbacks = OwnCallbacks(further.saver, further.summarizer, further.recorder)
         with tf.device(self.device):
-            for role, network in self.parts.build(self._observation, self._action, self._streams["initialize"]).items():
+            for role, network in self.parts.build(self._observation, self._action, self._random["initialize"]).items():
                 setattr(self, f"target_{role}", network)
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
             self._begin_training_state()
             self.built = True
             self.compile(**options)
         self._begin_saving()
-        self._restore_attached()
+        self._own_callbacks.restore(self)
 
     def get_config(self) -> dict[str, Any]:
         """Spaces and parts, JSON-ready; `from_config` is the inverse.
@@ -274,32 +283,107 @@ class Agent(
         return self._action.space
 
     @property
+    def processed_space(self) -> gymnasium.Space:
+        """Space of one environment's observations after `preprocessing`: what networks and memories get."""
+        return self._observation.space
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What is done to observations and rewards between the environment and the agent."""
+        return self._adapter.preprocessing
+
+    @property
     def num_action_components(self) -> int:
         """Scalars in one action, over all leaves."""
         return sum(leaf.size for leaf in self._action.leaves)
 
-    # Randomness ------------------------------------------------------------------------------------------------
+    # Counters, time, randomness --------------------------------------------------------------------------------
 
-    def _make_streams(self) -> None:
-        # One counter-based generator per purpose: acting more never changes what is sampled or initialized.
-        self._streams = {
-            name: np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
-            for number, name in enumerate(STREAMS)
-        }
-        self._sample_seed = int(self._streams["sample"].integers(2**62))
-        self._graph_seed = int(self._streams["graph"].integers(2**31))
-        self._evaluation_seed = int(self._streams["evaluate"].integers(2**31))
+    begin = counters.begin
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps taken in training, over all environments."""
+        return self.counters.timesteps
+
+    @property
+    def episodes(self) -> int:
+        """Episodes finished in training."""
+        return self.counters.episodes
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
+        return self.counters.gradient_steps
+
+    @property
+    def updates(self) -> int:
+        """`gradient_steps`, by its former name."""
+        return self.counters.gradient_steps
+
+    @property
+    def clock(self) -> Clock:
+        """The time now: tensors inside the learner's program, numbers elsewhere."""
+        return self._clock.now()
+
+    @property
+    def host_clock(self) -> Clock:
+        """The time now, as numbers."""
+        return self._clock.host()
+
+    @property
+    def program_clock(self) -> Clock | None:
+        """The time as tensors, while the learner's program is traced or runs eagerly; None outside."""
+        return self._clock.program
+
+    @program_clock.setter
+    def program_clock(self, value: Clock | None) -> None:
+        self._clock.program = value
+
+    @property
+    def progress_target(self) -> run_length.Bounds:
+        """Bounds of the running (or last) run in absolute timesteps, episodes and updates; infinite where there is none."""
+        return self._clock.bounds
+
+    def next_seed(self) -> int:
+        """Seed of the next episode, from the agent's own stream."""
+        return self._random.next_seed()
+
+    @property
+    def act_generator(self) -> np.random.Generator:
+        """The stream that actions are drawn from in training."""
+        return self._random["act"]
 
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
-        return tf.stack(
-            [
-                tf.constant(self._graph_seed, tf.int32),
-                tf.cast(tf.math.floormod(tf.cast(self.clock.updates, tf.float64), 2.0**31), tf.int32),
-            ]
-        )
+        return self._random.step_seed(self.clock.updates)
+
+    # Loops of the user's own ------------------------------------------------------------------------------------
+
+    act = interaction.act
+    observe = interaction.observe
+    update = interaction.update
+    experience = experience.experience
+
+    def player(self) -> Player:
+        """Acts through whole episodes one observation at a time, where nothing is to be learned.
+
+        With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that
+        one begins.
+        """
+        return Player(self)
+
+    close = own_callbacks.close
 
     # Learning --------------------------------------------------------------------------------------------------
+
+    @_as_documented
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        # The optimizer of an agent whose saver has just restored it begins with the restored state.
+        restored = None if self._own_callbacks.counted_from is None else self.optimizer
+        super().compile(*args, **kwargs)
+        if restored is not None:
+            own_callbacks.keep_state(restored, self.optimizer)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's seam: `train_function(iterator)` is the compiled learner."""
@@ -356,7 +440,7 @@ class Agent(
         Raises:
             TypeError: No batch: a call for another library's `learn`.
         """
-        self._refuse_training_call(batch, others)
+        guidance.check_learn(batch, others)
         logs = self.step_metrics.take(self.train_step(batch)) if step is None else step(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)
@@ -390,7 +474,7 @@ class Agent(
         Returns:
             `(N, ...)`, nested as the action space.
         """
-        return self.actions_of(self._preprocess_batch(self.stored(observation)))
+        return self.actions_of(self._adapter.first(self.stored(observation)))
 
     def stored(self, observation: Any) -> list[tf.Tensor]:
         """A batch of observations as the environment gives them, `(N, ...)`, as leaves in the form that kagent keeps."""
@@ -406,6 +490,25 @@ class Agent(
         """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
         actions = self.policy.joint.to_env(self.policy.greedy(leaves))
         return self._action.unflatten([_as_declared(leaf, a) for leaf, a in zip(self._action.leaves, actions)])
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`: greedy actions for a batch of observations `(N, ...)`. For one: `act`.
+
+        Raises:
+            TypeError, ValueError: One observation without a batch's axis, or arguments of another library's `predict`.
+        """
+        guidance.check_predict(x, kwargs, super().predict, self._raw_observation)
+        return super().predict(x, *args, **kwargs)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """As in Keras; not compiled by XLA where there is preprocessing, which is NumPy."""
+        jit = self.jit_compile
+        if self.preprocessing is not None:
+            self.jit_compile = False
+        try:
+            return super().make_predict_function(force)
+        finally:
+            self.jit_compile = jit
 
     @property
     def raw_structure(self) -> Structure:
@@ -447,20 +550,15 @@ class Agent(
         exporting.export(self, filepath, format, verbose, input_signature, kwargs)
 
 
+# Help shows the arguments of the constructor, in whose place Python would take those of `__new__`.
+setattr(Agent.__new__, "__signature__", inspect.signature(Agent.__init__))  # noqa: B010  (mypy knows no such attribute)
+
+
 def _as_declared(leaf: Any, action: tf.Tensor) -> tf.Tensor:
     # What `Decision.to_env` does in NumPy: a start that is not 0, integers of a Box.
     if leaf.start is not None and leaf.start.any():
         return action + tf.cast(leaf.start, action.dtype)
     return tf.cast(tf.round(action), leaf.dtype) if leaf.kind == "box" and np.dtype(leaf.dtype).kind != "f" else action
-
-
-def _seed(seed: Any) -> int:
-    if seed is None:
-        # From Keras's global generator, which `keras.utils.set_random_seed` sets.
-        return int(keras.random.randint((), 0, 2**31 - 1))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise ValueError(f"`seed` must be None or an integer from 0 to 2**63 - 1. Received: {seed!r}")
-    return int(seed)
 
 
 def _limit(value: Any) -> int | None:

@@ -115,7 +115,7 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             state["format"] > FORMAT
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or other_algorithm(agent, state.get("algorithm")) is not None
-            or agent._preprocesses_otherwise(state.get("preprocessing"))
+            or agent._adapter.differs(state.get("preprocessing"))
             or _readings(agent, state.get("images")) != agent.parts.image_readings()
         )
     except Exception:  # a damaged file raises whatever HDF5 does

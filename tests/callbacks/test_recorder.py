@@ -11,7 +11,9 @@ from toy_envs import Counter, Identity, NativeCounter
 
 import kagent
 from kagent.callbacks import Callback, Recorder
+from kagent.config.run_length import ENDLESS
 from kagent.traces import array_name, load_trace, successors, trace_files
+from kagent.training.random_streams import RandomStreams
 
 pytestmark = pytest.mark.eager
 
@@ -49,7 +51,10 @@ def player(small, **spaces):
     if key not in PLAYERS:
         PLAYERS[key] = small("dqn", env=None, start=10_000, exploration=1.0, **spaces)
     agent = PLAYERS[key]
-    agent._make_streams()
+    agent._random = RandomStreams(agent.seed)
+    for name in agent.counters.__slots__:
+        setattr(agent.counters, name, 0)
+    agent._clock.bounds = ENDLESS
     agent._begin_training_state()
     if agent.memory.built:
         agent.memory.clear()

@@ -128,7 +128,7 @@ def test_nothing_of_places_is_in_configs_or_files(small, tmp_path):
     with pytest.raises(ValueError, match=r"says nothing of places on this machine. Received: \['saver'\]"):
         type(agent).from_config({**config, "saver": {"directory": "/tmp/x"}})
     other = Agent.create({**config, "saver": {"directory": tmp_path / "c"}})
-    assert list(other._attached) == ["saver"]
+    assert list(other._own_callbacks.by_name) == ["saver"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_without_them_nothing_is_told(small):
     agent = small("dqn", env=Counter(), start=4)
     loop(agent, 2)
     agent.close()
-    assert agent._attached == {} and np.isfinite(agent.timesteps)
+    assert not agent._own_callbacks and np.isfinite(agent.timesteps)
 
 
 # The saver's `load` ----------------------------------------------------------------------------------------
