@@ -20,6 +20,7 @@ Actions are greedy unless --stochastic; the same --seed gives the same episodes.
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser("evaluate", help="measure a saved agent", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
@@ -32,6 +33,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Runs the command; the exit status."""
     agent = load(arguments)
     summary = summarize(
         agent,

@@ -18,6 +18,7 @@ Needs: pip install 'kagent[render]'
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser("record", help="film a saved agent", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
@@ -34,6 +35,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Runs the command; the exit status."""
     from kagent.cli import rendering
 
     if arguments.out.suffix.lower() not in rendering.SUFFIXES:

@@ -49,6 +49,7 @@ the folder it leaves:
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser(
         "train", help="train an agent on an environment", description=DESCRIPTION, epilog=EPILOG
     )
@@ -80,6 +81,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Runs the command; the exit status."""
     algorithm = algorithms.find(arguments.algorithm)
     folder = None if arguments.out is None else RunFolder(arguments.out)
     layers = _layers(algorithm, arguments)
