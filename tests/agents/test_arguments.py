@@ -40,8 +40,8 @@ GIVEN = {
     "random": {},
 }  # fmt: skip
 COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
-# Parts that are attributes of every agent: what they are made into.
-OWN = {"memory", "exploration", "critic", "temperature"}
+# Attributes of every agent: the parts that were made of the arguments, and the gradient steps that were taken.
+OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
 
 
 def spaces_of(name):
@@ -72,6 +72,8 @@ def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
         for argument, value in GIVEN[name].items():
             if argument == "baseline":
                 assert one.baseline["type"] == "StateValue"
+            elif argument == "gradient_steps":
+                assert one.update_rule.steps == value and one.gradient_steps == 0
             else:
                 assert getattr(one, argument) == value, argument
         if "network" in kagent.config.signatures.parameters(type(one)):
@@ -86,7 +88,7 @@ def test_no_argument_is_left_out_and_none_hides_an_attribute(name):
     own = {name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert own >= COMMON
     shown = {name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, FromPart)}
-    assert own - COMMON - OWN <= shown == {*GIVEN[name], *({"network"} & shown)}
+    assert own - COMMON - OWN <= shown == {*GIVEN[name], *({"network"} & shown)} - OWN
     assert not [name for name in shown if hasattr(kagent.Agent, name) or hasattr(keras.Model, name)]
 
 
