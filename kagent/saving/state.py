@@ -223,7 +223,7 @@ class Saving(Mixin):
             "bounds": [float(bound) for bound in self._clock.bounds],
             "open": self._trainer.collector.state() if self._trainer is not None else self._open,
             "known": self._known,
-            "images": self.image_readings(),
+            "images": self.parts.image_readings(),
             "preprocessing": self._adapter.state(),
         }
         large: list[np.ndarray] = []
