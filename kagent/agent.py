@@ -22,6 +22,7 @@ from kagent.config.checks import MOST_ENVS, check_count
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
 from kagent.learning.device import check_device
+from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
 from kagent.learning.minimizer import Optimization
 from kagent.memories import Memory
@@ -38,15 +39,14 @@ from kagent.reward_estimation import RewardEstimation
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, trainer
+from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining, trainer
 from kagent.training.counters import Counters, TrainingClock
 from kagent.training.interaction import InteractionLoop
 from kagent.training.occupation import Occupation
 from kagent.training.own_callbacks import Counts, OwnCallbacks
-from kagent.training.pretraining import Pretraining
 from kagent.training.random_streams import RandomStreams, seed_from
 from kagent.training.trainer import Trainer
-from kagent.training.update_scheduler import Updating
+from kagent.training.update_scheduler import UpdateScheduler, Updating
 from kagent.update import Update
 
 _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
@@ -57,7 +57,6 @@ _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and
 class Agent(
     Saving,
     Updating,
-    Pretraining,
     Optimization,
     keras.Model,
 ):
@@ -196,6 +195,7 @@ class Agent(
         self.memory.adopt(self.update_rule, self.reward_estimation, self._clock.training)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
         check_saves(self.get_config)
+        self._scheduler = UpdateScheduler(self.parts, self.counters, self._clock)
         self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = OwnCallbacks(further.saver, further.summarizer, further.recorder)
         with tf.device(self.device):
@@ -216,7 +216,7 @@ class Agent(
         self.refuses_divergence = True
         self.fit_origin = Counts()
         self._move_targets: Any = None
-        self._estimate: Any = None
+        self._early_estimates = EarlyEstimates()
         self._iterating: tuple[Any, Any] | None = None
 
     def get_config(self) -> dict[str, Any]:
@@ -371,6 +371,7 @@ class Agent(
 
     fit = fitting.fit
     evaluate = evaluator.evaluate
+    pretrain = pretraining.pretrain
     train_on_batch = fitting.train_on_batch
     test_on_batch = fitting.test_on_batch
     leave_episodes = trainer.leave_episodes
