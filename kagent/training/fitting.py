@@ -152,10 +152,10 @@ def fit(
         validation = None
         if validation_env is not None:
             count = evaluator.num_envs(validation_env, validation_episodes)
-            others = _opened(agent, opened, validation_env, count, None, rules)
-            with envs.claim(others, "validation"):
+            where = _opened(agent, opened, validation_env, count, None, rules)
+            with envs.claim(where, "validation"):
                 pass  # that they are others than those of training is better known now
-            validation = Validation(others, validation_episodes, validation_freq)
+            validation = Validation(where, validation_episodes, validation_freq)
         agent.close()
         callbacks = agent._own_callbacks.joined(agent, callbacks)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
