@@ -22,6 +22,7 @@ from kagent.config.checks import MOST_ENVS, check_count
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
 from kagent.learning.device import check_device
+from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
 from kagent.learning.minimizer import Optimization
 from kagent.memories import Memory
@@ -38,15 +39,14 @@ from kagent.reward_estimation import RewardEstimation
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training import counters, experience, interaction, own_callbacks
+from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining, trainer
 from kagent.training.counters import Counters, TrainingClock
-from kagent.training.evaluator import Evaluation
 from kagent.training.interaction import InteractionLoop
-from kagent.training.own_callbacks import OwnCallbacks
-from kagent.training.pretraining import Pretraining
+from kagent.training.occupation import Occupation
+from kagent.training.own_callbacks import Counts, OwnCallbacks
 from kagent.training.random_streams import RandomStreams, seed_from
-from kagent.training.trainer import Training
-from kagent.training.update_scheduler import Updating
+from kagent.training.trainer import Trainer
+from kagent.training.update_scheduler import UpdateScheduler, Updating
 from kagent.update import Update
 
 _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
@@ -56,10 +56,7 @@ _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and
 @guidance.with_guidance
 class Agent(
     Saving,
-    Training,
     Updating,
-    Pretraining,
-    Evaluation,
     Optimization,
     keras.Model,
 ):
@@ -198,6 +195,7 @@ class Agent(
         self.memory.adopt(self.update_rule, self.reward_estimation, self._clock.training)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
         check_saves(self.get_config)
+        self._scheduler = UpdateScheduler(self.parts, self.counters, self._clock)
         self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = OwnCallbacks(further.saver, further.summarizer, further.recorder)
         with tf.device(self.device):
@@ -209,6 +207,17 @@ class Agent(
             self.compile(**options)
         self._begin_saving()
         self._own_callbacks.restore(self)
+
+    def _begin_training_state(self) -> None:
+        self.occupation = Occupation()
+        self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
+        self._known: dict[str, Any] | None = None  # returns and losses that the last epoch ended with
+        self._trainer: Trainer | None = None  # of the running fit
+        self.refuses_divergence = True
+        self.fit_origin = Counts()
+        self._move_targets: Any = None
+        self._early_estimates = EarlyEstimates()
+        self._iterating: tuple[Any, Any] | None = None
 
     def get_config(self) -> dict[str, Any]:
         """Spaces and parts, JSON-ready; `from_config` is the inverse.
@@ -357,6 +366,16 @@ class Agent(
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
         return self._random.step_seed(self.clock.updates)
+
+    # Training --------------------------------------------------------------------------------------------------
+
+    fit = fitting.fit
+    evaluate = evaluator.evaluate
+    pretrain = pretraining.pretrain
+    train_on_batch = fitting.train_on_batch
+    test_on_batch = fitting.test_on_batch
+    leave_episodes = trainer.leave_episodes
+    _fits_memory = trainer.fits_memory
 
     # Loops of the user's own ------------------------------------------------------------------------------------
 
