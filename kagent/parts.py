@@ -9,6 +9,7 @@ from kagent import exploration, memories, networks, objectives, optimizers, rewa
 from kagent.compat.tensorforce import baselines
 from kagent.config import creation
 from kagent.config.registry import WithoutConfigurationError, plain
+from kagent.learning.targets import TargetNetworks
 from kagent.mixin import Mixin
 from kagent.policies import critics, stochastic, value
 from kagent.policies import role as roles
@@ -123,6 +124,7 @@ class Composition(Mixin):
         seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
         mask_leaves = tuple(i for i, leaf in enumerate(self._observation.leaves) if leaf.path[:1] == ("action_mask",))
         skip = mask_leaves if len(mask_leaves) < len(self._observation.leaves) else ()
+        self.target_networks = TargetNetworks(self.target)
         for role in ("policy", "critic"):
             online = getattr(self, role)
             if online is None:
@@ -131,11 +133,8 @@ class Composition(Mixin):
                 online.share(self.policy)
             online.setup(self._observation, self._action, seeds, skip)
             if role in self.objective.targets:
-                target = online.twin(f"target_{role}")
-                target.setup(self._observation, self._action, seeds, skip)
-                target.trainable = False
-                target.start_from(online)
-                setattr(self, f"target_{role}", target)
+                target = self.target_networks.add(role, online, self._observation, self._action, seeds, skip)
+                setattr(self, f"target_{role}", target)  # by which Keras finds it in files
 
     def image_readings(self, legacy: bool = False) -> dict[str, dict[str, str]]:
         """How policy and critic take the images of an observation: words by role and by the image's name.

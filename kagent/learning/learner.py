@@ -211,7 +211,7 @@ class Learner:
     def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
         agent = self.agent
         agent.program_clock = start
-        agent.assign_learning_rates()
+        agent.minimizer.assign_learning_rates(agent.clock)
         cut = Minibatches(self.task, element)
         steps = cut.steps
 
@@ -272,8 +272,9 @@ def _scalars(logs: dict[str, Any]) -> tf.Tensor:
 def _check_errors(errors: Any, samples: int) -> None:
     if errors is None:
         raise ValueError(
-            "A prioritized memory needs the errors of the samples. Received: a `train_step` (or the `update` of an "
-            "objective) that did not call `agent.report_errors(errors)`"
+            "A prioritized memory needs the errors of the samples: a term of the objective gives them, Term(role, loss, batch, "
+            "errors=...), or a `train_step` of your own. Received: no term with errors, and a `train_step` that did not call "
+            "`agent.report_errors(errors)`"
         )
     if tuple(errors.shape) != (samples,):
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from typing import Any, NamedTuple
 
@@ -12,11 +11,8 @@ import numpy as np
 from kagent import callbacks
 from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import listed
-from kagent.learning.minimizer import Optimization
 from kagent.mixin import Mixin
 from kagent.training.episode_streams import each_array
-
-_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
 
 
 class Counts(NamedTuple):
@@ -63,11 +59,8 @@ class Attachments(Mixin):
     def _counts(self) -> Counts:
         return Counts(self.timesteps, self.episodes, self.updates)
 
-    @_as_documented
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        # The optimizer of an agent whose saver has just restored it begins with the restored state.
-        restored = self.optimizer if vars(self).get("_counted_from") is not None else None
-        super().compile(*args, **kwargs)
+    def _keep_restored(self, restored: Any) -> None:
+        """Has the optimizer given to `compile` begin with the state of the one that a saver restored; None: there is none."""
         if restored is None:
             return
         pairs = list(zip(restored.variables, self.optimizer.variables))

@@ -43,7 +43,6 @@ class Training(Mixin):
         self._runner: Runner | None = None
         self.refuses_divergence = True
         self.fit_origin = Counts()
-        self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
         self._begin_interaction()

@@ -56,10 +56,11 @@ class Probe:
 
     def _slopes(self, batch: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for term in self.agent.objective.terms(self.agent, batch):
+        values: dict[str, dict[str, Any]] = {}
+        for term in self.agent.objective.terms(self.agent.learning_context, batch):
             variables = getattr(self.agent, term.role).trainable_variables
             with tf.GradientTape() as tape:
-                loss, _ = term.loss(term.batch)
+                loss, values[term.role] = term.evaluate(term.batch, dict(values))
             slopes = tape.gradient(loss, [variable.value for variable in variables])
             found |= {v.path: tf.convert_to_tensor(s) for v, s in zip(variables, slopes) if s is not None}
         return found
