@@ -455,13 +455,20 @@ class Agent(
         """One gradient step on one minibatch. Override it to learn in your own way.
 
         Args:
-            batch: `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation` `(B, ...)` from a
-                replay memory, or what `prepare` made of a rollout; `weight` `(B,)`, where present, is 0 for padding.
+            batch: Transitions `(B, ...)`, of every memory and schedule: `observation`, `action`, `next_observation`,
+                `terminated`, `truncated`; `reward`, the discounted sum over the horizon; `discount`, the weight of an estimate
+                of `next_observation`, 0 where none is added, as behind a terminal state; `weight`, that of the row in means, 0
+                of padding. So a target is `batch["reward"] + batch["discount"] * value`. Of policy gradients there are also
+                `return`, `advantage` and `old_log_prob`. A batch that is given by hand may lack `discount` and `weight`.
 
         Returns:
             Scalars to log.
         """
-        return self.objective.update(self, batch)
+        return self.objective.update(self, self.completed(batch) if "terminated" in batch else batch)
+
+    def completed(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Transitions `(B, ...)` with `discount` and `weight`, now; see `RewardEstimation.completed`."""
+        return self.reward_estimation.completed(batch, self.clock)
 
     @property
     def has_own_train_step(self) -> bool:

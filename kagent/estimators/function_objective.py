@@ -67,8 +67,7 @@ class ModelObjective(TransitionObjective):
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         best = self.next_values(context, batch)
-        discount = context.reward_estimation.bootstrap_discounts(batch, context.clock)
-        _, target = ops.q_learning(best, batch["reward"], discount, best)
+        _, target = ops.q_learning(best, batch["reward"], batch["discount"], best)
         return [Term("policy", context.policy.learn_from, {**batch, "target": target})]
 
 

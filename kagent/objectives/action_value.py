@@ -54,7 +54,6 @@ class ActionValueObjective(TransitionObjective):
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy = context.policy
         best = estimated_next_values(self, context, batch)
-        discount = context.reward_estimation.bootstrap_discounts(batch, context.clock)
 
         def loss(batch):
             q, error = self._errors(policy, batch, training=True)
@@ -66,7 +65,7 @@ class ActionValueObjective(TransitionObjective):
         def errors(batch):
             return tf.reduce_mean(tf.abs(self._errors(policy, batch)[1]), axis=-1)
 
-        return [Term("policy", loss, {**batch, "best": best, "discount": discount}, errors=errors)]
+        return [Term("policy", loss, {**batch, "best": best}, errors=errors)]
 
     def _errors(self, policy: Any, batch: dict[str, Any], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         # Values and errors of the taken action, `(B, components)`.

@@ -77,8 +77,7 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy, critic = context.policy, context.critic
-        discount = context.reward_estimation.bootstrap_discounts(batch, context.clock)
-        target = tf.stop_gradient(batch["reward"] + discount * estimated_next_values(self, context, batch))
+        target = tf.stop_gradient(batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch))
 
         critic_weight = schedules.evaluate(self.critic_weight, context.clock)
 

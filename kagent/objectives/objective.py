@@ -59,8 +59,14 @@ class Objective(Part):
         return [self] if type(self).next_values is not Objective.next_values else []
 
     def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
-        """Runs once per update, on all of its experience; what it returns is cut into minibatches."""
-        return experience
+        """Runs once per update, on all of its experience; what it returns is cut into minibatches.
+
+        Consecutive timesteps become transitions. Every minibatch gets `discount` and `weight` afterwards, see
+        `RewardEstimation.completed`.
+        """
+        if "valid" not in experience:
+            return experience
+        return context.reward_estimation.transitions(experience, context.clock)
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         """The losses on one minibatch `(B, ...)`, at most one for each role."""

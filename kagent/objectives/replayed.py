@@ -37,12 +37,10 @@ def prepare_replayed(objective: Any, context: LearningContext, experience: dict[
     masks = rows.get("action_mask")
     log_prob = context.policy.log_prob(context.policy.parameters_of(rows["observation"], masks), rows["action"])
     prepared = {
-        "observation": rows["observation"],
-        "action": rows["action"],
+        **rows,
         "old_log_prob": tf.stop_gradient(log_prob),
         "advantage": tf.stop_gradient(advantage),
         "return": tf.stop_gradient(returns),
-        **{name: rows[name] for name in ("action_mask", "weight") if name in rows},
     }
     return _each(lambda x: tf.reshape(x, (*shape, *x.shape[1:])), prepared)
 

@@ -120,36 +120,32 @@ class RolloutObjective(Objective):
 
 
 def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
-    """A rollout, time-major `(T, N, ...)`, as rows `(T * N, ...)` with what the policy learns by: `advantage`, `return`,
-    `old_log_prob`, and `weight`, 0 of padding."""
+    """A rollout, time-major `(T, N, ...)`, as transitions `(T * N, ...)` with the values that the policy learns by: `advantage`,
+    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding."""
     estimation = context.reward_estimation
     steps, envs = experience["reward"].shape
+    rows = estimation.transitions(experience, context.clock)
     flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
-    observation = tf.nest.map_structure(flat, experience["observation"])
-    action = tf.nest.map_structure(flat, experience["action"])
-    mask = [m if m is None else flat(m) for m in experience["action_mask"]] if "action_mask" in experience else None
-    log_prob = context.policy.log_prob(context.policy.parameters_of(observation, mask), action)
+    observation, mask = rows["observation"], rows.get("action_mask")
+    log_prob = context.policy.log_prob(context.policy.parameters_of(observation, mask), rows["action"])
     rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
     time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": context.clock}
     if context.critic is None:
         advantage = returns = estimation.returns(*rollout, **time)
     else:
-        successor = tf.nest.map_structure(flat, experience["next_observation"])
+        successor = tf.nest.map_structure(flat, experience["next_observation"])  # of one timestep, not of the window
         next_mask = [m if m is None else flat(m) for m in experience["next_action_mask"]] if mask is not None else None
         judged = (observation, mask), (successor, next_mask)
         values, next_values = (tf.reshape(state_values(context, *given), (steps, envs)) for given in judged)
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
         if not estimation.estimate_advantage and estimation.gae_lambda is None:
             advantage = returns
-    prepared = {
-        "observation": observation,
-        "action": action,
+    return {
+        **rows,
         "old_log_prob": tf.stop_gradient(log_prob),
         "advantage": tf.stop_gradient(flat(advantage)),
         "return": tf.stop_gradient(flat(returns)),
-        "weight": flat(time["weight"]),
     }
-    return prepared if mask is None else {**prepared, "action_mask": mask}
 
 
 def _nothing(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

@@ -89,11 +89,10 @@ class SoftActorCriticObjective(TransitionObjective):
         policy, critic = context.policy, context.critic
         seeds = tf.random.split(context.step_seed(), 2)
         temperature = tf.stop_gradient(context.temperature(None))
-        discount = context.reward_estimation.bootstrap_discounts(batch, context.clock)
         if context.reward_estimation.estimate_horizon in (None, "late"):
-            target = self._target(context, batch, batch["reward"], discount, seeds[0])
+            target = self._target(context, batch, batch["reward"], batch["discount"], seeds[0])
         else:
-            target = batch["reward"] + discount * estimated_next_values(self, context, batch)
+            target = batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch)
 
         weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
 

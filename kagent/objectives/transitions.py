@@ -6,7 +6,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import Objective
 
 
@@ -14,9 +13,6 @@ class TransitionObjective(Objective):
     """Learns from a memory of transitions, or from one of sequences, which become transitions first."""
 
     gives_errors = True
-
-    def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
-        return context.reward_estimation.transitions(experience, context.clock) if "valid" in experience else experience
 
 
 def lowest(values: list[tf.Tensor]) -> tf.Tensor:

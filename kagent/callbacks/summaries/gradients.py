@@ -46,7 +46,7 @@ class Probe:
         agent.program_clock = Clock(*tf.unstack(clock))
         try:
             with keras.StatelessScope():  # states of layers stay as they are
-                batch = Minibatches(agent, element)[0]
+                batch = Minibatches(agent, element, agent.completed)[0]
                 outputs: Any = {}
                 if activations and self._outputs is not None:
                     outputs = self._outputs(agent.policy.leaves(batch["observation"]))
