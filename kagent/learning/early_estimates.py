@@ -50,6 +50,6 @@ def _next_values(agent: Any, blocks: dict[str, tf.Tensor], clock: tf.Tensor, num
         batch, _ = agent.memory.experience(blocks)
         # Not the numbers that the gradient step after it draws.
         seed = tf.random.fold_in(agent.step_seed(), number + 1)
-        return agent.objective.next_values(agent, batch, seed)
+        return agent.objective.next_values(agent.learning_context, batch, seed)
     finally:
         agent.program_clock = None

@@ -11,7 +11,6 @@ import tensorflow as tf
 from kagent import update
 from kagent.learning.learner import Learner
 from kagent.mixin import Mixin
-from kagent.schedules import evaluate
 from kagent.training.counters import Counters, TrainingClock
 
 
@@ -188,13 +187,9 @@ class Updating(Mixin):
 
     def _before_update(self) -> None:
         self.estimate_early()
-        if self.objective.targets and self.target.unit == "timesteps":
-            period = self.target.period
-            if callable(period):
-                period = self.target.period_at(self._clock.training())
-            if self.timesteps // period > self.counters.targets_moved // period:
-                self._follow()
-                self.counters.targets_moved = self.timesteps
+        if self.target_networks.is_due(self.timesteps, self.counters.targets_moved, self._clock.training()):
+            self._follow()
+            self.counters.targets_moved = self.timesteps
 
     def estimate_early(self) -> None:
         """Has the memory's new rows say what follows them, where that is to be estimated when they are stored."""
@@ -217,17 +212,7 @@ class Updating(Mixin):
     def _follow(self) -> None:
         if not self.trainable:
             return
-        if self._move_targets is None:
-            jit, scheduled = bool(self.jit_compile), callable(self.target.tau)
-            move: Any = (lambda tau: self.move_targets(tau=tau)) if scheduled else self.move_targets
-            # Concrete: TensorFlow would take the functions of several agents for one that is traced again and again.
-            compiled = tf.function(move, jit_compile=jit, autograph=False)
-            given = [tf.TensorSpec((), tf.float32)] if scheduled else []
-            self._move_targets = move if self.run_eagerly else compiled.get_concrete_function(*given)
-        if callable(self.target.tau):
-            self._move_targets(tf.constant(evaluate(self.target.tau, self._clock.training()), tf.float32))
-        else:
-            self._move_targets()
+        self.target_networks.move_now(self._clock.training(), bool(self.jit_compile), self.run_eagerly)
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1
