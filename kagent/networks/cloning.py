@@ -139,7 +139,7 @@ def unchanged_by_errors(networks: Sequence[Any]) -> Iterator[None]:
 def _own_state(layer: Any) -> dict[str, np.ndarray]:
     store: dict[str, Any] = {}
     layer.save_own_variables(store)
-    return {name: np.array(value) for name, value in store.items()}
+    return {name: np.asarray(value).copy() for name, value in store.items()}
 
 
 def _layers_with_state(network: Any) -> list[Any]:

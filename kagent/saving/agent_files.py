@@ -37,20 +37,20 @@ _Signature = tuple[str, tuple[int, ...], str]
 
 
 class AgentFiles:
-    """What an agent's files need to know between its methods and Keras's hooks.
+    """What passes between the methods of an agent that write and read files and the hooks that Keras calls meanwhile.
 
     Args:
         agent: The agent, with all its weights. It is not kept.
 
     Attributes:
         with_memory: Whether the file that is being written takes the memory along.
-        held: What is read from a file, while `load_weights` reads it.
+        held: While `load_weights` reads a file, the state that was found in it: one, or none. None elsewhere.
     """
 
     def __init__(self, agent: Agent):
         self._built = Counter(_signatures(agent))
         self.with_memory = False
-        self.held: Held | None = None
+        self.held: list[AgentState] | None = None
 
     def check_structure(self, agent: Agent) -> None:
         """Raises:
@@ -75,23 +75,14 @@ class AgentFiles:
             self.with_memory = before
 
     @contextlib.contextmanager
-    def holding(self) -> Iterator[Held]:
-        """The state that is loaded inside is held back, in the `Held` that it gives."""
-        self.held = held = Held()
+    def holding(self) -> Iterator[list[AgentState]]:
+        """The state that is loaded inside is held back, in the list that it gives."""
+        held: list[AgentState] = []
+        self.held = held
         try:
             yield held
         finally:
             self.held = None
-
-
-class Held:
-    """What `load_weights` reads and has not applied yet.
-
-    Attributes:
-        state: The agent's state, checked; None where the file has none.
-    """
-
-    state: AgentState | None = None
 
 
 # Methods of an agent -----------------------------------------------------------------------------------------------
@@ -202,8 +193,8 @@ def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
             with packed.reading(filepath):
                 keras.Model.load_weights(agent, filepath, **kwargs)
         check_weights(agent)
-    if held.state is not None:
-        held.state.apply(agent)
+    for state in held:
+        state.apply(agent)
     agent.actor.expire()
 
 
@@ -238,7 +229,7 @@ def load_own_variables(agent: Agent, store: Any) -> None:
     if agent._files.held is None:
         state.apply(agent)
     else:
-        agent._files.held.state = state
+        agent._files.held.append(state)
 
 
 def save_assets(agent: Agent, directory: str) -> None:

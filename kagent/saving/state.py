@@ -91,6 +91,8 @@ def _seed(value: Any, name: str, below: int) -> int:
 
 def _stream(state: Any) -> dict[str, Any]:
     # Of a Philox generator. NumPy believes any position in its buffer.
+    if state["bit_generator"] != "Philox":
+        raise ValueError(f"A random stream must be Philox. Received: {state['bit_generator']!r}")
     inner = state["state"]
     arrays = {"counter": inner["counter"], "key": inner["key"], "buffer": state["buffer"]}
     for name, size in (("counter", 4), ("key", 2), ("buffer", 4)):
