@@ -166,6 +166,9 @@ def test_a_state_is_checked_without_a_change_and_applied_whole(trained):
     assert differences(whole(agent), before) == []
 
 
+SHORTER = "vars/counters", 6  # as files of before had
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_cut_entry_is_refused_and_changes_nothing(trained, tmp_path_factory, data):
@@ -179,7 +182,8 @@ def test_a_cut_entry_is_refused_and_changes_nothing(trained, tmp_path_factory, d
         value = file[name][()]
         del file[name]
         if not remove:
-            file[name] = value[: data.draw(st.integers(0, len(value) - 1))] if value.ndim else np.stack([value] * 2)
+            sizes = [size for size in range(len(value)) if (name, size) != SHORTER] if value.ndim else []
+            file[name] = value[: data.draw(st.sampled_from(sizes))] if sizes else np.stack([value] * 2)
 
     refused(agent, before, damaged(path, target, apply))
 
