@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kagent.config import signatures, vocabulary
+from kagent.config import vocabulary
 
 _FIT = "agent.fit(env, steps=...) trains in an environment, agent.evaluate(env, episodes=...) measures"
 _ONE = "agent.act(observation, deterministic=True) is the greedy action for one observation"
@@ -65,14 +65,6 @@ def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -
             f"{cls.__name__} takes {', '.join(f'`{p.name}`' for p in places[1:])} by position and all else by name: "
             f'{cls.__name__}("CartPole-v1", seed=0). Received: {args!r}'
         )
-
-
-def check_unknown(cls: type, unknown: dict[str, Any]) -> None:
-    """Raises:
-    TypeError: A constructor was given arguments that it does not have.
-    """
-    if unknown:
-        raise TypeError(vocabulary.unexpected(cls.__name__, unknown, signatures.parameters(cls)))
 
 
 def check_missing(cls: type, needed: Mapping[str, Any]) -> None:

@@ -56,7 +56,7 @@ def collect(agent: Agent) -> dict[str, Any]:
         "algorithm": algorithm_of(agent),
         "observation_space": spaces.to_config(agent.observation_space),
         "action_space": spaces.to_config(agent.action_space),
-        "images": agent.image_readings(),
+        "images": agent.parts.image_readings(),
     }
 
 
@@ -112,7 +112,7 @@ def check_images(agent: Agent, told: Any) -> None:
     Raises:
         ValueError: They take them otherwise.
     """
-    expected, found = _readings(agent, told), agent.image_readings()
+    expected, found = _readings(agent, told), agent.parts.image_readings()
     if expected == found:
         return
     if told is not None:
@@ -128,7 +128,7 @@ def check_images(agent: Agent, told: Any) -> None:
 
 def _readings(agent: Agent, told: Any) -> Any:
     """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
-    return agent.image_readings(legacy=True) if told is None else told
+    return agent.parts.image_readings(legacy=True) if told is None else told
 
 
 def is_of_another(agent: Agent, filepath: Any) -> bool:
@@ -148,7 +148,7 @@ def is_of_another(agent: Agent, filepath: Any) -> bool:
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or other_algorithm(agent, state.get("algorithm")) is not None
             or agent._adapter.differs(state.get("preprocessing"))
-            or _readings(agent, state.get("images")) != agent.image_readings()
+            or _readings(agent, state.get("images")) != agent.parts.image_readings()
         )
     except Exception:  # a damaged file raises whatever HDF5 does
         return False

@@ -52,8 +52,8 @@ def experience(
 
     Example:
 
-    >>> states = [[0.1, 0.0, 0.0, 0.0], [0.2, 0.0, 0.0, 0.0]]
-    >>> agent.experience(states, actions=[0, 1], terminal=[0, 1], reward=[0.0, 1.0])
+    >>> observations = [[0.1, 0.0, 0.0, 0.0], [0.2, 0.0, 0.0, 0.0]]
+    >>> agent.experience(observations, actions=[0, 1], terminal=[0, 1], reward=[0.0, 1.0])
     >>> logs = agent.update()
     """
     if internals not in (None, {}):

@@ -1,4 +1,4 @@
-"""act, observe and update, for programs that own their loop: robots, simulators, services."""
+"""act, observe and update: for programs with a loop of their own, such as robots, simulators and services."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def act(
             them: under the action's name and `_mask`, and of a space that is not nested the observation itself then
             under `"state"`.
         deterministic: True: the best action; nothing is remembered. False: an exploring action, as in training;
-            `observe` then tells what came of it. With `preprocessing`, a deterministic act is about the open episode of
+            `observe` gives its outcome. With `preprocessing`, a deterministic act is about the open episode of
             the exploring ones, without one about an episode's first observation; see `player`.
         mask: What is allowed, as the environment gives it (`info["action_mask"]`).
         independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action
@@ -186,7 +186,7 @@ def act(
     if not (deterministic or independent):
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         action = loop.explore(agent, leaves, masks, loop.streams.index(parallel))
-    elif deterministic and agent.preprocessing is None:
+    elif deterministic and agent._adapter.preprocessing is None:
         action = agent.actor.act(observation, True, mask)
     else:
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
@@ -225,7 +225,7 @@ def observe(
     terminal: bool | int | None = None,
     parallel: int = 0,
 ) -> dict[str, float] | None:
-    """Tells what the last exploring action led to, and learns where an update is due.
+    """Takes the outcome of the last exploring action, and learns where an update is due.
 
     There is no bound here that schedules could measure progress by unless `begin` says one: else give those of
     exploration and learning rates their length in timesteps or updates.

@@ -99,7 +99,6 @@ def check(trace, *episodes):
 
 
 def test_six_episodes_start_2_frequency_2_one_trace(small, tmp_path):
-    """Case 37."""
     env = Counter(lengths=(2, 3), ends=("terminated", "truncated", "both"))
     recorder = Recorder(tmp_path / "made" / "here", frequency=2, start=2, max_traces=1)
     train(small, env, 15, recorder)
@@ -169,7 +168,6 @@ def test_names_and_values_of_nested_spaces(small, tmp_path):
 
 
 def test_masks_are_recorded_and_obeyed(small, tmp_path):
-    """Case 37."""
     env = Counter(lengths=(3, 2), ends=("truncated", "terminated"), masked=True)
     train(small, env, 10, Recorder(tmp_path, frequency=4))
     trace = read(tmp_path / "trace-000000003.npz")

@@ -62,7 +62,6 @@ def accuracy(agent, box=False):
 
 
 def test_recorded_episodes_are_learned_from(small, tmp_path):
-    """Case 38."""
     recorded = small("dqn", start=10_000)
     recorded.fit("CartPole-v1", episodes=5, verbose=0, callbacks=[Recorder(tmp_path, frequency=2)])
     agent, files = small("dqn", seed=1), contents(tmp_path)
@@ -178,7 +177,6 @@ def test_a_policy_that_cannot_be_cloned_is_refused(tmp_path, cls):
 @pytest.mark.parametrize("missing", ["directory", "traces"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_directory_is_said_before_anything_changes(small, tmp_path, kind, missing):
-    """Case 38."""
     agent, folder = small(kind), tmp_path / "nowhere"
     if missing == "traces":
         folder.mkdir()
