@@ -117,7 +117,7 @@ _RANDOM = _part(_collect_random, _check_random, _apply_random)
 
 
 def _collect_open(agent: Agent) -> dict[str, Any]:
-    return {"open": agent._runner.state() if agent._runner is not None else agent._open}
+    return {"open": agent._trainer.collector.state() if agent._trainer is not None else agent._open}
 
 
 def _check_open(agent: Agent, data: Data) -> dict[str, Any] | None:
@@ -232,7 +232,7 @@ class AgentState:
         preprocessing: What `Adapter.check` returned.
         counters: Of `Counters`, by name.
         random: What `RandomStreams.restore` takes.
-        open: The open episodes, as `Runner.start` takes them, or None.
+        open: The open episodes, as `Collector.start` takes them, or None.
         known: Mean return and length, and the logs of the update, of the last epoch; or None.
         bounds: Where training ends.
         memory: A memory with the file's content; None where the file has none.
@@ -292,7 +292,7 @@ class AgentState:
 def _renew_programs(agent: Agent, graph_seed: int) -> None:
     # Networks are read after this. The seed is part of the compiled program, and so is what layers hold beside their
     # variables; another program also gets another pipeline.
-    agent._estimate = None
+    agent._early_estimates.forget()
     agent.actor.expire()
     models = [model for role in (agent.policy, agent.critic) if role is not None for model in role.inner_models()]
     constants = any(map(networks.holds_constants, models))
