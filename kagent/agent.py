@@ -39,7 +39,7 @@ from kagent.preprocessing.adapter import Adapter
 from kagent.preprocessing.player import Player
 from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.reward_estimation import RewardEstimation
-from kagent.saving import Saving, exporting, older_configs
+from kagent.saving import agent_files, compile_config, exporting, older_configs
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
 from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining, trainer
@@ -56,7 +56,6 @@ from kagent.update import Update
 @creation.register_agent("agent", "tensorforce", "default")
 @guidance.with_guidance
 class Agent(
-    Saving,
     Updating,
     keras.Model,
 ):
@@ -206,7 +205,7 @@ class Agent(
             self._begin_training_state()
             self.built = True
             self.compile(**options)
-        self._begin_saving()
+        self._files = agent_files.AgentFiles(self)
         self._own_callbacks.restore(self)
 
     def _begin_training_state(self) -> None:
@@ -617,6 +616,23 @@ class Agent(
         for role, found in self.parts.image_readings().items():
             for name, text in found.items():
                 show(f"Image {name!r} of {role}: {text}" if name else f"Image of {role}: {text}")
+
+    # Files -----------------------------------------------------------------------------------------------------
+
+    save = agent_files.save
+    save_weights = agent_files.save_weights
+    load_weights = agent_files.load_weights
+    quantize = agent_files.quantize
+    save_own_variables = agent_files.save_own_variables
+    load_own_variables = agent_files.load_own_variables
+    save_assets = agent_files.save_assets
+    load_assets = agent_files.load_assets
+    get_compile_config = compile_config.get_compile_config
+    compile_from_config = compile_config.compile_from_config
+
+    def set_weights(self, weights: Any) -> None:
+        super().set_weights(weights)
+        self.actor.expire()
 
     # Acting ----------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from toy_envs import Counter, Identity
 
 import kagent
-from kagent.saving import state as saving_state
+from kagent.saving import entries as saved_entries
 
 KINDS = ("dqn", "ppo", "sac")
 ENVS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "sac": "Pendulum-v1"}
@@ -221,7 +221,7 @@ def test_only_the_filled_part_is_written_in_slices(small, monkeypatch, tmp_path)
     agent.fit("CartPole-v1", steps=60, verbose=0)
     agent.save_weights(tmp_path / "a.weights.h5")
     assert os.path.getsize(tmp_path / "a.weights.h5") < 500_000
-    monkeypatch.setattr(saving_state, "_SLICE", 500)
+    monkeypatch.setattr(saved_entries, "_SLICE", 500)
     agent.save_weights(tmp_path / "b.weights.h5")
     with h5py.File(tmp_path / "b.weights.h5") as file:
         parts = [item for name, item in file["vars"].items() if name.startswith("memory.block")]
@@ -643,7 +643,7 @@ def test_a_save_that_fails_leaves_the_old_file(suffix, trained, small, monkeypat
     assert path.read_bytes() == content and os.listdir(tmp_path) == [path.name]
     with pytest.raises(Full):
         save(tmp_path / f"new{suffix}")
-    assert os.listdir(tmp_path) == [path.name] and not agent._with_memory
+    assert os.listdir(tmp_path) == [path.name] and not agent._files.with_memory
     monkeypatch.undo()
     monkeypatch.setattr(os, "replace", fail)  # at the very end
     with pytest.raises(Full):

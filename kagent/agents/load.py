@@ -11,7 +11,7 @@ from kagent import environments
 from kagent.agent import Agent
 from kagent.config import allowed
 from kagent.files import checked_file, packed
-from kagent.saving.state import check_weights
+from kagent.saving.agent_files import check_weights
 
 
 def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:

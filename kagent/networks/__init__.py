@@ -2,7 +2,7 @@
 
 from kagent.networks.backbones import CNN, MLP, NETWORKS, Auto, dense, get, serialize
 from kagent.networks.builder import features_of, functional
-from kagent.networks.cloning import clone, copy_state, holds_constants
+from kagent.networks.cloning import clone, copy_state, holds_constants, unchanged_by_errors
 from kagent.networks.layer_list import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
@@ -28,4 +28,5 @@ __all__ = [
     "images_of",
     "note_images",
     "serialize",
+    "unchanged_by_errors",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,13 @@ from kagent.preprocessing.environments import Preprocessed, check_state
 from kagent.preprocessing.episode import Interacting
 from kagent.schedules import Clock
 from kagent.spaces import Structure
+
+
+class Restored(NamedTuple):
+    """A state that fits, as `Adapter.check` makes it of one that may not."""
+
+    statistics: list[list[dict[str, np.ndarray]]]
+    episodes: list[Interacting]
 
 
 class Adapter:
@@ -98,7 +105,7 @@ class Adapter:
     # State -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any] | None:
-        """Statistics and open episodes, for `load`; None without preprocessing."""
+        """Statistics and open episodes, for `check`; None without preprocessing."""
         if self.preprocessing is None:
             return None
         return {
@@ -107,8 +114,8 @@ class Adapter:
             "interacting": [episode.state() for episode in self._episodes],
         }
 
-    def load(self, state: Any) -> None:
-        """Takes a state, perhaps by way of a file.
+    def check(self, state: Any) -> Restored | None:
+        """A state, perhaps by way of a file, for `restore`; None without preprocessing.
 
         Raises:
             ValueError: It is of other preprocessing or another number of streams, or damaged.
@@ -118,15 +125,22 @@ class Adapter:
             raise ValueError(
                 f"The file's `preprocessing` is not the agent's. Received: {found}. The agent's: {self._config()}"
             )
-        if self.preprocessing is not None:
-            self.preprocessing.set_statistics(state.get("statistics"))
-            found = state.get("interacting")
-            if not isinstance(found, list) or len(found) != len(self._episodes):
-                raise ValueError(
-                    f"The file's agent has other parallel_interactions. The agent's: {len(self._episodes)}"
-                )
-            for episode, one in zip(self._episodes, found):
-                episode.restore(one)
+        made = self.preprocessing
+        if made is None:
+            return None
+        statistics, found = made.check_statistics(state.get("statistics")), state.get("interacting")
+        if not isinstance(found, list) or len(found) != len(self._episodes):
+            raise ValueError(f"The file's agent has other parallel_interactions. The agent's: {len(self._episodes)}")
+        episodes = [Interacting(made) for _ in found]
+        for episode, one in zip(episodes, found):
+            episode.restore(one)
+        return Restored(statistics, episodes)
+
+    def restore(self, restored: Restored | None) -> None:
+        """Takes what `check` returned."""
+        if self.preprocessing is not None and restored is not None:
+            self.preprocessing.set_statistics(restored.statistics)
+            self._episodes = restored.episodes
 
     def check_open(self, state: Any, count: int) -> None:
         """Raises:
@@ -138,20 +152,6 @@ class Adapter:
     def differs(self, state: Any) -> bool:
         """Whether a state is of other preprocessing."""
         return bool(self._config() != (state.get("config") if isinstance(state, dict) else None))
-
-    def remember(self) -> Callable[[], None]:
-        """A function that brings back what is now."""
-        made, episodes = self.preprocessing, self._episodes
-        if made is None:
-            return lambda: None
-        statistics, before = made.statistics(), [dict(vars(one)) for one in episodes]
-
-        def undo() -> None:
-            made.set_statistics(statistics)
-            for one, episode in zip(episodes, before):
-                vars(one).update(episode)
-
-        return undo
 
     def _config(self) -> Any:
         if self.preprocessing is None:
