@@ -8,7 +8,6 @@ values of actions that were not taken are pushed down. Everything else, from rep
 
 import argparse
 
-import keras
 import tensorflow as tf
 
 import kagent
@@ -18,7 +17,7 @@ parser.add_argument("--steps", type=int, default=30_000, help="timesteps to trai
 parser.add_argument("--out", default="conservative.keras", help="where the agent is saved (default: %(default)s)")
 
 
-@keras.saving.register_keras_serializable("examples")
+@kagent.register_agent("conservative_dqn")
 class ConservativeDQN(kagent.DQN):
     """DQN that does not believe in what it has not tried."""
 

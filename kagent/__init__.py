@@ -15,20 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+_AGENTS = (
+    "A2C", "AC", "DPG", "DQN", "PPO", "SAC", "TRPO", "VPG", "Constant", "DoubleDQN", "DuelingDQN", "Random",
+)  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
-    "A2C": "kagent.agents",
-    "AC": "kagent.agents",
-    "DPG": "kagent.agents",
-    "Constant": "kagent.agents",
-    "DQN": "kagent.agents",
-    "DoubleDQN": "kagent.agents",
-    "DuelingDQN": "kagent.agents",
-    "PPO": "kagent.agents",
-    "Random": "kagent.agents",
-    "SAC": "kagent.agents",
-    "TRPO": "kagent.agents",
-    "VPG": "kagent.agents",
+    **dict.fromkeys(_AGENTS, "kagent.agents"),
+    "register_agent": "kagent.config.creation",
+    "register_part": "kagent.config.registry",
     "ActionNoise": "kagent.exploration",
     "DivergenceError": "kagent.learning.divergence",
     "EpsilonGreedy": "kagent.exploration",
@@ -60,6 +54,8 @@ if TYPE_CHECKING:
     from kagent.agents import DuelingDQN as DuelingDQN
     from kagent.agents import Random as Random
     from kagent.agents.load import load as load
+    from kagent.config.creation import register_agent as register_agent
+    from kagent.config.registry import register_part as register_part
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

@@ -19,22 +19,19 @@ def shift(patch: pytest.MonkeyPatch, number: int) -> None:
     import keras
     import numpy as np
 
-    from kagent import Agent
     from kagent.estimators.agent import Agent as Estimator
+    from kagent.training.random_streams import RandomStreams
 
-    make_streams, make_estimator = Agent._make_streams, Estimator.__init__
+    make_streams, make_estimator = RandomStreams.__init__, Estimator.__init__
 
-    def streams(agent: Agent) -> None:
-        given = agent.seed
-        agent.seed = given + number
-        make_streams(agent)
-        agent.seed = given
+    def streams(made: RandomStreams, seed: int) -> None:
+        make_streams(made, seed + number)
 
     def estimator(self: Any, *args: Any, **arguments: Any) -> None:
         make_estimator(self, *args, **arguments)
         self._seed += number
 
-    patch.setattr(Agent, "_make_streams", streams)
+    patch.setattr(RandomStreams, "__init__", streams)
     patch.setattr(Estimator, "__init__", estimator)
     patch.setattr(keras.utils, "set_random_seed", _added(keras.utils.set_random_seed, number))
     for name in ("default_rng", "Philox"):

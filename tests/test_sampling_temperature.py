@@ -63,7 +63,6 @@ BIASES = {
 @pytest.mark.parametrize("temperature", [0.0, 1e-7])
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_temperature_zero_is_acting_deterministically(name, temperature):
-    """Case 27."""
     made = actor(name, BIASES[name], temperature)
     before = str(made.rng.bit_generator.state)
     leaves = [np.zeros((5, 2), np.float32)]
@@ -117,7 +116,6 @@ def test_densities_between_bounds_are_taken_to_a_power(temperature):
 
 @pytest.mark.sensitive
 def test_high_temperatures_tend_to_uniform():
-    """Case 27."""
     assert scipy.stats.chisquare(np.bincount(sampled(actor("categorical", BIASES["categorical"], 1e6)))).pvalue > 1e-5
     draws = sampled(actor("beta", BIASES["beta"], 1e9)).ravel()
     assert scipy.stats.kstest((draws + 1.0) / 2.0, "uniform").pvalue > 1e-5

@@ -869,7 +869,7 @@ def test_counters_are_exact_beyond_every_float(small, tmp_path):
     agent = small("dqn", frequency=4)
     start = 2**53 - 5
     agent.counters.timesteps, agent.counters.performed = start, start // 4 - 3
-    agent.counters.episodes = agent.counters.updates = 2**31 - 3
+    agent.counters.episodes = agent.counters.gradient_steps = 2**31 - 3
     agent.fit("CartPole-v1", steps=40, verbose=0)
     assert agent.timesteps == start + 40 and 2**31 - 3 < agent.updates < 2**31 + 20
     assert type(agent.timesteps) is int

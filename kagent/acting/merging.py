@@ -41,31 +41,43 @@ class _Merge:
 
 @operation("add")
 class Add(_Merge):
+    """The sum of the inputs."""
+
     function = np.add
 
 
 @operation("subtract")
 class Subtract(_Merge):
+    """The first input less the second."""
+
     function = np.subtract
 
 
 @operation("multiply")
 class Multiply(_Merge):
+    """The product of the inputs."""
+
     function = np.multiply
 
 
 @operation("maximum")
 class Maximum(_Merge):
+    """The largest of the inputs, element by element."""
+
     function = np.maximum
 
 
 @operation("minimum")
 class Minimum(_Merge):
+    """The smallest of the inputs, element by element."""
+
     function = np.minimum
 
 
 @operation("average")
 class Average(_Merge):
+    """The mean of the inputs."""
+
     function = np.add
 
     @classmethod

@@ -134,6 +134,8 @@ def _view(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarra
 
 @operation("flatten")
 class Flatten:
+    """All axes of a row as one."""
+
     bind = staticmethod(_view)
 
     @staticmethod

@@ -221,6 +221,7 @@ def _references(value: Any, count: int, key: str, node: Any) -> list[int]:
 
 
 def shape_of(value: Any) -> Shape:
+    """A shape read from a config, bounded."""
     valid = isinstance(value, list | tuple) and len(value) <= _MAX_RANK and all(type(n) is int for n in value)
     if not valid or not all(n > 0 for n in value) or math.prod(value) > MAX_WEIGHTS:
         raise ValueError(f"A shape must be a list of integers > 0, {MAX_WEIGHTS} numbers at most. Received: {value!r}")
@@ -228,6 +229,7 @@ def shape_of(value: Any) -> Shape:
 
 
 def dtype_of(value: Any) -> np.dtype:
+    """A number's dtype read from a config."""
     if not isinstance(value, str) or np.dtype(value).kind not in "fiub":
         raise ValueError(f"A dtype must be the name of a number's. Received: {value!r}")
     return np.dtype(value)

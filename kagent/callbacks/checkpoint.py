@@ -260,7 +260,7 @@ class Checkpoint(Callback):
     def _is_over(self) -> bool:
         # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
         agent = self.model
-        used = 0.0 if agent._runner is None else agent.progress_at(agent.timesteps)
+        used = 0.0 if agent._runner is None else agent.host_clock.progress
         return used >= 1.0 or bool(agent.stop_training)
 
     def _epochs_at(self, timesteps: int) -> int:

@@ -89,4 +89,5 @@ def uniform(shape: tuple[int, ...], seed: Any) -> tf.Tensor:
 
 
 def normal(shape: tuple[int, ...], seed: Any) -> tf.Tensor:
+    """Standard normal numbers, float32, from a stateless seed."""
     return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(shape, seed) - 1.0)

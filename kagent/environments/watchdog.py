@@ -102,8 +102,10 @@ def is_hanging(env: Any) -> bool:
 
 
 def check_idle(env: Any, what: str) -> None:
-    """Raises:
-    RuntimeError: The environment has not returned from a call that timed out or was interrupted.
+    """Refuses an environment that is still in an earlier call.
+
+    Raises:
+        RuntimeError: The environment has not returned from a call that timed out or was interrupted.
     """
     if is_hanging(env):
         raise RuntimeError(

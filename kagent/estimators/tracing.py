@@ -154,8 +154,10 @@ def _columns(
 
 
 def check_tensors(found: Any, name: str) -> dict[str, Any]:
-    """Raises:
-    TypeError: Anything but symbolic tensors in a dict (or None).
+    """Refuses every value but symbolic tensors in a dict.
+
+    Raises:
+        TypeError: Anything but symbolic tensors in a dict (or None).
     """
     for key, value in (found or {}).items():
         if not keras.backend.is_keras_tensor(value):

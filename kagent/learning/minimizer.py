@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -14,6 +13,7 @@ import tensorflow as tf
 from kagent import ops, optimizers
 from kagent.config import allowed
 from kagent.config.checks import check_count, check_flag
+from kagent.config.registry import check_saves
 from kagent.learning.step_metrics import StepMetrics
 from kagent.learning.trainability import Trainability
 from kagent.mixin import Mixin
@@ -103,7 +103,7 @@ class Optimization(Mixin):
         step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
         auto = isinstance(optimizer, str) and optimizer == "auto"
         compiled, rates, modifiers = self._auto_optimizers() if auto else (_given(optimizer), [], {})
-        self._check_saves(lambda: optimizers.serialize(compiled))
+        check_saves(lambda: optimizers.serialize(compiled))
         self._check_natural_gradients(compiled)
         self._rate_schedules: list[tuple[Any, Any]] = rates
         self._modifiers: dict[str, Any] = modifiers
@@ -120,7 +120,7 @@ class Optimization(Mixin):
             **kwargs,
         )
         if not auto:
-            self._optimizer_parts = MappingProxyType({"policy": compiled, "critic": None, "temperature": None})
+            self.parts.optimizers = {"policy": compiled, "critic": None, "temperature": None}
         self._auto_optimizer, self.step_metrics = auto, step_metrics
         told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
         changed = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
@@ -152,7 +152,7 @@ class Optimization(Mixin):
     def _auto_optimizers(self) -> tuple[Any, list[tuple[Any, Any]], dict[str, Any]]:
         made, rates, modifiers = {}, [], {}
         for role in self._roles:
-            part = self._optimizer_parts[role]
+            part = self.parts.optimizers[role]
             if part is None:
                 continue
             made[role], rate = optimizers.get(part, role)

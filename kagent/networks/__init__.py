@@ -1,6 +1,6 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
-from kagent.networks.backbones import CNN, MLP, Auto, get, serialize
+from kagent.networks.backbones import CNN, MLP, NETWORKS, Auto, dense, get, serialize
 from kagent.networks.builder import features_of, functional
 from kagent.networks.cloning import clone, copy_state, holds_constants
 from kagent.networks.layer_list import Layered
@@ -11,6 +11,7 @@ from kagent.networks.readings import images_of, note_images
 __all__ = [
     "CNN",
     "MLP",
+    "NETWORKS",
     "Auto",
     "Bound",
     "Layered",
@@ -19,6 +20,7 @@ __all__ = [
     "StateIndependent",
     "clone",
     "copy_state",
+    "dense",
     "features_of",
     "functional",
     "get",

@@ -281,6 +281,7 @@ def serialize(network: Any) -> dict[str, Any]:
 
 
 def widths(value: Any, argument: str) -> tuple[int, ...]:
+    """Widths of layers, checked."""
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if len(values) > limits.LAYERS:
         raise ValueError(f"`{argument}` must be at most {limits.LAYERS} layers. Received: {len(values)}")
@@ -291,8 +292,10 @@ def widths(value: Any, argument: str) -> tuple[int, ...]:
 
 
 def check_weights(widths_: Any, argument: str) -> None:
-    """Raises:
-    ValueError: Layers of these widths, one behind the other, would have too many weights.
+    """Refuses layers with too many weights together.
+
+    Raises:
+        ValueError: Layers of these widths, one behind the other, would have too many weights.
     """
     weights = sum(before * after for before, after in itertools.pairwise(widths_))
     if weights > limits.WEIGHTS:

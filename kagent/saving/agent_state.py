@@ -9,7 +9,7 @@ import numpy as np
 
 from kagent.config.run_length import Bounds
 
-COUNTERS = ("timesteps", "episodes", "updates", "performed", "drawn", "targets_moved", "waited", "ended")
+COUNTERS = ("timesteps", "episodes", "gradient_steps", "performed", "drawn", "targets_moved", "waited", "ended")
 SEEDS = {"sample": 2**62, "graph": 2**31, "evaluation": 2**31}  # and below which numbers they are
 _LATER_STREAMS = ("pretrain",)
 

@@ -80,7 +80,7 @@ def check_images(agent: Any, told: Any) -> None:
     Raises:
         ValueError: They take them otherwise.
     """
-    expected, found = _readings(agent, told), agent.image_readings()
+    expected, found = _readings(agent, told), agent.parts.image_readings()
     if expected == found:
         return
     if told is not None:
@@ -96,7 +96,7 @@ def check_images(agent: Any, told: Any) -> None:
 
 def _readings(agent: Any, told: Any) -> Any:
     """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
-    return agent.image_readings(legacy=True) if told is None else told
+    return agent.parts.image_readings(legacy=True) if told is None else told
 
 
 def is_of_another(agent: Any, filepath: Any) -> bool:
@@ -115,8 +115,8 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             state["format"] > FORMAT
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or other_algorithm(agent, state.get("algorithm")) is not None
-            or agent._preprocesses_otherwise(state.get("preprocessing"))
-            or _readings(agent, state.get("images")) != agent.image_readings()
+            or agent._adapter.differs(state.get("preprocessing"))
+            or _readings(agent, state.get("images")) != agent.parts.image_readings()
         )
     except Exception:  # a damaged file raises whatever HDF5 does
         return False

@@ -25,7 +25,7 @@ from kagent.files import checked_file, json_arrays, packed
 from kagent.files.atomic_files import beside, replacing_folder
 from kagent.mixin import Mixin
 from kagent.saving import compile_config
-from kagent.saving.agent_state import COUNTERS, SEEDS, AgentState
+from kagent.saving.agent_state import COUNTERS, AgentState
 from kagent.saving.headers import FORMAT, algorithm_of, check_images, other_algorithm, read_state, read_text
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", "assets")  # of an archive of Keras
@@ -174,22 +174,21 @@ class Saving(Mixin):
         # What brings back all that `load_own_variables` and Keras may have changed before they found a fault.
         variables = [*self.variables, *self.optimizer.variables]
         values = [variable.numpy() for variable in variables]
-        names = (*(f"_{name}_seed" for name in SEEDS), "_open", "_known", "_bounds")
-        attributes = {name: getattr(self, name) for name in names}
+        attributes, bounds = {name: getattr(self, name) for name in ("_open", "_known")}, self._clock.bounds
         counters = {name: getattr(self.counters, name) for name in COUNTERS}
-        streams = {name: generator.bit_generator.state for name, generator in self._streams.items()}
-        undo_preprocessing = self._remember_preprocessing()
+        random = self._random.state()
+        undo_preprocessing = self._adapter.remember()
         memory = dict(vars(self.memory))  # loading allocates rows anew, so these stay as they are
 
         def undo() -> None:
             for variable, value in zip(variables, values):
                 variable.assign(value)
-            seed = self._graph_seed
+            seed = self._random.graph_seed
             vars(self).update(attributes)
+            self._clock.bounds = bounds
             self._count(counters)
             undo_preprocessing()
-            for name, generator in self._streams.items():
-                generator.bit_generator.state = streams[name]
+            self._random.restore(**random)
             vars(self.memory).clear()  # what was never built is unbuilt again
             vars(self.memory).update(memory)
             if self.memory.built:
@@ -220,13 +219,12 @@ class Saving(Mixin):
             "algorithm": algorithm_of(self),
             "observation_space": spaces.to_config(self.observation_space),
             "action_space": spaces.to_config(self.action_space),
-            "seeds": {name: getattr(self, f"_{name}_seed") for name in SEEDS},
-            "streams": {name: generator.bit_generator.state for name, generator in self._streams.items()},
-            "bounds": [float(bound) for bound in self._bounds],
+            **self._random.state(),
+            "bounds": [float(bound) for bound in self._clock.bounds],
             "open": self._runner.state() if self._runner is not None else self._open,
             "known": self._known,
-            "images": self.image_readings(),
-            "preprocessing": self._preprocessing_state(),
+            "images": self.parts.image_readings(),
+            "preprocessing": self._adapter.state(),
         }
         large: list[np.ndarray] = []
         store["state"] = np.frombuffer(json_arrays.dump(state, large), np.uint8)
@@ -250,17 +248,14 @@ class Saving(Mixin):
         found = read_state(store)
         self._refuse_another(found)
         state = self._checked_state(found, np.asarray(store["counters"]))
-        self._load_preprocessing(found.get("preprocessing"))
+        self._adapter.load(found.get("preprocessing"))
         super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
         self._count(state.counters)
-        seed = self._graph_seed
-        for name, value in state.seeds.items():
-            setattr(self, f"_{name}_seed", value)
-        for name, stream in state.streams.items():
-            self._streams[name].bit_generator.state = stream
+        seed = self._random.graph_seed
+        self._random.restore(state.seeds, state.streams)
         self._open, self._known = state.open, state.known
-        if self._bounds == ENDLESS:  # where a fit is under way, it knows its own
-            self._bounds = state.bounds
+        if self._clock.bounds == ENDLESS:  # where a fit is under way, it knows its own
+            self._clock.bounds = state.bounds
         self._recompile(seed)
         self._load_memory(store, keys)
 
@@ -279,12 +274,12 @@ class Saving(Mixin):
 
     def _checked_state(self: Any, found: dict[str, Any], counters: np.ndarray) -> AgentState:
         checked_open = self._checked_open(found.get("open"))
-        return AgentState.read(found, counters, list(self._streams), checked_open)
+        return AgentState.read(found, counters, list(self._random.generators), checked_open)
 
     def _checked_open(self: Any, state: Any) -> dict[str, Any] | None:
         checked = open_episodes.check(state, self._raw_observation, self._action)
-        if checked is not None and self.preprocessing is not None and checked["environments"]["episodes"]:
-            self._check_preprocessed(checked["environments"].get("preprocessing"), len(checked["lengths"]))
+        if checked is not None and checked["environments"]["episodes"]:
+            self._adapter.check_open(checked["environments"].get("preprocessing"), len(checked["lengths"]))
         return checked
 
     def _count(self: Any, counters: dict[str, int]) -> None:
@@ -300,7 +295,7 @@ class Saving(Mixin):
         constants = any(map(networks.holds_constants, models))
         if constants:
             self.actor.retrace()
-        if (constants or seed != self._graph_seed) and getattr(self, "train_function", None) is not None:
+        if (constants or seed != self._random.graph_seed) and getattr(self, "train_function", None) is not None:
             self.make_train_function(force=True)
 
     def _load_memory(self: Any, store: Any, keys: set[str]) -> None:

@@ -125,11 +125,11 @@ class Runner:
         actor, explore, rng = agent.actor, agent.explorer.decide, agent.act_generator
         to_env, append = actor.to_env, memory.append_leaves
         counters, count, hooked = agent.counters, environments.num_envs, bool(self.timestep_hooks)
-        timesteps = counters.timesteps
+        timesteps, clock_at = counters.timesteps, agent._clock.at
         while timesteps < until:
             observation, mask = environments.observation, environments.mask
             raw = environments.raw_observation if hooked else None
-            action = explore(actor, observation, mask, agent.clock_at(timesteps), rng)
+            action = explore(actor, observation, mask, clock_at(timesteps), rng)
             taken = to_env(action)
             step = environments.step(taken)
             if step.all_valid:

@@ -30,7 +30,7 @@ class Stream:
     """One episode at a time.
 
     Attributes:
-        acted: The act whose outcome `observe` will tell; None: there is none.
+        acted: The act whose outcome `observe` will give; None: there is none.
         waiting: An act and its reward whose successor the next act will show; None: there is none.
         length: Timesteps of the open episode.
         reward: Their sum.

@@ -94,12 +94,12 @@ class Evaluation(Mixin):
     def _play(
         self, environments: envs.Environments, episodes: int, deterministic: bool, seed: int | None, callbacks: Any
     ) -> dict[str, Any]:
-        sequence = np.random.SeedSequence(self._evaluation_seed if seed is None else int(seed))
+        sequence = np.random.SeedSequence(self._random.evaluation_seed if seed is None else int(seed))
         seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
         callbacks.on_test_begin()
         self.actor.expire()  # callbacks may have exchanged weights
         self.actor.set_time(self.host_clock)
-        environments = self._preprocessed(environments, learn=False)
+        environments = self._adapter.environments(environments, learn=False)
         environments.reset(lambda: int(seeds.integers(2**31 - 1)))
 
         def on_end(number: int, episode: Episode) -> None:

@@ -16,6 +16,7 @@ from kagent.learning.learner import Learner
 from kagent.memories.sequences import RecentSequences
 from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
+from kagent.training import experience
 from kagent.training.metrics import UpdateMetrics
 
 OBJECTIVES = (None, "behavior_cloning")
@@ -98,11 +99,14 @@ class Pretraining(Mixin):
     ) -> dict[str, list[float]]:  # fmt: skip
         source = self._source(masked, sum(lengths[-num_traces:]), objective)
         # Schedules by progress go over the pretraining, as they will over the training that may follow.
-        before, self._bounds = self._bounds, Bounds(updates=self.updates + num_iterations * num_updates * source.steps)
+        before, self._clock.bounds = (
+            self._clock.bounds,
+            Bounds(updates=self.updates + num_iterations * num_updates * source.steps),
+        )
         try:
             return self._iterate(source, self._shuffled(files, num_iterations, num_traces), masked, num_updates)
         finally:
-            self._bounds = before
+            self._clock.bounds = before
 
     def _source(self: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
         if objective is not None:
@@ -126,7 +130,7 @@ class Pretraining(Mixin):
         return history
 
     def _shuffled(self: Any, files: list[Path], num_iterations: int, num_traces: int) -> Iterator[list[Path]]:
-        generator = self._streams["pretrain"]
+        generator = self._random["pretrain"]
         order: list[int] = []
         for _ in range(num_iterations):
             if len(order) < num_traces:
@@ -142,7 +146,7 @@ class Pretraining(Mixin):
                 "reward_estimation.estimate_terminal=True estimates what the end is worth. Received: an episode that was "
                 "recorded without the observation of its end"
             )
-        return self._transitions_of(trace, masked)
+        return experience.transitions_of(self, trace, masked)
 
 
 class _Own:
@@ -188,7 +192,7 @@ class _OfIteration(_Own):
     def __init__(self, agent: Any, masked: bool, memory: Any):
         self.agent, self.memory = agent, memory
         self.memory.build(agent._observation, agent._action, masked=masked)
-        self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
+        self._seed, self._drawn = int(agent._random["pretrain"].integers(2**62)), 0
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
         self._iterator: Any = None
 

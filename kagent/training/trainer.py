@@ -25,18 +25,16 @@ from kagent.config.vocabulary import hints
 from kagent.learning.divergence import check_weights
 from kagent.mixin import Mixin
 from kagent.training.collector import Runner
-from kagent.training.episode_streams import EpisodeStreams
 from kagent.training.epoch_length import EpochLength
 from kagent.training.metrics import EpisodeMetrics, UpdateMetrics, validation_logs
 from kagent.training.occupation import Occupation
-from kagent.training.own_callbacks import Counts
+from kagent.training.own_callbacks import Counts, counts_of
 
 
 class Training(Mixin):
     """The part of an agent that trains and evaluates. A mixin of `Agent`."""
 
     def _begin_training_state(self) -> None:
-        self._begin_counting()
         self.occupation = Occupation()
         self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
         self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
@@ -46,16 +44,6 @@ class Training(Mixin):
         self._move_targets: Any = None
         self._estimate: Any = None
         self._iterating: tuple[Any, Any] | None = None
-        self._begin_interaction()
-
-    def next_seed(self) -> int:
-        """Seed of the next episode, from the agent's own stream."""
-        return int(self._streams["reset"].integers(2**31 - 1))
-
-    @property
-    def act_generator(self) -> np.random.Generator:
-        """The stream that actions are drawn from in training."""
-        return self._streams["act"]
 
     # Fit -------------------------------------------------------------------------------------------------------
 
@@ -177,7 +165,7 @@ class Training(Mixin):
         rules = {"reset_options": reset_options, "step_timeout": step_timeout}
         if replay_limit not in (None, "auto"):
             replay_limit = check_count(replay_limit, "replay_limit")
-        origin = self._counted_from or self._counts()
+        origin = self._own_callbacks.counted_from or counts_of(self)
         begin = origin.timesteps
         end, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
         with self.occupation.of("fit"), contextlib.ExitStack() as opened:
@@ -190,7 +178,8 @@ class Training(Mixin):
                 validation = self._opened(opened, validation_env, count, None, rules)
                 with envs.claim(validation, "validation"):
                     pass  # that they are others than those of training is better known now
-            callbacks = self._with_attached(callbacks)
+            self.close()
+            callbacks = self._own_callbacks.joined(self, callbacks)
             if not isinstance(callbacks, keras.callbacks.CallbackList):
                 verbose = 1 if verbose == "auto" else verbose
                 validated, by_episode = validation is not None, run_length.is_episode(steps_per_epoch)
@@ -202,8 +191,8 @@ class Training(Mixin):
                     callbacks, add_history=True, verbose=verbose,
                     epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=self,
                 )  # fmt: skip
-            self._bounds = end
-            self.fit_origin, self._counted_from = origin, None
+            self._clock.bounds = end
+            self.fit_origin, self._own_callbacks.counted_from = origin, None
             try:
                 with abortable(callbacks), self._watching(callbacks):
                     self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
@@ -260,7 +249,7 @@ class Training(Mixin):
     def _loop(
         self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
     ) -> None:
-        step_bound, episode_bound, update_bound = self._bounds
+        step_bound, episode_bound, update_bound = self._clock.bounds
         by_episode, finished = run_length.is_episode(steps_per_epoch), self.fit_origin.episodes
         self.make_train_function()
         self.stop_training = False
@@ -284,7 +273,7 @@ class Training(Mixin):
         self, environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch, initial_epoch, episodes,
         frequency,
     ) -> Any:  # fmt: skip
-        step_bound, episode_bound, update_bound = self._bounds
+        step_bound, episode_bound, update_bound = self._clock.bounds
         runner = self._start(environments, callbacks, by_episode)
         metrics, losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
         if self._known is not None:
@@ -369,7 +358,7 @@ class Training(Mixin):
     def _warn_of_reached_bound(self, before: tuple[int, int, int]) -> None:
         now = (self.timesteps, self.episodes, self.updates)
         names = ("timesteps", "episodes", "updates")
-        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self._bounds, names) if n >= m]
+        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self._clock.bounds, names) if n >= m]
         loaded = " A checkpoint was loaded which has them." if now != before else ""
         warnings.warn(
             f"fit trains 0 steps: its bound is reached. The agent has {' and '.join(said)}.{loaded} To train on, give larger "
@@ -387,13 +376,11 @@ class Training(Mixin):
             self._open = None
 
     def _start(self, environments: envs.Environments, callbacks: Any, by_episode: bool) -> Runner:
-        environments = self._preprocessed(environments, learn=True)
+        environments = self._adapter.environments(environments, learn=True)
         runner = self._runner = Runner(self, environments, hooks_of(callbacks), deferred=by_episode)
         state, self._open = self._open, None
-        own_loop, self._own_loop = self._own_loop, False
-        self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
-        for interacting in self._interacting:
-            interacting.restart()
+        own_loop = self._interaction.leave()  # its episodes end here
+        self._adapter.restart()
         lost = runner.start(state)
         if lost:
             warnings.warn(

@@ -59,7 +59,7 @@ class Updating(Mixin):
         """
         self.occupation.refuse("reschedule")
         rule, before = update.get(rule), self.update_rule
-        self.memory.adopt(rule, self.reward_estimation, lambda: self.training_clock)
+        self.memory.adopt(rule, self.reward_estimation, self._clock.training)
         self.update_rule = rule
         passed = rule.passed(getattr(self.counters, rule.unit))
         # A file may come from a run with another rule: then it is more than one behind, or ahead.
@@ -69,7 +69,9 @@ class Updating(Mixin):
 
     def elements(self) -> Any:
         """The memory's packed elements, from the next one to be learned from."""
-        return self.memory.elements(self.update_rule, self.steps_per_execution, self._sample_seed, self.counters.drawn)
+        return self.memory.elements(
+            self.update_rule, self.steps_per_execution, self._random.sample_seed, self.counters.drawn
+        )
 
     def fresh_iterator(self) -> Any:
         """`elements`, which the learner is made ready for."""
@@ -89,7 +91,7 @@ class Updating(Mixin):
             return self.elements()
         # Drawn and pulled go up together, but not where an update failed, or the agent was loaded.
         drawn = self.counters.drawn - learner.pulls
-        made = learner, self.memory.storage, self.update_rule, self.steps_per_execution, self._sample_seed, drawn
+        made = learner, self.memory.storage, self.update_rule, self.steps_per_execution, self._random.sample_seed, drawn
         if self._iterating is None or self._iterating[0] != made:
             self._iterating = made, self.fresh_iterator()
         return self._iterating[1]
@@ -104,7 +106,9 @@ class Updating(Mixin):
             return math.inf
         if rule.is_scheduled:
             return (
-                rule.first + self.counters.waited + (self.steps_per_execution - 1) * rule.period_at(self.training_clock)
+                rule.first
+                + self.counters.waited
+                + (self.steps_per_execution - 1) * rule.period_at(self._clock.training())
             )
         return rule.origin + (self.counters.performed + self.steps_per_execution - 1) * rule.period
 
@@ -140,7 +144,7 @@ class Updating(Mixin):
         if self._is_late() or not rule.episode_ends:
             counters.performed += self.steps_per_execution
             if rule.is_scheduled:
-                counters.waited += self.steps_per_execution * int(rule.period_at(self.training_clock))
+                counters.waited += self.steps_per_execution * int(rule.period_at(self._clock.training()))
         counters.ended = counters.episodes
 
     def _before_update(self) -> None:
@@ -148,7 +152,7 @@ class Updating(Mixin):
         if self.objective.targets and self.target.unit == "timesteps":
             period = self.target.period
             if callable(period):
-                period = self.target.period_at(self.training_clock)
+                period = self.target.period_at(self._clock.training())
             if self.timesteps // period > self.counters.targets_moved // period:
                 self._follow()
                 self.counters.targets_moved = self.timesteps
@@ -187,11 +191,11 @@ class Updating(Mixin):
         Without timesteps, targets move as often per gradient step as they would while playing.
         """
         if self.objective.targets and self.target.unit == "timesteps":
-            frequency = self.update_rule.period_at(self.training_clock)
+            frequency = self.update_rule.period_at(self._clock.training())
             frequency = 1 if frequency == math.inf else int(frequency)
             if self.update_rule.unit == "episodes":
                 frequency *= max(1, self.timesteps // max(1, self.episodes))
-            period = max(1, self.target.period_at(self.training_clock) * (self.update_rule.steps or 1) // frequency)
+            period = max(1, self.target.period_at(self._clock.training()) * (self.update_rule.steps or 1) // frequency)
             if self.updates // period > (self.updates - steps) // period:
                 self._follow()
 
@@ -206,7 +210,7 @@ class Updating(Mixin):
             given = [tf.TensorSpec((), tf.float32)] if scheduled else []
             self._move_targets = move if self.run_eagerly else compiled.get_concrete_function(*given)
         if callable(self.target.tau):
-            self._move_targets(tf.constant(evaluate(self.target.tau, self.training_clock), tf.float32))
+            self._move_targets(tf.constant(evaluate(self.target.tau, self._clock.training()), tf.float32))
         else:
             self._move_targets()
 
@@ -219,7 +223,7 @@ class Updating(Mixin):
 
     def learned(self, steps: int, weights: list[np.ndarray]) -> None:
         """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""
-        self.counters.updates += steps
+        self.counters.gradient_steps += steps
         if weights:
             self.actor.set_weights(*weights)
         elif self.run_eagerly:

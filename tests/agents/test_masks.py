@@ -225,7 +225,6 @@ POLICIES = {
 @pytest.mark.parametrize("name", sorted(HOLED))
 @pytest.mark.parametrize("kind", sorted(POLICIES))
 def test_a_forbidden_action_is_not_taken_in_a_thousand_acts(kind, name, exploration):
-    """Case 21."""
     space, mask, is_allowed = HOLED[name]
     mask = np.array(mask, np.int8) if name == "one" else tuple(np.array(part, np.int8) for part in mask)
     agent = POLICIES[kind](space, exploration)
@@ -244,7 +243,6 @@ def test_a_forbidden_action_is_not_taken_in_a_thousand_acts(kind, name, explorat
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("kind", sorted(POLICIES))
 def test_a_mask_that_allows_nothing_is_an_error_on_the_host(kind, deterministic, monkeypatch):
-    """Case 22."""
     agent = POLICIES[kind](spaces.Discrete(3), 0.0)
     monkeypatch.setattr(tf, "function", None)  # no TensorFlow before it, nor after
     with pytest.raises(ValueError, match="allows no"):

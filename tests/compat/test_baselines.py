@@ -53,7 +53,6 @@ def moved(agent):
 
 
 def test_no_baseline():
-    """Case 32."""
     agent = make(estimation={"discount": 0.9, "horizon": "episode"})
     assert agent.critic is None
     assert all(moved(agent)["policy"])
@@ -61,7 +60,6 @@ def test_no_baseline():
 
 @pytest.mark.parametrize("optimizer", [None, 0.5, SGD])
 def test_a_head_on_the_policy(optimizer):
-    """Case 32."""
     agent = make(baseline_optimizer=optimizer, baseline_objective="state_value")
     assert isinstance(agent.critic, SharedStateValue)
     shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
@@ -71,7 +69,6 @@ def test_a_head_on_the_policy(optimizer):
 
 
 def test_a_baseline_alone_learns_through_the_advantage():
-    """Case 32."""
     agent = make(baseline_policy=MLP)
     assert type(agent.critic) is StateValue and agent.critic_objective == "advantage"
     found = moved(agent)
@@ -214,7 +211,6 @@ def test_value_learning_estimates_it_where_there_is_a_target():
 
 @pytest.mark.parametrize("optimizer", [None, 2.0, {"type": "SGD", "learning_rate": 0.01}])
 def test_a_network_of_its_own(optimizer):
-    """Case 32."""
     agent = make(baseline_policy=MLP, baseline_optimizer=optimizer, baseline_objective="state_value")
     shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
     assert not shared
@@ -223,7 +219,6 @@ def test_a_network_of_its_own(optimizer):
 
 
 def test_a_synchronized_baseline_is_a_target():
-    """Case 32."""
     spec = {"type": "synchronization", "update_weight": 0.25, "sync_frequency": 2}
     agent = Agent(
         Counter(), objective="action_value", memory=100, update=4, reward_estimation={"discount": 0.9},
@@ -244,7 +239,7 @@ def test_a_synchronized_baseline_is_a_target():
 
 @pytest.mark.parametrize("baseline", [None, MLP])
 def test_a_weight_scales_the_baselines_step(baseline):
-    """Case 32. By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
+    """By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
     steps = {}
     for weight in (1.0, 3.0):
         agent = make(baseline_policy=baseline, baseline_optimizer=weight, baseline_objective="state_value")

@@ -74,7 +74,6 @@ def test_kl(mode):
 
 
 def test_the_density_integrates_to_one(mode):
-    """Case 27."""
     x = np.linspace(-1.0, 1.0, 20_001, dtype=np.float32)[:, None]
     for a, b in SHAPES[:5]:
         density = np.exp(mode(UNIT.log_prob)(params((a, b), rows=len(x)), x).numpy().astype(float))

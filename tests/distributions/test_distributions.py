@@ -55,14 +55,12 @@ class TestCategorical:
         np.testing.assert_allclose(log_prob(self.PARAMS, tf.constant([[0, 2]])), [math.log(0.25 * 0.3)], rtol=1e-6)
 
     def test_entropy(self, mode):
-        """Case 28."""
         uniform_of_7 = Categorical(7, ()).entropy([tf.fill((1, 7), 3.0)])
         np.testing.assert_allclose(uniform_of_7, [math.log(7.0)], rtol=1e-6)
         expected = scipy.stats.entropy([0.25, 0.75]) + scipy.stats.entropy([0.5, 0.2, 0.3])
         np.testing.assert_allclose(mode(self.DISTRIBUTION.entropy)(self.PARAMS), [expected], rtol=1e-6)
 
     def test_kl(self, mode):
-        """Case 28."""
         other = (logits(0.5, 0.5, 0.1, 0.8, 0.1),)
         expected = scipy.stats.entropy([0.25, 0.75], [0.5, 0.5])
         expected += scipy.stats.entropy([0.5, 0.2, 0.3], [0.1, 0.8, 0.1])
@@ -195,7 +193,6 @@ class TestGaussian:
         )
 
     def test_kl(self, mode):
-        """Case 28."""
         other = (MEAN + [[0.5, 0.0], [0.0, -1.0]], LOG_STD + [[0.0, 0.3], [-0.2, 0.5]])
         x = np.linspace(-15, 15, 20_001)[:, None, None]
         second = scipy.stats.norm(*(other[0].numpy().astype(float), np.exp(other[1].numpy().astype(float))))

@@ -88,7 +88,6 @@ def test_the_newest_timesteps_of_each_environment_in_order(capacity, batch_size,
 
 
 def test_exactly_the_last_timesteps_in_order():
-    """Case 19."""
     memory, stream = built(Recent, 10), Stream()
     for step in range(25):
         stream.append(memory, [step % 4 == 3])

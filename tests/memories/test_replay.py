@@ -101,7 +101,6 @@ def draws(memory, count, batch_size=8, **kwargs):
 
 @pytest.mark.sensitive
 def test_draws_are_uniform_over_what_is_there_and_with_replacement(seed_shift):
-    """Case 19."""
     memory = built(100)
     for number in range(40):
         append(memory, number)

@@ -127,5 +127,6 @@ class ScaledBox(Box):
 
 
 def refuse_mask(mask: np.ndarray | None) -> None:
+    """Refuses a mask for a Box action."""
     if mask is not None:
         raise ValueError(f"`mask` must be None for a Box action: only discrete actions are masked. Received: {mask!r}")

@@ -136,6 +136,7 @@ class Categorical(Decision):
 
 
 def refuse_empty(allowed: np.ndarray) -> None:
+    """Refuses masks `(N, components, values)` with a component that has no allowed value."""
     some = allowed.any(-1)
     if not some.all():
         row, component = (int(i) for i in np.argwhere(~some)[0])
