@@ -9,9 +9,10 @@ from kagent.testing.contract import BrokenRuleError, Contract
 from kagent.testing.environment import check_environments
 from kagent.testing.exploration import check_exploration
 from kagent.testing.memory import check_memory
+from kagent.testing.objective import check_objective
 from kagent.testing.toy import ACTIONS, OBSERVATIONS, Toy
 
 __all__ = [
     "ACTIONS", "OBSERVATIONS", "BrokenRuleError", "Contract", "Toy", "check_agent", "check_environments", "check_exploration",
-    "check_memory",
+    "check_memory", "check_objective",
 ]  # fmt: skip

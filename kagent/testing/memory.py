@@ -77,10 +77,10 @@ class _Filled:
             contract.equal(len(memory), 0, "len")
         with contract.rule("A dataset of an empty memory is refused by a ValueError", case):
             contract.refused(lambda: next(iter(self.dataset(kept=False))), "with nothing in it")
-        with contract.rule("A batch that it cannot hold is refused by a ValueError", case):
-            contract.refused(lambda: memory.dataset(10**7), "of a batch of 10,000,000")
         self.fill(_TURNS)
         latest = self.room()
+        with contract.rule("A batch that it cannot hold is refused by a ValueError", case):
+            contract.refused(lambda: memory.dataset(10**7), "of a batch of 10,000,000")
         with contract.rule("Its length is the number of timesteps in it", case):
             most = latest + self.count  # where each environment has as much room as the others
             contract.expect(0 < len(memory) <= most, f"1 to {most}", len(memory))
