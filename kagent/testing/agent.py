@@ -148,7 +148,9 @@ class _AgentCheck:
         with contract.rule("It counts the timesteps of all environments"):
             contract.equal(agent.timesteps, self.steps, "timesteps")
         if agent.objective.learns:
-            with contract.rule(f"It makes an update within steps={self.steps} timesteps (else give `check_agent` more)"):
+            with contract.rule(
+                f"It makes an update within steps={self.steps} timesteps (else give `check_agent` more)"
+            ):
                 contract.expect(agent.updates > 0, "updates > 0", f"updates = {agent.updates}")
             with contract.rule("Updates change its weights"):
                 moved = any((one != other).any() for one, other in zip(before, agent.get_weights()))

@@ -78,7 +78,9 @@ class Contract:
         """
         found, wanted = _flat(received, about), _flat(expected, about)
         if found.keys() != wanted.keys():
-            lacking, more = ([name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted)))
+            lacking, more = (
+                [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
+            )
             raise self._broken(
                 f"{len(wanted)} values" + (f", {_SHORT.repr(lacking)} among them" if lacking else ""),
                 f"{len(found)} values" + (f", {_SHORT.repr(more)} among them" if more else ""),

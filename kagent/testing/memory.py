@@ -192,7 +192,9 @@ class _Filled:
         after = _observation(number + 0.5)
         self.contract.equal(rows["observation"]["place"][valid], place[valid], "observation, by the reward")
         self.contract.equal(rows["observation"]["gear"][valid], gear[valid], "observation, by the reward")
-        self.contract.equal(rows["next_observation"]["place"][valid], after[0][valid], "next_observation, by the reward")
+        self.contract.equal(
+            rows["next_observation"]["place"][valid], after[0][valid], "next_observation, by the reward"
+        )
         wanted = number % 4 if self.action == "Discrete" else np.stack([number, -number], -1)
         self.contract.equal(rows["action"][valid], wanted[valid].astype(rows["action"].dtype), "action, by the reward")
         ends = np.asarray([self.ends.get(n, (False, False)) for n in number[valid].tolist()]).reshape(-1, 2)
@@ -241,7 +243,9 @@ def _check_single(contract: Contract, make: Any) -> None:
             number = np.asarray([k])
             flags = np.asarray([k == 4]), np.asarray([False])
             action = (number % 4).astype(np.int32)
-            other.append_leaves(_observation(number), [action], number.astype(float), *flags, _observation(number + 0.5))
+            other.append_leaves(
+                _observation(number), [action], number.astype(float), *flags, _observation(number + 0.5)
+            )
         contract.equal(dict(one.state()), dict(other.state()), "state")
 
 

@@ -74,7 +74,10 @@ class _Seeing(Agent):
     def train_step(self, batch: Any) -> Any:
         logs = super().train_step(batch)
         if tf.executing_eagerly():
-            self.seen, self.logged = (batch,), dict(logs)  # a tuple: Keras would put a dict of its own in the place of one
+            self.seen, self.logged = (
+                (batch,),
+                dict(logs),
+            )  # a tuple: Keras would put a dict of its own in the place of one
         return logs
 
 

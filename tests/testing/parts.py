@@ -67,7 +67,9 @@ OBJECTIVES = {
     "state_value": {**CRITIC, "memory": 100},
     "deterministic_policy_gradient": ACTION_VALUE,
     "soft_actor_critic": {
-        **ACTION_VALUE, "temperature": 0.3, "policy": {**NETWORK, "distribution": "squashed_gaussian"},
+        **ACTION_VALUE,
+        "temperature": 0.3,
+        "policy": {**NETWORK, "distribution": "squashed_gaussian"},
     },
     "behavior_cloning": {"memory": 100},
 }

@@ -10,7 +10,9 @@ import kagent
 from kagent import exploration, memories, testing
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in parts.FAST else pytest.mark.slow) for name in parts.AGENTS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in parts.FAST else pytest.mark.slow) for name in parts.AGENTS]
+)
 def test_agents(name):
     make, supports = parts.AGENTS[name]
     testing.check_agent(make, supports=supports, compiled=False)
@@ -41,8 +43,12 @@ def test_objectives(name):
 ENVIRONMENTS = {
     "CartPole-v1": "CartPole-v1",
     "Pendulum-v1": "Pendulum-v1",
-    "masks": functools.partial(testing.Toy, testing.OBSERVATIONS["Dict"], testing.ACTIONS["MultiDiscrete"], masked=True),
-    "nested": functools.partial(testing.Toy, testing.OBSERVATIONS["Discrete"], testing.ACTIONS["Dict with a Box"], masked=True),
+    "masks": functools.partial(
+        testing.Toy, testing.OBSERVATIONS["Dict"], testing.ACTIONS["MultiDiscrete"], masked=True
+    ),
+    "nested": functools.partial(
+        testing.Toy, testing.OBSERVATIONS["Discrete"], testing.ACTIONS["Dict with a Box"], masked=True
+    ),
     "masks in the observation": functools.partial(Identity, testing.ACTIONS["Dict"], masks="observation"),
 }
 
@@ -53,7 +59,9 @@ def test_environments(name):
 
 
 def test_every_part_is_in_the_table():
-    presets = {cls.__name__ for cls in vars(kagent.agents).values() if isinstance(cls, type) and issubclass(cls, kagent.Agent)}
+    presets = {
+        cls.__name__ for cls in vars(kagent.agents).values() if isinstance(cls, type) and issubclass(cls, kagent.Agent)
+    }
     assert presets - {"Agent"} == parts.AGENTS.keys()
     assert {type(make()).__name__ for make in parts.MEMORIES.values()} == set(memories.MEMORIES.names) - OF_ESTIMATORS
     tried = {type(each).__name__ for each in parts.EXPLORATIONS.values()} | parts.EXPLORATIONS.keys()
