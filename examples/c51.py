@@ -124,7 +124,7 @@ def main() -> None:
     agent.fit("CartPole-v1", steps=args.steps)
     agent.save(args.out)
     actor = kagent.acting.load(args.out)  # NumPy alone: a server needs neither TensorFlow nor this file
-    observation = np.float32([0.1, 0.2, -0.1, 0.0])
+    observation = np.asarray([0.1, 0.2, -0.1, 0.0], np.float32)
     print(f"of {actor}: {actor.act(observation)}, of the agent: {agent.act(observation, deterministic=True)}")
     result = kagent.load(args.out).evaluate("CartPole-v1")
     print(f"mean return of 10 episodes: {result['episode_return']:.1f}")

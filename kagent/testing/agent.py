@@ -51,8 +51,7 @@ def check_agent(
 
     Example:
 
-    >>> small = {"network": {"type": "mlp", "units": [4]}, "memory": 100, "batch_size": 4, "start": 8}
-    >>> check_agent(functools.partial(kagent.DQN, **small), compiled=False)
+    >>> check_agent(kagent.Random, compiled=False)
     """
     check = _AgentCheck(make, steps, supports)
     check.spaces()

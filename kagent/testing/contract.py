@@ -78,12 +78,11 @@ class Contract:
         """
         found, wanted = _flat(received, about), _flat(expected, about)
         if found.keys() != wanted.keys():
-            lacking, more = (
-                [name for name in one if name not in other] for one, other in ((wanted, found), (found, wanted))
-            )
+            lacking = [name for name in wanted if name not in found]
+            surplus = [name for name in found if name not in wanted]
             raise self._broken(
                 f"{len(wanted)} values" + (f", {_SHORT.repr(lacking)} among them" if lacking else ""),
-                f"{len(found)} values" + (f", {_SHORT.repr(more)} among them" if more else ""),
+                f"{len(found)} values" + (f", {_SHORT.repr(surplus)} among them" if surplus else ""),
             )
         for name, one in wanted.items():
             other = found[name]

@@ -62,13 +62,13 @@ def check_environments(env: Any, *, steps: int = 60, n_envs: int = 3, seed: int 
         case = f"{n_envs} environments, autoreset mode {mode.name}"
         logged = [_Logged(build()) for _ in range(n_envs)]
         with contract.rule("It works in a SyncVectorEnv", case):
-            vector = SyncVectorEnv([lambda each=each: each for each in logged], autoreset_mode=mode)  # type: ignore[misc]
+            vector = SyncVectorEnv([lambda each=each: each for each in logged], autoreset_mode=mode)
             several = environments.make(vector)
         _compare(contract, several, logged, steps, seed, case)
         vector.close()
 
 
-class _Logged(gymnasium.Wrapper):  # type: ignore[type-arg]
+class _Logged(gymnasium.Wrapper):
     """Remembers all that the environment inside was asked for and gave: (observation,) of `reset`, (observation, action,
     reward, terminated, truncated) of `step`."""
 

@@ -73,7 +73,7 @@ def _check_decisions(
     leaves = [random.normal(size=(count, 3)).astype(np.float32)]
     mask = [_mask(leaf.nvec, count, random) for leaf in structure.leaves] if masked else None
     before = [leaf.copy() for leaf in leaves], None if mask is None else [m if m is None else m.copy() for m in mask]
-    everywhere = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    everywhere = _global_state()
     with contract.rule("It gives actions", case):
         actions = made.decide(actor, leaves, mask, clock, np.random.default_rng(7))
         again = made.decide(actor, leaves, mask, clock, np.random.default_rng(7))
@@ -82,7 +82,7 @@ def _check_decisions(
     with contract.rule("Equal states of the generator give equal actions", case):
         contract.equal(again, actions)
     with contract.rule("It draws from its generator alone", case):
-        contract.equal(np.random.get_state()[1], everywhere, "NumPy's global state")  # type: ignore[index]
+        contract.equal(_global_state(), everywhere, "NumPy's global state")
     with contract.rule("Actions are arrays of shape (N, *leaf.shape), one for each leaf, of the actor's dtypes", case):
         wanted = [(array.shape, array.dtype) for array in actor.random(count, np.random.default_rng(0), mask)]
         contract.expect(isinstance(actions, list | tuple), "a list", actions)
@@ -109,6 +109,10 @@ def _check_config(contract: Contract, made: Exploration, structure: Structure) -
         for clock in CLOCKS:
             one, other = (each.decide(actor, leaves, None, clock, np.random.default_rng(0)) for each in (made, again))
             contract.equal(other, one, "its actions")
+
+
+def _global_state() -> Any:
+    return np.array(np.random.get_state(legacy=False)["state"]["key"])
 
 
 def _mask(nvec: np.ndarray | None, count: int, random: np.random.Generator) -> np.ndarray | None:

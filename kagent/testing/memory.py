@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gymnasium import spaces
 from kagent import memories
 from kagent.memories import MEMORIES, Memory
 from kagent.testing.contract import Contract, name_of
+from kagent.update import Update
 
 OBSERVATION = spaces.Dict(place=spaces.Box(-np.inf, np.inf, (2,), np.float32), gear=spaces.Discrete(5, start=2))
 ACTIONS = {"Discrete": spaces.Discrete(4, start=1), "Box": spaces.Box(-1, 1, (2,), np.float32)}
@@ -29,8 +30,8 @@ def check_memory(make: Callable[[], Memory]) -> None:
 
     Raises:
         AssertionError: It breaks a rule: what is drawn are whole transitions that were appended, the newest ones that it has
-            room for, and none that were not valid; sequences are consecutive timesteps of one environment; element n of a
-            dataset depends on the seed, n and the content alone, and is made when it is asked for; `state` and `restore`
+            room for, and none that were not valid; sequences are consecutive timesteps of one environment; element n
+            depends on the seed, n and the content alone, and is made when it is asked for; `state` and `restore`
             bring everything back to the bit; `clear` forgets all; an empty memory, and a batch that is too large, are
             refused; the configuration comes back from JSON. The message has the rule, what was expected and what was
             received.
@@ -62,49 +63,46 @@ class _Filled:
         self.ends: dict[int, tuple[bool, bool]] = {}
         self.arrived: dict[int, int] = {}  # of each number, how many had arrived before
         self.total = 0
-        self._datasets: dict[Any, tf.data.Dataset] = {}  # endless, and each reads the memory as it is
         with contract.rule("`build` allocates it for any spaces", case):
             self.memory = self.built()
 
-    def built(self) -> Memory:
-        memory = self.make()
+    def built(self) -> Any:
+        memory: Any = self.make()
         memory.build(OBSERVATION, ACTIONS[self.action], masked=self.masked, num_envs=self.count)
         return memory
 
     def check(self) -> None:
         memory, contract, case = self.memory, self.contract, self.case
         with contract.rule("A new memory is empty", case):
-            contract.equal(len(memory), 0, "len")
-        with contract.rule("A dataset of an empty memory is refused by a ValueError", case):
-            contract.refused(lambda: next(iter(self.dataset(kept=False))), "with nothing in it")
+            contract.equal([len(memory), memory.has_any], [0, False], "len and `has_any`")
         self.fill(_TURNS)
         latest = self.room()
         with contract.rule("A batch that it cannot hold is refused by a ValueError", case):
-            contract.refused(lambda: memory.dataset(10**7), "of a batch of 10,000,000")
+            contract.refused(lambda: memory.check(10**7), "by `check(10_000_000)`")
         with contract.rule("Its length is the number of timesteps in it", case):
             most = latest + self.count  # where each environment has as much room as the others
             contract.expect(0 < len(memory) <= most, f"1 to {most}", len(memory))
+            contract.equal(memory.has_any, True, "`has_any`")
         self.check_elements(latest)
         self.check_restored()
         with contract.rule("Elements are made when they are asked for, of what is in the memory then", case):
-            waiting = iter(self.dataset())
+            waiting = self.elements()
             next(waiting)
             self.fill(_TURNS)
             self.check_rows(next(waiting), latest)
         with contract.rule("`clear` forgets everything", case):
             memory.clear()
-            contract.equal(len(memory), 0, "len")
-            contract.refused(lambda: next(iter(self.dataset(kept=False))), "with nothing in it")
+            contract.equal([len(memory), memory.has_any], [0, False], "len and `has_any`")
             self.fill(_TURNS)
-            self.check_rows(next(iter(self.dataset())), latest)
+            self.check_rows(next(self.elements()), latest)
 
-    def fill(self, turns: int, memory: Memory | None = None) -> None:
+    def fill(self, turns: int, memory: Any = None) -> None:
         """Appends so many steps of all environments, then until a rollout is complete; one in ten rows is not valid."""
         memory = self.memory if memory is None else memory
         with self.contract.rule("It takes steps of all environments, for ever", self.case):
             for turn in itertools.count():
-                full = getattr(memory, "is_full", None)
-                if turn >= turns and full is not False:
+                full = _is_on_policy(memory) and memory.is_full
+                if turn >= turns and full == _is_on_policy(memory):
                     return
                 if full:
                     memory.clear()
@@ -132,15 +130,18 @@ class _Filled:
         self.times += valid
         self.left = np.where(over, self.random.integers(2, 9, self.count), self.left - valid)
 
-    def dataset(self, memory: Memory | None = None, start: int = 0, kept: bool = True) -> tf.data.Dataset:
+    def elements(self, memory: Any = None, start: int = 0) -> Iterator[dict[str, Any]]:
+        """What updates learn from, unpacked, from element number `start` on."""
         memory = self.memory if memory is None else memory
-        key = id(memory), start
-        if not kept or key not in self._datasets:
-            made = memory.dataset(2 if memory.unit == "episodes" else 4, seed=5, start=start)
-            if not kept:
-                return made
-            self._datasets[key] = made
-        return self._datasets[key]
+        if _is_on_policy(memory):
+            rule = Update(batch_size=4, epochs=1)
+        elif memory.unit == "episodes":
+            rule = Update(unit="episodes", batch_size=2, frequency=1, steps=1)
+        else:
+            rule = Update(batch_size=4, frequency=1, steps=1)
+        for element in memory.elements(rule, 1, 5, start):
+            found: dict[str, Any] = _numpy(memory.experience(element)[0])
+            yield found
 
     def room(self) -> int:
         """Timesteps that fit in, over all environments."""
@@ -151,18 +152,16 @@ class _Filled:
 
     def check_elements(self, latest: int) -> None:
         contract, case = self.contract, self.case
-        with contract.rule("Element n of a dataset depends on the seed, n and the content alone", case):
-            elements = [_numpy(element) for element in itertools.islice(self.dataset(), 4)]
-            again = [_numpy(element) for element in itertools.islice(self.dataset(), 4)]
-            contract.equal(again, elements, "the same dataset")
-            later = [_numpy(element) for element in itertools.islice(self.dataset(start=2), 2)]
+        with contract.rule("Element n depends on the seed, n and the content alone", case):
+            elements = list(itertools.islice(self.elements(), 4))
+            contract.equal(list(itertools.islice(self.elements(), 4)), elements, "the same elements")
+            later = list(itertools.islice(self.elements(start=2), 2))
             contract.equal(later, elements[2:], "elements from number 2 on")
         for element in elements:
             self.check_rows(element, latest)
 
-    def check_rows(self, element: Any, latest: int) -> None:
-        contract, case, element = self.contract, self.case, _numpy(element)
-        rows = element.get("experience", element)
+    def check_rows(self, rows: dict[str, Any], latest: int) -> None:
+        contract, case = self.contract, self.case
         with contract.rule("An element has what was appended, by name", case):
             names = ["observation", "action", "reward", "terminated", "truncated", "next_observation"]
             names += ["action_mask", "next_action_mask"] if self.masked else []
@@ -213,8 +212,7 @@ class _Filled:
             other.restore(state)
             contract.equal(dict(other.state()), state, "state")
             contract.equal(len(other), len(self.memory), "len")
-            one, two = (next(iter(self.dataset(memory))) for memory in (self.memory, other))
-            contract.equal(_numpy(two), _numpy(one), "what is drawn")
+            contract.equal(next(self.elements(other)), next(self.elements()), "what is drawn")
         with contract.rule("A restored memory goes on as the saved one", case):
             before = self.random.bit_generator.state, self.times.copy(), self.left.copy(), self.total
             self.fill(50)
@@ -238,7 +236,7 @@ def _check_single(contract: Contract, make: Any) -> None:
         for memory in (one, other):
             memory.build(OBSERVATION, ACTIONS["Discrete"])
         for k in range(5):
-            before, after = ({"place": np.float32([n, -n]), "gear": 2 + int(n) % 5} for n in (k, k + 0.5))
+            before, after = ({"place": np.asarray([n, -n], np.float32), "gear": 2 + int(n) % 5} for n in (k, k + 0.5))
             one.append(before, 1 + k % 4, float(k), k == 4, False, after)
             number = np.asarray([k])
             flags = np.asarray([k == 4]), np.asarray([False])
@@ -247,6 +245,10 @@ def _check_single(contract: Contract, make: Any) -> None:
                 _observation(number), [action], number.astype(float), *flags, _observation(number + 0.5)
             )
         contract.equal(dict(one.state()), dict(other.state()), "state")
+
+
+def _is_on_policy(memory: Any) -> bool:
+    return bool(getattr(memory, "on_policy", False) or getattr(memory, "used_once", False))
 
 
 def _observation(number: np.ndarray) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ ACTIONS: dict[str, gymnasium.Space] = {
 SHORTEST, LONGEST = 3, 7  # timesteps of an episode
 
 
-class Toy(gymnasium.Env):  # type: ignore[type-arg]
+class Toy(gymnasium.Env):
     """Episodes of 3 to 7 timesteps in any spaces; one in two ends terminated, the other truncated.
 
     An episode depends on its seed and nothing else. The reward, from 0 to 2, is the larger the larger the action is.

@@ -59,7 +59,7 @@ CRITIC = {"critic": {"type": "StateValue", **NETWORK}}
 ADVANTAGE = {"discount": 0.9, "estimate_horizon": "late", "estimate_advantage": True, "horizon": 2}
 ACTION_VALUE = {"critic": {"type": "ActionValue", **NETWORK}, "memory": 100}
 
-# Name: the parts that it is checked with.
+# Name: the parts that it is checked with, and the objective where it has arguments.
 OBJECTIVES = {
     "action_value": {"memory": 100, "target": {"period": 100}},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
@@ -72,4 +72,8 @@ OBJECTIVES = {
         "policy": {**NETWORK, "distribution": "squashed_gaussian"},
     },
     "behavior_cloning": {"memory": 100},
+    "plus": {
+        "objective": {"type": "plus", "objective1": "action_value", "objective2": "behavior_cloning"},
+        "memory": 100,
+    },
 }

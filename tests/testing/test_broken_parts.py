@@ -198,8 +198,8 @@ class FaultyReplay(memories.Replay):
         state = super().state()
         return {**state, "counters": state["counters"] * 0} if self.fault == "state" else state
 
-    def dataset(self, batch_size, steps=None, seed=0, start=0):
-        return super().dataset(batch_size, steps, seed, 0 if self.fault == "start" else start)
+    def elements(self, rule, executions, seed, start):
+        return super().elements(rule, executions, seed, 0 if self.fault == "start" else start)
 
     def check(self, batch_size):
         if self.fault != "any batch":
@@ -217,7 +217,7 @@ class FaultyReplay(memories.Replay):
         ("keeps invalid", "What is drawn are whole transitions"),
         ("mixes", "What is drawn are whole transitions"),
         ("state", "`state` and `restore` bring everything back"),
-        ("start", "Element n of a dataset depends on"),
+        ("start", "Element n depends on"),
         ("any batch", "A batch that it cannot hold is refused"),
         ("clear", "`clear` forgets everything"),
     ],
@@ -253,7 +253,7 @@ class FaultyObjective(objectives.ActionValueObjective):
     "fault, rule",
     [
         ("nan", "What it logs is finite, `loss` among it"),
-        ("no loss", ""),
+        ("no loss", "What it logs is finite, `loss` among it"),
         ("modes", "Eagerly, as a graph and compiled by XLA"),
         ("target", "A gradient step changes variables of the roles that learn"),
     ],

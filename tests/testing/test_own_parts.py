@@ -7,7 +7,7 @@ from testing import parts
 from toy_envs import Identity
 
 import kagent
-from kagent import exploration, memories, testing
+from kagent import exploration, memories, objectives, testing
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_explorations(name):
 
 @pytest.mark.parametrize("name", parts.OBJECTIVES)
 def test_objectives(name):
-    testing.check_objective(name, **parts.OBJECTIVES[name])
+    testing.check_objective(**{"objective": name, **parts.OBJECTIVES[name]})
 
 
 ENVIRONMENTS = {
@@ -58,14 +58,23 @@ def test_environments(name):
     testing.check_environments(ENVIRONMENTS[name])
 
 
+def classes(module, base):
+    return {name for name in module.__all__ if isinstance(cls := getattr(module, name), type) and issubclass(cls, base)}
+
+
 def test_every_part_is_in_the_table():
-    presets = {
-        cls.__name__ for cls in vars(kagent.agents).values() if isinstance(cls, type) and issubclass(cls, kagent.Agent)
+    presets = classes(kagent.agents, kagent.Agent)
+    assert presets and presets - {"Agent"} == parts.AGENTS.keys()
+    assert {type(make()).__name__ for make in parts.MEMORIES.values()} == classes(memories, memories.Memory) - {
+        "Memory"
     }
-    assert presets - {"Agent"} == parts.AGENTS.keys()
-    assert {type(make()).__name__ for make in parts.MEMORIES.values()} == set(memories.MEMORIES.names) - OF_ESTIMATORS
     tried = {type(each).__name__ for each in parts.EXPLORATIONS.values()} | parts.EXPLORATIONS.keys()
-    assert set(exploration.EXPLORATIONS.names) <= tried
+    known = classes(exploration, exploration.Exploration) | vars(exploration.names).keys()
+    assert {name for name in known if exploration.EXPLORATIONS.knows(name)} <= tried
+    learning = classes(objectives, objectives.Objective) - BASES
+    assert {
+        type(objectives.get(row.get("objective", name))).__name__ for name, row in parts.OBJECTIVES.items()
+    } == learning
 
 
-OF_ESTIMATORS = {"RecentRecords", "ReplayRecords"}  # of transitions as the functions of `kagent.estimators` have them
+BASES = {"Objective", "RolloutObjective", "TransitionObjective", "NullObjective"}
