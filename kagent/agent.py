@@ -5,7 +5,6 @@ from __future__ import annotations
 from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -18,14 +17,19 @@ import tensorflow as tf
 from kagent import environments, optimizers, spaces
 from kagent.compat.tensorforce import arguments
 from kagent.config import allowed, creation, guidance, limits, run_length
-from kagent.config.checks import MOST_ENVS, check_count
+from kagent.config.checks import MOST_ENVS, check_count, check_flag
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
+from kagent.learning import compilation
 from kagent.learning.device import check_device
+from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
-from kagent.learning.minimizer import Optimization
+from kagent.learning.minimizer import Minimizer
+from kagent.learning.step_metrics import StepMetrics
+from kagent.learning.trainability import Trainability
 from kagent.memories import Memory
-from kagent.objectives import Objective
+from kagent.objectives import LearningContext, Objective
+from kagent.objectives.term import ROLES
 from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled
 from kagent.policies import Role
 from kagent.policies import role as roles
@@ -38,29 +42,22 @@ from kagent.reward_estimation import RewardEstimation
 from kagent.saving import Saving, exporting, older_configs
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training import counters, experience, interaction, own_callbacks
+from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining, trainer
 from kagent.training.counters import Counters, TrainingClock
-from kagent.training.evaluator import Evaluation
 from kagent.training.interaction import InteractionLoop
-from kagent.training.own_callbacks import OwnCallbacks
-from kagent.training.pretraining import Pretraining
+from kagent.training.occupation import Occupation
+from kagent.training.own_callbacks import Counts, OwnCallbacks
 from kagent.training.random_streams import RandomStreams, seed_from
-from kagent.training.trainer import Training
-from kagent.training.update_scheduler import Updating
+from kagent.training.trainer import Trainer
+from kagent.training.update_scheduler import UpdateScheduler, Updating
 from kagent.update import Update
-
-_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
 
 
 @creation.register_agent("agent", "tensorforce", "default")
 @guidance.with_guidance
 class Agent(
     Saving,
-    Training,
     Updating,
-    Pretraining,
-    Evaluation,
-    Optimization,
     keras.Model,
 ):
     """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
@@ -198,17 +195,29 @@ class Agent(
         self.memory.adopt(self.update_rule, self.reward_estimation, self._clock.training)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
         check_saves(self.get_config)
+        self._scheduler = UpdateScheduler(self.parts, self.counters, self._clock)
         self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = OwnCallbacks(further.saver, further.summarizer, further.recorder)
         with tf.device(self.device):
-            for role, network in self.parts.build(self._observation, self._action, self._random["initialize"]).items():
-                setattr(self, f"target_{role}", network)
+            self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
+            for role, (_, network) in self.target_networks.pairs.items():
+                setattr(self, f"target_{role}", network)  # by which Keras finds it in files
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
             self._begin_training_state()
             self.built = True
             self.compile(**options)
         self._begin_saving()
         self._own_callbacks.restore(self)
+
+    def _begin_training_state(self) -> None:
+        self.occupation = Occupation()
+        self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
+        self._known: dict[str, Any] | None = None  # returns and losses that the last epoch ended with
+        self._trainer: Trainer | None = None  # of the running fit
+        self.refuses_divergence = True
+        self.fit_origin = Counts()
+        self._early_estimates = EarlyEstimates()
+        self._iterating: tuple[Any, Any] | None = None
 
     def get_config(self) -> dict[str, Any]:
         """Spaces and parts, JSON-ready; `from_config` is the inverse.
@@ -358,6 +367,16 @@ class Agent(
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
         return self._random.step_seed(self.clock.updates)
 
+    # Training --------------------------------------------------------------------------------------------------
+
+    fit = fitting.fit
+    evaluate = evaluator.evaluate
+    pretrain = pretraining.pretrain
+    train_on_batch = fitting.train_on_batch
+    test_on_batch = fitting.test_on_batch
+    leave_episodes = trainer.leave_episodes
+    _fits_memory = trainer.fits_memory
+
     # Loops of the user's own ------------------------------------------------------------------------------------
 
     act = interaction.act
@@ -377,13 +396,142 @@ class Agent(
 
     # Learning --------------------------------------------------------------------------------------------------
 
-    @_as_documented
-    def compile(self, *args: Any, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "auto",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        *,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        run_eagerly: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`. The constructor has called it already; call it again to change something.
+
+        Args:
+            optimizer: A Keras optimizer for all roles, a `kagent.optimizers.RoleOptimizer`, or "auto": those of the agent's
+                parts. One that is given is part of the agent from here on: of `get_config`, and of what "auto" means.
+            loss, loss_weights, weighted_metrics: Kept for `compute_loss` and `compute_metrics` in a `train_step` of your
+                own. kagent's objectives have their own losses: without such a `train_step` they are refused.
+            metrics: `keras.metrics.Metric` objects that take a single value, such as `Mean`: each gets, at every gradient
+                step, the log of its own name. Or a dict from the names of logs to one or several of them. Results are
+                logged under the metrics' names, and speak for the epoch so far. With a `train_step` of your own they are
+                for its `compute_metrics`, as in Keras.
+            steps_per_execution: Due updates run in one compiled call; the environment steps between them are taken
+                first. More is faster, with a policy that is older by so many updates.
+            jit_compile: True compiles with XLA, also on CPUs; False runs the same graph unfused. "auto": True, but False on
+                CPUs where a gradient step is so large that its matrix products are what it costs: where `batch_size` times
+                the number of trained parameters is 2**25 or more (SAC's defaults are). TensorFlow computes products that
+                do not depend on each other side by side, one per core; XLA one after the other, each on all cores.
+            run_eagerly: Run line by line, for debugging.
+            **kwargs: Passed on to Keras (`auto_scale_loss`).
+
+        `get_config` tells the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
+        the machine's affair.
+
+        What is `trainable` may be changed at any time, in whole roles or single layers. What is frozen does not move from
+        the next `fit` or update on; what is set free again needs `compile`, as its optimizer has no state for it.
+
+        Raises:
+            ValueError: `steps_per_execution` is not an integer >= 1; a `keras.optimizers.MultiOptimizer`, whose variables
+                are assigned by paths; losses that would not be used; metrics that compare targets with predictions.
+            RuntimeError: The agent is in the middle of `fit` or another method.
+
+        Example:
+
+        >>> agent.compile(metrics={"loss": keras.metrics.Mean(name="mean_loss")})
+        """
+        self.occupation.refuse("compile")
+        steps_per_execution = check_count(steps_per_execution, "steps_per_execution", most=compilation.MOST_EXECUTIONS)
+        check_flag(run_eagerly, "run_eagerly")
+        own = {"loss": loss, "loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
+        jit = compilation.suits_xla(jit_compile, self.trainable_variables, self.update_rule) and not run_eagerly
+        compilation.check_own(
+            own, {"optimizer": optimizer, "metrics": metrics, **own, **kwargs}, self.has_own_train_step
+        )
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
+        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
+        step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
+        auto = isinstance(optimizer, str) and optimizer == "auto"
+        parts = {role: part for role in ROLES if (part := getattr(self, role)) is not None}
+        made = compilation.of_parts(self.parts.optimizers, list(parts)) if auto else compilation.given(optimizer)
+        check_saves(lambda: optimizers.serialize(made.optimizer))
+        compilation.check_natural_gradients(made.optimizer, list(parts), self.policy)
+        if isinstance(made.optimizer, optimizers.RoleOptimizer) or optimizers.takes_own_steps(made.optimizer):
+            kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
         # The optimizer of an agent whose saver has just restored it begins with the restored state.
         restored = None if self._own_callbacks.counted_from is None else self.optimizer
-        super().compile(*args, **kwargs)
+        super().compile(
+            optimizer=made.optimizer,
+            metrics=metrics if self.has_own_train_step else None,
+            **own,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit,
+            run_eagerly=run_eagerly,
+            **kwargs,
+        )
+        if not auto:
+            self.parts.optimizers = {"policy": made.optimizer, "critic": None, "temperature": None}
+        self._auto_optimizer, self.step_metrics, self.jit_compile = auto, step_metrics, jit
+        told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
+        self.execution = compilation.execution(self.execution, **told)
+        if isinstance(self.optimizer, optimizers.RoleOptimizer):
+            self.optimizer.bind({role: part.trainable_variables for role, part in parts.items()})
+            if self.dtype_policy.name == "mixed_float16":
+                self.optimizer.loss_scale_factor = 128.0
+        self.optimizer.build(self.trainable_variables)
         if restored is not None:
             own_callbacks.keep_state(restored, self.optimizer)
+        # With the optimizer as Keras has it, which may be one around that which was made.
+        self.minimizer = Minimizer(parts, self.optimizer, made.rates, made.modifiers, self.l2_regularization)
+        self._trainability = Trainability(self)
+        self.memory.hold(steps_per_execution)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """As of `keras.Model`, with those of `compile`."""
+        return [*super().metrics, *self.step_metrics.all]
+
+    @property
+    def learning_context(self) -> LearningContext:
+        """What the objective sees of the agent, now."""
+        return LearningContext(
+            policy=self.policy,
+            critic=self.critic,
+            temperature=self.temperature,
+            target_policy=getattr(self, "target_policy", None),
+            target_critic=getattr(self, "target_critic", None),
+            reward_estimation=self.reward_estimation,
+            critic_objective=self.critic_objective,
+            entropy_regularization=self.entropy_regularization,
+            num_action_components=self.num_action_components,
+            clock=self.clock,
+            step_seed=self.step_seed,
+            shares_optimizer=self.minimizer.shares_optimizer,
+        )
+
+    def minimize(
+        self, role: str | tuple[str, ...], loss: Callable[..., tuple[tf.Tensor, dict]], batch: Any = None
+    ) -> tuple[Any, dict]:
+        """One optimizer step of a role, or of several together, on their own variables only.
+
+        Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
+        `kagent.optimizers.modifiers_of` says which do.
+
+        Args:
+            role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
+            loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
+            batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
+
+        Returns:
+            The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
+            stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
+            `"critic_regularization_loss"`.
+        """
+        return self.minimizer.minimize(role, loss, batch, self.clock, self.step_seed)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's seam: `train_function(iterator)` is the compiled learner."""
@@ -393,19 +541,26 @@ class Agent(
 
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
         """Once per update, before it is cut into minibatches: returns, advantages, old log-probabilities."""
-        return self.objective.prepare(self, experience)
+        return self.objective.prepare(self.learning_context, experience)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One gradient step on one minibatch. Override it to learn in your own way.
 
         Args:
-            batch: `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation` `(B, ...)` from a
-                replay memory, or what `prepare` made of a rollout; `weight` `(B,)`, where present, is 0 for padding.
+            batch: Transitions `(B, ...)`, of every memory and schedule: `observation`, `action`, `next_observation`,
+                `terminated`, `truncated`; `reward`, the discounted sum over the horizon; `discount`, the weight of an estimate
+                of `next_observation`, 0 where none is added, as behind a terminal state; `weight`, that of the row in means, 0
+                of padding. So a target is `batch["reward"] + batch["discount"] * value`. Of policy gradients there are also
+                `return`, `advantage` and `old_log_prob`. A batch that is given by hand may lack `discount` and `weight`.
 
         Returns:
             Scalars to log.
         """
-        return self.objective.update(self, batch)
+        return self.objective.update(self, self.completed(batch) if "terminated" in batch else batch)
+
+    def completed(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Transitions `(B, ...)` with `discount` and `weight`, now; see `RewardEstimation.completed`."""
+        return self.reward_estimation.completed(batch, self.clock)
 
     @property
     def gives_errors(self) -> bool:
@@ -444,8 +599,8 @@ class Agent(
         logs = self.step_metrics.take(self.train_step(batch)) if step is None else step(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)
-        if self.objective.targets and self.target.unit == "updates" and self.trainable:
-            self.move_targets(self.clock.updates + 1)
+        if self.trainable:
+            self.target_networks.after_step(self.clock)
         return logs
 
     def summary(self, *args: Any, **kwargs: Any) -> None:

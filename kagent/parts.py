@@ -13,6 +13,7 @@ import numpy as np
 from kagent import exploration, memories, networks, objectives, optimizers, reward_estimation, schedules, update
 from kagent.config.registry import Part, plain
 from kagent.exploration import Exploration
+from kagent.learning.targets import TargetNetworks
 from kagent.memories import Memory
 from kagent.objectives import Objective, critic_objective
 from kagent.optimizers import Target
@@ -179,7 +180,7 @@ class AgentParts:
         if hasattr(self.exploration, "check"):
             self.exploration.check(action)
 
-    def build(self, observation: Structure, action: Structure, generator: np.random.Generator) -> dict[str, Role]:
+    def build(self, observation: Structure, action: Structure, generator: np.random.Generator) -> TargetNetworks:
         """Makes the networks.
 
         Args:
@@ -187,12 +188,12 @@ class AgentParts:
             generator: Where the seeds of initial weights come from.
 
         Returns:
-            Target networks by role.
+            The target networks.
         """
         seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
         mask_leaves = tuple(i for i, leaf in enumerate(observation.leaves) if leaf.path[:1] == ("action_mask",))
         skip = mask_leaves if len(mask_leaves) < len(observation.leaves) else ()
-        targets = {}
+        targets = TargetNetworks(self.target)
         for role, online in (("policy", self.policy), ("critic", self.critic)):
             if online is None:
                 continue
@@ -200,11 +201,7 @@ class AgentParts:
                 online.share(self.policy)
             online.setup(observation, action, seeds, skip)
             if role in self.objective.targets:
-                target = online.twin(f"target_{role}")
-                target.setup(observation, action, seeds, skip)
-                target.trainable = False
-                target.start_from(online)
-                targets[role] = target
+                targets.add(role, online, observation, action, seeds, skip)
         return targets
 
     def image_readings(self, legacy: bool = False) -> dict[str, dict[str, str]]:

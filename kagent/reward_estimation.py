@@ -258,6 +258,22 @@ class RewardEstimation(Part):
         weight = tf.cast(experience["valid"], tf.float32)
         return {**found, "reward": flat(summed), "discount": flat(tf.pow(discount, length)), "weight": flat(weight)}
 
+    def completed(self, batch: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
+        """Transitions with the two columns that every batch has: what objectives and a `train_step` learn from.
+
+        Args:
+            batch: Transitions `(..., )` of a memory or a dataset, with `terminated`; or what is complete already.
+            clock: What time it is, for schedules.
+
+        Returns:
+            The batch, with `discount`: the weight of the estimate of what follows, float32, so that a target is
+            `reward + discount * value(next_observation)`; it is the power of the discount that the horizon makes, and 0 where
+            no estimate is added, as behind a terminal state. And with `weight`, float32: 1 where the batch has none.
+        """
+        discount = self.bootstrap_discounts(batch, clock)
+        weight = batch["weight"] if "weight" in batch else tf.ones(discount.shape)
+        return {**batch, "discount": discount, "weight": weight}
+
     def bootstrap_discounts(self, batch: Mapping[str, Any], clock: Clock) -> tf.Tensor:
         """Weight of the estimate of what follows each transition of a minibatch, `(B,)`: 0 where none is added.
 

@@ -355,7 +355,7 @@ def test_a_preset_with_every_part_replaced_comes_back(tmp_path):
     assert loaded.reward_estimation.discount == 0.5 and loaded.exploration.random_steps == 3
     assert (loaded.target.tau, loaded.target.period, loaded.target.unit) == (0.25, 3, "updates")
     assert type(loaded.optimizer) is keras.optimizers.SGD and loaded.optimizer.momentum == 0.5
-    assert loaded._rate_schedules[0][1] == linear(0.5, 0.25)
+    assert loaded.minimizer.rates[0][1] == linear(0.5, 0.25)
 
 
 def test_an_agent_of_parts_comes_back(tmp_path):

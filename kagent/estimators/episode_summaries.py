@@ -53,7 +53,7 @@ class EpisodeSummaries(EpisodeStatistics):
     | `activations` | histograms `<layer>/activation` of the outputs of the policy's layers |
 
     Gradients and activations are those of the first update in the episode, on its first minibatch and just before it.
-    Gradients are of agents whose objective states its losses as terms (not of soft actor-critic).
+    Gradients are of agents whose objective states its losses as terms, as all of kagent's do.
 
     Args:
         directory: Where the files go; made when training begins, if need be.

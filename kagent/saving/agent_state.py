@@ -22,7 +22,7 @@ class AgentState(NamedTuple):
         seeds: The sample, graph and evaluation seed.
         streams: States of Philox generators, by purpose.
         bounds: Where training ends.
-        open: What `Runner.start` takes, or None.
+        open: What `Collector.start` takes, or None.
         known: Mean return and length, and the logs of the update, of the last epoch; or None.
     """
 

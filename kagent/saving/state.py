@@ -221,7 +221,7 @@ class Saving(Mixin):
             "action_space": spaces.to_config(self.action_space),
             **self._random.state(),
             "bounds": [float(bound) for bound in self._clock.bounds],
-            "open": self._runner.state() if self._runner is not None else self._open,
+            "open": self._trainer.collector.state() if self._trainer is not None else self._open,
             "known": self._known,
             "images": self.parts.image_readings(),
             "preprocessing": self._adapter.state(),
@@ -289,7 +289,7 @@ class Saving(Mixin):
     def _recompile(self: Any, seed: int) -> None:
         # Networks are read after this. The seed is part of the compiled program, and so is what layers hold beside their
         # variables; another program also gets another pipeline.
-        self._estimate = None
+        self._early_estimates.forget()
         self.actor.expire()
         models = [model for role in (self.policy, self.critic) if role is not None for model in role.inner_models()]
         constants = any(map(networks.holds_constants, models))

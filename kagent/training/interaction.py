@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kagent.acting.episode_states import EpisodeStates, states_of
 from kagent.compat.tensorforce.specifications import mask_name
 from kagent.environments import checks
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
@@ -78,12 +79,23 @@ class InteractionLoop:
             self.remember(agent, index, acted, reward, (False, False), raw, masks)
             self.learn(agent)
         leaves = agent._adapter.see(raw, True, index)
-        action = agent.explorer.decide(agent.actor, leaves, masks, agent._clock.training(), agent._random["act"])
+        states = self.states(agent, index)
+        actor = agent.actor if states is None else states
+        action = agent.explorer.decide(actor, leaves, masks, agent._clock.training(), agent._random["act"])
+        if states is not None:
+            states.see(leaves, masks)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         seen = [leaf.copy() for leaf in leaves]
         stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw])
         return agent.actor.release(action)
+
+    def states(self, agent: Agent, index: int) -> EpisodeStates | None:
+        """The agent's actor with its state in a stream; None where it has none."""
+        stream = self.streams.streams[index]
+        if stream.states is None:
+            stream.states = states_of(agent.actor, 1)
+        return stream.states
 
     def remember(
         self,
@@ -186,16 +198,20 @@ def act(
     if not (deterministic or independent):
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         action = loop.explore(agent, leaves, masks, loop.streams.index(parallel))
-    elif deterministic and agent._adapter.preprocessing is None:
+    elif deterministic and agent._adapter.preprocessing is None and not agent.actor.initial_state(1):
         action = agent.actor.act(observation, True, mask)
     else:
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
-        leaves = agent._adapter.see(leaves, False, loop.streams.index(parallel))
-        if deterministic:
-            action = agent.actor.answer(leaves, masks, True)
+        index = loop.streams.index(parallel)
+        leaves, states = agent._adapter.see(leaves, False, index), loop.states(agent, index)
+        actor: Any = agent.actor if states is None else states.fork()
+        if deterministic and states is None:
+            action = actor.answer(leaves, masks, True)
+        elif deterministic:
+            action = actor.release(actor.decide(leaves, masks, True))
         else:
             clock, rng = agent._clock.training(), agent._random["evaluate"]
-            action = agent.actor.release(agent.explorer.decide(agent.actor, leaves, masks, clock, rng))
+            action = actor.release(agent.explorer.decide(actor, leaves, masks, clock, rng))
     return action if internals is None else (action, internals)
 
 
@@ -296,6 +312,8 @@ def observe(
                 f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
             )
     stream.acted = None
+    if stream.states is not None:
+        stream.states.advance((0,) if ended else ())
     stream.length += 1
     stream.reward += reward
     outcome = {"episode_return": stream.reward, "episode_length": stream.length, "env": index}
@@ -332,7 +350,7 @@ def update(agent: Agent) -> dict[str, float]:
     >>> logs = agent.update()
     """
     agent.occupation.refuse("update")
-    if agent._runner is not None and not agent._runner.environments.ready:
+    if agent._trainer is not None and not agent._trainer.collector.environments.ready:
         raise OrderError("`update` cannot be called by an environment of the running `fit`, in the middle of its step")
     memory = agent.memory
     if not (memory.built and memory.has_any):
@@ -342,23 +360,23 @@ def update(agent: Agent) -> dict[str, float]:
 
 def update_once(agent: Agent, due: bool) -> dict[str, float]:
     """One update of an agent, because it is due or was asked for, and its events. Returns its logs."""
-    runner = agent._runner
-    own = runner is None and agent.occupation.running is None  # else it was asked for by a callback of `fit`
+    trainer = agent._trainer
+    own = trainer is None and agent.occupation.running is None  # else it was asked for by a callback of `fit`
     if own:
         agent._own_callbacks.begin(agent)
     with agent.occupation.of("update"):
         agent.make_train_function()
-        iterator = agent.iterator() if runner is None else runner.iterator
+        iterator = agent.iterator() if trainer is None else trainer.iterator
         if own:
             agent._own_callbacks.update_begin(agent)
-        for hook in runner.update_hooks if runner is not None else ():
+        for hook in trainer.update_hooks if trainer is not None else ():
             hook.on_update_begin(agent.updates, {})
         agent._before_update()
         logs = agent.train_function(iterator)
         agent._after_update(due)
-        if runner is not None:
-            runner.asked.append(logs)
-            for hook in runner.asked_hooks:
+        if trainer is not None:
+            trainer.asked.append(logs)
+            for hook in trainer.asked_hooks:
                 hook.on_asked_update_end(agent.updates, dict(logs))
         elif own:
             agent._own_callbacks.update_end(agent, logs)

@@ -21,7 +21,7 @@ def trap(agent, size):
     """Weights whose best action is the observation itself: the one action that is never allowed."""
     agent.policy.model.layers[-1].set_weights([5 * np.eye(size, dtype=np.float32), np.zeros(size, np.float32)])
     if hasattr(agent, "target_policy"):
-        agent.move_targets()
+        agent.target_networks.move(agent.clock)
     agent.actor.refresh()
 
 
@@ -129,7 +129,7 @@ def test_the_target_of_dqn_takes_its_maximum_over_what_is_allowed():
     )  # fmt: skip
     # What is forbidden below would be the best.
     agent.policy.model.layers[-1].set_weights([np.arange(20, dtype=np.float32).reshape(4, 5) / 10, np.full(5, 0.5)])
-    agent.move_targets()
+    agent.target_networks.move(agent.clock)
     kernel, bias = weights_of(agent)
     mask = np.array([[1, 0, 0, 1, 1], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
     action = np.array([[0, 2], [1, 0], [1, 1]])

@@ -96,7 +96,7 @@ def test_without_an_objective_the_main_one_teaches_the_baseline(policy, optimize
     assert type(agent.critic) is (SharedStateValue if policy is None else StateValue)
     assert agent.critic_objective is None
     assert agent.objective.value_coefficient == (0.5 if optimizer is SGD else 1.5)
-    assert agent.shares_optimizer("critic") == (optimizer == 3.0)
+    assert agent.minimizer.shares_optimizer("critic") == (optimizer == 3.0)
     assert all(moved(agent)["critic"])
 
 
@@ -115,7 +115,7 @@ def test_an_objective_of_rollouts_makes_the_baseline_that_it_needs(objective):
 def test_the_deterministic_policy_gradient_makes_its_critic():
     arguments = {"objective": "deterministic_policy_gradient", "memory": 100, "update": 4}
     agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9, "estimate_horizon": "late"}, **arguments)
-    assert agent.critic.members == 2 and not agent.shares_optimizer("critic")
+    assert agent.critic.members == 2 and not agent.minimizer.shares_optimizer("critic")
     # By the page's default the horizon is not estimated without a baseline: that is what the warning is for.
     with pytest.warns(UserWarning, match="DeterministicPolicyGradientObjective learns the sum of rewards"):
         agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9}, **arguments)
