@@ -95,8 +95,7 @@ class CategoricalObjective(objectives.TransitionObjective):
         support = tf.linspace(policy.low, policy.high, policy.atoms)
         following = tf.nn.softmax(context.target_policy.logits(batch["next_observation"]))
         best = tf.argmax(tf.linalg.matvec(following, support), axis=-1)
-        discount = context.reward_estimation.bootstrap_discounts(batch, context.clock)
-        returns = batch["reward"][:, None] + discount[:, None] * support
+        returns = batch["reward"][:, None] + batch["discount"][:, None] * support
         target = project(returns, tf.gather(following, best, batch_dims=1), policy.low, policy.high)
 
         def errors(batch, training=False):
@@ -104,7 +103,7 @@ class CategoricalObjective(objectives.TransitionObjective):
             return tf.nn.softmax_cross_entropy_with_logits(batch["target"], logits)
 
         def loss(batch):
-            return ops.weighted_mean(errors(batch, training=True), batch.get("weight")), {}
+            return ops.weighted_mean(errors(batch, training=True), batch["weight"]), {}
 
         return [objectives.Term("policy", loss, {**batch, "target": target}, errors=errors)]
 

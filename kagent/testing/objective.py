@@ -112,9 +112,9 @@ def _variables(agent: Any) -> list[Any]:
 
 
 def _declared(agent: Any, batch: Any) -> set[str]:
-    """Roles that have a term; all that learn, of an objective that takes its own steps."""
+    """Roles that have a term; all that learn, of an objective that has an `update` in place of `terms`."""
     try:
-        return {term.role for term in agent.objective.terms(getattr(agent, "learning_context", agent), batch)}
+        return {term.role for term in agent.objective.terms(agent.learning_context, batch)}
     except NotImplementedError:
         return {name for name in _roles(agent) if not name.startswith("target")}
 
