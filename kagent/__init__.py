@@ -34,7 +34,7 @@ _HOMES = {
 _MODULES = (
     "acting", "agents", "callbacks", "environments", "estimators", "exploration", "memories", "networks", "objectives", "ops",
     "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces", "specifications", "traces",
-    "tuned",
+    "testing", "tuned",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]

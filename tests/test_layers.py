@@ -39,6 +39,7 @@ LAYERS = (
     "kagent.agent",
     "kagent.agents",
     "kagent.estimators",
+    "kagent.testing",
     "kagent.tuned",
     "kagent.cli",
 )
