@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from kagent.memories.host_iterator import generator_of
-from kagent.memories.memory import MEMORIES, Leaves, counters
+from kagent.memories.memory import MEMORIES, counters
 from kagent.memories.sequences import Drawn, RecentSequences, Sequences, saved_array
 from kagent.memories.storage import Storage
+from kagent.memories.transition import Transition
 
 _SHORTEST = 8  # timesteps that an element has at least
 _OPEN = 64  # timesteps of each open episode for which there is room at first
@@ -85,46 +86,36 @@ class EpisodeMemory(Sequences):
     def __len__(self) -> int:
         return sum(length for _, length in self.episodes) if self.built else 0
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Any = None,
-        next_mask: Any = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped.
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment; rows where `valid` is False are dropped.
 
         Raises:
             ValueError: An episode is longer than the capacity.
         """
-        pick = np.arange(self.num_envs) if valid is None or valid.all() else np.flatnonzero(valid)
+        pick = step.picked()
+        pick = np.arange(self.num_envs) if pick is None else pick
         if pick.size and self.positions[pick].max() >= self._length:
             self._grow()
         rows = pick * self._length + self.positions[pick]
-        self._write(rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick)
+        self._write(rows, step, pick)
         self.positions[pick] += 1
         if pick.size and self.positions.max() > self.known_capacity:
             raise ValueError(
                 f"`memory.capacity` must be at least the length of an episode. Received: {self.capacity}, and an episode "
                 f"that is longer"
             )
-        ended = np.logical_or(terminated, truncated)
+        ended = np.logical_or(step.terminated, step.truncated)
         for index in pick[ended[pick]] if ended.any() else ():
             self._finish(int(index))
 
-    def append_sequence(self, *sequence: Any) -> None:
+    def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`. An episode
         that has not ended with them is dropped."""
         own = self.num_envs, self.positions, self._length, self._open
         self.num_envs, self.positions = 1, np.zeros(1, np.int64)
         self._open_up(_OPEN)
         try:
-            super().append_sequence(*sequence)
+            super().append_sequence(sequence)
         finally:
             self.num_envs, self.positions, self._length, self._open = own
             self._bind(self._open.views)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -14,10 +14,10 @@ import tensorflow as tf
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
 from kagent.memories.storage import Column, Storage, check_room
+from kagent.memories.transition import Leaves, Masks, Transition
 from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")
-Leaves = Sequence[np.ndarray]
 
 
 class Memory(Part):
@@ -234,21 +234,25 @@ class Memory(Part):
 
         Masks are lists with one flat bool array `(sum(nvec),)` per action leaf.
         """
-        self.append_leaves(
-            [a[None] for a in self.observation.encode(observation)],
-            [
-                (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
-                for leaf, part in zip(self.action.leaves, self.action.flatten(action))
-            ],
-            np.asarray([reward], np.float32),
-            np.asarray([terminated]),
-            np.asarray([truncated]),
-            [a[None] for a in self.observation.encode(next_observation)],
-            None,
-            None if action_mask is None else [None if m is None else np.asarray(m, bool)[None] for m in action_mask],
-            None
-            if next_action_mask is None
-            else [None if m is None else np.asarray(m, bool)[None] for m in next_action_mask],
+
+        def allowed(masks: Any) -> Masks | None:
+            return None if masks is None else [None if m is None else np.asarray(m, bool)[None] for m in masks]
+
+        actions = [
+            (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
+            for leaf, part in zip(self.action.leaves, self.action.flatten(action))
+        ]
+        self.append_step(
+            Transition(
+                [leaf[None] for leaf in self.observation.encode(observation)],
+                actions,
+                np.asarray([reward], np.float32),
+                np.asarray([terminated]),
+                np.asarray([truncated]),
+                [leaf[None] for leaf in self.observation.encode(next_observation)],
+                allowed(action_mask),
+                allowed(next_action_mask),
+            )
         )
 
     def append_leaves(
@@ -260,53 +264,40 @@ class Memory(Part):
         truncated: np.ndarray,
         next_observation: Leaves,
         valid: np.ndarray | None = None,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
+        mask: Masks | None = None,
+        next_mask: Masks | None = None,
     ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+        """`append_step`, of the fields of the transition."""
+        self.append_step(
+            Transition(observation, action, reward, terminated, truncated, next_observation, mask, next_mask, valid)
+        )
+
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment; rows where `valid` is False are dropped."""
         raise NotImplementedError
 
-    def append_sequence(self, *sequence: Any) -> None:
-        """Consecutive timesteps of its one environment.
-
-        Args:
-            *sequence: What `append_leaves` takes but `valid`, in its order, as stored leaves `(T, ...)`.
-        """
+    def append_sequence(self, sequence: Transition) -> None:
+        """Consecutive timesteps of its one environment, without `valid`."""
         self._append_parts(1, sequence)
 
-    def _append_parts(self, size: int, sequence: Sequence[Any]) -> None:
+    def _append_parts(self, size: int, sequence: Transition) -> None:
         # So many timesteps at a time.
-        *steps, mask, next_mask = sequence
-        for begin in range(0, len(steps[2]), size):
-            rows = slice(begin, begin + size)
-            cut = [part_of(column, rows) for column in (*steps, None, mask, next_mask)]
-            self.append_leaves(*cut)
+        for begin in range(0, len(sequence.reward), size):
+            self.append_step(sequence.take(slice(begin, begin + size)))
 
-    def _write(
-        self,
-        rows: Any,
-        observation: Leaves,
-        action: Leaves,
-        reward: Any,
-        terminated: Any,
-        truncated: Any,
-        next_observation: Leaves,
-        mask: Sequence[Any] | None,
-        next_mask: Sequence[Any] | None,
-        pick: Any = None,
-    ) -> None:
+    def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
         # `rows` is a slice or an index array; `pick` chooses environments.
-        for target, source in zip(self._observations, observation):
+        for target, source in zip(self._observations, step.observation):
             target[rows] = source if pick is None else source[pick]
-        for target, source in zip(self._successors, next_observation):
+        for target, source in zip(self._successors, step.next_observation):
             target[rows] = source if pick is None else source[pick]
-        for target, source in zip(self._actions, action):
+        for target, source in zip(self._actions, step.action):
             target[rows] = source if pick is None else source[pick]
-        self._rewards[rows] = reward if pick is None else reward[pick]
-        self._flags[0][rows] = terminated if pick is None else terminated[pick]
-        self._flags[1][rows] = truncated if pick is None else truncated[pick]
+        self._rewards[rows] = step.reward if pick is None else step.reward[pick]
+        self._flags[0][rows] = step.terminated if pick is None else step.terminated[pick]
+        self._flags[1][rows] = step.truncated if pick is None else step.truncated[pick]
         if self.masked:
-            for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):
+            for targets, given in ((self._masks, step.mask), (self._next_masks, step.next_mask)):
                 for i, target in targets:
                     allowed = None if given is None else given[i]
                     target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
@@ -352,13 +343,6 @@ def counters(source: Any, names: tuple[str, ...]) -> list[int]:
     if array.shape != (len(names),) or array.dtype.kind not in "iu":
         raise ValueError(f"Saved memory must have the counters {names}. Received: {array!r}")
     return array.tolist()
-
-
-def part_of(column: Any, rows: slice) -> Any:
-    """Some timesteps of an array `(T, ...)`, of each in a list or tuple, or of None."""
-    if isinstance(column, list | tuple):
-        return [part_of(leaf, rows) for leaf in column]
-    return None if column is None else column[rows]
 
 
 def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:

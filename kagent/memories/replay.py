@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, part_of, pipeline, whole
-from kagent.memories.n_step import Closed, Windows
+from kagent.memories.memory import MEMORIES, Memory, counters, pipeline, whole
+from kagent.memories.n_step import NStepAccumulator, NStepTransition
 from kagent.memories.storage import Column, shared_array, shared_tensor
+from kagent.memories.transition import Transition
 
 
 @MEMORIES.register("replay_memory")
@@ -19,7 +20,7 @@ class Replay(Memory):
     """A ring of the latest `capacity` transitions (Lin 1992; Mnih et al. 2015).
 
     Where its agent's `reward_estimation` has a horizon, a transition is over a window of several timesteps (see
-    `windows.Windows`): its `reward` is the discounted sum, its `next_observation` where the window led, and there is a
+    `n_step.NStepAccumulator`): its `reward` is the discounted sum, its `next_observation` where the window led, and there is a
     `discount`, the power to weigh the estimate of what follows by. The newest timesteps, whose windows are open, are not
     drawn yet. Where the estimate is to be that of the time when the experience was stored ("early"), it is in
     `next_value`. It is computed for many rows at once, right before the next update (or where `fit` ends): networks do
@@ -51,7 +52,7 @@ class Replay(Memory):
         self._live_storage: Any = None
         self._estimation: Any = None
         self._clock: Any = None
-        self.windows: Windows | None = None
+        self.windows: NStepAccumulator | None = None
         self._restored_shift = 0
         self.early = False  # whether the value of what follows is kept
         self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
@@ -71,8 +72,8 @@ class Replay(Memory):
         super().build(*args, **kwargs)
         self.windows = self._new_windows() if self._is_windowed else None
 
-    def _new_windows(self) -> Windows:
-        return Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
+    def _new_windows(self) -> NStepAccumulator:
+        return NStepAccumulator(self, self._estimation.horizon, self._estimation.discount, self._clock)
 
     @property
     def _is_windowed(self) -> bool:
@@ -117,33 +118,15 @@ class Replay(Memory):
             self._live_tensor = shared_tensor(self._live)
         self._live[0] = self.size
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment; rows where `valid` is False are dropped."""
         if self.windows is not None:
-            self._keep(
-                self.windows.append(
-                    observation, action, reward, terminated, truncated, next_observation, valid, mask, next_mask
-                )
-            )
+            self._keep(self.windows.append(step))
             return
-        pick = None if valid is None or valid.all() else np.flatnonzero(valid)
-        rows = self._advance(len(reward) if pick is None else len(pick))
-        self._write(
-            rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick
-        )  # fmt: skip
+        pick = step.picked()
+        self._write(self._advance(len(step.reward) if pick is None else len(pick)), step, pick)
 
-    def append_sequence(self, *sequence: Any) -> None:
+    def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
         own, self.windows = self.windows, None
         if self._is_windowed:
@@ -157,19 +140,16 @@ class Replay(Memory):
         finally:
             self.windows = own
 
-    def _keep(self, closed: Closed | None) -> None:
+    def _keep(self, closed: NStepTransition | None) -> None:
         if closed is None:
             return
-        count = len(closed.reward)
-        if count > self.capacity:  # an episode that is longer than the memory: its newest timesteps
-            newest = slice(count - self.capacity, None)
-            closed = Closed(*(part_of(field, newest) for field in closed))
-        rows = self._advance(len(closed.reward))
-        self._write(
-            rows, closed.observation, closed.action, closed.reward, closed.terminated, closed.truncated,
-            closed.next_observation, closed.mask, closed.next_mask,
-        )  # fmt: skip
-        self.storage.views["discount"][rows] = closed.discount
+        step, discount = closed
+        if len(discount) > self.capacity:  # an episode that is longer than the memory: its newest timesteps
+            newest = slice(len(discount) - self.capacity, None)
+            step, discount = step.take(newest), discount[newest]
+        rows = self._advance(len(discount))
+        self._write(rows, step)
+        self.storage.views["discount"][rows] = discount
 
     def _advance(self, count: int) -> Any:
         # The rows of so many new transitions.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, pipeline
+from kagent.memories.memory import MEMORIES, Memory, counters, pipeline
+from kagent.memories.transition import Transition
 
 
 @MEMORIES.register()
@@ -99,19 +100,8 @@ class Rollout(Memory):
     def __len__(self) -> int:
         return self.size * self.num_envs
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`.
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment.
 
         Raises:
             ValueError: The memory is full: it must be learned from and cleared first.
@@ -119,8 +109,8 @@ class Rollout(Memory):
         if self.is_full:
             raise ValueError(f"The rollout is full: {self.size} steps. Learn from it and `clear` it first")
         rows = slice(self.size * self.num_envs, (self.size + 1) * self.num_envs)
-        self._write(rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
-        self.storage.views["valid"][rows] = 1 if valid is None else valid
+        self._write(rows, step)
+        self.storage.views["valid"][rows] = 1 if step.valid is None else step.valid
         self.size += 1
 
     def pad(self) -> None:

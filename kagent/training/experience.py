@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from kagent import traces
+from kagent.memories.transition import Transition, each_array
 from kagent.mixin import Mixin
-from kagent.training.episode_streams import OrderError, each_array
+from kagent.training.episode_streams import OrderError
 
 
 class Experience(Mixin):
@@ -177,8 +178,8 @@ class Experience(Mixin):
 
         return encoded("observation"), trace["reward"], encoded("next_observation")
 
-    def _transitions_of(self, trace: dict[str, np.ndarray], masked: bool) -> list[Any]:
-        """What `Memory.append_leaves` takes, in its order, of all timesteps of a checked trace."""
+    def _transitions_of(self, trace: dict[str, np.ndarray], masked: bool) -> Transition:
+        """All timesteps of a checked trace."""
         seen = self._raw_steps(trace)
 
         def leaves(group: str, structure: Any) -> list[Any]:
@@ -193,17 +194,15 @@ class Experience(Mixin):
             known[over] = trace.get("end_observed", True)
             seen = self.preprocessing.episodes(*seen, over, known)
         observation, reward, successor = seen
-        return [observation, action, reward, *flags, successor, None, *masks]
+        return Transition(observation, action, reward, *flags, successor, *masks)
 
     def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
         # The remembered row of every timestep, and what the environment gave, where a callback takes it.
-        observation, action, reward, terminated, truncated, successor, _, *masks = self._transitions_of(trace, masked)
-        parts = (observation, action, reward, terminated, truncated, successor, *masks)
+        steps = self._transitions_of(trace, masked)
         raw = self._raw_steps(trace) if self._attached else ()
-        for t in range(len(reward)):
-            yield tuple(
-                tuple(each_array(part, lambda x, t=t: x[t : t + 1]) for part in given) for given in (parts, raw)
-            )
+        for t in range(len(steps.reward)):
+            at = slice(t, t + 1)
+            yield steps.take(at), tuple(each_array(part, lambda x, at=at: x[at]) for part in raw)
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

@@ -13,8 +13,8 @@ from kagent import callbacks
 from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import listed
 from kagent.learning.minimizer import Optimization
+from kagent.memories.transition import each_array
 from kagent.mixin import Mixin
-from kagent.training.episode_streams import each_array
 
 _as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
 
@@ -134,7 +134,7 @@ class Attachments(Mixin):
         count = self.parallel_interactions
         if count > 1:  # as of so many environments, of which the others did nothing
             row, raw = (tuple(each_array(p, lambda x: np.repeat(x, count, axis=0)) for p in ps) for ps in (row, raw))
-        observation, action, reward, terminated, truncated, successor, mask, next_mask = row
+        observation, action, reward, terminated, truncated, successor, mask, next_mask = row[:8]
         valid = np.arange(count) == index
         logs = {
             "observation": observation, "action": self.actor.to_env(action), "next_observation": successor,

@@ -14,6 +14,7 @@ from kagent.config.checks import check_count
 from kagent.config.run_length import Bounds
 from kagent.learning.learner import Learner
 from kagent.memories.sequences import RecentSequences
+from kagent.memories.transition import Transition
 from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.training.metrics import UpdateMetrics
@@ -134,7 +135,7 @@ class Pretraining(Mixin):
             chosen, order = order[:num_traces], order[num_traces:]
             yield [files[index] for index in chosen]
 
-    def _transitions(self: Any, path: Path, masked: bool, estimated: bool) -> list[Any]:
+    def _transitions(self: Any, path: Path, masked: bool, estimated: bool) -> Transition:
         trace = traces.load_trace(path, self._raw_observation, self._action)
         if estimated and self.reward_estimation.estimate_terminal and not trace.get("end_observed", np.True_).all():
             raise ValueError(
@@ -159,9 +160,9 @@ class _Own:
         self.steps = (agent.update_rule.steps or 1) * agent.steps_per_execution  # of gradient, per update
         self.learner = agent.make_train_function()
 
-    def take(self, transitions: list[list[Any]]) -> None:
+    def take(self, transitions: list[Transition]) -> None:
         for given in transitions:
-            _append(self.memory, given)
+            self.memory.append_sequence(given)
 
     def update(self) -> Iterator[dict[str, float]]:
         agent, iterator = self.agent, self.iterator()
@@ -192,7 +193,7 @@ class _OfIteration(_Own):
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
         self._iterator: Any = None
 
-    def take(self, transitions: list[list[Any]]) -> None:
+    def take(self, transitions: list[Transition]) -> None:
         self.memory.clear()
         super().take(transitions)
 
@@ -243,7 +244,7 @@ class _Rollouts(_OfIteration):
         self._drawing = (min(rule.batch_size, capacity) if cut else capacity), rule.epochs or 1
         self.steps = self._drawing[1] * self.memory.minibatches(self._drawing[0])
 
-    def take(self, transitions: list[list[Any]]) -> None:
+    def take(self, transitions: list[Transition]) -> None:
         super().take(transitions)
         self.memory.pad()  # where these files are not the longest: the program is compiled for one size
 
@@ -252,11 +253,6 @@ class _Rollouts(_OfIteration):
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         return self.agent.learn(batch)
-
-
-def _append(memory: Any, transitions: list[Any]) -> None:
-    *steps, _, mask, next_mask = transitions
-    memory.append_sequence(*steps, mask, next_mask)
 
 
 def _masked(headers: dict[Path, dict[str, traces.Header]]) -> bool:
