@@ -75,7 +75,7 @@ class Agent(
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
             `SoftActorCriticObjective`, `DeterministicPolicyGradientObjective`, `StateValueObjective`, `PlusObjective`.
         memory: Where experience goes: `Replay`, `Recent`, `Rollout`, or an int: a replay memory's capacity. None: what the
-            objective needs, as large as it must be. See `kagent.memories.suit`.
+            objective needs, as large as it must be. See `kagent.memories.resolve`.
         update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.
         exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, `ActionNoise`; or a number, a

@@ -40,7 +40,7 @@ class Composition(Mixin):
                 f"{self.max_episode_timesteps}. Received: {horizon}"
             )
         limits = self.max_episode_timesteps, self._own_limit
-        self.memory = memories.suit(memory, self.update_rule, self.reward_estimation, *limits, self.n_envs)
+        self.memory = memories.resolve(memory, self.update_rule, self.reward_estimation, *limits, self.n_envs)
         sampled = isinstance(self.policy, stochastic.StochasticPolicy)
         epsilon = isinstance(self.policy, value.ValuePolicy)
         self.exploration = exploration.get(exploration_, sample=sampled, epsilon=epsilon)
@@ -82,7 +82,7 @@ class Composition(Mixin):
             ("memory", self.memory, (objective.memory,)),
             ("critic", self.critic, (critic,) if critic else ()),
         ):
-            names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "serves", ())]
+            names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "substitutes", ())]
             if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
                 continue
             if not set(names) & set(allowed):
@@ -103,7 +103,7 @@ class Composition(Mixin):
         baselines.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(self._action)
-        self.memory.adopt(self.update_rule, self.reward_estimation, lambda: self.training_clock)
+        self.memory.configure(self.update_rule, self.reward_estimation, lambda: self.training_clock)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
 
     def _check_saves(self, tell: Callable[[], Any]) -> None:

@@ -132,7 +132,7 @@ class Optimization(Mixin):
                 self.optimizer.loss_scale_factor = 128.0
         self.optimizer.build(self.trainable_variables)
         self._trainability = Trainability(self)
-        self.memory.hold(steps_per_execution)
+        self.memory.reserve(steps_per_execution)
 
     @property
     def metrics(self) -> list[Any]:

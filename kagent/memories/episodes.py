@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from kagent.memories.host_iterator import generator_of
-from kagent.memories.memory import MEMORIES, counters
-from kagent.memories.sequences import Drawn, RecentSequences, Sequences, saved_array
+from kagent.memories.memory import MEMORIES
+from kagent.memories.saved_arrays import counters, read_block, saved_array
+from kagent.memories.sequences import Drawn, RecentSequences, Sequences
 from kagent.memories.storage import Storage
 from kagent.memories.transition import Transition
 
@@ -38,7 +39,7 @@ class EpisodeMemory(Sequences):
     """
 
     unit = "episodes"
-    lacking = "a memory with a finished episode"
+    missing = "a memory with a finished episode"
 
     def build(self, *args: Any, **kwargs: Any) -> None:
         super().build(*args, **kwargs)
@@ -66,13 +67,13 @@ class EpisodeMemory(Sequences):
         self.episodes: collections.deque[tuple[int, int]] = collections.deque()  # of those kept: begin in total, length
         self.positions = np.zeros(self.num_envs, np.int64)  # timesteps of the open episodes
 
-    def attach(self, num_envs: int) -> None:
+    def set_num_envs(self, num_envs: int) -> None:
         if num_envs != self.num_envs:
-            super().attach(num_envs)
+            super().set_num_envs(num_envs)
             self.positions = np.zeros(num_envs, np.int64)
             self._open_up(_OPEN)
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Drops the open episodes of these environments."""
         self.positions[list(environments)] = 0
 
@@ -172,7 +173,7 @@ class EpisodeMemory(Sequences):
             raise ValueError(f"Saved memory has impossible open episodes. Received: {positions.tolist()}")
         self.clear()
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], min(total, capacity))
+            read_block(self.storage.blocks[name], name, state[f"block.{name}"], min(total, capacity))
         while self._length < positions.max():
             self._grow()
         rows = np.concatenate([np.arange(n) + i * self._length for i, n in enumerate(positions)])
@@ -220,8 +221,8 @@ class ReplayEpisodes(EpisodeMemory):
         saved: Whether weights files carry its content, open episodes included, so that training resumes exactly.
     """
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         self.check(rule.batch_size)
         if rule.steps is None:
             raise ValueError(f"A replay memory needs update.steps. Received: {rule}")

@@ -21,29 +21,44 @@ MEMORIES = Registry("memory")
 
 
 class Memory(Part):
-    """Base of all memories.
+    """Base of all memories, and the whole protocol between an agent and its memory.
 
-    A memory is made with its size and built for spaces by its agent, or by hand with `build`.
+    A memory is made with its size; its agent calls `configure`, `check_room`, `build` and `reserve` before the first
+    timestep. Then `append_step` takes one timestep of every environment, and `elements` gives what an update learns from:
+    packed arrays, which `experience` unpacks inside the learner's program. `state` and `restore` carry the content in
+    files. A memory of one's own implements `get_part`, `check`, `append_step`, `elements`, `experience`, `clear`, `state`,
+    `restore` and `_rows`; the other methods have defaults.
+
+    An `on_policy` memory has also `steps`, the timesteps of each environment in a rollout, and `rollouts`, the rollouts in
+    it; `size` counts timesteps of each environment there. A memory that keeps the values of what follows from the time of
+    storing has `early` (whether it does), `unestimated` (how many of the newest rows lack the value) and
+    `take_unestimated()` (their indices).
 
     Args:
         saved: Whether weights files carry its content, so that training resumes exactly.
 
     Attributes:
-        unit: The unit of update rules it suits, `"timesteps"` or `"episodes"`.
-        used_once: Whether it says itself when an update is due, and is cleared by it.
-        serves: Names of memory classes in whose place objectives take it, beside those it derives from.
-        prioritized: Whether it wants to hear how large the errors of what was learned from were.
+        unit: The unit of update rules it takes, `"timesteps"` or `"episodes"`.
+        on_policy: Whether an update is due when it is full, and empties it.
+        substitutes: Names of memory classes in whose place objectives take it, beside those it derives from.
+        prioritized: Whether it draws by the errors of the samples, which `prioritize` takes after every update.
         consecutive: Whether an update gets consecutive timesteps, time-major `(T, N, ...)` with `valid`, and not single
             ones.
-        lacking: What there must be in it to learn from, in words.
+        missing: A noun for messages where it is empty: `"a full rollout"`.
+        built: Whether it has rows.
+        observation, action: `Structure`s of the spaces it is built for.
+        masked: Whether it stores action masks.
+        num_envs: Environments whose timesteps arrive together.
+        size: Transitions in it.
+        storage: The rows. Another object after every `build`: iterators of `elements` read the one they were made with.
     """
 
     unit = "timesteps"
-    used_once = False
-    serves: tuple[str, ...] = ()
+    on_policy = False
+    substitutes: tuple[str, ...] = ()
     prioritized = False
     consecutive = False
-    lacking = "a memory with experience"
+    missing = "a memory with experience"
 
     def __init__(self, saved: bool = True):
         self.saved = bool(saved)
@@ -101,18 +116,18 @@ class Memory(Part):
         self._rewards = views["reward"]
         self._flags = (views["terminated"], views["truncated"])
 
-    # What its agent asks of it ---------------------------------------------------------------------------------
+    # What its agent calls -------------------------------------------------------------------------------------------
 
-    def adopt(self, rule: Any, estimation: Any, clock: Callable[[], Any]) -> None:
-        """Tells it what it is for; before it is built.
+    def configure(self, rule: Any, estimation: Any, clock: Callable[[], Any]) -> None:
+        """Fits it to its agent. Before `build`, and again where the agent takes another update rule.
 
         Args:
             rule: The agent's `Update`.
             estimation: The agent's `RewardEstimation`.
-            clock: Says what time it is.
+            clock: Returns the agent's `Clock`, for schedules.
 
         Raises:
-            ValueError: It does not suit the rule or the estimation.
+            ValueError: The rule or the estimation needs another memory.
         """
         if rule.unit != self.unit:
             raise ValueError(
@@ -120,23 +135,34 @@ class Memory(Part):
                 f"Received: update.unit={rule.unit!r}"
             )
 
-    def hold(self, executions: int) -> None:
-        """Says how many due updates are made in one compiled call (`steps_per_execution`)."""
+    def reserve(self, executions: int) -> None:
+        """Makes room for the due updates of one compiled call.
+
+        Args:
+            executions: How many there are: `steps_per_execution`.
+
+        Raises:
+            ValueError: It serves one update at a time only.
+        """
 
     def fits(self, num_envs: int) -> bool:
-        """Whether it can take the steps of so many environments as it is built."""
+        """Whether it takes the timesteps of so many environments without being built anew."""
         return True
 
-    def attach(self, num_envs: int) -> None:
-        """Says how many environments' steps arrive from now on. `interrupt` those before first."""
+    def set_num_envs(self, num_envs: int) -> None:
+        """Takes the timesteps of so many environments from now on. `cut_episodes` of the ones before comes first."""
         self.num_envs = int(num_envs)
 
-    def interrupt(self, environments: Any) -> None:
-        """Says that what these environments' next steps belong to does not follow their last ones."""
+    def cut_episodes(self, environments: Any) -> None:
+        """Ends the open episodes of these environments here: their next timesteps do not follow their last ones.
+
+        Args:
+            environments: Indices, an iterable of integers from 0 to `num_envs - 1`.
+        """
 
     def check(self, batch_size: int) -> None:
         """Raises:
-        ValueError: `batch_size` is not an integer from 1 to what the memory can hold.
+        ValueError: `batch_size` is not an integer from 1 to what the memory can hold, in its unit.
         """
         raise NotImplementedError
 
@@ -145,12 +171,24 @@ class Memory(Part):
         """Whether there is anything to learn from."""
         return len(self) > 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether an update is due, of an `on_policy` memory."""
+        return self.filled()
+
+    def filled(self) -> bool:
+        """`is_full`, as a function: the condition at which collecting stops."""
+        return False
+
     def is_ready(self, rule: Any) -> bool:
-        """Whether there is enough for an update that is due by `rule`."""
+        """Whether there is enough for an update that is due by `rule`, an `Update`."""
         return self.has_any
 
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
         """Iterator of packed elements, each for one call of the learner, from number `start` on.
+
+        Elements are dicts of arrays, read from the memory when they are drawn and never ahead. The iterator is one of
+        `tf.data`, or has an `element_spec` as those have.
 
         Args:
             rule: The agent's `Update`.
@@ -160,18 +198,30 @@ class Memory(Part):
         """
         raise NotImplementedError
 
+    def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], Any]:
+        """Unpacks an element. Pure, safe in graphs and for XLA: it runs in the learner's program.
+
+        Args:
+            blocks: The element.
+
+        Returns:
+            Transitions nested as their spaces (see `nest`), and the minibatches: int32 `(K, B)` rows of the flattened
+            transitions, -1 for padding; or None, where the transitions are `(K, B, ...)` already.
+        """
+        raise NotImplementedError
+
     def prioritize(self, errors: np.ndarray) -> None:
-        """Takes the absolute errors of the transitions of the last element, `(K * B,)`."""
+        """Takes the absolute errors of the transitions of the last element, float32 `(K * B,)`."""
 
     def __len__(self) -> int:
         return self.size
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Forgets everything. The rows stay allocated."""
         raise NotImplementedError
 
     def publish(self) -> None:
-        """Tells datasets that were made earlier how many rows there are now."""
+        """Writes the number of rows where the datasets that were made earlier read it."""
 
     def _masked_leaves(self) -> list[int]:
         return [i for i, leaf in enumerate(self.action.leaves) if leaf.is_discrete] if self.masked else []
@@ -230,9 +280,15 @@ class Memory(Part):
         action_mask: Any = None,
         next_action_mask: Any = None,
     ) -> None:
-        """One transition, as the environment speaks (boxes' actions canonical: see the policy).
+        """Stores one transition by hand, values as the environment has them (but actions of boxes canonical: see the policy).
 
-        Masks are lists with one flat bool array `(sum(nvec),)` per action leaf.
+        Args:
+            observation, next_observation: Values of the observation space.
+            action: A value of the action space.
+            reward: A number.
+            terminated, truncated: Whether the episode ended, and whether it was cut off.
+            action_mask, next_action_mask: Lists with a flat bool array `(sum(nvec),)` for each discrete action leaf and None
+                for a box. None: everything is allowed.
         """
 
         def allowed(masks: Any) -> Masks | None:
@@ -273,11 +329,14 @@ class Memory(Part):
         )
 
     def append_step(self, step: Transition) -> None:
-        """One timestep of every environment; rows where `valid` is False are dropped."""
+        """Stores one timestep of every environment, `(N, ...)`, and copies its arrays.
+
+        Rows where `valid` is False are dropped; a rollout, whose environments go in step, marks them.
+        """
         raise NotImplementedError
 
     def append_sequence(self, sequence: Transition) -> None:
-        """Consecutive timesteps of its one environment, without `valid`."""
+        """Stores consecutive timesteps of one environment, `(T, ...)`; `valid` is None."""
         self._append_parts(1, sequence)
 
     def _append_parts(self, size: int, sequence: Transition) -> None:
@@ -303,11 +362,11 @@ class Memory(Part):
                     target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
 
     def get_part(self) -> dict[str, Any]:
-        """`{"type": name, **arguments}`, JSON-ready."""
+        """Its config: `{"type": name, **arguments}`, as JSON has it."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """Everything to continue from: the filled rows as arrays (views, not copies) and counters."""
+        """Everything to continue from, by name: the filled rows as arrays (views, not copies) and counters."""
         raise NotImplementedError
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -317,32 +376,6 @@ class Memory(Part):
             ValueError: Rows of another shape or dtype, or more of them than this memory holds.
         """
         raise NotImplementedError
-
-    def _read_block(self, name: str, source: Any, rows: int) -> None:
-        target, begin = self.storage.blocks[name], 0
-        for part in [source] if isinstance(source, np.ndarray) else source:
-            end = begin + len(part)
-            if part.shape[1:] != target.shape[1:] or part.dtype != target.dtype or end > rows:
-                raise ValueError(
-                    f"Saved memory does not fit: block {name!r} must be ({rows}, {target.shape[1]}) {target.dtype}. "
-                    f"Received: {(end, *part.shape[1:])} {part.dtype}"
-                )
-            target[begin:end] = part
-            begin = end
-        if begin != rows:
-            raise ValueError(f"Saved memory lacks rows: block {name!r} must have {rows}. Received: {begin}")
-
-
-def counters(source: Any, names: tuple[str, ...]) -> list[int]:
-    """The counters in a memory's state.
-
-    Raises:
-        ValueError: Not so many integers.
-    """
-    array = source if isinstance(source, np.ndarray) else np.concatenate(list(source))
-    if array.shape != (len(names),) or array.dtype.kind not in "iu":
-        raise ValueError(f"Saved memory must have the counters {names}. Received: {array!r}")
-    return array.tolist()
 
 
 def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kagent import schedules
-from kagent.memories.memory import counters
-from kagent.memories.sequences import saved_array
+from kagent.memories.saved_arrays import counters, saved_array
 from kagent.memories.transition import Leaves, Masks, Transition
 
 _ROOM = 8  # open windows of each environment for which there is room at first

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kagent.memories.memory import MEMORIES, counters
-from kagent.memories.sequences import Drawn, RecentSequences, saved_array
+from kagent.memories.memory import MEMORIES
+from kagent.memories.saved_arrays import counters, read_block, saved_array
+from kagent.memories.sequences import Drawn, RecentSequences
 from kagent.memories.transition import Transition
 
 
@@ -67,7 +68,7 @@ class Recent(RecentSequences):
         self._write(self.written[pick] % self.steps * self.num_envs + pick, step, pick)
         self.written[pick] += 1
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Marks the newest timestep of these environments as truncated: what is appended next does not follow it."""
         for index in environments:
             newest = (self.written[index] - 1) % self.steps * self.num_envs + index
@@ -102,6 +103,8 @@ class Recent(RecentSequences):
             raise ValueError(f"Saved memory must have counts >= 0. Received: {written}")
         self.clear()
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], min(int(written.max()), steps) * num_envs)
+            read_block(
+                self.storage.blocks[name], name, state[f"block.{name}"], min(int(written.max()), steps) * num_envs
+            )
         self.written = written
         self._together = int(written[0]) if (written == written[0]).all() else None

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Memory, counters, pipeline, whole
+from kagent.memories.memory import MEMORIES, Memory, pipeline, whole
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
+from kagent.memories.saved_arrays import counters, read_block
 from kagent.memories.storage import Column, shared_array, shared_tensor
 from kagent.memories.transition import Transition
 
@@ -45,7 +46,7 @@ class Replay(Memory):
     (TensorShape([4, 3]), TensorShape([4]))
     """
 
-    serves = ("Rollout",)  # of objectives that make returns of single timesteps too
+    substitutes = ("Rollout",)  # of objectives that make returns of single timesteps too
 
     def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)
@@ -60,8 +61,8 @@ class Replay(Memory):
     def get_part(self) -> dict[str, Any]:
         return {"type": "Replay", "capacity": self.capacity, "saved": self.saved}
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         self.check(rule.batch_size)
         if rule.steps is None:
             raise ValueError(f"A replay memory needs update.steps. Received: {rule}")
@@ -83,12 +84,12 @@ class Replay(Memory):
         names = [*(["discount"] if self._is_windowed else []), *(["next_value"] if self.early else [])]
         return super()._columns() + [Column(name, (), np.dtype(np.float32)) for name in names]
 
-    def attach(self, num_envs: int) -> None:
-        super().attach(num_envs)
+    def set_num_envs(self, num_envs: int) -> None:
+        super().set_num_envs(num_envs)
         if self.windows is not None and self.windows.num_envs != num_envs:
             self.windows.begin(num_envs)
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Closes these environments' open windows: what is appended next does not follow them."""
         if self.windows is not None:
             self._keep(self.windows.cut(environments))
@@ -136,7 +137,7 @@ class Replay(Memory):
 
         try:
             self._append_parts(size, sequence)
-            self.interrupt([0])
+            self.cut_episodes([0])
         finally:
             self.windows = own
 
@@ -243,7 +244,7 @@ class Replay(Memory):
         # Of a full, smaller memory: oldest first.
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], size)
+            read_block(self.storage.blocks[name], name, state[f"block.{name}"], size)
             if self._restored_shift:
                 rows = self.storage.blocks[name][:size]
                 rows[:] = np.roll(rows, -self._restored_shift, axis=0)

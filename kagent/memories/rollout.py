@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Memory, counters, pipeline
+from kagent.memories.memory import MEMORIES, Memory, pipeline
+from kagent.memories.saved_arrays import counters, read_block
 from kagent.memories.transition import Transition
 
 
@@ -36,9 +37,9 @@ class Rollout(Memory):
     """
 
     _extra_flags = ("valid",)
-    used_once = True
+    on_policy = True
     consecutive = True
-    lacking = "a full rollout"
+    missing = "a full rollout"
 
     def __init__(self, steps: int | None = None, saved: bool = True):
         super().__init__(saved)
@@ -48,8 +49,8 @@ class Rollout(Memory):
     def get_part(self) -> dict[str, Any]:
         return {"type": "Rollout", "steps": self.steps, "saved": self.saved}
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         if rule.steps not in (None, 1) or rule.frequency is not None or rule.start:
             raise ValueError(
                 "A rollout memory is learned from when it is full, all of it in update.epochs passes: it needs no "
@@ -66,7 +67,7 @@ class Rollout(Memory):
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
         return iter(self.packed_dataset(rule.batch_size, rule.epochs or 1, seed, start))
 
-    def hold(self, rollouts: int) -> None:
+    def reserve(self, rollouts: int) -> None:
         """Makes room for so many rollouts, all used in one compiled call (`steps_per_execution`)."""
         if rollouts == self.rollouts:
             return
@@ -82,15 +83,10 @@ class Rollout(Memory):
     def clear(self) -> None:
         self.size = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self.filled()
-
     def filled(self) -> bool:
-        """`is_full`, as a function."""
         return self.size == self.steps * self.rollouts
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Marks the newest step of these environments as truncated: what is appended next does not follow it."""
         newest = (self.size - 1) * self.num_envs
         for index in environments if self.size else ():
@@ -208,5 +204,5 @@ class Rollout(Memory):
             )
         self.clear()
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], size * num_envs)
+            read_block(self.storage.blocks[name], name, state[f"block.{name}"], size * num_envs)
         self.size = size

@@ -83,7 +83,7 @@ class EpisodeStreams:
         """Raises:
         OrderError: The stream is further ahead of another one than the memory is long.
         """
-        longest = memory.steps if memory.used_once else math.inf
+        longest = memory.steps if memory.on_policy else math.inf
         if len(self._queues[index]) >= longest:
             behind = min(range(len(self)), key=lambda i: len(self._queues[i]))
             raise OrderError(
@@ -96,7 +96,7 @@ class EpisodeStreams:
         step = Transition(*row)
         if len(self) == 1:
             memory.append_step(step)
-        elif not memory.used_once:
+        elif not memory.on_policy:
             together = step.map(lambda x: np.repeat(x, len(self), axis=0))
             memory.append_step(together._replace(valid=np.arange(len(self)) == index))
         else:
@@ -104,7 +104,7 @@ class EpisodeStreams:
 
     def drain(self, memory: Any) -> bool:
         """Moves one waiting transition of every stream on, where all have one and there is room. Whether it did."""
-        if len(self) == 1 or not memory.used_once or not all(self._queues) or memory.is_full:
+        if len(self) == 1 or not memory.on_policy or not all(self._queues) or memory.is_full:
             return False
         memory.append_step(concatenate([queue.popleft() for queue in self._queues]))
         return True

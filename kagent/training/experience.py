@@ -65,7 +65,7 @@ class Experience(Mixin):
         if not self._fits_memory(len(self._episodes), masked, "`experience` has"):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=len(self._episodes))
         count, ends = len(trace["reward"]), trace["terminated"] | trace["truncated"]
-        if self.memory.used_once:
+        if self.memory.on_policy:
             room = self.memory.steps * self.memory.rollouts - self.memory.size
             if len(self._episodes) > 1:
                 raise ValueError(
@@ -77,8 +77,8 @@ class Experience(Mixin):
                     f"`experience` must be at most {room} timesteps, the rollout's room. Received: {count}"
                 )
         if not self._own_loop:
-            self.memory.interrupt(range(self.memory.num_envs))
-            self.memory.attach(len(self._episodes))
+            self.memory.cut_episodes(range(self.memory.num_envs))
+            self.memory.set_num_envs(len(self._episodes))
         self._own_loop = True
         if self._attached:
             self._begin_attached()

@@ -248,8 +248,8 @@ class Interaction(Mixin):
         if not self._fits_memory(count, masked):
             self.memory.build(self._observation, self._action, masked=masked, num_envs=count)
         elif not self._own_loop:
-            self.memory.interrupt(range(self.memory.num_envs))  # what `fit` left there is of another episode
-            self.memory.attach(count)
+            self.memory.cut_episodes(range(self.memory.num_envs))  # what `fit` left there is of another episode
+            self.memory.set_num_envs(count)
         self._own_loop = True
         flags = (np.asarray([flag]) for flag in ends)
         row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
@@ -294,7 +294,7 @@ class Interaction(Mixin):
             )
         memory = self.memory
         if not (memory.built and memory.has_any):
-            raise OrderError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
+            raise OrderError(f"`update` needs {memory.missing}; let the agent collect first. Received: {memory!r}")
         return self._learn_once(due=False)
 
     def _learn_once(self, due: bool) -> dict[str, float]:

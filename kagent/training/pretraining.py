@@ -108,7 +108,7 @@ class Pretraining(Mixin):
     def _source(self: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
         if objective is not None:
             return _Cloning(self, masked, capacity)
-        on_policy = self.memory.used_once or isinstance(self.memory, RecentSequences)
+        on_policy = self.memory.on_policy or isinstance(self.memory, RecentSequences)
         return _Rollouts(self, masked, capacity) if on_policy else _Own(self, masked)
 
     def _iterate(
@@ -239,7 +239,7 @@ class _Rollouts(_OfIteration):
 
     def __init__(self, agent: Any, masked: bool, capacity: int):
         super().__init__(agent, masked, memories.Rollout(capacity))
-        rule, cut = agent.update_rule, agent.memory.used_once
+        rule, cut = agent.update_rule, agent.memory.on_policy
         # Other memories than rollouts are learned from in whole, whatever the unit of the batch size is.
         self._drawing = (min(rule.batch_size, capacity) if cut else capacity), rule.epochs or 1
         self.steps = self._drawing[1] * self.memory.minibatches(self._drawing[0])

@@ -409,8 +409,8 @@ class Training(Mixin):
             # What follows an open episode's last timestep in the memory is another episode.
             count = environments.num_envs
             restored = state is not None and environments.replayable and not own_loop and len(state["lengths"]) == count
-            self.memory.interrupt(lost if restored else range(self.memory.num_envs))
-            self.memory.attach(count)
+            self.memory.cut_episodes(lost if restored else range(self.memory.num_envs))
+            self.memory.set_num_envs(count)
         self.memory.check(self.update_rule.batch_size)
         self.actor.expire()
         return runner

@@ -59,7 +59,7 @@ class Updating(Mixin):
         """
         self.occupation.refuse("reschedule")
         rule, before = update.get(rule), self.update_rule
-        self.memory.adopt(rule, self.reward_estimation, lambda: self.training_clock)
+        self.memory.configure(rule, self.reward_estimation, lambda: self.training_clock)
         self.update_rule = rule
         passed = rule.passed(getattr(self.counters, rule.unit))
         # A file may come from a run with another rule: then it is more than one behind, or ahead.
@@ -98,9 +98,9 @@ class Updating(Mixin):
         """Count of `unit` at which the next call of the learner is due; infinite where another unit, the memory or the
         user decides."""
         rule = self.update_rule
-        if rule.episode_ends and unit == "episodes" and not self.memory.used_once:
+        if rule.episode_ends and unit == "episodes" and not self.memory.on_policy:
             return self.counters.ended + 1
-        if self.memory.used_once or rule.unit != unit or rule.period == math.inf:
+        if self.memory.on_policy or rule.unit != unit or rule.period == math.inf:
             return math.inf
         if rule.is_scheduled:
             return (
@@ -110,10 +110,10 @@ class Updating(Mixin):
 
     @property
     def _is_full(self) -> Any:
-        return self.memory.filled if self.memory.used_once else None
+        return self.memory.filled if self.memory.on_policy else None
 
     def _is_due(self) -> bool:
-        if self.memory.used_once:
+        if self.memory.on_policy:
             return self.memory.is_full
         if not (self._is_late() or self._is_at_end()):
             return False
@@ -212,7 +212,7 @@ class Updating(Mixin):
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1
-        if self.memory.used_once:
+        if self.memory.on_policy:
             self.memory.clear()
         elif due:
             self._tick_off()
