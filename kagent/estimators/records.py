@@ -127,7 +127,8 @@ class Records(Memory):
             self.publish()
 
     def _read(self, rows: np.ndarray) -> dict[str, Any]:
-        columns = {c.name: self.storage.views[c.name][rows].astype(c.dtype) for c in self.storage.columns}
+        columns = self.storage.columns if self._given is not None else self._columns()
+        columns = {c.name: self.storage.views[c.name][rows].astype(c.dtype) for c in columns}
         if self._given is not None:
             return columns
         nested = self.nest(columns)

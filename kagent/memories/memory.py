@@ -88,7 +88,7 @@ class Memory(Part):
         if not 1 <= num_envs <= MOST_ENVS:  # a file may ask for any number
             raise ValueError(f"`num_envs` must be from 1 to {MOST_ENVS}. Received: {num_envs}")
         self.masked, self.num_envs = bool(masked), int(num_envs)
-        self.storage = Storage(self._columns(), self._rows())
+        self.storage = self._make_storage()
         self._bind(self.storage.views)
         self.built = True
         self.clear()
@@ -101,7 +101,14 @@ class Memory(Part):
         """
         planned = copy.copy(self)  # building writes into it
         planned.observation, planned.action, planned.masked, planned.num_envs = observation, action, False, num_envs
-        check_room(planned._columns(), planned._rows(), drawn)
+        check_room(planned._stored_columns(), planned._rows(), drawn)
+
+    def _make_storage(self) -> Storage:
+        return Storage(self._columns(), self._rows())
+
+    def _stored_columns(self) -> list[Column]:
+        # Of which every row has its own.
+        return self._columns()
 
     def _rows(self) -> int:
         raise NotImplementedError
@@ -348,8 +355,9 @@ class Memory(Part):
         # `rows` is a slice or an index array; `pick` chooses environments.
         for target, source in zip(self._observations, step.observation):
             target[rows] = source if pick is None else source[pick]
+        ahead = self._ahead(rows, step, pick)
         for target, source in zip(self._successors, step.next_observation):
-            target[rows] = source if pick is None else source[pick]
+            target[ahead] = source if pick is None else source[pick]
         for target, source in zip(self._actions, step.action):
             target[rows] = source if pick is None else source[pick]
         self._rewards[rows] = step.reward if pick is None else step.reward[pick]
@@ -360,6 +368,10 @@ class Memory(Part):
                 for i, target in targets:
                     allowed = None if given is None else given[i]
                     target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
+
+    def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
+        """Where the next observations of new rows are written, whose observations are there already."""
+        return rows
 
     def get_part(self) -> dict[str, Any]:
         """Its config: `{"type": name, **arguments}`, as JSON has it."""

@@ -111,13 +111,10 @@ class Prioritized(Replay):
     def _element(self, batch_size: int, steps: int, seed: int, number: int) -> dict[str, np.ndarray]:
         rows, weights = self.draw(batch_size, steps, generator_of(seed, number))
         self._drawn = rows.ravel()
-        blocks = {name: array.take(rows, axis=0) for name, array in self.storage.blocks.items()}
-        return {**blocks, "weight": weights}
+        return {**self.storage.take(rows), "weight": weights}
 
     def _spec(self, batch_size: int, steps: int) -> dict[str, tf.TensorSpec]:
-        blocks = self.storage.blocks.items()
-        spec = {name: tf.TensorSpec((steps, batch_size, array.shape[1]), array.dtype) for name, array in blocks}
-        return {**spec, "weight": tf.TensorSpec((steps, batch_size), tf.float32)}
+        return {**self.storage.specs((steps, batch_size)), "weight": tf.TensorSpec((steps, batch_size), tf.float32)}
 
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> HostBatches:
         size, steps = rule.batch_size, rule.steps * executions

@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
+from kagent.memories.linked_storage import LinkedStorage
 from kagent.memories.memory import MEMORIES, Memory, pipeline, whole
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
 from kagent.memories.saved_arrays import counters, read_block
-from kagent.memories.storage import Column, shared_array, shared_tensor
+from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
 from kagent.memories.transition import Transition
 
 
@@ -84,13 +85,29 @@ class Replay(Memory):
         names = [*(["discount"] if self._is_windowed else []), *(["next_value"] if self.early else [])]
         return super()._columns() + [Column(name, (), np.dtype(np.float32)) for name in names]
 
+    @property
+    def _is_linked(self) -> bool:
+        # Not where a transition leads further than to the next one, or its values are looked up by rows.
+        return not self._is_windowed and not self.early
+
+    def _make_storage(self) -> Storage:
+        return LinkedStorage(self._columns(), self._rows()) if self._is_linked else super()._make_storage()
+
+    def _stored_columns(self) -> list[Column]:
+        columns = super()._stored_columns()
+        return [c for c in columns if not (self._is_linked and c.name.startswith("next_observation"))]
+
     def set_num_envs(self, num_envs: int) -> None:
+        if isinstance(self.storage, LinkedStorage) and num_envs != self.num_envs:
+            self.storage.newest = np.full(num_envs, -1, np.int64)
         super().set_num_envs(num_envs)
         if self.windows is not None and self.windows.num_envs != num_envs:
             self.windows.begin(num_envs)
 
     def cut_episodes(self, environments: Any) -> None:
         """Closes these environments' open windows: what is appended next does not follow them."""
+        if isinstance(self.storage, LinkedStorage):
+            self.storage.part(environments)
         if self.windows is not None:
             self._keep(self.windows.cut(environments))
 
@@ -106,7 +123,9 @@ class Replay(Memory):
         return self.capacity
 
     def clear(self) -> None:
-        self.size = self.cursor = 0
+        self.size = self.cursor = self.total = 0
+        if isinstance(self.storage, LinkedStorage):
+            self.storage.clear(self.num_envs)
         self.unestimated = 0  # of the newest rows, where there is a `next_value`
         if self.windows is not None:
             self.windows = self._new_windows()
@@ -125,21 +144,48 @@ class Replay(Memory):
             self._keep(self.windows.append(step))
             return
         pick = step.picked()
-        self._write(self._advance(len(step.reward) if pick is None else len(pick)), step, pick)
+        count = len(step.reward) if pick is None else len(pick)
+        if count > self.capacity:  # only the last ones stay
+            self._advance(count - self.capacity)
+            pick = (np.arange(count) if pick is None else pick)[-self.capacity :]
+            count = self.capacity
+        self._write(self._advance(count), step, pick)
+
+    def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
+        storage = self.storage
+        if not isinstance(storage, LinkedStorage):
+            return rows
+        given = len(step.reward)
+        if given > storage.num_envs:
+            storage.newest = np.append(storage.newest, np.full(given - storage.num_envs, -1))
+        if pick is None and given > 1:
+            return storage.follow_all(self.total - given, None, np.logical_or(step.terminated, step.truncated))
+        if pick is None or len(pick) == 1:
+            env = 0 if pick is None else int(pick[0])
+            return storage.follow(self.total - 1, env, bool(step.terminated[env] or step.truncated[env]))
+        ended = np.logical_or(step.terminated, step.truncated)[pick]
+        return storage.follow_all(self.total - len(pick), pick, ended)
+
+    def _bind(self, views: Mapping[str, Any]) -> None:
+        super()._bind(views)
+        if isinstance(self.storage, LinkedStorage):
+            self._successors = [column.values for column in self._successors]
 
     def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
-        own, self.windows = self.windows, None
+        own = self.windows, getattr(self.storage, "newest", None)
         if self._is_windowed:
             self.windows = self._new_windows()
             self.windows.begin(1)
-        size = self.capacity if self.windows is None else 1
-
+        if isinstance(self.storage, LinkedStorage):
+            self.storage.newest = np.full(1, -1, np.int64)
         try:
-            self._append_parts(size, sequence)
+            self._append_parts(1, sequence)
             self.cut_episodes([0])
         finally:
-            self.windows = own
+            self.windows = own[0]
+            if isinstance(self.storage, LinkedStorage):
+                self.storage.newest = own[1]
 
     def _keep(self, closed: NStepTransition | None) -> None:
         if closed is None:
@@ -156,6 +202,7 @@ class Replay(Memory):
         # The rows of so many new transitions.
         begin, end = self.cursor, self.cursor + count
         self.cursor = end % self.capacity
+        self.total += count
         if self.size < self.capacity:
             self.size = self._live[0] = min(self.size + count, self.capacity)
         if self.early:
@@ -173,15 +220,12 @@ class Replay(Memory):
 
         Element number n is drawn with the seed (seed, n), so that a pipeline begun at n continues another exactly.
         """
-        tensors, live, storage = self.storage.tensors, self._live_tensor, self.storage
+        live, storage = self._live_tensor, self.storage
 
         def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
             seeds = tf.stack([tf.constant(seed, tf.int64), number])
             picks = tf.random.stateless_uniform((steps * batch_size,), seeds, 0, live[0], tf.int64)
-            return {
-                name: tf.reshape(tf.gather(tensor, picks), (steps, batch_size, storage.widths[name]))
-                for name, tensor in tensors.items()
-            }
+            return storage.gather(picks, (steps, batch_size))
 
         return pipeline(tf.data.Dataset.counter(start), draw)
 
@@ -234,6 +278,8 @@ class Replay(Memory):
         more = {} if self.windows is None else self.windows.state()
         if self.early:
             more["unestimated"] = np.asarray([self.unestimated], np.int64)
+        if isinstance(self.storage, LinkedStorage):
+            more |= self.storage.state(self.size, self.total)
         return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks, **more}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -243,13 +289,18 @@ class Replay(Memory):
         self.clear()
         # Of a full, smaller memory: oldest first.
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
-        for name in self.storage.blocks:
-            read_block(self.storage.blocks[name], name, state[f"block.{name}"], size)
-            if self._restored_shift:
-                rows = self.storage.blocks[name][:size]
-                rows[:] = np.roll(rows, -self._restored_shift, axis=0)
+        shift, storage = self._restored_shift, self.storage
+        if isinstance(storage, LinkedStorage) and "links" not in state:
+            storage.restore_unlinked(state, size, cursor, shift, self.num_envs)
+        else:
+            for name, block in storage.blocks.items():
+                read_block(block, name, state[f"block.{name}"], size)
+            storage.turn(size, shift)
+            if isinstance(storage, LinkedStorage):
+                storage.restore(state, size, cursor, shift)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
+        self.total = self.cursor + (size if size == self.capacity else 0)
         self.publish()
         if self.windows is not None:
             self.windows.restore(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,21 @@ def read_block(target: np.ndarray, name: str, source: Any, rows: int) -> None:
     Raises:
         ValueError: Another dtype, width or number of rows.
     """
+    for begin, end, part in saved_slices(source, name, rows, target.shape[1], target.dtype):
+        target[begin:end] = part
+
+
+def saved_slices(source: Any, name: str, rows: int, width: int, dtype: Any) -> Iterator[tuple[int, int, np.ndarray]]:
+    """The slices of a saved block, with the rows at which each begins and ends. Arguments and errors are `read_block`'s."""
     begin = 0
     for part in [source] if isinstance(source, np.ndarray) else source:
         end = begin + len(part)
-        if part.shape[1:] != target.shape[1:] or part.dtype != target.dtype or end > rows:
+        if part.shape[1:] != (width,) or part.dtype != dtype or end > rows:
             raise ValueError(
-                f"Saved memory does not fit: block {name!r} must be ({rows}, {target.shape[1]}) {target.dtype}. "
+                f"Saved memory does not fit: block {name!r} must be ({rows}, {width}) {dtype}. "
                 f"Received: {(end, *part.shape[1:])} {part.dtype}"
             )
-        target[begin:end] = part
+        yield begin, end, part
         begin = end
     if begin != rows:
         raise ValueError(f"Saved memory lacks rows: block {name!r} must have {rows}. Received: {begin}")

@@ -64,16 +64,14 @@ class Sequences(Memory):
         valid = drawn.rows >= 0
         # Padding repeats a true timestep: its entries are finite and its masks allow something.
         rows = np.where(valid, drawn.rows, drawn.rows.max()).ravel()
-        blocks = {name: array.take(rows, axis=0) for name, array in self.storage.blocks.items()}
-        return {**blocks, "valid": valid, "indices": drawn.indices}
+        return {**self.storage.take(rows), "valid": valid, "indices": drawn.indices}
 
     def _spec(self, rows: tuple[int, int], indices: tuple[int, int]) -> dict[str, tf.TensorSpec]:
-        blocks = {
-            name: tf.TensorSpec((rows[0] * rows[1], width), array.dtype)
-            for name, width in self.storage.widths.items()
-            for array in [self.storage.blocks[name]]
+        return {
+            **self.storage.specs((rows[0] * rows[1],)),
+            "valid": tf.TensorSpec(rows, tf.bool),
+            "indices": tf.TensorSpec(indices, tf.int32),
         }
-        return {**blocks, "valid": tf.TensorSpec(rows, tf.bool), "indices": tf.TensorSpec(indices, tf.int32)}
 
     def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Shapes of an element's `rows` and `indices`, as they are now."""

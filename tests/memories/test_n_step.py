@@ -201,8 +201,8 @@ def dqn(estimation, env=None, **changes):
 
 def targets(agent):
     """The targets of all rows, as the objective has them now."""
-    blocks = {name: tf.constant(array[: len(agent.memory)]) for name, array in agent.memory.storage.blocks.items()}
-    batch, _ = agent.memory.experience(blocks)
+    packed = agent.memory.storage.take(np.arange(len(agent.memory)))
+    batch, _ = agent.memory.experience({name: tf.constant(array) for name, array in packed.items()})
     from kagent.objectives.objective import estimated_next_values
 
     discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
