@@ -127,8 +127,8 @@ class Records(Memory):
             self.publish()
 
     def _read(self, rows: np.ndarray) -> dict[str, Any]:
-        columns = self.storage.columns if self._given is not None else self._columns()
-        columns = {c.name: self.storage.views[c.name][rows].astype(c.dtype) for c in columns}
+        kinds = self.storage.columns if self._given is not None else self._columns()
+        columns = {c.name: self.storage.views[c.name][rows].astype(c.dtype) for c in kinds}
         if self._given is not None:
             return columns
         nested = self.nest(columns)

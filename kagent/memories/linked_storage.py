@@ -24,11 +24,11 @@ class Successors:
     """
 
     def __init__(self, links: np.ndarray, values: np.ndarray):
-        self._links, self.values = links, values
+        self._links, self._values = links, values
 
     def __getitem__(self, index: Any) -> np.ndarray:
         rows, *inner = index if isinstance(index, tuple) else (index,)
-        found: np.ndarray = self.values[self._links[rows]]
+        found: np.ndarray = self._values[self._links[rows]]
         return found[(slice(None),) * np.ndim(self._links[rows]) + tuple(inner)] if inner else found
 
 
@@ -48,6 +48,10 @@ class LinkedStorage(Storage):
 
     Attributes:
         links: int64 `(rows,)`: of each row the one that holds its next observation, from `rows` on an extra one.
+        ahead: The columns of observations with the extra rows, where next observations are written.
+        observed, heads: The columns of observations, and how wide they are in each block, which they begin.
+        compared: These parts of the blocks as integers, `(2 * rows, width)`.
+        whole: The columns of rows that hold their next observations, as files from before there were links have them.
 
     Raises:
         ValueError: The ring would not fit into the machine's free memory.
@@ -55,26 +59,61 @@ class LinkedStorage(Storage):
 
     def __init__(self, columns: list[Column], rows: int):
         followed = [column for column in columns if not column.name.startswith("next_observation")]
-        self._observed = [column for column in followed if column.name.startswith("observation.")]
-        _, self._heads = layout(self._observed)
-        super().__init__(followed, rows, extra={name: rows for name in self._heads})
-        self._stored_before = columns  # the rows of files from before there were links
+        self.observed = [column for column in followed if column.name.startswith("observation.")]
+        _, self.heads = layout(self.observed)
+        super().__init__(followed, rows, extra={name: rows for name in self.heads})
+        self.whole = columns
         self.links = shared_array((self.rows,), "int64")
         self._link_tensor = shared_tensor(self.links)
-        for column in self._observed:
-            self.views[_NEXT + column.name] = Successors(self.links, self._view(column, 2 * self.rows))
+        self.ahead = [self._view(column, 2 * self.rows) for column in self.observed]
+        for column, values in zip(self.observed, self.ahead):
+            self.views[_NEXT + column.name] = Successors(self.links, values)
         # As integers: a NaN is equal to itself.
-        blocks = {name: self.blocks[name].view(f"i{self.blocks[name].itemsize}") for name in self._heads}
-        self._compared = [blocks[name][:, :width] for name, width in self._heads.items()]
-        self._turn = -1  # the first number of the latest transitions, where all environments took turns; else -1
-        self.clear(1)
+        blocks = {name: self.blocks[name].view(f"i{self.blocks[name].itemsize}") for name in self.heads}
+        self.compared = [blocks[name][:, :width] for name, width in self.heads.items()]
 
-    def clear(self, num_envs: int) -> None:
-        """No row links to another one; the transitions of so many environments follow."""
-        self.links[:] = 0
+    def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        both = np.stack([rows, self.links[rows]], axis=-1)
+        return {name: a.take(both if name in self.heads else rows, axis=0) for name, a in self.blocks.items()}
+
+    def gather(self, rows: tf.Tensor, shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
+        both = tf.stack([rows, tf.gather(self._link_tensor, rows)], axis=1)  # side by side: the caches have the second
+        return {
+            name: tf.reshape(tf.gather(tensor, both), (*shape, 2, self.widths[name]))
+            if name in self.heads
+            else tf.reshape(tf.gather(tensor, rows), (*shape, self.widths[name]))
+            for name, tensor in self.tensors.items()
+        }
+
+    def specs(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+        return {
+            name: tf.TensorSpec((*spec.shape[:-1], 2, spec.shape[-1]) if name in self.heads else spec.shape, spec.dtype)
+            for name, spec in super().specs(shape).items()
+        }
+
+    def unpack(self, blocks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        own = super().unpack(
+            {name: block[..., 0, :] if name in self.heads else block for name, block in blocks.items()}
+        )
+        heads = {name: blocks[name][..., 1, :width] for name, width in self.heads.items()}
+        return own | {_NEXT + name: part for name, part in self._unpacked(self.observed, heads).items()}
+
+
+class Chains:
+    """The chains of transitions in a `LinkedStorage`, and its extra rows. Made anew where a memory is cleared.
+
+    Args:
+        storage: The rows.
+        num_envs: Environments whose transitions follow.
+    """
+
+    def __init__(self, storage: LinkedStorage, num_envs: int):
+        self.storage, self.rows = storage, storage.rows
         self._free: list[int] = []
-        self._used = 0  # extra rows, free ones among them
-        self.newest = np.full(num_envs, -1, np.int64)
+        self._used = 0  # extra rows so far, free ones among them
+        self._turn = -1  # the first number of the latest transitions, where all environments took turns; else -1
+        self._turn_extra = self._counting = np.arange(num_envs)
+        self._newest = np.full(num_envs, -1, np.int64)
 
     def part(self, environments: Any) -> None:
         """What these environments' next transitions begin with does not follow from their latest ones."""
@@ -91,16 +130,16 @@ class LinkedStorage(Storage):
         Returns:
             The extra row, where its next observation belongs.
         """
-        links, row = self.links, number % self.rows
+        links, row = self.storage.links, number % self.rows
         newest = self._newest if self._turn < 0 else self.newest
         old, before = links.item(row), newest.item(env)
-        if old >= self.rows:
+        if old >= self.rows <= number:
             self._free.append(old)
         extra = -1
         if 0 <= before and number - before < self.rows:
             before %= self.rows
             extra = links.item(before)
-            for block in self._compared:
+            for block in self.storage.compared:
                 if block[row].tobytes() != block[extra].tobytes():
                     extra = -1
                     break
@@ -120,12 +159,12 @@ class LinkedStorage(Storage):
             env: Indices of the environments; None: all.
             ended: Bool, of each of these.
         """
-        count, links, row = len(ended), self.links, number % self.rows
+        count, links, row = len(ended), self.storage.links, number % self.rows
         before = row - count
         if env is None and 0 <= self._turn == number - count and 0 <= before and row + count <= self.rows:
             # All environments took turns, which is the rule.
             extra = self._turn_extra
-            for block in self._compared:
+            for block in self.storage.compared:
                 if block[row : row + count].tobytes() != block[extra].tobytes():
                     break
             else:
@@ -143,13 +182,13 @@ class LinkedStorage(Storage):
         env = np.arange(count) if env is None else env
         rows = numbers % self.rows
         old = links[rows]
-        self._free.extend(old[old >= self.rows].tolist())
+        self._free.extend(old[(old >= self.rows) & (numbers >= self.rows)].tolist())
         latest = newest[env]
         going_on = (latest >= 0) & (latest >= number + count - self.rows)
         latest, following = latest[going_on] % self.rows, rows[going_on]
         extra = links[latest]
         same = np.ones(len(latest), bool)
-        for block in self._compared:
+        for block in self.storage.compared:
             same &= (block[following] == block[extra]).all(axis=1)
         links[latest[same]] = following[same]
         self._free.extend(extra[same].tolist())
@@ -181,42 +220,14 @@ class LinkedStorage(Storage):
             return self._free.pop()
         self._used += 1
         if not self._used & (self._used - 1):
-            taken = self._used * sum(np.dtype(name).itemsize * self.widths[name] for name in self._heads)
+            taken = self._used * sum(np.dtype(name).itemsize * self.storage.widths[name] for name in self.storage.heads)
             if taken > _UNCHECKED:
                 check_free(taken, "next observations that no other transition begins with")
         return self.rows + self._used - 1
 
-    def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        both = np.stack([rows, self.links[rows]], axis=-1)
-        return {name: a.take(both if name in self._heads else rows, axis=0) for name, a in self.blocks.items()}
-
-    def gather(self, rows: tf.Tensor, shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
-        both = tf.stack([rows, tf.gather(self._link_tensor, rows)], axis=1)  # side by side: the caches have the second
-        return {
-            name: tf.reshape(tf.gather(tensor, both), (*shape, 2, self.widths[name]))
-            if name in self._heads
-            else tf.reshape(tf.gather(tensor, rows), (*shape, self.widths[name]))
-            for name, tensor in self.tensors.items()
-        }
-
-    def specs(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
-        return {
-            name: tf.TensorSpec(
-                (*spec.shape[:-1], 2, spec.shape[-1]) if name in self._heads else spec.shape, spec.dtype
-            )
-            for name, spec in super().specs(shape).items()
-        }
-
-    def unpack(self, blocks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        own = super().unpack(
-            {name: block[..., 0, :] if name in self._heads else block for name, block in blocks.items()}
-        )
-        heads = {name: blocks[name][..., 1, :width] for name, width in self._heads.items()}
-        return own | {_NEXT + name: part for name, part in self._unpacked(self._observed, heads).items()}
-
     def state(self, size: int, total: int) -> dict[str, np.ndarray]:
         """What continues `size` rows of `total` transitions so far, beside the rows of the ring."""
-        links, newest = self.links[:size].copy(), self.newest
+        links, newest = self.storage.links[:size].copy(), self.newest
         extra = links >= self.rows
         rows = links[extra]
         links[extra] = size + np.arange(len(rows))
@@ -224,7 +235,7 @@ class LinkedStorage(Storage):
         return {
             "links": links,
             "newest": np.where(kept, newest % self.rows, -1),
-            **{f"extra.{name}": self.blocks[name][rows, :width] for name, width in self._heads.items()},
+            **{f"extra.{name}": self.storage.blocks[name][rows, :width] for name, width in self.storage.heads.items()},
         }
 
     def restore(self, state: Mapping[str, Any], size: int, cursor: int, shift: int) -> None:
@@ -243,7 +254,7 @@ class LinkedStorage(Storage):
         newest = saved_array(state["newest"], "newest", np.int64, (None,))
         heads = {
             name: saved_array(state[f"extra.{name}"], f"extra.{name}", np.dtype(name), (None, width))
-            for name, width in self._heads.items()
+            for name, width in self.storage.heads.items()
         }
         extra, rows = links >= size, np.arange(size)
         count = int(extra.sum())
@@ -261,9 +272,9 @@ class LinkedStorage(Storage):
         ):
             raise ValueError("Saved memory does not fit: 'links' must lead from every row to a newer one")
         links = np.where(extra, self.rows + links - size, (links - shift) % max(size, 1))
-        self.links[:size] = np.roll(links, -shift)
+        self.storage.links[:size] = np.roll(links, -shift)
         for name, head in heads.items():
-            self.blocks[name][self.rows : self.rows + count, : head.shape[1]] = head
+            self.storage.blocks[name][self.rows : self.rows + count, : head.shape[1]] = head
         self._used = count
         cursor, total = (cursor - shift) % max(size, 1), size if size < self.rows else self.rows + cursor
         row = (newest - shift) % max(size, 1)
@@ -276,27 +287,27 @@ class LinkedStorage(Storage):
             state, size, cursor, shift: As for `restore`; the ring is turned back here.
             num_envs: Environments whose transitions took turns.
         """
-        places, widths = layout(self._stored_before)
+        places, widths = layout(self.storage.whole)
         for name, width in widths.items():
-            block = self.blocks[name]
+            block = self.storage.blocks[name]
             for begin, end, part in saved_slices(state[f"block.{name}"], name, size, width, block.dtype):
-                for column in self._stored_before:
+                for column in self.storage.whole:
                     home, first, last = places[column.name]
                     follows = column.name.startswith("next_observation")
-                    _, left, right = self.places[column.name.removeprefix(_NEXT) if follows else column.name]
+                    _, left, right = self.storage.places[column.name.removeprefix(_NEXT) if follows else column.name]
                     if home == name:
                         ahead = self.rows if follows else 0
                         block[ahead + begin : ahead + end, left:right] = part[:, first:last]
-        self.turn(size, shift)
-        for name in self._heads:
-            block = self.blocks[name][self.rows : self.rows + size]
+        self.storage.turn(size, shift)
+        for name in self.storage.heads:
+            block = self.storage.blocks[name][self.rows : self.rows + size]
             block[:] = np.roll(block, -shift, axis=0)
         # From the oldest to the newest one.
         rows = (cursor - shift + np.arange(size)) % max(size, 1)
-        self.links[:size] = self.rows + np.arange(size)
+        self.storage.links[:size] = self.rows + np.arange(size)
         before, following = rows[: max(size - num_envs, 0)], rows[num_envs:]
         same = np.ones(len(before), bool)
-        for block in self._compared:
+        for block in self.storage.compared:
             same &= (block[following] == block[self.rows + before]).all(axis=1)
-        self.links[before[same]] = following[same]
+        self.storage.links[before[same]] = following[same]
         self._used, self._free = size, (self.rows + before[same]).tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.linked_storage import LinkedStorage
+from kagent.memories.linked_storage import Chains, LinkedStorage
 from kagent.memories.memory import MEMORIES, Memory, pipeline, whole
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
 from kagent.memories.saved_arrays import counters, read_block
@@ -55,6 +55,7 @@ class Replay(Memory):
         self._estimation: Any = None
         self._clock: Any = None
         self.windows: NStepAccumulator | None = None
+        self._chains: Chains | None = None
         self._restored_shift = 0
         self.early = False  # whether the value of what follows is kept
         self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
@@ -98,16 +99,16 @@ class Replay(Memory):
         return [c for c in columns if not (self._is_linked and c.name.startswith("next_observation"))]
 
     def set_num_envs(self, num_envs: int) -> None:
-        if isinstance(self.storage, LinkedStorage) and num_envs != self.num_envs:
-            self.storage.newest = np.full(num_envs, -1, np.int64)
+        if self._chains is not None and num_envs != self.num_envs:
+            self._chains.newest = np.full(num_envs, -1, np.int64)
         super().set_num_envs(num_envs)
         if self.windows is not None and self.windows.num_envs != num_envs:
             self.windows.begin(num_envs)
 
     def cut_episodes(self, environments: Any) -> None:
         """Closes these environments' open windows: what is appended next does not follow them."""
-        if isinstance(self.storage, LinkedStorage):
-            self.storage.part(environments)
+        if self._chains is not None:
+            self._chains.part(environments)
         if self.windows is not None:
             self._keep(self.windows.cut(environments))
 
@@ -124,8 +125,8 @@ class Replay(Memory):
 
     def clear(self) -> None:
         self.size = self.cursor = self.total = 0
-        if isinstance(self.storage, LinkedStorage):
-            self.storage.clear(self.num_envs)
+        storage = self.storage
+        self._chains = Chains(storage, self.num_envs) if isinstance(storage, LinkedStorage) else None
         self.unestimated = 0  # of the newest rows, where there is a `next_value`
         if self.windows is not None:
             self.windows = self._new_windows()
@@ -152,40 +153,40 @@ class Replay(Memory):
         self._write(self._advance(count), step, pick)
 
     def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
-        storage = self.storage
-        if not isinstance(storage, LinkedStorage):
+        chains = self._chains
+        if chains is None:
             return rows
         given = len(step.reward)
-        if given > storage.num_envs:
-            storage.newest = np.append(storage.newest, np.full(given - storage.num_envs, -1))
+        if given > chains.num_envs:
+            chains.newest = np.append(chains.newest, np.full(given - chains.num_envs, -1))
         if pick is None and given > 1:
-            return storage.follow_all(self.total - given, None, np.logical_or(step.terminated, step.truncated))
+            return chains.follow_all(self.total - given, None, np.logical_or(step.terminated, step.truncated))
         if pick is None or len(pick) == 1:
             env = 0 if pick is None else int(pick[0])
-            return storage.follow(self.total - 1, env, bool(step.terminated[env] or step.truncated[env]))
+            return chains.follow(self.total - 1, env, bool(step.terminated[env] or step.truncated[env]))
         ended = np.logical_or(step.terminated, step.truncated)[pick]
-        return storage.follow_all(self.total - len(pick), pick, ended)
+        return chains.follow_all(self.total - len(pick), pick, ended)
 
     def _bind(self, views: Mapping[str, Any]) -> None:
         super()._bind(views)
         if isinstance(self.storage, LinkedStorage):
-            self._successors = [column.values for column in self._successors]
+            self._successors = self.storage.ahead
 
     def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
-        own = self.windows, getattr(self.storage, "newest", None)
+        own, latest = self.windows, None if self._chains is None else self._chains.newest
         if self._is_windowed:
             self.windows = self._new_windows()
             self.windows.begin(1)
-        if isinstance(self.storage, LinkedStorage):
-            self.storage.newest = np.full(1, -1, np.int64)
+        if self._chains is not None:
+            self._chains.newest = np.full(1, -1, np.int64)
         try:
             self._append_parts(1, sequence)
             self.cut_episodes([0])
         finally:
-            self.windows = own[0]
-            if isinstance(self.storage, LinkedStorage):
-                self.storage.newest = own[1]
+            self.windows = own
+            if self._chains is not None and latest is not None:
+                self._chains.newest = latest
 
     def _keep(self, closed: NStepTransition | None) -> None:
         if closed is None:
@@ -278,8 +279,8 @@ class Replay(Memory):
         more = {} if self.windows is None else self.windows.state()
         if self.early:
             more["unestimated"] = np.asarray([self.unestimated], np.int64)
-        if isinstance(self.storage, LinkedStorage):
-            more |= self.storage.state(self.size, self.total)
+        if self._chains is not None:
+            more |= self._chains.state(self.size, self.total)
         return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks, **more}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -290,14 +291,14 @@ class Replay(Memory):
         # Of a full, smaller memory: oldest first.
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
         shift, storage = self._restored_shift, self.storage
-        if isinstance(storage, LinkedStorage) and "links" not in state:
-            storage.restore_unlinked(state, size, cursor, shift, self.num_envs)
+        if self._chains is not None and "links" not in state:
+            self._chains.restore_unlinked(state, size, cursor, shift, self.num_envs)
         else:
             for name, block in storage.blocks.items():
                 read_block(block, name, state[f"block.{name}"], size)
             storage.turn(size, shift)
-            if isinstance(storage, LinkedStorage):
-                storage.restore(state, size, cursor, shift)
+            if self._chains is not None:
+                self._chains.restore(state, size, cursor, shift)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
         self.total = self.cursor + (size if size == self.capacity else 0)

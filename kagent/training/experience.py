@@ -194,7 +194,7 @@ class Experience(Mixin):
             known[over] = trace.get("end_observed", True)
             seen = self.preprocessing.episodes(*seen, over, known)
         observation, reward, successor = seen
-        return Transition(observation, action, reward, *flags, successor, *masks)
+        return Transition(observation, action, reward, *flags, successor, mask=masks[0], next_mask=masks[1])
 
     def _rows(self, trace: dict[str, np.ndarray], masked: bool) -> Any:
         # The remembered row of every timestep, and what the environment gave, where a callback takes it.

@@ -113,9 +113,9 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
             stream.step(event)
         stream.check()
     # No extra row is lost.
-    storage, size = stream.memory.storage, len(stream.memory)
+    chains, storage, size = stream.memory._chains, stream.memory.storage, len(stream.memory)
     used = storage.links[:size][storage.links[:size] >= capacity].tolist()
-    assert sorted(used + storage._free) == list(range(capacity, capacity + storage._used))
+    assert sorted(used + chains._free) == list(range(capacity, capacity + chains._used))
 
 
 def assert_equal_states(one, other):
@@ -172,12 +172,12 @@ def test_extra_rows_are_those_of_ends_and_of_the_newest():
     stream = Stream(memory, 1000)
     for number in range(5000):
         stream.step(["end" if number % 100 == 99 else "on"])
-    assert memory.storage._used <= 12  # of 10 episodes
+    assert memory._chains._used <= 12  # of 10 episodes
     assert memory.storage.widths == {"float32": 2 + 1 + 1 + 1 + 2, "uint8": 18}
     stream = Stream(built(1000, 4), 1000)
     for number in range(2000):
         stream.step(["end" if number % 100 == 99 else "on"] * 4)
-    assert stream.memory.storage._used <= 18
+    assert stream.memory._chains._used <= 18
 
 
 def test_a_sequence_is_one_episode_after_another():
