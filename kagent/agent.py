@@ -74,7 +74,7 @@ class Agent(
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
             `SoftActorCriticObjective`, `DeterministicPolicyGradientObjective`, `StateValueObjective`, `PlusObjective`.
         memory: Where experience goes: `Replay`, `Recent`, `Rollout`, or an int: a replay memory's capacity. None: what the
-            objective needs, as large as it must be. See `kagent.memories.suit`.
+            objective needs, as large as it must be. See `kagent.memories.resolve`.
         update: When and from how much it learns: `Update`, or an int: the batch size. Kept as `update_rule`.
         reward_estimation: How rewards to come are summed: `RewardEstimation`.
         exploration: How actions are chosen in training: `EpsilonGreedy`, `Sampling`, `ActionNoise`; or a number, a
@@ -191,7 +191,7 @@ class Agent(
         self.parts = AgentParts.make(given, (self.max_episode_timesteps, given["time_limit"]), self.n_envs)
         self.policy, self.critic, self.temperature = self.parts.policy, self.parts.critic, self.parts.temperature
         self.parts.check(self, self._action)
-        self.memory.adopt(self.update_rule, self.reward_estimation, self._clock.training)
+        self.memory.configure(self.update_rule, self.reward_estimation, self._clock.training)
         self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
         check_saves(self.get_config)
         self._scheduler = UpdateScheduler(self.parts, self.counters, self._clock)
@@ -487,7 +487,7 @@ class Agent(
         # With the optimizer as Keras has it, which may be one around that which was made.
         self.minimizer = Minimizer(parts, self.optimizer, made.rates, made.modifiers, self.l2_regularization)
         self._trainability = Trainability(self)
-        self.memory.hold(steps_per_execution)
+        self.memory.reserve(steps_per_execution)
 
     @property
     def metrics(self) -> list[Any]:

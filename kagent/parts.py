@@ -110,7 +110,7 @@ class AgentParts:
                 f"`reward_estimation.horizon` must be at most max_episode_timesteps={limits[0]}. Received: {horizon}"
             )
         memory = "recent" if given["memory"] is None and objective.memory == "Rollout" else given["memory"]
-        memory = memories.suit(memory, rule, estimation, *limits, n_envs)
+        memory = memories.resolve(memory, rule, estimation, *limits, n_envs)
         sampled, epsilon = isinstance(policy, stochastic.StochasticPolicy), isinstance(policy, value.ValuePolicy)
         needed = objective.critic_for(estimation)
         made = cls(
@@ -158,7 +158,7 @@ class AgentParts:
             ("memory", self.memory, (objective.memory,)),
             ("critic", self.critic, (critic,) if critic else ()),
         ):
-            names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "serves", ())]
+            names = [*(cls.__name__ for cls in type(part).__mro__), *getattr(part, "substitutes", ())]
             if part is None and (not allowed or (role == "critic" and objective.critic_optional)):
                 continue
             if not set(names) & set(allowed):

@@ -181,7 +181,7 @@ def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, f
 def _epoch(agent: Any, steps: int) -> int:
     """Timesteps of a row in the log: never so few that no update falls into it."""
     rule = agent.update_rule
-    between = agent.memory.steps * agent.n_envs if agent.memory.used_once else rule.period
+    between = agent.memory.steps * agent.n_envs if agent.memory.on_policy else rule.period
     return max(steps // _EPOCHS, _SHORTEST_EPOCH, 0 if between == math.inf else int(between))
 
 

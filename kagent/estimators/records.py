@@ -127,7 +127,8 @@ class Records(Memory):
             self.publish()
 
     def _read(self, rows: np.ndarray) -> dict[str, Any]:
-        columns = {c.name: self.storage.views[c.name][rows].astype(c.dtype) for c in self.storage.columns}
+        kinds = self.storage.columns if self._given is not None else self._columns()
+        columns = {c.name: self.storage.views[c.name][rows].astype(c.dtype) for c in kinds}
         if self._given is not None:
             return columns
         nested = self.nest(columns)
@@ -237,8 +238,8 @@ class RecentRecords(Records, Recent):
     ([1, 2, 3], 0)
     """
 
-    used_once = True
-    lacking = "a full batch"
+    on_policy = True
+    missing = "a full batch"
 
     def __init__(self, batch_size: int, saved: bool = True, at_episode_ends: bool = True):
         self.batch_size = check_count(batch_size, "memory.batch_size")
@@ -249,13 +250,7 @@ class RecentRecords(Records, Recent):
         own = {"batch_size": self.batch_size, "saved": self.saved, "at_episode_ends": self.at_episode_ends}
         return {"type": type(self).__name__, **own}
 
-    @property
-    def is_full(self) -> bool:
-        """Whether an agent learns from it now."""
-        return self.filled()
-
     def filled(self) -> bool:
-        """`is_full`, as a function."""
         if self._together is not None and self._together * self.num_envs < self.batch_size:
             return False  # asked after every timestep
         if len(self) < self.batch_size:

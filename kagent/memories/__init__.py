@@ -7,7 +7,8 @@ from kagent.memories.prioritized import Prioritized
 from kagent.memories.recent import Recent
 from kagent.memories.replay import Replay
 from kagent.memories.rollout import Rollout
-from kagent.memories.sizing import required_capacity, suit
+from kagent.memories.sizing import required_capacity, resolve
+from kagent.memories.transition import Transition
 
 __all__ = [
     "MEMORIES",
@@ -18,9 +19,10 @@ __all__ = [
     "Replay",
     "ReplayEpisodes",
     "Rollout",
+    "Transition",
     "get",
     "required_capacity",
-    "suit",
+    "resolve",
 ]
 
 __getattr__ = moved.attributes(
@@ -28,5 +30,6 @@ __getattr__ = moved.attributes(
     {
         "RecentRecords": "kagent.estimators.records:RecentRecords",
         "ReplayRecords": "kagent.estimators.records:ReplayRecords",
+        "suit": "kagent.memories.sizing:resolve",
     },
 )

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from kagent.memories.host_iterator import generator_of
-from kagent.memories.memory import MEMORIES, Leaves, counters
-from kagent.memories.sequences import Drawn, RecentSequences, Sequences, saved_array
+from kagent.memories.memory import MEMORIES
+from kagent.memories.saved_arrays import counters, read_block, saved_array
+from kagent.memories.sequences import Drawn, RecentSequences, Sequences
 from kagent.memories.storage import Storage
+from kagent.memories.transition import Transition
 
 _SHORTEST = 8  # timesteps that an element has at least
 _OPEN = 64  # timesteps of each open episode for which there is room at first
@@ -37,7 +39,7 @@ class EpisodeMemory(Sequences):
     """
 
     unit = "episodes"
-    lacking = "a memory with a finished episode"
+    missing = "a memory with a finished episode"
 
     def build(self, *args: Any, **kwargs: Any) -> None:
         super().build(*args, **kwargs)
@@ -65,13 +67,13 @@ class EpisodeMemory(Sequences):
         self.episodes: collections.deque[tuple[int, int]] = collections.deque()  # of those kept: begin in total, length
         self.positions = np.zeros(self.num_envs, np.int64)  # timesteps of the open episodes
 
-    def attach(self, num_envs: int) -> None:
+    def set_num_envs(self, num_envs: int) -> None:
         if num_envs != self.num_envs:
-            super().attach(num_envs)
+            super().set_num_envs(num_envs)
             self.positions = np.zeros(num_envs, np.int64)
             self._open_up(_OPEN)
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Drops the open episodes of these environments."""
         self.positions[list(environments)] = 0
 
@@ -85,46 +87,36 @@ class EpisodeMemory(Sequences):
     def __len__(self) -> int:
         return sum(length for _, length in self.episodes) if self.built else 0
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Any = None,
-        next_mask: Any = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped.
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment; rows where `valid` is False are dropped.
 
         Raises:
             ValueError: An episode is longer than the capacity.
         """
-        pick = np.arange(self.num_envs) if valid is None or valid.all() else np.flatnonzero(valid)
+        pick = step.picked()
+        pick = np.arange(self.num_envs) if pick is None else pick
         if pick.size and self.positions[pick].max() >= self._length:
             self._grow()
         rows = pick * self._length + self.positions[pick]
-        self._write(rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick)
+        self._write(rows, step, pick)
         self.positions[pick] += 1
         if pick.size and self.positions.max() > self.known_capacity:
             raise ValueError(
                 f"`memory.capacity` must be at least the length of an episode. Received: {self.capacity}, and an episode "
                 f"that is longer"
             )
-        ended = np.logical_or(terminated, truncated)
+        ended = np.logical_or(step.terminated, step.truncated)
         for index in pick[ended[pick]] if ended.any() else ():
             self._finish(int(index))
 
-    def append_sequence(self, *sequence: Any) -> None:
+    def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`. An episode
         that has not ended with them is dropped."""
         own = self.num_envs, self.positions, self._length, self._open
         self.num_envs, self.positions = 1, np.zeros(1, np.int64)
         self._open_up(_OPEN)
         try:
-            super().append_sequence(*sequence)
+            super().append_sequence(sequence)
         finally:
             self.num_envs, self.positions, self._length, self._open = own
             self._bind(self._open.views)
@@ -181,7 +173,7 @@ class EpisodeMemory(Sequences):
             raise ValueError(f"Saved memory has impossible open episodes. Received: {positions.tolist()}")
         self.clear()
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], min(total, capacity))
+            read_block(self.storage.blocks[name], name, state[f"block.{name}"], min(total, capacity))
         while self._length < positions.max():
             self._grow()
         rows = np.concatenate([np.arange(n) + i * self._length for i, n in enumerate(positions)])
@@ -229,8 +221,8 @@ class ReplayEpisodes(EpisodeMemory):
         saved: Whether weights files carry its content, open episodes included, so that training resumes exactly.
     """
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         self.check(rule.batch_size)
         if rule.steps is None:
             raise ValueError(f"A replay memory needs update.steps. Received: {rule}")

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 
-class HostElements:
+class HostBatches:
     """Iterator of packed elements, each drawn when it is asked for.
 
     Args:
@@ -22,7 +22,7 @@ class HostElements:
         self._draw, self._number = draw, start
         self.element_spec = element_spec
 
-    def __iter__(self) -> HostElements:
+    def __iter__(self) -> HostBatches:
         return self
 
     def __next__(self) -> dict[str, tf.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -14,36 +14,51 @@ import tensorflow as tf
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
 from kagent.memories.storage import Column, Storage, check_room
+from kagent.memories.transition import Leaves, Masks, Transition
 from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")
-Leaves = Sequence[np.ndarray]
 
 
 class Memory(Part):
-    """Base of all memories.
+    """Base of all memories, and the whole protocol between an agent and its memory.
 
-    A memory is made with its size and built for spaces by its agent, or by hand with `build`.
+    A memory is made with its size; its agent calls `configure`, `check_room`, `build` and `reserve` before the first
+    timestep. Then `append_step` takes one timestep of every environment, and `elements` gives what an update learns from:
+    packed arrays, which `experience` unpacks inside the learner's program. `state` and `restore` carry the content in
+    files. A memory of one's own implements `get_part`, `check`, `append_step`, `elements`, `experience`, `clear`, `state`,
+    `restore` and `_rows`; the other methods have defaults.
+
+    An `on_policy` memory has also `steps`, the timesteps of each environment in a rollout, and `rollouts`, the rollouts in
+    it; `size` counts timesteps of each environment there. A memory that keeps the values of what follows from the time of
+    storing has `early` (whether it does), `unestimated` (how many of the newest rows lack the value) and
+    `take_unestimated()` (their indices).
 
     Args:
         saved: Whether weights files carry its content, so that training resumes exactly.
 
     Attributes:
-        unit: The unit of update rules it suits, `"timesteps"` or `"episodes"`.
-        used_once: Whether it says itself when an update is due, and is cleared by it.
-        serves: Names of memory classes in whose place objectives take it, beside those it derives from.
-        prioritized: Whether it wants to hear how large the errors of what was learned from were.
+        unit: The unit of update rules it takes, `"timesteps"` or `"episodes"`.
+        on_policy: Whether an update is due when it is full, and empties it.
+        substitutes: Names of memory classes in whose place objectives take it, beside those it derives from.
+        prioritized: Whether it draws by the errors of the samples, which `prioritize` takes after every update.
         consecutive: Whether an update gets consecutive timesteps, time-major `(T, N, ...)` with `valid`, and not single
             ones.
-        lacking: What there must be in it to learn from, in words.
+        missing: A noun for messages where it is empty: `"a full rollout"`.
+        built: Whether it has rows.
+        observation, action: `Structure`s of the spaces it is built for.
+        masked: Whether it stores action masks.
+        num_envs: Environments whose timesteps arrive together.
+        size: Transitions in it.
+        storage: The rows. Another object after every `build`: iterators of `elements` read the one they were made with.
     """
 
     unit = "timesteps"
-    used_once = False
-    serves: tuple[str, ...] = ()
+    on_policy = False
+    substitutes: tuple[str, ...] = ()
     prioritized = False
     consecutive = False
-    lacking = "a memory with experience"
+    missing = "a memory with experience"
 
     def __init__(self, saved: bool = True):
         self.saved = bool(saved)
@@ -73,7 +88,7 @@ class Memory(Part):
         if not 1 <= num_envs <= MOST_ENVS:  # a file may ask for any number
             raise ValueError(f"`num_envs` must be from 1 to {MOST_ENVS}. Received: {num_envs}")
         self.masked, self.num_envs = bool(masked), int(num_envs)
-        self.storage = Storage(self._columns(), self._rows())
+        self.storage = self._make_storage()
         self._bind(self.storage.views)
         self.built = True
         self.clear()
@@ -86,7 +101,14 @@ class Memory(Part):
         """
         planned = copy.copy(self)  # building writes into it
         planned.observation, planned.action, planned.masked, planned.num_envs = observation, action, False, num_envs
-        check_room(planned._columns(), planned._rows(), drawn)
+        check_room(planned._stored_columns(), planned._rows(), drawn)
+
+    def _make_storage(self) -> Storage:
+        return Storage(self._columns(), self._rows())
+
+    def _stored_columns(self) -> list[Column]:
+        # Of which every row has its own.
+        return self._columns()
 
     def _rows(self) -> int:
         raise NotImplementedError
@@ -101,18 +123,18 @@ class Memory(Part):
         self._rewards = views["reward"]
         self._flags = (views["terminated"], views["truncated"])
 
-    # What its agent asks of it ---------------------------------------------------------------------------------
+    # What its agent calls -------------------------------------------------------------------------------------------
 
-    def adopt(self, rule: Any, estimation: Any, clock: Callable[[], Any]) -> None:
-        """Tells it what it is for; before it is built.
+    def configure(self, rule: Any, estimation: Any, clock: Callable[[], Any]) -> None:
+        """Fits it to its agent. Before `build`, and again where the agent takes another update rule.
 
         Args:
             rule: The agent's `Update`.
             estimation: The agent's `RewardEstimation`.
-            clock: Says what time it is.
+            clock: Returns the agent's `Clock`, for schedules.
 
         Raises:
-            ValueError: It does not suit the rule or the estimation.
+            ValueError: The rule or the estimation needs another memory.
         """
         if rule.unit != self.unit:
             raise ValueError(
@@ -120,23 +142,34 @@ class Memory(Part):
                 f"Received: update.unit={rule.unit!r}"
             )
 
-    def hold(self, executions: int) -> None:
-        """Says how many due updates are made in one compiled call (`steps_per_execution`)."""
+    def reserve(self, executions: int) -> None:
+        """Makes room for the due updates of one compiled call.
+
+        Args:
+            executions: How many there are: `steps_per_execution`.
+
+        Raises:
+            ValueError: It serves one update at a time only.
+        """
 
     def fits(self, num_envs: int) -> bool:
-        """Whether it can take the steps of so many environments as it is built."""
+        """Whether it takes the timesteps of so many environments without being built anew."""
         return True
 
-    def attach(self, num_envs: int) -> None:
-        """Says how many environments' steps arrive from now on. `interrupt` those before first."""
+    def set_num_envs(self, num_envs: int) -> None:
+        """Takes the timesteps of so many environments from now on. `cut_episodes` of the ones before comes first."""
         self.num_envs = int(num_envs)
 
-    def interrupt(self, environments: Any) -> None:
-        """Says that what these environments' next steps belong to does not follow their last ones."""
+    def cut_episodes(self, environments: Any) -> None:
+        """Ends the open episodes of these environments here: their next timesteps do not follow their last ones.
+
+        Args:
+            environments: Indices, an iterable of integers from 0 to `num_envs - 1`.
+        """
 
     def check(self, batch_size: int) -> None:
         """Raises:
-        ValueError: `batch_size` is not an integer from 1 to what the memory can hold.
+        ValueError: `batch_size` is not an integer from 1 to what the memory can hold, in its unit.
         """
         raise NotImplementedError
 
@@ -145,12 +178,24 @@ class Memory(Part):
         """Whether there is anything to learn from."""
         return len(self) > 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether an update is due, of an `on_policy` memory."""
+        return self.filled()
+
+    def filled(self) -> bool:
+        """`is_full`, as a function: the condition at which collecting stops."""
+        return False
+
     def is_ready(self, rule: Any) -> bool:
-        """Whether there is enough for an update that is due by `rule`."""
+        """Whether there is enough for an update that is due by `rule`, an `Update`."""
         return self.has_any
 
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
         """Iterator of packed elements, each for one call of the learner, from number `start` on.
+
+        Elements are dicts of arrays, read from the memory when they are drawn and never ahead. The iterator is one of
+        `tf.data`, or has an `element_spec` as those have.
 
         Args:
             rule: The agent's `Update`.
@@ -160,18 +205,30 @@ class Memory(Part):
         """
         raise NotImplementedError
 
+    def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], Any]:
+        """Unpacks an element. Pure, safe in graphs and for XLA: it runs in the learner's program.
+
+        Args:
+            blocks: The element.
+
+        Returns:
+            Transitions nested as their spaces (see `nest`), and the minibatches: int32 `(K, B)` rows of the flattened
+            transitions, -1 for padding; or None, where the transitions are `(K, B, ...)` already.
+        """
+        raise NotImplementedError
+
     def prioritize(self, errors: np.ndarray) -> None:
-        """Takes the absolute errors of the transitions of the last element, `(K * B,)`."""
+        """Takes the absolute errors of the transitions of the last element, float32 `(K * B,)`."""
 
     def __len__(self) -> int:
         return self.size
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Forgets everything. The rows stay allocated."""
         raise NotImplementedError
 
     def publish(self) -> None:
-        """Tells datasets that were made earlier how many rows there are now."""
+        """Writes the number of rows where the datasets that were made earlier read it."""
 
     def _masked_leaves(self) -> list[int]:
         return [i for i, leaf in enumerate(self.action.leaves) if leaf.is_discrete] if self.masked else []
@@ -230,25 +287,35 @@ class Memory(Part):
         action_mask: Any = None,
         next_action_mask: Any = None,
     ) -> None:
-        """One transition, as the environment speaks (boxes' actions canonical: see the policy).
+        """Stores one transition by hand, values as the environment has them (but actions of boxes canonical: see the policy).
 
-        Masks are lists with one flat bool array `(sum(nvec),)` per action leaf.
+        Args:
+            observation, next_observation: Values of the observation space.
+            action: A value of the action space.
+            reward: A number.
+            terminated, truncated: Whether the episode ended, and whether it was cut off.
+            action_mask, next_action_mask: Lists with a flat bool array `(sum(nvec),)` for each discrete action leaf and None
+                for a box. None: everything is allowed.
         """
-        self.append_leaves(
-            [a[None] for a in self.observation.encode(observation)],
-            [
-                (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
-                for leaf, part in zip(self.action.leaves, self.action.flatten(action))
-            ],
-            np.asarray([reward], np.float32),
-            np.asarray([terminated]),
-            np.asarray([truncated]),
-            [a[None] for a in self.observation.encode(next_observation)],
-            None,
-            None if action_mask is None else [None if m is None else np.asarray(m, bool)[None] for m in action_mask],
-            None
-            if next_action_mask is None
-            else [None if m is None else np.asarray(m, bool)[None] for m in next_action_mask],
+
+        def allowed(masks: Any) -> Masks | None:
+            return None if masks is None else [None if m is None else np.asarray(m, bool)[None] for m in masks]
+
+        actions = [
+            (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
+            for leaf, part in zip(self.action.leaves, self.action.flatten(action))
+        ]
+        self.append_step(
+            Transition(
+                [leaf[None] for leaf in self.observation.encode(observation)],
+                actions,
+                np.asarray([reward], np.float32),
+                np.asarray([terminated]),
+                np.asarray([truncated]),
+                [leaf[None] for leaf in self.observation.encode(next_observation)],
+                allowed(action_mask),
+                allowed(next_action_mask),
+            )
         )
 
     def append_leaves(
@@ -260,63 +327,58 @@ class Memory(Part):
         truncated: np.ndarray,
         next_observation: Leaves,
         valid: np.ndarray | None = None,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
+        mask: Masks | None = None,
+        next_mask: Masks | None = None,
     ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+        """`append_step`, of the fields of the transition."""
+        self.append_step(
+            Transition(observation, action, reward, terminated, truncated, next_observation, mask, next_mask, valid)
+        )
+
+    def append_step(self, step: Transition) -> None:
+        """Stores one timestep of every environment, `(N, ...)`, and copies its arrays.
+
+        Rows where `valid` is False are dropped; a rollout, whose environments go in step, marks them.
+        """
         raise NotImplementedError
 
-    def append_sequence(self, *sequence: Any) -> None:
-        """Consecutive timesteps of its one environment.
-
-        Args:
-            *sequence: What `append_leaves` takes but `valid`, in its order, as stored leaves `(T, ...)`.
-        """
+    def append_sequence(self, sequence: Transition) -> None:
+        """Stores consecutive timesteps of one environment, `(T, ...)`; `valid` is None."""
         self._append_parts(1, sequence)
 
-    def _append_parts(self, size: int, sequence: Sequence[Any]) -> None:
+    def _append_parts(self, size: int, sequence: Transition) -> None:
         # So many timesteps at a time.
-        *steps, mask, next_mask = sequence
-        for begin in range(0, len(steps[2]), size):
-            rows = slice(begin, begin + size)
-            cut = [part_of(column, rows) for column in (*steps, None, mask, next_mask)]
-            self.append_leaves(*cut)
+        for begin in range(0, len(sequence.reward), size):
+            self.append_step(sequence.take(slice(begin, begin + size)))
 
-    def _write(
-        self,
-        rows: Any,
-        observation: Leaves,
-        action: Leaves,
-        reward: Any,
-        terminated: Any,
-        truncated: Any,
-        next_observation: Leaves,
-        mask: Sequence[Any] | None,
-        next_mask: Sequence[Any] | None,
-        pick: Any = None,
-    ) -> None:
+    def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
         # `rows` is a slice or an index array; `pick` chooses environments.
-        for target, source in zip(self._observations, observation):
+        for target, source in zip(self._observations, step.observation):
             target[rows] = source if pick is None else source[pick]
-        for target, source in zip(self._successors, next_observation):
+        ahead = self._ahead(rows, step, pick)
+        for target, source in zip(self._successors, step.next_observation):
+            target[ahead] = source if pick is None else source[pick]
+        for target, source in zip(self._actions, step.action):
             target[rows] = source if pick is None else source[pick]
-        for target, source in zip(self._actions, action):
-            target[rows] = source if pick is None else source[pick]
-        self._rewards[rows] = reward if pick is None else reward[pick]
-        self._flags[0][rows] = terminated if pick is None else terminated[pick]
-        self._flags[1][rows] = truncated if pick is None else truncated[pick]
+        self._rewards[rows] = step.reward if pick is None else step.reward[pick]
+        self._flags[0][rows] = step.terminated if pick is None else step.terminated[pick]
+        self._flags[1][rows] = step.truncated if pick is None else step.truncated[pick]
         if self.masked:
-            for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):
+            for targets, given in ((self._masks, step.mask), (self._next_masks, step.next_mask)):
                 for i, target in targets:
                     allowed = None if given is None else given[i]
                     target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
 
+    def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
+        """Where the next observations of new rows are written, whose observations are there already."""
+        return rows
+
     def get_part(self) -> dict[str, Any]:
-        """`{"type": name, **arguments}`, JSON-ready."""
+        """Its config: `{"type": name, **arguments}`, as JSON has it."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """Everything to continue from: the filled rows as arrays (views, not copies) and counters."""
+        """Everything to continue from, by name: the filled rows as arrays (views, not copies) and counters."""
         raise NotImplementedError
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -353,39 +415,6 @@ class Memory(Part):
     def take(self, restored: Memory) -> None:
         """Takes the content of a memory that `restored` made, which is of no use afterwards."""
         vars(self).update(vars(restored))
-
-    def _read_block(self, name: str, source: Any, rows: int) -> None:
-        target, begin = self.storage.blocks[name], 0
-        for part in [source] if isinstance(source, np.ndarray) else source:
-            end = begin + len(part)
-            if part.shape[1:] != target.shape[1:] or part.dtype != target.dtype or end > rows:
-                raise ValueError(
-                    f"Saved memory does not fit: block {name!r} must be ({rows}, {target.shape[1]}) {target.dtype}. "
-                    f"Received: {(end, *part.shape[1:])} {part.dtype}"
-                )
-            target[begin:end] = part
-            begin = end
-        if begin != rows:
-            raise ValueError(f"Saved memory lacks rows: block {name!r} must have {rows}. Received: {begin}")
-
-
-def counters(source: Any, names: tuple[str, ...]) -> list[int]:
-    """The counters in a memory's state.
-
-    Raises:
-        ValueError: Not so many integers.
-    """
-    array = source if isinstance(source, np.ndarray) else np.concatenate(list(source))
-    if array.shape != (len(names),) or array.dtype.kind not in "iu":
-        raise ValueError(f"Saved memory must have the counters {names}. Received: {array!r}")
-    return array.tolist()
-
-
-def part_of(column: Any, rows: slice) -> Any:
-    """Some timesteps of an array `(T, ...)`, of each in a list or tuple, or of None."""
-    if isinstance(column, list | tuple):
-        return [part_of(leaf, rows) for leaf in column]
-    return None if column is None else column[rows]
 
 
 def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:

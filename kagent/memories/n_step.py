@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kagent import schedules
-from kagent.memories.memory import Leaves, counters
-from kagent.memories.sequences import saved_array
+from kagent.memories.saved_arrays import counters, saved_array
+from kagent.memories.transition import Leaves, Masks, Transition
 
 _ROOM = 8  # open windows of each environment for which there is room at first
 
 
-class Closed(NamedTuple):
-    """Windows that are complete, as what `Memory._write` takes, and the power of the discount at the end of each."""
+class NStepTransition(NamedTuple):
+    """Windows that are complete.
 
-    observation: list[np.ndarray]
-    action: list[np.ndarray]
-    reward: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    next_observation: list[np.ndarray]
-    mask: list[Any] | None
-    next_mask: list[Any] | None
+    Attributes:
+        transition: From the first observation of each window to the one behind its last timestep; `reward` is float64, the
+            discounted sum.
+        discount: float64 `(N,)`: the power of the discount at the end of each window.
+    """
+
+    transition: Transition
     discount: np.ndarray
 
 
-class Windows:
+class NStepAccumulator:
     """The windows of every environment that are still open, each with the discounted sum of its rewards so far.
 
     A window begins at every timestep. It closes when `horizon` further timesteps have joined it, or its episode ends;
@@ -86,47 +85,33 @@ class Windows:
     def __len__(self) -> int:
         return int((self.following - self.first).sum())
 
-    def append(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None,
-        mask: Sequence[Any] | None,
-        next_mask: Sequence[Any] | None,
-    ) -> Closed | None:
+    def append(self, step: Transition) -> NStepTransition | None:
         """Takes one step of every environment; returns the windows that close with it."""
-        everything = valid is None or bool(valid.all())
-        env = np.arange(self.num_envs) if valid is None or everything else np.flatnonzero(valid)
+        pick = step.picked()
+        env = np.arange(self.num_envs) if pick is None else pick
         if (self.following[env] - self.first[env]).max(initial=0) >= self.room:
             self._grow()
         place, columns = self.following[env] % self.room, self.columns
-        self._take("observation", observation, place, env)
-        self._take("action", action, place, env)
-        self._take_masks("action_mask", mask, place, env)
-        for i, leaf in enumerate(next_observation):
-            self.newest[f"next_observation.{i}"][env] = leaf[env]
-        for i in self.memory._masked_leaves():
-            allowed = None if next_mask is None else next_mask[i]
-            self.newest[f"next_action_mask.{i}"][env] = True if allowed is None else allowed[env]
+        self._take("observation", columns, step.observation, (place, env), env)
+        self._take("action", columns, step.action, (place, env), env)
+        self._take_masks("action_mask", columns, step.mask, (place, env), env)
+        self._take("next_observation", self.newest, step.next_observation, env, env)
+        self._take_masks("next_action_mask", self.newest, step.next_mask, env, env)
         columns["reward"][place, env], columns["discount"][place, env] = 0.0, 1.0
         self.following[env] += 1
         discount = self._now(self.discount)
-        if everything:
-            columns["reward"] += columns["discount"] * reward
+        if pick is None:
+            columns["reward"] += columns["discount"] * step.reward
             columns["discount"] *= discount
         else:
-            columns["reward"][:, env] += columns["discount"][:, env] * reward[env]
+            columns["reward"][:, env] += columns["discount"][:, env] * step.reward[env]
             columns["discount"][:, env] *= discount
-        ended = np.logical_or(terminated, truncated)[env]
+        ended = np.logical_or(step.terminated, step.truncated)[env]
         kept = 2**62 if self.horizon == "episode" else int(self._now(self.horizon))
         closing = np.where(ended, self.following[env], self.following[env] - kept)
-        return self._close(env, closing, terminated, truncated)
+        return self._close(env, closing, step.terminated, step.truncated)
 
-    def cut(self, environments: Any) -> Closed | None:
+    def cut(self, environments: Any) -> NStepTransition | None:
         """Closes all open windows of these environments as if their episodes were truncated."""
         env, never = np.asarray(list(environments), np.int64), np.zeros(self.num_envs, bool)
         return self._close(env, self.following[env], never, never)
@@ -134,16 +119,18 @@ class Windows:
     def _now(self, value: Any) -> Any:
         return schedules.evaluate(value, self.clock()) if isinstance(value, schedules.Schedule) else value
 
-    def _take(self, group: str, leaves: Leaves, place: np.ndarray, env: np.ndarray) -> None:
+    def _take(self, group: str, target: dict[str, np.ndarray], leaves: Leaves, place: Any, env: np.ndarray) -> None:
         for i, leaf in enumerate(leaves):
-            self.columns[f"{group}.{i}"][place, env] = leaf[env]
+            target[f"{group}.{i}"][place] = leaf[env]
 
-    def _take_masks(self, group: str, masks: Sequence[Any] | None, place: np.ndarray, env: np.ndarray) -> None:
+    def _take_masks(
+        self, group: str, target: dict[str, np.ndarray], masks: Masks | None, place: Any, env: np.ndarray
+    ) -> None:
         for i in self.memory._masked_leaves():
             allowed = None if masks is None else masks[i]
-            self.columns[f"{group}.{i}"][place, env] = True if allowed is None else allowed[env]
+            target[f"{group}.{i}"][place] = True if allowed is None else allowed[env]
 
-    def _close(self, env: np.ndarray, until: np.ndarray, terminated: Any, truncated: Any) -> Closed | None:
+    def _close(self, env: np.ndarray, until: np.ndarray, terminated: Any, truncated: Any) -> NStepTransition | None:
         # All windows of `env` with numbers below `until`, of each environment oldest first.
         counts = np.maximum(until - self.first[env], 0)
         total = int(counts.sum())
@@ -163,7 +150,7 @@ class Windows:
             return [source[f"{group}.{i}"][index] if i in masks else None for i in range(len(memory.action.leaves))]
 
         observations, actions = range(len(memory.observation.leaves)), range(len(memory.action.leaves))
-        closed = Closed(
+        closed = Transition(
             leaves("observation", columns, (place, env), observations),
             leaves("action", columns, (place, env), actions),
             columns["reward"][place, env],
@@ -172,11 +159,11 @@ class Windows:
             leaves("next_observation", self.newest, env, observations),
             allowed("action_mask", columns, (place, env)),
             allowed("next_action_mask", self.newest, env),
-            columns["discount"][place, env],
         )
+        discount = columns["discount"][place, env]
         columns["discount"][place, env] = columns["reward"][place, env] = 0.0
         np.add.at(self.first, env, 1)
-        return closed
+        return NStepTransition(closed, discount)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything to continue from."""

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from kagent import schedules
 from kagent.config.registry import plain
-from kagent.memories.host_iterator import HostElements, generator_of
+from kagent.memories.host_iterator import HostBatches, generator_of
 from kagent.memories.memory import MEMORIES, pipeline
 from kagent.memories.replay import Replay
-from kagent.memories.sequences import saved_array
+from kagent.memories.saved_arrays import saved_array
 from kagent.memories.sum_tree import SumTree
 from kagent.schedules import Clock, Linear
 
@@ -111,17 +111,14 @@ class Prioritized(Replay):
     def _element(self, batch_size: int, steps: int, seed: int, number: int) -> dict[str, np.ndarray]:
         rows, weights = self.draw(batch_size, steps, generator_of(seed, number))
         self._drawn = rows.ravel()
-        blocks = {name: array.take(rows, axis=0) for name, array in self.storage.blocks.items()}
-        return {**blocks, "weight": weights}
+        return {**self.storage.take(rows), "weight": weights}
 
     def _spec(self, batch_size: int, steps: int) -> dict[str, tf.TensorSpec]:
-        blocks = self.storage.blocks.items()
-        spec = {name: tf.TensorSpec((steps, batch_size, array.shape[1]), array.dtype) for name, array in blocks}
-        return {**spec, "weight": tf.TensorSpec((steps, batch_size), tf.float32)}
+        return {**self.storage.specs((steps, batch_size)), "weight": tf.TensorSpec((steps, batch_size), tf.float32)}
 
-    def elements(self, rule: Any, executions: int, seed: int, start: int) -> HostElements:
+    def elements(self, rule: Any, executions: int, seed: int, start: int) -> HostBatches:
         size, steps = rule.batch_size, rule.steps * executions
-        return HostElements(lambda number: self._element(size, steps, seed, number), start, self._spec(size, steps))
+        return HostBatches(lambda number: self._element(size, steps, seed, number), start, self._spec(size, steps))
 
     def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
         def elements():

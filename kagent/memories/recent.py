@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from kagent.memories.memory import MEMORIES, Leaves, counters
-from kagent.memories.sequences import Drawn, RecentSequences, saved_array
+from kagent.memories.memory import MEMORIES
+from kagent.memories.saved_arrays import counters, read_block, saved_array
+from kagent.memories.sequences import Drawn, RecentSequences
+from kagent.memories.transition import Transition
 
 
 @MEMORIES.register()
@@ -52,33 +54,21 @@ class Recent(RecentSequences):
     def __len__(self) -> int:
         return int(np.minimum(self.written, self.steps).sum()) if self.built else 0
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Any = None,
-        next_mask: Any = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
-        step = (observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
-        pick = None if valid is None or valid.all() else np.flatnonzero(valid)
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment; rows where `valid` is False are dropped."""
+        pick = step.picked()
         if pick is None and self._together is not None:
             begin = self._together % self.steps * self.num_envs
-            self._write(slice(begin, begin + self.num_envs), *step)
+            self._write(slice(begin, begin + self.num_envs), step)
             self._together += 1
             self.written += 1
             return
         self._together = None
         pick = np.arange(self.num_envs) if pick is None else pick
-        self._write(self.written[pick] % self.steps * self.num_envs + pick, *step, pick)
+        self._write(self.written[pick] % self.steps * self.num_envs + pick, step, pick)
         self.written[pick] += 1
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Marks the newest timestep of these environments as truncated: what is appended next does not follow it."""
         for index in environments:
             newest = (self.written[index] - 1) % self.steps * self.num_envs + index
@@ -113,6 +103,8 @@ class Recent(RecentSequences):
             raise ValueError(f"Saved memory must have counts >= 0. Received: {written}")
         self.clear()
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], min(int(written.max()), steps) * num_envs)
+            read_block(
+                self.storage.blocks[name], name, state[f"block.{name}"], min(int(written.max()), steps) * num_envs
+            )
         self.written = written
         self._together = int(written[0]) if (written == written[0]).all() else None

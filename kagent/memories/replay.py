@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, part_of, pipeline, whole
-from kagent.memories.n_step import Closed, Windows
-from kagent.memories.storage import Column, shared_array, shared_tensor
+from kagent.memories.linked_storage import Chains, LinkedStorage
+from kagent.memories.memory import MEMORIES, Memory, pipeline, whole
+from kagent.memories.n_step import NStepAccumulator, NStepTransition
+from kagent.memories.saved_arrays import counters, read_block
+from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
+from kagent.memories.transition import Transition
 
 
 @MEMORIES.register("replay_memory")
@@ -19,7 +22,7 @@ class Replay(Memory):
     """A ring of the latest `capacity` transitions (Lin 1992; Mnih et al. 2015).
 
     Where its agent's `reward_estimation` has a horizon, a transition is over a window of several timesteps (see
-    `windows.Windows`): its `reward` is the discounted sum, its `next_observation` where the window led, and there is a
+    `n_step.NStepAccumulator`): its `reward` is the discounted sum, its `next_observation` where the window led, and there is a
     `discount`, the power to weigh the estimate of what follows by. The newest timesteps, whose windows are open, are not
     drawn yet. Where the estimate is to be that of the time when the experience was stored ("early"), it is in
     `next_value`. It is computed for many rows at once, right before the next update (or where `fit` ends): networks do
@@ -44,14 +47,15 @@ class Replay(Memory):
     (TensorShape([4, 3]), TensorShape([4]))
     """
 
-    serves = ("Rollout",)  # of objectives that make returns of single timesteps too
+    substitutes = ("Rollout",)  # of objectives that make returns of single timesteps too
 
     def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)
         self._live_storage: Any = None
         self._estimation: Any = None
         self._clock: Any = None
-        self.windows: Windows | None = None
+        self.windows: NStepAccumulator | None = None
+        self._chains: Chains | None = None
         self._restored_shift = 0
         self.early = False  # whether the value of what follows is kept
         self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
@@ -59,8 +63,8 @@ class Replay(Memory):
     def get_part(self) -> dict[str, Any]:
         return {"type": "Replay", "capacity": self.capacity, "saved": self.saved}
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         self.check(rule.batch_size)
         if rule.steps is None:
             raise ValueError(f"A replay memory needs update.steps. Received: {rule}")
@@ -71,8 +75,8 @@ class Replay(Memory):
         super().build(*args, **kwargs)
         self.windows = self._new_windows() if self._is_windowed else None
 
-    def _new_windows(self) -> Windows:
-        return Windows(self, self._estimation.horizon, self._estimation.discount, self._clock)
+    def _new_windows(self) -> NStepAccumulator:
+        return NStepAccumulator(self, self._estimation.horizon, self._estimation.discount, self._clock)
 
     @property
     def _is_windowed(self) -> bool:
@@ -82,13 +86,29 @@ class Replay(Memory):
         names = [*(["discount"] if self._is_windowed else []), *(["next_value"] if self.early else [])]
         return super()._columns() + [Column(name, (), np.dtype(np.float32)) for name in names]
 
-    def attach(self, num_envs: int) -> None:
-        super().attach(num_envs)
+    @property
+    def _is_linked(self) -> bool:
+        # Not where a transition leads further than to the next one, or its values are looked up by rows.
+        return not self._is_windowed and not self.early
+
+    def _make_storage(self) -> Storage:
+        return LinkedStorage(self._columns(), self._rows()) if self._is_linked else super()._make_storage()
+
+    def _stored_columns(self) -> list[Column]:
+        columns = super()._stored_columns()
+        return [c for c in columns if not (self._is_linked and c.name.startswith("next_observation"))]
+
+    def set_num_envs(self, num_envs: int) -> None:
+        if self._chains is not None and num_envs != self.num_envs:
+            self._chains.newest = np.full(num_envs, -1, np.int64)
+        super().set_num_envs(num_envs)
         if self.windows is not None and self.windows.num_envs != num_envs:
             self.windows.begin(num_envs)
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Closes these environments' open windows: what is appended next does not follow them."""
+        if self._chains is not None:
+            self._chains.part(environments)
         if self.windows is not None:
             self._keep(self.windows.cut(environments))
 
@@ -104,7 +124,9 @@ class Replay(Memory):
         return self.capacity
 
     def clear(self) -> None:
-        self.size = self.cursor = 0
+        self.size = self.cursor = self.total = 0
+        storage = self.storage
+        self._chains = Chains(storage, self.num_envs) if isinstance(storage, LinkedStorage) else None
         self.unestimated = 0  # of the newest rows, where there is a `next_value`
         if self.windows is not None:
             self.windows = self._new_windows()
@@ -117,64 +139,71 @@ class Replay(Memory):
             self._live_tensor = shared_tensor(self._live)
         self._live[0] = self.size
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`; rows where `valid` is False are dropped."""
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment; rows where `valid` is False are dropped."""
         if self.windows is not None:
-            self._keep(
-                self.windows.append(
-                    observation, action, reward, terminated, truncated, next_observation, valid, mask, next_mask
-                )
-            )
+            self._keep(self.windows.append(step))
             return
-        pick = None if valid is None or valid.all() else np.flatnonzero(valid)
-        rows = self._advance(len(reward) if pick is None else len(pick))
-        self._write(
-            rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask, pick
-        )  # fmt: skip
+        pick = step.picked()
+        count = len(step.reward) if pick is None else len(pick)
+        if count > self.capacity:  # only the last ones stay
+            self._advance(count - self.capacity)
+            pick = (np.arange(count) if pick is None else pick)[-self.capacity :]
+            count = self.capacity
+        self._write(self._advance(count), step, pick)
 
-    def append_sequence(self, *sequence: Any) -> None:
+    def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
+        chains = self._chains
+        if chains is None:
+            return rows
+        given = len(step.reward)
+        if given > chains.num_envs:
+            chains.newest = np.append(chains.newest, np.full(given - chains.num_envs, -1))
+        if pick is None and given > 1:
+            return chains.follow_all(self.total - given, None, np.logical_or(step.terminated, step.truncated))
+        if pick is None or len(pick) == 1:
+            env = 0 if pick is None else int(pick[0])
+            return chains.follow(self.total - 1, env, bool(step.terminated[env] or step.truncated[env]))
+        ended = np.logical_or(step.terminated, step.truncated)[pick]
+        return chains.follow_all(self.total - len(pick), pick, ended)
+
+    def _bind(self, views: Mapping[str, Any]) -> None:
+        super()._bind(views)
+        if isinstance(self.storage, LinkedStorage):
+            self._successors = self.storage.ahead
+
+    def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
-        own, self.windows = self.windows, None
+        own, latest = self.windows, None if self._chains is None else self._chains.newest
         if self._is_windowed:
             self.windows = self._new_windows()
             self.windows.begin(1)
-        size = self.capacity if self.windows is None else 1
-
+        if self._chains is not None:
+            self._chains.newest = np.full(1, -1, np.int64)
         try:
-            self._append_parts(size, sequence)
-            self.interrupt([0])
+            self._append_parts(1, sequence)
+            self.cut_episodes([0])
         finally:
             self.windows = own
+            if self._chains is not None and latest is not None:
+                self._chains.newest = latest
 
-    def _keep(self, closed: Closed | None) -> None:
+    def _keep(self, closed: NStepTransition | None) -> None:
         if closed is None:
             return
-        count = len(closed.reward)
-        if count > self.capacity:  # an episode that is longer than the memory: its newest timesteps
-            newest = slice(count - self.capacity, None)
-            closed = Closed(*(part_of(field, newest) for field in closed))
-        rows = self._advance(len(closed.reward))
-        self._write(
-            rows, closed.observation, closed.action, closed.reward, closed.terminated, closed.truncated,
-            closed.next_observation, closed.mask, closed.next_mask,
-        )  # fmt: skip
-        self.storage.views["discount"][rows] = closed.discount
+        step, discount = closed
+        if len(discount) > self.capacity:  # an episode that is longer than the memory: its newest timesteps
+            newest = slice(len(discount) - self.capacity, None)
+            step, discount = step.take(newest), discount[newest]
+        rows = self._advance(len(discount))
+        self._write(rows, step)
+        self.storage.views["discount"][rows] = discount
 
     def _advance(self, count: int) -> Any:
         # The rows of so many new transitions.
         begin, end = self.cursor, self.cursor + count
         self.cursor = end % self.capacity
+        self.total += count
         if self.size < self.capacity:
             self.size = self._live[0] = min(self.size + count, self.capacity)
         if self.early:
@@ -192,15 +221,12 @@ class Replay(Memory):
 
         Element number n is drawn with the seed (seed, n), so that a pipeline begun at n continues another exactly.
         """
-        tensors, live, storage = self.storage.tensors, self._live_tensor, self.storage
+        live, storage = self._live_tensor, self.storage
 
         def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
             seeds = tf.stack([tf.constant(seed, tf.int64), number])
             picks = tf.random.stateless_uniform((steps * batch_size,), seeds, 0, live[0], tf.int64)
-            return {
-                name: tf.reshape(tf.gather(tensor, picks), (steps, batch_size, storage.widths[name]))
-                for name, tensor in tensors.items()
-            }
+            return storage.gather(picks, (steps, batch_size))
 
         return pipeline(tf.data.Dataset.counter(start), draw)
 
@@ -253,6 +279,8 @@ class Replay(Memory):
         more = {} if self.windows is None else self.windows.state()
         if self.early:
             more["unestimated"] = np.asarray([self.unestimated], np.int64)
+        if self._chains is not None:
+            more |= self._chains.state(self.size, self.total)
         return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks, **more}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -262,13 +290,18 @@ class Replay(Memory):
         self.clear()
         # Of a full, smaller memory: oldest first.
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
-        for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], size)
-            if self._restored_shift:
-                rows = self.storage.blocks[name][:size]
-                rows[:] = np.roll(rows, -self._restored_shift, axis=0)
+        shift, storage = self._restored_shift, self.storage
+        if self._chains is not None and "links" not in state:
+            self._chains.restore_unlinked(state, size, cursor, shift, self.num_envs)
+        else:
+            for name, block in storage.blocks.items():
+                read_block(block, name, state[f"block.{name}"], size)
+            storage.turn(size, shift)
+            if self._chains is not None:
+                self._chains.restore(state, size, cursor, shift)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
+        self.total = self.cursor + (size if size == self.capacity else 0)
         self.publish()
         if self.windows is not None:
             self.windows.restore(state)

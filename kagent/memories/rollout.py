@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Leaves, Memory, counters, pipeline
+from kagent.memories.memory import MEMORIES, Memory, pipeline
+from kagent.memories.saved_arrays import counters, read_block
+from kagent.memories.transition import Transition
 
 
 @MEMORIES.register()
@@ -35,9 +37,9 @@ class Rollout(Memory):
     """
 
     _extra_flags = ("valid",)
-    used_once = True
+    on_policy = True
     consecutive = True
-    lacking = "a full rollout"
+    missing = "a full rollout"
 
     def __init__(self, steps: int | None = None, saved: bool = True):
         super().__init__(saved)
@@ -47,8 +49,8 @@ class Rollout(Memory):
     def get_part(self) -> dict[str, Any]:
         return {"type": "Rollout", "steps": self.steps, "saved": self.saved}
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         if rule.steps not in (None, 1) or rule.frequency is not None or rule.start:
             raise ValueError(
                 "A rollout memory is learned from when it is full, all of it in update.epochs passes: it needs no "
@@ -65,7 +67,7 @@ class Rollout(Memory):
     def elements(self, rule: Any, executions: int, seed: int, start: int) -> Any:
         return iter(self.packed_dataset(rule.batch_size, rule.epochs or 1, seed, start))
 
-    def hold(self, rollouts: int) -> None:
+    def reserve(self, rollouts: int) -> None:
         """Makes room for so many rollouts, all used in one compiled call (`steps_per_execution`)."""
         if rollouts == self.rollouts:
             return
@@ -81,15 +83,10 @@ class Rollout(Memory):
     def clear(self) -> None:
         self.size = 0
 
-    @property
-    def is_full(self) -> bool:
-        return self.filled()
-
     def filled(self) -> bool:
-        """`is_full`, as a function."""
         return self.size == self.steps * self.rollouts
 
-    def interrupt(self, environments: Any) -> None:
+    def cut_episodes(self, environments: Any) -> None:
         """Marks the newest step of these environments as truncated: what is appended next does not follow it."""
         newest = (self.size - 1) * self.num_envs
         for index in environments if self.size else ():
@@ -99,19 +96,8 @@ class Rollout(Memory):
     def __len__(self) -> int:
         return self.size * self.num_envs
 
-    def append_leaves(
-        self,
-        observation: Leaves,
-        action: Leaves,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        next_observation: Leaves,
-        valid: np.ndarray | None = None,
-        mask: Sequence[Any] | None = None,
-        next_mask: Sequence[Any] | None = None,
-    ) -> None:
-        """One step of every environment, as stored leaves `(N, ...)`.
+    def append_step(self, step: Transition) -> None:
+        """One timestep of every environment.
 
         Raises:
             ValueError: The memory is full: it must be learned from and cleared first.
@@ -119,8 +105,8 @@ class Rollout(Memory):
         if self.is_full:
             raise ValueError(f"The rollout is full: {self.size} steps. Learn from it and `clear` it first")
         rows = slice(self.size * self.num_envs, (self.size + 1) * self.num_envs)
-        self._write(rows, observation, action, reward, terminated, truncated, next_observation, mask, next_mask)
-        self.storage.views["valid"][rows] = 1 if valid is None else valid
+        self._write(rows, step)
+        self.storage.views["valid"][rows] = 1 if step.valid is None else step.valid
         self.size += 1
 
     def pad(self) -> None:
@@ -218,5 +204,5 @@ class Rollout(Memory):
             )
         self.clear()
         for name in self.storage.blocks:
-            self._read_block(name, state[f"block.{name}"], size * num_envs)
+            read_block(self.storage.blocks[name], name, state[f"block.{name}"], size * num_envs)
         self.size = size

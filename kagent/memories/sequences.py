@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.host_iterator import HostElements
+from kagent.memories.host_iterator import HostBatches
 from kagent.memories.memory import Memory, pipeline, whole
 
 
@@ -33,7 +33,7 @@ class Sequences(Memory):
         saved: Whether weights files carry its content, so that training resumes exactly.
     """
 
-    serves = ("Rollout", "Replay")
+    substitutes = ("Rollout", "Replay")
     consecutive = True
 
     def __init__(self, capacity: int | None = None, saved: bool = True):
@@ -64,16 +64,14 @@ class Sequences(Memory):
         valid = drawn.rows >= 0
         # Padding repeats a true timestep: its entries are finite and its masks allow something.
         rows = np.where(valid, drawn.rows, drawn.rows.max()).ravel()
-        blocks = {name: array.take(rows, axis=0) for name, array in self.storage.blocks.items()}
-        return {**blocks, "valid": valid, "indices": drawn.indices}
+        return {**self.storage.take(rows), "valid": valid, "indices": drawn.indices}
 
     def _spec(self, rows: tuple[int, int], indices: tuple[int, int]) -> dict[str, tf.TensorSpec]:
-        blocks = {
-            name: tf.TensorSpec((rows[0] * rows[1], width), array.dtype)
-            for name, width in self.storage.widths.items()
-            for array in [self.storage.blocks[name]]
+        return {
+            **self.storage.specs((rows[0] * rows[1],)),
+            "valid": tf.TensorSpec(rows, tf.bool),
+            "indices": tf.TensorSpec(indices, tf.int32),
         }
-        return {**blocks, "valid": tf.TensorSpec(rows, tf.bool), "indices": tf.TensorSpec(indices, tf.int32)}
 
     def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Shapes of an element's `rows` and `indices`, as they are now."""
@@ -82,13 +80,13 @@ class Sequences(Memory):
     def _passes(self, rule: Any, executions: int) -> int:
         return rule.epochs or 1
 
-    def elements(self, rule: Any, executions: int, seed: int, start: int) -> HostElements:
+    def elements(self, rule: Any, executions: int, seed: int, start: int) -> HostBatches:
         batch_size, passes = rule.batch_size, self._passes(rule, executions)
 
         def draw(number: int) -> dict[str, np.ndarray]:
             return self._packed(self._draw_rows(batch_size, passes, seed, number))
 
-        return HostElements(draw, start, self._spec(*self._shape(batch_size, passes)))
+        return HostBatches(draw, start, self._spec(*self._shape(batch_size, passes)))
 
     def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], tf.Tensor]:
         """Packed element to time-major transitions `(T, N, ...)` and minibatch indices `(K, B)`. Pure."""
@@ -114,7 +112,7 @@ class Sequences(Memory):
         """
         self.check(batch_size)
         if not self.has_any:
-            raise ValueError(f"There must be {self.lacking} before anything is drawn")
+            raise ValueError(f"There must be {self.missing} before anything is drawn")
 
         def elements():
             number = start
@@ -144,8 +142,8 @@ class Sequences(Memory):
 class RecentSequences(Sequences):
     """Base of those that hand out the newest there is, which stays until it is overwritten."""
 
-    def adopt(self, rule: Any, estimation: Any, clock: Any) -> None:
-        super().adopt(rule, estimation, clock)
+    def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
+        super().configure(rule, estimation, clock)
         self.check(rule.batch_size)
         if rule.steps not in (None, 1):
             raise ValueError(
@@ -153,30 +151,9 @@ class RecentSequences(Sequences):
                 f"Received: update.steps={rule.steps}"
             )
 
-    def hold(self, executions: int) -> None:
+    def reserve(self, executions: int) -> None:
         if executions != 1:
             raise ValueError(
                 f"`steps_per_execution` must be 1 with a {type(self).__name__} memory, each update of which learns from "
                 f"what is newest then. Received: {executions}"
             )
-
-
-def saved_array(source: Any, name: str, dtype: Any, shape: tuple[int | None, ...]) -> np.ndarray:
-    """An array of a memory's state, as `Memory.restore` receives it.
-
-    Args:
-        source: The array, or an iterable of its slices.
-        name: Its name, for messages.
-        dtype, shape: What it must have; None is any length.
-
-    Raises:
-        ValueError: Another dtype or shape.
-    """
-    array = source if isinstance(source, np.ndarray) else np.concatenate([np.asarray(part) for part in source])
-    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape))
-    if array.dtype != dtype or not fits:
-        raise ValueError(
-            f"Saved memory does not fit: {name!r} must be {np.dtype(dtype)} {shape}. "
-            f"Received: {array.dtype} {array.shape}"
-        )
-    return array.copy()

@@ -1,4 +1,4 @@
-"""How much a memory must hold, and the memory that suits an agent."""
+"""How much a memory must hold, and the memory of an agent's parts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def required_capacity(update: Any, reward_estimation: Any, max_episode_timesteps
     return max(update.batch_size + 1 + horizon, max_episode_timesteps or 0)
 
 
-def suit(
+def resolve(
     identifier: Any,
     update: Any,
     reward_estimation: Any,

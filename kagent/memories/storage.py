@@ -50,38 +50,63 @@ class Storage:
     Args:
         columns: What a row holds.
         rows: How many rows there are.
+        extra: Further rows of blocks, by their names.
+
+    Attributes:
+        blocks: The packed arrays by dtype, `(rows, width)`.
+        views: Each column, `(rows, *shape)`, in its block.
+        tensors: The blocks as TensorFlow has them: the same bytes.
 
     Raises:
         ValueError: It would not fit into the machine's free memory.
     """
 
-    def __init__(self, columns: list[Column], rows: int):
+    def __init__(self, columns: list[Column], rows: int, extra: Mapping[str, int] | None = None):
         self.columns, self.rows = tuple(columns), int(rows)
-        widths: dict[str, int] = {}
-        self.places: dict[str, tuple[str, int, int]] = {}
-        for column in columns:
-            offset = widths.get(column.block, 0)
-            self.places[column.name] = (column.block, offset, offset + column.size)
-            widths[column.block] = offset + column.size
-        self.widths = widths
+        self.places, self.widths = layout(columns)
         check_room(self.columns, self.rows)
-        self.blocks = {block: shared_array((self.rows, width), block) for block, width in widths.items()}
-        self.views = {column.name: self._view(column) for column in columns}
+        lengths = {name: self.rows + (extra or {}).get(name, 0) for name in self.widths}
+        self.blocks = {name: shared_array((lengths[name], width), name) for name, width in self.widths.items()}
+        self.views: dict[str, Any] = {column.name: self._view(column, self.rows) for column in columns}
         self.tensors = {block: shared_tensor(array) for block, array in self.blocks.items()}
 
-    def _view(self, column: Column) -> np.ndarray:
+    def _view(self, column: Column, rows: int) -> np.ndarray:
         block, begin, end = self.places[column.name]
-        part = self.blocks[block][:, begin:end]
+        part = self.blocks[block][:rows, begin:end]
         # A column of a packed row is a strided view; reshaping it beyond rank 2 must not copy.
         if column.shape == ():
             return part[:, 0]
         strides = np.empty(column.shape, self.blocks[block].dtype).strides
-        return np.lib.stride_tricks.as_strided(part, (self.rows, *column.shape), (part.strides[0], *strides))
+        return np.lib.stride_tricks.as_strided(part, (rows, *column.shape), (part.strides[0], *strides))
+
+    def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Packed rows, `(*rows.shape, width)` by block: what `unpack` takes."""
+        return {name: array.take(rows, axis=0) for name, array in self.blocks.items()}
+
+    def gather(self, rows: tf.Tensor, shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
+        """`take`, in a graph, of a vector of rows; the results have this shape in its place."""
+        return {
+            name: tf.reshape(tf.gather(tensor, rows), (*shape, self.widths[name]))
+            for name, tensor in self.tensors.items()
+        }
+
+    def turn(self, size: int, shift: int) -> None:
+        """Moves the first `size` rows so many places back, the first ones behind the last."""
+        if shift:
+            for block in self.blocks.values():
+                block[:size] = np.roll(block[:size], -shift, axis=0)
+
+    def specs(self, shape: tuple[int, ...]) -> dict[str, tf.TensorSpec]:
+        """Shapes and dtypes of what `take` returns for rows of this shape."""
+        return {name: tf.TensorSpec((*shape, width), self.blocks[name].dtype) for name, width in self.widths.items()}
 
     def unpack(self, blocks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Named columns `(..., *shape)` of packed rows `(..., width)`; pure, graph- and XLA-safe."""
+        return self._unpacked(self.columns, blocks)
+
+    def _unpacked(self, columns: Iterable[Column], blocks: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         sizes: dict[str, list[int]] = {}
-        for column in self.columns:
+        for column in columns:
             sizes.setdefault(column.block, []).append(column.size)
         # One operation for all columns of a block: each of their slices would be four to trace.
         parts = {
@@ -89,13 +114,36 @@ class Storage:
             for block, widths in sizes.items()
         }
         unpacked = {}
-        for column in self.columns:
+        for column in columns:
             part = next(parts[column.block])
             part = tf.reshape(part, (*_static(part)[:-1], *column.shape))
             if part.dtype.name != column.dtype.name:
                 part = part != 0 if column.dtype == np.bool_ else tf.cast(part, column.dtype)
             unpacked[column.name] = part
         return unpacked
+
+
+def layout(columns: Iterable[Column]) -> tuple[dict[str, tuple[str, int, int]], dict[str, int]]:
+    """Of every column its block and where it begins and ends in it; of every block its width."""
+    widths: dict[str, int] = {}
+    places: dict[str, tuple[str, int, int]] = {}
+    for column in columns:
+        offset = widths.get(column.block, 0)
+        places[column.name] = (column.block, offset, offset + column.size)
+        widths[column.block] = offset + column.size
+    return places, widths
+
+
+def check_free(size: int, purpose: str) -> None:
+    """Raises:
+    ValueError: So many bytes are not free.
+    """
+    free = _free_memory()
+    if free is not None and size > free:
+        raise ValueError(
+            f"The `memory` needs {size / 2**30:.1f} GiB more for {purpose}, and {free / 2**30:.1f} GiB are free. Give it a "
+            "smaller capacity."
+        )
 
 
 def check_room(columns: Iterable[Column], rows: int, drawn: int = 0) -> None:

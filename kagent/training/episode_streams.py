@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kagent.acting import EpisodeStates
+from kagent.memories.transition import Transition, concatenate
 
 
 class OrderError(RuntimeError, ValueError):
@@ -58,7 +59,7 @@ class EpisodeStreams:
 
     def __init__(self, count: int):
         self.streams = [Stream() for _ in range(count)]
-        self._queues: list[collections.deque[tuple]] = [collections.deque() for _ in range(count)]
+        self._queues: list[collections.deque[Transition]] = [collections.deque() for _ in range(count)]
 
     def __len__(self) -> int:
         return len(self.streams)
@@ -85,7 +86,7 @@ class EpisodeStreams:
         """Raises:
         OrderError: The stream is further ahead of another one than the memory is long.
         """
-        longest = memory.steps if memory.used_once else math.inf
+        longest = memory.steps if memory.on_policy else math.inf
         if len(self._queues[index]) >= longest:
             behind = min(range(len(self)), key=lambda i: len(self._queues[i]))
             raise OrderError(
@@ -94,43 +95,19 @@ class EpisodeStreams:
             )
 
     def put(self, index: int, memory: Any, row: tuple) -> None:
-        """Hands a transition over: the arguments of `append_leaves` but `valid`, `(1, ...)` each."""
+        """Hands a `Transition` over, or its fields but `valid`, `(1, ...)` each."""
+        step = Transition(*row)
         if len(self) == 1:
-            _append(memory, row, None)
-        elif not memory.used_once:
-            valid = np.zeros(len(self), bool)
-            valid[index] = True
-            _append(memory, tuple(each_array(part, lambda x: np.repeat(x, len(self), axis=0)) for part in row), valid)
+            memory.append_step(step)
+        elif not memory.on_policy:
+            together = step.map(lambda x: np.repeat(x, len(self), axis=0))
+            memory.append_step(together._replace(valid=np.arange(len(self)) == index))
         else:
-            self._queues[index].append(row)
+            self._queues[index].append(step)
 
     def drain(self, memory: Any) -> bool:
         """Moves one waiting transition of every stream on, where all have one and there is room. Whether it did."""
-        if len(self) == 1 or not memory.used_once or not all(self._queues) or memory.is_full:
+        if len(self) == 1 or not memory.on_policy or not all(self._queues) or memory.is_full:
             return False
-        rows = [queue.popleft() for queue in self._queues]
-        _append(memory, tuple(_together(parts) for parts in zip(*rows)), None)
+        memory.append_step(concatenate([queue.popleft() for queue in self._queues]))
         return True
-
-
-def _append(memory: Any, row: tuple, valid: Any) -> None:
-    observation, action, reward, terminated, truncated, successor, mask, next_mask = row
-    memory.append_leaves(observation, action, reward, terminated, truncated, successor, valid, mask, next_mask)
-
-
-def each_array(part: Any, change: Any) -> Any:
-    """A part of a transition, an array, a list of arrays or None, with every array changed."""
-    if part is None or isinstance(part, np.ndarray):
-        return None if part is None else change(part)
-    return [None if x is None else change(x) for x in part]
-
-
-def _together(parts: tuple) -> Any:
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    given = [part for part in parts if part is not None]
-    if not given:
-        return None
-    # Where a step ended an episode, its mask was not read: everything is allowed there.
-    filled = [[None if x is None else np.ones_like(x) for x in given[0]] if part is None else part for part in parts]
-    return [None if columns[0] is None else np.concatenate(columns) for columns in zip(*filled)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kagent import traces
-from kagent.training.episode_streams import OrderError, each_array
+from kagent.memories.transition import Transition, each_array
+from kagent.training.episode_streams import OrderError
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
@@ -68,7 +69,7 @@ def experience(
     if not agent._fits_memory(len(loop.streams), masked, "`experience` has"):
         memory.build(agent._observation, agent._action, masked=masked, num_envs=len(loop.streams))
     count, ends = len(trace["reward"]), trace["terminated"] | trace["truncated"]
-    if memory.used_once:
+    if memory.on_policy:
         room = memory.steps * memory.rollouts - memory.size
         if len(loop.streams) > 1:
             raise ValueError(
@@ -190,8 +191,8 @@ def raw_steps(agent: Agent, trace: dict[str, np.ndarray]) -> tuple[list[np.ndarr
     return encoded("observation"), trace["reward"], encoded("next_observation")
 
 
-def transitions_of(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> list[Any]:
-    """What `Memory.append_leaves` takes, in its order, of all timesteps of a checked trace."""
+def transitions_of(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> Transition:
+    """All timesteps of a checked trace."""
     seen = raw_steps(agent, trace)
 
     def leaves(group: str, structure: Any) -> list[Any]:
@@ -206,16 +207,16 @@ def transitions_of(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> 
         known[over] = trace.get("end_observed", True)
         seen = agent.preprocessing.episodes(*seen, over, known)
     observation, reward, successor = seen
-    return [observation, action, reward, *flags, successor, None, *masks]
+    return Transition(observation, action, reward, *flags, successor, mask=masks[0], next_mask=masks[1])
 
 
 def _rows(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> Iterator[tuple[Any, Any]]:
     # The remembered row of every timestep, and what the environment gave, where a callback takes it.
-    observation, action, reward, terminated, truncated, successor, _, *masks = transitions_of(agent, trace, masked)
-    parts = (observation, action, reward, terminated, truncated, successor, *masks)
+    steps = transitions_of(agent, trace, masked)
     raw = raw_steps(agent, trace) if agent._own_callbacks else ()
-    for t in range(len(reward)):
-        yield tuple(tuple(each_array(part, lambda x, t=t: x[t : t + 1]) for part in given) for given in (parts, raw))
+    for t in range(len(steps.reward)):
+        at = slice(t, t + 1)
+        yield steps.take(at), tuple(each_array(part, lambda x, at=at: x[at]) for part in raw)
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

@@ -48,8 +48,8 @@ class InteractionLoop:
     def follow(self, memory: Any) -> None:
         """The next timestep in `memory` is of these streams: where others were before, their episodes are cut off."""
         if not self.continued:
-            memory.interrupt(range(memory.num_envs))
-            memory.attach(len(self.streams))
+            memory.cut_episodes(range(memory.num_envs))
+            memory.set_num_envs(len(self.streams))
             self.continued = True
 
     def split_masks(self, observation: dict[str, Any], mask: Any) -> tuple[Any, Any]:
@@ -354,7 +354,7 @@ def update(agent: Agent) -> dict[str, float]:
         raise OrderError("`update` cannot be called by an environment of the running `fit`, in the middle of its step")
     memory = agent.memory
     if not (memory.built and memory.has_any):
-        raise OrderError(f"`update` needs {memory.lacking}; let the agent collect first. Received: {memory!r}")
+        raise OrderError(f"`update` needs {memory.missing}; let the agent collect first. Received: {memory!r}")
     return update_once(agent, due=False)
 
 

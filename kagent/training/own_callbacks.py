@@ -12,7 +12,7 @@ import numpy as np
 from kagent import callbacks
 from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import listed
-from kagent.training.episode_streams import each_array
+from kagent.memories.transition import each_array
 
 _CLASSES = {"saver": "Checkpoint", "summarizer": "Summarizer", "recorder": "Recorder"}
 
@@ -126,7 +126,7 @@ class OwnCallbacks:
         count = agent.parallel_interactions
         if count > 1:  # as of so many environments, of which the others did nothing
             row, raw = (tuple(each_array(p, lambda x: np.repeat(x, count, axis=0)) for p in ps) for ps in (row, raw))
-        observation, action, reward, terminated, truncated, successor, mask, next_mask = row
+        observation, action, reward, terminated, truncated, successor, mask, next_mask = row[:8]
         valid = np.arange(count) == index
         logs = {
             "observation": observation, "action": agent.actor.to_env(action), "next_observation": successor,

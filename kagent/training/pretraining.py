@@ -14,6 +14,7 @@ from kagent.config.checks import check_count
 from kagent.config.run_length import Bounds
 from kagent.learning.learner import Learner
 from kagent.memories.sequences import RecentSequences
+from kagent.memories.transition import Transition
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.training import experience
 from kagent.training.metrics import UpdateMetrics
@@ -109,7 +110,7 @@ def _pretrain(
 def _source(agent: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
     if objective is not None:
         return _Cloning(agent, masked, capacity)
-    on_policy = agent.memory.used_once or isinstance(agent.memory, RecentSequences)
+    on_policy = agent.memory.on_policy or isinstance(agent.memory, RecentSequences)
     return _Rollouts(agent, masked, capacity) if on_policy else _Own(agent, masked)
 
 
@@ -139,7 +140,7 @@ def _shuffled(agent: Any, files: list[Path], num_iterations: int, num_traces: in
         yield [files[index] for index in chosen]
 
 
-def _transitions(agent: Any, path: Path, masked: bool, estimated: bool) -> list[Any]:
+def _transitions(agent: Any, path: Path, masked: bool, estimated: bool) -> Transition:
     trace = traces.load_trace(path, agent._raw_observation, agent._action)
     if estimated and agent.reward_estimation.estimate_terminal and not trace.get("end_observed", np.True_).all():
         raise ValueError(
@@ -164,9 +165,9 @@ class _Own:
         self.steps = (agent.update_rule.steps or 1) * agent.steps_per_execution  # of gradient, per update
         self.learner = agent.make_train_function()
 
-    def take(self, transitions: list[list[Any]]) -> None:
+    def take(self, transitions: list[Transition]) -> None:
         for given in transitions:
-            _append(self.memory, given)
+            self.memory.append_sequence(given)
 
     def update(self) -> Iterator[dict[str, float]]:
         agent, iterator = self.agent, self.iterator()
@@ -197,7 +198,7 @@ class _OfIteration(_Own):
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
         self._iterator: Any = None
 
-    def take(self, transitions: list[list[Any]]) -> None:
+    def take(self, transitions: list[Transition]) -> None:
         self.memory.clear()
         super().take(transitions)
 
@@ -243,12 +244,12 @@ class _Rollouts(_OfIteration):
 
     def __init__(self, agent: Any, masked: bool, capacity: int):
         super().__init__(agent, masked, memories.Rollout(capacity))
-        rule, cut = agent.update_rule, agent.memory.used_once
+        rule, cut = agent.update_rule, agent.memory.on_policy
         # Other memories than rollouts are learned from in whole, whatever the unit of the batch size is.
         self._drawing = (min(rule.batch_size, capacity) if cut else capacity), rule.epochs or 1
         self.steps = self._drawing[1] * self.memory.minibatches(self._drawing[0])
 
-    def take(self, transitions: list[list[Any]]) -> None:
+    def take(self, transitions: list[Transition]) -> None:
         super().take(transitions)
         self.memory.pad()  # where these files are not the longest: the program is compiled for one size
 
@@ -257,11 +258,6 @@ class _Rollouts(_OfIteration):
 
     def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
         return self.agent.learn(batch)
-
-
-def _append(memory: Any, transitions: list[Any]) -> None:
-    *steps, _, mask, next_mask = transitions
-    memory.append_sequence(*steps, mask, next_mask)
 
 
 def _masked(headers: dict[Path, dict[str, traces.Header]]) -> bool:

@@ -147,8 +147,8 @@ class Trainer:
         else:
             # What follows an open episode's last timestep in the memory is another episode.
             restored = state is not None and environments.replayable and not own_loop and len(state["lengths"]) == count
-            memory.interrupt(lost if restored else range(memory.num_envs))
-            memory.attach(count)
+            memory.cut_episodes(lost if restored else range(memory.num_envs))
+            memory.set_num_envs(count)
         memory.check(agent.update_rule.batch_size)
         agent.actor.expire()
 

@@ -54,9 +54,9 @@ class UpdateScheduler:
             unit: "timesteps" or "episodes".
         """
         rule, memory = self.rule, self._parts.memory
-        if rule.episode_ends and unit == "episodes" and not memory.used_once:
+        if rule.episode_ends and unit == "episodes" and not memory.on_policy:
             return self._counters.ended + 1
-        if memory.used_once or rule.unit != unit or rule.period == math.inf:
+        if memory.on_policy or rule.unit != unit or rule.period == math.inf:
             return math.inf
         if rule.is_scheduled:
             period = rule.period_at(self._clock.training())
@@ -68,7 +68,7 @@ class UpdateScheduler:
     def is_due(self, executions: int) -> bool:
         """Whether an update is due now. One for which the memory has too little is passed over."""
         memory = self._parts.memory
-        if memory.used_once:
+        if memory.on_policy:
             return bool(memory.is_full)
         if not (self._is_late(executions) or self._is_at_end()):
             return False
@@ -143,7 +143,7 @@ class Updating(Mixin):
         """
         self.occupation.refuse("reschedule")
         rule = update.get(rule)
-        self.memory.adopt(rule, self.reward_estimation, self._clock.training)
+        self.memory.configure(rule, self.reward_estimation, self._clock.training)
         self._scheduler.take(rule)
 
     def elements(self) -> Any:
@@ -180,7 +180,7 @@ class Updating(Mixin):
 
     @property
     def _is_full(self) -> Any:
-        return self.memory.filled if self.memory.used_once else None
+        return self.memory.filled if self.memory.on_policy else None
 
     def _is_due(self) -> bool:
         return self._scheduler.is_due(self.steps_per_execution)
@@ -216,7 +216,7 @@ class Updating(Mixin):
 
     def _after_update(self, due: bool = True) -> None:
         self.counters.drawn += 1
-        if self.memory.used_once:
+        if self.memory.on_policy:
             self.memory.clear()
         elif due:
             self._scheduler.pass_on(self.steps_per_execution)

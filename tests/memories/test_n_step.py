@@ -24,7 +24,7 @@ BOX, DISCRETE = spaces.Box(-np.inf, np.inf, (), np.float32), spaces.Discrete(3)
 
 def built(capacity, num_envs=1, masked=False, clock=Clock, **estimation):
     memory = Replay(capacity)
-    memory.adopt(Update(batch_size=1), RewardEstimation(**estimation), clock)
+    memory.configure(Update(batch_size=1), RewardEstimation(**estimation), clock)
     memory.build(BOX, DISCRETE, num_envs=num_envs, masked=masked)
     return memory
 
@@ -114,12 +114,12 @@ def test_an_interruption_closes_windows_as_if_truncated():
     memory = built(10, 2, horizon=3, discount=0.5)
     append(memory, 0, [1.0, 1.0], [False, False])
     append(memory, 1, [2.0, 2.0], [False, False])
-    memory.interrupt([1])
+    memory.cut_episodes([1])
     assert rows(memory, "observation.0", "reward", "next_observation.0", "discount", "terminated") == [
         (100, 2.0, 102, 0.25, 0), (101, 2.0, 102, 0.5, 0),
     ]  # fmt: skip
-    memory.interrupt(range(2))
-    memory.attach(1)
+    memory.cut_episodes(range(2))
+    memory.set_num_envs(1)
     append(memory, 5, [8.0], [True])
     assert rows(memory, "observation.0", "reward")[2:] == [(0, 2.0), (1, 2.0), (5, 8.0)]
 
@@ -200,8 +200,8 @@ def dqn(estimation, env=None, **changes):
 
 def targets(agent):
     """The targets of all rows, as the objective has them now."""
-    blocks = {name: tf.constant(array[: len(agent.memory)]) for name, array in agent.memory.storage.blocks.items()}
-    batch, _ = agent.memory.experience(blocks)
+    packed = agent.memory.storage.take(np.arange(len(agent.memory)))
+    batch, _ = agent.memory.experience({name: tf.constant(array) for name, array in packed.items()})
     from kagent.objectives.objective import estimated_next_values
 
     discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)

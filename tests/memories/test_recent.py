@@ -99,10 +99,10 @@ def test_exactly_the_last_timesteps_in_order():
 
 def test_an_interruption_truncates_the_newest_timestep():
     memory, stream = built(Recent, 6, 2), Stream(2)
-    memory.interrupt([0, 1])
+    memory.cut_episodes([0, 1])
     stream.append(memory)
     stream.append(memory, [False, True])
-    memory.interrupt([0, 1])
+    memory.cut_episodes([0, 1])
     stream.append(memory)
     found = experience(memory, 6)
     assert found["truncated"].tolist() == [[False, False], [True, False], [False, False]]
@@ -170,11 +170,11 @@ def test_each_minibatch_has_its_own_episodes():
 def test_an_episode_that_is_interrupted_is_dropped():
     memory, stream = built(RecentEpisodes, 20, 2), Stream(2)
     stream.append(memory)
-    memory.interrupt([0])
+    memory.cut_episodes([0])
     stream.append(memory, [True, True])
     assert sorted(columns(experience(memory, 2))) == [[1.0, 3.0], [2.0]]
-    memory.interrupt(range(2))
-    memory.attach(1)
+    memory.cut_episodes(range(2))
+    memory.set_num_envs(1)
     Stream(1).append(memory, [True])
     assert columns(experience(memory, 1)) == [[0.0]]
 

@@ -17,7 +17,7 @@ BOX, DISCRETE = spaces.Box(-np.inf, np.inf, (), np.float32), spaces.Discrete(3)
 def built(steps, num_envs=1, rollouts=1, **kwargs):
     memory = Rollout(steps)
     memory.build(BOX, DISCRETE, num_envs=num_envs, **kwargs)
-    memory.hold(rollouts)
+    memory.reserve(rollouts)
     return memory
 
 
@@ -133,10 +133,10 @@ def test_rows_that_are_no_transitions_are_marked():
 
 def test_an_interruption_truncates_the_newest_step_unless_it_terminated():
     memory = built(4, num_envs=3)
-    memory.interrupt(range(3))  # nothing there yet
+    memory.cut_episodes(range(3))  # nothing there yet
     append(memory, 0)
     append(memory, 1, terminated=[0, 1, 0])
-    memory.interrupt([0, 1])
+    memory.cut_episodes([0, 1])
     append(memory, 2)
     append(memory, 3)
     experience = next(iter(memory.dataset(12)))["experience"]
@@ -148,9 +148,9 @@ def test_an_interruption_truncates_the_newest_step_unless_it_terminated():
 
 def test_holding_more_rollouts_makes_room():
     memory = full(2, num_envs=2)
-    memory.hold(1)
+    memory.reserve(1)
     assert memory.is_full  # nothing changes
-    memory.hold(3)
+    memory.reserve(3)
     assert len(memory) == 0
     for step in range(6):
         append(memory, step)

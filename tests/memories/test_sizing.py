@@ -17,7 +17,7 @@ from kagent.memories import (
     ReplayEpisodes,
     Rollout,
     required_capacity,
-    suit,
+    resolve,
 )
 from kagent.schedules import Linear
 
@@ -50,8 +50,8 @@ def test_what_cannot_be_inferred_is_said(rule, estimation):
     with pytest.raises(ValueError, match=r"`memory.capacity` cannot be inferred .*: give it, or max_episode_timesteps"):
         required_capacity(rule, estimation)
     with pytest.raises(ValueError, match=r"`memory.capacity` cannot be inferred"):
-        suit(None, rule, estimation)
-    assert suit(50, rule, estimation).capacity == 50  # given, it cannot be checked
+        resolve(None, rule, estimation)
+    assert resolve(50, rule, estimation).capacity == 50  # given, it cannot be checked
 
 
 def test_every_memory_is_inferred():
@@ -65,17 +65,17 @@ def test_every_memory_is_inferred():
         ({"type": "recent"}, episodes, RecentEpisodes, 80),
         (None, episodes, ReplayEpisodes, 80),
     ):
-        memory = suit(identifier, rule, estimation, max_episode_timesteps=20)
+        memory = resolve(identifier, rule, estimation, max_episode_timesteps=20)
         assert type(memory) is kind and memory.capacity == capacity
-    assert isinstance(suit({"type": "rollout", "steps": 4}, timesteps, estimation, 20), Rollout)
+    assert isinstance(resolve({"type": "rollout", "steps": 4}, timesteps, estimation, 20), Rollout)
 
 
 def test_too_small_a_capacity_is_refused_with_the_least():
     rule, estimation = Update(batch_size=8), RewardEstimation(horizon=3)
     for capacity, longest, least in ((11, None, 12), (12, 13, 13)):
         with pytest.raises(ValueError, match=rf"`memory.capacity` must be at least {least} .*Received: {capacity}"):
-            suit(capacity, rule, estimation, longest)
-        assert suit(least, rule, estimation, longest).capacity == least
+            resolve(capacity, rule, estimation, longest)
+        assert resolve(least, rule, estimation, longest).capacity == least
 
 
 def test_an_agent_infers_and_refuses_before_any_step():

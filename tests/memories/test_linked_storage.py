@@ -1,0 +1,230 @@
+"""Replay memories that store observations once: the same batches as a list of whole transitions, whatever the stream is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kagent.memories import Prioritized, Replay, Transition
+from kagent.memories import linked_storage as module
+from kagent.memories.storage import Storage
+
+OBSERVATION = spaces.Tuple(
+    (spaces.Box(-np.inf, np.inf, (2,), np.float32), spaces.Box(0, 255, (3, 3, 2), np.uint8), spaces.Discrete(7))
+)
+ACTION = spaces.Discrete(5)
+
+
+def built(capacity, num_envs=1, kind=Replay):
+    memory = kind(capacity)
+    memory.build(OBSERVATION, ACTION, num_envs=num_envs)
+    return memory
+
+
+def leaves(numbers):
+    """Observations of these numbers; every fifth one is not a number."""
+    numbers = np.asarray(numbers)
+    vector = np.stack([numbers, np.where(numbers % 5 == 0, np.nan, -numbers)], 1).astype(np.float32)
+    image = np.broadcast_to(numbers[:, None, None, None] % 251, (len(numbers), 3, 3, 2)).astype(np.uint8)
+    return [vector, image, (numbers % 7).astype(np.int32)]
+
+
+class Stream:
+    """Environments whose observations are numbers, into a memory and into a list."""
+
+    def __init__(self, memory, capacity):
+        self.memory, self.capacity, self.rows, self.written, self.count = memory, capacity, [None] * capacity, 0, 0
+        self.here = [self.fresh() for _ in range(memory.num_envs)]
+
+    def fresh(self):
+        self.count += 100
+        return self.count
+
+    def step(self, kinds):
+        """Of each environment: "on", "end", "cut", "jump" (the next observation is not what follows) or "out" (invalid)."""
+        here = list(self.here)
+        after = [number + 1 for number in here]
+        flags = np.array([kind == "end" for kind in kinds]), np.array([kind == "cut" for kind in kinds])
+        valid = np.array([kind != "out" for kind in kinds])
+        reward = np.arange(self.written, self.written + len(kinds)).astype(np.float64)
+        self.memory.append_step(
+            Transition(leaves(here), [np.asarray(here) % 5], reward, *flags, leaves(after), valid=valid)
+        )
+        for env, kind in enumerate(kinds):
+            if kind == "out":
+                continue
+            row = (here[env], reward[env], kind == "end", kind == "cut", after[env])
+            self.rows[self.written % self.capacity] = row
+            self.written += 1
+            self.here[env] = after[env] if kind == "on" else self.fresh()
+
+    def check(self):
+        size = min(self.written, self.capacity)
+        assert len(self.memory) == size
+        if size:
+            packed = self.memory.storage.take(np.arange(size))
+            found, _ = self.memory.experience({name: tf.constant(array) for name, array in packed.items()})
+            compare(found, self.rows[:size])
+
+
+def compare(batch, rows):
+    for name, place in (("observation", 0), ("next_observation", 4)):
+        for got, expected in zip(batch[name], leaves([row[place] for row in rows])):
+            np.testing.assert_array_equal(got.numpy(), expected)
+    for name, place in (("reward", 1), ("terminated", 2), ("truncated", 3)):
+        assert batch[name].numpy().tolist() == [row[place] for row in rows]
+    assert batch["action"].numpy().tolist() == [row[0] % 5 for row in rows]
+
+
+KINDS = st.sampled_from(["on"] * 6 + ["end", "cut", "jump", "out"])
+
+
+def streams(num_envs):
+    step = st.lists(KINDS, min_size=num_envs, max_size=num_envs)
+    event = st.one_of(step, step, step, st.sampled_from(["interrupt", "save", "clear"]))
+    return st.lists(event, min_size=1, max_size=40)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    data=st.data(), capacity=st.integers(1, 15), num_envs=st.integers(1, 4), kind=st.sampled_from([Replay, Prioritized])
+)
+def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
+    stream = Stream(built(capacity, num_envs, kind), capacity)
+    for event in data.draw(streams(num_envs)):
+        if event == "interrupt":
+            stream.memory.cut_episodes(range(num_envs))
+            stream.here = [stream.fresh() for _ in range(num_envs)]
+        elif event == "clear":
+            stream.memory.clear()
+            stream.rows, stream.written = [None] * capacity, 0
+        elif event == "save":
+            other = built(capacity, num_envs, kind)
+            other.append_step(Transition(leaves([5]), [np.zeros(1)], *[np.zeros(1)] * 3, leaves([6])))
+            other.restore({name: value.copy() for name, value in stream.memory.state().items()})
+            # What is saved does not depend on the past of the memory.
+            assert_equal_states(other.state(), stream.memory.state())
+            stream.memory = other
+        else:
+            stream.step(event)
+        stream.check()
+    # No extra row is lost.
+    chains, storage, size = stream.memory._chains, stream.memory.storage, len(stream.memory)
+    used = storage.links[:size][storage.links[:size] >= capacity].tolist()
+    assert sorted(used + chains._free) == list(range(capacity, capacity + chains._used))
+
+
+def assert_equal_states(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_batches_are_those_of_a_memory_of_whole_rows(monkeypatch, num_envs):
+    """Equal seeds draw equal batches, in graphs and on the host."""
+    drawn = []
+    for linked in (True, False):
+        monkeypatch.setattr(Replay, "_is_linked", property(lambda self, linked=linked: linked))
+        for kind in (Replay, Prioritized):
+            stream = Stream(built(20, num_envs, kind), 20)
+            for number in range(30):
+                stream.step(["end" if number % 7 == 6 else "on"] * num_envs)
+            drawn.append(list(stream.memory.dataset(6, steps=3, seed=4).take(3)))
+    for one, other in zip(drawn[:2], drawn[2:]):
+        for first, second in zip(one, other):
+            assert first.keys() == second.keys()
+            for got, expected in zip(tf.nest.flatten(first), tf.nest.flatten(second)):
+                np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("steps", [2, 6, 17])
+@pytest.mark.parametrize("capacity", [12, 20])
+def test_a_memory_of_before_comes_back(monkeypatch, num_envs, steps, capacity):
+    with monkeypatch.context() as patched:
+        patched.setattr(Replay, "_is_linked", property(lambda self: False))
+        stream = Stream(built(12, num_envs), 12)
+        for number in range(steps):
+            stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
+        state = {name: iter([value[:5].copy(), value[5:].copy()]) for name, value in stream.memory.state().items()}
+        assert type(stream.memory.storage) is Storage
+    stream.memory = built(capacity, num_envs)
+    stream.memory.restore(state)
+    size = min(stream.written, 12)
+    kept = [stream.rows[i % 12] for i in range(stream.written - size, stream.written)]
+    if capacity > 12:
+        stream.rows, stream.written, stream.capacity = kept + [None] * (capacity - size), size, capacity
+    stream.check()
+    inside = stream.memory.storage.links[:size] < capacity
+    assert size <= num_envs or inside.any()
+    for number in range(steps, steps + 25):
+        stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
+        stream.check()
+
+
+def test_extra_rows_are_those_of_ends_and_of_the_newest():
+    memory = built(1000)
+    stream = Stream(memory, 1000)
+    for number in range(5000):
+        stream.step(["end" if number % 100 == 99 else "on"])
+    assert memory._chains._used <= 12  # of 10 episodes
+    assert memory.storage.widths == {"float32": 2 + 1 + 1 + 1 + 2, "uint8": 18}
+    stream = Stream(built(1000, 4), 1000)
+    for number in range(2000):
+        stream.step(["end" if number % 100 == 99 else "on"] * 4)
+    assert stream.memory._chains._used <= 18
+
+
+def test_a_sequence_is_one_episode_after_another():
+    memory, numbers = built(50, 2), np.arange(20)
+    memory.append_step(Transition(leaves([500, 600]), [np.zeros(2)], *[np.zeros(2)] * 3, leaves([501, 601])))
+    ended = numbers % 10 == 9
+    memory.append_sequence(
+        Transition(leaves(numbers), [numbers % 5], numbers * 1.0, ended, ended & False, leaves(numbers + 1))
+    )
+    assert (memory.storage.links[2:22] >= 50).sum() == 2
+    memory.append_step(Transition(leaves([501, 601]), [np.ones(2)], *[np.zeros(2)] * 3, leaves([502, 602])))
+    assert memory.storage.links[:2].tolist() == [22, 23]  # of those attached
+    compare({name: value for name, value in memory.experience(
+        {name: tf.constant(array) for name, array in memory.storage.take(np.arange(2, 22)).items()}
+    )[0].items()}, [(n, n, n % 10 == 9, False, n + 1) for n in numbers.tolist()])  # fmt: skip
+
+
+def test_links_that_no_memory_has_are_refused():
+    stream = Stream(built(8, 2), 8)
+    for _ in range(7):
+        stream.step(["on", "on"])
+    state = {name: value.copy() for name, value in stream.memory.state().items()}
+    assert state["links"].tolist() == [2, 3, 4, 5, 8, 9, 0, 1]
+    for wrong in (
+        {"links": np.array([2, 3, 4, 5, 9, 8, 0, 1])},
+        {"links": np.array([2, 3, 4, 5, 8, 8, 0, 1])},
+        {"links": np.array([-1, 3, 4, 5, 8, 9, 0, 1])},
+        {"links": np.array([6, 3, 4, 5, 8, 9, 0, 1])},  # to an older one
+        {"links": np.array([0, 3, 4, 5, 8, 9, 0, 1])},  # to itself
+        {"links": np.array([2, 3, 4, 5, 8, 9, 0])},
+        {"links": state["links"].astype(np.int32)},
+        {"newest": np.array([4, 8])},
+        {"newest": np.array([4, 4])},
+        {"newest": np.array([4, 3])},
+        {"newest": np.array([-2, 5])},
+        {"extra.uint8": state["extra.uint8"][:1]},
+        {"extra.uint8": state["extra.uint8"][:, :1]},
+    ):
+        with pytest.raises(ValueError, match="Saved memory"):
+            built(8, 2).restore({**state, **wrong})
+
+
+def test_extra_rows_that_do_not_fit_are_refused(monkeypatch):
+    memory = built(100)
+    monkeypatch.setattr(module, "_UNCHECKED", 400)
+    monkeypatch.setattr("kagent.memories.storage._free_memory", lambda: 10)
+    stream = Stream(memory, 100)
+    with pytest.raises(ValueError, match=r"needs .* GiB more for next observations.*Give it a smaller capacity"):
+        for _ in range(100):
+            stream.step(["end"])
