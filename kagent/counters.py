@@ -8,6 +8,7 @@ from typing import Any
 from kagent import bounds
 from kagent.mixin import Mixin
 from kagent.schedules import Clock
+from kagent.signatures import answering
 
 
 class Counters:
@@ -94,6 +95,7 @@ class Counting(Mixin):
         """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
         return self.counters.updates
 
+    @answering()
     def begin(
         self,
         steps: int | None = None,

@@ -9,11 +9,13 @@ import numpy as np
 from kagent import traces
 from kagent.episode_streams import OrderError, each_array
 from kagent.mixin import Mixin
+from kagent.signatures import answering
 
 
 class Experience(Mixin):
     """The part of an agent that takes in what it did not do itself. A mixin of `Agent`."""
 
+    @answering()
     def experience(
         self,
         states: Any,

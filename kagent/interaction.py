@@ -10,6 +10,7 @@ import numpy as np
 from kagent.environments import checks
 from kagent.episode_streams import Acted, EpisodeStreams, OrderError
 from kagent.mixin import Mixin
+from kagent.signatures import answering
 from kagent.specifications import mask_name
 
 _FLAGS = (bool, np.bool_)
@@ -23,6 +24,7 @@ class Interaction(Mixin):
         self._own_loop = False  # whether what is observed follows what was observed before
         self._mask_names = [mask_name(leaf.name) for leaf in self._action.leaves if leaf.is_discrete]
 
+    @answering()
     def act(
         self,
         observation: Any,
@@ -143,6 +145,7 @@ class Interaction(Mixin):
         stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw])
         return self.actor.release(action)
 
+    @answering()
     def observe(
         self,
         reward: float,

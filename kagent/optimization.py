@@ -17,6 +17,7 @@ from kagent.config import allowed
 from kagent.mixin import Mixin
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.schedules import evaluate
+from kagent.signatures import answering
 from kagent.step_metrics import StepMetrics
 from kagent.trainability import Trainability
 
@@ -33,6 +34,7 @@ _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  
 class Optimization(Mixin):
     """The part of an agent that turns losses into steps. A mixin of `Agent`."""
 
+    @answering("auto_scale_loss")
     def compile(
         self,
         optimizer: Any = "auto",

@@ -17,6 +17,7 @@ from kagent.memories.sequences import RecentSequences
 from kagent.metrics import UpdateMetrics
 from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
+from kagent.signatures import answering
 
 OBJECTIVES = (None, "behavior_cloning")
 
@@ -24,6 +25,7 @@ OBJECTIVES = (None, "behavior_cloning")
 class Pretraining(Mixin):
     """The part of an agent that learns from traces. A mixin of `Agent`."""
 
+    @answering()
     def pretrain(
         self: Any,
         directory: str | os.PathLike[str],

@@ -10,8 +10,10 @@ import keras
 from kagent.config import allowed, packed
 from kagent.saving import checked_file
 from kagent.saving.state import check_weights
+from kagent.signatures import answering
 
 
+@answering("custom_objects", "compile", "safe_mode")
 def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
     """Loads an agent from a `.keras` file.
 

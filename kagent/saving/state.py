@@ -26,6 +26,7 @@ from kagent.mixin import Mixin
 from kagent.saving import checked_file, compile_config, json_arrays
 from kagent.saving.agent_state import COUNTERS, SEEDS, AgentState
 from kagent.saving.headers import FORMAT, algorithm_of, check_images, other_algorithm, read_state, read_text
+from kagent.signatures import answering
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", "assets")  # of an archive of Keras
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
@@ -45,6 +46,7 @@ class Saving(Mixin):
     def _begin_saving(self: Any) -> None:
         self._built_weights = tuple(_signatures(self))
 
+    @answering()
     def save(
         self, filepath: Any, overwrite: bool = True, zipped: Any = None, include_memory: bool = False, **kwargs: Any
     ):
@@ -94,6 +96,7 @@ class Saving(Mixin):
                 archived.extractall(new)
             whole.unlink()
 
+    @answering()
     def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any):
         """Saves state and memory to a `.weights.h5` file. Written beside it, flushed, then renamed.
 
@@ -121,6 +124,7 @@ class Saving(Mixin):
                 checked_file.seal(temporary)
         return None
 
+    @answering("skip_mismatch", "objects_to_skip", "by_name")
     def load_weights(self, filepath: Any, **kwargs: Any) -> None:
         """Loads state, and the memory where the file has it, into an agent with the same spaces and parts.
 
