@@ -430,12 +430,14 @@ class Agent(
             format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`) or "litert".
             verbose: As in Keras.
             input_signature: As in Keras; None: observations of any batch size.
-            **kwargs: Passed on to Keras.
+            **kwargs: Passed on to Keras: `opset_version` of "onnx", settings of the converter of "litert".
 
         Raises:
             ValueError: An unknown format, another suffix, a policy without a best action, preprocessing that remembers the
                 episode.
             ImportError: A package is missing.
+            OSError: The disk cannot take it: full, or read-only. The error names the path and what is free; what was there
+                before is as it was.
 
         Example:
 
