@@ -100,8 +100,7 @@ class Optimization(Mixin):
                     f"`{given[0]}` is for a `train_step` of your own: kagent's objectives have their own losses, and no "
                     f"targets to compare with. Received: {', '.join(f'{name}={own[name]!r}' for name in given)}"
                 )
-        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
-        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
+        self._check_room(steps_per_execution)
         step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
         auto = isinstance(optimizer, str) and optimizer == "auto"
         compiled, rates, modifiers = self._auto_optimizers() if auto else (_given(optimizer), [], {})
@@ -135,6 +134,10 @@ class Optimization(Mixin):
         self.optimizer.build(self.trainable_variables)
         self._trainability = Trainability(self)
         self.memory.hold(steps_per_execution)
+
+    def _check_room(self, steps_per_execution: int) -> None:
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
+        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
 
     @property
     def metrics(self) -> list[Any]:

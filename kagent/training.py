@@ -180,6 +180,8 @@ class Training(Mixin):
             replay_limit = check_count(replay_limit, "replay_limit")
         origin = self._counted_from or self._counts()
         begin = origin.timesteps
+        if not self.memory.built:
+            self._check_room(self.steps_per_execution)  # which loading puts off
         end, steps_per_epoch, epochs = bounds.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
         with self.occupation.of("fit"), contextlib.ExitStack() as opened:
             environments = self._opened(opened, env, self._envs_for(env, n_envs), self.next_seed, rules)

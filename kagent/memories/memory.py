@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.arguments import MOST_ENVS
-from kagent.memories.storage import Column, Storage, check_room
+from kagent.memories.storage import Column, Storage, check_plan
 from kagent.registry import Part, Registry
 from kagent.spaces import Structure
 
@@ -78,15 +78,15 @@ class Memory(Part):
         self.built = True
         self.clear()
 
-    def check_room(self, observation: Structure, action: Structure, num_envs: int = 1, drawn: int = 0) -> None:
-        """Checks, before it is built for these spaces, that it and `drawn` transitions fit into free memory.
+    def check_room(self, observation: Structure, action: Structure, num_envs: int = 1, drawn: int = 0) -> bool:
+        """Whether, before it is built for these spaces, it and `drawn` transitions fit into free memory.
 
         Raises:
-            ValueError: They do not.
+            ValueError: They do not. Where an agent is loaded, this is put off, and False.
         """
         planned = copy.copy(self)  # building writes into it
         planned.observation, planned.action, planned.masked, planned.num_envs = observation, action, False, num_envs
-        check_room(planned._columns(), planned._rows(), drawn)
+        return check_plan(planned._columns(), planned._rows(), drawn)
 
     def _rows(self) -> int:
         raise NotImplementedError

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,6 +98,34 @@ class Storage:
                 part = part != 0 if column.dtype == np.bool_ else tf.cast(part, column.dtype)
             unpacked[column.name] = part
         return unpacked
+
+
+_too_large: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("too_large", default=None)
+
+
+@contextlib.contextmanager
+def postponing() -> Iterator[list[str]]:
+    """In the block a memory that is only planned may be too large for this machine: its message goes to the list that the
+    block gets. Allocating it stays an error."""
+    found: list[str] = []
+    token = _too_large.set(found)
+    try:
+        yield found
+    finally:
+        _too_large.reset(token)
+
+
+def check_plan(columns: Iterable[Column], rows: int, drawn: int = 0) -> bool:
+    """`check_room` of a memory that is not allocated yet. False: it does not fit, inside `postponing`."""
+    try:
+        check_room(columns, rows, drawn)
+    except ValueError as error:
+        found = _too_large.get()
+        if found is None:
+            raise
+        found.append(str(error))
+        return False
+    return True
 
 
 def check_room(columns: Iterable[Column], rows: int, drawn: int = 0) -> None:

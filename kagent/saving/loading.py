@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import keras
 
 from kagent.config import allowed, packed
+from kagent.memories.storage import postponing
 from kagent.saving import checked_file
 from kagent.saving.state import check_weights
 from kagent.signatures import answering
@@ -23,7 +25,8 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
         **kwargs: Passed on to `keras.saving.load_model` (`custom_objects`, `compile`, `safe_mode`).
 
     Returns:
-        The agent, which goes on as the saved one would have.
+        The agent, which goes on as the saved one would have. One whose memory does not fit into this machine's free memory
+        comes with a warning that says which capacity would: it acts and is evaluated, and `fit` refuses.
 
     Raises:
         ValueError: Not an agent's file, or one that names what may run code or read other files; weights that are not
@@ -48,10 +51,17 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
             settings = [config.get(key) or {} for key in ("config", "build_config", "compile_config")]
             for part in settings if kwargs.get("safe_mode", True) else []:
                 allowed.check_settings(part)
-        agent = keras.saving.load_model(filepath, **kwargs)
+        with postponing() as too_large:
+            agent = keras.saving.load_model(filepath, **kwargs)
     if not isinstance(agent, Agent):
         raise ValueError(f"{str(filepath)!r} holds a {type(agent).__name__}, not a kagent agent")
     check_weights(agent)
+    if too_large:
+        warnings.warn(
+            f"{str(filepath)!r}: {too_large[0]} The agent can act and be evaluated, without what the file holds of its memory; "
+            "it cannot be trained on this machine as it is",
+            stacklevel=3,
+        )
     if env is not None:
         made = environments.make(env)
         try:

@@ -313,6 +313,8 @@ class Saving(Mixin):
             return
         about = json.loads(read_text(store, "memory"))
         num_envs = check_count(about["num_envs"], "num_envs")
+        if not self.memory.check_room(self._observation, self._action, num_envs):
+            return  # `kagent.load` warns
         self.memory.build(self._observation, self._action, masked=bool(about["masked"]), num_envs=num_envs)
 
         def read(name: str) -> Iterator[np.ndarray]:
