@@ -29,13 +29,14 @@ from kagent.actors import PolicyActor
 from kagent.arguments import MOST_ENVS, check_count
 from kagent.attachments import Attachments
 from kagent.composition import Composition
-from kagent.config import allowed, limits
+from kagent.config import allowed, budget, limits
 from kagent.counters import Counting
 from kagent.evaluation import Evaluation
 from kagent.experience import Experience
 from kagent.guidance import Guidance
 from kagent.interaction import Interaction
 from kagent.learner import Learner
+from kagent.memories.storage import free_memory
 from kagent.optimization import Optimization
 from kagent.policies import roles
 from kagent.preprocessing.model import Preprocessor
@@ -243,7 +244,8 @@ class Agent(
             if isinstance(config.get(key), dict):
                 config[key] = spaces.from_config(config[key])
         try:
-            return cls(**config, **places)
+            with budget.of_variables(free_memory(), "no more memory is free"):
+                return cls(**config, **places)
         except TypeError as error:
             raise ValueError(str(error)) from error
         except (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, tf.errors.OpError) as error:

@@ -675,7 +675,7 @@ def test_a_memory_too_large_for_this_machine_can_be_loaded_to_act(small, tmp_pat
     agent, path = small("dqn", memory=1000), tmp_path / "a.keras"
     agent.fit("CartPole-v1", steps=30, verbose=0)
     agent.save(path, include_memory=include_memory)
-    monkeypatch.setattr(storage, "_free_memory", lambda: 20_000)  # bytes; a transition has 4 + 4 + 4 floats
+    monkeypatch.setattr(storage, "free_memory", lambda: 20_000)  # bytes; a transition has 4 + 4 + 4 floats
     with pytest.warns(UserWarning, match=r"a\.keras'.*`memory` would need.*capacity of at most \d+\..*can act") as told:
         loaded = kagent.load(path)
     assert len(told) == 1 and told[0].filename == __file__

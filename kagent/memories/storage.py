@@ -135,7 +135,7 @@ def check_room(columns: Iterable[Column], rows: int, drawn: int = 0) -> None:
         ValueError: They do not. The message says how many would.
     """
     row = sum(column.size * np.dtype(column.block).itemsize for column in columns)
-    free = _free_memory()
+    free = free_memory()
     if free is not None and rows * row > free:
         raise ValueError(
             f"The `memory` would need {rows * row / 2**30:.1f} GiB for {rows} transitions, and {free / 2**30:.1f} GiB "
@@ -174,7 +174,8 @@ def shared_tensor(array: np.ndarray) -> tf.Tensor:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
+    """Bytes that are free on this machine; None: it does not say."""
     try:
         with open("/proc/meminfo") as lines:
             for line in lines:

@@ -8,11 +8,13 @@ from typing import Any
 
 import keras
 
-from kagent.config import allowed, packed
+from kagent.config import allowed, budget, packed
 from kagent.memories.storage import postponing
 from kagent.saving import checked_file
 from kagent.saving.state import check_weights
 from kagent.signatures import answering
+
+_FREE = 64 << 20  # bytes of variables, beside what the file holds: those of optimizers are made twice
 
 
 @answering("custom_objects", "compile", "safe_mode")
@@ -51,7 +53,8 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
             settings = [config.get(key) or {} for key in ("config", "build_config", "compile_config")]
             for part in settings if kwargs.get("safe_mode", True) else []:
                 allowed.check_settings(part)
-        with postponing() as too_large:
+        most = None if "://" in str(filepath) else _FREE + 2 * packed.weights_size(filepath)
+        with postponing() as too_large, budget.of_variables(most, "the file holds fewer weights"):
             agent = keras.saving.load_model(filepath, **kwargs)
     if not isinstance(agent, Agent):
         raise ValueError(f"{str(filepath)!r} holds a {type(agent).__name__}, not a kagent agent")
