@@ -72,6 +72,14 @@ def test_csv_logger_has_the_columns_of_a_validation_that_comes_later(small, tmp_
     assert set(rows[0]) == {"epoch", *history}  # all that validation logs, and nothing else
 
 
+@pytest.mark.eager
+def test_a_csv_log_on_a_full_disk_is_an_error_with_its_path(small, tmp_path):
+    (tmp_path / "log.csv").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device.*\d+ bytes are free there.*log\.csv") as raised:
+        run(small("dqn", start=1000), CSVLogger(tmp_path / "log.csv"), epochs=2)
+    assert raised.value.filename == str(tmp_path / "log.csv")
+
+
 @pytest.mark.parametrize("unit", ["timesteps", "updates", "episodes"])
 def test_tensorboard_over_the_agents_time(small, tmp_path, unit):
     """Runs of epochs of another length are on the same axis; what is not known yet has no point."""
