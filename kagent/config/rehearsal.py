@@ -99,7 +99,8 @@ def _check(layer: Any, argument: str) -> None:
 
 def _outputs_inside(model: Any) -> Iterator[Any]:
     # Of a model's operations, and of the models among them.
-    for part in getattr(model, "operations", None) or getattr(model, "layers", ()):
+    parts: Any = getattr(model, "operations", ()) or getattr(model, "layers", ())
+    for part in parts:
         yield from _outputs_inside(part)
         with contextlib.suppress(AttributeError, ValueError):  # not called yet, or more than once
             yield from keras.tree.flatten(part.output)
