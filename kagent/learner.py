@@ -130,11 +130,11 @@ class Learner:
     def names(self) -> list[str]:
         """What `train_step` logs; empty where no update was made, and none can be foreseen.
 
-        Where nothing is compiled, the first epoch without an update has it traced, never run, to learn of its names. One that
-        cannot be traced, as it may look at values, has none before its first update.
+        Where nothing is compiled, the first epoch without an update has it traced, never run, to learn of its names. Not where
+        a part of the step is the user's: code that is debugged is called with values only.
         """
         element, self._element = self._element, None
-        if not self._names and element is not None:
+        if not self._names and element is not None and _is_all_of_kagent(self.agent):
             clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
             self.eager = False  # a loop of steps is one body
             try:
@@ -273,6 +273,12 @@ class Learner:
         count = len(self._names)
         logs = tf.concat([sums[:count] / steps, latest[:count], *errors, sums[_SLOTS:]], axis=0)
         return logs, ops.pieces([v.value for v in agent.actor.variables])
+
+
+def _is_all_of_kagent(agent: Any) -> bool:
+    parts = [getattr(agent, name) for name in ("prepare", "train_step", "learn", "minimize")]
+    parts += [type(part) for part in (agent.objective, agent.critic_objective) if part is not None]
+    return all(part.__module__.partition(".")[0] == "kagent" for part in parts)
 
 
 def _scalars(logs: dict[str, Any]) -> tf.Tensor:

@@ -132,8 +132,7 @@ class Training(Mixin):
             it is the sum of the rewards that the agent got before preprocessing, from the first epoch on where the recording
             wrapper is seen (in an `AsyncVectorEnv` it is not), else from the first record on. Episodes without a record, such
             as those cut off by a wrapper further out, do not enter these two means once there was one. With `run_eagerly`
-            an epoch before the first update has `train_step` traced, not run, for the names of its losses; of one that cannot
-            be traced they are known from the first update on.
+            the names of losses are known from the first update on where `train_step`, `prepare` or the objective is your own.
 
         Raises:
             ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
