@@ -44,23 +44,30 @@ from kagent.reward_estimation import RewardEstimation
 from kagent.saving import agent_files, compile_config, exporting, older_configs
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining, trainer
+from kagent.training import (
+    counters,
+    evaluator,
+    experience,
+    fitting,
+    interaction,
+    own_callbacks,
+    pretraining,
+    trainer,
+    update_cycle,
+)
 from kagent.training.counters import Counters, TrainingClock
 from kagent.training.interaction import InteractionLoop
 from kagent.training.occupation import Occupation
 from kagent.training.own_callbacks import Counts, OwnCallbacks
 from kagent.training.random_streams import RandomStreams, seed_from
 from kagent.training.trainer import Trainer
-from kagent.training.update_scheduler import UpdateScheduler, Updating
+from kagent.training.update_scheduler import UpdateScheduler
 from kagent.update import Update
 
 
 @creation.register_agent("agent", "tensorforce", "default")
 @guidance.with_guidance
-class Agent(
-    Updating,
-    keras.Model,
-):
+class Agent(keras.Model):
     """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
 
     Every part may be a name, a dict `{"type": name, **arguments}`, or the object.
@@ -398,6 +405,17 @@ class Agent(
 
     # Learning --------------------------------------------------------------------------------------------------
 
+    _errors: Any = None  # of the samples of the gradient step that runs
+    report_errors = update_cycle.report_errors
+    take_errors = update_cycle.take_errors
+    reschedule = update_cycle.reschedule
+    elements = update_cycle.elements
+    iterator = update_cycle.iterator
+    fresh_iterator = update_cycle.fresh_iterator
+    estimate_early = update_cycle.estimate_early
+    follow = update_cycle.follow
+    learned = update_cycle.learned
+
     @answering("auto_scale_loss")
     def compile(
         self,
@@ -543,7 +561,7 @@ class Agent(
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's seam: `train_function(iterator)` is the compiled learner."""
         if self._trainability.has_changed() or self.train_function is None or force:
-            self.train_function = Learner(self, jit=bool(self.jit_compile), eager=bool(self.run_eagerly))
+            self.train_function: Any = Learner(self, jit=bool(self.jit_compile), eager=bool(self.run_eagerly))
         return self.train_function
 
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:

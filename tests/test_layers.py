@@ -10,7 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the lowest. A module belongs to the longest name that is its own or that of a package around it.
 LAYERS = (
-    "kagent.mixin",
     "kagent.files",
     "kagent.config",
     "kagent.ops",

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kagent.config.vocabulary import unexpected
 from kagent.files.atomic_files import errors_of_tensorflow, local_path, replacing, replacing_folder
 from kagent.preprocessing.graph import operations_of
-from kagent.config.vocabulary import unexpected
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 _MEMBERS = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # of a SavedModel

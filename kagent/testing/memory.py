@@ -101,8 +101,8 @@ class _Filled:
         memory = self.memory if memory is None else memory
         with self.contract.rule("It takes steps of all environments, for ever", self.case):
             for turn in itertools.count():
-                full = _is_on_policy(memory) and memory.is_full
-                if turn >= turns and full == _is_on_policy(memory):
+                full = memory.on_policy and memory.is_full
+                if turn >= turns and full == memory.on_policy:
                     return
                 if full:
                     memory.clear()
@@ -133,7 +133,7 @@ class _Filled:
     def elements(self, memory: Any = None, start: int = 0) -> Iterator[dict[str, Any]]:
         """What updates learn from, unpacked, from element number `start` on."""
         memory = self.memory if memory is None else memory
-        if _is_on_policy(memory):
+        if memory.on_policy:
             rule = Update(batch_size=4, epochs=1)
         elif memory.unit == "episodes":
             rule = Update(unit="episodes", batch_size=2, frequency=1, steps=1)
@@ -245,10 +245,6 @@ def _check_single(contract: Contract, make: Any) -> None:
                 _observation(number), [action], number.astype(float), *flags, _observation(number + 0.5)
             )
         contract.equal(dict(one.state()), dict(other.state()), "state")
-
-
-def _is_on_policy(memory: Any) -> bool:
-    return bool(getattr(memory, "on_policy", False) or getattr(memory, "used_once", False))
 
 
 def _observation(number: np.ndarray) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +219,7 @@ def _rows(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> Iterator[
     raw = raw_steps(agent, trace) if agent._own_callbacks else ()
     for t in range(len(steps.reward)):
         at = slice(t, t + 1)
-        yield steps.take(at), tuple(each_array(part, lambda x, at=at: x[at]) for part in raw)
+        yield steps.take(at), tuple(each_array(part, operator.itemgetter(at)) for part in raw)
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

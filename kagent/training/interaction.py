@@ -11,6 +11,7 @@ from kagent.acting.episode_states import EpisodeStates, states_of
 from kagent.compat.tensorforce.specifications import mask_name
 from kagent.config.signatures import answering
 from kagent.environments import checks
+from kagent.training import update_cycle
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class InteractionLoop:
         logs = None
         while True:
             moved = self.streams.drain(agent.memory)
-            if agent._is_due():
+            if update_cycle.is_due(agent):
                 logs = update_once(agent, due=True)
             elif not moved:
                 return logs
@@ -374,9 +375,9 @@ def update_once(agent: Agent, due: bool) -> dict[str, float]:
             agent._own_callbacks.update_begin(agent)
         for hook in trainer.update_hooks if trainer is not None else ():
             hook.on_update_begin(agent.updates, {})
-        agent._before_update()
+        update_cycle.before_update(agent)
         logs = agent.train_function(iterator)
-        agent._after_update(due)
+        update_cycle.after_update(agent, due)
         if trainer is not None:
             trainer.asked.append(logs)
             for hook in trainer.asked_hooks:

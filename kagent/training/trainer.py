@@ -16,7 +16,7 @@ from kagent.callbacks.callback import forget_unknown, hears_batches, hooks_of
 from kagent.config import run_length
 from kagent.environments import Environments
 from kagent.learning.divergence import check_weights
-from kagent.training import evaluator
+from kagent.training import evaluator, update_cycle
 from kagent.training.collector import Collector, Episode
 from kagent.training.episode_events import EpisodeEvents
 from kagent.training.metrics import EpisodeMetrics, UpdateMetrics
@@ -174,9 +174,9 @@ class Trainer:
             passed = (epoch - self._initial_epoch + 1) * self._steps_per_epoch
             end = min(self._origin.timesteps + passed, end)
         while self._goes_on(end) and agent.episodes < end_episodes:
-            due, due_episodes = agent._due_at(), agent._due_at("episodes")
-            self._collect(min(due, end), min(due_episodes, end_episodes), agent._is_full)
-            while self._learns_on() and agent._is_due():
+            due, due_episodes = update_cycle.due_at(agent), update_cycle.due_at(agent, "episodes")
+            self._collect(min(due, end), min(due_episodes, end_episodes), update_cycle.is_full(agent))
+            while self._learns_on() and update_cycle.is_due(agent):
                 self._update(begin, clock)
         if self._by_episode:
             self._events.call_ends()
@@ -240,14 +240,14 @@ class Trainer:
     def _update(self, epoch_begin: int, clock: float) -> None:
         agent, callbacks = self.agent, self.callbacks
         # Several updates may have come due in one step of many environments: each at its own time.
-        batch = max(min(agent.timesteps, agent._due_at()) - epoch_begin - 1, 0)
+        batch = max(min(agent.timesteps, update_cycle.due_at(agent)) - epoch_begin - 1, 0)
         if self._heard:
             callbacks.on_train_batch_begin(batch)
         for hook in self.update_hooks:
             hook.on_update_begin(agent.updates, {})
-        agent._before_update()
+        update_cycle.before_update(agent)
         logs = agent.train_function(self.iterator)
-        agent._after_update()
+        update_cycle.after_update(agent)
         self.losses.update(logs)
         if self._heard:
             self._note_episodes()

@@ -11,7 +11,7 @@ from kagent.update import Update
 class Ready:
     """A memory that is learned from again and again."""
 
-    used_once, ready = False, True
+    on_policy, ready = False, True
 
     def is_ready(self, rule):
         return self.ready
