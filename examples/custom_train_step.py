@@ -8,35 +8,36 @@ values of actions that were not taken are pushed down. Everything else, from rep
 
 import argparse
 
-import keras
 import tensorflow as tf
 
 import kagent
+from kagent import ops
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--steps", type=int, default=30_000, help="timesteps to train (default: %(default)s)")
 parser.add_argument("--out", default="conservative.keras", help="where the agent is saved (default: %(default)s)")
 
 
-@keras.saving.register_keras_serializable("examples")
+@kagent.register_agent("conservative_dqn")
 class ConservativeDQN(kagent.DQN):
     """DQN that does not believe in what it has not tried."""
 
     conservatism = 0.1
 
     def train_step(self, batch):
-        discount = self.reward_estimation.discount * (1.0 - tf.cast(batch["terminated"], tf.float32))
         best = tf.reduce_max(self.target_policy.values(batch["next_observation"]), axis=-1)
-        target = batch["reward"] + discount * best
+        target = batch["reward"] + batch["discount"] * best  # for any horizon, memory and schedule
 
-        def loss():
+        def loss(batch):
             values = self.policy.values(batch["observation"], training=True)
             taken = tf.gather(values, batch["action"], batch_dims=1)
-            error = tf.reduce_mean(tf.square(target - taken))
-            overestimation = tf.reduce_mean(tf.reduce_logsumexp(values, axis=-1) - taken)
-            return error + self.conservatism * overestimation, {"error": error, "overestimation": overestimation}
+            error = ops.weighted_mean(tf.square(batch["target"] - taken), batch["weight"])
+            overestimation = ops.weighted_mean(tf.reduce_logsumexp(values, axis=-1) - taken, batch["weight"])
+            logs = {"error": error, "overestimation": overestimation, "errors": batch["target"] - taken}
+            return error + self.conservatism * overestimation, logs
 
-        value, logs = self.minimize("policy", loss)
+        value, logs = self.minimize("policy", loss, {**batch, "target": target})
+        self.report_errors(logs.pop("errors"))  # by which a prioritized memory draws
         return {"loss": value, **logs}
 
 

@@ -1,7 +1,7 @@
 """kagent: reinforcement learning for Keras 3. An agent is a `keras.Model`.
 
 >>> agent = kagent.PPO("CartPole-v1")
->>> agent.fit("CartPole-v1", steps=100_000)
+>>> history = agent.fit("CartPole-v1", steps=100_000)
 >>> agent.save("agent.keras")
 
 Names are loaded when they are first used: `import kagent.acting` loads neither Keras nor TensorFlow.
@@ -15,20 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+_AGENTS = (
+    "A2C", "AC", "DPG", "DQN", "PPO", "SAC", "TRPO", "VPG", "Constant", "DoubleDQN", "DuelingDQN", "Random",
+)  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
-    "A2C": "kagent.agents",
-    "AC": "kagent.agents",
-    "DPG": "kagent.agents",
-    "Constant": "kagent.agents",
-    "DQN": "kagent.agents",
-    "DoubleDQN": "kagent.agents",
-    "DuelingDQN": "kagent.agents",
-    "PPO": "kagent.agents",
-    "Random": "kagent.agents",
-    "SAC": "kagent.agents",
-    "TRPO": "kagent.agents",
-    "VPG": "kagent.agents",
+    **dict.fromkeys(_AGENTS, "kagent.agents"),
+    "register_agent": "kagent.config.creation",
+    "register_part": "kagent.config.registry",
     "ActionNoise": "kagent.exploration",
     "DivergenceError": "kagent.learning.divergence",
     "EpsilonGreedy": "kagent.exploration",
@@ -40,7 +34,7 @@ _HOMES = {
 _MODULES = (
     "acting", "agents", "callbacks", "environments", "estimators", "exploration", "memories", "networks", "objectives", "ops",
     "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces", "specifications", "traces",
-    "tuned",
+    "testing", "tuned",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
@@ -60,6 +54,8 @@ if TYPE_CHECKING:
     from kagent.agents import DuelingDQN as DuelingDQN
     from kagent.agents import Random as Random
     from kagent.agents.load import load as load
+    from kagent.config.creation import register_agent as register_agent
+    from kagent.config.registry import register_part as register_part
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling

@@ -5,8 +5,8 @@ from __future__ import annotations
 from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
 import copy
+import inspect
 from collections.abc import Callable
-from types import MappingProxyType
 from typing import Any
 
 import gymnasium
@@ -14,49 +14,49 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kagent import objectives, optimizers, spaces
-from kagent import reward_estimation as reward_estimations
-from kagent.compat.tensorforce import baselines
-from kagent.compat.tensorforce import execution as execution_
-from kagent.compat.tensorforce.space_sources import spaces_of
-from kagent.config import allowed, creation, limits
-from kagent.config.checks import MOST_ENVS, check_count
-from kagent.config.guidance import Guidance
+from kagent import environments, optimizers, spaces
+from kagent.compat.tensorforce import arguments
+from kagent.config import allowed, creation, guidance, limits, run_length
+from kagent.config.checks import MOST_ENVS, check_count, check_flag
+from kagent.config.registry import check_saves
+from kagent.exploration import Exploration
+from kagent.learning import compilation
+from kagent.learning.device import check_device
+from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
-from kagent.learning.minimizer import Optimization
-from kagent.parts import Composition
+from kagent.learning.minimizer import Minimizer
+from kagent.learning.step_metrics import StepMetrics
+from kagent.learning.trainability import Trainability
+from kagent.memories import Memory
+from kagent.objectives import LearningContext, Objective
+from kagent.objectives.term import ROLES
+from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled
+from kagent.policies import Role
 from kagent.policies import role as roles
 from kagent.policies.actor import PolicyActor
-from kagent.preprocessing.adapter import Preprocessor
-from kagent.saving import Saving, exporting, older_configs
+from kagent.preprocessing import Layer
+from kagent.preprocessing.adapter import Adapter
+from kagent.preprocessing.player import Player
+from kagent.preprocessing.preprocessing import Preprocessing
+from kagent.reward_estimation import RewardEstimation
+from kagent.saving import agent_files, compile_config, exporting, older_configs
+from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training.counters import Counting
-from kagent.training.evaluator import Evaluation
-from kagent.training.experience import Experience
-from kagent.training.interaction import Interaction
-from kagent.training.own_callbacks import Attachments
-from kagent.training.pretraining import Pretraining
-from kagent.training.trainer import Training
-from kagent.training.update_scheduler import Updating
+from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining, trainer
+from kagent.training.counters import Counters, TrainingClock
+from kagent.training.interaction import InteractionLoop
+from kagent.training.occupation import Occupation
+from kagent.training.own_callbacks import Counts, OwnCallbacks
+from kagent.training.random_streams import RandomStreams, seed_from
+from kagent.training.trainer import Trainer
+from kagent.training.update_scheduler import UpdateScheduler, Updating
+from kagent.update import Update
 
-STREAMS = ("initialize", "act", "reset", "sample", "graph", "evaluate", "pretrain")  # add at the end: they are numbered
 
-
-@keras.saving.register_keras_serializable("kagent")
+@creation.register_agent("agent", "tensorforce", "default")
+@guidance.with_guidance
 class Agent(
-    Guidance,
-    Saving,
-    Training,
-    Counting,
     Updating,
-    Pretraining,
-    Evaluation,
-    Interaction,
-    Experience,
-    Attachments,
-    Preprocessor,
-    Optimization,
-    Composition,
     keras.Model,
 ):
     """Acts in an environment's spaces, remembers, and learns by an objective. Presets give it its parts.
@@ -67,7 +67,6 @@ class Agent(
         env: Where the spaces come from: an environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a
             callable that returns one. Nothing is stepped.
         observation_space, action_space: The spaces themselves, in place of `env`.
-        states, actions: Specifications of them, in place of both: see `kagent.specifications`.
         max_episode_timesteps: Timesteps at which episodes are truncated, in `fit` and `evaluate`; what `observe` is told
             must keep it too.
         policy: What decides: `ValuePolicy`, `StochasticPolicy`, `DeterministicPolicy`; "default": the one that the
@@ -91,34 +90,22 @@ class Agent(
             `linesearch_iterations` ...), see `kagent.optimizers.modifiers_of`; such a step is one update.
         critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
             losses are minimized together.
-        baseline_policy, baseline_optimizer, baseline_objective: The critic or the target network in the words of
-            Tensorforce: see the table of `kagent.compat.tensorforce.baselines`.
         preprocessing: What is done to observations and rewards between the environment and the agent: layers by name or
             type of the state and for `"reward"`, see `kagent.preprocessing`.
-        variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
-            exploring act; the variables themselves stay as they are. May be a schedule.
-        l2_regularization: Weight in every loss of the sum of squares of the trained networks' variables. May be a
-            schedule.
-        entropy_regularization: Weight of the policy's entropy in its loss, beside what the objective has of it: larger
-            keeps it exploring. For stochastic policies. May be a schedule.
-        parallel_interactions: Episode streams of `act` and `observe`, each with its own index.
-        buffer_observe: Taken and checked, without effect: what is observed is remembered at once, which costs no call
-            into TensorFlow.
         device: Where variables and the learner live, such as "CPU:0"; None: TensorFlow's choice.
-        execution, config: Options of `compile` as dicts; see `kagent.compat.tensorforce.execution`.
-        saver, summarizer, recorder: Callbacks of the agent's own, dicts or objects: `kagent.callbacks.Checkpoint`,
-            `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They
-            are no part of the config or of saved files. What the saver's `load` says is loaded at once: by default the
-            newest checkpoint in its directory. The first `fit(steps=...)` then counts from before that checkpoint.
-        n_envs: Environments that `fit` makes of an id or a callable. None: `parallel_interactions`.
+        n_envs: Environments that `fit` makes of an id or a callable. None: 1, or `parallel_interactions`.
         seed: Seed of every random stream of the agent, an integer >= 0; None takes one from Keras's global
             generator, so that `keras.utils.set_random_seed` makes runs equal (it is then found in `agent.seed`).
         name: The model's name.
+        **words: Arguments of Tensorforce's agent by their names there (`states`, `actions`, `baseline_policy`,
+            `baseline_optimizer`, `baseline_objective`, `variable_noise`, `l2_regularization`, `entropy_regularization`,
+            `parallel_interactions`, `buffer_observe`, `execution`, `config`, `saver`, `summarizer`, `recorder`): see
+            `kagent.compat.tensorforce.arguments.Words`.
 
     Attributes:
         timesteps: Environment steps taken in training, over all environments.
         episodes: Episodes finished in training.
-        updates: Gradient steps taken.
+        gradient_steps: Gradient steps taken; `updates` is its former name.
         actor: What computes actions, a `kagent.acting.Actor`.
         explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
         target_policy, target_critic: Target networks, where the objective has them.
@@ -127,100 +114,130 @@ class Agent(
         ValueError, TypeError: Parts that do not go together, unsupported spaces, both or none of `env` and spaces.
     """
 
+    further_arguments = arguments.DEFAULTS  # what the constructor takes beside its signature, with defaults
+
+    objective = Held[Objective]("objective")
+    memory = Held[Memory]("memory")
+    update_rule = Held[Update]("update_rule")
+    reward_estimation = Held[RewardEstimation]("reward_estimation")
+    exploration = Held[Exploration]("exploration")
+    explorer = Held[Any]("explorer")
+    target = Held[optimizers.Target]("target")
+    critic_objective = Held[Objective | str | None]("critic_objective")
+    variable_noise = Held[float | Schedule]("variable_noise")
+    l2_regularization = Held[float | Schedule]("l2_regularization")
+    entropy_regularization = Held[float | Schedule]("entropy_regularization")
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         for name, value in kwargs.items():  # before anything walks them that would not end
             limits.check(value, name)
-        return super().__new__(cls, *args, **kwargs)
+        guidance.check_positions(cls, args, kwargs)
+        return super().__new__(cls)
 
     def __init__(
         self,
-        env: Any = None,
+        env: environments.Source | None = None,
         *,
-        update: Any = None,
-        objective: Any = None,
-        reward_estimation: Any = None,
-        policy: Any = "default",
-        memory: Any = None,
-        exploration: Any = 0.0,
-        observation_space: Any = None,
-        action_space: Any = None,
-        states: Any = None,
-        actions: Any = None,
+        update: Update | int | dict[str, Any] | None = None,
+        objective: Objective | str | dict[str, Any] | None = None,
+        reward_estimation: RewardEstimation | dict[str, Any] | None = None,
+        policy: Role | Network = "default",
+        memory: Memory | int | str | dict[str, Any] | None = None,
+        exploration: Exploration | Scheduled | str = 0.0,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        critic: Role | Network | None = None,
+        critic_objective: Objective | str | dict[str, Any] | None = None,
+        temperature: Role | float | str | dict[str, Any] | None = None,
+        target: optimizers.Target | dict[str, Any] | None = None,
+        optimizer: Optimizer = "adam",
+        critic_optimizer: Optimizer | None = None,
+        temperature_optimizer: Optimizer | None = None,
+        preprocessing: Layer | keras.Layer | str | dict[str, Any] | list[Any] | None = None,
         max_episode_timesteps: int | None = None,
-        critic: Any = None,
-        critic_objective: Any = None,
-        temperature: Any = None,
-        target: Any = None,
-        optimizer: Any = "adam",
-        critic_optimizer: Any = None,
-        temperature_optimizer: Any = None,
-        baseline_policy: Any = None,
-        baseline_optimizer: Any = None,
-        baseline_objective: Any = None,
-        preprocessing: Any = None,
-        variable_noise: Any = 0.0,
-        l2_regularization: Any = 0.0,
-        entropy_regularization: Any = 0.0,
-        parallel_interactions: int = 1,
-        buffer_observe: bool | int | None = None,
         device: str | None = None,
-        execution: dict[str, Any] | None = None,
-        config: dict[str, Any] | None = None,
-        saver: Any = None,
-        summarizer: Any = None,
-        recorder: Any = None,
         n_envs: int | None = None,
         seed: int | None = None,
         name: str | None = None,
-        **unknown: Any,
+        **words: Any,
     ):
-        self._refuse_unknown(unknown)
-        self._refuse_missing({"objective": objective, "update": update, "reward_estimation": reward_estimation})
-        given = {"buffer_observe": buffer_observe, "device": device, "name": name, "seed": seed}
-        options, given = execution_.read(execution, config, given)
-        super().__init__(name=given["name"] or type(self).__name__.lower())
-        self.seed = _seed(given["seed"])
-        self.parallel_interactions = check_count(parallel_interactions, "parallel_interactions", most=MOST_ENVS)
-        self.n_envs = check_count(parallel_interactions if n_envs is None else n_envs, "n_envs", most=MOST_ENVS)
-        self.max_episode_timesteps = _limit(max_episode_timesteps)
-        self.device = execution_.check_device(given["device"])
-        self.execution = options
-        self._observation, self._action, self._own_limit = spaces_of(
-            env, observation_space, action_space, states, actions
-        )
-        self._set_preprocessing(preprocessing)
-        self._make_streams()
-        objective = objectives.get(objective)
-        parts = baselines.translate(
-            objective,
-            optimizer,
-            reward_estimations.get(reward_estimation),
-            {"policy": baseline_policy, "optimizer": baseline_optimizer, "objective": baseline_objective},
+        further = arguments.read(type(self), words)
+        needed = {"objective": objective, "update": update, "reward_estimation": reward_estimation}
+        guidance.check_missing(type(self), needed)
+        given, options = arguments.translate(
+            further,
             {
-                "critic": critic, "critic_optimizer": critic_optimizer, "critic_objective": critic_objective,
-                "target": target,
+                "env": env, "observation_space": observation_space, "action_space": action_space, "policy": policy,
+                "objective": objective, "memory": memory, "update": update, "reward_estimation": reward_estimation,
+                "exploration": exploration, "critic": critic, "critic_objective": critic_objective,
+                "temperature": temperature, "target": target, "optimizer": optimizer,
+                "critic_optimizer": critic_optimizer, "temperature_optimizer": temperature_optimizer,
+                "device": device, "n_envs": n_envs, "seed": seed, "name": name,
             },
         )  # fmt: skip
-        estimation = parts["reward_estimation"]
-        self._set_parts(policy, parts["objective"], memory, update, estimation, exploration, parts["target"])
-        self._set_roles(parts["critic"], parts["critic_objective"], temperature)
-        self._set_regularization(variable_noise, l2_regularization, entropy_regularization)
-        # No dict: Keras would put dicts of its own in the place of those inside, and a copy of such a one copies the agent.
-        self._optimizer_parts = MappingProxyType(
-            {"policy": optimizer, "critic": parts["critic_optimizer"], "temperature": temperature_optimizer}
-        )
-        self._check_parts()
-        self._check_saves(self.get_config)
-        execution_.check_buffer(given["buffer_observe"], self.update_rule)
-        self._attach(saver, summarizer, recorder)
+        super().__init__(name=given["name"] or type(self).__name__.lower())
+        self.seed = seed_from(given["seed"])
+        self._random, self.counters = RandomStreams(self.seed), Counters()
+        self._clock = TrainingClock(self.counters)
+        self.parallel_interactions = given["parallel_interactions"]
+        self.n_envs = check_count(given["n_envs"], "n_envs", most=MOST_ENVS)
+        self.max_episode_timesteps = _limit(max_episode_timesteps)
+        self.device = check_device(given["device"])
+        self.execution = options
+        self._action = Structure(given["action_space"], "action_space")
+        raw = Structure(given["observation_space"], "observation_space")
+        self._adapter = Adapter(preprocessing, raw, self.parallel_interactions, self._clock.host)
+        self._raw_observation, self._observation = self._adapter.raw, self._adapter.observation
+        self.parts = AgentParts.make(given, (self.max_episode_timesteps, given["time_limit"]), self.n_envs)
+        self.policy, self.critic, self.temperature = self.parts.policy, self.parts.critic, self.parts.temperature
+        self.parts.check(self, self._action)
+        self.memory.configure(self.update_rule, self.reward_estimation, self._clock.training)
+        self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
+        check_saves(self.get_config)
+        self._scheduler = UpdateScheduler(self.parts, self.counters, self._clock)
+        self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
+        self._own_callbacks = OwnCallbacks(further.saver, further.summarizer, further.recorder)
         with tf.device(self.device):
-            self._setup_roles()
+            self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
+            for role, (_, network) in self.target_networks.pairs.items():
+                setattr(self, f"target_{role}", network)  # by which Keras finds it in files
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
             self._begin_training_state()
             self.built = True
             self.compile(**options)
-        self._begin_saving()
-        self._restore_attached()
+        self._files = agent_files.AgentFiles(self)
+        self._own_callbacks.restore(self)
+
+    def _begin_training_state(self) -> None:
+        self.occupation = Occupation()
+        self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
+        self._known: dict[str, Any] | None = None  # returns and losses that the last epoch ended with
+        self._trainer: Trainer | None = None  # of the running fit
+        self.refuses_divergence = True
+        self.fit_origin = Counts()
+        self._early_estimates = EarlyEstimates()
+        self._iterating: tuple[Any, Any] | None = None
+
+    def get_config(self) -> dict[str, Any]:
+        """Spaces and parts, JSON-ready; `from_config` is the inverse.
+
+        Where files go (`saver`, `summarizer`, `recorder`) is not in it: that belongs to the machine, not to the agent.
+        """
+        return {
+            "agent": creation.name_of(type(self)),
+            "images": older_configs.IMAGES,
+            "observation_space": spaces.to_config(self.observation_space),
+            "action_space": spaces.to_config(self.action_space),
+            **self.parts.serialize(),
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.get_config(),
+            "max_episode_timesteps": self.max_episode_timesteps,
+            "parallel_interactions": self.parallel_interactions,
+            "device": self.device,
+            "execution": dict(self.execution),
+            "n_envs": self.n_envs,
+            "seed": self.seed,
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None, **places: Any) -> Agent:
@@ -274,32 +291,246 @@ class Agent(
         return self._action.space
 
     @property
+    def processed_space(self) -> gymnasium.Space:
+        """Space of one environment's observations after `preprocessing`: what networks and memories get."""
+        return self._observation.space
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What is done to observations and rewards between the environment and the agent."""
+        return self._adapter.preprocessing
+
+    @property
     def num_action_components(self) -> int:
         """Scalars in one action, over all leaves."""
         return sum(leaf.size for leaf in self._action.leaves)
 
-    # Randomness ------------------------------------------------------------------------------------------------
+    # Counters, time, randomness --------------------------------------------------------------------------------
 
-    def _make_streams(self) -> None:
-        # One counter-based generator per purpose: acting more never changes what is sampled or initialized.
-        self._streams = {
-            name: np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, number])))
-            for number, name in enumerate(STREAMS)
-        }
-        self._sample_seed = int(self._streams["sample"].integers(2**62))
-        self._graph_seed = int(self._streams["graph"].integers(2**31))
-        self._evaluation_seed = int(self._streams["evaluate"].integers(2**31))
+    begin = counters.begin
+
+    @property
+    def timesteps(self) -> int:
+        """Environment steps taken in training, over all environments."""
+        return self.counters.timesteps
+
+    @property
+    def episodes(self) -> int:
+        """Episodes finished in training."""
+        return self.counters.episodes
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
+        return self.counters.gradient_steps
+
+    @property
+    def updates(self) -> int:
+        """`gradient_steps`, by its former name."""
+        return self.counters.gradient_steps
+
+    @property
+    def clock(self) -> Clock:
+        """The time now: tensors inside the learner's program, numbers elsewhere."""
+        return self._clock.now()
+
+    @property
+    def host_clock(self) -> Clock:
+        """The time now, as numbers."""
+        return self._clock.host()
+
+    @property
+    def program_clock(self) -> Clock | None:
+        """The time as tensors, while the learner's program is traced or runs eagerly; None outside."""
+        return self._clock.program
+
+    @program_clock.setter
+    def program_clock(self, value: Clock | None) -> None:
+        self._clock.program = value
+
+    @property
+    def progress_target(self) -> run_length.Bounds:
+        """Bounds of the running (or last) run in absolute timesteps, episodes and updates; infinite where there is none."""
+        return self._clock.bounds
+
+    def next_seed(self) -> int:
+        """Seed of the next episode, from the agent's own stream."""
+        return self._random.next_seed()
+
+    @property
+    def act_generator(self) -> np.random.Generator:
+        """The stream that actions are drawn from in training."""
+        return self._random["act"]
 
     def step_seed(self) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in this gradient step: the same step always draws the same."""
-        return tf.stack(
-            [
-                tf.constant(self._graph_seed, tf.int32),
-                tf.cast(tf.math.floormod(tf.cast(self.clock.updates, tf.float64), 2.0**31), tf.int32),
-            ]
-        )
+        return self._random.step_seed(self.clock.updates)
+
+    # Training --------------------------------------------------------------------------------------------------
+
+    fit = fitting.fit
+    evaluate = evaluator.evaluate
+    pretrain = pretraining.pretrain
+    train_on_batch = fitting.train_on_batch
+    test_on_batch = fitting.test_on_batch
+    leave_episodes = trainer.leave_episodes
+    _fits_memory = trainer.fits_memory
+
+    # Loops of the user's own ------------------------------------------------------------------------------------
+
+    act = interaction.act
+    observe = interaction.observe
+    update = interaction.update
+    experience = experience.experience
+
+    def player(self) -> Player:
+        """Acts through whole episodes one observation at a time, where nothing is to be learned.
+
+        With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that
+        one begins.
+        """
+        return Player(self)
+
+    close = own_callbacks.close
 
     # Learning --------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "auto",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        *,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        run_eagerly: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`. The constructor has called it already; call it again to change something.
+
+        Args:
+            optimizer: A Keras optimizer for all roles, a `kagent.optimizers.RoleOptimizer`, or "auto": those of the agent's
+                parts. One that is given is part of the agent from here on: of `get_config`, and of what "auto" means.
+            loss, loss_weights, weighted_metrics: Kept for `compute_loss` and `compute_metrics` in a `train_step` of your
+                own. kagent's objectives have their own losses: without such a `train_step` they are refused.
+            metrics: `keras.metrics.Metric` objects that take a single value, such as `Mean`: each gets, at every gradient
+                step, the log of its own name. Or a dict from the names of logs to one or several of them. Results are
+                logged under the metrics' names, and speak for the epoch so far. With a `train_step` of your own they are
+                for its `compute_metrics`, as in Keras.
+            steps_per_execution: Due updates run in one compiled call; the environment steps between them are taken
+                first. More is faster, with a policy that is older by so many updates.
+            jit_compile: True compiles with XLA, also on CPUs; False runs the same graph unfused. "auto": True, but False on
+                CPUs where a gradient step is so large that its matrix products are what it costs: where `batch_size` times
+                the number of trained parameters is 2**25 or more (SAC's defaults are). TensorFlow computes products that
+                do not depend on each other side by side, one per core; XLA one after the other, each on all cores.
+            run_eagerly: Run line by line, for debugging.
+            **kwargs: Passed on to Keras (`auto_scale_loss`).
+
+        `get_config` tells the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
+        the machine's affair.
+
+        What is `trainable` may be changed at any time, in whole roles or single layers. What is frozen does not move from
+        the next `fit` or update on; what is set free again needs `compile`, as its optimizer has no state for it.
+
+        Raises:
+            ValueError: `steps_per_execution` is not an integer >= 1; a `keras.optimizers.MultiOptimizer`, whose variables
+                are assigned by paths; losses that would not be used; metrics that compare targets with predictions.
+            RuntimeError: The agent is in the middle of `fit` or another method.
+
+        Example:
+
+        >>> agent.compile(metrics={"loss": keras.metrics.Mean(name="mean_loss")})
+        """
+        self.occupation.refuse("compile")
+        steps_per_execution = check_count(steps_per_execution, "steps_per_execution", most=compilation.MOST_EXECUTIONS)
+        check_flag(run_eagerly, "run_eagerly")
+        own = {"loss": loss, "loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
+        jit = compilation.suits_xla(jit_compile, self.trainable_variables, self.update_rule) and not run_eagerly
+        compilation.check_own(
+            own, {"optimizer": optimizer, "metrics": metrics, **own, **kwargs}, self.has_own_train_step
+        )
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
+        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
+        step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
+        auto = isinstance(optimizer, str) and optimizer == "auto"
+        parts = {role: part for role in ROLES if (part := getattr(self, role)) is not None}
+        made = compilation.of_parts(self.parts.optimizers, list(parts)) if auto else compilation.given(optimizer)
+        check_saves(lambda: optimizers.serialize(made.optimizer))
+        compilation.check_natural_gradients(made.optimizer, list(parts), self.policy)
+        if isinstance(made.optimizer, optimizers.RoleOptimizer) or optimizers.takes_own_steps(made.optimizer):
+            kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
+        # The optimizer of an agent whose saver has just restored it begins with the restored state.
+        restored = None if self._own_callbacks.counted_from is None else self.optimizer
+        super().compile(
+            optimizer=made.optimizer,
+            metrics=metrics if self.has_own_train_step else None,
+            **own,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit,
+            run_eagerly=run_eagerly,
+            **kwargs,
+        )
+        if not auto:
+            self.parts.optimizers = {"policy": made.optimizer, "critic": None, "temperature": None}
+        self._auto_optimizer, self.step_metrics, self.jit_compile = auto, step_metrics, jit
+        told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
+        self.execution = compilation.execution(self.execution, **told)
+        if isinstance(self.optimizer, optimizers.RoleOptimizer):
+            self.optimizer.bind({role: part.trainable_variables for role, part in parts.items()})
+            if self.dtype_policy.name == "mixed_float16":
+                self.optimizer.loss_scale_factor = 128.0
+        self.optimizer.build(self.trainable_variables)
+        if restored is not None:
+            own_callbacks.keep_state(restored, self.optimizer)
+        # With the optimizer as Keras has it, which may be one around that which was made.
+        self.minimizer = Minimizer(parts, self.optimizer, made.rates, made.modifiers, self.l2_regularization)
+        self._trainability = Trainability(self)
+        self.memory.reserve(steps_per_execution)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """As of `keras.Model`, with those of `compile`."""
+        return [*super().metrics, *self.step_metrics.all]
+
+    @property
+    def learning_context(self) -> LearningContext:
+        """What the objective sees of the agent, now."""
+        return LearningContext(
+            policy=self.policy,
+            critic=self.critic,
+            temperature=self.temperature,
+            target_policy=getattr(self, "target_policy", None),
+            target_critic=getattr(self, "target_critic", None),
+            reward_estimation=self.reward_estimation,
+            critic_objective=self.critic_objective,
+            entropy_regularization=self.entropy_regularization,
+            num_action_components=self.num_action_components,
+            clock=self.clock,
+            step_seed=self.step_seed,
+            shares_optimizer=self.minimizer.shares_optimizer,
+        )
+
+    def minimize(
+        self, role: str | tuple[str, ...], loss: Callable[..., tuple[tf.Tensor, dict]], batch: Any = None
+    ) -> tuple[Any, dict]:
+        """One optimizer step of a role, or of several together, on their own variables only.
+
+        Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
+        `kagent.optimizers.modifiers_of` says which do.
+
+        Args:
+            role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
+            loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
+            batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
+
+        Returns:
+            The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
+            stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
+            `"critic_regularization_loss"`.
+        """
+        return self.minimizer.minimize(role, loss, batch, self.clock, self.step_seed)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's seam: `train_function(iterator)` is the compiled learner."""
@@ -309,19 +540,34 @@ class Agent(
 
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
         """Once per update, before it is cut into minibatches: returns, advantages, old log-probabilities."""
-        return self.objective.prepare(self, experience)
+        return self.objective.prepare(self.learning_context, experience)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One gradient step on one minibatch. Override it to learn in your own way.
 
         Args:
-            batch: `observation`, `action`, `reward`, `terminated`, `truncated`, `next_observation` `(B, ...)` from a
-                replay memory, or what `prepare` made of a rollout; `weight` `(B,)`, where present, is 0 for padding.
+            batch: Transitions `(B, ...)`, of every memory and schedule: `observation`, `action`, `next_observation`,
+                `terminated`, `truncated`; `reward`, the discounted sum over the horizon; `discount`, the weight of an estimate
+                of `next_observation`, 0 where none is added, as behind a terminal state; `weight`, that of the row in means, 0
+                of padding. So a target is `batch["reward"] + batch["discount"] * value`. Of policy gradients there are also
+                `return`, `advantage` and `old_log_prob`. A batch that is given by hand may lack `discount` and `weight`.
 
         Returns:
             Scalars to log.
         """
-        return self.objective.update(self, batch)
+        return self.objective.update(self, self.completed(batch) if "terminated" in batch else batch)
+
+    def completed(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Transitions `(B, ...)` with `discount` and `weight`, now; see `RewardEstimation.completed`."""
+        return self.reward_estimation.completed(batch, self.clock)
+
+    @property
+    def gives_errors(self) -> bool:
+        """Whether a gradient step gives the errors of its samples, which a prioritized memory draws by.
+
+        It is the objective's word; a class with a `train_step` of its own that calls `report_errors` sets it to True.
+        """
+        return self.objective.gives_errors
 
     @property
     def has_own_train_step(self) -> bool:
@@ -348,12 +594,12 @@ class Agent(
         Raises:
             TypeError: No batch: a call for another library's `learn`.
         """
-        self._refuse_training_call(batch, others)
+        guidance.check_learn(batch, others)
         logs = self.step_metrics.take(self.train_step(batch)) if step is None else step(batch)
         if isinstance(self.optimizer, optimizers.RoleOptimizer):
             self.optimizer.iterations.assign_add(1)
-        if self.objective.targets and self.target.unit == "updates" and self.trainable:
-            self.move_targets(self.clock.updates + 1)
+        if self.trainable:
+            self.target_networks.after_step(self.clock)
         return logs
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
@@ -367,9 +613,26 @@ class Agent(
         finally:
             roles.EXPANDED.reset(token)
         show = kwargs.get("print_fn") or (args[2] if len(args) > 2 else None) or print
-        for role, found in self.image_readings().items():
+        for role, found in self.parts.image_readings().items():
             for name, text in found.items():
                 show(f"Image {name!r} of {role}: {text}" if name else f"Image of {role}: {text}")
+
+    # Files -----------------------------------------------------------------------------------------------------
+
+    save = agent_files.save
+    save_weights = agent_files.save_weights
+    load_weights = agent_files.load_weights
+    quantize = agent_files.quantize
+    save_own_variables = agent_files.save_own_variables
+    load_own_variables = agent_files.load_own_variables
+    save_assets = agent_files.save_assets
+    load_assets = agent_files.load_assets
+    get_compile_config = compile_config.get_compile_config
+    compile_from_config = compile_config.compile_from_config
+
+    def set_weights(self, weights: Any) -> None:
+        super().set_weights(weights)
+        self.actor.expire()
 
     # Acting ----------------------------------------------------------------------------------------------------
 
@@ -382,7 +645,7 @@ class Agent(
         Returns:
             `(N, ...)`, nested as the action space.
         """
-        return self.actions_of(self._preprocess_batch(self.stored(observation)))
+        return self.actions_of(self._adapter.first(self.stored(observation)))
 
     def stored(self, observation: Any) -> list[tf.Tensor]:
         """A batch of observations as the environment gives them, `(N, ...)`, as leaves in the form that kagent keeps."""
@@ -398,6 +661,25 @@ class Agent(
         """Greedy actions, as the environment takes them, for leaves that preprocessing has gone over."""
         actions = self.policy.joint.to_env(self.policy.greedy(leaves))
         return self._action.unflatten([_as_declared(leaf, a) for leaf, a in zip(self._action.leaves, actions)])
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`: greedy actions for a batch of observations `(N, ...)`. For one: `act`.
+
+        Raises:
+            TypeError, ValueError: One observation without a batch's axis, or arguments of another library's `predict`.
+        """
+        guidance.check_predict(x, kwargs, super().predict, self._raw_observation)
+        return super().predict(x, *args, **kwargs)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """As in Keras; not compiled by XLA where there is preprocessing, which is NumPy."""
+        jit = self.jit_compile
+        if self.preprocessing is not None:
+            self.jit_compile = False
+        try:
+            return super().make_predict_function(force)
+        finally:
+            self.jit_compile = jit
 
     @property
     def raw_structure(self) -> Structure:
@@ -439,20 +721,15 @@ class Agent(
         exporting.export(self, filepath, format, verbose, input_signature, kwargs)
 
 
+# Help shows the arguments of the constructor, in whose place Python would take those of `__new__`.
+setattr(Agent.__new__, "__signature__", inspect.signature(Agent.__init__))  # noqa: B010  (mypy knows no such attribute)
+
+
 def _as_declared(leaf: Any, action: tf.Tensor) -> tf.Tensor:
     # What `Decision.to_env` does in NumPy: a start that is not 0, integers of a Box.
     if leaf.start is not None and leaf.start.any():
         return action + tf.cast(leaf.start, action.dtype)
     return tf.cast(tf.round(action), leaf.dtype) if leaf.kind == "box" and np.dtype(leaf.dtype).kind != "f" else action
-
-
-def _seed(seed: Any) -> int:
-    if seed is None:
-        # From Keras's global generator, which `keras.utils.set_random_seed` sets.
-        return int(keras.random.randint((), 0, 2**31 - 1))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise ValueError(f"`seed` must be None or an integer from 0 to 2**63 - 1. Received: {seed!r}")
-    return int(seed)
 
 
 def _limit(value: Any) -> int | None:

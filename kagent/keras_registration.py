@@ -1,7 +1,7 @@
 """Makes Keras know kagent's classes as soon as both are imported, in whichever order.
 
-`keras.saving.load_model("agent.keras")` finds only registered classes, and they register when `kagent.estimators` is
-imported, which imports all of kagent that has classes in files. `import kagent` alone must not import Keras
+`keras.saving.load_model("agent.keras")` finds only registered classes, and they register when `kagent.agents` and
+`kagent.estimators` are imported, which import all of kagent that has classes in files. `import kagent` alone must not import Keras
 (`kagent.acting` serves agents without it), so where Keras is not there yet, its import is followed by theirs: at once, or,
 where a module of kagent is what imports it, when that one is whole.
 """
@@ -31,7 +31,8 @@ class _Watch(importlib.abc.MetaPathFinder):
             if spec is not None:
                 if spec.loader is not None:
                     spec.loader = _Watched(spec.loader, self)
-                return spec
+                result: ModuleSpec | None = spec
+                return result
         return None
 
     def closed(self) -> None:
@@ -39,7 +40,7 @@ class _Watch(importlib.abc.MetaPathFinder):
         if not self.open and "keras" in sys.modules:
             # Not as soon as it is looked for: TensorFlow looks for Keras without importing it.
             sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
-            importlib.import_module("kagent.estimators")
+            _import()
 
 
 class _Watched(importlib.abc.Loader):
@@ -65,9 +66,14 @@ class _Watched(importlib.abc.Loader):
         self.watch.closed()
 
 
+def _import() -> None:
+    for name in ("kagent.agents", "kagent.estimators"):
+        importlib.import_module(name)
+
+
 def register() -> None:
     """Imports the agents if Keras is there, else once it is."""
     if "keras" not in sys.modules:
         sys.meta_path.insert(0, _Watch())
     elif hasattr(sys.modules["keras"], "Model"):
-        importlib.import_module("kagent.estimators")
+        _import()

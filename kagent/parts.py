@@ -1,79 +1,155 @@
-"""Parts of an agent: how they are made from what is given, checked together, and told again."""
+"""Parts of an agent: how they are made from what is given, checked together, built, and told again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from kagent import exploration, memories, networks, objectives, optimizers, reward_estimation, schedules, spaces, update
-from kagent.compat.tensorforce import baselines
-from kagent.config import creation
-from kagent.config.registry import WithoutConfigurationError, plain
-from kagent.mixin import Mixin
-from kagent.policies import critics, stochastic, value
+import keras
+import numpy as np
+
+from kagent import exploration, memories, networks, objectives, optimizers, reward_estimation, schedules, update
+from kagent.config.registry import Part, plain
+from kagent.exploration import Exploration
+from kagent.learning.targets import TargetNetworks
+from kagent.memories import Memory
+from kagent.objectives import Objective, critic_objective
+from kagent.optimizers import Target
+from kagent.policies import Role, critics, stochastic, value
 from kagent.policies import role as roles
-from kagent.saving import older_configs
+from kagent.reward_estimation import RewardEstimation
+from kagent.schedules import Schedule
+from kagent.spaces import Structure
+from kagent.update import Update
+
+T = TypeVar("T")
+Scheduled: TypeAlias = "float | Schedule | keras.optimizers.schedules.LearningRateSchedule | dict[str, Any]"
+"""A number, or a schedule of it."""
+Network: TypeAlias = "Part | keras.Layer | str | dict[str, Any] | list[Any]"
+"""From observation to features."""
+Optimizer: TypeAlias = "keras.optimizers.Optimizer | Scheduled | str"
+"""Of one role; a number is Adam's learning rate."""
+_CRITIC = ("critic", "critic_optimizer", "critic_objective", "target")
+_REGULARIZATION = ("variable_noise", "l2_regularization", "entropy_regularization")
 
 
-class Composition(Mixin):
-    """The part of an agent that puts it together. A mixin of `Agent`."""
+class Held(Generic[T]):
+    """An attribute of an agent that its parts hold.
 
-    @property
-    def gives_errors(self) -> bool:
-        """Whether a gradient step gives the errors of its samples, which a prioritized memory draws by.
+    Args:
+        name: The attribute of `AgentParts`.
+    """
 
-        It is the objective's word; a class with a `train_step` of its own that calls `report_errors` sets it to True.
-        """
-        return self.objective.gives_errors
+    def __init__(self, name: str):
+        self.name, self._read = name, attrgetter(f"parts.{name}")
 
-    def _set_parts(self, policy, objective, memory, update_, estimation, exploration_, target) -> None:
-        self.objective = objectives.get(objective)
-        self.policy = roles.get(policy, self.objective.policies, "policy")
-        self.update_rule = update.get(update_)
-        self.reward_estimation = reward_estimation.get(estimation)
-        if memory is None and self.objective.memory == "Rollout":
-            memory = "recent"
-        horizon = self.reward_estimation.horizon
-        if isinstance(horizon, int) and self.max_episode_timesteps and horizon > self.max_episode_timesteps:
-            raise ValueError(
-                "`reward_estimation.horizon` must be at most max_episode_timesteps="
-                f"{self.max_episode_timesteps}. Received: {horizon}"
-            )
-        limits = self.max_episode_timesteps, self._own_limit
-        self.memory = memories.resolve(memory, self.update_rule, self.reward_estimation, *limits, self.n_envs)
-        sampled = isinstance(self.policy, stochastic.StochasticPolicy)
-        epsilon = isinstance(self.policy, value.ValuePolicy)
-        self.exploration = exploration.get(exploration_, sample=sampled, epsilon=epsilon)
-        target = {"type": "Target", **target} if isinstance(target, dict) else target
-        self.target = optimizers.Target() if target is None else optimizers.TARGETS.get(target, "target")
+    def __get__(self, agent: Any, owner: type) -> T:
+        return cast(T, self if agent is None else self._read(agent))
 
-    def _set_roles(self, critic, critic_objective, temperature) -> None:
-        needed = self.objective.critic_for(self.reward_estimation)
-        allowed = (needed,) if needed else ()
-        self.critic = None if critic is None else roles.get(critic, allowed, "critic")
-        self.critic_objective = baselines.objective_of(critic_objective)
-        if isinstance(temperature, int | float) and not isinstance(temperature, bool):
-            temperature = {"type": "Temperature", "initial": temperature}
-        found = None if temperature is None else roles.ROLES.get(temperature, "temperature", name="temperature")
-        self.temperature = found
+    def __set__(self, agent: Any, value: T) -> None:
+        setattr(agent.parts, self.name, value)
 
-    def _set_regularization(self, variable_noise: Any, l2: Any, entropy: Any) -> None:
-        self.variable_noise = schedules.get(variable_noise, "variable_noise", 0.0)
-        self.l2_regularization = schedules.get(l2, "l2_regularization", 0.0)
-        self.entropy_regularization = schedules.get(entropy, "entropy_regularization", 0.0)
-        if self.entropy_regularization != 0.0 and not isinstance(self.policy, stochastic.StochasticPolicy):
-            raise ValueError(
-                "`entropy_regularization` needs a policy with an entropy, a StochasticPolicy. "
-                f"Received: {entropy!r} and {type(self.policy).__name__}"
-            )
+
+@dataclasses.dataclass(eq=False)
+class AgentParts:
+    """What an agent is made of. Policy, critic and temperature are attributes of the agent too: Keras looks there.
+
+    Attributes:
+        optimizers: By role, as given: "policy", "critic", "temperature".
+        explorer: What chooses actions in training: the exploration, with noise on the policy where that is asked for.
+    """
+
+    objective: Objective
+    policy: Role
+    update_rule: Update
+    reward_estimation: RewardEstimation
+    memory: Memory
+    exploration: Exploration
+    target: Target
+    critic: Role | None
+    critic_objective: Objective | str | None
+    temperature: Role | None
+    optimizers: dict[str, Any]
+    variable_noise: float | Schedule = 0.0
+    l2_regularization: float | Schedule = 0.0
+    entropy_regularization: float | Schedule = 0.0
+
+    def __post_init__(self) -> None:
         noisy = self.variable_noise != 0.0
-        self.explorer = (
+        self.explorer: Any = (
             exploration.WithVariableNoise(self.exploration, self.variable_noise) if noisy else self.exploration
         )
         if callable(getattr(self.policy, "temperature", None)):
             self.explorer = exploration.WithTemperature(self.explorer)
 
-    def _check_parts(self) -> None:
+    @classmethod
+    def make(cls, given: Mapping[str, Any], limits: tuple[int | None, int | None], n_envs: int) -> AgentParts:
+        """The parts of an agent's arguments.
+
+        Args:
+            given: The arguments by name: None, names, dicts, numbers or objects.
+            limits: Timesteps at which the agent, and at which its environment cuts episodes off; None: never.
+            n_envs: Environments side by side.
+
+        Raises:
+            ValueError, TypeError: What is no part, or has arguments outside their range.
+        """
+        objective = objectives.get(given["objective"])
+        estimation = reward_estimation.get(given["reward_estimation"])
+        found = critic_objective.complete(
+            objective, given["optimizer"], estimation, {name: given[name] for name in _CRITIC}
+        )
+        objective, estimation = objectives.get(found["objective"]), found["reward_estimation"]
+        policy = roles.get(given["policy"], objective.policies, "policy")
+        rule = update.get(given["update"])
+        horizon = estimation.horizon
+        if isinstance(horizon, int) and limits[0] and horizon > limits[0]:
+            raise ValueError(
+                f"`reward_estimation.horizon` must be at most max_episode_timesteps={limits[0]}. Received: {horizon}"
+            )
+        memory = "recent" if given["memory"] is None and objective.memory == "Rollout" else given["memory"]
+        memory = memories.resolve(memory, rule, estimation, *limits, n_envs)
+        sampled, epsilon = isinstance(policy, stochastic.StochasticPolicy), isinstance(policy, value.ValuePolicy)
+        needed = objective.critic_for(estimation)
+        made = cls(
+            objective=objective,
+            policy=policy,
+            update_rule=rule,
+            reward_estimation=estimation,
+            memory=memory,
+            exploration=exploration.get(given["exploration"], sample=sampled, epsilon=epsilon),
+            target=_target(found["target"]),
+            critic=None
+            if found["critic"] is None
+            else roles.get(found["critic"], (needed,) if needed else (), "critic"),
+            critic_objective=critic_objective.get(found["critic_objective"]),
+            temperature=_temperature(given["temperature"]),
+            optimizers={
+                "policy": given["optimizer"],
+                "critic": found["critic_optimizer"],
+                "temperature": given["temperature_optimizer"],
+            },
+            **{name: schedules.get(given[name], name, 0.0) for name in _REGULARIZATION},
+        )
+        if made.entropy_regularization != 0.0 and not sampled:
+            raise ValueError(
+                "`entropy_regularization` needs a policy with an entropy, a StochasticPolicy. "
+                f"Received: {given['entropy_regularization']!r} and {type(policy).__name__}"
+            )
+        return made
+
+    def check(self, agent: Any, action: Structure) -> None:
+        """Looks at all parts together.
+
+        Args:
+            agent: The agent that has them.
+            action: Its action space.
+
+        Raises:
+            ValueError: Parts that do not go together, or not with the spaces.
+        """
         objective = self.objective
         kind = type(objective).__name__
         critic = objective.critic_for(self.reward_estimation)
@@ -88,54 +164,45 @@ class Composition(Mixin):
             if not set(names) & set(allowed):
                 expected = " or ".join(allowed) or "None"
                 raise ValueError(f"`objective` {kind} needs {role}={expected}. Received: {type(part).__name__}")
-        if self.memory.prioritized and not self.gives_errors:
+        if self.memory.prioritized and not agent.gives_errors:
             raise ValueError(
                 f"`memory` {type(self.memory).__name__} draws by the errors of the samples, and `objective` {kind} gives "
                 "none. Allowed: memory='replay', or an objective of action values. A `train_step` of your own gives them by "
                 "`self.report_errors(errors)` in a class with `gives_errors = True`"
             )
-        objective.check(self)
+        objective.check(agent)
         if self.reward_estimation.estimate_horizon == "early" and not objective.estimating:
             raise ValueError(
                 f"`reward_estimation.estimate_horizon` must be False, 'late' or None: `objective` {kind} estimates nothing "
                 "when experience is stored. Received: 'early'"
             )
-        baselines.check(self)
+        critic_objective.check(self)
         if hasattr(self.exploration, "check"):
-            self.exploration.check(self._action)
-        self.memory.configure(self.update_rule, self.reward_estimation, lambda: self.training_clock)
-        self.memory.check_room(self._observation, self._action, self.n_envs)  # before networks are made
+            self.exploration.check(action)
 
-    def _check_saves(self, tell: Callable[[], Any]) -> None:
-        # Now, not after the training.
-        try:
-            tell()
-        except WithoutConfigurationError:
-            return
-        except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"The agent could not be saved. A class of your own needs the decorator "
-                f"@keras.saving.register_keras_serializable() and, if it is one of Keras's kinds, a get_config: {error}"
-            ) from error
+    def build(self, observation: Structure, action: Structure, generator: np.random.Generator) -> TargetNetworks:
+        """Makes the networks.
 
-    def _setup_roles(self) -> None:
-        generator = self._streams["initialize"]
+        Args:
+            observation, action: The spaces.
+            generator: Where the seeds of initial weights come from.
+
+        Returns:
+            The target networks.
+        """
         seeds: Callable[[], int] = lambda: int(generator.integers(2**31 - 1))  # noqa: E731
-        mask_leaves = tuple(i for i, leaf in enumerate(self._observation.leaves) if leaf.path[:1] == ("action_mask",))
-        skip = mask_leaves if len(mask_leaves) < len(self._observation.leaves) else ()
-        for role in ("policy", "critic"):
-            online = getattr(self, role)
+        mask_leaves = tuple(i for i, leaf in enumerate(observation.leaves) if leaf.path[:1] == ("action_mask",))
+        skip = mask_leaves if len(mask_leaves) < len(observation.leaves) else ()
+        targets = TargetNetworks(self.target)
+        for role, online in (("policy", self.policy), ("critic", self.critic)):
             if online is None:
                 continue
             if isinstance(online, critics.SharedStateValue):
                 online.share(self.policy)
-            online.setup(self._observation, self._action, seeds, skip)
+            online.setup(observation, action, seeds, skip)
             if role in self.objective.targets:
-                target = online.twin(f"target_{role}")
-                target.setup(self._observation, self._action, seeds, skip)
-                target.trainable = False
-                target.start_from(online)
-                setattr(self, f"target_{role}", target)
+                targets.add(role, online, observation, action, seeds, skip)
+        return targets
 
     def image_readings(self, legacy: bool = False) -> dict[str, dict[str, str]]:
         """How policy and critic take the images of an observation: words by role and by the image's name.
@@ -148,12 +215,9 @@ class Composition(Mixin):
         readings = {role: networks.images_of(model, legacy) for role, model in found.items() if model is not None}
         return {role: images for role, images in readings.items() if images}
 
-    def get_config(self) -> dict[str, Any]:
-        """Spaces and parts, JSON-ready; `from_config` is the inverse.
-
-        Where files go (`saver`, `summarizer`, `recorder`) is not in it: that belongs to the machine, not to the agent.
-        """
-        parts = {
+    def serialize(self) -> dict[str, Any]:
+        """The arguments that make these parts, JSON-ready."""
+        return {
             "policy": roles.ROLES.serialize(self.policy),
             "objective": objectives.OBJECTIVES.serialize(self.objective),
             "memory": memories.MEMORIES.serialize(self.memory),
@@ -161,28 +225,22 @@ class Composition(Mixin):
             "reward_estimation": reward_estimation.REWARD_ESTIMATIONS.serialize(self.reward_estimation),
             "exploration": exploration.EXPLORATIONS.serialize(self.exploration),
             "critic": None if self.critic is None else roles.ROLES.serialize(self.critic),
-            "critic_objective": baselines.serialize(self.critic_objective),
+            "critic_objective": critic_objective.serialize(self.critic_objective),
             "temperature": None if self.temperature is None else roles.ROLES.serialize(self.temperature),
             "target": optimizers.TARGETS.serialize(self.target),
-            "optimizer": optimizers.serialize(self._optimizer_parts["policy"]),
-            "critic_optimizer": optimizers.serialize(self._optimizer_parts["critic"]),
-            "temperature_optimizer": optimizers.serialize(self._optimizer_parts["temperature"]),
+            "optimizer": optimizers.serialize(self.optimizers["policy"]),
+            "critic_optimizer": optimizers.serialize(self.optimizers["critic"]),
+            "temperature_optimizer": optimizers.serialize(self.optimizers["temperature"]),
+            **{name: plain(getattr(self, name)) for name in _REGULARIZATION},
         }
-        return {
-            "agent": creation.name_of(type(self)),
-            "images": older_configs.IMAGES,
-            "observation_space": spaces.to_config(self.observation_space),
-            "action_space": spaces.to_config(self.action_space),
-            **parts,
-            "preprocessing": None if self.preprocessing is None else self.preprocessing.get_config(),
-            "variable_noise": plain(self.variable_noise),
-            "l2_regularization": plain(self.l2_regularization),
-            "entropy_regularization": plain(self.entropy_regularization),
-            "max_episode_timesteps": self.max_episode_timesteps,
-            "parallel_interactions": self.parallel_interactions,
-            "device": self.device,
-            "execution": dict(self.execution),
-            "n_envs": self.n_envs,
-            "seed": self.seed,
-            "name": self.name,
-        }
+
+
+def _target(given: Any) -> Target:
+    given = {"type": "Target", **given} if isinstance(given, dict) else given
+    return Target() if given is None else optimizers.TARGETS.get(given, "target")
+
+
+def _temperature(given: Any) -> Role | None:
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        given = {"type": "Temperature", "initial": given}
+    return None if given is None else roles.ROLES.get(given, "temperature", name="temperature")

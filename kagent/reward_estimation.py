@@ -85,7 +85,7 @@ class RewardEstimation(Part):
     normalize_returns: bool = False
     normalize_advantages: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "horizon", _horizon(self.horizon))
         for name in ("discount", "gae_lambda", "return_lambda"):
             value = getattr(self, name)
@@ -258,6 +258,22 @@ class RewardEstimation(Part):
         weight = tf.cast(experience["valid"], tf.float32)
         return {**found, "reward": flat(summed), "discount": flat(tf.pow(discount, length)), "weight": flat(weight)}
 
+    def completed(self, batch: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
+        """Transitions with the two columns that every batch has: what objectives and a `train_step` learn from.
+
+        Args:
+            batch: Transitions `(..., )` of a memory or a dataset, with `terminated`; or what is complete already.
+            clock: What time it is, for schedules.
+
+        Returns:
+            The batch, with `discount`: the weight of the estimate of what follows, float32, so that a target is
+            `reward + discount * value(next_observation)`; it is the power of the discount that the horizon makes, and 0 where
+            no estimate is added, as behind a terminal state. And with `weight`, float32: 1 where the batch has none.
+        """
+        discount = self.bootstrap_discounts(batch, clock)
+        weight = batch["weight"] if "weight" in batch else tf.ones(discount.shape)
+        return {**batch, "discount": discount, "weight": weight}
+
     def bootstrap_discounts(self, batch: Mapping[str, Any], clock: Clock) -> tf.Tensor:
         """Weight of the estimate of what follows each transition of a minibatch, `(B,)`: 0 where none is added.
 
@@ -308,7 +324,16 @@ class RewardEstimation(Part):
         further = schedules.evaluate(self.horizon, clock)
         return ops.n_step_return(*rollout, further + 1 if isinstance(further, int) else tf.cast(further, tf.int32) + 1)
 
-    def _read(self, rewards, terminated, truncated, next_values=None, values=None, *, weight=None) -> _Steps:
+    def _read(
+        self,
+        rewards: Any,
+        terminated: Any,
+        truncated: Any,
+        next_values: Any = None,
+        values: Any = None,
+        *,
+        weight: Any = None,
+    ) -> _Steps:
         mixes = self.gae_lambda is not None or self.return_lambda is not None
         if next_values is None and (mixes or self.estimate_horizon in ("early", "late")):
             raise ValueError(
@@ -392,4 +417,5 @@ def get(identifier: Any) -> RewardEstimation:
     """
     if isinstance(identifier, dict):
         identifier = {"type": "RewardEstimation", **identifier}
-    return REWARD_ESTIMATIONS.get(identifier, "reward_estimation")
+    result: RewardEstimation = REWARD_ESTIMATIONS.get(identifier, "reward_estimation")
+    return result

@@ -166,8 +166,10 @@ def save_trace(path: str | os.PathLike[str], trace: Mapping[str, Any]) -> None:
 def check_trace(
     trace: Mapping[str, np.ndarray], observation: Structure | None = None, action: Structure | None = None
 ) -> None:
-    """Raises:
-    ValueError: `trace` is not what the module's docstring says, or not of these spaces. The message names the array.
+    """Refuses arrays that are no trace, or one of other spaces.
+
+    Raises:
+        ValueError: `trace` is not what the module's docstring says, or not of these spaces. The message names the array.
     """
     headers = {name: Header(array.shape, array.dtype) for name, array in trace.items()}
     _check_headers(headers, observation, action)

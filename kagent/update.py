@@ -61,7 +61,7 @@ class Update(Part):
     epochs: int | None = None
     episode_ends: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"`update.unit` must be 'timesteps' or 'episodes'. Received: {self.unit!r}")
         if self.steps is not None and self.epochs is not None:
@@ -103,7 +103,8 @@ class Update(Part):
     def period_at(self, clock: Clock) -> float:
         """Units from an update at this time to the next."""
         if isinstance(self.frequency, Schedule):
-            return round(self.frequency(clock))
+            result: float = round(self.frequency(clock))
+            return result
         if self.frequency is None:
             return self.batch_size
         if isinstance(self.frequency, str):
@@ -153,4 +154,5 @@ def get(identifier: Any) -> Update:
         if missing:
             raise ValueError(f"`update` needs {missing}. Received: {identifier}")
         identifier = {"type": "Update", **identifier}
-    return UPDATES.get(identifier, "update")
+    result: Update = UPDATES.get(identifier, "update")
+    return result

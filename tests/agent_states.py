@@ -18,12 +18,13 @@ def state_of(agent, memory=True):
         if hasattr(agent, role):
             found |= {f"{role} {i}": v.numpy() for i, v in enumerate(getattr(agent, role).variables)}
     found |= {name: np.asarray(getattr(agent.counters, name)) for name in type(agent.counters).__slots__}
-    found |= {name: np.asarray(getattr(agent, name)) for name in ("_sample_seed", "_graph_seed", "_evaluation_seed")}
-    found |= {f"stream {name}": _json(g.bit_generator.state) for name, g in agent._streams.items()}
-    found["open episodes"] = _json(agent._runner.state() if agent._runner is not None else agent._open)
+    random = agent._random.state()
+    found |= {f"seed {name}": np.asarray(seed) for name, seed in random["seeds"].items()}
+    found |= {f"stream {name}": _json(state) for name, state in random["streams"].items()}
+    found["open episodes"] = _json(agent._trainer.collector.state() if agent._trainer is not None else agent._open)
     leaves = [np.stack([leaf.encode(part)] * 2) for leaf, part in zip(agent._observation.leaves, _observation(agent))]
     found |= {f"action {i}": action for i, action in enumerate(agent.actor.decide(leaves, None, True))}
-    found["preprocessing"] = _json(agent._preprocessing_state())
+    found["preprocessing"] = _json(agent._adapter.state())
     if memory and agent.memory.built:
         found |= {f"memory {name}": value.copy() for name, value in agent.memory.state().items()}
     return {name: _bytes(value) for name, value in found.items()}

@@ -26,6 +26,29 @@ LONGEST = (
 )
 
 
+def pytest_addoption(parser):
+    about = "added to the seeds of tests marked `sensitive`, whose bounds must hold all the same"
+    parser.addoption("--seed-shift", type=int, default=0, help=about)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    # Around the fixtures, too: agents are made in some.
+    number = item.config.getoption("seed_shift")
+    with pytest.MonkeyPatch.context() as patch:
+        if number and item.get_closest_marker("sensitive"):
+            import shifted_seeds
+
+            shifted_seeds.shift(patch, number)
+        return (yield)
+
+
+@pytest.fixture
+def seed_shift(request):
+    """What a test marked `sensitive` adds to seeds that it gives to schedules, memories or TensorFlow's functions."""
+    return request.config.getoption("seed_shift")
+
+
 def pytest_collection_finish():
     # What is there by now, Keras and TensorFlow, stays: no collection need look at its million objects again.
     gc.collect()

@@ -6,6 +6,7 @@ import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
 import forked
+import numpy as np
 import pytest
 
 import kagent
@@ -14,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_naf": 30,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
-         "nested_spaces": 512, "resume": 400}  # fmt: skip
+         "nested_spaces": 512, "resume": 400, "c51": 300}  # fmt: skip
 
 
 def run(name, folder, *arguments):
@@ -54,6 +55,7 @@ def test_it_runs(finished, name):
     "name",
     [
         "train_cartpole",
+        "c51",
         "custom_train_step",
         "own_network",
         "own_loop",
@@ -70,6 +72,13 @@ def test_it_ends_with_a_measured_return(finished, name):
 def test_what_it_saves_can_be_loaded(finished):
     agent = kagent.load(finished["train_cartpole"][1] / "cartpole.keras")
     assert isinstance(agent, kagent.PPO) and agent.timesteps == 512
+
+
+def test_what_the_new_algorithm_saves_is_served_by_numpy(finished):
+    process, folder = finished["c51"]
+    actor = kagent.acting.load(folder / "c51.keras")
+    action = actor.act(np.float32([0.1, 0.2, -0.1, 0.0]))
+    assert f": {action}, of the agent: {action}\n" in process.stdout
 
 
 def test_the_callbacks_leave_their_files(finished):

@@ -17,7 +17,7 @@ STANDINS = {
     "kagent/parts/__init__.py": "from kagent.parts.first import one\nfrom kagent.light import __name__ as name",
     "kagent/parts/first.py": "import keras\none = 1",
     "kagent/broken.py": "import keras\nraise ValueError",
-    "kagent/estimators.py": "import kagent.agents",
+    "kagent/estimators.py": "import keras",
     "kagent/agents.py": "import keras\nfrom kagent.part import late\nfrom kagent.parts import one, name",
 }
 

@@ -81,6 +81,7 @@ def test_epsilon_by_hand():
     assert EpsilonGreedy() == EpsilonGreedy(1.0, 0.05, 0.1, None)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("count", [1, 5])
 def test_epsilon_is_how_often_actions_are_random(count):
     rng, actor, leaves = np.random.default_rng(0), Chooser(), [np.zeros((count, 3))]
@@ -293,3 +294,24 @@ def test_role_optimizers_route_by_role_and_come_back():
     whole = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert type(whole) is RoleOptimizer and whole.role_map.of("critic").name == "c"
     assert whole.role_map.of("temperature") is whole.role_map.of("policy")
+
+
+def test_an_agents_attributes_are_those_of_its_parts():
+    agent = kagent.DQN("CartPole-v1", memory=50, seed=0)
+    parts = agent.parts
+    assert parts.serialize().items() <= agent.get_config().items()
+    for name in (
+        "objective",
+        "policy",
+        "update_rule",
+        "reward_estimation",
+        "memory",
+        "exploration",
+        "explorer",
+        "target",
+    ):
+        assert getattr(agent, name) is getattr(parts, name)
+    other = dataclasses.replace(agent.objective, huber=2.0)
+    agent.objective = other
+    assert parts.objective is other and agent.get_config()["objective"]["huber"] == agent.huber == 2.0
+    assert kagent.Agent.memory.name == "memory"

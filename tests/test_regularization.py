@@ -26,9 +26,9 @@ def network(kind):
     return "auto" if kind == "numpy" else keras.Sequential([Unknown(8, activation="tanh")])
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("kind", ["numpy", "graph"])
 def test_noise_moves_the_choice_and_not_the_variables(small, kind):
-    """Case 26."""
     agent = small("dqn", network=network(kind), exploration=0.0, variable_noise=5.0)
     assert agent.actor.is_numpy == (kind == "numpy")
     before, greedy = weights(agent), agent.act(OBSERVATION, deterministic=True)
@@ -41,13 +41,16 @@ def test_noise_moves_the_choice_and_not_the_variables(small, kind):
     assert len({quiet.act(OBSERVATION, independent=True) for _ in range(40)}) == 1
 
 
+@pytest.mark.sensitive
 def test_its_deviation_is_what_was_asked_for(small):
-    agent = small("dqn")
+    agent, rng, noise = small("dqn"), np.random.default_rng(0), []
     agent.actor.refresh()
     held = agent.actor.program.weights.copy()
-    with agent.actor.perturbed(0.25, np.random.default_rng(0)):
-        noise = agent.actor.program.weights - held
-    assert noise.std() == pytest.approx(0.25, rel=0.15) and abs(noise.mean()) < 0.06
+    for _ in range(100):
+        with agent.actor.perturbed(0.25, rng):
+            noise.append(agent.actor.program.weights - held)
+    # 58 weights, a hundred times; six deviations.
+    assert np.std(noise) == pytest.approx(0.25, rel=0.06) and abs(np.mean(noise)) < 0.02
     np.testing.assert_array_equal(agent.actor.program.weights, held)
 
 
@@ -70,7 +73,6 @@ def test_training_with_noise_that_fades(small):
 @pytest.mark.eager
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
 def test_squares_of_weights_enter_the_loss(small, kind):
-    """Case 34."""
     plain, penalized = (small(kind, l2_regularization=l2, learning_rate=0.0) for l2 in (0.0, 0.5))
     logs = []
     for agent in (plain, penalized):
@@ -94,7 +96,6 @@ def test_a_penalty_alone_shrinks_every_weight(small):
 @pytest.mark.sensitive
 @pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0.0, 0.3), (10.0, 0.6, 0.7)])
 def test_entropy_keeps_a_bandit_undecided(small, weight, least, most):
-    """Case 34."""
     # Two actions, one pays: without the entropy's weight the better one is soon taken nearly always.
     env = Identity(spaces.Discrete(2), length=1)
     agent = small(

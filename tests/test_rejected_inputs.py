@@ -193,14 +193,13 @@ ROWS = {
 
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_refused_by_the_constructor(row):
-    """Case 41."""
     make, message = ROWS[row]
     with pytest.raises((ValueError, TypeError), match=message):
         make()
 
 
 def test_zero_and_one_are_numbers_where_floats_are_expected():
-    """Case 44: an int is as good as the float."""
+    """An int is as good as the float."""
     agent = Agent(**{**VALUES, "exploration": 0, "l2_regularization": 0, "variable_noise": 0, "optimizer": 1})
     assert agent.exploration.epsilon(agent.clock) == 0.0 and float(agent.optimizer.learning_rate) == 1.0
 

@@ -32,7 +32,6 @@ def close(found, expected):
     ],
 )
 def test_rewards_up_to_the_horizon(horizon, expected):
-    """Cases 1, 2 and 8."""
     close(RewardEstimation(horizon, 0.5).returns(COUNT, LAST, NEVER), expected)
 
 
@@ -40,7 +39,6 @@ def test_rewards_up_to_the_horizon(horizon, expected):
     ("horizon", "expected"), [(0, [18, 27, 36, 1]), (1, [24.3, 32.4, 0.9, 1]), (3, [0.729, 0.81, 0.9, 1])]
 )
 def test_what_follows_the_horizon_is_estimated(horizon, expected):
-    """Cases 3 and 4."""
     for when in (None, "early", "late"):
         close(RewardEstimation(horizon, 0.9, estimate_horizon=when).returns(FINAL, LAST, NEVER, AHEAD), expected)
     plain = RewardEstimation(horizon, 0.9, estimate_horizon=False).returns(FINAL, LAST, NEVER, AHEAD)
@@ -48,7 +46,6 @@ def test_what_follows_the_horizon_is_estimated(horizon, expected):
 
 
 def test_a_truncated_episode_loses_no_reward_and_goes_on_behind_its_end():
-    """Case 5."""
     # 1 + 0.9 * 50 = 46; two steps: 0 + 0.9 * 46 = 41.4
     close(RewardEstimation(0, 0.9).returns(FINAL, NEVER, LAST, AHEAD), [18, 27, 36, 46])
     close(RewardEstimation(1, 0.9).returns(FINAL, NEVER, LAST, AHEAD), [24.3, 32.4, 41.4, 46])
@@ -57,12 +54,10 @@ def test_a_truncated_episode_loses_no_reward_and_goes_on_behind_its_end():
 
 
 def test_terminal_states_are_estimated_where_one_asks():
-    """Case 6."""
     close(RewardEstimation(0, 0.9, estimate_terminal=True).returns(FINAL, LAST, NEVER, AHEAD), [18, 27, 36, 46])
 
 
 def test_without_discount_nothing_that_follows_counts():
-    """Case 7."""
     for horizon in (0, 2, "episode"):
         close(RewardEstimation(horizon, 0.0).returns(COUNT, NEVER, LAST, AHEAD), COUNT)
 
@@ -83,7 +78,6 @@ def test_environments_side_by_side():
 
 
 def test_lambda_returns():
-    """Case 9."""
     one_step = RewardEstimation(0, 0.9).returns(FINAL, LAST, NEVER, AHEAD)
     close(RewardEstimation(0, 0.9, return_lambda=0.0).returns(FINAL, LAST, NEVER, AHEAD), one_step)
     to_the_end = RewardEstimation("episode", 0.9).returns(FINAL, LAST, NEVER, AHEAD)
@@ -94,7 +88,6 @@ def test_lambda_returns():
 
 
 def test_advantages():
-    """Case 9."""
     values = [10.0, 20.0, 30.0, 40.0]
     rollout = (FINAL, LAST, NEVER, AHEAD)
     close(RewardEstimation(0, 0.9).advantages(*rollout, values), [8, 7, 6, -39])
@@ -281,7 +274,6 @@ def test_what_an_objective_cannot_do_is_refused_by_name(small, kind, changes):
 
 
 def test_action_estimates_are_double_q_learning(small):
-    """Case 11."""
     # A target that never moves and a policy that moves fast soon disagree about the best action.
     config = small("dqn", learning_rate=0.1, target_update_period=10**6).get_config()
     finals = []

@@ -63,7 +63,6 @@ BIASES = {
 @pytest.mark.parametrize("temperature", [0.0, 1e-7])
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_temperature_zero_is_acting_deterministically(name, temperature):
-    """Case 27."""
     made = actor(name, BIASES[name], temperature)
     before = str(made.rng.bit_generator.state)
     leaves = [np.zeros((5, 2), np.float32)]
@@ -79,6 +78,7 @@ def softmax(values):
     return powers / powers.sum()
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_logits_are_divided(temperature):
     made = actor("categorical", BIASES["categorical"], temperature)
@@ -88,6 +88,7 @@ def test_logits_are_divided(temperature):
         assert scipy.stats.chisquare(np.bincount(draws, minlength=3), expected * len(draws)).pvalue > 1e-5
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_logits_of_bits_are_divided(temperature):
     draws = sampled(actor("bernoulli", BIASES["bernoulli"], temperature))
@@ -95,6 +96,7 @@ def test_logits_of_bits_are_divided(temperature):
     np.testing.assert_allclose(draws.mean(0), expected, atol=6 * 0.5 / math.sqrt(len(draws)))
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_deviations_are_multiplied(temperature):
     draws = sampled(actor("gaussian", BIASES["gaussian"], temperature)).ravel()
@@ -103,6 +105,7 @@ def test_deviations_are_multiplied(temperature):
     np.testing.assert_allclose(squashed, np.tanh(draws), atol=1e-6)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_densities_between_bounds_are_taken_to_a_power(temperature):
     excess = np.log1p(np.exp(BIASES["beta"])) + 1e-6
@@ -111,8 +114,8 @@ def test_densities_between_bounds_are_taken_to_a_power(temperature):
     assert scipy.stats.kstest((draws + 1.0) / 2.0, "beta", (alpha, beta)).pvalue > 1e-5
 
 
+@pytest.mark.sensitive
 def test_high_temperatures_tend_to_uniform():
-    """Case 27."""
     assert scipy.stats.chisquare(np.bincount(sampled(actor("categorical", BIASES["categorical"], 1e6)))).pvalue > 1e-5
     draws = sampled(actor("beta", BIASES["beta"], 1e9)).ravel()
     assert scipy.stats.kstest((draws + 1.0) / 2.0, "uniform").pvalue > 1e-5

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from toy_envs import Counter, Identity
 
 import kagent
-from kagent.saving import state as saving_state
+from kagent.saving import entries as saved_entries
 
 KINDS = ("dqn", "ppo", "sac")
 ENVS = {"dqn": "CartPole-v1", "ppo": "CartPole-v1", "sac": "Pendulum-v1"}
@@ -221,7 +221,7 @@ def test_only_the_filled_part_is_written_in_slices(small, monkeypatch, tmp_path)
     agent.fit("CartPole-v1", steps=60, verbose=0)
     agent.save_weights(tmp_path / "a.weights.h5")
     assert os.path.getsize(tmp_path / "a.weights.h5") < 500_000
-    monkeypatch.setattr(saving_state, "_SLICE", 300)
+    monkeypatch.setattr(saved_entries, "_SLICE", 300)
     agent.save_weights(tmp_path / "b.weights.h5")
     with h5py.File(tmp_path / "b.weights.h5") as file:
         parts = [item for name, item in file["vars"].items() if name.startswith("memory.block")]
@@ -355,7 +355,7 @@ def test_a_preset_with_every_part_replaced_comes_back(tmp_path):
     assert loaded.reward_estimation.discount == 0.5 and loaded.exploration.random_steps == 3
     assert (loaded.target.tau, loaded.target.period, loaded.target.unit) == (0.25, 3, "updates")
     assert type(loaded.optimizer) is keras.optimizers.SGD and loaded.optimizer.momentum == 0.5
-    assert loaded._rate_schedules[0][1] == linear(0.5, 0.25)
+    assert loaded.minimizer.rates[0][1] == linear(0.5, 0.25)
 
 
 def test_an_agent_of_parts_comes_back(tmp_path):
@@ -643,7 +643,7 @@ def test_a_save_that_fails_leaves_the_old_file(suffix, trained, small, monkeypat
     assert path.read_bytes() == content and os.listdir(tmp_path) == [path.name]
     with pytest.raises(Full):
         save(tmp_path / f"new{suffix}")
-    assert os.listdir(tmp_path) == [path.name] and not agent._with_memory
+    assert os.listdir(tmp_path) == [path.name] and not agent._files.with_memory
     monkeypatch.undo()
     monkeypatch.setattr(os, "replace", fail)  # at the very end
     with pytest.raises(Full):
@@ -869,7 +869,7 @@ def test_counters_are_exact_beyond_every_float(small, tmp_path):
     agent = small("dqn", frequency=4)
     start = 2**53 - 5
     agent.counters.timesteps, agent.counters.performed = start, start // 4 - 3
-    agent.counters.episodes = agent.counters.updates = 2**31 - 3
+    agent.counters.episodes = agent.counters.gradient_steps = 2**31 - 3
     agent.fit("CartPole-v1", steps=40, verbose=0)
     assert agent.timesteps == start + 40 and 2**31 - 3 < agent.updates < 2**31 + 20
     assert type(agent.timesteps) is int

@@ -42,12 +42,10 @@ def configured(small, **rule):
 
 
 def test_a_batch_size_alone_is_the_frequency_too(small):
-    """Case 13."""
     assert instants(configured(small, batch_size=8), 40) == [8, 16, 24, 32, 40]
 
 
 def test_the_first_waits_for_the_start_across_episodes(small):
-    """Case 14."""
     agent = configured(small, batch_size=8, frequency=25, start=100)
     assert instants(agent, 160) == [100, 125, 150]
     assert agent.episodes > 2  # random play lasts some 20 steps
@@ -59,7 +57,6 @@ def test_the_first_waits_for_a_batch(small):
 
 
 def test_a_part_of_the_batch_size(small):
-    """Case 16."""
     assert instants(configured(small, batch_size=32, frequency=0.25), 60) == [32, 40, 48, 56]
 
 
@@ -94,7 +91,6 @@ def test_several_environments_count_together(small):
 
 
 def test_never_leaves_it_to_the_user(small):
-    """Case 15."""
     agent = configured(small, batch_size=8, frequency="never")
     assert instants(agent, 100) == [] and agent.updates == 0
     before = agent.get_weights()
@@ -174,7 +170,6 @@ def episodic(rule, env=None, memory="recent", capacity=100, **parts):
 
 @pytest.mark.parametrize("memory", ["recent", "replay"])
 def test_episodes_first_at_the_start_then_every_period(memory):
-    """Case 12."""
     env, watch = Counter(lengths=(1,)), Episodes()
     agent = episodic({"batch_size": 3, "frequency": 2, "start": 5}, env, memory)
     agent.fit(env, episodes=20, callbacks=[watch], verbose=0)

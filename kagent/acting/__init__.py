@@ -8,6 +8,7 @@
 from kagent.acting.actor import Actor, load
 from kagent.acting.compiler import Compiler, UnsupportedLayer, compile_model
 from kagent.acting.distributions import Bernoulli, Beta, Categorical, Decision, Gaussian, SquashedGaussian
+from kagent.acting.episode_states import EpisodeStates
 from kagent.acting.program import Program
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Categorical",
     "Compiler",
     "Decision",
+    "EpisodeStates",
     "Gaussian",
     "Program",
     "SquashedGaussian",

@@ -102,7 +102,7 @@ def _plus(x: np.ndarray, term: float, out: np.ndarray) -> Step:
     return partial(np.add, x, constant(term, x), out)
 
 
-def _relu(x, out, negative_slope, max_value):
+def _relu(x: np.ndarray, out: np.ndarray, negative_slope: float, max_value: float) -> list[Step]:
     if negative_slope == 0.0:
         made = [_maximum(x, 0.0, out)]
     else:
@@ -110,11 +110,11 @@ def _relu(x, out, negative_slope, max_value):
     return made if max_value == math.inf else [*made, _minimum(out, max_value, out)]
 
 
-def _relu6(x, out):
+def _relu6(x: np.ndarray, out: np.ndarray) -> list[Step]:
     return _relu(x, out, 0.0, 6.0)
 
 
-def _leaky_relu(x, out, negative_slope):
+def _leaky_relu(x: np.ndarray, out: np.ndarray, negative_slope: float) -> list[Step]:
     below = np.empty_like(x)
     if 0.0 <= negative_slope <= 1.0:
         return [_times(x, negative_slope, below), partial(np.maximum, x, below, out=out)]
@@ -126,7 +126,7 @@ def _leaky_relu(x, out, negative_slope):
     ]
 
 
-def _exponential_unit(x, out, slope, scale, rate):
+def _exponential_unit(x: np.ndarray, out: np.ndarray, slope: float, scale: float, rate: float) -> list[Step]:
     # scale * max(x, 0) + slope * (exp(min(x, 0) / rate) - 1), one branch of which is always 0
     below = np.empty_like(x)
     made = [_minimum(x, 0.0, below)]
@@ -141,62 +141,62 @@ def _exponential_unit(x, out, slope, scale, rate):
     return [*made, partial(np.add, out, below, out)]
 
 
-def _elu(x, out, alpha):
+def _elu(x: np.ndarray, out: np.ndarray, alpha: float) -> list[Step]:
     return _exponential_unit(x, out, alpha, 1.0, 1.0)
 
 
-def _celu(x, out, alpha):
+def _celu(x: np.ndarray, out: np.ndarray, alpha: float) -> list[Step]:
     return _exponential_unit(x, out, alpha, 1.0, alpha)
 
 
-def _selu(x, out):
+def _selu(x: np.ndarray, out: np.ndarray) -> list[Step]:
     # The two constants of Klambauer et al. 2017, arXiv:1706.02515, equation 2.
     alpha, scale = 1.6732632423543772, 1.0507009873554805
     return _exponential_unit(x, out, alpha * scale, scale, 1.0)
 
 
-def _sigmoid(x, out):
+def _sigmoid(x: np.ndarray, out: np.ndarray) -> list[Step]:
     # (1 + tanh(x/2)) / 2: no overflow at either end.
     return [_times(x, 0.5, out), partial(np.tanh, out, out), _times(out, 0.5, out), _plus(out, 0.5, out)]
 
 
-def _silu(x, out):
+def _silu(x: np.ndarray, out: np.ndarray) -> list[Step]:
     gate = np.empty_like(x)
     return [*_sigmoid(x, gate), partial(np.multiply, x, gate, out)]
 
 
-def _hard_sigmoid(x, out):
+def _hard_sigmoid(x: np.ndarray, out: np.ndarray) -> list[Step]:
     return [_times(x, 1.0 / 6.0, out), _plus(out, 0.5, out), _maximum(out, 0.0, out), _minimum(out, 1.0, out)]
 
 
-def _hard_silu(x, out):
+def _hard_silu(x: np.ndarray, out: np.ndarray) -> list[Step]:
     gate = np.empty_like(x)
     return [*_hard_sigmoid(x, gate), partial(np.multiply, x, gate, out)]
 
 
-def _hard_tanh(x, out):
+def _hard_tanh(x: np.ndarray, out: np.ndarray) -> list[Step]:
     return [_maximum(x, -1.0, out), _minimum(out, 1.0, out)]
 
 
-def _softplus(x, out):
+def _softplus(x: np.ndarray, out: np.ndarray) -> list[Step]:
     return [partial(np.logaddexp, x, constant(0.0, x), out)]
 
 
-def _log_sigmoid(x, out):
+def _log_sigmoid(x: np.ndarray, out: np.ndarray) -> list[Step]:
     return [partial(np.negative, x, out), *_softplus(out, out), partial(np.negative, out, out)]
 
 
-def _softsign(x, out):
+def _softsign(x: np.ndarray, out: np.ndarray) -> list[Step]:
     below = np.empty_like(x)
     return [partial(np.absolute, x, below), _plus(below, 1.0, below), partial(np.divide, x, below, out)]
 
 
-def _mish(x, out):
+def _mish(x: np.ndarray, out: np.ndarray) -> list[Step]:
     gate = np.empty_like(x)
     return [*_softplus(x, gate), partial(np.tanh, gate, gate), partial(np.multiply, x, gate, out)]
 
 
-def _gelu(x, out):
+def _gelu(x: np.ndarray, out: np.ndarray) -> list[Step]:
     gate = np.empty_like(x)
     return [
         _times(x, math.sqrt(0.5), gate),
@@ -228,7 +228,7 @@ def _erf(x: np.ndarray, t: np.ndarray, tail: np.ndarray) -> None:
     np.multiply(x, sign, x)
 
 
-def _softmax(x, out):
+def _softmax(x: np.ndarray, out: np.ndarray) -> list[Step]:
     line = np.empty((*x.shape[:-1], 1), np.float32)
     return [
         partial(np.maximum.reduce, x, axis=-1, keepdims=True, out=line),
@@ -239,7 +239,7 @@ def _softmax(x, out):
     ]
 
 
-def _log_softmax(x, out):
+def _log_softmax(x: np.ndarray, out: np.ndarray) -> list[Step]:
     line, powers = np.empty((*x.shape[:-1], 1), np.float32), np.empty_like(x)
     return [
         partial(np.maximum.reduce, x, axis=-1, keepdims=True, out=line),

@@ -15,6 +15,7 @@ from kagent.acting import archive
 from kagent.acting import distributions as decisions
 from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
+from kagent.acting.episode_states import State
 from kagent.acting.program import Program
 
 Heads = list[np.ndarray]
@@ -108,6 +109,33 @@ class Actor:
             ValueError: Wrong shapes; a mask that allows nothing.
         """
         return self._choose(self.forward(leaves), masks, deterministic, self.rng if rng is None else rng)
+
+    def initial_state(self, count: int) -> State:
+        """The state in which `count` episodes begin, arrays `(count, ...)`. `()`: actions depend on the observation alone."""
+        del count
+        return ()
+
+    def decide_from(
+        self,
+        leaves: list[np.ndarray],
+        state: State,
+        masks: Masks = None,
+        deterministic: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[list[np.ndarray], State]:
+        """As `decide`, of an actor whose actions depend on what came before in the episode.
+
+        An actor with a state overrides this and `initial_state`. Whoever walks its episodes carries the state from
+        timestep to timestep, in `kagent.acting.EpisodeStates`, and begins anew where an episode ends.
+
+        Args:
+            leaves, masks, deterministic, rng: As for `decide`.
+            state: Arrays `(N, ...)`, the result of the timestep before, or of `initial_state`. Not to be changed in place.
+
+        Returns:
+            The actions, and the state after the observation: a value that `leaves` and `state` alone determine.
+        """
+        return self.decide(leaves, masks, deterministic, rng), state
 
     def random(self, count: int, rng: np.random.Generator | None = None, masks: Masks = None) -> list[np.ndarray]:
         """`count` canonical actions, uniform over what is allowed; normal where a Gaussian has no bounds."""
@@ -286,7 +314,8 @@ class Actor:
                     return None
                 temperature = self.temperature
                 if deterministic or temperature < GREEDY:
-                    return start + logits.index(max(logits))
+                    result: int | None = start + logits.index(max(logits))
+                    return result
                 if temperature != 1.0:
                     logits = [value / temperature for value in logits]
                 return start + pick(logits, rng, False)
@@ -325,7 +354,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
 
     >>> actor = kagent.acting.load("agent.keras")
     >>> observation, info = env.reset()
-    >>> env.step(actor.act(observation))
+    >>> observation, reward, terminated, truncated, info = env.step(actor.act(observation))
     """
     path = Path(path)
     about = archive.about(path)

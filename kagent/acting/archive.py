@@ -63,7 +63,8 @@ def about(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{str(path)!r} is of an agent with `preprocessing`, which the NumPy actor does not do: load it with kagent.load"
         )
-    return parsed
+    result: dict[str, Any] = parsed
+    return result
 
 
 def weights(path: Path, size: int, checksum: Any = None) -> np.ndarray:

@@ -19,10 +19,12 @@ class UnsupportedLayer(ValueError):
 
 
 def named(layer: Any) -> str:
+    """A layer's class and name, for messages."""
     return f"{type(layer).__name__} {getattr(layer, 'name', '?')!r}"
 
 
 def check_precision(layer: Any) -> None:
+    """Refuses layers that compute in another precision than float32."""
     policy = layer.dtype_policy
     if getattr(policy, "quantization_mode", None) is not None or policy.compute_dtype != "float32":
         raise UnsupportedLayer(f"{named(layer)} computes in {policy.name}; the NumPy actor in float32 only")

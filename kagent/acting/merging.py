@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from kagent.acting.activations import constant
-from kagent.acting.operation_base import FLOAT, Spec, counts, integers, operation, require
+from kagent.acting.operation_base import FLOAT, Bound, Node, Shape, Spec, Value, counts, integers, operation, require
 
 
 class _Merge:
@@ -16,17 +16,17 @@ class _Merge:
     function: np.ufunc
 
     @classmethod
-    def infer(cls, node, inputs, weights):
+    def infer(cls, node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 2 if cls is Subtract else None, 0)
         try:
-            shape = np.broadcast_shapes(*(x.shape for x in inputs))
+            shape, fits = np.broadcast_shapes(*(x.shape for x in inputs)), True
         except ValueError:
-            shape = None
-        require(shape is not None, node, f"does not fit {[x.shape for x in inputs]}")
+            shape, fits = (), False
+        require(fits, node, f"does not fit {[x.shape for x in inputs]}")
         return Spec(tuple(shape), FLOAT)
 
     @classmethod
-    def bind(cls, bound, node, inputs, weights, spec):
+    def bind(cls, bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made, rank = bound.new(spec.shape), len(spec.shape)
         values = [bound.floats(x).array for x in inputs]
         arrays = [x.reshape((bound.count, *(1,) * (rank - x.ndim + 1), *x.shape[1:])) for x in values]
@@ -41,35 +41,47 @@ class _Merge:
 
 @operation("add")
 class Add(_Merge):
+    """The sum of the inputs."""
+
     function = np.add
 
 
 @operation("subtract")
 class Subtract(_Merge):
+    """The first input less the second."""
+
     function = np.subtract
 
 
 @operation("multiply")
 class Multiply(_Merge):
+    """The product of the inputs."""
+
     function = np.multiply
 
 
 @operation("maximum")
 class Maximum(_Merge):
+    """The largest of the inputs, element by element."""
+
     function = np.maximum
 
 
 @operation("minimum")
 class Minimum(_Merge):
+    """The smallest of the inputs, element by element."""
+
     function = np.minimum
 
 
 @operation("average")
 class Average(_Merge):
+    """The mean of the inputs."""
+
     function = np.add
 
     @classmethod
-    def bind(cls, bound, node, inputs, weights, spec):
+    def bind(cls, bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = super().bind(bound, node, inputs, weights, spec)
         share = constant(1.0 / len(inputs), made.array)
         bound.steps.append(partial(np.multiply, made.array, share, made.array))
@@ -82,7 +94,7 @@ class Dueling:
     `aggregator` is "max" its own maximum, where it is "naive" nothing."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 2, 0)
         nvec = integers(node, "nvec")
         shapes = [x.shape for x in inputs]
@@ -92,7 +104,7 @@ class Dueling:
         return Spec(shapes[1], FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         value, advantage = (bound.floats(x).array for x in inputs)
         made, nvec, aggregator = bound.new(spec.shape), node["nvec"], node.get("aggregator", "mean")
         if aggregator == "naive":

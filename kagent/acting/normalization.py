@@ -8,7 +8,21 @@ from functools import partial
 import numpy as np
 
 from kagent.acting.activations import constant
-from kagent.acting.operation_base import FLOAT, Spec, axes, axis, counts, number, operation, require, vector
+from kagent.acting.operation_base import (
+    FLOAT,
+    Bound,
+    Node,
+    Shape,
+    Spec,
+    Value,
+    axes,
+    axis,
+    counts,
+    number,
+    operation,
+    require,
+    vector,
+)
 
 
 @operation("normalization")
@@ -20,7 +34,7 @@ class Normalization:
     """
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0, 2)
         shape = inputs[0].shape
         for weight in weights:
@@ -35,7 +49,7 @@ class Normalization:
         return Spec(shape, FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         x, made = bound.floats(inputs[0]), bound.new(spec.shape)
         mean, variance = weights or (vector(node, key, spec.shape) for key in ("mean", "variance"))
         deviation = np.empty_like(variance)
@@ -59,7 +73,7 @@ class BatchNormalization:
     """Moving statistics over `axis` (-1). Weights: gamma if `scale`, beta if `center`, mean, variance."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         scale, center = bool(node.get("scale")), bool(node.get("center"))
         counts(node, inputs, weights, 1, 2 + scale + center)
         shape = inputs[0].shape
@@ -70,7 +84,7 @@ class BatchNormalization:
         return Spec(shape, FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         x, made = bound.floats(inputs[0]), bound.new(spec.shape)
         behind = len(spec.shape) - 1 - axis(node, len(spec.shape))
         weights = [w.reshape(-1, *(1,) * behind) for w in weights]
@@ -95,7 +109,7 @@ class _RowNormalization:
     centred: bool
 
     @classmethod
-    def infer(cls, node, inputs, weights):
+    def infer(cls, node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         scale, center = bool(node.get("scale")), bool(node.get("center"))
         counts(node, inputs, weights, 1, scale + center)
         shape = inputs[0].shape
@@ -106,7 +120,7 @@ class _RowNormalization:
         return Spec(shape, FLOAT)
 
     @classmethod
-    def bind(cls, bound, node, inputs, weights, spec):
+    def bind(cls, bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape)
         size = math.prod(spec.shape[axes(node, len(spec.shape))[0] :])
         x, out = bound.floats(inputs[0]).array.reshape(-1, size), made.array.reshape(-1, size)
@@ -133,7 +147,7 @@ class _RowNormalization:
         return made
 
 
-def _functions(node) -> list[np.ufunc]:
+def _functions(node: Node) -> list[np.ufunc]:
     return [np.multiply] * bool(node.get("scale")) + [np.add] * bool(node.get("center"))
 
 

@@ -11,7 +11,7 @@ import math
 import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -89,10 +89,13 @@ class Bound:
 
 
 class Operation(NamedTuple):
+    """`infer` and `bind` of an operation; see the module."""
+
     infer: Callable[[Node, list[Spec], list[Shape]], Spec]
     bind: Callable[[Bound, Node, list[Value], list[np.ndarray], Spec], Value]
 
 
+C = TypeVar("C", bound=Any)
 OPERATIONS: dict[str, Operation] = {}
 
 
@@ -100,11 +103,13 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def require(condition: bool, node: Node, what: str) -> None:
+    """Raises a `ValueError` that shows the node, unless the condition holds."""
     if not condition:
         raise ValueError(f"Node {node.get('op')!r} {what}. Received: {reprlib.repr(node)}")
 
 
 def number(node: Node, key: str, default: float | None = None) -> float:
+    """A number of a node, as float."""
     value: Any = node.get(key, default)
     real = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
     require(real, node, f"needs a number `{key}`")
@@ -112,6 +117,7 @@ def number(node: Node, key: str, default: float | None = None) -> float:
 
 
 def integers(node: Node, key: str) -> list[int]:
+    """A list of integers of a node."""
     value = node.get(key)
     valid = isinstance(value, list | tuple) and len(value) <= 1 << 16 and all(type(n) is int for n in value)
     require(valid, node, f"needs a list of integers `{key}`")
@@ -134,10 +140,12 @@ def axis(node: Node, rank: int) -> int:
     """`axis` counted within a row (without the batch axis), from 0."""
     value = node.get("axis", -1)
     require(type(value) is int and -rank <= value < rank, node, f"needs an `axis` within {rank} dimensions")
-    return value % rank
+    result: int = value % rank
+    return result
 
 
 def axes(node: Node, rank: int) -> tuple[int, ...]:
+    """`axes` counted within a row (without the batch axis), from 0, in order."""
     values = integers(node, "axes") if "axes" in node else [-1]
     valid = values and all(-rank <= a < rank for a in values) and len({a % rank for a in values}) == len(values)
     require(bool(valid), node, f"needs different `axes` within {rank} dimensions")
@@ -145,6 +153,7 @@ def axes(node: Node, rank: int) -> tuple[int, ...]:
 
 
 def counts(node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: int | None, *n_weights: int) -> None:
+    """Refuses a node with another number of inputs or weights."""
     if n_inputs is not None:
         require(len(inputs) == n_inputs, node, f"takes {n_inputs} input(s)")
     else:
@@ -152,10 +161,10 @@ def counts(node: Node, inputs: Sequence[Any], weights: Sequence[Any], n_inputs: 
     require(len(weights) in n_weights, node, f"takes {' or '.join(map(str, n_weights))} weight(s)")
 
 
-def operation(name: str):
+def operation(name: str) -> Callable[[C], C]:
     """Registers a class whose `infer` and `bind` are static functions."""
 
-    def register(cls):
+    def register(cls: C) -> C:
         OPERATIONS[name] = Operation(cls.infer, cls.bind)
         return cls
 

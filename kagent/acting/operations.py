@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from kagent.acting import activations
 from kagent.acting.activations import constant
-from kagent.acting.operation_base import FLOAT, Spec, axis, counts, integers, number, operation, require, vector
+from kagent.acting.operation_base import (
+    FLOAT,
+    Bound,
+    Node,
+    Shape,
+    Spec,
+    Value,
+    axis,
+    counts,
+    integers,
+    number,
+    operation,
+    require,
+    vector,
+)
 
 # --- layers with weights ------------------------------------------------------------------------------------
 
@@ -19,7 +34,7 @@ class Dense:
     """`activation(x @ kernel + bias)` over the last axis. Weights: kernel `(in, out)`, perhaps bias."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 1, 2)
         kernel, shape = weights[0], inputs[0].shape
         require(len(kernel) == 2 and len(shape) > 0 and shape[-1] == kernel[0], node, f"does not fit {shape}")
@@ -28,7 +43,7 @@ class Dense:
         return Spec((*shape[:-1], kernel[1]), FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         x, kernel = bound.floats(inputs[0]), weights[0]
         made = bound.new(spec.shape)
         name, parameters = activations.check(node.get("activation", "linear"), node)
@@ -63,13 +78,13 @@ class Embedding:
     """Rows of a table `(values, width)` by index."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 1)
         require(len(weights[0]) == 2 and weights[0][0] > 0, node, "needs a table of rank 2")
         return Spec((*inputs[0].shape, weights[0][1]), FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         index, made = inputs[0].array, bound.new(spec.shape)
         if index.dtype.kind not in "iu":
             whole = np.zeros(index.shape, np.int64)
@@ -85,12 +100,12 @@ class Broadcast:
     """A weight of any shape, the same for every row; the input only says how many rows."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 1)
         return Spec(weights[0], FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape)
         bound.refresh.append(partial(np.copyto, made.array, weights[0]))
         return made
@@ -104,25 +119,27 @@ class Identity:
     """The input itself: linear layers, dropout and noise at inference."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         return inputs[0]
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         return inputs[0]
 
 
-def _view(bound, node, inputs, weights, spec):
+def _view(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
     return bound.view(inputs[0], spec.shape)
 
 
 @operation("flatten")
 class Flatten:
+    """All axes of a row as one."""
+
     bind = staticmethod(_view)
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         return Spec((inputs[0].size,), inputs[0].dtype)
 
@@ -134,7 +151,7 @@ class Reshape:
     bind = staticmethod(_view)
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         shape, size = integers(node, "shape"), inputs[0].size
         require(
@@ -155,14 +172,14 @@ class Transpose:
     """The axes of a row in another `order`."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         shape, order = inputs[0].shape, integers(node, "order")
         require(sorted(order) == list(range(len(shape))), node, f"needs every axis of {shape} once in `order`")
         return Spec(tuple(shape[axis] for axis in order), inputs[0].dtype)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape, spec.dtype)
         view = inputs[0].array.transpose(0, *(axis + 1 for axis in node["order"]))
         bound.steps.append(partial(np.copyto, made.array, view))
@@ -174,7 +191,7 @@ class Concatenate:
     """Side by side along `axis` (-1) of a row."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, None, 0)
         rank = len(inputs[0].shape)
         require(rank > 0 and all(len(x.shape) == rank for x in inputs), node, "needs inputs of one rank > 0")
@@ -187,7 +204,7 @@ class Concatenate:
         return Spec(shape, inputs[0].dtype if len(dtypes) == 1 else FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape, spec.dtype)
         parts = tuple(x.array for x in inputs)
         join = partial(np.concatenate, parts, axis(node, len(spec.shape)) + 1, made.array, casting="unsafe")
@@ -200,16 +217,17 @@ class Slice:
     """Entries `start` to `stop` of the last axis."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         shape = inputs[0].shape
-        start, stop = node.get("start"), node.get("stop")
+        start: Any = node.get("start")
+        stop: Any = node.get("stop")
         inside = type(start) is int and type(stop) is int and len(shape) > 0 and 0 <= start < stop <= shape[-1]
         require(inside, node, f"needs 0 <= `start` < `stop` within {shape}")
         return Spec((*shape[:-1], stop - start), inputs[0].dtype)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape, spec.dtype)
         part = inputs[0].array[..., node["start"] : node["stop"]]
         bound.steps.append(partial(np.copyto, made.array, part))
@@ -221,13 +239,13 @@ class Cast:
     """To `dtype`, the name of a number's dtype."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         require(node.get("dtype") in _DTYPES, node, f"needs a `dtype` of {', '.join(_DTYPES)}")
         return Spec(inputs[0].shape, np.dtype(node["dtype"]))
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape, spec.dtype)
         bound.steps.append(partial(np.copyto, made.array, inputs[0].array, casting="unsafe"))
         return made
@@ -241,14 +259,14 @@ class OneHot:
     """Indices `(*shape)` from 0 to one-hot codes, components side by side: `(sum(nvec),)`."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         nvec = integers(node, "nvec")
         require(len(nvec) == inputs[0].size and all(n > 0 for n in nvec), node, f"does not fit {inputs[0].shape}")
         return Spec((sum(nvec),), FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         made = bound.new(spec.shape)
         nvec = node["nvec"]
         places = np.zeros((bound.count, len(nvec)), np.int64)
@@ -267,7 +285,7 @@ class _Floats:
     """Shape in, same shape out, in float32."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 0)
         return Spec(inputs[0].shape, FLOAT)
 
@@ -277,13 +295,13 @@ class Activation(_Floats):
     """`name`, with the parameters of `activations.PARAMETERS`."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         name, _ = activations.check(node.get("name"), node)
         require(not name.endswith("softmax") or len(inputs[0].shape) > 0, node, "needs a row of rank > 0")
         return _Floats.infer(node, inputs, weights)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         x, made = bound.floats(inputs[0]), bound.new(spec.shape)
         name, parameters = activations.check(node["name"], node)
         bound.steps.extend(activations.steps(name, parameters, x.array, made.array))
@@ -295,12 +313,12 @@ class Clip(_Floats):
     """To [low, high]."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         require(number(node, "low", -math.inf) <= number(node, "high", math.inf), node, "needs `low` <= `high`")
         return _Floats.infer(node, inputs, weights)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         x, made = bound.floats(inputs[0]).array, bound.new(spec.shape)
         low, high = number(node, "low", -math.inf), number(node, "high", math.inf)
         bound.steps.append(partial(np.maximum, x, constant(low, x), out=made.array))
@@ -313,13 +331,13 @@ class Rescaling(_Floats):
     """`x * scale + offset`."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         for key in ("scale", "offset"):
             vector(node, key, inputs[0].shape if inputs else ())
         return _Floats.infer(node, inputs, weights)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         scale, offset = (vector(node, key, spec.shape) for key in ("scale", "offset"))
         x = bound.floats(inputs[0])
         if (scale == 1.0).all() and (offset == 0.0).all():
@@ -336,7 +354,7 @@ class PReLU:
     """`max(x, 0) + slope * min(x, 0)`; the slope is a weight whose shape broadcasts to a row's."""
 
     @staticmethod
-    def infer(node, inputs, weights):
+    def infer(node: Node, inputs: list[Spec], weights: list[Shape]) -> Spec:
         counts(node, inputs, weights, 1, 1)
         shape, slope = inputs[0].shape, weights[0]
         fits = len(slope) == len(shape) and all(n in (1, m) for n, m in zip(slope, shape))
@@ -344,7 +362,7 @@ class PReLU:
         return Spec(shape, FLOAT)
 
     @staticmethod
-    def bind(bound, node, inputs, weights, spec):
+    def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
         x, made = bound.floats(inputs[0]).array, bound.new(spec.shape)
         below, zero = np.empty_like(x), constant(0.0, x)
         bound.steps += [

@@ -11,7 +11,7 @@ import numpy as np
 
 from kagent.acting import merging, normalization, operations  # noqa: F401  (they fill OPERATIONS)
 from kagent.acting.activations import Step
-from kagent.acting.operation_base import FLOAT, OPERATIONS, Bound, Shape, Spec, Value
+from kagent.acting.operation_base import FLOAT, OPERATIONS, Bound, Node, Shape, Spec, Value
 
 MAX_WEIGHTS = 1 << 27  # numbers, 512 MB
 MAX_VALUES = 1 << 27  # numbers held per row, over all nodes
@@ -182,7 +182,7 @@ class Program:
         return f"<Program: {len(self._nodes)} operations, {self.size:,} weights>"
 
 
-def _check(config: dict[str, Any]) -> tuple[list[Spec], list[Shape], list[dict], list[Spec], list[int]]:
+def _check(config: dict[str, Any]) -> tuple[list[Spec], list[Shape], list[Node], list[Spec], list[int]]:
     if not isinstance(config, dict) or not all(isinstance(config.get(key), list) for key in _KEYS):
         raise ValueError(f"A program must be a dict of lists {_KEYS}. Received: {reprlib.repr(config)}")
     if max(len(config[key]) for key in _KEYS) > MAX_NODES or not config["inputs"] or not config["outputs"]:
@@ -216,10 +216,12 @@ def _references(value: Any, count: int, key: str, node: Any) -> list[int]:
     valid = isinstance(value, list) and len(value) <= MAX_NODES
     if not valid or not all(type(index) is int and 0 <= index < count for index in value):
         raise ValueError(f"`{key}` must be a list of integers from 0 to {count - 1}. Received: {reprlib.repr(node)}")
-    return value
+    result: list[int] = value
+    return result
 
 
 def shape_of(value: Any) -> Shape:
+    """A shape read from a config, bounded."""
     valid = isinstance(value, list | tuple) and len(value) <= _MAX_RANK and all(type(n) is int for n in value)
     if not valid or not all(n > 0 for n in value) or math.prod(value) > MAX_WEIGHTS:
         raise ValueError(f"A shape must be a list of integers > 0, {MAX_WEIGHTS} numbers at most. Received: {value!r}")
@@ -227,6 +229,7 @@ def shape_of(value: Any) -> Shape:
 
 
 def dtype_of(value: Any) -> np.dtype:
+    """A number's dtype read from a config."""
     if not isinstance(value, str) or np.dtype(value).kind not in "fiub":
         raise ValueError(f"A dtype must be the name of a number's. Received: {value!r}")
     return np.dtype(value)

@@ -116,7 +116,8 @@ def _indices(leaf: Any, array: np.ndarray, dtype: np.dtype, where: str) -> np.nd
     if not ((index >= 0) & (index < leaf.nvec)).all():
         first, last = leaf.start.tolist(), (leaf.start + leaf.nvec - 1).tolist()
         raise ValueError(f"{where} must be from {first} to {last}. Received: {array.tolist()!r}")
-    return index.astype(dtype)
+    result: np.ndarray = index.astype(dtype)
+    return result
 
 
 def allowed(leaf: Any, mask: Any) -> np.ndarray:
@@ -330,7 +331,7 @@ def _leaves(tree: Any) -> Iterator[Leaf]:
             yield from _leaves(child)
 
 
-def _flatten(tree: Any, value: Any, path: Path, flat: list, role: str, partial: bool) -> None:
+def _flatten(tree: Any, value: Any, path: Path, flat: list[Any], role: str, partial: bool) -> None:
     where = f"`{role}`" + (f" at {'/'.join(map(str, path))!r}" if path else "")
     if isinstance(tree, Leaf):
         flat.append(value)

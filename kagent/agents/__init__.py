@@ -1,7 +1,9 @@
 """Presets: the agent with the parts of a named algorithm, one screen each."""
 
-from kagent.agent import Agent
+from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
+
 from kagent.agents.actor_critic import A2C, AC
+from kagent.agents.arguments import FromPart
 from kagent.agents.constant import Constant
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
@@ -12,30 +14,22 @@ from kagent.agents.random import Random
 from kagent.agents.sac import SAC
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
-from kagent.config.creation import AGENTS
-
-_NAMES: dict[str, type] = {
-    "agent": Agent,
-    "tensorforce": Agent,
-    "default": Agent,
-    "a2c": A2C,
-    "ac": AC,
-    "constant": Constant,
-    "doubledqn": DoubleDQN,
-    "ddqn": DoubleDQN,
-    "dpg": DPG,
-    "ddpg": DPG,
-    "dqn": DQN,
-    "duelingdqn": DuelingDQN,
-    "ppo": PPO,
-    "random": Random,
-    "sac": SAC,
-    "trpo": TRPO,
-    "vpg": VPG,
-    "reinforce": VPG,
-}
-AGENTS.update(_NAMES)
+from kagent.config.creation import AGENTS, register_agent
 
 __all__ = [
-    "A2C", "AC", "AGENTS", "DPG", "DQN", "PPO", "SAC", "TRPO", "VPG", "Constant", "DoubleDQN", "DuelingDQN", "Random",
+    "A2C",
+    "AC",
+    "AGENTS",
+    "DPG",
+    "DQN",
+    "PPO",
+    "SAC",
+    "TRPO",
+    "VPG",
+    "Constant",
+    "DoubleDQN",
+    "DuelingDQN",
+    "FromPart",
+    "Random",
+    "register_agent",
 ]  # fmt: skip

@@ -1,21 +1,39 @@
-"""Actor-critic, and with advantages."""
+"""Actor-critic, and with advantages.
+
+    after every `frequency` timesteps, from the last `batch_size` of them:
+        G = r + discount * (r of the next timestep) + ... over `horizon` + 1 rewards, then + discount^n * V(s_n)
+        AC: A = G;  A2C: A = G - V(s)
+        loss = mean of -A * log pi(a | s) - entropy_coefficient * mean entropy of pi
+               + critic_weight * mean of (G - V(s))^2 / 2
+        pi and V move by one Adam along the gradient, cut to the length `max_grad_norm`
+
+Section 13.5 of Sutton and Barto 2018; with advantages algorithm S3 of Mnih et al. 2016 (arXiv:1602.01783). The policy's loss is
+in `kagent/objectives/policy_gradient.py` and `kagent/objectives/rollouts.py`, the critic's in
+`kagent/objectives/state_value.py`; returns are in `kagent/ops/returns.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
+from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
+from kagent.parts import Network, Scheduled
+from kagent.policies import Role
 from kagent.reward_estimation import RewardEstimation
+from kagent.schedules import Schedule
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("ac", summary="policy gradient with a critic's estimates; any actions")
 class AC(Agent):
     """Actor-critic (Sutton and Barto 2018, section 13.5): rewards up to a horizon and the critic's value of what follows
     weigh the log-probabilities.
@@ -38,8 +56,13 @@ class AC(Agent):
         critic: The critic's network, or a `StateValue`; None: as `network`; "shared": a head on the policy's own.
         critic_weight: Weight of half the critic's squared error beside the policy's loss.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -47,26 +70,42 @@ class AC(Agent):
     Example:
 
     >>> agent = kagent.A2C("CartPole-v1", n_envs=8, batch_size=64, horizon=7, seed=0)
-    >>> agent.fit("CartPole-v1", steps=50_000)
+    >>> history = agent.fit("CartPole-v1", steps=50_000)
     """
 
     estimate_advantage = False
 
+    network = FromPart("policy.network")
+    batch_size = FromPart("update.batch_size")
+    frequency = FromPart("update.frequency")
+    start = FromPart("update.start")
+    learning_rate = FromPart("optimizer.learning_rate")
+    horizon = FromPart("reward_estimation.horizon")
+    discount = FromPart("reward_estimation.discount")
+    entropy_coefficient = FromPart("objective.entropy_coefficient")
+    critic_weight = FromPart("critic_objective.weight")
+    max_grad_norm = FromPart("optimizer.global_clipnorm")
+
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         batch_size: int = 64,
         frequency: int | float | str | None = None,
         start: int = 0,
-        learning_rate: Any = 1e-3,
-        horizon: Any = 0,
-        discount: Any = 0.99,
-        entropy_coefficient: Any = 0.0,
-        critic: Any = None,
-        critic_weight: float = 1.0,
+        learning_rate: Scheduled = 1e-3,
+        horizon: int | Schedule | dict[str, Any] = 0,
+        discount: Scheduled = 0.99,
+        entropy_coefficient: Scheduled = 0.0,
+        critic: Role | Network | None = None,
+        critic_weight: Scheduled = 1.0,
         max_grad_norm: float | None = None,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
@@ -86,10 +125,18 @@ class AC(Agent):
             "exploration": Sampling(),
             "optimizer": {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": max_grad_norm},
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("a2c", summary="policy gradient with advantages over a critic; any actions")
 class A2C(AC):
     """Advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3, with all actors in step): as `AC`, but the
     critic's value of the present state is subtracted.

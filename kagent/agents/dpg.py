@@ -1,20 +1,38 @@
-"""Deterministic policy gradient."""
+"""Deterministic policy gradient.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory
+        target = r + discount * min over critics of Q_target(s', mu_target(s'))
+        each critic Q moves by Adam to lower the mean of (target - Q(s, a))^2 / 2
+        mu moves by Adam to lower the mean of -Q(s, mu(s)), Q of the first critic
+        Q_target = tau * Q + (1 - tau) * Q_target, and mu_target likewise
+
+Algorithm 1 of Lillicrap et al. 2016 (arXiv:1509.02971). The two losses are in
+`kagent/objectives/deterministic_policy_gradient.py`; the noise on actions in `kagent/exploration/noise.py`; the replay memory
+in `kagent/memories/replay.py`; the target networks follow by `kagent/optimizers/target.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
+from kagent.config.creation import register_agent
+from kagent.environments import Source
+from kagent.exploration import Exploration
+from kagent.memories import Memory
 from kagent.objectives import DeterministicPolicyGradientObjective
 from kagent.optimizers import Target
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("dpg", "ddpg", summary="off-policy actor-critic, deterministic; continuous actions")
 class DPG(Agent):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv:1509.02971).
 
@@ -39,8 +57,14 @@ class DPG(Agent):
             schedule, or a dict by action.
         members: Number of critics; of several, the smallest value is the target.
         huber: Error beyond which the critic's loss is linear; None: squared.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
+    taken, as of every agent; those per update are `update_rule.steps`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -48,26 +72,42 @@ class DPG(Agent):
     Example:
 
     >>> agent = kagent.DPG("Pendulum-v1", exploration=0.2, seed=0)
-    >>> agent.fit("Pendulum-v1", steps=10_000)
+    >>> history = agent.fit("Pendulum-v1", steps=10_000)
     """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    members = FromPart("critic.members")
+    huber = FromPart("objective.huber")
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
-        learning_rate: Any = 1e-3,
-        critic_learning_rate: Any = None,
-        memory: Any = 1_000_000,
+        network: Network = "auto",
+        learning_rate: Scheduled = 1e-3,
+        critic_learning_rate: Scheduled | None = None,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
         frequency: int | float | str = 1,
         gradient_steps: int = 1,
         tau: float = 0.005,
-        discount: Any = 0.99,
-        exploration: Any = 0.1,
+        discount: Scheduled = 0.99,
+        exploration: Exploration | Scheduled | str = 0.1,
         members: int = 1,
         huber: float | None = None,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
@@ -84,4 +124,12 @@ class DPG(Agent):
             "optimizer": policy_adam,
             "critic_optimizer": critic_adam,
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

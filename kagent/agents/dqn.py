@@ -1,21 +1,39 @@
-"""Deep Q-network."""
+"""Deep Q-network.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory
+        target = r + discount * max over a' of Q_target(s', a')        the second term is 0 where s' is terminal
+        loss   = mean of huber(target - Q(s, a))
+        Q moves by Adam along its gradient, cut to the length `max_grad_norm`
+    every `target_update_period` timesteps:
+        Q_target = tau * Q + (1 - tau) * Q_target
+
+Algorithm 1 of Mnih et al. 2015 (Nature 518). The loss is in `kagent/objectives/action_value.py`, with its equations in
+`kagent/ops/td.py`; the replay memory in `kagent/memories/replay.py`; Q_target follows by `kagent/optimizers/target.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
-from kagent.exploration import EpsilonGreedy
+from kagent.config.creation import register_agent
+from kagent.environments import Source
+from kagent.exploration import EpsilonGreedy, Exploration
+from kagent.memories import Memory
 from kagent.objectives import ActionValueObjective
 from kagent.optimizers import Target
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
+from kagent.schedules import Schedule
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("dqn", summary="values of actions from replayed experience; discrete actions")
 class DQN(Agent):
     """Deep Q-network (Mnih et al. 2015, "Human-level control through deep reinforcement learning", Nature 518).
 
@@ -43,8 +61,14 @@ class DQN(Agent):
         double: Whether the online network picks the target's action (double DQN).
         huber: Error beyond which the loss is linear; None: squared.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
+    taken, as of every agent; those per update are `update_rule.steps`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -52,28 +76,46 @@ class DQN(Agent):
     Example:
 
     >>> agent = kagent.DQN("CartPole-v1", learning_rate=1e-3, seed=0)
-    >>> agent.fit("CartPole-v1", steps=10_000)
+    >>> history = agent.fit("CartPole-v1", steps=10_000)
     """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    horizon = FromPart("reward_estimation.horizon")
+    target_update_period = FromPart("target.period")
+    double = FromPart("objective.double")
+    huber = FromPart("objective.huber")
+    max_grad_norm = FromPart("optimizer.global_clipnorm")
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
-        learning_rate: Any = 1e-4,
-        memory: Any = 1_000_000,
+        network: Network = "auto",
+        learning_rate: Scheduled = 1e-4,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 32,
         start: int = 100,
         frequency: int | float | str = 4,
         gradient_steps: int = 1,
-        discount: float = 0.99,
-        horizon: Any = 0,
+        discount: Scheduled = 0.99,
+        horizon: int | Schedule | dict[str, Any] = 0,
         target_update_period: int = 10_000,
         tau: float = 1.0,
-        exploration: Any = None,
+        exploration: Exploration | Scheduled | str | None = None,
         double: bool = False,
         huber: float | None = 1.0,
         max_grad_norm: float | None = 10.0,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
@@ -92,4 +134,12 @@ class DQN(Agent):
                 "global_clipnorm": max_grad_norm,
             },
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

@@ -11,7 +11,7 @@ from kagent import environments
 from kagent.agent import Agent
 from kagent.config import allowed
 from kagent.files import checked_file, packed
-from kagent.saving.state import check_weights
+from kagent.saving.agent_files import check_weights
 
 
 def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
@@ -39,8 +39,8 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
             found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
             if not (isinstance(found, type) and issubclass(found, Agent)):
                 raise ValueError(
-                    f"{str(filepath)!r} holds a {name}, not a kagent agent. A class of your own must be registered with "
-                    "keras.saving.register_keras_serializable before, or be given in `custom_objects`"
+                    f"{str(filepath)!r} holds a {name}, not a kagent agent. A class of your own is registered by "
+                    "@kagent.register_agent where it is defined: import its module before, or give the class in `custom_objects`"
                 )
             settings = [config.get(key) or {} for key in ("config", "build_config", "compile_config")]
             for part in settings if kwargs.get("safe_mode", True) else []:

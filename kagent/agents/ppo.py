@@ -1,21 +1,39 @@
-"""Proximal policy optimization."""
+"""Proximal policy optimization.
+
+    each of `n_envs` environments takes `n_steps` timesteps, actions sampled from the policy pi
+    A = generalized advantages by the critic V, R = A + V(s), p_old = pi(a | s)
+    `epochs` times, in minibatches of `batch_size` timesteps in a new order:
+        ratio  = pi(a | s) / p_old
+        policy = mean of -min(ratio * A, clip(ratio, 1 - clip_range, 1 + clip_range) * A)
+        loss   = policy + value_coefficient * mean of (R - V(s))^2 - entropy_coefficient * mean entropy of pi
+        pi and V move by one Adam along the gradient, cut to the length `max_grad_norm`
+
+Equations 7 and 9 of Schulman et al. 2017 (arXiv:1707.06347); advantages by equation 16 of Schulman et al. 2016
+(arXiv:1506.02438). The loss is in `kagent/objectives/clipped_policy.py` and `kagent/objectives/rollouts.py`, with its
+equations in `kagent/ops/policy_gradient.py`; advantages are in `kagent/ops/returns.py`; the rollout in
+`kagent/memories/rollout.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_count, check_positive
+from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("ppo", summary="small clipped policy steps from fresh experience; any actions")
 class PPO(Agent):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
 
@@ -39,9 +57,13 @@ class PPO(Agent):
         normalize_advantage: Whether advantages are standardized in each minibatch.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
+        observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
-        **parts: Parts in place of the defaults, and `seed`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -49,26 +71,45 @@ class PPO(Agent):
     Example:
 
     >>> agent = kagent.PPO("CartPole-v1", n_envs=8, n_steps=32, batch_size=256, seed=0)
-    >>> agent.fit("CartPole-v1", steps=50_000)
+    >>> history = agent.fit("CartPole-v1", steps=50_000)
     """
+
+    network = FromPart("policy.network")
+    n_steps = FromPart("memory.steps")
+    batch_size = FromPart("update.batch_size")
+    epochs = FromPart("update.epochs")
+    learning_rate = FromPart("optimizer.learning_rate")
+    discount = FromPart("reward_estimation.discount")
+    gae_lambda = FromPart("reward_estimation.gae_lambda")
+    clip_range = FromPart("objective.clip_range")
+    entropy_coefficient = FromPart("objective.entropy_coefficient")
+    value_coefficient = FromPart("objective.value_coefficient")
+    normalize_advantage = FromPart("objective.normalize_advantage")
+    max_grad_norm = FromPart("optimizer.global_clipnorm")
+    log_std = FromPart("policy.log_std")
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         n_steps: int = 2048,
         batch_size: int = 64,
         epochs: int = 10,
-        learning_rate: Any = 3e-4,
-        discount: float = 0.99,
+        learning_rate: Scheduled = 3e-4,
+        discount: Scheduled = 0.99,
         gae_lambda: float = 0.95,
-        clip_range: Any = 0.2,
-        entropy_coefficient: Any = 0.0,
-        value_coefficient: float = 0.5,
+        clip_range: Scheduled = 0.2,
+        entropy_coefficient: Scheduled = 0.0,
+        value_coefficient: Scheduled = 0.5,
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         objective = ClippedPolicyObjective(
@@ -93,4 +134,12 @@ class PPO(Agent):
                 "global_clipnorm": max_grad_norm,
             },
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

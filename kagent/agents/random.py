@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent.agent import Agent
+from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives.null import NullObjective
 from kagent.update import Update
@@ -38,7 +40,7 @@ class Fixed(Agent):
         raise RuntimeError(f"{type(self).__name__} learns nothing: there is no update to make")
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("random")
 class Random(Fixed):
     """Random actions: what a policy has to be better than.
 
@@ -49,7 +51,11 @@ class Random(Fixed):
     Args:
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
-        **parts: `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: As for `kagent.Agent`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -57,9 +63,27 @@ class Random(Fixed):
     Example:
 
     >>> agent = kagent.Random("CartPole-v1", seed=0)
-    >>> agent.evaluate("CartPole-v1", episodes=20)["episode_return"]
+    >>> found = agent.evaluate("CartPole-v1", episodes=20)["episode_return"]
     """
 
-    def __init__(self, env: Any = None, **parts: Any):
-        super().__init__(env, **{"policy": {"type": "RandomPolicy"}, **parts})
+    def __init__(
+        self,
+        env: Source | None = None,
+        *,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        **parts: Any,
+    ):
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{"policy": {"type": "RandomPolicy"}, **parts},
+        )
         self.actor.rng = self.act_generator  # acting deterministically draws, too

@@ -1,4 +1,17 @@
-"""Soft actor-critic."""
+"""Soft actor-critic.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory; a' sampled from pi(. | s')
+        target = r + discount * (min over critics of Q_target(s', a') - temperature * log pi(a' | s'))
+        each critic Q moves by Adam to lower the mean of (target - Q(s, a))^2 / 2
+        pi moves by Adam to lower the mean of temperature * log pi(b | s) - min over critics of Q(s, b), b from pi(. | s)
+        the temperature moves by Adam so that the mean of -log pi(b | s) becomes `target_entropy`
+        Q_target = tau * Q + (1 - tau) * Q_target
+
+Equations 5 to 9, 17 and 18 of Haarnoja et al. 2018 (arXiv:1812.05905). The three losses are in
+`kagent/objectives/soft_actor_critic.py`, with their equations in `kagent/ops/actor_critic.py`; the replay memory in
+`kagent/memories/replay.py`; Q_target follows by `kagent/optimizers/target.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +19,24 @@ import math
 import numbers
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
+from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
+from kagent.memories import Memory
 from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
-from kagent.policies import ActionValue
+from kagent.parts import Network, Scheduled
+from kagent.policies import ActionValue, Role
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("sac", summary="off-policy actor-critic for return and entropy; continuous actions")
 class SAC(Agent):
     """Soft actor-critic with twin critics and a learned temperature (Haarnoja et al. 2018, arXiv:1812.05905).
 
@@ -42,8 +60,14 @@ class SAC(Agent):
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
         members: Number of critics.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
+    taken, as of every agent; those per update are `update_rule.steps`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -51,29 +75,44 @@ class SAC(Agent):
     Example:
 
     >>> agent = kagent.SAC("Pendulum-v1", learning_rate=1e-3, seed=0)
-    >>> agent.fit("Pendulum-v1", steps=5_000)
+    >>> history = agent.fit("Pendulum-v1", steps=5_000)
     """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    target_entropy = FromPart("objective.target_entropy")
+    members = FromPart("critic.members")
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
-        learning_rate: Any = 3e-4,
-        memory: Any = 1_000_000,
+        network: Network = "auto",
+        learning_rate: Scheduled = 3e-4,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
         frequency: int | float | str = 1,
         gradient_steps: int = 1,
         tau: float = 0.005,
-        discount: float = 0.99,
-        temperature: Any = "auto",
+        discount: Scheduled = 0.99,
+        temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
         members: int = 2,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         learned = isinstance(temperature, str)
-        initial = _initial(temperature) if learned else temperature
+        initial = _initial(temperature) if isinstance(temperature, str) else temperature
         if isinstance(initial, numbers.Real) and not isinstance(initial, bool):
             initial = {"type": "Temperature", "initial": float(initial)}
         adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
@@ -95,7 +134,15 @@ class SAC(Agent):
             "critic_optimizer": adam,
             "temperature_optimizer": adam if learned else None,
         }
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )
 
 
 def _initial(temperature: str) -> float:

@@ -1,22 +1,38 @@
-"""Trust region policy optimization."""
+"""Trust region policy optimization.
+
+    each of `n_envs` environments takes `n_steps` timesteps, actions sampled from the policy pi
+    A = generalized advantages by the critic V, R = A + V(s), p_old = pi(a | s)
+    L = mean of -A * pi(a | s) / p_old, g = its gradient, F = Hessian of the mean KL divergence from the old pi to the new
+    x solves (F + cg_damping) x = -g, by `cg_iterations` conjugate gradient steps
+    pi moves by sqrt(2 * max_kl / x'Fx) * x, shortened by a quarter until L is lower and the divergence at most `max_kl`
+    `critic_steps` times: V moves by Adam to lower the mean of (R - V(s))^2 / 2
+
+Appendix C of Schulman et al. 2015 (arXiv:1502.05477); advantages by equation 16 of Schulman et al. 2016 (arXiv:1506.02438).
+The losses are in `kagent/objectives/policy_gradient.py` and `kagent/objectives/rollouts.py`; the step is in
+`kagent/optimizers/natural_gradient.py`, with its equations in `kagent/ops/trust_region.py`; advantages are in
+`kagent/ops/returns.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import gymnasium
-import keras
 
 from kagent import networks
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_count
+from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
+from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("trpo", summary="policy steps within a trust region; any actions")
 class TRPO(Agent):
     """Trust region policy optimization (Schulman et al. 2015, arXiv:1502.05477), with generalized advantages (Schulman
     et al. 2016, arXiv:1506.02438).
@@ -46,10 +62,14 @@ class TRPO(Agent):
         entropy_coefficient: Weight of entropy in the policy's loss. May be a schedule.
         normalize_advantage: Whether advantages are standardized.
         log_std: Initial log standard deviation of Gaussian actions.
+        observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable. The rollout of all of them is one batch; `fit` in
             more environments than that takes a step for every so many transitions.
-        **parts: Parts in place of the defaults, and `seed`, `name`, `observation_space`, `action_space`; see
-            `kagent.Agent`.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -57,28 +77,47 @@ class TRPO(Agent):
     Example:
 
     >>> agent = kagent.TRPO("CartPole-v1", n_envs=4, n_steps=256, seed=0)
-    >>> agent.fit("CartPole-v1", steps=50_000)
+    >>> history = agent.fit("CartPole-v1", steps=50_000)
     """
+
+    network = FromPart("policy.network")
+    n_steps = FromPart("memory.steps")
+    discount = FromPart("reward_estimation.discount")
+    gae_lambda = FromPart("reward_estimation.gae_lambda")
+    max_kl = FromPart("optimizer.learning_rate")
+    cg_iterations = FromPart("optimizer.cg_max_iterations")
+    cg_damping = FromPart("optimizer.cg_damping")
+    linesearch_iterations = FromPart("optimizer.linesearch_iterations")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_steps = FromPart("critic_optimizer.multi_step")
+    critic_batch_size = FromPart("critic_optimizer.subsampling_fraction", None)
+    entropy_coefficient = FromPart("objective.entropy_coefficient")
+    normalize_advantage = FromPart("objective.normalize_advantage")
+    log_std = FromPart("policy.log_std")
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         n_steps: int = 2048,
-        discount: float = 0.99,
+        discount: Scheduled = 0.99,
         gae_lambda: float = 0.95,
-        max_kl: Any = 0.01,
+        max_kl: Scheduled = 0.01,
         cg_iterations: int = 10,
         cg_damping: float = 0.1,
         linesearch_iterations: int = 10,
-        critic_learning_rate: Any = 1e-3,
-        critic_steps: Any = 80,
+        critic_learning_rate: Scheduled = 1e-3,
+        critic_steps: Scheduled = 80,
         critic_batch_size: int | None = None,
-        entropy_coefficient: Any = 0.0,
+        entropy_coefficient: Scheduled = 0.0,
         normalize_advantage: bool = True,
         log_std: float = 0.0,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
         n_envs: int = 1,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         envs = env.num_envs if isinstance(env, gymnasium.vector.VectorEnv) else check_count(n_envs, "n_envs")
@@ -106,4 +145,12 @@ class TRPO(Agent):
             },
             "critic_optimizer": critic_optimizer,
         }
-        super().__init__(env, n_envs=n_envs, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

@@ -1,20 +1,35 @@
-"""Vanilla policy gradient."""
+"""Vanilla policy gradient.
+
+    after every `frequency` episodes, from the last `batch_size` of them:
+        G = r + discount * (r of the next timestep) + ... to the episode's end; of a truncated one, with V at its last observation
+        with a baseline V: V moves by Adam to lower the mean of (G - V(s))^2 / 2; then A = G - V(s), else A = G
+        pi moves by Adam to lower the mean of -A * log pi(a | s)
+
+Sections 13.3 and 13.4 of Sutton and Barto 2018. The policy's loss is in `kagent/objectives/policy_gradient.py` and
+`kagent/objectives/rollouts.py`, with its equation in `kagent/ops/policy_gradient.py`; the baseline's in
+`kagent/objectives/state_value.py`; returns are in `kagent/ops/returns.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import keras
+import gymnasium
 
 from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
 from kagent.config.checks import check_positive
+from kagent.config.creation import register_agent
+from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
+from kagent.parts import Network, Optimizer, Scheduled
+from kagent.policies import Role
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
 
-@keras.saving.register_keras_serializable("kagent")
+@register_agent("vpg", "reinforce", summary="the plain policy gradient on whole episodes; any actions")
 class VPG(Agent):
     """Vanilla policy gradient, REINFORCE (Williams 1992; Sutton and Barto 2018, sections 13.3 and 13.4), from whole episodes.
 
@@ -36,9 +51,15 @@ class VPG(Agent):
         baseline_optimizer: Of the baseline; a float: it shares the policy's, with so large a weight of its loss. None:
             Adam with the policy's learning rate.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
-        **parts: Parts in place of the defaults, and `seed`, `n_envs`, `name`, `observation_space`, `action_space`,
-            `max_episode_timesteps` (by which, or by the environment's own limit, the memory is sized; where there is
-            neither, give `memory={"type": "recent", "capacity": ...}`); see `kagent.Agent`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults, and `max_episode_timesteps` (by which, or by the environment's own limit,
+            the memory is sized; where there is neither, give `memory={"type": "recent", "capacity": ...}`); see
+            `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -46,22 +67,37 @@ class VPG(Agent):
     Example:
 
     >>> agent = kagent.VPG("CartPole-v1", batch_size=5, baseline="auto", seed=0)
-    >>> agent.fit("CartPole-v1", episodes=100)
+    >>> history = agent.fit("CartPole-v1", episodes=100)
     """
+
+    network = FromPart("policy.network")
+    batch_size = FromPart("update.batch_size")
+    frequency = FromPart("update.frequency")
+    start = FromPart("update.start")
+    learning_rate = FromPart("optimizer.learning_rate")
+    discount = FromPart("reward_estimation.discount")
+    baseline = FromPart("critic")
+    baseline_optimizer = FromPart("critic_optimizer")
+    max_grad_norm = FromPart("optimizer.global_clipnorm")
 
     def __init__(
         self,
-        env: Any = None,
+        env: Source | None = None,
         *,
-        network: Any = "auto",
+        network: Network = "auto",
         batch_size: int = 10,
         frequency: int | float | str | None = None,
         start: int = 0,
-        learning_rate: Any = 1e-3,
-        discount: Any = 0.99,
-        baseline: Any = None,
-        baseline_optimizer: Any = None,
+        learning_rate: Scheduled = 1e-3,
+        discount: Scheduled = 0.99,
+        baseline: Role | Network | None = None,
+        baseline_optimizer: Optimizer | None = None,
         max_grad_norm: float | None = None,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
@@ -86,4 +122,12 @@ class VPG(Agent):
             defaults["baseline_objective"] = "state_value"
         elif baseline_optimizer is not None:
             raise ValueError(f"`baseline_optimizer` needs a baseline. Received: {baseline_optimizer!r}, baseline=None")
-        super().__init__(env, **{**defaults, **parts})
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

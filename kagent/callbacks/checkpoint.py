@@ -225,7 +225,7 @@ class Checkpoint(Callback):
         self._epoch = self._epochs_at(self.model.timesteps)
 
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
-        if self.unit == "episodes" and self.model._runner is not None and not (self.params or {}).get("steps"):
+        if self.unit == "episodes" and self.model._trainer is not None and not (self.params or {}).get("steps"):
             return  # an epoch is an episode, and ends when its updates have been made
         # Where an epoch is over but its end has not been told, a resumed run would not tell it: it saves there.
         if self._is_due() and not self._is_over() and self._epochs_at(self.model.timesteps) == self._epoch:
@@ -254,13 +254,13 @@ class Checkpoint(Callback):
         if self.frequency is None:
             return False
         if self.unit == "episodes":
-            return self.model.episodes // self.frequency > self._saved // self.frequency
+            return bool(self.model.episodes // self.frequency > self._saved // self.frequency)
         return time.monotonic() - self._saved >= self.frequency
 
     def _is_over(self) -> bool:
         # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
         agent = self.model
-        used = 0.0 if agent._runner is None else agent.progress_at(agent.timesteps)
+        used = 0.0 if agent._trainer is None else agent.host_clock.progress
         return used >= 1.0 or bool(agent.stop_training)
 
     def _epochs_at(self, timesteps: int) -> int:
@@ -274,7 +274,8 @@ class Checkpoint(Callback):
         return "episodes" if self.unit == "episodes" else "timesteps"
 
     def _count(self, agent: Any) -> int:
-        return getattr(agent, self._counted)
+        result: int = getattr(agent, self._counted)
+        return result
 
     def _now(self) -> float:
         return self.model.episodes if self.unit == "episodes" else time.monotonic()

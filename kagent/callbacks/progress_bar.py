@@ -72,7 +72,8 @@ class ProgressBar(keras.callbacks.ProgbarLogger, Callback):
 
     def _count(self) -> int:
         whole = self._by_episode and self.verbose == 1
-        return (self.model.episodes if whole else self.model.timesteps) - self._origin
+        result: int = (self.model.episodes if whole else self.model.timesteps) - self._origin
+        return result
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self.verbose != 1 or time.perf_counter() - self._last_drawn < _INTERVAL:

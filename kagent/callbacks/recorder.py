@@ -47,9 +47,10 @@ class Recorder(Callback):
 
     Example:
 
-    >>> agent.fit("CartPole-v1", steps=20_000, callbacks=[kagent.callbacks.Recorder("traces", frequency=10)])
+    >>> history = agent.fit("CartPole-v1", steps=20_000, callbacks=[kagent.callbacks.Recorder("traces", frequency=10)])
     >>> trace = kagent.traces.load_trace(kagent.traces.trace_files("traces")[0])
-    >>> trace["observation"].shape[0] == trace["episode_length"].sum()
+    >>> bool(trace["observation"].shape[0] == trace["episode_length"].sum())
+    True
     """
 
     def __init__(

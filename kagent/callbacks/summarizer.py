@@ -352,7 +352,8 @@ def _graph(policy: Any) -> tf.Graph:
 
 def _updates(agent: Any) -> int:
     """How many there were, each of as many gradient steps as `update` says."""
-    return agent.counters.drawn * agent.steps_per_execution
+    result: int = agent.counters.drawn * agent.steps_per_execution
+    return result
 
 
 def _seconds(flush: Any) -> float:

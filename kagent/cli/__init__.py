@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit:  # argparse leaves by itself after --help and after an error
         return exit.code if isinstance(exit.code, int) else 2
     try:
-        return arguments.run(arguments, argv)
+        result: int = arguments.run(arguments, argv)
+        return result
     except CommandError as error:
         return _complain(error)
     except KeyboardInterrupt:

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from kagent.cli import process
+from kagent.cli import modules, process
 from kagent.cli.errors import CommandError
-from kagent.cli.options import count
+from kagent.cli.options import add_import, count
 
 DESCRIPTION = """\
 Let a saved agent play whole episodes without learning and report their return.
@@ -20,18 +20,21 @@ Actions are greedy unless --stochastic; the same --seed gives the same episodes.
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser("evaluate", help="measure a saved agent", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
     parser.add_argument("--episodes", type=count, default=20, metavar="N", help="number of episodes (default: 20)")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the episodes")
     parser.add_argument("--stochastic", action="store_true", help="sample actions as in training")
+    add_import(parser)
     parser.add_argument("--json", action="store_true", help="the result as JSON, with the return of every episode")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
-    agent = load(arguments.file)
+    """Runs the command; the exit status."""
+    agent = load(arguments)
     summary = summarize(
         agent,
         arguments.environment,
@@ -43,13 +46,19 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
-def load(file: Path) -> Any:
-    """The agent in `file`, or a `CommandError` that says why there is none."""
+def load(arguments: argparse.Namespace) -> Any:
+    """The agent in `arguments.file`, with the modules that the command line names imported before.
+
+    Raises:
+        CommandError: There is no agent in it, with the reason; or no such module.
+    """
+    file = arguments.file
     if not file.is_file():
         raise CommandError(f"no such file. Received: {file}")
     if not zipfile.is_zipfile(file):
         raise CommandError(f"not a .keras file. Received: {file}")
     process.prepare()
+    modules.load_named(arguments)
     import kagent
 
     try:

@@ -33,3 +33,15 @@ def seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0. Received: {text}")
     return value
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Adds `--import`, which fills `arguments.modules`."""
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers agents, parts or environments; may be repeated",
+    )

@@ -23,6 +23,7 @@ Needs: pip install 'kagent[plots]'
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser("plot", help="draw the learning curves of runs", description=DESCRIPTION)
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder, or a folder of them")
     parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="image to write: .png, .svg, .pdf")
@@ -37,6 +38,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Runs the command; the exit status."""
     from kagent.cli import plotting
 
     curves = plotting.plot(

@@ -229,7 +229,8 @@ def _smoothed(values: np.ndarray, width: int) -> np.ndarray:
     sums = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - width, 0)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    result: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
+    return result
 
 
 def _caption(curves: Sequence[Curve], smooth: int, spread: str) -> str:

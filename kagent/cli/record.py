@@ -8,7 +8,7 @@ from typing import Any
 
 from kagent.cli.errors import CommandError
 from kagent.cli.evaluate import load
-from kagent.cli.options import count
+from kagent.cli.options import add_import, count
 
 DESCRIPTION = """\
 Let a saved agent play and write the pictures to a GIF or an MP4.
@@ -18,6 +18,7 @@ Needs: pip install 'kagent[render]'
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser("record", help="film a saved agent", description=DESCRIPTION)
     parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
     parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
@@ -28,17 +29,19 @@ def add_parser(commands: Any) -> None:
         "--max-steps", type=count, default=1000, metavar="N", help="steps at most per episode (default: 1000)"
     )
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the episodes")
+    add_import(parser)
     parser.add_argument("--stochastic", action="store_true", help="sample actions as in training")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Runs the command; the exit status."""
     from kagent.cli import rendering
 
     if arguments.out.suffix.lower() not in rendering.SUFFIXES:
         raise CommandError(f"--out must end in {' or '.join(rendering.SUFFIXES)}. Received: {arguments.out}")
     result = rendering.record(
-        load(arguments.file),
+        load(arguments),
         arguments.environment,
         arguments.out,
         episodes=arguments.episodes,

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kagent.cli.errors import CommandError
 from kagent.config import settings_file
@@ -141,11 +141,11 @@ def _bound(key: str, value: Any) -> float | None:
             check_positive(value, f"fit.{key}")
         except ValueError as error:
             raise CommandError(str(error)) from None
-        return value
+        return cast("float | None", value)
     value = _whole(value, integer=True)
     if value is not None and (not _is_int(value) or value < 1):
         raise CommandError(f"setting 'fit.{key}' must be a whole number from 1 on. Received: {value!r}")
-    return value
+    return cast("float | None", value)
 
 
 def _typed(key: str, value: Any, default: Any) -> Any:

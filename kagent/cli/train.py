@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kagent import tuned
-from kagent.cli import algorithms, process, settings
+from kagent.cli import algorithms, modules, process, settings
 from kagent.cli.algorithms import Algorithm
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import CONTENTS, RunFolder
-from kagent.cli.options import count, number, seconds
+from kagent.cli.options import add_import, count, number, seconds
 
 STEPS = 100_000
 _EPOCHS = 50  # rows in the log: enough for a curve, few enough to read
@@ -49,6 +49,7 @@ the folder it leaves:
 
 
 def add_parser(commands: Any) -> None:
+    """Adds the command and its arguments."""
     parser = commands.add_parser(
         "train", help="train an agent on an environment", description=DESCRIPTION, epilog=EPILOG
     )
@@ -74,19 +75,20 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--step-timeout", type=seconds, metavar="S", help="seconds a step of an environment may take (default: any)"
     )
+    add_import(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
+    """Runs the command; the exit status."""
     algorithm = algorithms.find(arguments.algorithm)
     folder = None if arguments.out is None else RunFolder(arguments.out)
     layers = _layers(algorithm, arguments)
 
     process.prepare()
-    import kagent
-
-    preset = getattr(kagent, algorithm.preset)
+    modules.load_named(arguments)
+    preset = algorithm.load()
     chosen = settings.resolve(preset, *layers)
     if chosen.get("seed") is None:
         chosen["seed"] = secrets.randbelow(10_000)  # short enough to read out

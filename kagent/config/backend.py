@@ -8,8 +8,10 @@ _ENGINES = ("jax", "torch", "openvino")  # which Keras imports where it is set t
 
 
 def check() -> None:
-    """Raises:
-    ImportError: Keras has another backend than TensorFlow, or is set to one that is not installed.
+    """Refuses every backend of Keras but TensorFlow.
+
+    Raises:
+        ImportError: Keras has another backend than TensorFlow, or is set to one that is not installed.
     """
     chosen = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if chosen == "tensorflow":

@@ -29,16 +29,20 @@ def check_count(value: Any, argument: str, least: int = 1, most: int = 2**63 - 1
 
 
 def check_flag(value: Any, argument: str) -> None:
-    """Raises:
-    TypeError: Neither True nor False.
+    """Refuses every value but True and False.
+
+    Raises:
+        TypeError: Neither True nor False.
     """
     if not isinstance(value, bool):
         raise TypeError(f"`{argument}` must be True or False. Received: {value!r}")
 
 
 def check_positive(value: Any, argument: str) -> None:
-    """Raises:
-    ValueError: Neither None nor a finite number > 0.
+    """Refuses every value but None and finite numbers > 0.
+
+    Raises:
+        ValueError: Neither None nor a finite number > 0.
     """
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value < math.inf):

@@ -1,22 +1,73 @@
-"""Agents from data: a name, a dict, or a file that holds one."""
+"""Agents by name: how a class gets one, and agents from data: a name, a dict, or a file that holds one."""
 
 from __future__ import annotations
 
+from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
+
 import difflib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
 from kagent.config import allowed, settings_file
+from kagent.config.registry import fold, free_names, keras_package
 from kagent.config.signatures import parameters
 from kagent.config.vocabulary import refusal
 
 AGENTS: dict[str, type] = {}
 """Classes of agents by name: what `Agent.create` knows. The first name of a class is the one in its configs."""
 
+SUMMARIES: dict[type, str | None] = {}
+"""One line about each of these classes, where it has one."""
+
+C = TypeVar("C", bound=type)
 _NEVER = ("env", "environment")
 PLACES = ("saver", "summarizer", "recorder")  # they name places on this machine, and so never come from a model's file
+
+
+def register_agent(*names: str, summary: str | None = None, package: str | None = None) -> Callable[[C], C]:
+    """Decorator: a class of agents is known by name, to `Agent.create`, in configs, in files, and to `kagent train`.
+
+    A saved agent is found again where the module that registers its class has been imported: no file names a module.
+
+    Args:
+        *names: What `Agent.create` takes, in any case and with or without `_` and `-`. The first one is in configs. By
+            default the name of the class.
+        summary: One line for the command line. `kagent train --help` lists kagent's own agents that have one.
+        package: In files the class is `package>Class`. By default the first name of its module. A class that
+            `keras.saving.register_keras_serializable` has registered keeps its name in files.
+
+    Raises:
+        TypeError: The class is not derived from `kagent.Agent`, or a name is no string.
+        ValueError: Another class has the name.
+
+    Example:
+
+    >>> @kagent.register_agent("careful_dqn", summary="DQN that reads its target twice")
+    ... class CarefulDQN(kagent.DoubleDQN):
+    ...     pass
+    >>> agent = kagent.Agent.create("careful_dqn", "CartPole-v1")
+    """
+
+    def decorate(cls: C) -> C:
+        base = AGENTS.get("agent")
+        if not isinstance(cls, type) or (base is not None and not issubclass(cls, base)):
+            raise TypeError(f"register_agent decorates a class derived from kagent.Agent. Received: {cls!r}")
+        own = free_names(names or (cls.__name__,), AGENTS, cls, "agent")
+        AGENTS.update(dict.fromkeys(own, cls))
+        SUMMARIES[cls] = summary
+        if not is_registered(cls):
+            keras.saving.register_keras_serializable(package or keras_package(cls))(cls)
+        return cls
+
+    return decorate
+
+
+def is_registered(cls: type) -> bool:
+    """Whether a file can name the class."""
+    return keras.saving.get_registered_object(keras.saving.get_registered_name(cls)) is cls
 
 
 def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
@@ -37,7 +88,7 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
         agent = cls
     preset: Any = agent
     if isinstance(agent, str):
-        preset = AGENTS.get(agent.lower().replace("_", "").replace("-", "")) or _registered(agent)
+        preset = AGENTS.get(fold(agent)) or _registered(agent)
         if preset is None:
             raise ValueError(f"Unknown `agent`. Received: {agent!r}. {_known(agent.lower(), AGENTS)}")
     elif not isinstance(agent, type):

@@ -3,101 +3,117 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from kagent.config import signatures, vocabulary
-from kagent.mixin import Mixin
+from kagent.config import vocabulary
 
 _FIT = "agent.fit(env, steps=...) trains in an environment, agent.evaluate(env, episodes=...) measures"
-_ACT = (
-    "agent.act(observation, deterministic=True) is the greedy action for one observation, without True an exploring one"
-)
+_ONE = "agent.act(observation, deterministic=True) is the greedy action for one observation"
+_ACT = f"{_ONE}, without True an exploring one"
+INSTEAD = {
+    "load": 'kagent.load("agent.keras") brings back what agent.save("agent.keras") wrote',
+    "train": _FIT,
+    "set_env": _FIT,
+    "get_env": _FIT,
+    "compute_single_action": _ACT,
+    "compute_action": _ACT,
+    "get_action": _ACT,
+    "select_action": _ACT,
+    "choose_action": _ACT,
+}
+Class = TypeVar("Class", bound=type)
 
 
 class Elsewhere:
-    """An attribute that there is not, on the class and on its objects, with the reason.
+    """An attribute that a class and its objects do not have; who reads it gets the reason.
 
     Args:
+        name: Of the attribute.
         instead: What to write.
     """
 
-    def __init__(self, instead: str):
-        self.instead = instead
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, instead: str):
+        self.name, self.instead = name, instead
 
     def __get__(self, instance: Any, owner: type) -> Any:
         raise AttributeError(f"{owner.__name__} has no {self.name!r}: {self.instead}")
 
 
-class Guidance(Mixin):
-    """The part of an agent that answers calls written for other libraries. A mixin of `Agent`."""
+def with_guidance(cls: Class) -> Class:
+    """Gives a class an `Elsewhere` for each name in `INSTEAD`."""
+    for name, instead in INSTEAD.items():
+        setattr(cls, name, Elsewhere(name, instead))
+    return cls
 
-    load = Elsewhere('kagent.load("agent.keras") brings back what agent.save("agent.keras") wrote')
-    train = Elsewhere(_FIT)
-    set_env = Elsewhere(_FIT)
-    get_env = Elsewhere(_FIT)
-    compute_single_action = Elsewhere(_ACT)
-    compute_action = Elsewhere(_ACT)
-    get_action = Elsewhere(_ACT)
-    select_action = Elsewhere(_ACT)
-    choose_action = Elsewhere(_ACT)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        policy = [value for value in (*args, kwargs.get("policy")) if vocabulary.is_policy_name(value)]
-        if policy:
-            advice = vocabulary.POLICY_ADVICE.format(example=cls.__name__)
-            raise TypeError(f"{cls.__name__}(env, ...) takes the environment first. Received: {policy[0]!r}. {advice}")
-        takes = inspect.signature(cls.__init__).parameters.values()
-        places = [p for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        if len(args) >= len(places) and all(p.kind is not p.VAR_POSITIONAL for p in takes):
-            raise TypeError(
-                f"{cls.__name__} takes {', '.join(f'`{p.name}`' for p in places[1:])} by position and all else by name: "
-                f'{cls.__name__}("CartPole-v1", seed=0). Received: {args!r}'
-            )
-        return super().__new__(cls)
+def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raises:
+    TypeError: The arguments of a constructor begin with a policy, as in other libraries, or more of them are given by
+        position than it takes.
+    """
+    policy = [value for value in (*args, kwargs.get("policy")) if vocabulary.is_policy_name(value)]
+    if policy:
+        advice = vocabulary.POLICY_ADVICE.format(example=cls.__name__)
+        raise TypeError(f"{cls.__name__}(env, ...) takes the environment first. Received: {policy[0]!r}. {advice}")
+    takes = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    places = [p for p in takes if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(args) >= len(places) and all(p.kind is not p.VAR_POSITIONAL for p in takes):
+        raise TypeError(
+            f"{cls.__name__} takes {', '.join(f'`{p.name}`' for p in places[1:])} by position and all else by name: "
+            f'{cls.__name__}("CartPole-v1", seed=0). Received: {args!r}'
+        )
 
-    def _refuse_unknown(self, unknown: dict[str, Any]) -> None:
-        if unknown:
-            raise TypeError(vocabulary.unexpected(type(self).__name__, unknown, signatures.parameters(type(self))))
 
-    def _refuse_training_call(self, batch: Any, others: dict[str, Any]) -> None:
-        if others or not isinstance(batch, dict):
-            given = ", ".join([*([] if batch is None else [repr(batch)]), *(f"{k}={v!r}" for k, v in others.items())])
-            raise TypeError(f"learn takes a batch, inside the learner. {_FIT}. Received: learn({given})")
+def check_missing(cls: type, needed: Mapping[str, Any]) -> None:
+    """Raises:
+    TypeError: A part that the constructor needs is None.
+    """
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        name = cls.__name__
+        raise TypeError(
+            f"{name} needs {', '.join(f'`{part}`' for part in missing)}: it has no algorithm of its own. A preset has "
+            f'all parts: kagent.PPO("CartPole-v1"), kagent.DQN("CartPole-v1"), kagent.SAC("Pendulum-v1"); or '
+            f'{name}("CartPole-v1", objective="policy_gradient", update=64, reward_estimation={{"discount": 0.99}})'
+        )
 
-    def _refuse_missing(self, needed: dict[str, Any]) -> None:
-        missing = [name for name, value in needed.items() if value is None]
-        if missing:
-            name = type(self).__name__
-            raise TypeError(
-                f"{name} needs {', '.join(f'`{part}`' for part in missing)}: it has no algorithm of its own. A preset has "
-                f'all parts: kagent.PPO("CartPole-v1"), kagent.DQN("CartPole-v1"), kagent.SAC("Pendulum-v1"); or '
-                f'{name}("CartPole-v1", objective="policy_gradient", update=64, reward_estimation={{"discount": 0.99}})'
-            )
 
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.predict`: greedy actions for a batch of observations `(N, ...)`. For one: `act`.
+def check_learn(batch: Any, others: Mapping[str, Any]) -> None:
+    """Raises:
+    TypeError: `learn` was given the arguments of another library's: no batch, or more than it.
+    """
+    if others or not isinstance(batch, dict):
+        given = ", ".join([*([] if batch is None else [repr(batch)]), *(f"{k}={v!r}" for k, v in others.items())])
+        raise TypeError(f"learn takes a batch, inside the learner. {_FIT}. Received: learn({given})")
 
-        Raises:
-            TypeError, ValueError: One observation without a batch's axis, or arguments of another library's `predict`.
-        """
-        one = "agent.act(observation, deterministic=True) is the greedy action for one observation"
-        known = inspect.signature(super().predict).parameters
-        wrong = [name for name in kwargs if name not in known]
-        if wrong:
-            raise TypeError(f"predict has no argument {wrong}: {one}; predict(observations) takes a batch (N, ...)")
-        if self._is_one_observation(x):
-            raise ValueError(f"predict takes a batch of observations (N, ...) and returns actions alone. {one}")
-        return super().predict(x, *args, **kwargs)
 
-    def _is_one_observation(self, x: Any) -> bool:
-        leaves = self._raw_observation.leaves
-        try:
-            given = self._raw_observation.flatten(x)
-            return bool(leaves) and all(np.ndim(value) == len(leaf.shape) for value, leaf in zip(given, leaves))
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-            return False  # a dataset, a generator: what Keras takes beside arrays
+def check_predict(x: Any, kwargs: Mapping[str, Any], predict: Any, observation: Any) -> None:
+    """Refuses calls of another library's `predict`.
+
+    Args:
+        x, kwargs: What `predict` was given.
+        predict: Keras's.
+        observation: The `Structure` of an observation.
+
+    Raises:
+        TypeError: Arguments that Keras's does not have.
+        ValueError: One observation without a batch's axis.
+    """
+    known = inspect.signature(predict).parameters
+    wrong = [name for name in kwargs if name not in known]
+    if wrong:
+        raise TypeError(f"predict has no argument {wrong}: {_ONE}; predict(observations) takes a batch (N, ...)")
+    if _is_one_observation(x, observation):
+        raise ValueError(f"predict takes a batch of observations (N, ...) and returns actions alone. {_ONE}")
+
+
+def _is_one_observation(x: Any, observation: Any) -> bool:
+    leaves = observation.leaves
+    try:
+        given = observation.flatten(x)
+        return bool(leaves) and all(np.ndim(value) == len(leaf.shape) for value, leaf in zip(given, leaves))
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+        return False  # a dataset, a generator: what Keras takes beside arrays

@@ -4,7 +4,8 @@ A part without weights is a frozen dataclass: its fields are its constructor arg
 with weights (Keras layers) or data (memories) say theirs in `get_part`. In an argument a part may be given as None (the
 default), a name, a number where that makes sense, a dict `{"type": name, **arguments}`, or the object itself. Nothing
 is ever imported or called by a name found in a file: only registered classes can be made. A class of the user's own is
-registered by `keras.saving.register_keras_serializable`, as a Keras layer is, or by a registry's `register()`.
+registered by `register_part`, by the `register` of the registry of its kind, or, without a short name, by
+`keras.saving.register_keras_serializable`, as a Keras layer is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import os
 import sys
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,10 +25,31 @@ from kagent.config.vocabulary import suggest_part, unexpected
 
 T = TypeVar("T", bound=Any)
 _OWN: set[Any] = set()  # classes of all registries
+_REGISTRIES: list[Registry] = []
 
 
 class WithoutConfigurationError(ValueError):
     """A part is not to be written, by its own design: its agent saves weights alone."""
+
+
+def check_saves(tell: Callable[[], Any]) -> None:
+    """Looks whether an agent could be saved: at once, not after the training.
+
+    Args:
+        tell: Makes its configuration.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    try:
+        tell()
+    except WithoutConfigurationError:
+        return
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The agent could not be saved. A class of your own needs the decorator "
+            f"@keras.saving.register_keras_serializable() and, if it is one of Keras's kinds, a get_config: {error}"
+        ) from error
 
 
 class Part:
@@ -67,15 +91,26 @@ class Registry:
         self._arguments = dict(arguments or {})
         self._classes: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
+        _REGISTRIES.append(self)
 
-    def register(self, *aliases: str):
-        """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`."""
+    def register(self, *aliases: str, package: str | None = None) -> Callable[[T], T]:
+        """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`.
+
+        Args:
+            *aliases: Further names, in any case and with or without `_` and `-`.
+            package: In Keras's part of a file a class with weights is `package>Class`. By default the first name of its
+                module.
+
+        Raises:
+            ValueError: Another class has one of the names.
+        """
 
         def decorate(cls: T) -> T:
+            names = free_names((cls.__name__, *aliases), self._classes, cls, self.kind)
+            _register_with_keras(cls, package)
             self._names[cls] = cls.__name__
             _OWN.add(cls)
-            for name in (cls.__name__, *aliases):
-                self._classes[_fold(name)] = cls
+            self._classes.update(dict.fromkeys(names, cls))
             return cls
 
         return decorate
@@ -93,13 +128,13 @@ class Registry:
         return type_name(self._find(name))
 
     def _find(self, name: str) -> Any:
-        found = self._classes.get(_fold(name))
+        found = self._classes.get(fold(name))
         if found is None and self._admits(registered := _of_keras(name)):
             return registered
         return found
 
     def _admits(self, cls: Any) -> bool:
-        # Whether a class that is registered with Keras is of this kind: it has a base that those here have.
+        # Whether a class is of this kind: it has a base that those here have.
         if not isinstance(cls, type):
             return False
         known = {base for one in self._names if isinstance(one, type) for base in one.__mro__} - {Part}
@@ -161,6 +196,96 @@ class Registry:
             ValueError: Its class is not registered.
         """
         return _described(part)
+
+
+def register_part(*names: str, package: str | None = None) -> Callable[[T], T]:
+    """Decorator: a part of your own is known by name, in arguments, configs and files.
+
+    It is for objectives, memories, explorations, policies, critics, networks, preprocessing layers, schedules, targets,
+    and what else an agent has for a part: for each class that is derived from one of kagent's. The class joins the
+    registry of its kind, such as `kagent.objectives.OBJECTIVES`. An environment gets its name by `gymnasium.register`.
+
+    Args:
+        *names: Names beside that of the class, in any case and with or without `_` and `-`.
+        package: As of `register_agent`.
+
+    Raises:
+        TypeError: The class is derived from no part.
+        ValueError: Another part of this kind has one of the names.
+
+    Example:
+
+    >>> @kagent.register_part("cautious")
+    ... @dataclasses.dataclass(frozen=True)
+    ... class CautiousObjective(kagent.objectives.ActionValueObjective):
+    ...     margin: float = 0.1
+    >>> agent = kagent.DQN("CartPole-v1", objective={"type": "cautious", "margin": 0.2})
+    """
+
+    def decorate(cls: T) -> T:
+        found = [registry for registry in _REGISTRIES if registry._admits(cls)]
+        if not found:
+            raise TypeError(
+                "register_part decorates a class derived from a part of kagent's, such as kagent.objectives.Objective; "
+                "keras.saving.register_keras_serializable registers a layer, a model, an optimizer of Keras's. "
+                f"Received: {cls!r}"
+            )
+        for registry in found:
+            registry.register(*names, package=package)(cls)
+        return cls
+
+    return decorate
+
+
+def free_names(names: Collection[str], taken: dict[str, Any], cls: Any, kind: str) -> list[str]:
+    """The names under which a registry holds a class.
+
+    Args:
+        names: As given.
+        taken: What the registry holds.
+        cls: What is to be registered. A class that was defined again, as a cell of a notebook does, takes its own place.
+        kind: What the registry is of.
+
+    Raises:
+        TypeError: A name is no string.
+        ValueError: Nothing is left of a name, or another class has it.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"A name of `{kind}` must be a string. Received: {name!r}")
+        other = taken.get(fold(name), cls)
+        if not fold(name):
+            raise ValueError(f"A name of `{kind}` must have letters. Received: {name!r}")
+        if _place(other) != _place(cls):
+            raise ValueError(
+                f"The name {name!r} of `{kind}` is that of {'.'.join(_place(other))} already. "
+                f"Received: {'.'.join(_place(cls))}"
+            )
+    return [fold(name) for name in names]
+
+
+def keras_package(cls: type) -> str:
+    """The first part of a class's name in Keras's files: the first name of its module."""
+    return _place(cls)[0].split(".")[0]
+
+
+def _place(cls: Any) -> tuple[str, str]:
+    """Where a class is defined: the module, and the name there. The program's own module is named as if it were imported,
+    because it may be, too."""
+    module = cls.__module__
+    if module == "__main__":
+        main = sys.modules[module]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec is not None else os.path.splitext(os.path.basename(file))[0] if file else module
+    return module, cls.__qualname__
+
+
+def _register_with_keras(cls: Any, package: str | None) -> None:
+    # A class with weights is in Keras's own part of a file as well. Where there is none, Keras may not be there either.
+    keras = sys.modules.get("keras")
+    if keras is not None and isinstance(cls, type) and issubclass(cls, keras.layers.Layer):
+        if _registered_name(cls) is None:
+            keras.saving.register_keras_serializable(package or keras_package(cls))(cls)
 
 
 @functools.cache
@@ -245,5 +370,6 @@ def _keras_config(value: Any) -> dict[str, Any]:
     return {**config, "config": plain(value.get_config())}
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """A name without its case, `_` and `-`."""
     return name.replace("_", "").replace("-", "").lower()

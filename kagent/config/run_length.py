@@ -92,8 +92,10 @@ def of_fit(
 
 
 def check_exclusive(name: str, more: Any, most: Any) -> None:
-    """Raises:
-    ValueError: What is to be added, `name`, is given and an absolute bound, `max_<name>`, too.
+    """Refuses a relative and an absolute bound of one kind together.
+
+    Raises:
+        ValueError: What is to be added, `name`, is given and an absolute bound, `max_<name>`, too.
     """
     if more is not None and most is not None:
         raise ValueError(
@@ -130,8 +132,10 @@ def is_episode(steps_per_epoch: Any) -> bool:
 
 
 def check_epochs(initial: Any, env: Any, validation_env: Any, episodes: Any, frequency: Any) -> None:
-    """Raises:
-    ValueError: Of `initial_epoch`, `validation_env`, `validation_episodes` or `validation_freq`.
+    """Checks the arguments of `fit` about epochs and validation.
+
+    Raises:
+        ValueError: Of `initial_epoch`, `validation_env`, `validation_episodes` or `validation_freq`.
     """
     check_count(initial, "initial_epoch", least=0)
     inner = getattr(env, "unwrapped", None)

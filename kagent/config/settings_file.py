@@ -55,7 +55,8 @@ def read(path: str | Path, argument: str) -> dict[str, Any]:
         limits.check(found, argument.strip("`"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{argument} {path}: {error}") from error
-    return _numbers(found)  # of YAML's aliases it makes copies
+    result: dict[str, Any] = _numbers(found)  # of YAML's aliases it makes copies
+    return result
 
 
 def _load_yaml(path: Path, text: str, argument: str) -> Any:

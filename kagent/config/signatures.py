@@ -78,18 +78,22 @@ def check_known(given: Collection[str], known: Collection[str], what: str, noun:
         raise ValueError(f"{what} has no {noun}{noun and ' '}{unknown}. Known: {list(known)}{end and '.'}{end}")
 
 
-def parameters(preset: type) -> dict[str, Any]:
-    """Named arguments of a preset with their defaults, those included that `**kwargs` hands on to a base class."""
+def parameters(cls: type) -> dict[str, Any]:
+    """Named arguments of a class with their defaults, those included that `**keywords` hands on to a base class.
+
+    A class that takes names which it does not hand on has them in `further_arguments`, with their defaults.
+    """
     found: dict[str, Any] = {}
-    for cls in preset.__mro__:
-        if "__init__" not in vars(cls):
+    for one in cls.__mro__:
+        if "__init__" not in vars(one):
             continue
-        own = inspect.signature(vars(cls)["__init__"]).parameters.values()
+        own = inspect.signature(vars(one)["__init__"]).parameters.values()
         for parameter in own:
             if parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
                 found.setdefault(parameter.name, parameter.default)
-        # What comes in by the name `unknown` is refused, not handed on.
-        handed = [p for p in own if p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "unknown"]
-        if not handed:
+        if "further_arguments" in vars(one):
+            found = {**vars(one)["further_arguments"], **found}
+            break
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own):
             break
     return {name: default for name, default in found.items() if name not in ("self", "env")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -41,36 +42,36 @@ class Bernoulli(Distribution):
             raise ValueError(f"`shape` must have at least one element. Received: {self.shape}")
         self.head_sizes = (math.prod(self.shape),)
 
-    def log_prob(self, params, action):
+    def log_prob(self, params: Sequence[Any], action: Any) -> tf.Tensor:
         logits = self._logits(params)
         return -tf.reduce_sum(tf.nn.softplus(tf.where(self._flat(action) == 0, logits, -logits)), axis=-1)
 
-    def entropy(self, params, seed=None):
+    def entropy(self, params: Sequence[Any], seed: Any = None) -> tf.Tensor:
         logits = self._logits(params)
         # Two terms >= 0, so that nothing cancels where the choice is almost certain.
         ones = tf.sigmoid(logits) * tf.nn.softplus(-logits)
         return tf.reduce_sum(ones + tf.sigmoid(-logits) * tf.nn.softplus(logits), axis=-1)
 
-    def sample_with_log_prob(self, params, seed):
+    def sample_with_log_prob(self, params: Sequence[Any], seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws by inversion. No gradient flows through the action."""
         logits = self._logits(params)
         action = tf.cast(uniform(tf.shape(logits), seed) < tf.sigmoid(logits), tf.int32)
         return self._shaped(action), self.log_prob(params, action)
 
-    def mode(self, params):
+    def mode(self, params: Sequence[Any]) -> tf.Tensor:
         """1 where its probability is at least a half."""
         return self._shaped(tf.cast(self._logits(params) >= 0.0, tf.int32))
 
-    def kl(self, params, other):
+    def kl(self, params: Sequence[Any], other: Sequence[Any]) -> tf.Tensor:
         logits, others = self._logits(params), self._logits(other)
         ones = tf.sigmoid(logits) * (tf.nn.softplus(-others) - tf.nn.softplus(-logits))
         return tf.reduce_sum(ones + tf.sigmoid(-logits) * (tf.nn.softplus(others) - tf.nn.softplus(logits)), axis=-1)
 
-    def to_env(self, action):
+    def to_env(self, action: Any) -> tf.Tensor:
         """The values as they are; adding a leaf's `start` is left to `Leaf.decode`."""
         return tf.convert_to_tensor(action)
 
-    def mask(self, params, mask=None):
+    def mask(self, params: Sequence[Any], mask: Any = None) -> list[tf.Tensor]:
         """Sets logits to -1e9 where only 0 is allowed and to 1e9 where only 1 is: probabilities of exactly 0 and 1.
 
         Args:
@@ -86,9 +87,9 @@ class Bernoulli(Distribution):
         forced = _FORCED * (tf.cast(one, tf.float32) - tf.cast(zero, tf.float32))
         return [tf.where(zero & one, logits, forced)]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"shape": list(self.shape)}
 
-    def _logits(self, params) -> tf.Tensor:
+    def _logits(self, params: Sequence[Any]) -> tf.Tensor:
         (logits,) = params
         return tf.cast(logits, tf.float32)

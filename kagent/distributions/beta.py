@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -43,18 +45,18 @@ class Beta(ScaledDistribution):
 
     head_names = ("alpha", "beta")
 
-    def log_prob(self, params, action):
+    def log_prob(self, params: Sequence[Any], action: Any) -> tf.Tensor:
         """As `Distribution.log_prob`; -1 and 1, which float32 rounds to, count as their inner neighbours."""
         a, b = self._excess(params)
         return _log_density(tf.cast(self._inside(action), tf.float64), a, b)
 
-    def entropy(self, params, seed=None):
+    def entropy(self, params: Sequence[Any], seed: Any = None) -> tf.Tensor:
         a, b = self._excess(params)
         digamma = tf.math.digamma
         value = _log_beta(a, b) - a * digamma(1.0 + a) - b * digamma(1.0 + b) + (a + b) * digamma(2.0 + a + b)
         return tf.cast(tf.reduce_sum(value + _LOG_2, axis=-1), tf.float32)
 
-    def sample_with_log_prob(self, params, seed):
+    def sample_with_log_prob(self, params: Sequence[Any], seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws by rejection (Cheng 1978, "Generating beta variates with nonintegral shape parameters", algorithm BB).
 
         No gradient flows through the action: for objectives that need one there is `SquashedGaussian`.
@@ -65,12 +67,12 @@ class Beta(ScaledDistribution):
         action = tf.cast(2.0 * share - 1.0, tf.float32)
         return self._shaped(action), _log_density(tf.cast(self._inside(action), tf.float64), *excess)
 
-    def mode(self, params):
+    def mode(self, params: Sequence[Any]) -> tf.Tensor:
         """The peak, `(alpha - 1) / (alpha + beta - 2)` between the bounds."""
         a, b = self._excess(params)
         return self._shaped(tf.cast((a - b) / (a + b), tf.float32))
 
-    def kl(self, params, other):
+    def kl(self, params: Sequence[Any], other: Sequence[Any]) -> tf.Tensor:
         a, b = self._excess(params)
         a2, b2 = self._excess(other)
         digamma = tf.math.digamma
@@ -78,7 +80,7 @@ class Beta(ScaledDistribution):
         value += (a2 - a + b2 - b) * digamma(2.0 + a + b)
         return tf.cast(tf.reduce_sum(value, axis=-1), tf.float32)
 
-    def _excess(self, params) -> tuple[tf.Tensor, tf.Tensor]:
+    def _excess(self, params: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         # In double precision: of a narrow distribution, the differences of log-gammas are small and they large.
         first, second = (tf.nn.softplus(tf.cast(value, tf.float64)) + _LEAST for value in params)
         return first, second

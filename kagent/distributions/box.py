@@ -42,11 +42,11 @@ class BoxDistribution(Distribution):
         self.high = np.where(crossed, self.low, self.high)
         self.head_sizes = (size,) * len(self.head_names)
 
-    def to_env(self, action):
+    def to_env(self, action: Any) -> tf.Tensor:
         """Clips to `[low, high]`; float32 `(B, *shape)`."""
         return tf.clip_by_value(tf.cast(action, tf.float32), self.low, self.high)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"shape": list(self.shape), "low": _to_json(self.low), "high": _to_json(self.high)}
 
 
@@ -69,7 +69,7 @@ class ScaledDistribution(BoxDistribution):
                 f"Received: low={low}, high={high}. Allowed for unbounded actions: 'gaussian'"
             )
 
-    def to_env(self, action):
+    def to_env(self, action: Any) -> tf.Tensor:
         """`low + (action + 1) / 2 * (high - low)`, exact at both ends; float32 `(B, *shape)`."""
         upper = 0.5 + 0.5 * tf.cast(action, tf.float32)
         # The weighted form cannot overflow for wide bounds; the clip catches its rounding.

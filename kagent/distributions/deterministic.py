@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import keras
+import tensorflow as tf
 
 from kagent.distributions.box import BoxDistribution, ScaledDistribution
 from kagent.distributions.distribution import Distribution
@@ -16,19 +18,19 @@ class _Point(Distribution):
     head_names = ("action",)
     has_entropy = False
 
-    def mode(self, params):
+    def mode(self, params: Sequence[Any]) -> tf.Tensor:
         return self._shaped(params[0])
 
-    def log_prob(self, params, action):
+    def log_prob(self, params: Sequence[Any], action: Any) -> tf.Tensor:
         self._refuse("log_prob")
 
-    def entropy(self, params, seed=None):
+    def entropy(self, params: Sequence[Any], seed: Any = None) -> tf.Tensor:
         self._refuse("entropy")
 
-    def sample_with_log_prob(self, params, seed):
+    def sample_with_log_prob(self, params: Sequence[Any], seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
         self._refuse("sample_with_log_prob")
 
-    def kl(self, params, other):
+    def kl(self, params: Sequence[Any], other: Sequence[Any]) -> tf.Tensor:
         self._refuse("kl")
 
     def _refuse(self, method: str) -> NoReturn:

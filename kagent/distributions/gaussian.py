@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,18 +20,18 @@ class _Normal(Distribution):
 
     head_names = ("mean", "log_std")
 
-    def kl(self, params, other):
+    def kl(self, params: Sequence[Any], other: Sequence[Any]) -> tf.Tensor:
         """That of the normal distributions: an invertible function of both changes nothing."""
         mean, log_std = self._mean_and_log_std(params)
         mean2, log_std2 = self._mean_and_log_std(other)
         ratio, distance = tf.exp(2.0 * (log_std - log_std2)), (mean - mean2) * tf.exp(-log_std2)
         return tf.reduce_sum(log_std2 - log_std + 0.5 * (ratio + tf.square(distance) - 1.0), axis=-1)
 
-    def _mean_and_log_std(self, params) -> tuple[tf.Tensor, tf.Tensor]:
+    def _mean_and_log_std(self, params: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
         mean, log_std = (tf.cast(value, tf.float32) for value in params)
         return mean, tf.broadcast_to(log_std, tf.shape(mean))
 
-    def _draw(self, params, seed) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _draw(self, params: Sequence[Any], seed: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         mean, log_std = self._mean_and_log_std(params)
         noise = normal(tf.shape(mean), seed)
         return mean + tf.exp(log_std) * noise, noise, log_std
@@ -59,15 +61,15 @@ class Gaussian(_Normal, BoxDistribution):
     [[0.5, 1.0]]
     """
 
-    def log_prob(self, params, action):
+    def log_prob(self, params: Sequence[Any], action: Any) -> tf.Tensor:
         mean, log_std = self._mean_and_log_std(params)
         return _log_normal((self._flat(tf.cast(action, tf.float32)) - mean) * tf.exp(-log_std), log_std)
 
-    def entropy(self, params, seed=None):
+    def entropy(self, params: Sequence[Any], seed: Any = None) -> tf.Tensor:
         _, log_std = self._mean_and_log_std(params)
         return tf.reduce_sum(log_std + (0.5 + _HALF_LOG_TAU), axis=-1)
 
-    def sample_with_log_prob(self, params, seed):
+    def sample_with_log_prob(self, params: Sequence[Any], seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Reparameterised: gradients flow through the action (`mean + std * noise`) and the log-probability.
 
         For the score function `log_prob(params, tf.stop_gradient(action))` is what is wanted instead.
@@ -75,7 +77,7 @@ class Gaussian(_Normal, BoxDistribution):
         action, noise, log_std = self._draw(params, seed)
         return self._shaped(action), _log_normal(noise, log_std)
 
-    def mode(self, params):
+    def mode(self, params: Sequence[Any]) -> tf.Tensor:
         return self._shaped(self._mean_and_log_std(params)[0])
 
 
@@ -102,13 +104,13 @@ class SquashedGaussian(_Normal, ScaledDistribution):
 
     has_entropy = False
 
-    def log_prob(self, params, action):
+    def log_prob(self, params: Sequence[Any], action: Any) -> tf.Tensor:
         """As `Distribution.log_prob`; -1 and 1, which float32 rounds to, count as their inner neighbours."""
         unsquashed = tf.math.atanh(self._inside(action))
         mean, log_std = self._mean_and_log_std(params)
         return _log_normal((unsquashed - mean) * tf.exp(-log_std), log_std) - _log_slope(unsquashed)
 
-    def entropy(self, params, seed=None):
+    def entropy(self, params: Sequence[Any], seed: Any = None) -> tf.Tensor:
         """`-log_prob` of one draw, which on average is the entropy: there is no closed form.
 
         Raises:
@@ -121,12 +123,12 @@ class SquashedGaussian(_Normal, ScaledDistribution):
             )
         return -self.sample_with_log_prob(params, seed)[1]
 
-    def sample_with_log_prob(self, params, seed):
+    def sample_with_log_prob(self, params: Sequence[Any], seed: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Reparameterised: gradients flow through the action and the log-probability."""
         unsquashed, noise, log_std = self._draw(params, seed)
         return self._shaped(tf.tanh(unsquashed)), _log_normal(noise, log_std) - _log_slope(unsquashed)
 
-    def mode(self, params):
+    def mode(self, params: Sequence[Any]) -> tf.Tensor:
         """`tanh(mean)`: the median, which SAC takes for its deterministic action."""
         return self._shaped(tf.tanh(self._mean_and_log_std(params)[0]))
 

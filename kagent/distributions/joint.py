@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -94,11 +94,12 @@ class Joint:
     def from_config(cls, config: dict[str, Any]) -> Joint:
         return cls([keras.saving.deserialize_keras_object(part) for part in config["distributions"]])
 
-    def _zip(self, params: Sequence[Any], others: Sequence[Any]):
+    def _zip(self, params: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Distribution, Any, Any]]:
         return zip(self.distributions, self.split(params), others, strict=True)
 
     def _seeds(self, seed: Any) -> Sequence[Any]:
         count = len(self.distributions)
         if seed is None or count == 1:
             return [seed] * count
-        return tf.unstack(tf.random.split(seed, count, alg="philox"))
+        result: Sequence[Any] = tf.unstack(tf.random.split(seed, count, alg="philox"))
+        return result

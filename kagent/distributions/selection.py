@@ -212,4 +212,5 @@ def for_leaf(leaf: Leaf, kind: str = "auto") -> Distribution:
             f"`kind` {kind!r} needs finite bounds, and the {where} has none everywhere. "
             f"Received: {leaf.low} to {leaf.high}. Allowed: 'gaussian'"
         )
-    return made.get(kind, Gaussian)(leaf.shape, leaf.low, leaf.high)
+    result: Distribution = made.get(kind, Gaussian)(leaf.shape, leaf.low, leaf.high)
+    return result

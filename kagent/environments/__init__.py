@@ -129,7 +129,7 @@ def _make(env: Source, n_envs: int | None, next_seed: NextSeed | None) -> Enviro
     return _own([first], env, n_envs, next_seed)
 
 
-def _own(envs: list, build: Callable[[], Any], n_envs: int | None, next_seed: NextSeed | None) -> SingleEnvs:
+def _own(envs: list[Any], build: Callable[[], Any], n_envs: int | None, next_seed: NextSeed | None) -> SingleEnvs:
     try:
         while len(envs) < (n_envs or 1):
             envs.append(build())

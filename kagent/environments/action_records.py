@@ -48,7 +48,8 @@ class ActionRecords:
             values = action[0].tolist()
             for record, value in zip(self._records, values):
                 record[0].append(value)
-            return values
+            result: list[Any] = values
+            return result
         structure = self._structure
         arrays = [np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)]
         for position, copied in enumerate(arrays):

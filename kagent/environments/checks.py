@@ -180,7 +180,7 @@ def step_result(result: Any) -> Exception:
     return ValueError(f"{STEP}. Received: {count}")
 
 
-def reset_result(result: Any) -> tuple[Any, dict]:
+def reset_result(result: Any) -> tuple[Any, dict[str, Any]]:
     """Takes apart what `reset` returned.
 
     Raises:
@@ -255,6 +255,7 @@ def unknown_id(env_id: str, error: Exception) -> ValueError:
 
 
 def at(leaf: Leaf) -> str:
+    """A leaf's name, for messages; empty where the space is not nested."""
     return f" leaf {leaf.name!r}" if leaf.path else ""
 
 
@@ -265,8 +266,10 @@ def time_limit(spec: Any) -> int | None:
 
 
 def check_limit(spec: Any, max_episode_timesteps: int) -> None:
-    """Raises:
-    ValueError: An environment of this spec (or None) ends its episodes earlier.
+    """Refuses a limit beyond the environment's own.
+
+    Raises:
+        ValueError: An environment of this spec (or None) ends its episodes earlier.
     """
     own = time_limit(spec)
     if own is not None and own < max_episode_timesteps:

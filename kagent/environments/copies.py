@@ -84,7 +84,8 @@ _NOTHING = contextlib.nullcontext()
 
 
 def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
+    result: int = array.__array_interface__["data"][0]
+    return result
 
 
 def _arrays(observation: Any) -> Iterator[np.ndarray]:

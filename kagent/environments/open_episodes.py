@@ -16,7 +16,7 @@ _SEEDS = 2**63
 
 
 def check(state: Any, observation: Structure, action: Structure) -> dict[str, Any] | None:
-    """The open episodes of a runner, as `Runner.state()` gives them, checked: they may come from a file.
+    """The open episodes of a collector, as `Collector.state()` gives them, checked: they may come from a file.
 
     Args:
         state: None where there are none, or a dict with `environments`, `returns` and `lengths`.
@@ -181,5 +181,5 @@ def _arrays(parts: Any) -> list[np.ndarray]:
     return [np.asarray(part) for part in parts]
 
 
-def _signature(arrays: list[np.ndarray]) -> list[tuple]:
+def _signature(arrays: list[np.ndarray]) -> list[tuple[Any, ...]]:
     return [(array.shape, array.dtype) for array in arrays]

@@ -275,7 +275,7 @@ class SingleEnvs(Environments):
         self._write(self._sets[index], i, observation)
         return self._mask_value(observation, info)
 
-    def _reset_env(self, i: int, seed: int, options: dict[str, Any] | None) -> tuple[Any, dict]:
+    def _reset_env(self, i: int, seed: int, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         self._options[i] = options
         given = {} if options is None else {"options": open_episodes.copy(options)}
         try:
@@ -285,7 +285,8 @@ class SingleEnvs(Environments):
             if isinstance(error, TypeError) and ("seed" in str(error) or "options" in str(error)):
                 error.add_note("kagent: gymnasium's signature is `reset(self, *, seed=None, options=None)`")
             raise
-        return self._checked(i, checks.reset_result, result)
+        found: tuple[Any, dict[str, Any]] = self._checked(i, checks.reset_result, result)
+        return found
 
     def _write(self, arrays: list[np.ndarray], i: int, observation: Any) -> None:
         structure = self.observation_structure

@@ -255,7 +255,7 @@ class VectorEnvs(Environments):
             raise error
         raise explained from error
 
-    def _call_reset(self, chosen: np.ndarray | None, seed: Any = None) -> tuple[Any, dict]:
+    def _call_reset(self, chosen: np.ndarray | None, seed: Any = None) -> tuple[Any, dict[str, Any]]:
         count = self.num_envs
         if seed is None:
             seed = int(self._next_seed())
@@ -355,7 +355,7 @@ class VectorEnvs(Environments):
                 )
                 return
 
-    def _final_masks(self, final: Any, infos: dict) -> list[Any]:
+    def _final_masks(self, final: Any, infos: dict[str, Any]) -> list[Any]:
         if self._mask_sets is None:
             return []
         if self._masks.in_observation:

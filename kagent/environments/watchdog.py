@@ -31,7 +31,7 @@ class Watchdog:
 
     def __init__(self, seconds: float):
         self.seconds = seconds
-        self._calls: queue.SimpleQueue | None = None
+        self._calls: queue.SimpleQueue[Any] | None = None
 
     def call(self, env: Any, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What `function` returns or raises.
@@ -102,8 +102,10 @@ def is_hanging(env: Any) -> bool:
 
 
 def check_idle(env: Any, what: str) -> None:
-    """Raises:
-    RuntimeError: The environment has not returned from a call that timed out or was interrupted.
+    """Refuses an environment that is still in an earlier call.
+
+    Raises:
+        RuntimeError: The environment has not returned from a call that timed out or was interrupted.
     """
     if is_hanging(env):
         raise RuntimeError(
@@ -112,7 +114,9 @@ def check_idle(env: Any, what: str) -> None:
 
 
 class _Call:
-    def __init__(self, env: Any, name: str, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]):
+    def __init__(
+        self, env: Any, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ):
         self.env, self.name, self.function, self.args, self.kwargs = env, name, function, args, kwargs
         self.done = threading.Event()
         self.result: Any = None
@@ -122,7 +126,7 @@ class _Call:
 _hanging: list[_Call] = []  # calls that nobody waits for any more
 
 
-def _serve(calls: queue.SimpleQueue) -> None:
+def _serve(calls: queue.SimpleQueue[Any]) -> None:
     while (call := calls.get()) is not None:
         try:
             call.result = call.function(*call.args, **call.kwargs)

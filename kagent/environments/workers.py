@@ -27,9 +27,11 @@ class BrokenWorkersError(ConnectionError, RuntimeError):
 
 
 def check(base: Any) -> None:
-    """Raises:
-    BrokenWorkersError: A worker of this `AsyncVectorEnv` has ended, or a call was left in the middle. Other environments
-        have no workers.
+    """Refuses a vector environment whose workers cannot be trusted.
+
+    Raises:
+        BrokenWorkersError: A worker of this `AsyncVectorEnv` has ended, or a call was left in the middle. Other environments
+            have no workers.
     """
     if not isinstance(base, AsyncVectorEnv):
         return

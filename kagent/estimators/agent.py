@@ -69,8 +69,8 @@ class Agent:
 
     Example:
 
-    >>> agent = Agent(model_fn, memory=Memory(size=50_000, batch_size=32), model_dir="runs/cartpole")
-    >>> agent.train("CartPole-v1", episodes=200).evaluate("CartPole-v1", episodes=10)
+    >>> agent = Agent(models.DQN(num_actions=2), memory=Memory(size=50_000, batch_size=32), model_dir="runs/cartpole")
+    >>> found = agent.train("CartPole-v1", episodes=200).evaluate("CartPole-v1", episodes=10)
     """
 
     memories: type = Memory
@@ -338,7 +338,8 @@ class Agent:
                 spec, model = self._spec, None
             branch = None if model is None else Branch(model, [policy.acting, policy.learning], mode)
             self._described[mode] = spec, branch
-        return self._described[mode]
+        result: tuple[EstimatorSpec, Branch | None] = self._described[mode]
+        return result
 
     def _given(self) -> dict[str, Any]:
         return {"params": self.params, "config": self._config, "model_dir": self.model_dir}

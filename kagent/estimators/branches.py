@@ -35,7 +35,8 @@ class Branch:
     def __call__(self, leaves: list[Any]) -> dict[str, tf.Tensor]:
         """Predictions for observation leaves in stored form, `(N, ...)`."""
         with keras.StatelessScope(state_mapping=self._mapping):
-            return self.model(leaves, training=False)
+            result: dict[str, tf.Tensor] = self.model(leaves, training=False)
+            return result
 
 
 def _mapping(own: list[Any], trained: list[Any], mode: str) -> list[tuple[Any, Any]]:

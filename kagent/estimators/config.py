@@ -44,7 +44,7 @@ class RunConfig:
     log_episodes: int | None = 1
     jit_compile: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.model_dir is not None:
             object.__setattr__(self, "model_dir", str(local_directory(self.model_dir, "model_dir")))
         if self.seed is not None and check_count(self.seed, "config.seed", least=0) >= 2**63:

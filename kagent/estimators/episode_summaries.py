@@ -53,7 +53,7 @@ class EpisodeSummaries(EpisodeStatistics):
     | `activations` | histograms `<layer>/activation` of the outputs of the policy's layers |
 
     Gradients and activations are those of the first update in the episode, on its first minibatch and just before it.
-    Gradients are of agents whose objective states its losses as terms (not of soft actor-critic).
+    Gradients are of agents whose objective states its losses as terms, as all of kagent's do.
 
     Args:
         directory: Where the files go; made when training begins, if need be.
@@ -82,7 +82,7 @@ class EpisodeSummaries(EpisodeStatistics):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self._pace: Any = None
-        self._probed: tuple[dict, dict] | None = None
+        self._probed: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._pace is None:  # not before: a callback behind this one may load a checkpoint in on_train_begin

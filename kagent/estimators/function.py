@@ -126,7 +126,7 @@ class State(keras.KerasTensor):
         return self
 
     def __contains__(self, key: Any) -> bool:
-        return key == "state"
+        return bool(key == "state")
 
     def __iter__(self) -> Iterator[str]:
         return iter(("state",))

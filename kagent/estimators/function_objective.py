@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.objective import OBJECTIVES, Objective, Term
+from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import OBJECTIVES, Objective
 from kagent.objectives.replayed import prepare_replayed
 from kagent.objectives.rollouts import prepare_rollout
+from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -33,7 +35,7 @@ class ModelObjective(TransitionObjective):
     policies = ("ModelPolicy",)
     gives_errors = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_flag(self.double, "objective.double")
 
     @property
@@ -51,23 +53,22 @@ class ModelObjective(TransitionObjective):
         if len(shape) not in (1, 2):
             raise ValueError(f"`predictions[{self.value!r}]` must be (B,) or (B, n) to be a value. Received: {shape}")
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+    def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target network says that the next observations are worth, `(B,)`."""
         if self.value is None:
             return tf.zeros_like(batch["reward"])
         successor = batch["next_observation"]
-        values = tf.cast(agent.target_policy.predictions(successor)[self.value], tf.float32)
+        values = tf.cast(context.target_policy.predictions(successor)[self.value], tf.float32)
         if len(values.shape) == 1 or values.shape[-1] == 1:
             return tf.reshape(values, (-1,))
         mask = batch.get("next_action_mask", [None])[0]
-        online = agent.policy.predictions(successor)[self.value] if self.double else None
+        online = context.policy.predictions(successor)[self.value] if self.double else None
         return ops.greedy_value(values, [values.shape[-1]], mask, online)[:, 0]
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        best = self.next_values(agent, batch)
-        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
-        _, target = ops.q_learning(best, batch["reward"], discount, best)
-        return [Term("policy", agent.policy.learn_from, {**batch, "target": target})]
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        best = self.next_values(context, batch)
+        _, target = ops.q_learning(best, batch["reward"], batch["discount"], best)
+        return [Term("policy", context.policy.learn_from, {**batch, "target": target})]
 
 
 @OBJECTIVES.register()
@@ -81,11 +82,11 @@ class ModelReturnsObjective(Objective):
     policies = ("ModelPolicy",)
     memory = "Rollout"
 
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+    def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
         raw = {name: experience[name] for name in ("reward", "terminated", "truncated")}
         if "valid" not in experience:
-            return {**prepare_replayed(self, agent, experience), **raw}
-        return {**prepare_rollout(agent, experience), **{name: tf.reshape(x, (-1,)) for name, x in raw.items()}}
+            return {**prepare_replayed(self, context, experience), **raw}
+        return {**prepare_rollout(context, experience), **{name: tf.reshape(x, (-1,)) for name, x in raw.items()}}
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        return [Term("policy", agent.policy.learn_from, batch)]
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        return [Term("policy", context.policy.learn_from, batch)]

@@ -51,7 +51,8 @@ class ModelPolicy(Role):
         networks.note_images(self.model, None, observation.leaves)
 
     def contents(self) -> list[Any]:
-        return self.learning.layers
+        result: list[Any] = self.learning.layers
+        return result
 
     def twin(self, name: str) -> TargetModel:
         return TargetModel(self, name=name)
@@ -67,7 +68,8 @@ class ModelPolicy(Role):
 
     def predictions(self, observation: Any) -> dict[str, tf.Tensor]:
         """All predictions for a batch of observations."""
-        return self.acting(self.leaves(observation), training=False)
+        result: dict[str, tf.Tensor] = self.acting(self.leaves(observation), training=False)
+        return result
 
     def parameters_of(self, observation: Any, mask: list[Any] | None = None) -> list[tf.Tensor]:
         """The heads for a batch of observations, float32, masks applied."""
@@ -120,16 +122,17 @@ class TargetModel(Role):
             )  # fmt: skip
 
     def inputs(self) -> list[Any]:
-        return self._online().model.inputs
+        result: list[Any] = self._online().model.inputs
+        return result
 
     def contents(self) -> list[Any]:
         return []
 
-    def call(self, leaves):
+    def call(self, leaves: Any) -> Any:
         with self._values():
             return self._online().model(leaves)
 
-    def compute_output_spec(self, leaves):
+    def compute_output_spec(self, leaves: Any) -> Any:
         return self._online().compute_output_spec(leaves)
 
     def predictions(self, observation: Any) -> dict[str, tf.Tensor]:

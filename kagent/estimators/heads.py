@@ -42,7 +42,7 @@ class Values:
     num_actions: int
     dueling: str | bool | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count(self.num_actions, "num_actions")
         if self.dueling is not None and self.dueling is not True and self.dueling not in AGGREGATORS:
             raise ValueError(f"`dueling` must be one of {AGGREGATORS}, True or None. Received: {self.dueling!r}")
@@ -83,7 +83,7 @@ class NormalizedAdvantage:
     action_bound: float | None = None
     shared_torso: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count(self.num_actions, "num_actions")
         check_positive(self.action_bound, "action_bound")
         check_flag(self.shared_torso, "shared_torso")
@@ -120,7 +120,7 @@ class Logits:
 
     num_actions: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count(self.num_actions, "num_actions")
 
     def predict(self, torso: Torso) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class Normal:
     num_actions: int
     log_std: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count(self.num_actions, "num_actions")
         check_number(self.log_std, "log_std")
 

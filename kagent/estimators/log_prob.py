@@ -37,18 +37,18 @@ class LogProb(keras.layers.Layer):
             raise TypeError(f"`distribution` must be a Distribution. Received: {distribution!r}")
         self.distribution = distribution
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         *parameters, action = inputs
         return self.distribution.log_prob(parameters, action)
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Any) -> Any:
         return keras.KerasTensor(inputs[0].shape[:1], "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.pop("dtype")
         return {**config, "distribution": keras.saving.serialize_keras_object(self.distribution)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         return cls(keras.saving.deserialize_keras_object(config.pop("distribution")), **config)

@@ -39,7 +39,7 @@ class PGAgent(Agent):
     Example:
 
     >>> agent = PGAgent(models.VPG(num_actions=2), memory=BatchMemory(1000), optimizer_params={"discount": 0.99})
-    >>> agent.train("CartPole-v1", steps=50).evaluate("CartPole-v1")
+    >>> found = agent.train("CartPole-v1", steps=50).evaluate("CartPole-v1", episodes=1)
     """
 
     memories: type = BatchMemory
@@ -162,7 +162,8 @@ class TRPOAgent(PGAgent):
             ValueError: The agent has not been trained, and there is no checkpoint in `model_dir`.
         """
         self._trained()
-        return self.model.policy.get_theta()
+        result: np.ndarray = self.model.policy.get_theta()
+        return result
 
     def set_theta(self, theta: Any) -> None:
         """The inverse of `get_theta`.

@@ -208,7 +208,8 @@ class ReplayRecords(Records, Replay):
         return self.can_sample()
 
     def _order(self) -> np.ndarray:
-        return np.arange(self.cursor - self.size, self.cursor) % self.capacity
+        result: np.ndarray = np.arange(self.cursor - self.size, self.cursor) % self.capacity
+        return result
 
     def _next_row(self) -> Any:
         return self._advance(1)

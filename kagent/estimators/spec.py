@@ -65,7 +65,7 @@ class Bootstrap:
     double: bool = False
     target_update_frequency: int = 5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.value, str) or not self.value:
             raise ValueError(f"`bootstrap.value` must be the name of a prediction. Received: {self.value!r}")
         schedules.get(self.discount, "bootstrap.discount", 0.0, 1.0)
@@ -134,8 +134,10 @@ class EstimatorSpec:
     bootstrap: Bootstrap | None = None
     exploration: Any = None
 
-    def __post_init__(self):
-        needed = {mode: ("predictions",) for mode in (Modes.PREDICT, Modes.GENERATE, Modes.ENCODE)}
+    def __post_init__(self) -> None:
+        needed: dict[str, tuple[str, ...]] = {
+            mode: ("predictions",) for mode in (Modes.PREDICT, Modes.GENERATE, Modes.ENCODE)
+        }
         needed |= {Modes.TRAIN: ("loss", "train_op"), Modes.EVAL: ("loss",)}
         if not isinstance(self.mode, str) or self.mode not in needed:
             raise ValueError(f"`mode` must be one of {sorted(needed)}. Received: {self.mode!r}")

@@ -132,7 +132,9 @@ def predicting(
             raise ValueError(f"`predictions` must be computed from the features alone: {error}") from error
 
 
-def _columns(observation: Structure, action: Structure, columns: tuple[str, ...]) -> tuple[tuple, list, dict[str, Any]]:
+def _columns(
+    observation: Structure, action: Structure, columns: tuple[str, ...]
+) -> tuple[tuple[Any, ...], list[Any], dict[str, Any]]:
     # Names, symbolic inputs in their order, and what a function sees of them.
     leaf = action.leaves[0]
     given = {
@@ -152,8 +154,10 @@ def _columns(observation: Structure, action: Structure, columns: tuple[str, ...]
 
 
 def check_tensors(found: Any, name: str) -> dict[str, Any]:
-    """Raises:
-    TypeError: Anything but symbolic tensors in a dict (or None).
+    """Refuses every value but symbolic tensors in a dict.
+
+    Raises:
+        TypeError: Anything but symbolic tensors in a dict (or None).
     """
     for key, value in (found or {}).items():
         if not keras.backend.is_keras_tensor(value):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
+from kagent.acting.actor import Actor
 from kagent.config.checks import check_count
-from kagent.exploration.exploration import Exploration
+from kagent.exploration.exploration import Exploration, Leaves
 from kagent.exploration.registry import EXPLORATIONS
 
 
@@ -33,10 +34,10 @@ class EpsilonGreedy(Exploration):
     fraction: float = 0.1
     steps: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("initial", "final", "fraction"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+            value: Any = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
                 raise ValueError(f"`exploration.{name}` must be a number in [0, 1]. Received: {value!r}")
         if self.steps is not None and not self.steps > 0:
             raise ValueError(f"`exploration.steps` must be > 0. Received: {self.steps}")
@@ -49,9 +50,11 @@ class EpsilonGreedy(Exploration):
             done = clock.timesteps / self.steps
         else:
             done = clock.progress / self.fraction if self.fraction > 0 else 1.0
-        return self.initial + min(done, 1.0) * (self.final - self.initial)
+        return float(self.initial + min(done, 1.0) * (self.final - self.initial))
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(
+        self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
+    ) -> Leaves:
         epsilon, count = self.epsilon(clock), len(leaves[0])
         if count == 1:
             if rng.random() < epsilon:
@@ -80,10 +83,12 @@ class Sampling(Exploration):
 
     random_steps: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count(self.random_steps, "exploration.random_steps", least=0)
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(
+        self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
+    ) -> Leaves:
         if clock.timesteps < self.random_steps:
             return actor.random(len(leaves[0]), rng, mask)
         return actor.decide(leaves, mask, False, rng)

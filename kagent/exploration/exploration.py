@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
+from kagent.acting.actor import Actor
 from kagent.config.registry import Part
+
+Leaves = list[np.ndarray]
 
 
 class Exploration(Part):
@@ -35,7 +38,9 @@ class Exploration(Part):
             ValueError: They do not suit it.
         """
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(
+        self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
+    ) -> Leaves:
         """Actions in training. Called at every timestep, so it must be fast.
 
         Args:

@@ -29,7 +29,8 @@ def constant(value: float = 0.5) -> float:
     Args:
         value: In [0, 1].
     """
-    return schedules.get(value, "exploration.value", 0.0, 1.0)
+    found: float = schedules.get(value, "exploration.value", 0.0, 1.0)
+    return found
 
 
 @EXPLORATIONS.register()

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
+from kagent.acting.actor import Actor
 from kagent.config.checks import check_count
-from kagent.exploration.exploration import Exploration
+from kagent.exploration.exploration import Exploration, Leaves
 from kagent.exploration.registry import EXPLORATIONS
 
 BARE = "action"  # the name of an action that is not nested
@@ -37,7 +38,7 @@ class ActionNoise(Exploration):
     amount: Any
     sample: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.sample, bool):
             raise TypeError(f"`exploration.sample` must be True or False. Received: {self.sample!r}")
         amount = self.amount
@@ -67,7 +68,9 @@ class ActionNoise(Exploration):
     def _amount(self, leaf: Any) -> Any:
         return self.amount.get(leaf.name or BARE, 0.0) if isinstance(self.amount, dict) else self.amount
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(
+        self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
+    ) -> Leaves:
         chosen = actor.decide(leaves, mask, not self.sample, rng)
         for i, decision in enumerate(actor.decisions):
             amount = schedules.evaluate(self._amount(decision.leaf), clock)
@@ -103,7 +106,7 @@ class OrnsteinUhlenbeckNoise(Exploration):
     num_actions: int | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         process = schedules.OrnsteinUhlenbeck(self.theta, self.sigma, self.mu, seed=self.seed)
         for name in ("theta", "sigma", "mu", "seed"):
             object.__setattr__(self, name, getattr(process, name))
@@ -136,7 +139,9 @@ class OrnsteinUhlenbeckNoise(Exploration):
         found = [process(clock) for process in _processes(self, count * size)]
         return np.asarray(found, np.float32).reshape(count, size)
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(
+        self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
+    ) -> Leaves:
         chosen, count, start = actor.decide(leaves, mask, True, rng), len(leaves[0]), 0
         noise = self.noise(clock.timesteps // count, count, sum(decision.leaf.size for decision in actor.decisions))
         for i, decision in enumerate(actor.decisions):

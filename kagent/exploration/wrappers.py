@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kagent import schedules
-from kagent.exploration.exploration import Exploration
+from kagent.exploration.exploration import Exploration, Leaves
 
 
 class WithVariableNoise(Exploration):
@@ -18,10 +18,10 @@ class WithVariableNoise(Exploration):
         amount: Standard deviation; may be a schedule.
     """
 
-    def __init__(self, exploration: Any, amount: Any):
+    def __init__(self, exploration: Exploration, amount: Any):
         self.exploration, self.amount = exploration, amount
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(self, actor: Any, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> Leaves:
         amount = schedules.evaluate(self.amount, clock)
         if amount <= 0:
             return self.exploration.decide(actor, leaves, mask, clock, rng)
@@ -36,9 +36,9 @@ class WithTemperature(Exploration):
         exploration: Which.
     """
 
-    def __init__(self, exploration: Any):
+    def __init__(self, exploration: Exploration):
         self.exploration = exploration
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> list:
+    def decide(self, actor: Any, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> Leaves:
         actor.set_time(clock)
         return self.exploration.decide(actor, leaves, mask, clock, rng)

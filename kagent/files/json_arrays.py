@@ -61,6 +61,8 @@ def load(data: bytes, large: Callable[[int], np.ndarray] | None = None) -> dict[
         if dtype.kind not in _KINDS:
             raise ValueError(f"Refusing an array of dtype {dtype} in a saved environment state")
         if "array" in value:
+            if np.asarray(value["array"]).dtype.kind not in _KINDS:  # as bool, any text would be True
+                raise ValueError(f"An array of {dtype} must be a list of numbers. Received: {value['array']!r}"[:200])
             return np.asarray(value["array"], dtype).reshape(shape)
         found = np.zeros(0, np.uint8) if large is None else large(int(value["entry"]))
         needed = math.prod(shape) * dtype.itemsize
@@ -71,4 +73,5 @@ def load(data: bytes, large: Callable[[int], np.ndarray] | None = None) -> dict[
     def hook(value: dict[str, Any]) -> Any:
         return array(value) if set(value) in ({"array", "dtype", "shape"}, {"entry", "dtype", "shape"}) else value
 
-    return json.loads(data.decode(), object_hook=hook)
+    result: dict[str, Any] = json.loads(data.decode(), object_hook=hook)
+    return result

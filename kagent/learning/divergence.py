@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-ROLES = ("policy", "critic", "temperature")
+from kagent.objectives.term import ROLES
 
 
 class DivergenceError(RuntimeError):

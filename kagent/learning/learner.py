@@ -34,6 +34,7 @@ class Minibatches:
     Args:
         task: An agent, or what takes its place as to `memory` and `prepare`.
         element: Packed, as the memory's iterator gives it, or transitions `(K, B, ...)`.
+        complete: Function that gives transitions `discount` and `weight`; see `RewardEstimation.completed`.
 
     Attributes:
         steps: How many minibatches there are.
@@ -41,18 +42,26 @@ class Minibatches:
         indices: Of every minibatch the places in `prepared`, or None where that is cut already.
     """
 
-    def __init__(self, task: Any, element: Any):
+    def __init__(self, task: Any, element: Any, complete: Callable[[dict[str, Any]], dict[str, Any]]):
         self.indices: Any
         experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
         self.prepared = task.prepare(experience)
         whole = next(iter(tf.nest.flatten(self.prepared))) if self.indices is None else self.indices
         self.steps: int = whole.shape[0]
+        self._size: int = whole.shape[1]
+        self._complete = complete
 
     def __getitem__(self, i: Any) -> dict[str, Any]:
+        batch = self._cut(i)
+        if "weight" not in batch:
+            batch["weight"] = tf.ones((self._size,))  # made here: as a constant it costs nothing
+        return self._complete(batch) if "terminated" in batch else batch
+
+    def _cut(self, i: Any) -> dict[str, Any]:
         if self.indices is None:
             # A slice would be four operations to trace.
             row = (lambda x: tf.squeeze(x, 0)) if self.steps == 1 else (lambda x: x[i])
-            return tf.nest.map_structure(lambda x: None if x is None else row(x), self.prepared)
+            return dict(tf.nest.map_structure(lambda x: None if x is None else row(x), self.prepared))
         places = self.indices[i]
         batch = tf.nest.map_structure(
             lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), self.prepared
@@ -211,8 +220,8 @@ class Learner:
     def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
         agent = self.agent
         agent.program_clock = start
-        agent.assign_learning_rates()
-        cut = Minibatches(self.task, element)
+        agent.minimizer.assign_learning_rates(agent.clock)
+        cut = Minibatches(self.task, element, agent.completed)
         steps = cut.steps
 
         # Whether a step counts is for the optimizer to say, by its iterations. A critic has learned in any case.
@@ -272,8 +281,9 @@ def _scalars(logs: dict[str, Any]) -> tf.Tensor:
 def _check_errors(errors: Any, samples: int) -> None:
     if errors is None:
         raise ValueError(
-            "A prioritized memory needs the errors of the samples. Received: a `train_step` (or the `update` of an "
-            "objective) that did not call `agent.report_errors(errors)`"
+            "A prioritized memory needs the errors of the samples: a term of the objective gives them, Term(role, loss, batch, "
+            "errors=...), or a `train_step` of your own. Received: no term with errors, and a `train_step` that did not call "
+            "`agent.report_errors(errors)`"
         )
     if tuple(errors.shape) != (samples,):
         raise ValueError(

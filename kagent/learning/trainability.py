@@ -34,7 +34,7 @@ class Trainability:
                 "`trainable` was set to True after the agent was compiled, and its optimizer has no state for what may "
                 f"move now: call `agent.compile()` before it learns. Received: {new}"
             )
-        if not moving:
+        if not moving and self._agent.objective.learns:
             warnings.warn(
                 "Nothing in this agent is `trainable`: its updates are counted and logged, and no weight moves. Set "
                 "`agent.trainable = True` and call `agent.compile()` for it to learn.",

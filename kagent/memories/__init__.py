@@ -30,6 +30,6 @@ __getattr__ = moved.attributes(
     {
         "RecentRecords": "kagent.estimators.records:RecentRecords",
         "ReplayRecords": "kagent.estimators.records:ReplayRecords",
-        "suit": "kagent.memories.sizing:resolve",
+        "resolve": "kagent.memories.sizing:resolve",
     },
 )

@@ -109,6 +109,7 @@ class Chains:
 
     def __init__(self, storage: LinkedStorage, num_envs: int):
         self.storage, self.rows = storage, storage.rows
+        storage.links[:] = 0
         self._free: list[int] = []
         self._used = 0  # extra rows so far, free ones among them
         self._turn = -1  # the first number of the latest transitions, where all environments took turns; else -1
@@ -133,7 +134,7 @@ class Chains:
         links, row = self.storage.links, number % self.rows
         newest = self._newest if self._turn < 0 else self.newest
         old, before = links.item(row), newest.item(env)
-        if old >= self.rows <= number:
+        if old >= self.rows:
             self._free.append(old)
         extra = -1
         if 0 <= before and number - before < self.rows:
@@ -182,7 +183,7 @@ class Chains:
         env = np.arange(count) if env is None else env
         rows = numbers % self.rows
         old = links[rows]
-        self._free.extend(old[(old >= self.rows) & (numbers >= self.rows)].tolist())
+        self._free.extend(old[old >= self.rows].tolist())
         latest = newest[env]
         going_on = (latest >= 0) & (latest >= number + count - self.rows)
         latest, following = latest[going_on] % self.rows, rows[going_on]

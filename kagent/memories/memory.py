@@ -389,6 +389,33 @@ class Memory(Part):
         """
         raise NotImplementedError
 
+    def restored(
+        self,
+        state: Mapping[str, Any],
+        observation: Structure,
+        action: Structure,
+        *,
+        masked: bool = False,
+        num_envs: int = 1,
+    ) -> Memory:
+        """A memory like this one with other content, for `take`. This one stays as it is.
+
+        Args:
+            state: As for `restore`.
+            observation, action, masked, num_envs: As for `build`.
+
+        Raises:
+            ValueError: As `build` and `restore` do.
+        """
+        other = copy.copy(self)  # building allocates anew whatever is written into
+        other.build(observation, action, masked=masked, num_envs=num_envs)
+        other.restore(state)
+        return other
+
+    def take(self, restored: Memory) -> None:
+        """Takes the content of a memory that `restored` made, which is of no use afterwards."""
+        vars(self).update(vars(restored))
+
 
 def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:
     """One element at a time, made when it is asked for: nothing reads ahead, so no batch is stale.

@@ -309,3 +309,8 @@ class Replay(Memory):
             (self.unestimated,) = counters(state["unestimated"], ("unestimated",))
             if not 0 <= self.unestimated <= size:
                 raise ValueError(f"Saved memory has {size} transitions. Received: unestimated={self.unestimated}")
+
+    def take(self, restored: Memory) -> None:
+        super().take(restored)
+        if self.windows is not None:
+            self.windows.memory = self

@@ -27,9 +27,9 @@ def required_capacity(update: Any, reward_estimation: Any, max_episode_timesteps
 
     Example:
 
-    >>> required_capacity(Update(batch_size=8), RewardEstimation(horizon=3))
+    >>> required_capacity(kagent.Update(batch_size=8), kagent.RewardEstimation(horizon=3))
     12
-    >>> required_capacity(Update("episodes", batch_size=3), RewardEstimation(), max_episode_timesteps=100)
+    >>> required_capacity(kagent.Update("episodes", batch_size=3), kagent.RewardEstimation(), max_episode_timesteps=100)
     400
     """
     horizon = reward_estimation.horizon

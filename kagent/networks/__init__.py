@@ -1,8 +1,8 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
-from kagent.networks.backbones import CNN, MLP, Auto, get, serialize
+from kagent.networks.backbones import CNN, MLP, NETWORKS, Auto, dense, get, serialize
 from kagent.networks.builder import features_of, functional
-from kagent.networks.cloning import clone, copy_state, holds_constants
+from kagent.networks.cloning import clone, copy_state, holds_constants, unchanged_by_errors
 from kagent.networks.layer_list import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
@@ -11,6 +11,7 @@ from kagent.networks.readings import images_of, note_images
 __all__ = [
     "CNN",
     "MLP",
+    "NETWORKS",
     "Auto",
     "Bound",
     "Layered",
@@ -19,6 +20,7 @@ __all__ = [
     "StateIndependent",
     "clone",
     "copy_state",
+    "dense",
     "features_of",
     "functional",
     "get",
@@ -26,4 +28,5 @@ __all__ = [
     "images_of",
     "note_images",
     "serialize",
+    "unchanged_by_errors",
 ]

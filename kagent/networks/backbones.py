@@ -68,7 +68,7 @@ class MLP(Part):
     activation: str = "relu"
     initialization: str = "fan_in"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
 
@@ -108,7 +108,7 @@ class CNN(Part):
     initialization: str = "orthogonal"
     data_format: str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("filters", "kernels", "strides", "units"):
             object.__setattr__(self, name, widths(getattr(self, name), f"network.{name}"))
         if not len(self.filters) == len(self.kernels) == len(self.strides):
@@ -198,7 +198,7 @@ class Auto(Part):
     initialization: str = "fan_in"
     data_format: str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
         images.check_data_format(self.data_format, "network.data_format")
@@ -270,7 +270,8 @@ def serialize(network: Any) -> dict[str, Any]:
     """The inverse of `get`, JSON-ready."""
     if isinstance(network, keras.layers.Layer):
         try:
-            return keras.saving.serialize_keras_object(network)
+            result: dict[str, Any] = keras.saving.serialize_keras_object(network)
+            return result
         except (NotImplementedError, TypeError, ValueError) as error:
             raise ValueError(
                 "`network` has no configuration: register its class with keras.saving.register_keras_serializable and "
@@ -280,6 +281,7 @@ def serialize(network: Any) -> dict[str, Any]:
 
 
 def widths(value: Any, argument: str) -> tuple[int, ...]:
+    """Widths of layers, checked."""
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if len(values) > limits.LAYERS:
         raise ValueError(f"`{argument}` must be at most {limits.LAYERS} layers. Received: {len(values)}")
@@ -290,8 +292,10 @@ def widths(value: Any, argument: str) -> tuple[int, ...]:
 
 
 def check_weights(widths_: Any, argument: str) -> None:
-    """Raises:
-    ValueError: Layers of these widths, one behind the other, would have too many weights.
+    """Refuses layers with too many weights together.
+
+    Raises:
+        ValueError: Layers of these widths, one behind the other, would have too many weights.
     """
     weights = sum(before * after for before, after in itertools.pairwise(widths_))
     if weights > limits.WEIGHTS:

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -120,7 +120,30 @@ def copy_state(source: Any, twin: Any) -> None:
 def holds_constants(network: Any) -> bool:
     """Whether a layer in `network` has state beside its variables, as an adapted `keras.layers.Normalization` has. A traced
     program holds that as it was when it was traced."""
-    return any(_keeps_state(layer) for layer, _ in _pairs(network, network, set()))
+    return bool(_layers_with_state(network))
+
+
+@contextlib.contextmanager
+def unchanged_by_errors(networks: Sequence[Any]) -> Iterator[None]:
+    """Layers in `networks` with state beside their variables get it back where an error is raised inside: Keras has no way
+    to hold it back, and a layer of a user's own may keep it anywhere. It is what they give to `save_own_variables`."""
+    before = [(layer, _own_state(layer)) for network in networks for layer in _layers_with_state(network)]
+    try:
+        yield
+    except BaseException:
+        for layer, state in before:
+            layer.load_own_variables(state)
+        raise
+
+
+def _own_state(layer: Any) -> dict[str, np.ndarray]:
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    return {name: np.asarray(value).copy() for name, value in store.items()}
+
+
+def _layers_with_state(network: Any) -> list[Any]:
+    return [layer for layer, _ in _pairs(network, network, set()) if _keeps_state(layer)]
 
 
 def _keeps_state(layer: Any) -> bool:

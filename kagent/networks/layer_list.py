@@ -73,11 +73,11 @@ class Layered(Part):
 
     layers: Any = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = self.layers
         if not isinstance(given, list | tuple):
             raise TypeError(f"`network.layers` must be a list of layers. Received: {given!r}")
-        flat = []
+        flat: list[Any] = []
         for one in given:
             flat.extend(one if isinstance(one, list | tuple) else [one])
         if len(flat) > limits.LAYERS:
@@ -216,14 +216,16 @@ def _fused(activation: Any) -> Any:
     return None if activation == "crelu" else _ACTIVATIONS.get(activation, activation)
 
 
-def _dense(x, seeds, name, size, bias=True, activation="relu", dropout=0.0):
+def _dense(
+    x: Any, seeds: Any, name: str, size: int, bias: bool = True, activation: Any = "relu", dropout: float = 0.0
+) -> Any:
     weights = _weights(seeds, activation, int(x.shape[-1]), bias)
     x = keras.layers.Dense(size, _fused(activation), name=name, **weights)(x)
     x = _activated(x, activation, f"{name}_activation") if activation == "crelu" else x
     return _dropout(x, seeds, f"{name}_dropout", dropout) if dropout else x
 
 
-def _linear(x, seeds, name, size, bias=True):
+def _linear(x: Any, seeds: Any, name: str, size: int, bias: bool = True) -> Any:
     return _dense(x, seeds, name, size, bias, None)
 
 
@@ -231,8 +233,18 @@ def _convolution(rank: int) -> Any:
     layer = keras.layers.Conv1D if rank == 1 else keras.layers.Conv2D
 
     def convolution(
-        x, seeds, name, size, window=3, stride=1, padding="same", dilation=1, bias=True, activation="relu", dropout=0.0
-    ):
+        x: Any,
+        seeds: Any,
+        name: str,
+        size: int,
+        window: int = 3,
+        stride: int = 1,
+        padding: str = "same",
+        dilation: int = 1,
+        bias: bool = True,
+        activation: Any = "relu",
+        dropout: float = 0.0,
+    ) -> Any:
         fan_in = window**rank * int(x.shape[-1])
         check_weights((fan_in, size), name)
         weights = _weights(seeds, activation, fan_in, bias)
@@ -245,7 +257,7 @@ def _convolution(rank: int) -> Any:
     return convolution
 
 
-def _embedding(x, seeds, name, size, num_embeddings, activation=None):
+def _embedding(x: Any, seeds: Any, name: str, size: int, num_embeddings: int | None, activation: Any = None) -> Any:
     table = keras.initializers.RandomUniform(-0.05, 0.05, seed=seeds())
     x = keras.layers.Embedding(num_embeddings, size, embeddings_initializer=table, name=name)(x)
     return _activated(x, activation, f"{name}_activation")
@@ -254,7 +266,9 @@ def _embedding(x, seeds, name, size, num_embeddings, activation=None):
 def _pool(rank: int) -> Any:
     kinds = {"average": ("AveragePooling1D", "AveragePooling2D"), "max": ("MaxPooling1D", "MaxPooling2D")}
 
-    def pool(x, seeds, name, reduction="max", window=2, stride=2, padding="same"):
+    def pool(
+        x: Any, seeds: Any, name: str, reduction: str = "max", window: int = 2, stride: int = 2, padding: str = "same"
+    ) -> Any:
         if reduction not in kinds:
             raise ValueError(f"`reduction` must be one of {list(kinds)}. Received: {reduction!r}")
         layer = getattr(keras.layers, kinds[reduction][rank - 1])
@@ -263,7 +277,7 @@ def _pool(rank: int) -> Any:
     return pool
 
 
-def _pooling(x, seeds, name, reduction="max"):
+def _pooling(x: Any, seeds: Any, name: str, reduction: str = "max") -> Any:
     if reduction == "concat":
         return keras.layers.Flatten(name=name)(x)
     kinds = {"max": keras.ops.max, "mean": keras.ops.mean, "product": keras.ops.prod, "sum": keras.ops.sum}
@@ -273,24 +287,24 @@ def _pooling(x, seeds, name, reduction="max"):
     return kinds[reduction](x, axis=axes) if axes else x
 
 
-def _flatten(x, seeds, name):
+def _flatten(x: Any, seeds: Any, name: str) -> Any:
     return keras.layers.Flatten(name=name)(x)
 
 
-def _reshape(x, seeds, name, shape):
+def _reshape(x: Any, seeds: Any, name: str, shape: Any) -> Any:
     return keras.layers.Reshape(tuple(shape) if isinstance(shape, list | tuple) else (shape,), name=name)(x)
 
 
-def _activation(x, seeds, name, nonlinearity):
+def _activation(x: Any, seeds: Any, name: str, nonlinearity: Any) -> Any:
     _check_activation(nonlinearity, "nonlinearity")
     return _activated(x, nonlinearity, name)
 
 
-def _dropout(x, seeds, name, rate):
+def _dropout(x: Any, seeds: Any, name: str, rate: float) -> Any:
     return keras.layers.Dropout(rate, seed=seeds(), name=name)(x)
 
 
-def _layer_normalization(x, seeds, name):
+def _layer_normalization(x: Any, seeds: Any, name: str) -> Any:
     return keras.layers.LayerNormalization(name=name)(x)
 
 

@@ -28,15 +28,15 @@ class OneHot(keras.layers.Layer):
         if min(self.nvec, default=0) < 1 or sum(self.nvec) > _MOST_VALUES:  # a file may ask for any number
             raise ValueError(f"`nvec` must be numbers >= 1 that sum to at most {_MOST_VALUES}. Received: {nvec}")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         flat = ops.reshape(inputs, (-1, len(self.nvec)))
         coded = [ops.one_hot(flat[:, i], n, dtype=self.compute_dtype) for i, n in enumerate(self.nvec)]
         return coded[0] if len(coded) == 1 else ops.concatenate(coded, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], sum(self.nvec))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "nvec": self.nvec}
 
     def actor_node(self) -> dict[str, Any]:
@@ -58,18 +58,18 @@ class StateIndependent(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units, self.initial = int(units), float(initial)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         initializer = keras.initializers.Constant(self.initial)
         self.value = self.add_weight(shape=(self.units,), initializer=initializer, name="value")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         ones = ops.ones_like(ops.reshape(inputs, (ops.shape(inputs)[0], -1))[:, :1])
         return ops.cast(ones, self.compute_dtype) * ops.cast(self.value, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return (input_shape[0], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "initial": self.initial}
 
     def actor_node(self) -> dict[str, Any]:
@@ -88,13 +88,13 @@ class Bound(keras.layers.Layer):
         super().__init__(**kwargs)
         self.low, self.high = float(low), float(high)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return ops.clip(inputs, self.low, self.high)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "low": self.low, "high": self.high}
 
     def actor_node(self) -> dict[str, Any]:
@@ -120,14 +120,14 @@ class MeanLoss(keras.layers.Layer):
         if not callable(self.loss):
             raise ValueError(f"`loss` must be a loss of Keras's. Received: {loss!r}")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         target, value = (ops.expand_dims(x, -1) for x in inputs)
         return ops.mean(self.loss(target, value))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return ()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "loss": keras.losses.serialize(self.loss)}
 
 
@@ -149,14 +149,14 @@ class Dueling(keras.layers.Layer):
         self.nvec = [int(n) for n in nvec]
         self.aggregator = check_aggregator(aggregator, "aggregator")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         value, advantage = inputs
         return dueling(value, advantage, self.nvec, self.aggregator)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "nvec": self.nvec, "aggregator": self.aggregator}
 
     def actor_node(self) -> dict[str, Any]:

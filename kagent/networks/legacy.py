@@ -31,7 +31,7 @@ class Legacy(Part):
 
     network: Any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         inner = self.network
         if isinstance(inner, Legacy) or (isinstance(inner, dict) and str(inner.get("type")).lower() == "legacy"):
             raise ValueError(f"`network` Legacy must hold another network. Received: {inner!r}")

@@ -4,13 +4,15 @@ from kagent.config import moved
 from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
+from kagent.objectives.context import LearningContext
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
-from kagent.objectives.objective import OBJECTIVES, Objective, Term, get
+from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
 from kagent.objectives.rollouts import THROUGH_ADVANTAGE, RolloutObjective
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
+from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "BehaviorCloningObjective",
     "ClippedPolicyObjective",
     "DeterministicPolicyGradientObjective",
+    "LearningContext",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",

@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.objective import OBJECTIVES, Term, estimated_next_values, positive, squared_or_huber
+from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
+from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -41,30 +43,29 @@ class ActionValueObjective(TransitionObjective):
     def check(self, agent: Any) -> None:
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+    def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target network says that the next observations are worth, `(B,)`."""
-        successors = agent.target_policy.values(batch["next_observation"])
-        double = self.double or agent.reward_estimation.estimate_actions
-        selector = agent.policy.values(batch["next_observation"]) if double else None
-        mask = agent.policy.join_masks(batch.get("next_action_mask"))
-        return tf.reduce_mean(ops.greedy_value(successors, agent.policy.components, mask, selector), axis=-1)
+        successors = context.target_policy.values(batch["next_observation"])
+        double = self.double or context.reward_estimation.estimate_actions
+        selector = context.policy.values(batch["next_observation"]) if double else None
+        mask = context.policy.join_masks(batch.get("next_action_mask"))
+        return tf.reduce_mean(ops.greedy_value(successors, context.policy.components, mask, selector), axis=-1)
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        policy = agent.policy
-        best = estimated_next_values(self, agent, batch)
-        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        policy = context.policy
+        best = estimated_next_values(self, context, batch)
 
         def loss(batch):
             q, error = self._errors(policy, batch, training=True)
             weight = batch.get("weight")
-            per_sample = squared_or_huber(error, self.huber, agent.clock)
+            per_sample = squared_or_huber(error, self.huber, context.clock)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
         def errors(batch):
             return tf.reduce_mean(tf.abs(self._errors(policy, batch)[1]), axis=-1)
 
-        return [Term("policy", loss, {**batch, "best": best, "discount": discount}, errors)]
+        return [Term("policy", loss, {**batch, "best": best}, errors=errors)]
 
     def _errors(self, policy: Any, batch: dict[str, Any], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         # Values and errors of the taken action, `(B, components)`.

@@ -6,10 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from kagent.objectives.context import LearningContext
 from kagent.objectives.transitions import lowest
 
 
-def state_values(agent: Any, observation: Any, mask: list[Any] | None = None, training: bool = False) -> tf.Tensor:
+def state_values(
+    context: LearningContext, observation: Any, mask: list[Any] | None = None, training: bool = False
+) -> tf.Tensor:
     """The critic's values of states, `(B,)`.
 
     Of a critic of actions (`reward_estimation.estimate_actions`) it is that of the policy's most likely action, of several
@@ -22,7 +25,7 @@ def state_values(agent: Any, observation: Any, mask: list[Any] | None = None, tr
         mask: Its action masks, where there are any.
         training: Whether the critic's layers are in training mode: where it learns from these values.
     """
-    critic, policy = agent.critic, agent.policy
+    critic, policy = context.critic, context.policy
     if not hasattr(critic, "members"):
         return critic.values(observation, training)
     chosen = policy.joint.mode(policy.parameters_of(observation, mask))
@@ -30,9 +33,9 @@ def state_values(agent: Any, observation: Any, mask: list[Any] | None = None, tr
     return lowest(critic.values(observation, action, training))
 
 
-def learned_values(agent: Any, batch: dict[str, Any]) -> list[tf.Tensor]:
+def learned_values(context: LearningContext, batch: dict[str, Any]) -> list[tf.Tensor]:
     """What the critic learns returns by: each member's values, `(B,)`, of the states or of the actions that were taken."""
-    critic = agent.critic
+    critic = context.critic
     if not hasattr(critic, "members"):
         return [critic.values(batch["observation"], training=True)]
     return critic.values(batch["observation"], batch["action"], training=True)

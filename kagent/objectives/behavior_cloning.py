@@ -8,7 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.objective import OBJECTIVES, Objective, Term
+from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.term import Term
 from kagent.policies.value import ValuePolicy
 
 _EDGE = 1.0 - 1e-3  # of a squashed action: nearer to a bound, which it reaches only at infinity, it counts as this
@@ -26,8 +28,8 @@ class BehaviorCloningObjective(Objective):
 
     policies = ("ValuePolicy", "StochasticPolicy")
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        policy = agent.policy
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        policy = context.policy
 
         def loss(batch):
             observation, action, mask = batch["observation"], batch["action"], _masks(batch.get("action_mask"))

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
+from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.transitions import TransitionObjective, lowest, report_critic_errors
+from kagent.objectives.term import Term
+from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
 
@@ -44,6 +46,7 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
 
     policies = ("DeterministicPolicy",)
     critic = "ActionValue"
+    in_turn = True
 
     def __post_init__(self):
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
@@ -64,21 +67,22 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
             )
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+    def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the targets say that the next observations are worth, `(B,)`."""
-        leader, judge = (agent.target_policy, agent.target_critic) if self.use_targets else (agent.policy, agent.critic)
+        leader, judge = (
+            (context.target_policy, context.target_critic) if self.use_targets else (context.policy, context.critic)
+        )
         action = leader.actions(batch["next_observation"])
         return lowest(judge.values(batch["next_observation"], action, self.stochastic_critics))
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        policy, critic = agent.policy, agent.critic
-        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
-        target = tf.stop_gradient(batch["reward"] + discount * estimated_next_values(self, agent, batch))
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        policy, critic = context.policy, context.critic
+        target = tf.stop_gradient(batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch))
 
-        critic_weight = schedules.evaluate(self.critic_weight, agent.clock)
+        critic_weight = schedules.evaluate(self.critic_weight, context.clock)
 
         def loss(error):
-            return squared_or_huber(error, self.huber, agent.clock)
+            return squared_or_huber(error, self.huber, context.clock)
 
         def critic_loss(batch):
             values = critic.values(batch["observation"], batch["action"], training=True)
@@ -91,8 +95,10 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
             value = critic.values(batch["observation"], action, self.stochastic_critics)[0]
             return -ops.weighted_mean(value, batch.get("weight")), {}
 
-        report_critic_errors(agent, batch, target)
-        critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
-        policy_value, found = agent.minimize("policy", policy_loss, batch)
-        losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
-        return {**losses, **logs, **found}
+        def errors(batch):
+            return critic_errors(critic, batch)
+
+        return [
+            Term("critic", critic_loss, {**batch, "target": target}, errors=errors),
+            Term("policy", policy_loss, batch),
+        ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import tensorflow as tf
-
+from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.term import Term
 
 
 @OBJECTIVES.register("null")
@@ -16,6 +16,7 @@ class NullObjective(Objective):
     """Nothing is learned; the loss is 0. For policies that have nothing to learn: `RandomPolicy`, `ConstantPolicy`."""
 
     policies = ("RandomPolicy", "ConstantPolicy")
+    learns = False
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        return {"loss": tf.zeros(())}
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        return []

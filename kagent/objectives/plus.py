@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from kagent import schedules
 from kagent.config.registry import plain
-from kagent.objectives.objective import OBJECTIVES, Objective, Term, positive
+from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import OBJECTIVES, Objective, positive
+from kagent.objectives.term import Term
 
 
 @OBJECTIVES.register("plus")
@@ -38,7 +40,7 @@ class PlusObjective(Objective):
         self.weight1, self.weight2 = positive(weight1, "objective.weight1"), positive(weight2, "objective.weight2")
         first, second = self.objectives
         for one in self.objectives:
-            if type(one).terms is Objective.terms:
+            if one.in_turn or type(one).terms is Objective.terms:
                 raise ValueError(
                     f"{type(one).__name__} cannot be added: its losses need one another's steps in between. "
                     "Allowed: objectives of rollouts, or of values and behaviour cloning"
@@ -83,33 +85,36 @@ class PlusObjective(Objective):
     def estimating(self) -> list[Objective]:
         return [estimating for one in self.objectives for estimating in one.estimating]
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+    def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """Estimates that are stored early, one for each transition: those of any objective, which are the same."""
-        return self.estimating[0].next_values(agent, batch, seed)
+        return self.estimating[0].next_values(context, batch, seed)
 
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+    def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
         # Objectives of one kind of memory prepare alike; what one of them adds is there for all.
-        prepared = [objective.prepare(agent, experience) for objective in self.objectives]
+        prepared = [objective.prepare(context, experience) for objective in self.objectives]
         return {**prepared[1], **prepared[0]}
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         by_role: dict[str, list[tuple[Any, Term]]] = {}
-        weights = (schedules.evaluate(weight, agent.clock) for weight in (self.weight1, self.weight2))
+        weights = (schedules.evaluate(weight, context.clock) for weight in (self.weight1, self.weight2))
         for weight, objective in zip(weights, self.objectives):
-            for term in objective.terms(agent, batch):
+            for term in objective.terms(context, batch):
                 by_role.setdefault(term.role, []).append((weight, term))
         return [_joined(role, parts) for role, parts in by_role.items()]
 
 
 def _joined(role: str, parts: list[tuple[Any, Term]]) -> Term:
+    every = {term.every for _, term in parts}
+    if len(every) > 1:
+        raise ValueError(f"Added objectives must step the {role} equally often. Received: every={sorted(every)}")
     batch, own = _one([term.batch for _, term in parts])
     given = [(weight, term.errors, keys) for (weight, term), keys in zip(parts, own) if term.errors is not None]
 
-    def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def loss(batch: dict[str, Any], before: dict[str, dict[str, tf.Tensor]]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         total: Any = 0.0
         logs: dict[str, tf.Tensor] = {}
         for number, ((weight, term), keys) in enumerate(zip(parts, own), 1):
-            value, found = term.loss(_of(batch, keys))
+            value, found = term.evaluate(_of(batch, keys), before)
             total = total + weight * value
             logs |= {name if name not in logs else f"{name}_{number}": scalar for name, scalar in found.items()}
         return total, logs
@@ -117,7 +122,7 @@ def _joined(role: str, parts: list[tuple[Any, Term]]) -> Term:
     def errors(batch: dict[str, Any]) -> tf.Tensor:
         return tf.add_n([tf.cast(weight, tf.float32) * found(_of(batch, keys)) for weight, found, keys in given])
 
-    return Term(role, loss, batch, errors if given else None)
+    return Term(role, loss, batch, every.pop(), errors if given else None)
 
 
 def _one(batches: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, str]]]:

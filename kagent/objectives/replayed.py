@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.objectives.baseline_values import state_values
+from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import estimated_next_values
 
 
-def prepare_replayed(objective: Any, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+def prepare_replayed(objective: Any, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
     """Drawn transitions `(K, B, ...)` with the values that the policy learns by, of the same shape.
 
     A row's return is the discounted sum of rewards that was stored with it, up to the horizon, and the critic's value of
@@ -19,29 +20,27 @@ def prepare_replayed(objective: Any, agent: Any, experience: dict[str, Any]) -> 
     its own observation. `old_log_prob` is that of the policy now, before the update's first gradient step, as it is with
     every other memory: how far the policy moved since the action was taken is not corrected.
     """
-    estimation = agent.reward_estimation
+    estimation = context.reward_estimation
     shape = experience["reward"].shape
     rows = _each(lambda x: tf.reshape(x, (-1, *x.shape[2:])), experience)
     returns = rows["reward"]
-    if agent.critic is not None:
-        following = estimated_next_values(objective, agent, rows)
-        returns = returns + estimation.bootstrap_discounts(rows, agent.clock) * following
+    if context.critic is not None:
+        following = estimated_next_values(objective, context, rows)
+        returns = returns + estimation.bootstrap_discounts(rows, context.clock) * following
     if estimation.normalize_returns:
         returns = ops.normalize_advantage(returns, rows.get("weight"))
     advantage = returns
     if estimation.estimate_advantage:
-        advantage = returns - state_values(agent, rows["observation"], rows.get("action_mask"))
+        advantage = returns - state_values(context, rows["observation"], rows.get("action_mask"))
         if estimation.normalize_advantages:
             advantage = ops.normalize_advantage(advantage, rows.get("weight"))
     masks = rows.get("action_mask")
-    log_prob = agent.policy.log_prob(agent.policy.parameters_of(rows["observation"], masks), rows["action"])
+    log_prob = context.policy.log_prob(context.policy.parameters_of(rows["observation"], masks), rows["action"])
     prepared = {
-        "observation": rows["observation"],
-        "action": rows["action"],
+        **rows,
         "old_log_prob": tf.stop_gradient(log_prob),
         "advantage": tf.stop_gradient(advantage),
         "return": tf.stop_gradient(returns),
-        **{name: rows[name] for name in ("action_mask", "weight") if name in rows},
     }
     return _each(lambda x: tf.reshape(x, (*shape, *x.shape[1:])), prepared)
 

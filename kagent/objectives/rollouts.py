@@ -9,8 +9,10 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives.baseline_values import learned_values, state_values
-from kagent.objectives.objective import Objective, Term
+from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import Objective
 from kagent.objectives.replayed import check_replayed, prepare_replayed
+from kagent.objectives.term import Term
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
@@ -49,105 +51,101 @@ class RolloutObjective(Objective):
         if not agent.memory.consecutive:
             check_replayed(agent.reward_estimation, type(self).__name__, agent.memory)
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+    def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """The critic's values of the next observations, `(B,)`."""
-        return state_values(agent, batch["next_observation"], batch.get("next_action_mask"))
+        return state_values(context, batch["next_observation"], batch.get("next_action_mask"))
 
-    def prepare(self, agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
+    def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
         if "valid" in experience:
-            return prepare_rollout(agent, experience)
-        return prepare_replayed(self, agent, experience)
+            return prepare_rollout(context, experience)
+        return prepare_replayed(self, context, experience)
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        clock = agent.clock
-        coefficients = (self.entropy_coefficient, agent.entropy_regularization)
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        clock = context.clock
+        coefficients = (self.entropy_coefficient, context.entropy_regularization)
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
-        through_advantage, late = self._is_through_advantage(agent), self._is_late(agent)
+        through_advantage, late = self._is_through_advantage(context), self._is_late(context)
 
         def policy_loss(batch):
             weight, advantage = batch.get("weight"), batch["advantage"]
             if through_advantage:
-                values = state_values(agent, batch["observation"], batch.get("action_mask"), training=True)
+                values = state_values(context, batch["observation"], batch.get("action_mask"), training=True)
                 advantage = batch["return"] - values
             if late:
-                values = state_values(agent, batch["observation"], batch.get("action_mask"))
+                values = state_values(context, batch["observation"], batch.get("action_mask"))
                 advantage = batch["return"] - tf.stop_gradient(values)
-                if agent.reward_estimation.normalize_advantages:
+                if context.reward_estimation.normalize_advantages:
                     advantage = ops.normalize_advantage(advantage, weight)
             if self.normalize_advantage:
                 advantage = ops.normalize_advantage(advantage, weight)
-            parameters = agent.policy.parameters_of(batch["observation"], batch.get("action_mask"), training=True)
-            log_prob, old = agent.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
+            parameters = context.policy.parameters_of(batch["observation"], batch.get("action_mask"), training=True)
+            log_prob, old = context.policy.log_prob(parameters, batch["action"]), batch["old_log_prob"]
             if through_advantage:
                 # A surrogate is proportional to its advantage's size, through which it lets no gradient by itself.
                 losses = tf.abs(advantage) * self.surrogate(log_prob, old, tf.sign(advantage), clock)
             else:
                 losses = self.surrogate(log_prob, old, advantage, clock)
             value = ops.weighted_mean(losses, weight)
-            entropy = ops.weighted_mean(agent.policy.entropy(parameters, agent.step_seed), weight)
+            entropy = ops.weighted_mean(context.policy.entropy(parameters, context.step_seed), weight)
             logs = {"policy_loss": value, "entropy": entropy, **self.watch(log_prob, old, weight, clock)}
             return value - entropy_coefficient * entropy, logs
 
         terms = [Term("policy", policy_loss, batch)]
-        if agent.critic is not None:
+        if context.critic is not None:
             # What a critic learns through the advantage is in the policy's loss.
-            loss = _nothing if through_advantage else self._critic_loss(agent)
+            loss = _nothing if through_advantage else self._critic_loss(context)
             terms.append(Term("critic", loss, batch))
         return terms
 
-    def _is_through_advantage(self, agent: Any) -> bool:
-        return agent.critic_objective == THROUGH_ADVANTAGE
+    def _is_through_advantage(self, context: LearningContext) -> bool:
+        return context.critic_objective == THROUGH_ADVANTAGE
 
-    def _is_late(self, agent: Any) -> bool:
+    def _is_late(self, context: LearningContext) -> bool:
         """Whether advantages are those of the critic after its step: where it steps by itself, which it does first."""
-        estimation = agent.reward_estimation
+        estimation = context.reward_estimation
         asked = estimation.estimate_advantage and estimation.gae_lambda is None
-        return asked and agent.critic is not None and not agent.shares_optimizer("critic")
+        return asked and context.critic is not None and not context.shares_optimizer("critic")
 
-    def _critic_loss(self, agent: Any) -> Any:
-        objective = agent.critic_objective
+    def _critic_loss(self, context: LearningContext) -> Any:
+        objective = context.critic_objective
         if objective is not None:
-            return objective.loss_of(agent)
+            return objective.loss_of(context)
 
         def loss(batch):
-            errors = [tf.square(batch["return"] - values) for values in learned_values(agent, batch)]
+            errors = [tf.square(batch["return"] - values) for values in learned_values(context, batch)]
             value = ops.weighted_mean(tf.add_n(errors), batch.get("weight"))
-            return schedules.evaluate(self.value_coefficient, agent.clock) * value, {"critic_loss": value}
+            return schedules.evaluate(self.value_coefficient, context.clock) * value, {"critic_loss": value}
 
         return loss
 
 
-def prepare_rollout(agent: Any, experience: dict[str, Any]) -> dict[str, Any]:
-    """A rollout, time-major `(T, N, ...)`, as rows `(T * N, ...)` with what the policy learns by: `advantage`, `return`,
-    `old_log_prob`, and `weight`, 0 of padding."""
-    estimation = agent.reward_estimation
+def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
+    """A rollout, time-major `(T, N, ...)`, as transitions `(T * N, ...)` with the values that the policy learns by: `advantage`,
+    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding."""
+    estimation = context.reward_estimation
     steps, envs = experience["reward"].shape
+    rows = estimation.transitions(experience, context.clock)
     flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
-    observation = tf.nest.map_structure(flat, experience["observation"])
-    action = tf.nest.map_structure(flat, experience["action"])
-    mask = [m if m is None else flat(m) for m in experience["action_mask"]] if "action_mask" in experience else None
-    log_prob = agent.policy.log_prob(agent.policy.parameters_of(observation, mask), action)
+    observation, mask = rows["observation"], rows.get("action_mask")
+    log_prob = context.policy.log_prob(context.policy.parameters_of(observation, mask), rows["action"])
     rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
-    time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": agent.clock}
-    if agent.critic is None:
+    time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": context.clock}
+    if context.critic is None:
         advantage = returns = estimation.returns(*rollout, **time)
     else:
-        successor = tf.nest.map_structure(flat, experience["next_observation"])
+        successor = tf.nest.map_structure(flat, experience["next_observation"])  # of one timestep, not of the window
         next_mask = [m if m is None else flat(m) for m in experience["next_action_mask"]] if mask is not None else None
         judged = (observation, mask), (successor, next_mask)
-        values, next_values = (tf.reshape(state_values(agent, *given), (steps, envs)) for given in judged)
+        values, next_values = (tf.reshape(state_values(context, *given), (steps, envs)) for given in judged)
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
         if not estimation.estimate_advantage and estimation.gae_lambda is None:
             advantage = returns
-    prepared = {
-        "observation": observation,
-        "action": action,
+    return {
+        **rows,
         "old_log_prob": tf.stop_gradient(log_prob),
         "advantage": tf.stop_gradient(flat(advantage)),
         "return": tf.stop_gradient(flat(returns)),
-        "weight": flat(time["weight"]),
     }
-    return prepared if mask is None else {**prepared, "action_mask": mask}
 
 
 def _nothing(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:

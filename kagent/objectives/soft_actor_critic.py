@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
+from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values
-from kagent.objectives.transitions import TransitionObjective, lowest, report_critic_errors
+from kagent.objectives.term import Term
+from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
 
@@ -43,6 +45,7 @@ class SoftActorCriticObjective(TransitionObjective):
     policies = ("StochasticPolicy",)
     critic = "ActionValue"
     targets = ("critic",)
+    in_turn = True
 
     def __post_init__(self):
         entropy = self.target_entropy
@@ -67,30 +70,31 @@ class SoftActorCriticObjective(TransitionObjective):
         if agent.temperature is None:
             raise ValueError("SAC needs a temperature. Received: None")
 
-    def next_values(self, agent: Any, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
+    def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target critics say that the next observations are worth, entropy included, `(B,)`."""
         zeros, ones = tf.zeros_like(batch["reward"]), tf.ones_like(batch["reward"])
-        return self._target(agent, batch, zeros, ones, seed)
+        return self._target(context, batch, zeros, ones, seed)
 
-    def _target(self, agent: Any, batch: dict[str, Any], reward: Any, discount: Any, seed: Any) -> tf.Tensor:
-        temperature = tf.stop_gradient(agent.temperature(None))
-        next_parameters = agent.policy.parameters_of(batch["next_observation"])
-        next_action, next_log_prob = agent.policy.sample_with_log_prob(next_parameters, seed)
-        following = agent.target_critic.values(batch["next_observation"], next_action, self.stochastic_critics)
+    def _target(
+        self, context: LearningContext, batch: dict[str, Any], reward: Any, discount: Any, seed: Any
+    ) -> tf.Tensor:
+        temperature = tf.stop_gradient(context.temperature(None))
+        next_parameters = context.policy.parameters_of(batch["next_observation"])
+        next_action, next_log_prob = context.policy.sample_with_log_prob(next_parameters, seed)
+        following = context.target_critic.values(batch["next_observation"], next_action, self.stochastic_critics)
         lowest_next = lowest(following)
         return ops.soft_target(reward, discount, lowest_next, lowest_next, next_log_prob, temperature)
 
-    def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        policy, critic = agent.policy, agent.critic
-        seeds = tf.random.split(agent.step_seed(), 2)
-        temperature = tf.stop_gradient(agent.temperature(None))
-        discount = agent.reward_estimation.bootstrap_discounts(batch, agent.clock)
-        if agent.reward_estimation.estimate_horizon in (None, "late"):
-            target = self._target(agent, batch, batch["reward"], discount, seeds[0])
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        policy, critic = context.policy, context.critic
+        seeds = tf.random.split(context.step_seed(), 2)
+        temperature = tf.stop_gradient(context.temperature(None))
+        if context.reward_estimation.estimate_horizon in (None, "late"):
+            target = self._target(context, batch, batch["reward"], batch["discount"], seeds[0])
         else:
-            target = batch["reward"] + discount * estimated_next_values(self, agent, batch)
+            target = batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch)
 
-        weight_of_entropy = temperature + schedules.evaluate(agent.entropy_regularization, agent.clock)
+        weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
 
         def critic_loss(batch):
             weight = batch.get("weight")
@@ -104,22 +108,20 @@ class SoftActorCriticObjective(TransitionObjective):
             action, log_prob = policy.sample_with_log_prob(parameters, seeds[1])
             values = critic.values(batch["observation"], action, self.stochastic_critics)
             loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, lowest(values), weight_of_entropy), weight)
-            return loss, {"log_prob": log_prob}
+            entropy = -ops.weighted_mean(log_prob, weight)
+            return loss, {"entropy": entropy, "temperature": temperature, "_log_prob": log_prob}
 
-        report_critic_errors(agent, batch, target)
-        critic_value, logs = agent.minimize("critic", critic_loss, {**batch, "target": target})
-        policy_value, sampled = agent.minimize("policy", policy_loss, batch)
-        weight = batch.get("weight")
-        log_prob = tf.stop_gradient(sampled.pop("log_prob"))
-        logs |= sampled
-        logs |= {"entropy": -ops.weighted_mean(log_prob, weight), "temperature": temperature}
-        if self.learn_temperature:
-            goal = -float(agent.num_action_components) if self.target_entropy == "auto" else self.target_entropy
+        def temperature_loss(_, found):
+            log_prob = tf.stop_gradient(found["policy"]["_log_prob"])
+            per_sample = ops.temperature_loss(context.temperature.logarithm.value, log_prob, goal)
+            return ops.weighted_mean(per_sample, batch.get("weight")), {}
 
-            def temperature_loss():
-                per_sample = ops.temperature_loss(agent.temperature.logarithm.value, log_prob, goal)
-                return ops.weighted_mean(per_sample, weight), {}
+        def errors(batch):
+            return critic_errors(critic, batch)
 
-            logs["temperature_loss"], _ = agent.minimize("temperature", temperature_loss)
-        losses = {"loss": critic_value + policy_value, "critic_loss": critic_value, "policy_loss": policy_value}
-        return {**losses, **logs}
+        goal = -float(context.num_action_components) if self.target_entropy == "auto" else self.target_entropy
+        terms = [
+            Term("critic", critic_loss, {**batch, "target": target}, errors=errors),
+            Term("policy", policy_loss, batch),
+        ]
+        return [*terms, Term("temperature", temperature_loss)] if self.learn_temperature else terms

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.objectives.baseline_values import learned_values
-from kagent.objectives.objective import OBJECTIVES, Term, positive, squared_or_huber
+from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import OBJECTIVES, positive, squared_or_huber
 from kagent.objectives.rollouts import RolloutObjective
+from kagent.objectives.term import Term
 
 
 @OBJECTIVES.register("state_value", "value")
@@ -40,16 +42,16 @@ class StateValueObjective(RolloutObjective):
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         object.__setattr__(self, "weight", positive(self.weight, "objective.weight"))
 
-    def loss_of(self, agent: Any) -> Any:
+    def loss_of(self, context: LearningContext) -> Any:
         """The critic's loss, from a batch with `observation`, `return` and perhaps `weight`, `(B, ...)`."""
 
         def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            errors = [batch["return"] - values for values in learned_values(agent, batch)]
-            per_sample = [squared_or_huber(error, self.huber, agent.clock) for error in errors]
+            errors = [batch["return"] - values for values in learned_values(context, batch)]
+            per_sample = [squared_or_huber(error, self.huber, context.clock) for error in errors]
             value = ops.weighted_mean(tf.add_n(per_sample), batch.get("weight"))
-            return schedules.evaluate(self.weight, agent.clock) * value, {"critic_loss": value}
+            return schedules.evaluate(self.weight, context.clock) * value, {"critic_loss": value}
 
         return loss
 
-    def terms(self, agent: Any, batch: dict[str, Any]) -> list[Term]:
-        return [Term("critic", self.loss_of(agent), batch)]
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        return [Term("critic", self.loss_of(context), batch)]

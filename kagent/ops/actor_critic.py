@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from .shapes import as_floats
 
 
-def soft_target(reward, discount_t, q1_next, q2_next, log_prob_next, temperature) -> tf.Tensor:
+def soft_target(
+    reward: Any, discount_t: Any, q1_next: Any, q2_next: Any, log_prob_next: Any, temperature: Any
+) -> tf.Tensor:
     """The target of both critics, eq. 2, 3 and 5.
 
     `reward + discount_t * (min(q1_next, q2_next) - temperature * log_prob_next)`.
@@ -35,7 +39,7 @@ def soft_target(reward, discount_t, q1_next, q2_next, log_prob_next, temperature
     return tf.stop_gradient(reward + discount_t * soft_value)
 
 
-def soft_policy_loss(log_prob, q, temperature) -> tf.Tensor:
+def soft_policy_loss(log_prob: Any, q: Any, temperature: Any) -> tf.Tensor:
     """The policy's loss per sample: `temperature * log_prob - q`, eq. 9.
 
     Args:
@@ -50,7 +54,7 @@ def soft_policy_loss(log_prob, q, temperature) -> tf.Tensor:
     return tf.stop_gradient(tf.cast(temperature, tf.float32)) * log_prob - q
 
 
-def temperature_loss(log_temperature, log_prob, target_entropy) -> tf.Tensor:
+def temperature_loss(log_temperature: Any, log_prob: Any, target_entropy: Any) -> tf.Tensor:
     """The temperature's loss per sample: `-log_temperature * (log_prob + target_entropy)`.
 
     After eq. 18, with the logarithm of the temperature in place of the temperature, as the authors' program
@@ -69,7 +73,7 @@ def temperature_loss(log_temperature, log_prob, target_entropy) -> tf.Tensor:
     return -tf.cast(log_temperature, tf.float32) * tf.stop_gradient(surplus)
 
 
-def polyak(target, source, tau) -> tf.Tensor:
+def polyak(target: Any, source: Any, tau: float | Any) -> tf.Tensor:
     """`tau * source + (1 - tau) * target`: the slow copy of Lillicrap et al. 2016; exact at 0 and 1.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,7 @@ MASKED = -1e9
 ABSENT = 2.0 * MASKED  # below MASKED, so that an index out of range loses even where all values are masked
 
 
-def by_component(table, nvec: Sequence[int], fill: float = ABSENT) -> tf.Tensor:
+def by_component(table: Any, nvec: Sequence[int], fill: float = ABSENT) -> tf.Tensor:
     """A flat table with one row per component.
 
     Args:
@@ -55,7 +56,7 @@ def by_component(table, nvec: Sequence[int], fill: float = ABSENT) -> tf.Tensor:
     return blocks[0] if len(blocks) == 1 else tf.concat(blocks, axis=1)
 
 
-def mask_values(table, mask=None) -> tf.Tensor:
+def mask_values(table: Any, mask: Any = None) -> tf.Tensor:
     """`table` with `MASKED` (-1e9) where `mask` is False.
 
     Args:
@@ -69,7 +70,7 @@ def mask_values(table, mask=None) -> tf.Tensor:
     return table if mask is None else tf.where(tf.cast(mask, tf.bool), table, MASKED)
 
 
-def select(table, action, nvec: Sequence[int]) -> tf.Tensor:
+def select(table: Any, action: Any, nvec: Sequence[int]) -> tf.Tensor:
     """The entries of the chosen values, e.g. the Q-values of the actions taken.
 
     Args:

@@ -53,8 +53,10 @@ def dueling(value: Any, advantage: Any, nvec: Sequence[int] | None = None, aggre
 
 
 def check_aggregator(aggregator: Any, argument: str) -> str:
-    """Raises:
-    ValueError: None of the aggregators.
+    """The name of an aggregator, checked.
+
+    Raises:
+        ValueError: None of the aggregators.
     """
     if not isinstance(aggregator, str) or aggregator not in AGGREGATORS:
         raise ValueError(f"`{argument}` must be one of {AGGREGATORS}. Received: {aggregator!r}")

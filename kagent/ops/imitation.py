@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from .components import by_component, mask_values, pick
 
 
-def cross_entropy(table, action, nvec: Sequence[int], mask=None) -> tf.Tensor:
+def cross_entropy(table: Any, action: Any, nvec: Sequence[int], mask: Any = None) -> tf.Tensor:
     """Negative log-likelihood of the actions taken, under the softmax of a flat table of logits or Q-values.
 
     `-sum_i log softmax(table_i)[action_i]` over the components i: behaviour cloning (Pomerleau 1991) of discrete actions,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 _TINY = 1e-12
 
 
-def weighted_mean(values, weight=None) -> tf.Tensor:
+def weighted_mean(values: Any, weight: Any = None) -> tf.Tensor:
     """`sum(weight * values) / sum(weight)`: the mean in which padding does not count.
 
     Args:
@@ -25,14 +28,20 @@ def weighted_mean(values, weight=None) -> tf.Tensor:
     1.5
     """
     values = tf.cast(values, tf.float32)
-    if weight is None:
+    if weight is None or _is_one(weight):
         return tf.reduce_mean(values)
     weight = spread(weight, values)
     total = tf.reduce_sum(tf.where(weight > 0.0, weight * values, 0.0))
     return total / tf.maximum(tf.reduce_sum(weight), _TINY)
 
 
-def spread(weight, values: tf.Tensor) -> tf.Tensor:
+def _is_one(weight: Any) -> bool:
+    # Where that is known when a program is traced: the plain mean has no operations for it.
+    found = tf.get_static_value(weight)
+    return found is not None and bool((np.asarray(found) == 1).all())
+
+
+def spread(weight: Any, values: tf.Tensor) -> tf.Tensor:
     """`weight` of the leading axes of `values`, as float32 of the full shape."""
     weight = tf.cast(weight, tf.float32)
     missing = values.shape.rank - weight.shape.rank

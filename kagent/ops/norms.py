@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 _FOLD = 16
 
 
-def sum_of_squares(x) -> tf.Tensor:
+def sum_of_squares(x: Any) -> tf.Tensor:
     """The sum of the squares of all entries.
 
     Args:
@@ -38,7 +39,7 @@ def sum_of_squares(x) -> tf.Tensor:
     return tf.add_n([tf.reduce_sum(part) for part in (flat, *rest)])
 
 
-def clip_by_global_norm(gradients: Sequence, limit: float) -> list[tf.Tensor]:
+def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> list[tf.Tensor]:
     """Gradients scaled down together so that the norm of all of them is at most `limit` (Pascanu et al. 2013,
     arXiv:1211.5063, algorithm 1).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ from .shapes import as_floats
 _LARGEST_LOG_RATIO = math.log(1e6)
 
 
-def clipped_surrogate(log_prob, old_log_prob, advantage, clip_range) -> tf.Tensor:
+def clipped_surrogate(log_prob: Any, old_log_prob: Any, advantage: Any, clip_range: Any) -> tf.Tensor:
     """PPO's loss per sample: the negative of Schulman et al. 2017, eq. 7.
 
     `-min(ratio * advantage, clip(ratio, 1 - clip_range, 1 + clip_range) * advantage)` with
@@ -40,7 +41,9 @@ def clipped_surrogate(log_prob, old_log_prob, advantage, clip_range) -> tf.Tenso
     return -tf.minimum(ratio * advantage, clipped * advantage)
 
 
-def policy_gradient(log_prob, old_log_prob, advantage, importance_sampling: bool = False, clipping=None) -> tf.Tensor:
+def policy_gradient(
+    log_prob: Any, old_log_prob: Any, advantage: Any, importance_sampling: bool = False, clipping: Any = None
+) -> tf.Tensor:
     """The loss of the policy gradient theorem (Sutton and Barto 2018, eq. 13.11), plain or against another policy.
 
     Plain it is `-log_prob * advantage`; with importance sampling `-ratio * advantage`, where
@@ -82,7 +85,7 @@ def policy_gradient(log_prob, old_log_prob, advantage, importance_sampling: bool
     return -tf.minimum(x * advantage, clipped * advantage)
 
 
-def normalize_advantage(advantage, weight=None) -> tf.Tensor:
+def normalize_advantage(advantage: Any, weight: Any = None) -> tf.Tensor:
     """Advantages with mean 0 and standard deviation 1: `(advantage - mean) / (std + 1e-8)`.
 
     The standard deviation is the unbiased one (divisor `sum(weight) - 1`), as in Stable-Baselines3, whose
@@ -110,7 +113,7 @@ def normalize_advantage(advantage, weight=None) -> tf.Tensor:
     return tf.where(count > 1.0, centred / (deviation + 1e-8), advantage)
 
 
-def approx_kl(log_prob, old_log_prob, weight=None) -> tf.Tensor:
+def approx_kl(log_prob: Any, old_log_prob: Any, weight: Any = None) -> tf.Tensor:
     """KL divergence from the acting to the learning policy, estimated from samples of the former.
 
     Schulman's estimator k3 (2020, "Approximating KL divergence"): the mean of `(ratio - 1) - log(ratio)`;
@@ -132,7 +135,7 @@ def approx_kl(log_prob, old_log_prob, weight=None) -> tf.Tensor:
     return weighted_mean(tf.math.expm1(log_ratio) - log_ratio, weight)
 
 
-def clip_fraction(log_prob, old_log_prob, clip_range, weight=None) -> tf.Tensor:
+def clip_fraction(log_prob: Any, old_log_prob: Any, clip_range: Any, weight: Any = None) -> tf.Tensor:
     """The part of the samples whose ratio is further than `clip_range` from 1.
 
     Arguments as in `clipped_surrogate`, and `weight`: `(B,)` or None.
@@ -149,7 +152,7 @@ def clip_fraction(log_prob, old_log_prob, clip_range, weight=None) -> tf.Tensor:
     return weighted_mean(away > tf.cast(clip_range, tf.float32), weight)
 
 
-def explained_variance(value, target, weight=None) -> tf.Tensor:
+def explained_variance(value: Any, target: Any, weight: Any = None) -> tf.Tensor:
     """`1 - Var(target - value) / Var(target)`: 1 is a perfect value function, 0 one as good as a constant.
 
     Args:
@@ -169,10 +172,10 @@ def explained_variance(value, target, weight=None) -> tf.Tensor:
     return tf.where(variance > 0.0, 1.0 - tf.math.divide_no_nan(unexplained, variance), 0.0)
 
 
-def _log_ratio(log_prob, old_log_prob) -> tf.Tensor:
+def _log_ratio(log_prob: Any, old_log_prob: Any) -> tf.Tensor:
     log_prob, old_log_prob = as_floats(log_prob=log_prob, old_log_prob=old_log_prob)
     return log_prob - old_log_prob
 
 
-def _variance(values: tf.Tensor, weight) -> tf.Tensor:
+def _variance(values: tf.Tensor, weight: Any) -> tf.Tensor:
     return weighted_mean(tf.square(values - weighted_mean(values, weight)), weight)

@@ -144,4 +144,5 @@ def standardize(x: Any, mean: Any, variance: Any, floor: float = 0.0, epsilon: f
     >>> standardize([3.0, 5.0], 1.0, 4.0).tolist()
     [1.0, 2.0]
     """
-    return (np.asarray(x, np.float64) - mean) / np.sqrt(np.maximum(variance, floor) + epsilon)
+    result: np.ndarray = (np.asarray(x, np.float64) - mean) / np.sqrt(np.maximum(variance, floor) + epsilon)
+    return result

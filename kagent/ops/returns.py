@@ -14,12 +14,14 @@ if ended. Entries must be finite, also those of padding.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from .shapes import as_floats
 
 
-def discount_factor(discount, terminated) -> tf.Tensor:
+def discount_factor(discount: Any, terminated: Any) -> tf.Tensor:
     """`discount * (1 - terminated)`: the weight of what follows. Truncation does not enter: it bootstraps.
 
     Args:
@@ -37,7 +39,7 @@ def discount_factor(discount, terminated) -> tf.Tensor:
     return tf.cast(discount, tf.float32) * (1.0 - tf.cast(terminated, tf.float32))
 
 
-def gae(reward, discount, value, next_value, ended, gae_lambda) -> tf.Tensor:
+def gae(reward: Any, discount: Any, value: Any, next_value: Any, ended: Any, gae_lambda: Any) -> tf.Tensor:
     """Generalised advantage estimation, Schulman et al. 2016, eq. 16.
 
     `delta_t = reward_t + discount_t * next_value_t - value_t` and, backwards from the last step,
@@ -65,7 +67,7 @@ def gae(reward, discount, value, next_value, ended, gae_lambda) -> tf.Tensor:
     return reverse_scan(delta, decay)
 
 
-def lambda_return(reward, discount, next_value, ended, return_lambda) -> tf.Tensor:
+def lambda_return(reward: Any, discount: Any, next_value: Any, ended: Any, return_lambda: Any) -> tf.Tensor:
     """The lambda-return, Sutton and Barto 2018, eq. 12.18.
 
     `G_t = reward_t + discount_t * ((1 - lambda) * next_value_t + lambda * G_{t+1})`, with
@@ -85,7 +87,7 @@ def lambda_return(reward, discount, next_value, ended, return_lambda) -> tf.Tens
     return reverse_scan(reward + discount * (1.0 - trace) * next_value, discount * trace)
 
 
-def discounted_return(reward, discount, ended, next_value=None) -> tf.Tensor:
+def discounted_return(reward: Any, discount: Any, ended: Any, next_value: Any = None) -> tf.Tensor:
     """The sum of discounted rewards to the end of the episode.
 
     Args:
@@ -105,7 +107,7 @@ def discounted_return(reward, discount, ended, next_value=None) -> tf.Tensor:
     return lambda_return(reward, discount, tf.zeros_like(reward) if next_value is None else next_value, ended, 1.0)
 
 
-def n_step_return(reward, discount, next_value, ended, n) -> tf.Tensor:
+def n_step_return(reward: Any, discount: Any, next_value: Any, ended: Any, n: int) -> tf.Tensor:
     """The n-step return, Sutton and Barto 2018, eq. 7.1; shorter before an end and before the last row.
 
     `G_t = reward_t + discount_t * (reward_{t+1} + ... + discount_{t+m-1} * next_value_{t+m-1})` with `m = n`,
@@ -129,7 +131,7 @@ def n_step_return(reward, discount, next_value, ended, n) -> tf.Tensor:
     goes_on = _goes_on(ended) > 0.0
     one_step = result = reward + discount * next_value
 
-    def further(i, result):
+    def further(i: Any, result: Any) -> Any:
         following = tf.concat([result[1:], tf.zeros_like(result[:1])], axis=0)
         return i + 1, tf.ensure_shape(tf.where(goes_on, reward + discount * following, one_step), one_step.shape)
 
@@ -154,7 +156,7 @@ def reverse_scan(delta: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
     zeros, size, steps = tf.zeros_like(state), tf.shape(state), tf.shape(state)[1]
     rest = [0] * (delta.shape.rank - 1)
 
-    def double(ahead, state):
+    def double(ahead: Any, state: Any) -> Any:
         later = tf.slice(tf.concat([state, zeros], axis=1), [0, ahead, *rest], size)
         state = state[1] * later + tf.stack([state[0], zeros[0]])
         return 2 * ahead, tf.ensure_shape(state, zeros.shape)

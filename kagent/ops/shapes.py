@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 
-def as_floats(**tensors) -> list[tf.Tensor]:
+def as_floats(**tensors: Any) -> list[tf.Tensor]:
     """The named tensors as float32, in order.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ from .shapes import as_floats
 __all__ = ["greedy_value", "huber", "q_learning", "select"]
 
 
-def greedy_value(q_next, nvec: Sequence[int], mask=None, selector=None) -> tf.Tensor:
+def greedy_value(q_next: Any, nvec: Sequence[int], mask: Any = None, selector: Any = None) -> tf.Tensor:
     """The value of the best allowed action in the next state, per component.
 
     Args:
@@ -42,7 +43,7 @@ def greedy_value(q_next, nvec: Sequence[int], mask=None, selector=None) -> tf.Te
     return pick(rows, best)
 
 
-def q_learning(q_taken, reward, discount_t, q_next_value) -> tuple[tf.Tensor, tf.Tensor]:
+def q_learning(q_taken: Any, reward: Any, discount_t: Any, q_next_value: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Errors and targets of Q-learning.
 
     `target = reward + discount_t * mean(q_next_value, axis=-1)`: an action of several components has one
@@ -77,7 +78,7 @@ def q_learning(q_taken, reward, discount_t, q_next_value) -> tuple[tf.Tensor, tf
     return (tf.expand_dims(target, 1) if q_taken.shape.rank == 2 else target) - q_taken, target
 
 
-def huber(error, delta: float = 1.0) -> tf.Tensor:
+def huber(error: Any, delta: float = 1.0) -> tf.Tensor:
     """Huber's loss (1964) per element: `error**2 / 2` up to `delta`, then a line of slope `delta`.
 
     Args:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 
 def conjugate_gradient(
-    product: Callable[[tf.Tensor], tf.Tensor], target, iterations: int, tolerance: float = 1e-10
+    product: Callable[[tf.Tensor], tf.Tensor], target: Any, iterations: int, tolerance: float = 1e-10
 ) -> tf.Tensor:
     """The `x` with `A x = target`, from products with `A` alone (Hestenes and Stiefel 1952; Nocedal and Wright 2006,
     algorithm 5.2), starting from 0.
@@ -32,10 +33,10 @@ def conjugate_gradient(
     squared = _dot(target, target)
     least = tolerance * squared
 
-    def proceed(i, x, residual, direction, squared):
+    def proceed(i: Any, x: Any, residual: Any, direction: Any, squared: Any) -> Any:
         return tf.logical_and(i < iterations, squared > least)
 
-    def advance(i, x, residual, direction, squared):
+    def advance(i: Any, x: Any, residual: Any, direction: Any, squared: Any) -> Any:
         image = product(direction)
         curvature = _dot(direction, image)
         positive = curvature > 0.0
@@ -50,13 +51,13 @@ def conjugate_gradient(
 
 def line_search(
     loss: Callable[[tf.Tensor], tf.Tensor],
-    start,
-    step,
-    expected_improvement=0.0,
+    start: Any,
+    step: Any,
+    expected_improvement: Any = 0.0,
     max_backtracks: int = 10,
     accept_ratio: float = 0.1,
     backtracking: float = 0.5,
-    before=None,
+    before: Any = None,
     within: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Backtracks along a step until a loss has become smaller by enough of what was expected (Armijo 1966; Nocedal and
@@ -87,7 +88,7 @@ def line_search(
     before = loss(start) if before is None else before
     enough = accept_ratio * tf.cast(expected_improvement, tf.float32)
 
-    def attempt(i, share, improved, x):
+    def attempt(i: Any, share: Any, improved: Any, x: Any) -> Any:
         tried = start + share * step
         good = before - loss(tried) > share * enough
         if within is not None:
@@ -100,7 +101,7 @@ def line_search(
     return improved, x
 
 
-def trust_region_length(curvature, radius) -> tf.Tensor:
+def trust_region_length(curvature: Any, radius: Any) -> tf.Tensor:
     """How far to go in a direction `d` for a divergence of `radius`: `sqrt(2 * radius / (d' F d))`, where
     `d' F d / 2` is the divergence to second order (Schulman et al. 2015, arXiv:1502.05477, appendix C).
 

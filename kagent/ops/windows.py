@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 
-def window_ends(ended, further) -> tf.Tensor:
+def window_ends(ended: Any, further: Any) -> tf.Tensor:
     """The last row of the window that begins in each row: `further` rows on, or less where an episode or the data end.
 
     Args:

@@ -1,6 +1,6 @@
 """Optimizers by role, what modifies their steps, and how targets follow."""
 
-from kagent.optimizers.get import get, modifiers_of, serialize
+from kagent.optimizers.get import argument_of, get, modifiers_of, serialize
 from kagent.optimizers.loss_closure import Problem, values_of
 from kagent.optimizers.role_optimizer import RoleMap, RoleOptimizer
 from kagent.optimizers.step import apply, step_of, takes_own_steps
@@ -36,6 +36,7 @@ __all__ = [
     "SubsamplingStep",
     "Target",
     "apply",
+    "argument_of",
     "get",
     "modifiers_of",
     "serialize",

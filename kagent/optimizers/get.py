@@ -121,6 +121,30 @@ def modifiers_of(identifier: Any) -> tuple[Modifier, ...]:
     return _split(identifier)[1]
 
 
+def argument_of(identifier: Any, name: str, default: Any = None) -> Any:
+    """An argument of an optimizer, as it was given.
+
+    Args:
+        identifier: What `get` takes.
+        name: The argument's name, such as "learning_rate" or "multi_step".
+        default: The value where it was not given.
+
+    Example:
+
+    >>> argument_of({"type": "adam", "learning_rate": 1e-3}, "learning_rate")
+    0.001
+    """
+    if name == "learning_rate" and (schedules.is_schedule(identifier) or isinstance(identifier, numbers.Real)):
+        return identifier
+    if isinstance(identifier, keras.optimizers.Optimizer):
+        identifier = keras.optimizers.serialize(identifier)
+    while isinstance(identifier, dict):
+        if name in identifier:
+            return identifier[name]
+        identifier = identifier.get("optimizer", identifier.get("config"))
+    return default
+
+
 def serialize(identifier: Any) -> Any:
     """The inverse of `get` and `modifiers_of`, JSON-ready."""
     if isinstance(identifier, keras.optimizers.Optimizer):

@@ -144,7 +144,7 @@ class SubsamplingStep(Modifier):
 @MODIFIERS.register()
 @dataclasses.dataclass(frozen=True)
 class ClippingStep(Modifier):
-    """Keeps the change that a step makes to the variables small. (Gradients are clipped by the optimizers themselves.)
+    """Keeps the change that a step makes to the variables small; gradients are clipped by the optimizers themselves.
 
     Args:
         threshold: The most that is allowed, > 0. May be a schedule.

@@ -5,7 +5,7 @@ from kagent.config import moved
 from kagent.policies.baselines import ConstantPolicy, RandomPolicy
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, Temperature
 from kagent.policies.deterministic import DeterministicPolicy
-from kagent.policies.role import ROLES, Role, get
+from kagent.policies.role import ROLES, Role, get, outputs
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
 
@@ -23,6 +23,7 @@ __all__ = [
     "ValuePolicy",
     "distributions",
     "get",
+    "outputs",
 ]
 
 __getattr__ = moved.attributes(

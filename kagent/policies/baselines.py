@@ -56,8 +56,10 @@ class RandomPolicy(_Fixed):
         self._make(observation, [np.zeros(1) for _ in action.leaves], seeds, skip)
 
     def greedy(self, observation: Any) -> list[tf.Tensor]:
-        """Raises:
-        NotImplementedError: No action is the best.
+        """Refuses: a random policy has no best action.
+
+        Raises:
+            NotImplementedError: No action is the best.
         """
         raise NotImplementedError("A random policy has no best action; `agent.act(observation)` gives a random one")
 

@@ -110,7 +110,8 @@ class ActionValue(Role):
         return [outputs(model(inputs, training=training))[0][:, 0] for model in self.models]
 
     def inputs(self) -> list[Any]:
-        return self.models[0].inputs
+        result: list[Any] = self.models[0].inputs
+        return result
 
     def contents(self) -> list[Any]:
         return self.models
@@ -118,10 +119,10 @@ class ActionValue(Role):
     def inner_models(self) -> list[Any]:
         return self.models
 
-    def call(self, leaves):
+    def call(self, leaves: Any) -> Any:
         return [model(leaves) for model in self.models]
 
-    def compute_output_spec(self, leaves):
+    def compute_output_spec(self, leaves: Any) -> Any:
         return [keras.KerasTensor(x.shape, x.dtype) for model in self.models for x in model.outputs]
 
 
@@ -140,19 +141,19 @@ class Temperature(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})  # a half would round what is learned slowly
         self.initial: float = float(initial)
         logarithm = keras.ops.log(self.initial)
-        self.logarithm = self.add_weight(
+        self.logarithm: keras.Variable = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(float(logarithm)), name="logarithm", dtype="float32"
         )
         self.built = True
         self(keras.KerasTensor(()))  # so that `agent.summary()` knows its shape
 
-    def call(self, inputs=None):
+    def call(self, inputs: Any = None) -> Any:
         return keras.ops.exp(self.logarithm)
 
-    def compute_output_shape(self, input_shape=None):
+    def compute_output_shape(self, input_shape: Any = None) -> Any:
         return ()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initial": self.initial}
 
     def get_part(self) -> dict[str, Any]:

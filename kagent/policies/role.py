@@ -67,7 +67,8 @@ class Role(keras.layers.Layer):
 
     def inputs(self) -> list[Any]:
         """Symbolic inputs of the model."""
-        return self.model.inputs
+        result: list[Any] = self.model.inputs
+        return result
 
     @property
     def layers(self) -> list[Any]:
@@ -78,7 +79,8 @@ class Role(keras.layers.Layer):
 
     def contents(self) -> list[Any]:
         """What a summary shows inside this role."""
-        return self.model.layers
+        result: list[Any] = self.model.layers
+        return result
 
     def heads(self, observation: Any, training: bool = False) -> list[tf.Tensor]:
         """The model's outputs for a batch of observations, float32 `(N, width)` each.
@@ -159,13 +161,13 @@ class Role(keras.layers.Layer):
         """`{"type": name, **arguments}`, JSON-ready."""
         return {"type": type(self).__name__, "network": networks.serialize(self.network)}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **{k: v for k, v in self.get_part().items() if k != "type"}}
 
-    def call(self, leaves):
+    def call(self, leaves: Any) -> Any:
         return self.model(leaves)
 
-    def compute_output_spec(self, leaves):
+    def compute_output_spec(self, leaves: Any) -> Any:
         # Known without tracing the layers again.
         outputs = [keras.KerasTensor(x.shape, x.dtype) for x in self.model.outputs]
         return outputs if len(outputs) > 1 else outputs[0]

@@ -1,147 +1,162 @@
-"""Preprocessing as a part of the agent's class."""
+"""Observations and rewards between an environment and an agent, with or without preprocessing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 import tensorflow as tf
 
 from kagent import spaces
 from kagent.acting import spaces as layout
 from kagent.environments import Environments
-from kagent.mixin import Mixin
 from kagent.preprocessing import preprocessing
 from kagent.preprocessing.environments import Preprocessed, check_state
 from kagent.preprocessing.episode import Interacting
-from kagent.preprocessing.player import Player
+from kagent.schedules import Clock
+from kagent.spaces import Structure
 
 
-class Preprocessor(Mixin):
-    """The part of an agent that changes observations and rewards before it sees them. A mixin of `Agent`."""
+class Restored(NamedTuple):
+    """A state that fits, as `Adapter.check` makes it of one that may not."""
 
-    def _set_preprocessing(self: Any, spec: Any) -> None:
-        self._raw_observation = self._observation
-        made = self.preprocessing = preprocessing.get(spec, self._raw_observation, lambda: self.host_clock)
-        # One for each episode stream of `act` and `observe`.
-        self._interacting = [] if made is None else [Interacting(made) for _ in range(self.parallel_interactions)]
-        self._raw_layout = None
-        if made is not None:
-            self._observation = made.processed
-            self._raw_layout = layout.Layout(spaces.to_config(self._raw_observation.space), "observation")
+    statistics: list[list[dict[str, np.ndarray]]]
+    episodes: list[Interacting]
 
-    @property
-    def processed_space(self: Any) -> gymnasium.Space:
-        """Space of one environment's observations after `preprocessing`: what networks and memories get."""
-        return self._observation.space
 
-    def _preprocessed(self: Any, environments: Environments, learn: bool) -> Environments:
-        if self.preprocessing is None:
-            return environments
-        return Preprocessed(environments, self.preprocessing, learn)
+class Adapter:
+    """Changes observations and rewards as `preprocessing` says, on every way from an environment to an agent.
+
+    Args:
+        spec: `preprocessing` as `Agent` takes it; None: nothing is changed.
+        raw: Leaves of the environment's observations.
+        streams: Episode streams of `act` and `observe`.
+        clock: Gives the time, for schedules.
+
+    Attributes:
+        preprocessing: A `Preprocessing`, or None.
+        raw: As given.
+        observation: Leaves of the observations that networks and memories get.
+    """
+
+    def __init__(self, spec: Any, raw: Structure, streams: int, clock: Callable[[], Clock]):
+        made = self.preprocessing = preprocessing.get(spec, raw, clock)
+        self.raw = raw
+        self.observation = raw if made is None else made.processed
+        self._episodes = [] if made is None else [Interacting(made) for _ in range(streams)]  # one for each stream
+        self._layout = None if made is None else layout.Layout(spaces.to_config(raw.space), "observation")
+
+    def environments(self, environments: Environments, learn: bool) -> Environments:
+        """The environments as the agent sees them.
+
+        Args:
+            environments: As they are.
+            learn: Whether statistics of what is seen are kept.
+        """
+        return environments if self.preprocessing is None else Preprocessed(environments, self.preprocessing, learn)
 
     # act and observe -------------------------------------------------------------------------------------------
 
-    def _read(self: Any, observation: Any, mask: Any, last: bool = False) -> tuple[list[np.ndarray], Any]:
-        # One raw observation and mask, checked, as a batch of one.
-        if self._raw_layout is None:
-            return self.actor.read(observation, mask, last)
-        parts = self._raw_layout.flatten(observation)
-        leaves = [layout.encode(leaf, part)[None] for leaf, part in zip(self._raw_layout.leaves, parts)]
-        return leaves, None if last else self.actor.read_mask(observation, mask)
+    def read(self, actor: Any, observation: Any, mask: Any, last: bool = False) -> tuple[list[np.ndarray], Any]:
+        """One observation and mask of the environment, checked, as a batch of one: leaves before preprocessing, masks.
 
-    def _see(self: Any, leaves: list[np.ndarray], learn: bool, stream: int) -> list[np.ndarray]:
-        return self._interacting[stream].observation(leaves, learn) if self._interacting else leaves
-
-    def _advance(
-        self: Any, reward: float, leaves: list[np.ndarray] | None, ended: bool, stream: int
-    ) -> tuple[float, list[np.ndarray] | None]:
-        return self._interacting[stream].advance(reward, leaves, ended) if self._interacting else (reward, leaves)
-
-    def player(self: Any) -> Player:
-        """Who acts through whole episodes one observation at a time, where nothing is to be learned.
-
-        With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that
-        one begins.
+        Args:
+            actor: The agent's.
+            observation, mask: As the environment gives them.
+            last: Whether it is the end of an episode, where masks are not read.
         """
-        return Player(self)
+        if self._layout is None:
+            found: tuple[list[np.ndarray], Any] = actor.read(observation, mask, last)
+            return found
+        parts = self._layout.flatten(observation)
+        leaves = [layout.encode(leaf, part)[None] for leaf, part in zip(self._layout.leaves, parts)]
+        return leaves, None if last else actor.read_mask(observation, mask)
+
+    def see(self, leaves: list[np.ndarray], learn: bool, stream: int) -> list[np.ndarray]:
+        """The observation of a stream's open episode as the agent sees it; see `Interacting.observation`."""
+        return self._episodes[stream].observation(leaves, learn) if self._episodes else leaves
+
+    def advance(
+        self, reward: float, leaves: list[np.ndarray] | None, ended: bool, stream: int
+    ) -> tuple[float, list[np.ndarray] | None]:
+        """Reward and next observation of a stream's timestep as the agent sees them; see `Interacting.advance`."""
+        return self._episodes[stream].advance(reward, leaves, ended) if self._episodes else (reward, leaves)
+
+    def restart(self) -> None:
+        """Leaves the open episodes of all streams."""
+        for episode in self._episodes:
+            episode.restart()
 
     # Batches ---------------------------------------------------------------------------------------------------
 
-    def _preprocess_batch(self: Any, leaves: Sequence[Any]) -> list[Any]:
-        # Tensors (N, *leaf.shape), each row an episode's first. The layers are of the host.
+    def first(self, leaves: Sequence[Any]) -> list[Any]:
+        """Tensors `(N, *leaf.shape)` as the agent sees them, where each row is an episode's first observation."""
         made = self.preprocessing
         if made is None:
             return list(leaves)
+        # The layers are NumPy, on the host.
         kept = made.processed.leaves
         found = tf.numpy_function(lambda *given: made.first(given), leaves, [leaf.stored_dtype for leaf in kept])
         found = found if isinstance(found, list | tuple) else [found]  # TensorFlow unpacks a single one
         return [tf.ensure_shape(x, (leaves[0].shape[0], *leaf.shape)) for leaf, x in zip(kept, found)]
 
-    def make_predict_function(self: Any, force: bool = False) -> Any:
-        """As in Keras; not compiled by XLA where there is preprocessing, which is NumPy."""
-        jit = self.jit_compile
-        if self.preprocessing is not None:
-            self.jit_compile = False
-        try:
-            return super().make_predict_function(force)
-        finally:
-            self.jit_compile = jit
-
     # State -----------------------------------------------------------------------------------------------------
 
-    def _preprocessing_state(self: Any) -> dict[str, Any] | None:
+    def state(self) -> dict[str, Any] | None:
+        """Statistics and open episodes, for `check`; None without preprocessing."""
         if self.preprocessing is None:
             return None
         return {
-            "config": self._preprocessing_config(),
+            "config": self._config(),
             "statistics": self.preprocessing.statistics(),
-            "interacting": [interacting.state() for interacting in self._interacting],
+            "interacting": [episode.state() for episode in self._episodes],
         }
 
-    def _load_preprocessing(self: Any, state: Any) -> None:
-        if self._preprocesses_otherwise(state):
+    def check(self, state: Any) -> Restored | None:
+        """A state, perhaps by way of a file, for `restore`; None without preprocessing.
+
+        Raises:
+            ValueError: It is of other preprocessing or another number of streams, or damaged.
+        """
+        if self.differs(state):
             found = state.get("config") if isinstance(state, dict) else None
             raise ValueError(
-                "The file's `preprocessing` is not the agent's. "
-                f"Received: {found}. The agent's: {self._preprocessing_config()}"
+                f"The file's `preprocessing` is not the agent's. Received: {found}. The agent's: {self._config()}"
             )
+        made = self.preprocessing
+        if made is None:
+            return None
+        statistics, found = made.check_statistics(state.get("statistics")), state.get("interacting")
+        if not isinstance(found, list) or len(found) != len(self._episodes):
+            raise ValueError(f"The file's agent has other parallel_interactions. The agent's: {len(self._episodes)}")
+        episodes = [Interacting(made) for _ in found]
+        for episode, one in zip(episodes, found):
+            episode.restore(one)
+        return Restored(statistics, episodes)
+
+    def restore(self, restored: Restored | None) -> None:
+        """Takes what `check` returned."""
+        if self.preprocessing is not None and restored is not None:
+            self.preprocessing.set_statistics(restored.statistics)
+            self._episodes = restored.episodes
+
+    def check_open(self, state: Any, count: int) -> None:
+        """Raises:
+        ValueError: The state of `count` environments' open episodes in `Preprocessed` is missing or damaged.
+        """
         if self.preprocessing is not None:
-            self.preprocessing.set_statistics(state.get("statistics"))
-            found = state.get("interacting")
-            if not isinstance(found, list) or len(found) != len(self._interacting):
-                raise ValueError(
-                    f"The file's agent has other parallel_interactions. The agent's: {len(self._interacting)}"
-                )
-            for interacting, one in zip(self._interacting, found):
-                interacting.restore(one)
+            check_state(state, self.preprocessing, count)
 
-    def _check_preprocessed(self: Any, state: Any, count: int) -> None:
-        check_state(state, self.preprocessing, count)
+    def differs(self, state: Any) -> bool:
+        """Whether a state is of other preprocessing."""
+        return bool(self._config() != (state.get("config") if isinstance(state, dict) else None))
 
-    def _preprocesses_otherwise(self: Any, state: Any) -> bool:
-        return self._preprocessing_config() != (state.get("config") if isinstance(state, dict) else None)
-
-    def _preprocessing_config(self: Any) -> Any:
+    def _config(self) -> Any:
         if self.preprocessing is None:
             return None
         try:
             return json.loads(json.dumps(self.preprocessing.get_config()))
         except ValueError:  # a Keras layer of a class that no file can name: weights may be saved all the same
             return {key: [type(part).__name__ for part in parts] for key, parts in self.preprocessing.parts.items()}
-
-    def _remember_preprocessing(self: Any) -> Callable[[], None]:
-        made, interacting = self.preprocessing, self._interacting
-        if made is None:
-            return lambda: None
-        statistics, episodes = made.statistics(), [dict(vars(one)) for one in interacting]
-
-        def undo() -> None:
-            made.set_statistics(statistics)
-            for one, episode in zip(interacting, episodes):
-                vars(one).update(episode)
-
-        return undo

@@ -25,7 +25,8 @@ def check_state(state: Any, preprocessing: Preprocessing, count: int) -> dict[st
         "past": preprocessing.begin(count),
         "reward_begins": np.zeros(count, bool),
     }
-    return matching(state, like, "The state of preprocessed environments")
+    result: dict[str, Any] = matching(state, like, "The state of preprocessed environments")
+    return result
 
 
 class Preprocessed(Environments):

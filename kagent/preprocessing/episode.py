@@ -102,9 +102,10 @@ class Interacting:
             raise ValueError(f"{what} is damaged: its flags must be true or false")
         begun = self.preprocessing.begin(1)
         before, past = (matching(state[name], begun, f"{what}: {name}") for name in ("before", "past"))
-        raw, processed = None, []
-        if state["raw"] is not None:
-            raw = matching(state["raw"], self.preprocessing.zeros(raw=True), f"{what}: raw")
-            processed = matching(state["processed"], self.preprocessing.zeros(), f"{what}: processed")
+        raw, processed = state["raw"], state["processed"]
+        if raw is not None:
+            raw = matching(raw, self.preprocessing.zeros(raw=True), f"{what}: raw")
+        if raw is not None or processed != []:  # it stays behind when time passes
+            processed = matching(processed, self.preprocessing.zeros(), f"{what}: processed")
         self._before, self._past, self._raw, self._processed = before, past, raw, processed
         self._begins, self._reward_begins = state["begins"], state["reward_begins"]

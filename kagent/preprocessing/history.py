@@ -49,7 +49,7 @@ class Deltafier(Layer):
 
     concatenate: Any = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.concatenate is not False:
             layer.integer(self.concatenate, "deltafier.concatenate")
 
@@ -114,7 +114,7 @@ class Sequence(Layer):
     axis: int | None = None
     concatenate: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "length", layer.integer(self.length, "sequence.length", 2))
         if self.length > _LONGEST:
             raise ValueError(f"`sequence.length` must be at most {_LONGEST}. Received: {self.length}")

@@ -39,7 +39,7 @@ class Image(Layer):
     grayscale: Any = False
     data_format: str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("height", "width"):
             value = getattr(self, name)
             if value is not None:

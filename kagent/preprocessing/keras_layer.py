@@ -40,7 +40,7 @@ class KerasLayer(Layer):
 
     layer: Any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = self.layer
         if isinstance(given, dict):
             object.__setattr__(self, "layer", _from_config(given))

@@ -40,7 +40,7 @@ class Player:
             ValueError: As `agent.act`.
         """
         agent, made = self._agent, self._agent.preprocessing
-        leaves, masks = agent._read(observation, mask)
+        leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         if made is not None:
             leaves = made.stored(made.observation(leaves, self._past, slice(None), self._fresh, False))
             self._fresh = np.zeros(1, bool)

@@ -72,7 +72,7 @@ class Preprocessing:
                 return key
         return None
 
-    def _check_keys(self, used: set) -> None:
+    def _check_keys(self, used: set[str | None]) -> None:
         names = [leaf.name or BARE for leaf in self.raw.leaves if leaf.path[:1] != (MASK,)]
         for key in self.parts:
             if key == REWARD or key in used:
@@ -208,8 +208,8 @@ class Preprocessing:
         """What the layers have learned: of each leaf, and last of the reward."""
         return [[] if made is None else made.statistics for made in (*self.pipelines, self._reward)]
 
-    def set_statistics(self, statistics: Any) -> None:
-        """Takes what `statistics` gave, perhaps by way of a file.
+    def check_statistics(self, statistics: Any) -> list[list[dict[str, np.ndarray]]]:
+        """What `statistics` gave, perhaps by way of a file, for `set_statistics`.
 
         Raises:
             ValueError: It is of other layers, or damaged.
@@ -219,6 +219,16 @@ class Preprocessing:
             for part in parts:
                 if part and not (part["weight"] >= 0.0 and (part["variance"] >= 0.0).all()):
                     raise ValueError("The statistics of `preprocessing` must have weights and variances >= 0")
+        result: list[list[dict[str, np.ndarray]]] = found
+        return result
+
+    def set_statistics(self, statistics: Any) -> None:
+        """Takes what `statistics` gave.
+
+        Raises:
+            ValueError: As `check_statistics` does.
+        """
+        found = self.check_statistics(statistics)
         for made, part in zip((*self.pipelines, self._reward), found):
             if made is not None:
                 made.set_statistics(part)

@@ -34,7 +34,7 @@ class LinearNormalization(Layer):
     min_value: Any = None
     max_value: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("min_value", "max_value"):
             value = getattr(self, name)
             found = None if value is None else layer.numbers_of(value, f"linear_normalization.{name}")
@@ -74,7 +74,7 @@ class Rescaling(Layer):
     scale: Any = 1.0
     offset: Any = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("scale", "offset"):
             object.__setattr__(self, name, layer.numbers_of(getattr(self, name), f"rescaling.{name}"))
 
@@ -102,7 +102,7 @@ class Clipping(Layer):
     lower: Any = None
     upper: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("lower", "upper"):
             value = getattr(self, name)
             if schedules.is_schedule(value):
@@ -177,7 +177,7 @@ class Activation(Layer):
 
     nonlinearity: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = self.nonlinearity
         folded = name.replace("-", "_").lower() if isinstance(name, str) else name
         try:

@@ -115,7 +115,7 @@ class ExponentialNormalization(Layer):
     only_mean: bool = False
     min_variance: float = 1e-4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = "exponential_normalization"
         if schedules.is_schedule(self.decay):
             decay = schedules.get(self.decay, f"{name}.decay", 0.0, 1.0)
@@ -157,7 +157,7 @@ class RunningNormalization(Layer):
     epsilon: float = 1e-8
     clip: float | None = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = "running_normalization"
         object.__setattr__(self, "axes", _axes(self.axes, f"{name}.axes"))
         layer.flag(self.only_mean, f"{name}.only_mean")
@@ -191,7 +191,7 @@ class InstanceNormalization(Layer):
     only_mean: bool = False
     min_variance: float = 1e-4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = "instance_normalization"
         object.__setattr__(self, "axes", _axes(self.axes, f"{name}.axes"))
         layer.flag(self.only_mean, f"{name}.only_mean")
@@ -209,7 +209,8 @@ class InstanceNormalization(Layer):
             x = x.astype(np.float64)
             mean = x.mean(axes, keepdims=True)
             if self.only_mean:
-                return x - mean
+                result: np.ndarray = x - mean
+                return result
             return standardize(x, mean, np.square(x - mean).mean(axes, keepdims=True), self.min_variance)
 
         return Function(layer.box(-math.inf, math.inf, space.shape), apply)

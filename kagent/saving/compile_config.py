@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kagent.config import allowed
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 _UNUSED = ("loss", "loss_weights", "weighted_metrics")  # of compiling, but for a train_step of the user's own
 
 
-def written(agent: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """What a file says, made of `config`, which Keras would write."""
+def get_compile_config(agent: Agent) -> dict[str, Any]:
+    """Keras's hook: the arguments of `compile`, and what of the agent is frozen."""
+    config: dict[str, Any] = keras.Model.get_compile_config(agent)
     config.pop("jit_compile", None)  # whether XLA suits is the machine's affair, not the file's
     if agent._auto_optimizer:
         config["optimizer"] = "auto"
@@ -19,12 +27,21 @@ def written(agent: Any, config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "trainable": agent.trainable, "frozen": frozen}
 
 
-def read(agent: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """What `compile` takes of a file's `config`. What is frozen in the file is frozen in the agent.
+def compile_from_config(agent: Agent, config: dict[str, Any]) -> None:
+    """Keras's hook: compiles as a file says. What is frozen in the file is frozen in the agent.
 
     Raises:
-        ValueError: Frozen variables that the agent does not have.
+        ValueError: Settings that may run code, that `compile` does not take, or frozen variables that the agent does not
+            have.
     """
+    allowed.check_settings(config)
+    try:
+        agent.compile(**keras.saving.deserialize_keras_object(_arguments(agent, config)))
+    except TypeError as error:
+        raise ValueError(f"The file's settings of `compile` cannot be used: {error}") from error
+
+
+def _arguments(agent: Agent, config: dict[str, Any]) -> dict[str, Any]:
     config = {key: value for key, value in config.items() if key != "jit_compile"}
     # Before the optimizer is made, whose state is that of what may move. Older files do not say it.
     frozen, variables = config.pop("frozen", []), agent.variables

@@ -1,16 +1,19 @@
-"""The state that a weights file says about its agent, read without loading the agent."""
+"""Of which agent a weights file is: format, algorithm, spaces, how its networks take images."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from kagent import spaces
 from kagent.files import checked_file, json_arrays, packed
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 FORMAT = 2  # 1: every array of the state is text, and the algorithm is not said
 _LARGEST = 1 << 30  # bytes of one entry
@@ -46,13 +49,42 @@ def read_text(store: Any, key: str) -> bytes:
     return np.asarray(entry, np.uint8).tobytes()
 
 
-def algorithm_of(agent: Any) -> dict[str, Any]:
+def collect(agent: Agent) -> dict[str, Any]:
+    """What a file says of its agent, for `check`."""
+    return {
+        "format": FORMAT,
+        "algorithm": algorithm_of(agent),
+        "observation_space": spaces.to_config(agent.observation_space),
+        "action_space": spaces.to_config(agent.action_space),
+        "images": agent.parts.image_readings(),
+    }
+
+
+def check(agent: Agent, found: Mapping[str, Any]) -> None:
+    """Raises:
+    ValueError: `found` is of an agent with other spaces, another algorithm, or networks that take images otherwise.
+    KeyError: A space is missing.
+    """
+    for role in ("observation_space", "action_space"):
+        difference = spaces.difference(getattr(agent, role), spaces.from_config(found[role]))
+        if difference:
+            raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
+    other = other_algorithm(agent, found.get("algorithm"))
+    if other is not None:
+        raise ValueError(
+            f"The file's agent is of another algorithm: {other}. To take its networks' weights alone, load it by "
+            "kagent.load and use get_weights and set_weights"
+        )
+    check_images(agent, found.get("images"))
+
+
+def algorithm_of(agent: Agent) -> dict[str, Any]:
     """What an agent learns by: the name of its preset, None for an agent made of parts, and of its objective."""
     preset = next((cls.__name__ for cls in type(agent).__mro__ if cls.__module__.startswith("kagent.agents.")), None)
     return {"preset": preset, "objective": type(agent.objective).__name__}
 
 
-def other_algorithm(agent: Any, found: Any) -> str | None:
+def other_algorithm(agent: Agent, found: Any) -> str | None:
     """How an agent's algorithm differs from that of a state, in words; None where it does not.
 
     Args:
@@ -70,7 +102,7 @@ def other_algorithm(agent: Any, found: Any) -> str | None:
     return None
 
 
-def check_images(agent: Any, told: Any) -> None:
+def check_images(agent: Agent, told: Any) -> None:
     """Compares how the networks of an agent take images with how those of a file do.
 
     Args:
@@ -80,7 +112,7 @@ def check_images(agent: Any, told: Any) -> None:
     Raises:
         ValueError: They take them otherwise.
     """
-    expected, found = _readings(agent, told), agent.image_readings()
+    expected, found = _readings(agent, told), agent.parts.image_readings()
     if expected == found:
         return
     if told is not None:
@@ -94,12 +126,12 @@ def check_images(agent: Any, told: Any) -> None:
     warnings.warn(f"{message}Let the function begin with keras.layers.Rescaling(1 / 255)", stacklevel=2)
 
 
-def _readings(agent: Any, told: Any) -> Any:
+def _readings(agent: Agent, told: Any) -> Any:
     """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
-    return agent.image_readings(legacy=True) if told is None else told
+    return agent.parts.image_readings(legacy=True) if told is None else told
 
 
-def is_of_another(agent: Any, filepath: Any) -> bool:
+def is_of_another(agent: Agent, filepath: Any) -> bool:
     """Whether a `.weights.h5` file which was refused is of an agent with other spaces, another algorithm or other
     preprocessing, of one whose networks take images otherwise, or of a newer kagent.
 
@@ -115,8 +147,8 @@ def is_of_another(agent: Any, filepath: Any) -> bool:
             state["format"] > FORMAT
             or any(spaces.difference(getattr(agent, role), spaces.from_config(state[role])) for role in roles)
             or other_algorithm(agent, state.get("algorithm")) is not None
-            or agent._preprocesses_otherwise(state.get("preprocessing"))
-            or _readings(agent, state.get("images")) != agent.image_readings()
+            or agent._adapter.differs(state.get("preprocessing"))
+            or _readings(agent, state.get("images")) != agent.parts.image_readings()
         )
     except Exception:  # a damaged file raises whatever HDF5 does
         return False

@@ -1,397 +1,302 @@
-"""The state of an agent, on its way into files and back."""
+"""What an agent is beside its variables: collected for a file; checked as a whole; applied when all of it is right."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import warnings
-import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import numpy as np
 
-from kagent import networks, spaces
-from kagent.acting import archive
-from kagent.config import allowed
-from kagent.config.checks import check_count
-from kagent.config.run_length import ENDLESS
+from kagent import networks
+from kagent.config.run_length import ENDLESS, Bounds
 from kagent.environments import open_episodes
-from kagent.files import checked_file, json_arrays, packed
-from kagent.files.atomic_files import beside, replacing_folder
-from kagent.mixin import Mixin
-from kagent.saving import compile_config
-from kagent.saving.agent_state import COUNTERS, SEEDS, AgentState
-from kagent.saving.headers import FORMAT, algorithm_of, check_images, other_algorithm, read_state, read_text
+from kagent.memories import Memory
+from kagent.preprocessing.adapter import Restored
+from kagent.saving.entries import SavedMemory
 
-_MEMBERS = ("config.json", "metadata.json", "model.weights.h5", "assets")  # of an archive of Keras
-_SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
+if TYPE_CHECKING:
+    from kagent.agent import Agent
+
+COUNTERS = ("timesteps", "episodes", "gradient_steps", "performed", "drawn", "targets_moved", "waited", "ended")
+_SEEDS = {"sample": 2**62, "graph": 2**31, "evaluation": 2**31}  # and below which numbers they are
+_LATER_STREAMS = ("pretrain",)
+
+Data = Mapping[str, Any]
 
 
-class Saving(Mixin):
-    """The part of an agent that goes to files and comes back. A mixin of `Agent`.
+class _Part(NamedTuple):
+    collect: Callable[[Agent], dict[str, Any]]  # entries of the file, by name
+    check: Callable[[Agent, Data], Any]  # from these entries, without a change of the agent
+    apply: Callable[[Agent, Any], None]  # what `check` returned; it cannot fail
 
-    A `.keras` file holds structure, weights, targets, optimizers, counters, random streams and the open episodes'
-    seeds and actions; the memory only with `include_memory=True`. A `.weights.h5` file holds the same state without
-    the structure and with the memory, so that Keras's stock `BackupAndRestore` resumes exactly. None of this is in
-    `get_weights()`.
+
+def _part(
+    collect: Callable[[Agent], dict[str, Any]], check: Callable[[Agent, Data], Any], apply: Callable[[Agent, Any], None]
+) -> dict[str, _Part]:
+    return {"part": _Part(collect, check, apply)}
+
+
+# Counters --------------------------------------------------------------------------------------------------------
+
+
+def _collect_counters(agent: Agent) -> dict[str, Any]:
+    return {"counters": np.asarray([getattr(agent.counters, name) for name in COUNTERS], np.int64)}
+
+
+def _check_counters(agent: Agent, data: Data) -> dict[str, int]:
+    found = data["counters"]
+    if found.dtype.kind not in "iuf" or found.ndim != 1:
+        raise ValueError(f"The file's counters must be {len(COUNTERS)} integers >= 0. Received: {found.dtype}")
+    counters = [int(value) for value in found]
+    if len(counters) == len(COUNTERS) - 2:  # of before frequencies could be schedules, and updates at episodes' ends
+        counters += [0, counters[COUNTERS.index("episodes")]]
+    if len(counters) != len(COUNTERS) or min(counters) < 0:
+        raise ValueError(f"The file's counters must be {len(COUNTERS)} integers >= 0. Received: {counters}")
+    return dict(zip(COUNTERS, counters))
+
+
+def _apply_counters(agent: Agent, counters: dict[str, int]) -> None:
+    for name, value in counters.items():
+        setattr(agent.counters, name, value)
+
+
+_COUNTERS = _part(_collect_counters, _check_counters, _apply_counters)
+
+
+# Random streams --------------------------------------------------------------------------------------------------
+
+
+def _collect_random(agent: Agent) -> dict[str, Any]:
+    return agent._random.state()
+
+
+def _check_random(agent: Agent, data: Data) -> dict[str, Any]:
+    seeds, streams = data["seeds"], data["streams"]
+    # Files of before there were traces lack the last stream: the agent's own, which had no use, stays.
+    wanted = [name for name in agent._random.generators if name in streams or name not in _LATER_STREAMS]
+    return {
+        "seeds": {name: _seed(seeds[name], name, below) for name, below in _SEEDS.items()},
+        "streams": {name: _stream(streams[name]) for name in wanted},
+    }
+
+
+def _seed(value: Any, name: str, below: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < below:
+        raise ValueError(f"The file's {name} seed must be an integer from 0 to {below - 1}. Received: {value!r}")
+    return value
+
+
+def _stream(state: Any) -> dict[str, Any]:
+    # Of a Philox generator. NumPy believes any position in its buffer.
+    if state["bit_generator"] != "Philox":
+        raise ValueError(f"A random stream must be Philox. Received: {state['bit_generator']!r}")
+    inner = state["state"]
+    arrays = {"counter": inner["counter"], "key": inner["key"], "buffer": state["buffer"]}
+    for name, size in (("counter", 4), ("key", 2), ("buffer", 4)):
+        if not isinstance(arrays[name], np.ndarray) or (arrays[name].shape, arrays[name].dtype) != ((size,), np.uint64):
+            raise ValueError(f"A random stream's {name} must be {size} uint64 numbers. Received: {arrays[name]!r}")
+    position, has, half = (int(state[name]) for name in ("buffer_pos", "has_uint32", "uinteger"))
+    if not (0 <= position <= 4 and has in (0, 1) and 0 <= half < 2**32):
+        raise ValueError(f"A random stream's position is impossible. Received: {position}, {has}, {half}")
+    key = {"counter": arrays["counter"], "key": arrays["key"]}
+    about = {"buffer_pos": position, "has_uint32": has, "uinteger": half}
+    return {"bit_generator": "Philox", "state": key, "buffer": arrays["buffer"], **about}
+
+
+def _apply_random(agent: Agent, value: dict[str, Any]) -> None:
+    agent._random.restore(**value)
+
+
+_RANDOM = _part(_collect_random, _check_random, _apply_random)
+
+
+# Open episodes, what the last epoch knew, bounds -------------------------------------------------------------------
+
+
+def _collect_open(agent: Agent) -> dict[str, Any]:
+    return {"open": agent._trainer.collector.state() if agent._trainer is not None else agent._open}
+
+
+def _check_open(agent: Agent, data: Data) -> dict[str, Any] | None:
+    checked = open_episodes.check(data["open"], agent.raw_structure, agent._action)
+    if checked is not None and checked["environments"]["episodes"]:
+        agent._adapter.check_open(checked["environments"].get("preprocessing"), len(checked["lengths"]))
+    return checked
+
+
+def _apply_open(agent: Agent, value: dict[str, Any] | None) -> None:
+    agent._open = value
+
+
+_OPEN = _part(_collect_open, _check_open, _apply_open)
+
+
+def _collect_known(agent: Agent) -> dict[str, Any]:
+    return {"known": agent._known}
+
+
+def _check_known(agent: Agent, data: Data) -> dict[str, Any] | None:
+    state = data.get("known")
+    if state is None:
+        return None
+    mean_return, mean_length, *wrapped = (float(value) for value in state["episode"])
+    if mean_return == -math.inf:  # of former files: no episode had ended
+        mean_return = math.nan
+    update = {str(name): float(value) for name, value in state["update"].items()}
+    (mean_wrapped,) = wrapped or [math.nan]  # former files do not have it
+    return {"episode": (mean_return, mean_length, mean_wrapped), "update": update}
+
+
+def _apply_known(agent: Agent, value: dict[str, Any] | None) -> None:
+    agent._known = value
+
+
+_KNOWN = _part(_collect_known, _check_known, _apply_known)
+
+
+def _collect_bounds(agent: Agent) -> dict[str, Any]:
+    return {"bounds": [float(bound) for bound in agent._clock.bounds]}
+
+
+def _check_bounds(agent: Agent, data: Data) -> Bounds:
+    bounds = [float(bound) for bound in data["bounds"]]
+    if len(bounds) not in (2, 3) or not all(bound >= 0 for bound in bounds):  # older files do not say updates
+        raise ValueError(f"The file's bounds of training must be 2 or 3 numbers >= 0. Received: {data['bounds']!r}")
+    return Bounds(*bounds)
+
+
+def _apply_bounds(agent: Agent, bounds: Bounds) -> None:
+    if agent._clock.bounds == ENDLESS:  # where a fit is under way, it knows its own
+        agent._clock.bounds = bounds
+
+
+_BOUNDS = _part(_collect_bounds, _check_bounds, _apply_bounds)
+
+
+# Preprocessing ---------------------------------------------------------------------------------------------------
+
+
+def _collect_preprocessing(agent: Agent) -> dict[str, Any]:
+    return {"preprocessing": agent._adapter.state()}
+
+
+def _check_preprocessing(agent: Agent, data: Data) -> Restored | None:
+    return agent._adapter.check(data.get("preprocessing"))
+
+
+def _apply_preprocessing(agent: Agent, value: Restored | None) -> None:
+    agent._adapter.restore(value)
+
+
+_PREPROCESSING = _part(_collect_preprocessing, _check_preprocessing, _apply_preprocessing)
+
+
+# Memory ----------------------------------------------------------------------------------------------------------
+
+
+def _collect_memory(agent: Agent) -> dict[str, Any]:
+    memory = agent.memory
+    if not (memory.saved and memory.built):
+        return {}
+    return {"memory": SavedMemory(memory.masked, memory.num_envs, memory.state())}
+
+
+def _check_memory(agent: Agent, data: Data) -> Memory | None:
+    saved: SavedMemory | None = data["memory"]
+    if saved is None:
+        return None
+    result: Memory = agent.memory.restored(
+        saved.content, agent._observation, agent._action, masked=saved.masked, num_envs=saved.num_envs
+    )
+    return result
+
+
+def _apply_memory(agent: Agent, restored: Memory | None) -> None:
+    if restored is not None:
+        agent.memory.take(restored)
+    elif agent.memory.built:
+        agent.memory.clear()
+
+
+_MEMORY = _part(_collect_memory, _check_memory, _apply_memory)
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentState:
+    """All that an agent is beside its variables, checked, as it takes it. What is added to an agent's state is added here.
+
+    Attributes:
+        preprocessing: What `Adapter.check` returned.
+        counters: Of `Counters`, by name.
+        random: What `RandomStreams.restore` takes.
+        open: The open episodes, as `Collector.start` takes them, or None.
+        known: Mean return and length, and the logs of the update, of the last epoch; or None.
+        bounds: Where training ends.
+        memory: A memory with the file's content; None where the file has none.
     """
 
-    _with_memory = False
+    preprocessing: Restored | None = field(metadata=_PREPROCESSING)
+    counters: dict[str, int] = field(metadata=_COUNTERS)
+    random: dict[str, Any] = field(metadata=_RANDOM)
+    open: dict[str, Any] | None = field(metadata=_OPEN)
+    known: dict[str, Any] | None = field(metadata=_KNOWN)
+    bounds: Bounds = field(metadata=_BOUNDS)
+    memory: Memory | None = field(metadata=_MEMORY)
 
-    def _begin_saving(self: Any) -> None:
-        self._built_weights = tuple(_signatures(self))
+    @classmethod
+    def _parts(cls, but: str = "") -> dict[str, _Part]:
+        return {field.name: field.metadata["part"] for field in dataclasses.fields(cls) if field.name != but}
 
-    def save(
-        self, filepath: Any, overwrite: bool = True, zipped: Any = None, include_memory: bool = False, **kwargs: Any
-    ):
-        """Saves the agent to a `.keras` file. Written beside it, flushed, then renamed: never half a file.
+    @classmethod
+    def collect(cls, agent: Agent, memory: bool = True) -> dict[str, Any]:
+        """The state of an agent now, as what `entries.write` takes.
 
         Args:
-            filepath: Where to; the name ends in `.keras`.
-            overwrite: Whether a file that is there is replaced without a question.
-            zipped: False makes a folder of the archive's members; its name may then be any but that of a file.
-            include_memory: Whether the memory goes along. Without it, training goes on with an empty one.
-            **kwargs: Passed on to Keras.
+            agent: The agent.
+            memory: Whether its memory goes along.
+        """
+        data: dict[str, Any] = {}
+        for part in cls._parts(but="" if memory else "memory").values():
+            data |= part.collect(agent)
+        return data
+
+    @classmethod
+    def check(cls, agent: Agent, data: Data) -> AgentState:
+        """The state that is in `data`, for this agent. Nothing of the agent changes.
+
+        Args:
+            agent: Who is to have it.
+            data: What `entries.read` returned.
 
         Raises:
-            ValueError: The name ends otherwise; layers were changed since the agent was made (`quantize`); a folder that
-                holds something else is there.
-            OSError: The file cannot be written, for instance because the disk is full; the error names the path and what
-                is free. A file that was there is as it was.
-
-        Example:
-
-        >>> agent.save("agent.keras")
-        >>> same = kagent.load("agent.keras")
+            ValueError: A part is missing, impossible, or not of such an agent.
         """
-        path = str(filepath)
-        _check_name(path, zipped)
-        self._check_structure()
-        with self._carrying(include_memory):
-            if "://" in path:
-                return super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
-            if not overwrite and os.path.exists(path) and not _agreed(path):
-                return None
-            if zipped is False:
-                self._save_folder(Path(path), kwargs)
-                return None
-            with beside(path, ".keras") as temporary, _checked(temporary) as file:
-                super().save(file, **kwargs)
-        return None
-
-    def _save_folder(self, folder: Path, kwargs: dict[str, Any]) -> None:
-        # Keras's own way would have HDF5 write to the disk, and would lose the assets.
-        with replacing_folder(folder, _MEMBERS) as new:
-            whole = new / "a.keras"
-            whole.touch()
-            with _checked(str(whole)) as file:
-                super().save(file, **kwargs)
-            with zipfile.ZipFile(whole) as archived:
-                archived.extractall(new)
-            whole.unlink()
-
-    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: Any = None, **kwargs: Any):
-        """Saves state and memory to a `.weights.h5` file. Written beside it, flushed, then renamed.
-
-        The file ends in a checksum, which `load_weights` compares.
-
-        Raises:
-            ValueError: The name ends otherwise; `max_shard_size` is given; layers were changed since the agent was made
-                (`quantize`).
-            OSError: As for `save`.
-        """
-        path = str(filepath)
-        if max_shard_size is not None:
-            raise ValueError(f"An agent is saved in one file, without `max_shard_size`. Received: {max_shard_size!r}")
-        if not path.endswith(".weights.h5"):
-            raise ValueError(f"`filepath` of save_weights must end in '.weights.h5'. Received: {path!r}")
-        self._check_structure()
-        with self._carrying(True):
-            if "://" in path:
-                return super().save_weights(filepath, overwrite=overwrite, **kwargs)
-            if not overwrite and os.path.exists(path) and not _agreed(path):
-                return None
-            with beside(path, ".weights.h5") as temporary:
-                with _checked(temporary) as file:
-                    super().save_weights(file, **kwargs)
-                checked_file.seal(temporary)
-        return None
-
-    def load_weights(self, filepath: Any, **kwargs: Any) -> None:
-        """Loads state, and the memory where the file has it, into an agent with the same spaces and parts.
-
-        Raises:
-            ValueError: The file's agent has other spaces (they are shown side by side), another algorithm or other parts;
-                its weights, counters, seeds or open episodes are impossible. The agent is then as it was before.
-            OSError: The file cannot be read, or is damaged (then it is a ValueError, too).
-            RuntimeError: The agent's `fit` is between its first and its last timestep, where a file's counters, memory
-                and open episodes have no place. `set_weights` may be called there.
-        """
-        self.occupation.refuse("load_weights")
-        if os.path.isfile(filepath):
-            checked_file.check(filepath)
-        undo = self._remember()
         try:
-            with warnings.catch_warnings():
-                # Keras goes on where an optimizer's state does not fit; training would not.
-                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-                with packed.reading(filepath):
-                    super().load_weights(filepath, **kwargs)
-            check_weights(self)
-        except BaseException:
-            undo()
-            raise
-        finally:
-            self.actor.expire()
+            return cls(**{name: part.check(agent, data) for name, part in cls._parts().items()})
+        except KeyError as error:
+            raise ValueError(f"The file's state is damaged: it lacks {error}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"The file's state is damaged: {type(error).__name__}: {error}") from error
 
-    def quantize(self, mode: Any = None, *args: Any, **kwargs: Any) -> None:
-        """Not of agents.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            "An agent cannot be quantized: it could be neither trained nor loaded afterwards. "
-            f"Received: quantize({mode!r}). Serve it by `kagent.acting.load`, or `export` it and quantize what was exported"
-        )
-
-    def _check_structure(self: Any) -> None:
-        # A file that could not be loaded is not written: its weights would be other ones than those of a new agent.
-        missing = Counter(self._built_weights) - Counter(_signatures(self))
-        if missing:
-            names = sorted(path for path, _, _ in missing)
-            raise ValueError(
-                "The layers of this agent were changed since it was made (as by `quantize`), so that no file of it could be "
-                f"loaded. Changed: {names[:4]}{' ...' if len(names) > 4 else ''}"
-            )
-
-    def _remember(self: Any) -> Callable[[], None]:
-        # What brings back all that `load_own_variables` and Keras may have changed before they found a fault.
-        variables = [*self.variables, *self.optimizer.variables]
-        values = [variable.numpy() for variable in variables]
-        names = (*(f"_{name}_seed" for name in SEEDS), "_open", "_known", "_bounds")
-        attributes = {name: getattr(self, name) for name in names}
-        counters = {name: getattr(self.counters, name) for name in COUNTERS}
-        streams = {name: generator.bit_generator.state for name, generator in self._streams.items()}
-        undo_preprocessing = self._remember_preprocessing()
-        memory = dict(vars(self.memory))  # loading allocates rows anew, so these stay as they are
-
-        def undo() -> None:
-            for variable, value in zip(variables, values):
-                variable.assign(value)
-            seed = self._graph_seed
-            vars(self).update(attributes)
-            self._count(counters)
-            undo_preprocessing()
-            for name, generator in self._streams.items():
-                generator.bit_generator.state = streams[name]
-            vars(self.memory).clear()  # what was never built is unbuilt again
-            vars(self.memory).update(memory)
-            if self.memory.built:
-                self.memory.publish()
-            self._recompile(seed)
-
-        return undo
-
-    def set_weights(self, weights: Any) -> None:
-        super().set_weights(weights)
-        self.actor.expire()
-
-    @contextlib.contextmanager
-    def _carrying(self, memory: bool) -> Iterator[None]:
-        before, self._with_memory = self._with_memory, memory
-        try:
-            yield
-        finally:
-            self._with_memory = before
-
-    # Keras's hooks ---------------------------------------------------------------------------------------------
-
-    def save_own_variables(self: Any, store: Any) -> None:
-        super().save_own_variables(store)
-        store["counters"] = np.asarray([getattr(self.counters, name) for name in COUNTERS], np.int64)
-        state = {
-            "format": FORMAT,
-            "algorithm": algorithm_of(self),
-            "observation_space": spaces.to_config(self.observation_space),
-            "action_space": spaces.to_config(self.action_space),
-            "seeds": {name: getattr(self, f"_{name}_seed") for name in SEEDS},
-            "streams": {name: generator.bit_generator.state for name, generator in self._streams.items()},
-            "bounds": [float(bound) for bound in self._bounds],
-            "open": self._runner.state() if self._runner is not None else self._open,
-            "known": self._known,
-            "images": self.image_readings(),
-            "preprocessing": self._preprocessing_state(),
-        }
-        large: list[np.ndarray] = []
-        store["state"] = np.frombuffer(json_arrays.dump(state, large), np.uint8)
-        for number, array in enumerate(large):
-            store[f"state.{number}"] = array
-        memory = self.memory
-        if self._with_memory and memory.saved and memory.built:
-            slices = {name: _slices(value) for name, value in memory.state().items()}
-            counts = {name: len(parts) for name, parts in slices.items()}
-            about = {"masked": memory.masked, "num_envs": memory.num_envs, "slices": counts}
-            store["memory"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-            for name, parts in slices.items():
-                for number, part in enumerate(parts):
-                    store[f"memory.{name}.{number}"] = part
-
-    def load_own_variables(self: Any, store: Any) -> None:
-        keys = set(store.keys())
-        packed.check_store(store)
-        if "state" not in keys or "counters" not in keys:
-            raise ValueError(f"The file holds no kagent agent. Received entries: {sorted(keys)[:8]}")
-        found = read_state(store)
-        self._refuse_another(found)
-        state = self._checked_state(found, np.asarray(store["counters"]))
-        self._load_preprocessing(found.get("preprocessing"))
-        super().load_own_variables({key: store[key] for key in keys if key.isdigit()})
-        self._count(state.counters)
-        seed = self._graph_seed
-        for name, value in state.seeds.items():
-            setattr(self, f"_{name}_seed", value)
-        for name, stream in state.streams.items():
-            self._streams[name].bit_generator.state = stream
-        self._open, self._known = state.open, state.known
-        if self._bounds == ENDLESS:  # where a fit is under way, it knows its own
-            self._bounds = state.bounds
-        self._recompile(seed)
-        self._load_memory(store, keys)
-
-    def _refuse_another(self: Any, found: dict[str, Any]) -> None:
-        for role in ("observation_space", "action_space"):
-            difference = spaces.difference(getattr(self, role), spaces.from_config(found[role]))
-            if difference:
-                raise ValueError(f"The file's {role} is not the agent's. Received (env: the file):\n{difference}")
-        other = other_algorithm(self, found.get("algorithm"))
-        if other is not None:
-            raise ValueError(
-                f"The file's agent is of another algorithm: {other}. To take its networks' weights alone, load it by "
-                "kagent.load and use get_weights and set_weights"
-            )
-        check_images(self, found.get("images"))
-
-    def _checked_state(self: Any, found: dict[str, Any], counters: np.ndarray) -> AgentState:
-        checked_open = self._checked_open(found.get("open"))
-        return AgentState.read(found, counters, list(self._streams), checked_open)
-
-    def _checked_open(self: Any, state: Any) -> dict[str, Any] | None:
-        checked = open_episodes.check(state, self._raw_observation, self._action)
-        if checked is not None and self.preprocessing is not None and checked["environments"]["episodes"]:
-            self._check_preprocessed(checked["environments"].get("preprocessing"), len(checked["lengths"]))
-        return checked
-
-    def _count(self: Any, counters: dict[str, int]) -> None:
-        for name, value in counters.items():
-            setattr(self.counters, name, value)
-
-    def _recompile(self: Any, seed: int) -> None:
-        # Networks are read after this. The seed is part of the compiled program, and so is what layers hold beside their
-        # variables; another program also gets another pipeline.
-        self._estimate = None
-        self.actor.expire()
-        models = [model for role in (self.policy, self.critic) if role is not None for model in role.inner_models()]
-        constants = any(map(networks.holds_constants, models))
-        if constants:
-            self.actor.retrace()
-        if (constants or seed != self._graph_seed) and getattr(self, "train_function", None) is not None:
-            self.make_train_function(force=True)
-
-    def _load_memory(self: Any, store: Any, keys: set[str]) -> None:
-        if "memory" not in keys:
-            if self.memory.built:
-                self.memory.clear()
-            return
-        about = json.loads(read_text(store, "memory"))
-        num_envs = check_count(about["num_envs"], "num_envs")
-        self.memory.build(self._observation, self._action, masked=bool(about["masked"]), num_envs=num_envs)
-
-        def read(name: str) -> Iterator[np.ndarray]:
-            return (store[f"memory.{name}.{number}"] for number in range(int(about["slices"][name])))
-
-        self.memory.restore({name: read(name) for name in about["slices"]})
-
-    def save_assets(self: Any, directory: str) -> None:
-        """The NumPy program of the policy, for `kagent.acting.load`; not of an agent with preprocessing."""
-        if self.preprocessing is not None:
-            archive.refuse(Path(directory))
-        elif self.actor.is_numpy:
-            self.actor.refresh()
-            self.actor.set_time(self.host_clock)
-            self.actor.save(directory)
-
-    def load_assets(self, directory: str) -> None:
-        """Nothing to do: the actor is made from the policy."""
-
-    def get_compile_config(self: Any) -> dict[str, Any]:
-        return compile_config.written(self, super().get_compile_config())
-
-    def compile_from_config(self: Any, config: dict[str, Any]) -> None:
-        allowed.check_settings(config)
-        try:
-            self.compile(**keras.saving.deserialize_keras_object(compile_config.read(self, config)))
-        except TypeError as error:
-            raise ValueError(f"The file's settings of `compile` cannot be used: {error}") from error
+    def apply(self, agent: Agent) -> None:
+        """Gives the agent this state. It cannot fail. The state is then the agent's: apply it once."""
+        graph_seed = agent._random.graph_seed
+        for name, part in self._parts().items():
+            part.apply(agent, getattr(self, name))
+        _renew_programs(agent, graph_seed)
 
 
-@contextlib.contextmanager
-def _checked(path: str) -> Iterator[checked_file.CheckedFile]:
-    # What Keras writes into; raises what went wrong on the disk, in the place of what that led to.
-    file = checked_file.CheckedFile(path)
-    try:
-        yield file
-    finally:
-        file.finish()
-
-
-def _check_name(path: str, zipped: Any) -> None:
-    name = os.path.basename(path)
-    stem = name
-    for ending in (".weights.h5", ".hdf5", ".h5", ".keras"):
-        stem = stem.removesuffix(ending)
-    is_file = name != stem
-    if zipped is False:
-        if is_file:
-            raise ValueError(f"`filepath` of a folder (zipped=False) must not end as a file's. Received: {path!r}")
-    elif not name.endswith(".keras") and ("://" not in path or is_file):
-        weights = " (save_weights writes '.weights.h5')" if name.endswith(".h5") else ""
-        raise ValueError(
-            f"`filepath` of save must end in '.keras', as {stem + '.keras'!r}{weights}. Received: {path!r}"
-        )
-
-
-def _agreed(path: str) -> bool:
-    return input(f"{path!r} already exists. Overwrite it? [y/n] ").strip().lower() in ("y", "yes")
-
-
-def _signatures(agent: Any) -> list[tuple[str, tuple[int, ...], str]]:
-    return [(weight.path, tuple(weight.shape), str(weight.dtype)) for weight in agent.weights]
-
-
-def check_weights(agent: Any) -> None:
-    """Raises:
-    ValueError: A trained weight is not finite, or another variable of the agent or its optimizer is not a number.
-    """
-    trained = {id(variable) for variable in agent.trainable_variables}
-    for variable in [*agent.variables, *agent.optimizer.variables]:
-        value = variable.numpy()
-        if value.dtype.kind not in "fV":
-            continue
-        value = value.astype(np.float32, copy=False) if value.dtype.kind == "V" else value
-        if not np.isfinite(value).all() and (id(variable) in trained or np.isnan(value).any()):
-            raise ValueError(
-                f"The file's weights are not finite: {variable.path!r} {tuple(value.shape)} holds "
-                f"{int(np.isnan(value).sum())} nan and {int(np.isinf(value).sum())} infinite numbers. Training diverged "
-                "before it was saved; go on from an earlier file"
-            )
-
-
-def _slices(array: np.ndarray) -> list[np.ndarray]:
-    rows = max(1, _SLICE // max(1, array[:1].nbytes))
-    return [array[begin : begin + rows] for begin in range(0, max(1, len(array)), rows)]
+def _renew_programs(agent: Agent, graph_seed: int) -> None:
+    # Networks are read after this. The seed is part of the compiled program, and so is what layers hold beside their
+    # variables; another program also gets another pipeline.
+    agent._early_estimates.forget()
+    agent.actor.expire()
+    models = [model for role in (agent.policy, agent.critic) if role is not None for model in role.inner_models()]
+    constants = any(map(networks.holds_constants, models))
+    if constants:
+        agent.actor.retrace()
+    if (constants or graph_seed != agent._random.graph_seed) and getattr(agent, "train_function", None) is not None:
+        agent.make_train_function(force=True)

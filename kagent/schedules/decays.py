@@ -62,7 +62,7 @@ class Exponential(_Decay):
     decay_rate: float | None = None
     staircase: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "steps", check_steps(self.steps, self.unit))
         check_flag(self.staircase, "staircase")
         if (self.final is None) == (self.decay_rate is None):
@@ -118,7 +118,7 @@ class InverseTime(_Decay):
     unit: str = "progress"
     staircase: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_rate(self)
 
     def at(self, time: Any, numerics: Any) -> Any:
@@ -154,7 +154,7 @@ class NaturalExponential(_Decay):
     unit: str = "progress"
     staircase: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_rate(self)
 
     def at(self, time: Any, numerics: Any) -> Any:

@@ -59,7 +59,8 @@ def evaluate(value: Any, clock: Clock) -> Any:
 
 def start_of(value: Any) -> float:
     """The value before the first step."""
-    return evaluate(value, Clock())
+    result: float = evaluate(value, Clock())
+    return result
 
 
 def is_schedule(value: Any) -> bool:
@@ -90,10 +91,12 @@ def _schedule(value: Any, argument: str) -> Schedule:
     if isinstance(value, dict) and "class_name" in value:
         from kagent.schedules import keras_schedule  # the host needs no Keras
 
-        return _named(argument, lambda: keras_schedule.from_config(value))
+        result: Schedule = _named(argument, lambda: keras_schedule.from_config(value))
+        return result
     if isinstance(value, dict):
         specification = _of_decay(value, argument)
-        return _named(argument, lambda: SCHEDULES.get(specification, argument))
+        result = _named(argument, lambda: SCHEDULES.get(specification, argument))
+        return result
     if _is_keras_schedule(value):
         from kagent.schedules.keras_schedule import KerasSchedule
 

@@ -41,7 +41,7 @@ class Interval(Schedule):
     minimum: float | None = None
     unit: str = dataclasses.field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         schedule = get(self.schedule)
         if not isinstance(schedule, Schedule) or type(schedule).at is Schedule.at:
             raise TypeError(f"`schedule` must be one of kagent.schedules. Received: {self.schedule!r}")
@@ -116,4 +116,7 @@ def decay(
         made |= {"decay_rate": decay_rate, "staircase": staircase}
     else:  # a decay of nothing
         made = {"type": "Constant", "value": initial}
-    return get({"type": "Interval", "schedule": made, "start": start, "stop": stop, "minimum": minimum}, argument)
+    result: Interval = get(
+        {"type": "Interval", "schedule": made, "start": start, "stop": stop, "minimum": minimum}, argument
+    )
+    return result

@@ -72,7 +72,8 @@ class KerasSchedule(Schedule):
 
     def get_part(self) -> dict[str, Any]:
         """Its Keras configuration."""
-        return plain(self.schedule)
+        result: dict[str, Any] = plain(self.schedule)
+        return result
 
     def _config(self) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""What schedules compute with on the host, where time is a Python float. Mirrored by `graph`."""
+"""What schedules compute with on the host, where time is a Python float. Mirrored by `tensor_math`."""
 
 from __future__ import annotations
 
@@ -17,28 +17,35 @@ __all__ = ["ceil", "cos", "discounted_noise", "floor", "log", "maximum", "minimu
 
 
 def minimum(a: float, b: float) -> float:
+    """The smaller of two numbers."""
     return a if a < b else b
 
 
 def maximum(a: float, b: float) -> float:
+    """The larger of two numbers."""
     return a if a > b else b
 
 
 def where(condition: bool, a: float, b: float) -> float:
+    """`a` where the condition holds, else `b`."""
     return a if condition else b
 
 
 def floor(x: float) -> float:
+    """The largest whole number up to `x`, as float; infinity as it is."""
     return float(math.floor(x)) if x < math.inf else x
 
 
 def ceil(x: float) -> float:
+    """The smallest whole number from `x` on, as float; infinity as it is."""
     return float(math.ceil(x)) if x < math.inf else x
 
 
 def power(base: float, exponent: float) -> float:
+    """`base**exponent`; infinity where that overflows."""
     try:
-        return base**exponent
+        result: float = base**exponent
+        return result
     except OverflowError:  # tensors overflow to infinity
         return math.inf
 

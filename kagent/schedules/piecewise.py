@@ -29,7 +29,7 @@ class Constant(Schedule):
 
     unit = "timesteps"  # read, to no effect
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "value", check_number(self.value, "value"))
 
     @property
@@ -67,7 +67,7 @@ class Piecewise(Schedule):
     values: tuple[float, ...]
     unit: str = "progress"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_unit(self.unit)
         for name in ("boundaries", "values"):
             given = getattr(self, name)

@@ -84,7 +84,7 @@ class Random(_Process):
     unit: str = "timesteps"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.distribution not in ("normal", "uniform"):
             raise ValueError(f"`distribution` must be 'normal' or 'uniform'. Received: {self.distribution!r}")
         normal = self.distribution == "normal"
@@ -158,7 +158,7 @@ class OrnsteinUhlenbeck(_Process):
     minval: float | None = None
     maxval: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("theta", "sigma", "mu"):
             object.__setattr__(self, name, check_number(getattr(self, name), name))
         # Below, a reading would sum up hundreds of thousands of terms.

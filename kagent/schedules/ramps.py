@@ -19,7 +19,7 @@ class Ramp(Schedule):
     steps: float | None = None
     unit: str = "progress"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("initial", "final"):
             object.__setattr__(self, name, check_number(getattr(self, name), name))
         object.__setattr__(self, "steps", check_steps(self.steps, self.unit))
@@ -91,7 +91,7 @@ class Polynomial(Ramp):
     power: float = 1.0
     cycle: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "power", check_number(self.power, "power", above=0))
         check_flag(self.cycle, "cycle")

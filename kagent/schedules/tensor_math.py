@@ -1,4 +1,4 @@
-"""What schedules compute with in the compiled learner, where time is a float64 tensor. Mirrors `host`."""
+"""What schedules compute with in the compiled learner, where time is a float64 tensor. Mirrors `numpy_math`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ cos, log, sqrt = tf.math.cos, tf.math.log, tf.math.sqrt
 
 
 def double(x: Any) -> tf.Tensor:
+    """A number or tensor as float64 tensor."""
     # Not tf.cast for numbers: it makes them float32 on the way.
     return tf.cast(x, tf.float64) if tf.is_tensor(x) else tf.convert_to_tensor(x, tf.float64)
 
 
 def single(x: Any) -> tf.Tensor:
+    """A number or tensor as float32 tensor, by way of float64."""
     return tf.cast(double(x), tf.float32)
 
 
 def where(condition: tf.Tensor, a: Any, b: Any) -> tf.Tensor:
+    """`a` where the condition holds, else `b`, as float64."""
     return tf.where(condition, double(a), double(b))
 
 
 def power(base: Any, exponent: Any) -> tf.Tensor:
+    """`base**exponent` in float64."""
     return tf.pow(double(base), double(exponent))
 
 

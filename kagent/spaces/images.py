@@ -52,12 +52,15 @@ class Layout:
 
 
 def check_data_format(value: Any, argument: str) -> str:
-    """Raises:
-    ValueError: None of `DATA_FORMATS`.
+    """The name of a data format, checked.
+
+    Raises:
+        ValueError: None of `DATA_FORMATS`.
     """
     if value not in DATA_FORMATS:
         raise ValueError(f"`{argument}` must be one of {DATA_FORMATS}. Received: {value!r}")
-    return value
+    result: str = value
+    return result
 
 
 def read(shape: Shape, data_format: str = "auto", argument: str = "data_format", least: int = 1) -> Layout | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gymnasium
@@ -185,7 +185,7 @@ class Structure:
         return self.unflatten([leaf.decode(part) for leaf, part in zip(self.leaves, leaves)])
 
 
-def _walk(space: gymnasium.Space, path: Path, role: str):
+def _walk(space: gymnasium.Space, path: Path, role: str) -> Iterator[Leaf]:
     spaces = gymnasium.spaces
     if isinstance(space, spaces.Dict):
         for key, child in space.spaces.items():
@@ -219,7 +219,7 @@ def _at(path: Path) -> str:
     return f" at {'/'.join(map(str, path))!r}" if path else ""
 
 
-def _flatten(space: gymnasium.Space, value: Any, path: Path, flat: list, role: str) -> None:
+def _flatten(space: gymnasium.Space, value: Any, path: Path, flat: list[Any], role: str) -> None:
     if isinstance(space, gymnasium.spaces.Dict):
         keys = list(space.spaces)
         if not hasattr(value, "keys") or set(value.keys()) != set(keys):
@@ -239,7 +239,7 @@ def _flatten(space: gymnasium.Space, value: Any, path: Path, flat: list, role: s
         flat.append(value)
 
 
-def _unflatten(space: gymnasium.Space, iterator) -> Any:
+def _unflatten(space: gymnasium.Space, iterator: Iterator[Any]) -> Any:
     if isinstance(space, gymnasium.spaces.Dict):
         return {key: _unflatten(child, iterator) for key, child in space.spaces.items()}
     if isinstance(space, gymnasium.spaces.Tuple):

@@ -1,12 +1,20 @@
-"""The runner walks environments: the only place where environment time passes."""
+"""The collector walks environments with an actor: the only place where environment time passes.
+
+It imports no TensorFlow, so that it may run in a process of its own.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kagent.environments import Environments
+from kagent.acting.episode_states import State, states_of
+from kagent.environments import Environments, Transition
+from kagent.environments.stream import NextSeed
+from kagent.schedules import Clock
 
 
 class Episode(NamedTuple):
@@ -34,58 +42,91 @@ def episode_of(total: float, length: int, recorded: float | None) -> Episode:
     return Episode(total, length) if recorded is None else Episode(recorded, length, total)
 
 
-class Runner:
-    """Steps environments with an agent, hands transitions to its memory and counts.
-
-    Args:
-        agent: The agent that acts.
-        environments: Where.
-        hooks: Callbacks that know agents.
-        deferred: Whether hooks are told of begins and ends of episodes when `tell_begins` and `tell_ends` are called,
-            not where they happen.
+@dataclasses.dataclass(slots=True, eq=False)
+class Timestep:
+    """One step of N environments. The object and its arrays are valid until the next step: copy what is kept.
 
     Attributes:
-        returns, lengths: Undiscounted return, of rewards before preprocessing, and length of every open episode, `(N,)`.
-        finished: The episodes that ended since `take_finished`.
-        iterator: The memory's elements that this run learns from.
-        asked: Logs of the updates that callbacks asked for since `take_asked`.
-        update_hooks, asked_hooks: Those of the callbacks that are told of the beginnings of updates, and of the ends of
-            the updates that callbacks asked for.
+        observation: Per observation leaf an array `(N, *leaf.shape)` in stored form: what was acted on.
+        mask: What was allowed there, per action leaf bool `(N, sum(nvec))` or None; None: no masks.
+        actor_state: What the actor knew of the episodes before, arrays `(N, ...)`; `()` of an actor without a state.
+        action: What was chosen, per action leaf an array `(N, *leaf.shape)`, as the actor gives it (canonical).
+        taken: The same as the environments took it.
+        raw_observation: `observation` before preprocessing.
+        outcome: What the environments gave: rewards, ends and where the actions led.
     """
 
-    def __init__(self, agent: Any, environments: Environments, hooks: Any = (), deferred: bool = False):
-        self.agent, self.environments = agent, environments
+    observation: list[np.ndarray]
+    mask: Any
+    actor_state: State
+    action: list[np.ndarray]
+    taken: list[np.ndarray]
+    raw_observation: list[np.ndarray]
+    outcome: Transition
+
+
+class Collector:
+    """Steps environments with an actor and an exploration, and hands out transitions and ends of episodes.
+
+    Counting timesteps, storing transitions and calling callbacks is for whoever receives them.
+
+    Args:
+        actor: A `kagent.acting.Actor`. Of another class it has `initial_state`, `to_env`, and what the exploration calls:
+            `decide` (`decide_from` where it has a state) and `random`.
+        exploration: `exploration.decide(actor, observation, mask, clock, rng)` chooses actions; see
+            `kagent.exploration.Exploration`. It may be exchanged between two steps.
+        environments: Where; see `kagent.environments.make`.
+
+    Attributes:
+        returns, lengths: Undiscounted return, of rewards before preprocessing, and timesteps of every open episode, `(N,)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kagent import environments, exploration, schedules
+    >>> from kagent.training.collector import Collector
+    >>> rng = np.random.default_rng(0)
+    >>> envs = environments.make("CartPole-v1", 2)
+    >>> collector = Collector(agent.actor, exploration.EpsilonGreedy(0.1, 0.1), envs)
+    >>> seeds = iter(range(1000))
+    >>> lost = collector.start(lambda: next(seeds))
+    >>> for timesteps in range(0, 200, 2):
+    ...     timestep = collector.step(schedules.Clock(timesteps), rng)
+    ...     reward = timestep.outcome.reward  # (2,)
+    ...     episodes = collector.settle()
+    """
+
+    def __init__(self, actor: Any, exploration: Any, environments: Environments):
+        self.actor, self.exploration, self.environments = actor, exploration, environments
         self.returns = np.zeros(environments.num_envs)
         self.lengths = np.zeros(environments.num_envs, np.int64)
-        self.finished: list[Episode] = []
-        self.iterator: Any = None
-        self.asked: list[dict[str, float]] = []
-        self._deferred = deferred
-        self._begun: list[tuple[int, int]] = []  # number and environment of episodes that hooks have yet to hear of
-        self._ended: list[tuple[int, dict[str, Any]]] = []
-        self.timestep_hooks = [hook for hook in hooks if hook.watches("on_timestep_end")]
-        self.begin_hooks = [hook for hook in hooks if hook.watches("on_episode_begin")]
-        self.end_hooks = [hook for hook in hooks if hook.watches("on_episode_end")]
-        self.update_hooks = [hook for hook in hooks if hook.watches("on_update_begin")]
-        self.asked_hooks = [hook for hook in hooks if hook.watches("on_asked_update_end")]
+        self._states = states_of(actor, environments.num_envs)
+        self._acting: Any = actor if self._states is None else self._states
+        self._timestep: Timestep | None = None
 
-    def start(self, state: dict[str, Any] | None) -> list[int]:
+    def start(self, next_seed: NextSeed, state: dict[str, Any] | None = None) -> list[int]:
         """Begins new episodes, or goes on with the open ones of `state`.
+
+        Args:
+            next_seed: Called for the seed of each new episode.
+            state: What `state()` gave, perhaps in another process.
 
         Returns:
             Indices of environments whose open episode could not be brought back.
         """
+        environments, states = self.environments, self._states
         lost: list[int] = []
-        if state is None or not self.environments.replayable or len(state["lengths"]) != len(self.lengths):
-            self.environments.reset(self.agent.next_seed)
+        if state is None or not environments.replayable or len(state["lengths"]) != len(self.lengths):
+            environments.reset(next_seed)
+        elif states is not None and not states.restore(state.get("actor")):
+            environments.reset(next_seed)
+            lost = list(range(len(self.lengths)))
         else:
-            lost = list(self.environments.restore(state["environments"], self.agent.next_seed))
+            lost = list(environments.restore(state["environments"], next_seed))
             self.returns[:], self.lengths[:] = state["returns"], state["lengths"]
             self.returns[lost], self.lengths[lost] = 0.0, 0
-        fresh = np.flatnonzero(self.lengths == 0)
-        self._begun = [(self.agent.episodes, int(index)) for index in fresh]
-        if not self._deferred:
-            self.tell_begins()
+            if states is not None and lost:
+                states.reset(lost)
         return lost
 
     def state(self) -> dict[str, Any] | None:
@@ -94,140 +135,59 @@ class Runner:
             return None
         environments = self.environments.state()
         if any(episode["length"] != length for episode, length in zip(environments["episodes"], self.lengths)):
-            environments["episodes"] = []  # an interrupt came between a step and its being counted: they are lost
+            environments["episodes"] = []  # an interrupt came between a step and its being settled: they are lost
+        carried = {} if self._states is None else {"actor": list(self._states.state)}
         return {
             "environments": environments,
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
+            **carried,
         }
 
-    def take_finished(self) -> list[Episode]:
-        """The episodes that ended since the last call."""
-        finished, self.finished = self.finished, []
-        return finished
-
-    def take_asked(self) -> list[dict[str, float]]:
-        """Logs of the updates that callbacks asked for since the last call."""
-        asked, self.asked = self.asked, []
-        return asked
-
-    def collect(self, until: float, episodes: float, full: Any = None) -> None:
-        """Takes steps until the agent's counters reach a bound, `full()` is true, or the agent is told to stop.
+    def step(self, clock: Clock, rng: np.random.Generator) -> Timestep:
+        """Takes one step in every environment.
 
         Args:
-            until: Bound in timesteps; the last step of N environments may go beyond it.
-            episodes: Bound in finished episodes.
-            full: Further condition, asked first and after each step.
+            clock: The time, for the exploration.
+            rng: The stream that actions are drawn from.
+
+        Raises:
+            Exception: Whatever an environment raises, and the `ValueError`s of `Environments.step`.
         """
-        if (full is not None and full()) or self.agent.episodes >= episodes:
-            return  # the agent was stopped, and perhaps saved, before it learned from this
-        agent, environments, memory = self.agent, self.environments, self.agent.memory
-        actor, explore, rng = agent.actor, agent.explorer.decide, agent.act_generator
-        to_env, append = actor.to_env, memory.append_leaves
-        counters, count, hooked = agent.counters, environments.num_envs, bool(self.timestep_hooks)
-        timesteps = counters.timesteps
-        while timesteps < until:
-            observation, mask = environments.observation, environments.mask
-            raw = environments.raw_observation if hooked else None
-            action = explore(actor, observation, mask, agent.clock_at(timesteps), rng)
-            taken = to_env(action)
-            step = environments.step(taken)
-            if step.all_valid:
-                append(
-                    observation, action, step.reward, step.terminated, step.truncated, step.next_observation,
-                    None, mask, step.next_mask,
-                )  # fmt: skip
-                timesteps += count
-                self.lengths += 1
-            else:
-                append(
-                    observation, action, step.reward, step.terminated, step.truncated, step.next_observation,
-                    step.valid, mask, step.next_mask,
-                )  # fmt: skip
-                timesteps += int(step.valid.sum())
-                self.lengths += step.valid
-            counters.timesteps = timesteps
-            self.returns += step.raw_reward
-            outcomes = self._settle(step.ended, step.recorded) if step.ended else None
-            if hooked:
-                logs = {
-                    "observation": observation, "action": taken, "next_observation": step.next_observation,
-                    "reward": step.reward.copy(), "terminated": step.terminated.copy(),
-                    "truncated": step.truncated.copy(), "valid": step.valid.copy(),
-                    "action_mask": mask, "next_action_mask": step.next_mask, "raw_observation": raw,
-                    "raw_next_observation": step.raw_next_observation, "raw_reward": step.raw_reward.copy(),
-                }  # fmt: skip
-                for hook in self.timestep_hooks:
-                    hook.on_timestep_end(timesteps, logs)
-            if outcomes:
-                self._tell(outcomes)
-                if counters.episodes >= episodes:
-                    return
-            if (full is not None and full()) or agent.stop_training:
-                return
+        environments, states = self.environments, self._states
+        observation, mask, raw = environments.observation, environments.mask, environments.raw_observation
+        if states is not None:
+            states.forget()
+        action = self.exploration.decide(self._acting, observation, mask, clock, rng)
+        if states is not None:
+            states.see(observation, mask)
+        taken = self.actor.to_env(action)
+        outcome = environments.step(taken)
+        carried = () if states is None else states.state
+        self._timestep = timestep = Timestep(observation, mask, carried, action, taken, raw, outcome)
+        return timestep
 
-    def _settle(self, ended: Any, recorded: Any) -> list[tuple[int, Episode]]:
-        # Before any callback hears of the step, so that an agent saved by one is whole.
-        outcomes = []
-        for index in map(int, ended):
-            episode = episode_of(float(self.returns[index]), int(self.lengths[index]), recorded.get(index))
+    def settle(self) -> Sequence[tuple[int, Episode]]:
+        """Counts the last step into the open episodes. Call it when its transitions are stored and counted.
+
+        A step that was not settled is no part of `state()`: after an interrupt in between, its episodes are given up.
+
+        Returns:
+            Of every episode that the step ended the index of its environment, and what it was.
+        """
+        if self._timestep is None:
+            return ()
+        outcome, self._timestep = self._timestep.outcome, None
+        self.lengths += 1 if outcome.all_valid else outcome.valid
+        self.returns += outcome.raw_reward
+        if self._states is not None:
+            # A row that is not valid was reset in this step: its episode begins with the next observation.
+            self._states.advance([*outcome.ended, *np.flatnonzero(~outcome.valid)])
+        if not outcome.ended:
+            return ()
+        ended = []
+        for index in map(int, outcome.ended):
+            recorded = outcome.recorded.get(index)
+            ended.append((index, episode_of(float(self.returns[index]), int(self.lengths[index]), recorded)))
             self.returns[index], self.lengths[index] = 0.0, 0
-            self.finished.append(episode)
-            outcomes.append((index, episode))
-        self.agent.counters.episodes += len(outcomes)
-        return outcomes
-
-    def _tell(self, outcomes: list[tuple[int, Episode]]) -> None:
-        first = self.agent.episodes - len(outcomes)
-        for number, (index, episode) in enumerate(outcomes, first):
-            self._ended.append((number, {**episode.logs(), "env": index}))
-            self._begun.append((number + 1, index))
-            if not self._deferred:
-                self.tell_ends()
-                self.tell_begins()
-
-    def tell_ends(self) -> None:
-        """Tells hooks of the episodes that have ended since."""
-        ended, self._ended = self._ended, []
-        for number, logs in ended:
-            for hook in self.end_hooks:
-                hook.on_episode_end(number, dict(logs))
-
-    def tell_begins(self) -> None:
-        """Tells hooks of the episodes that have begun since."""
-        begun, self._begun = self._begun, []
-        for hook in self.begin_hooks:
-            for number, index in begun:
-                hook.on_episode_begin(number, {"env": index})
-
-
-def play(
-    actor: Any, environments: Environments, episodes: int, deterministic: bool, rng: np.random.Generator, on_end: Any
-) -> list[Episode]:
-    """Runs whole episodes without learning and without touching the agent's counters or streams.
-
-    Every environment plays its share, so that short episodes do not crowd out long ones.
-
-    Args:
-        on_end: Called with the number of each episode and the `Episode`.
-
-    Returns:
-        The episodes, in the order of their ends.
-    """
-    count = environments.num_envs
-    shares = [episodes // count + (index < episodes % count) for index in range(count)]
-    returns, lengths = np.zeros(count), np.zeros(count, np.int64)
-    finished: list[Episode] = []
-    while len(finished) < episodes:
-        action = actor.decide(environments.observation, environments.mask, deterministic, rng)
-        step = environments.step(actor.to_env(action))
-        returns += step.raw_reward
-        lengths += step.valid
-        for index in step.ended:
-            if shares[index]:
-                shares[index] -= 1
-                recorded = step.recorded.get(index)
-                finished.append(episode_of(float(returns[index]), int(lengths[index]), recorded))
-                on_end(len(finished) - 1, finished[-1])
-            returns[index], lengths[index] = 0.0, 0
-    return finished
+        return ended

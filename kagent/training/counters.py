@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from kagent.config import run_length
-from kagent.mixin import Mixin
 from kagent.schedules import Clock
 
 
@@ -14,7 +13,7 @@ class Counters:
     """How far an agent has come. Apart from the model, whose attributes Keras watches at every assignment.
 
     Attributes:
-        timesteps, episodes, updates: See `Agent`.
+        timesteps, episodes, gradient_steps: See `Agent`.
         performed: Updates that were due by the rule's frequency and are done, skipped ones included.
         drawn: Elements taken from the memory's dataset.
         waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
@@ -22,11 +21,16 @@ class Counters:
         ended: Episodes at whose ends updates were done or skipped.
     """
 
-    __slots__ = ("drawn", "ended", "episodes", "performed", "targets_moved", "timesteps", "updates", "waited")
+    __slots__ = ("drawn", "ended", "episodes", "gradient_steps", "performed", "targets_moved", "timesteps", "waited")
 
     def __init__(self) -> None:
-        self.timesteps = self.episodes = self.updates = 0
+        self.timesteps = self.episodes = self.gradient_steps = 0
         self.performed = self.drawn = self.targets_moved = self.waited = self.ended = 0
+
+    @property
+    def updates(self) -> int:
+        """`gradient_steps`, by the name of the unit that bounds and schedules have for them."""
+        return self.gradient_steps
 
 
 class Unbounded:
@@ -70,100 +74,82 @@ def watched(clock: Clock, unbounded: Unbounded | None) -> UnboundedClock:
     return found
 
 
-class Counting(Mixin):
-    """The part of an agent that counts. A mixin of `Agent`."""
+class TrainingClock:
+    """What time it is for schedules: the counters, and the part of the run's bounds that is used.
 
-    def _begin_counting(self) -> None:
-        self.counters = Counters()
-        self._bounds = run_length.Bounds()  # of the running or last run, in absolute counts
-        self._unbounded = Unbounded()
-        self.program_clock: Clock | None = None
+    Args:
+        counters: Of the agent. They are read.
 
-    @property
-    def timesteps(self) -> int:
-        """Environment steps taken in training, over all environments."""
-        return self.counters.timesteps
+    Attributes:
+        bounds: Of the running or last run, in absolute counts; infinite where there is none.
+        program: The time as tensors, while the learner's program is traced or runs eagerly; None outside.
+    """
 
-    @property
-    def episodes(self) -> int:
-        """Episodes finished in training."""
-        return self.counters.episodes
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps taken. Those that an optimizer refused, where nothing else was learned, are none."""
-        return self.counters.updates
-
-    def begin(
-        self,
-        steps: int | None = None,
-        *,
-        episodes: int | None = None,
-        updates: int | None = None,
-        max_steps: int | None = None,
-        max_episodes: int | None = None,
-        max_updates: int | None = None,
-    ) -> None:
-        """Says how long a loop of `act` and `observe` will be, so that schedules by progress move in it.
-
-        Nothing ends when the bound is reached: the loop is the user's own, and progress is 1 from there on. `fit` sets
-        its own bounds; those of the last call of either hold, and are saved with the agent.
-
-        Args:
-            steps, episodes, updates: Timesteps, finished episodes or gradient steps to come, as for `fit`. Of several,
-                the one that is used up most is the progress.
-            max_steps, max_episodes, max_updates: The same as absolute bounds.
-
-        Raises:
-            ValueError: No bound, two for one unit, or one that is not an integer >= 0.
-            RuntimeError: A `fit` of the agent is running: it has its own bounds.
-
-        Example:
-
-        >>> agent = kagent.DQN("CartPole-v1", seed=0)
-        >>> agent.begin(steps=10_000)  # epsilon falls over the first 1,000 of them
-        """
-        self.occupation.refuse("begin")
-        given = {
-            "steps": steps, "episodes": episodes, "updates": updates,
-            "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
-        }  # fmt: skip
-        self._bounds = run_length.of_run("begin", self.counters, **given)
-
-    # Time ------------------------------------------------------------------------------------------------------
-
-    @property
-    def progress_target(self) -> run_length.Bounds:
-        """Bounds of the running (or last) run in absolute timesteps, episodes and updates; infinite where there is none."""
-        return self._bounds
+    def __init__(self, counters: Counters):
+        self.bounds = run_length.ENDLESS
+        self.program: Clock | None = None
+        self._counters, self._unbounded = counters, Unbounded()
 
     def progress_at(self, timesteps: int) -> float:
         """The largest part used of any of the run's bounds at `timesteps`, 0 to 1; 0 without a bound."""
-        return self._bounds.used(timesteps, self.counters.episodes, self.counters.updates)
+        return self.bounds.used(timesteps, self._counters.episodes, self._counters.gradient_steps)
 
-    @property
-    def host_clock(self) -> Clock:
+    def host(self) -> Clock:
         """The time now, as numbers."""
-        counters = self.counters
-        return Clock(counters.timesteps, counters.episodes, counters.updates, self.progress_at(counters.timesteps))
+        counters = self._counters
+        progress = self.progress_at(counters.timesteps)
+        return Clock(counters.timesteps, counters.episodes, counters.gradient_steps, progress)
 
-    def clock_at(self, timesteps: int) -> Clock:
+    def at(self, timesteps: int) -> Clock:
         """The time at `timesteps` for what steers training: a schedule by progress that stands still warns."""
-        counters, bound = self.counters, self._bounds
-        progress = bound.used(timesteps, counters.episodes, counters.updates)
-        clock = Clock(timesteps, counters.episodes, counters.updates, progress)
-        return watched(clock, self._unbounded) if progress == 0.0 and bound == run_length.ENDLESS else clock
+        counters, bounds = self._counters, self.bounds
+        progress = bounds.used(timesteps, counters.episodes, counters.gradient_steps)
+        clock = Clock(timesteps, counters.episodes, counters.gradient_steps, progress)
+        return watched(clock, self._unbounded) if progress == 0.0 and bounds == run_length.ENDLESS else clock
 
-    @property
-    def training_clock(self) -> Clock:
-        """`clock_at` now."""
-        return self.clock_at(self.counters.timesteps)
+    def training(self) -> Clock:
+        """`at` the timesteps of now."""
+        return self.at(self._counters.timesteps)
 
-    @property
-    def clock(self) -> Clock:
+    def now(self) -> Clock:
         """The time now: tensors inside the learner's program, numbers elsewhere."""
-        if self.program_clock is None:
-            return self.host_clock
-        return (
-            watched(self.program_clock, self._unbounded) if self._bounds == run_length.ENDLESS else self.program_clock
-        )
+        if self.program is None:
+            return self.host()
+        return watched(self.program, self._unbounded) if self.bounds == run_length.ENDLESS else self.program
+
+
+def begin(
+    agent: Any,
+    steps: int | None = None,
+    *,
+    episodes: int | None = None,
+    updates: int | None = None,
+    max_steps: int | None = None,
+    max_episodes: int | None = None,
+    max_updates: int | None = None,
+) -> None:
+    """Says how long a loop of `act` and `observe` will be, so that schedules by progress move in it.
+
+    Nothing ends when the bound is reached: the loop is the user's own, and progress is 1 from there on. `fit` sets
+    its own bounds; those of the last call of either hold, and are saved with the agent.
+
+    Args:
+        steps, episodes, updates: Timesteps, finished episodes or gradient steps to come, as for `fit`. Of several,
+            the one that is used up most is the progress.
+        max_steps, max_episodes, max_updates: The same as absolute bounds.
+
+    Raises:
+        ValueError: No bound, two for one unit, or one that is not an integer >= 0.
+        RuntimeError: A `fit` of the agent is running: it has its own bounds.
+
+    Example:
+
+    >>> agent = kagent.DQN("CartPole-v1", seed=0)
+    >>> agent.begin(steps=10_000)  # epsilon falls over the first 1,000 of them
+    """
+    agent.occupation.refuse("begin")
+    given = {
+        "steps": steps, "episodes": episodes, "updates": updates,
+        "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
+    }  # fmt: skip
+    agent._clock.bounds = run_length.of_run("begin", agent.counters, **given)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kagent.acting import EpisodeStates
 from kagent.memories.transition import Transition, concatenate
 
 
@@ -32,13 +33,15 @@ class Stream:
     """One episode at a time.
 
     Attributes:
-        acted: The act whose outcome `observe` will tell; None: there is none.
+        acted: The act whose outcome `observe` will give; None: there is none.
         waiting: An act and its reward whose successor the next act will show; None: there is none.
+        states: The actor with its state in the stream's episode; None: it has none, or has not acted yet.
         length: Timesteps of the open episode.
         reward: Their sum.
     """
 
     acted: Acted | None = None
+    states: EpisodeStates | None = None
     waiting: tuple[Acted, float] | None = None
     length: int = 0
     reward: float = 0.0

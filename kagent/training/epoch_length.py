@@ -33,4 +33,4 @@ class EpochLength(keras.callbacks.Callback):
         self._bound((self.agent.updates - self.begun) / self.done)
 
     def _bound(self, size: float) -> None:
-        self.agent._bounds = Bounds(updates=self.begun + size * self.epochs)
+        self.agent._clock.bounds = Bounds(updates=self.begun + size * self.epochs)

@@ -1,322 +1,386 @@
-"""act, observe and update, for programs that own their loop: robots, simulators, services."""
+"""act, observe and update: for programs with a loop of their own, such as robots, simulators and services."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kagent.acting.episode_states import EpisodeStates, states_of
 from kagent.compat.tensorforce.specifications import mask_name
 from kagent.environments import checks
-from kagent.mixin import Mixin
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
+    from kagent.spaces import Structure
 
 _FLAGS = (bool, np.bool_)
 
 
-class Interaction(Mixin):
-    """The part of an agent that acts one observation at a time. A mixin of `Agent`."""
+class InteractionLoop:
+    """The episode streams of `act` and `observe`, and the way of their timesteps into the memory.
 
-    def _begin_interaction(self) -> None:
-        self._episodes = EpisodeStreams(self.parallel_interactions)
-        self._own_loop = False  # whether what is observed follows what was observed before
-        self._mask_names = [mask_name(leaf.name) for leaf in self._action.leaves if leaf.is_discrete]
+    Args:
+        count: Streams.
+        observation: Leaves of the environment's observations.
+        action: Leaves of its actions.
 
-    def act(
-        self,
-        observation: Any,
-        deterministic: bool = False,
-        mask: Any = None,
-        *,
-        independent: bool | None = None,
-        internals: Any = None,
-        parallel: Any = 0,
-    ) -> Any:
-        """The action for one observation.
+    Attributes:
+        streams: The open episodes.
+        continued: Whether the next timestep follows those in the memory; False after a `fit`, which left its own there.
+    """
 
-        Args:
-            observation: One observation, not a batch, as the environment gives it. Masks may be in it, as Tensorforce has
-                them: under the action's name and `_mask`, and of a space that is not nested the observation itself then
-                under `"state"`.
-            deterministic: True: the best action; nothing is remembered. False: an exploring action, as in training;
-                `observe` then tells what came of it. With `preprocessing`, a deterministic act is about the open episode of
-                the exploring ones, without one about an episode's first observation; see `player`.
-            mask: What is allowed, as the environment gives it (`info["action_mask"]`).
-            independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action
-                explores as in training, by random numbers of its own. None: as `deterministic`.
-            internals: The state of a recurrent policy, which none of kagent's has: None or `{}`; with `{}` the action
-                comes with the next internals, `{}`, as Tensorforce's does.
-            parallel: Index of the episode stream, from 0 to `parallel_interactions` - 1; each goes its own way. Or a list
-                of indices, with a list of observations (and masks): the actions come as a list.
+    def __init__(self, count: int, observation: Structure, action: Structure):
+        self.streams = EpisodeStreams(count)
+        self.continued = False
+        self._action = action
+        self._keys = {leaf.path[0] for leaf in observation.leaves if leaf.path}
+        self._mask_names = [mask_name(leaf.name) for leaf in action.leaves if leaf.is_discrete]
 
-        Returns:
-            One action, as the environment takes it.
+    def leave(self) -> bool:
+        """Gives the open episodes up, because a `fit` begins. Returns `continued` as it was."""
+        before, self.continued = self.continued, False
+        self.streams = EpisodeStreams(len(self.streams))
+        return before
 
-        Raises:
-            ValueError: An observation unlike the observation space, or not finite; a mask that allows nothing; an
-                unknown stream; `deterministic` with independent=False; `internals` of an act that is not independent.
-            OrderError: The stream's last action was not observed yet. It is a `RuntimeError` and a `ValueError`.
-            TypeError: `deterministic` or `independent` that is not True or False.
+    def follow(self, memory: Any) -> None:
+        """The next timestep in `memory` is of these streams: where others were before, their episodes are cut off."""
+        if not self.continued:
+            memory.cut_episodes(range(memory.num_envs))
+            memory.set_num_envs(len(self.streams))
+            self.continued = True
 
-        Example:
-
-        >>> action = agent.act(observation)
-        >>> observation, reward, terminated, truncated, info = env.step(action)
-        >>> agent.observe(reward, terminated, truncated, observation)
-        """
-        if isinstance(parallel, list | tuple):
-            return self._act_each(observation, deterministic, mask, independent, internals, parallel)
-        if internals not in (None, {}):
-            raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
-        if not isinstance(deterministic, _FLAGS) or not (independent is None or isinstance(independent, _FLAGS)):
-            raise TypeError(
-                "`deterministic` and `independent` must be True or False, the latter also None. "
-                f"Received: {deterministic!r} and {independent!r}"
-            )
-        if internals is not None and not (deterministic or independent):
-            raise ValueError(f"`internals` are for independent acts: give independent=True. Received: {internals!r}")
-        if deterministic and independent is False:
-            raise ValueError("`deterministic` acts are independent: give independent=True or None. Received: False")
-        if isinstance(observation, dict):
-            observation, mask = self._split_masks(observation, mask)
-        if not (deterministic or independent):
-            leaves, masks = self._read(observation, mask)
-            action = self._explore(leaves, masks, self._episodes.index(parallel))
-        elif deterministic and self.preprocessing is None:
-            action = self.actor.act(observation, True, mask)
-        else:
-            leaves, masks = self._read(observation, mask)
-            leaves = self._see(leaves, False, self._episodes.index(parallel))
-            if deterministic:
-                action = self.actor.answer(leaves, masks, True)
-            else:
-                rng = self._streams["evaluate"]
-                action = self.actor.release(
-                    self.explorer.decide(self.actor, leaves, masks, self.clock_at(self.timesteps), rng)
-                )
-        return action if internals is None else (action, internals)
-
-    def _act_each(self, observations, deterministic, masks, independent, internals, parallel) -> list[Any]:
-        masks = [None] * len(parallel) if masks is None else masks
-        if not len(observations) == len(masks) == len(parallel) or len(set(parallel)) < len(parallel):
-            raise ValueError(
-                "`parallel` as a list needs as many observations (and masks), and no index twice. "
-                f"Received: {list(parallel)}, {len(observations)} observations, {len(masks)} masks"
-            )
-        return [
-            self.act(one, deterministic, mask, independent=independent, internals=internals, parallel=index)
-            for one, mask, index in zip(observations, masks, parallel)
-        ]
-
-    def _split_masks(self, observation: dict[str, Any], mask: Any) -> tuple[Any, Any]:
+    def split_masks(self, observation: dict[str, Any], mask: Any) -> tuple[Any, Any]:
         """The observation without Tensorforce's masks, and the mask."""
-        known = {leaf.path[0] for leaf in self._raw_observation.leaves if leaf.path}
-        found = [name for name in self._mask_names if name in observation and name not in known]
+        found = [name for name in self._mask_names if name in observation and name not in self._keys]
         if not found:
             return observation, mask
         rest = {key: value for key, value in observation.items() if key not in found}
         if mask is not None:
             raise ValueError(f"`mask` is given twice: in `observation` as {found}, and by itself")
         parts = [observation.get(mask_name(leaf.name)) if leaf.is_discrete else None for leaf in self._action.leaves]
-        return rest["state"] if not known else rest, self._action.unflatten(parts)
+        return rest["state"] if not self._keys else rest, self._action.unflatten(parts)
 
-    def _explore(self, raw: list[np.ndarray], masks: Any, index: int) -> Any:
-        self.occupation.refuse("act")
-        stream = self._episodes.streams[index]
+    def explore(self, agent: Agent, raw: list[np.ndarray], masks: Any, index: int) -> Any:
+        """The exploring action of a stream, whose outcome `observe` will give."""
+        agent.occupation.refuse("act")
+        stream = self.streams.streams[index]
         if stream.acted is not None:
             raise OrderError(
                 "`act` was called twice without `observe`: tell first what the last action led to, or ask with "
                 "independent=True for an action that is not remembered"
             )
-        self._begin_attached()
+        agent._own_callbacks.begin(agent)
         if stream.waiting is not None:
             acted, reward = stream.waiting
             stream.waiting = None
-            self._remember_step(index, acted, reward, (False, False), raw, masks)
-            self._learn_due()
-        leaves = self._see(raw, True, index)
-        action = self.explorer.decide(self.actor, leaves, masks, self.clock_at(self.timesteps), self.act_generator)
+            self.remember(agent, index, acted, reward, (False, False), raw, masks)
+            self.learn(agent)
+        leaves = agent._adapter.see(raw, True, index)
+        states = self.states(agent, index)
+        actor = agent.actor if states is None else states
+        action = agent.explorer.decide(actor, leaves, masks, agent._clock.training(), agent._random["act"])
+        if states is not None:
+            states.see(leaves, masks)
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         seen = [leaf.copy() for leaf in leaves]
         stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw])
-        return self.actor.release(action)
+        return agent.actor.release(action)
 
-    def observe(
+    def states(self, agent: Agent, index: int) -> EpisodeStates | None:
+        """The agent's actor with its state in a stream; None where it has none."""
+        stream = self.streams.streams[index]
+        if stream.states is None:
+            stream.states = states_of(agent.actor, 1)
+        return stream.states
+
+    def remember(
         self,
-        reward: float,
-        terminated: bool | int = False,
-        truncated: bool = False,
-        next_observation: Any = None,
-        mask: Any = None,
-        *,
-        terminal: bool | int | None = None,
-        parallel: int = 0,
-    ) -> dict[str, float] | None:
-        """Tells what the last exploring action led to, and learns where an update is due.
+        agent: Agent,
+        index: int,
+        acted: Acted,
+        raw_reward: float,
+        ends: tuple[bool, bool],
+        raw_successor: list[np.ndarray] | None,
+        next_mask: Any,
+    ) -> None:
+        """Hands a timestep of a stream to the memory and the agent's own callbacks.
 
-        There is no bound here that schedules could measure progress by unless `begin` says one: else give those of
-        exploration and learning rates their length in timesteps or updates.
-
-        Args:
-            reward: The reward, one number, finite, also as float32.
-            terminated: Whether the episode came to its end; no reward follows. Or `terminal`, as on Tensorforce's page: 2
-                is a truncation.
-            truncated: Whether it was cut off; rewards would have followed.
-            next_observation: The observation the action led to, also at an end. None: the next `act` of the stream shows
-                it, and the timestep is remembered, and learned from, only then; at an end that is `terminated` there
-                is nothing to know of it, unless `reward_estimation` has `estimate_terminal`; where the episode was
-                `truncated` it is needed.
-            mask: What is allowed there; not read where `terminated` is true.
-            terminal: Tensorforce's word for both: 0 or False, 1 or True (terminated), 2 (truncated).
-            parallel: Index of the episode stream.
-
-        Returns:
-            The logs of the update, or None if none was due.
-
-        Raises:
-            OrderError: There was no `act(..., deterministic=False)` before it; the stream is too far ahead of another.
-            ValueError: A reward or observation that is not finite or unlike the space; a mask here and none in `act`,
-                or the other way round; an episode that is longer than `max_episode_timesteps`; an end without the
-                observation that it needs; an end that is said in other words than above.
-            TypeError: `truncated` that is neither True nor False.
+        `raw_successor` None: an end whose observation is not known. It is worth nothing, so any will do in its place.
         """
-        self.occupation.refuse("observe")
-        index = self._episodes.index(parallel)
-        stream = self._episodes.streams[index]
-        if stream.acted is None:
-            raise OrderError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
-        reward = _reward(reward)
-        if len(self._episodes) > 1 and not isinstance(truncated, _FLAGS):
-            raise TypeError(
-                "`truncated`, the third argument, must be True or False where there are several streams: Tensorforce's third "
-                f"one, `parallel`, is given by name here. Received: {truncated!r}"
-            )
-        terminated, truncated = _end(terminated, truncated, terminal)
-        ended = terminated or truncated
-        if self.max_episode_timesteps is not None and not ended and stream.length + 1 >= self.max_episode_timesteps:
-            raise ValueError(
-                f"The episode is max_episode_timesteps={self.max_episode_timesteps} long, and must end: give "
-                "terminated=True or truncated=True"
-            )
-        self._episodes.check_room(index, self.memory)
-        acted = stream.acted
-        if next_observation is None:
-            if truncated and not terminated:
-                raise ValueError(
-                    "`next_observation` is needed where an episode is truncated: rewards would have followed, and it says "
-                    "what they are worth. Received: None"
-                )
-            if terminated and self.reward_estimation.estimate_terminal:
-                raise ValueError(
-                    "`next_observation` is needed where an episode ends, because reward_estimation.estimate_terminal=True "
-                    "needs the value of that observation. Received: None"
-                )
-            successor, next_mask = None, None
-        else:
-            if isinstance(next_observation, dict):
-                next_observation, mask = self._split_masks(next_observation, mask)
-            successor, next_mask = self._read(next_observation, mask, last=terminated)
-            if (acted.mask is None) != (next_mask is None) and not terminated:
-                given = ("without", "with") if acted.mask is None else ("with", "without")
-                raise ValueError(
-                    f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
-                )
-        stream.acted = None
-        stream.length += 1
-        stream.reward += reward
-        outcome = {"episode_return": stream.reward, "episode_length": stream.length, "env": index}
-        self.counters.timesteps += 1
-        if ended:
-            self.counters.episodes += 1
-            stream.length, stream.reward = 0, 0.0
-        if successor is None and not terminated:
-            stream.waiting = (acted, reward)
-            return None
-        self._remember_step(index, acted, reward, (terminated, truncated), successor, next_mask)
-        if ended and self._attached:
-            self._tell_episode(outcome)
-        return self._learn_due()
-
-    def _remember_step(self, index, acted, raw_reward, ends, raw_successor, next_mask) -> None:
-        """`raw_successor` None: an end whose observation is not known. It is worth nothing, so any will do in its place."""
-        reward, successor = self._advance(raw_reward, raw_successor, any(ends), index)
+        reward, successor = agent._adapter.advance(raw_reward, raw_successor, any(ends), index)
         if successor is None:
             successor = acted.observation
-        count, masked = len(self._episodes), acted.mask is not None
-        if not self._fits_memory(count, masked):
-            self.memory.build(self._observation, self._action, masked=masked, num_envs=count)
-        elif not self._own_loop:
-            self.memory.cut_episodes(range(self.memory.num_envs))  # what `fit` left there is of another episode
-            self.memory.set_num_envs(count)
-        self._own_loop = True
+        count, masked, memory = len(self.streams), acted.mask is not None, agent.memory
+        if not agent._fits_memory(count, masked):
+            memory.build(agent._observation, agent._action, masked=masked, num_envs=count)
+        self.follow(memory)
         flags = (np.asarray([flag]) for flag in ends)
         row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
-        self._episodes.put(index, self.memory, row)
-        if self._attached:
+        self.streams.put(index, memory, row)
+        if agent._own_callbacks:
             known = raw_successor is not None
             raw = (acted.raw, np.asarray([raw_reward]), raw_successor if known else acted.raw)
-            self._tell_step(index, row, raw, known)
+            agent._own_callbacks.timestep_end(agent, index, row, raw, known)
 
-    def _learn_due(self) -> dict[str, float] | None:
+    def learn(self, agent: Agent) -> dict[str, float] | None:
+        """Makes the updates that are due. Returns the logs of the last one, or None."""
         logs = None
         while True:
-            moved = self._episodes.drain(self.memory)
-            if self._is_due():
-                logs = self._learn_once(due=True)
+            moved = self.streams.drain(agent.memory)
+            if agent._is_due():
+                logs = update_once(agent, due=True)
             elif not moved:
                 return logs
 
-    def update(self) -> dict[str, float]:
-        """Makes one update now, due or not: the only ones there are with `update.frequency="never"`.
 
-        In a callback of `fit` too, though not in the middle of an environment's step. The updates that are due by
-        themselves stay where they are.
+def act(
+    agent: Agent,
+    observation: Any,
+    deterministic: bool = False,
+    mask: Any = None,
+    *,
+    independent: bool | None = None,
+    internals: Any = None,
+    parallel: Any = 0,
+) -> Any:
+    """The action for one observation.
 
-        Returns:
-            The logs of the update.
+    Args:
+        observation: One observation, not a batch, as the environment gives it. Masks may be in it, as Tensorforce has
+            them: under the action's name and `_mask`, and of a space that is not nested the observation itself then
+            under `"state"`.
+        deterministic: True: the best action; nothing is remembered. False: an exploring action, as in training;
+            `observe` gives its outcome. With `preprocessing`, a deterministic act is about the open episode of
+            the exploring ones, without one about an episode's first observation; see `player`.
+        mask: What is allowed, as the environment gives it (`info["action_mask"]`).
+        independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action
+            explores as in training, by random numbers of its own. None: as `deterministic`.
+        internals: The state of a recurrent policy, which none of kagent's has: None or `{}`; with `{}` the action
+            comes with the next internals, `{}`, as Tensorforce's does.
+        parallel: Index of the episode stream, from 0 to `parallel_interactions` - 1; each goes its own way. Or a list
+            of indices, with a list of observations (and masks): the actions come as a list.
 
-        Raises:
-            OrderError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
-                rollout that is not full. Or the agent is in the middle of something else.
+    Returns:
+        One action, as the environment takes it.
 
-        Example:
+    Raises:
+        ValueError: An observation unlike the observation space, or not finite; a mask that allows nothing; an
+            unknown stream; `deterministic` with independent=False; `internals` of an act that is not independent.
+        OrderError: The stream's last action was not observed yet. It is a `RuntimeError` and a `ValueError`.
+        TypeError: `deterministic` or `independent` that is not True or False.
 
-        >>> agent = kagent.DQN("CartPole-v1", frequency="never")
-        >>> history = agent.fit("CartPole-v1", steps=100, verbose=0)
-        >>> logs = agent.update()
-        """
-        self.occupation.refuse("update")
-        if self._runner is not None and not self._runner.environments.ready:
-            raise OrderError(
-                "`update` cannot be called by an environment of the running `fit`, in the middle of its step"
+    Example:
+
+    >>> action = agent.act(observation)
+    >>> observation, reward, terminated, truncated, info = env.step(action)
+    >>> agent.observe(reward, terminated, truncated, observation)
+    """
+    if isinstance(parallel, list | tuple):
+        return _act_each(agent, observation, deterministic, mask, independent, internals, parallel)
+    if internals not in (None, {}):
+        raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
+    if not isinstance(deterministic, _FLAGS) or not (independent is None or isinstance(independent, _FLAGS)):
+        raise TypeError(
+            "`deterministic` and `independent` must be True or False, the latter also None. "
+            f"Received: {deterministic!r} and {independent!r}"
+        )
+    if internals is not None and not (deterministic or independent):
+        raise ValueError(f"`internals` are for independent acts: give independent=True. Received: {internals!r}")
+    if deterministic and independent is False:
+        raise ValueError("`deterministic` acts are independent: give independent=True or None. Received: False")
+    loop = agent._interaction
+    if isinstance(observation, dict):
+        observation, mask = loop.split_masks(observation, mask)
+    if not (deterministic or independent):
+        leaves, masks = agent._adapter.read(agent.actor, observation, mask)
+        action = loop.explore(agent, leaves, masks, loop.streams.index(parallel))
+    elif deterministic and agent._adapter.preprocessing is None and not agent.actor.initial_state(1):
+        action = agent.actor.act(observation, True, mask)
+    else:
+        leaves, masks = agent._adapter.read(agent.actor, observation, mask)
+        index = loop.streams.index(parallel)
+        leaves, states = agent._adapter.see(leaves, False, index), loop.states(agent, index)
+        actor: Any = agent.actor if states is None else states.fork()
+        if deterministic and states is None:
+            action = actor.answer(leaves, masks, True)
+        elif deterministic:
+            action = actor.release(actor.decide(leaves, masks, True))
+        else:
+            clock, rng = agent._clock.training(), agent._random["evaluate"]
+            action = actor.release(agent.explorer.decide(actor, leaves, masks, clock, rng))
+    return action if internals is None else (action, internals)
+
+
+def _act_each(
+    agent: Agent, observations: Any, deterministic: Any, masks: Any, independent: Any, internals: Any, parallel: Any
+) -> list[Any]:
+    masks = [None] * len(parallel) if masks is None else masks
+    if not len(observations) == len(masks) == len(parallel) or len(set(parallel)) < len(parallel):
+        raise ValueError(
+            "`parallel` as a list needs as many observations (and masks), and no index twice. "
+            f"Received: {list(parallel)}, {len(observations)} observations, {len(masks)} masks"
+        )
+    return [
+        agent.act(one, deterministic, mask, independent=independent, internals=internals, parallel=index)
+        for one, mask, index in zip(observations, masks, parallel)
+    ]
+
+
+def observe(
+    agent: Agent,
+    reward: float,
+    terminated: bool | int = False,
+    truncated: bool = False,
+    next_observation: Any = None,
+    mask: Any = None,
+    *,
+    terminal: bool | int | None = None,
+    parallel: int = 0,
+) -> dict[str, float] | None:
+    """Takes the outcome of the last exploring action, and learns where an update is due.
+
+    There is no bound here that schedules could measure progress by unless `begin` says one: else give those of
+    exploration and learning rates their length in timesteps or updates.
+
+    Args:
+        reward: The reward, one number, finite, also as float32.
+        terminated: Whether the episode came to its end; no reward follows. Or `terminal`, as on Tensorforce's page: 2
+            is a truncation.
+        truncated: Whether it was cut off; rewards would have followed.
+        next_observation: The observation the action led to, also at an end. None: the next `act` of the stream shows
+            it, and the timestep is remembered, and learned from, only then; at an end that is `terminated` there
+            is nothing to know of it, unless `reward_estimation` has `estimate_terminal`; where the episode was
+            `truncated` it is needed.
+        mask: What is allowed there; not read where `terminated` is true.
+        terminal: Tensorforce's word for both: 0 or False, 1 or True (terminated), 2 (truncated).
+        parallel: Index of the episode stream.
+
+    Returns:
+        The logs of the update, or None if none was due.
+
+    Raises:
+        OrderError: There was no `act(..., deterministic=False)` before it; the stream is too far ahead of another.
+        ValueError: A reward or observation that is not finite or unlike the space; a mask here and none in `act`,
+            or the other way round; an episode that is longer than `max_episode_timesteps`; an end without the
+            observation that it needs; an end that is said in other words than above.
+        TypeError: `truncated` that is neither True nor False.
+    """
+    agent.occupation.refuse("observe")
+    loop = agent._interaction
+    index = loop.streams.index(parallel)
+    stream = loop.streams.streams[index]
+    if stream.acted is None:
+        raise OrderError("`observe` follows `act(observation)`; there is no action to observe the outcome of")
+    reward = _reward(reward)
+    if len(loop.streams) > 1 and not isinstance(truncated, _FLAGS):
+        raise TypeError(
+            "`truncated`, the third argument, must be True or False where there are several streams: Tensorforce's third "
+            f"one, `parallel`, is given by name here. Received: {truncated!r}"
+        )
+    terminated, truncated = _end(terminated, truncated, terminal)
+    ended = terminated or truncated
+    if agent.max_episode_timesteps is not None and not ended and stream.length + 1 >= agent.max_episode_timesteps:
+        raise ValueError(
+            f"The episode is max_episode_timesteps={agent.max_episode_timesteps} long, and must end: give "
+            "terminated=True or truncated=True"
+        )
+    loop.streams.check_room(index, agent.memory)
+    acted = stream.acted
+    successor, next_mask = None, None
+    if next_observation is None:
+        if truncated and not terminated:
+            raise ValueError(
+                "`next_observation` is needed where an episode is truncated: rewards would have followed, and it says "
+                "what they are worth. Received: None"
             )
-        memory = self.memory
-        if not (memory.built and memory.has_any):
-            raise OrderError(f"`update` needs {memory.missing}; let the agent collect first. Received: {memory!r}")
-        return self._learn_once(due=False)
+        if terminated and agent.reward_estimation.estimate_terminal:
+            raise ValueError(
+                "`next_observation` is needed where an episode ends, because reward_estimation.estimate_terminal=True "
+                "needs the value of that observation. Received: None"
+            )
+    else:
+        if isinstance(next_observation, dict):
+            next_observation, mask = loop.split_masks(next_observation, mask)
+        successor, next_mask = agent._adapter.read(agent.actor, next_observation, mask, last=terminated)
+        if (acted.mask is None) != (next_mask is None) and not terminated:
+            given = ("without", "with") if acted.mask is None else ("with", "without")
+            raise ValueError(
+                f"`mask` must be given always or never. Received: `act` {given[0]} and `observe` {given[1]} it"
+            )
+    stream.acted = None
+    if stream.states is not None:
+        stream.states.advance((0,) if ended else ())
+    stream.length += 1
+    stream.reward += reward
+    outcome = {"episode_return": stream.reward, "episode_length": stream.length, "env": index}
+    agent.counters.timesteps += 1
+    if ended:
+        agent.counters.episodes += 1
+        stream.length, stream.reward = 0, 0.0
+    if successor is None and not terminated:
+        stream.waiting = (acted, reward)
+        return None
+    loop.remember(agent, index, acted, reward, (terminated, truncated), successor, next_mask)
+    if ended:
+        agent._own_callbacks.episode_end(agent, outcome)
+    return loop.learn(agent)
 
-    def _learn_once(self, due: bool) -> dict[str, float]:
-        runner = self._runner
-        own = runner is None and self.occupation.running is None  # else it was asked for by a callback of `fit`
+
+def update(agent: Agent) -> dict[str, float]:
+    """Makes one update now, due or not: the only ones there are with `update.frequency="never"`.
+
+    In a callback of `fit` too, though not in the middle of an environment's step. The updates that are due by
+    themselves stay where they are.
+
+    Returns:
+        The logs of the update.
+
+    Raises:
+        OrderError: There is nothing to learn from yet: an empty memory, one of episodes in which none has ended, a
+            rollout that is not full. Or the agent is in the middle of something else.
+
+    Example:
+
+    >>> agent = kagent.DQN("CartPole-v1", frequency="never")
+    >>> history = agent.fit("CartPole-v1", steps=100, verbose=0)
+    >>> logs = agent.update()
+    """
+    agent.occupation.refuse("update")
+    if agent._trainer is not None and not agent._trainer.collector.environments.ready:
+        raise OrderError("`update` cannot be called by an environment of the running `fit`, in the middle of its step")
+    memory = agent.memory
+    if not (memory.built and memory.has_any):
+        raise OrderError(f"`update` needs {memory.missing}; let the agent collect first. Received: {memory!r}")
+    return update_once(agent, due=False)
+
+
+def update_once(agent: Agent, due: bool) -> dict[str, float]:
+    """One update of an agent, because it is due or was asked for, and its events. Returns its logs."""
+    trainer = agent._trainer
+    own = trainer is None and agent.occupation.running is None  # else it was asked for by a callback of `fit`
+    if own:
+        agent._own_callbacks.begin(agent)
+    with agent.occupation.of("update"):
+        agent.make_train_function()
+        iterator = agent.iterator() if trainer is None else trainer.iterator
         if own:
-            self._begin_attached()
-        with self.occupation.of("update"):
-            self.make_train_function()
-            iterator = self.iterator() if runner is None else runner.iterator
-            for hook in runner.update_hooks if runner is not None else self._attached.values() if own else ():
-                hook.on_update_begin(self.updates, {})
-            self._before_update()
-            logs = self.train_function(iterator)
-            self._after_update(due)
-            if runner is not None:
-                runner.asked.append(logs)
-                for hook in runner.asked_hooks:
-                    hook.on_asked_update_end(self.updates, dict(logs))
-            elif own:
-                self._tell_update(logs)
-        return logs
+            agent._own_callbacks.update_begin(agent)
+        for hook in trainer.update_hooks if trainer is not None else ():
+            hook.on_update_begin(agent.updates, {})
+        agent._before_update()
+        logs = agent.train_function(iterator)
+        agent._after_update(due)
+        if trainer is not None:
+            trainer.asked.append(logs)
+            for hook in trainer.asked_hooks:
+                hook.on_asked_update_end(agent.updates, dict(logs))
+        elif own:
+            agent._own_callbacks.update_end(agent, logs)
+    return logs
 
 
 def _reward(value: Any) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -12,11 +12,9 @@ import numpy as np
 from kagent import callbacks
 from kagent.callbacks.backups import mend_backups
 from kagent.callbacks.callback import listed
-from kagent.learning.minimizer import Optimization
 from kagent.memories.transition import each_array
-from kagent.mixin import Mixin
 
-_as_documented: Any = functools.wraps(Optimization.compile)  # its signature and its docstring
+_CLASSES = {"saver": "Checkpoint", "summarizer": "Summarizer", "recorder": "Recorder"}
 
 
 class Counts(NamedTuple):
@@ -27,129 +25,166 @@ class Counts(NamedTuple):
     updates: int = 0
 
 
-class Attachments(Mixin):
-    """The part of an agent that has callbacks of its own. A mixin of `Agent`.
+def counts_of(agent: Any) -> Counts:
+    """How far an agent is now."""
+    return Counts(agent.timesteps, agent.episodes, agent.updates)
 
-    They hear what callbacks given to `fit` hear, in every `fit`. In loops of the user's own they hear timesteps, episodes
-    and updates; their training begins there with the first exploring `act`, `experience` or `update`, and ends with
-    `close()`, or with a `fit`. What `experience` takes in was played elsewhere, and is not recorded once more.
+
+class OwnCallbacks:
+    """Saver, summarizer and recorder of one agent, in its `fit` and in loops of the user's own.
+
+    `fit` calls them as it calls the callbacks that are given to it. A loop of the user's own has the events of timesteps,
+    episodes and updates: training begins there with the first exploring `act`, `experience` or `update`, and ends with
+    `close()`, or with a `fit`. Episodes that `experience` takes were played elsewhere, and are not recorded again.
+
+    Args:
+        saver, summarizer, recorder: As of `Agent`; None: there is none.
+
+    Attributes:
+        by_name: The callbacks that there are, by the names of these arguments.
+        in_loop: Whether they are in the training of a loop of the user's own.
+        counted_from: How far the agent was before its saver restored it, until the next `fit`, which counts from there; or
+            None.
     """
 
-    def _attach(self, saver: Any, summarizer: Any, recorder: Any) -> None:
-        kinds = {
-            "saver": (saver, "Checkpoint"),
-            "summarizer": (summarizer, "Summarizer"),
-            "recorder": (recorder, "Recorder"),
-        }
-        # In a dict: Keras goes through lists that are attributes of models.
-        self._attached = {
-            name: given if isinstance(given, getattr(callbacks, kind)) else getattr(callbacks, kind).from_spec(given)
-            for name, (given, kind) in kinds.items()
-            if given is not None
-        }
-        self._hearing = False
-        self._counted_from: Counts | None = None
+    def __init__(self, saver: Any = None, summarizer: Any = None, recorder: Any = None):
+        given = {"saver": saver, "summarizer": summarizer, "recorder": recorder}
+        self.by_name: dict[str, Any] = {}
+        for name, value in given.items():
+            kind = getattr(callbacks, _CLASSES[name])
+            if value is not None:
+                self.by_name[name] = value if isinstance(value, kind) else kind.from_spec(value)
+        self.in_loop = False
+        self.counted_from: Counts | None = None
 
-    def _restore_attached(self) -> None:
-        """Has a new agent begin with what its saver's `load` says."""
-        saver = self._attached.get("saver")
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.by_name.values())
+
+    def restore(self, agent: Any) -> None:
+        """Loads what the saver's `load` names into a new agent."""
+        saver = self.by_name.get("saver")
         if saver is None:
             return
-        before, newest = self._counts(), saver.newest
-        saver.restore(self)
+        before, newest = counts_of(agent), saver.newest
+        saver.restore(agent)
         if saver.newest is not newest:
-            self._counted_from = before
+            self.counted_from = before
 
-    def _counts(self) -> Counts:
-        return Counts(self.timesteps, self.episodes, self.updates)
+    def joined(self, agent: Any, given: Any) -> Any:
+        """These callbacks before those given to `fit`, in a list; or within the `CallbackList` that was given."""
+        mend_backups(given)
+        if not isinstance(given, keras.callbacks.CallbackList):
+            return [*self, *listed(given)]
+        for callback in self:
+            if callback not in given.callbacks:
+                callback.set_model(agent)
+                callback.set_params(given.params)
+                given.append(callback)
+        return given
 
-    @_as_documented
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        # The optimizer of an agent whose saver has just restored it begins with the restored state.
-        restored = self.optimizer if vars(self).get("_counted_from") is not None else None
-        super().compile(*args, **kwargs)
-        if restored is None:
+    # Loops of the user's own -----------------------------------------------------------------------------------
+
+    def begin(self, agent: Any) -> None:
+        """Begins training, unless it has begun."""
+        if self.in_loop or not self.by_name:
             return
-        pairs = list(zip(restored.variables, self.optimizer.variables))
-        if len(restored.variables) == len(self.optimizer.variables) and all(a.shape == b.shape for a, b in pairs):
-            for old, new in pairs:
-                new.assign(old)
-        else:
-            warnings.warn(
-                "The optimizer given to `compile` is of another kind than that of the checkpoint which the saver restored: "
-                "its state begins anew",
-                stacklevel=2,
-            )
-
-    def _with_attached(self, callbacks: Any) -> Any:
-        """What is given to `fit`, with the agent's own."""
-        self.close()
-        mend_backups(callbacks)
-        own = list(self._attached.values())
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            for callback in own:
-                if callback not in callbacks.callbacks:
-                    callback.set_model(self)
-                    callback.set_params(callbacks.params)
-                    callbacks.append(callback)
-            return callbacks
-        return [*own, *listed(callbacks)]
-
-    def close(self) -> None:
-        """Ends what the agent's own saver, summarizer and recorder began in a loop of the user's own.
-
-        A last checkpoint is saved and event files are closed. Nothing happens where there is none, or twice; the agent
-        goes on if it is used again.
-
-        Raises:
-            RuntimeError: A `fit` of the agent is under way.
-        """
-        self.occupation.refuse("close")
-        if self._hearing:
-            self._hearing = False
-            for callback in self._attached.values():
-                callback.on_train_end()
-
-    def _begin_attached(self) -> None:
-        if self._hearing or not self._attached:
-            return
-        self._hearing = True
-        self._counted_from = None
-        for callback in self._attached.values():
-            callback.set_model(self)
+        self.in_loop, self.counted_from = True, None
+        for callback in self:
+            callback.set_model(agent)
             callback.set_params({"steps": None, "epochs": 1, "verbose": 0})
             callback.on_train_begin()
             callback.on_epoch_begin(0)
-            for index in range(self.parallel_interactions):
-                callback.on_episode_begin(self.episodes, {"env": index})
+            for index in range(agent.parallel_interactions):
+                callback.on_episode_begin(agent.episodes, {"env": index})
 
-    def _hooks(self, played: bool) -> list[Any]:
-        # Of a step of the agent's own, or of one that was played elsewhere.
-        return [hook for name, hook in self._attached.items() if not (played and name == "recorder")]
+    def end(self) -> None:
+        """Ends training, if it has begun."""
+        if self.in_loop:
+            self.in_loop = False
+            for callback in self:
+                callback.on_train_end()
 
-    def _tell_step(self, index: int, row: tuple, raw: tuple, next_observed: bool = True, played: bool = False) -> None:
-        hooks = [hook for hook in self._hooks(played) if hook.watches("on_timestep_end")]
-        if not hooks:
+    def timestep_end(
+        self, agent: Any, index: int, row: tuple, raw: tuple, next_observed: bool = True, played: bool = False
+    ) -> None:
+        """The event of one timestep.
+
+        Args:
+            agent: Whose.
+            index: Of the stream.
+            row: The transition as `EpisodeStreams.put` takes it, `(1, ...)` each.
+            raw: Observation, reward and next observation before preprocessing, `(1, ...)` each.
+            next_observed: Whether the next observation is known.
+            played: Whether the timestep was played elsewhere.
+        """
+        watching = [callback for callback in self._called(played) if callback.watches("on_timestep_end")]
+        if not watching:
             return
-        count = self.parallel_interactions
+        count = agent.parallel_interactions
         if count > 1:  # as of so many environments, of which the others did nothing
             row, raw = (tuple(each_array(p, lambda x: np.repeat(x, count, axis=0)) for p in ps) for ps in (row, raw))
         observation, action, reward, terminated, truncated, successor, mask, next_mask = row[:8]
         valid = np.arange(count) == index
         logs = {
-            "observation": observation, "action": self.actor.to_env(action), "next_observation": successor,
+            "observation": observation, "action": agent.actor.to_env(action), "next_observation": successor,
             "reward": reward * valid, "terminated": terminated & valid, "truncated": truncated & valid, "valid": valid,
             "action_mask": mask, "next_action_mask": next_mask, "raw_observation": raw[0],
             "raw_reward": raw[1] * valid, "raw_next_observation": raw[2], "next_observed": valid & next_observed,
         }  # fmt: skip
-        for hook in hooks:
-            hook.on_timestep_end(self.timesteps, logs)
+        for callback in watching:
+            callback.on_timestep_end(agent.timesteps, logs)
 
-    def _tell_episode(self, outcome: dict[str, Any], played: bool = False) -> None:
-        for hook in self._hooks(played):
-            hook.on_episode_end(self.episodes - 1, dict(outcome))
-            hook.on_episode_begin(self.episodes, {"env": outcome["env"]})
+    def episode_end(self, agent: Any, outcome: dict[str, Any], played: bool = False) -> None:
+        """The events of the end of an episode and of the beginning of the next.
 
-    def _tell_update(self, logs: dict[str, float]) -> None:
-        for hook in self._attached.values():
-            hook.on_update_end(self.updates, dict(logs))
+        Args:
+            agent: Whose.
+            outcome: `episode_return`, `episode_length` and `env`.
+            played: Whether the episode was played elsewhere.
+        """
+        for callback in self._called(played):
+            callback.on_episode_end(agent.episodes - 1, dict(outcome))
+            callback.on_episode_begin(agent.episodes, {"env": outcome["env"]})
+
+    def update_begin(self, agent: Any) -> None:
+        """The event before an update."""
+        for callback in self:
+            callback.on_update_begin(agent.updates, {})
+
+    def update_end(self, agent: Any, logs: dict[str, float]) -> None:
+        """The event after an update with these logs."""
+        for callback in self:
+            callback.on_update_end(agent.updates, dict(logs))
+
+    def _called(self, played: bool) -> Iterable[Any]:
+        return [callback for name, callback in self.by_name.items() if not (played and name == "recorder")]
+
+
+def keep_state(restored: Any, optimizer: Any) -> None:
+    """Has the optimizer given to `compile` begin with the state of the one that a saver restored."""
+    pairs = list(zip(restored.variables, optimizer.variables))
+    if len(restored.variables) == len(optimizer.variables) and all(a.shape == b.shape for a, b in pairs):
+        for old, new in pairs:
+            new.assign(old)
+    else:
+        warnings.warn(
+            "The optimizer given to `compile` is of another kind than that of the checkpoint which the saver restored: "
+            "its state begins anew",
+            stacklevel=3,
+        )
+
+
+def close(agent: Any) -> None:
+    """Ends the training that the agent's own saver, summarizer and recorder are in, in a loop of the user's own.
+
+    A last checkpoint is saved and event files are closed. Nothing happens where there is none, or twice; the agent
+    goes on if it is used again.
+
+    Raises:
+        RuntimeError: A `fit` of the agent is under way.
+    """
+    agent.occupation.refuse("close")
+    agent._own_callbacks.end()

@@ -15,135 +15,140 @@ from kagent.config.run_length import Bounds
 from kagent.learning.learner import Learner
 from kagent.memories.sequences import RecentSequences
 from kagent.memories.transition import Transition
-from kagent.mixin import Mixin
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
+from kagent.training import experience
 from kagent.training.metrics import UpdateMetrics
 
 OBJECTIVES = (None, "behavior_cloning")
 
 
-class Pretraining(Mixin):
-    """The part of an agent that learns from traces. A mixin of `Agent`."""
+def pretrain(
+    agent: Any,
+    directory: str | os.PathLike[str],
+    num_iterations: int,
+    num_traces: int = 1,
+    num_updates: int = 1,
+    objective: str | None = None,
+) -> dict[str, list[float]]:
+    """Learns from the traces in a directory: files as `kagent.callbacks.Recorder` writes them.
 
-    def pretrain(
-        self: Any,
-        directory: str | os.PathLike[str],
-        num_iterations: int,
-        num_traces: int = 1,
-        num_updates: int = 1,
-        objective: str | None = None,
-    ) -> dict[str, list[float]]:
-        """Learns from the traces in a directory: files as `kagent.callbacks.Recorder` writes them.
+    In every iteration so many traces are read and then so many updates made. The files are shuffled by a random
+    stream of the agent's own; all are read before any is read again (but for the rest that fills no iteration).
 
-        In every iteration so many traces are read and then so many updates made. The files are shuffled by a random
-        stream of the agent's own; all are read before any is read again (but for the rest that fills no iteration).
+    `updates` goes on counting gradient steps, and schedules by progress go from their beginning to their end over those
+    of a new agent, and back to the beginning after it; `timesteps` and `episodes`, which are those of training, and what `fit`
+    has due, stay. Targets that follow by timesteps move as often per gradient step as they would in training. The
+    files are left as they are.
 
-        `updates` goes on counting gradient steps, and schedules by progress go from their beginning to their end over those
-        of a new agent, and back to the beginning after it; `timesteps` and `episodes`, which are those of training, and what `fit`
-        has due, stay. Targets that follow by timesteps move as often per gradient step as they would in training. The
-        files are left as they are.
+    Args:
+        directory: Where the files `trace-*.npz` are.
+        num_iterations: How many iterations.
+        num_traces: Files read in an iteration.
+        num_updates: Updates in an iteration. One is what it is in training: `update.steps` minibatches of
+            `update.batch_size` transitions (times `steps_per_execution`), or, of an agent that learns from rollouts
+            or recent experience, `update.epochs` passes over the timesteps of the iteration's files, with room for the
+            `num_traces` longest.
+        objective: None: the agent's own. What is read is added to its replay memory, and the updates are those of
+            training, drawn from all of that memory. Of an agent that learns from rollouts or recent experience, the
+            traces of the iteration take the place of these, and its memory is not touched: it learns as if the policy of
+            now had acted like that, without any correction of another one that did.
+            `"behavior_cloning"`: the policy learns to do what was done, from the traces of the iteration alone; the
+            memory is not touched. See `BehaviorCloningObjective`.
 
-        Args:
-            directory: Where the files `trace-*.npz` are.
-            num_iterations: How many iterations.
-            num_traces: Files read in an iteration.
-            num_updates: Updates in an iteration. One is what it is in training: `update.steps` minibatches of
-                `update.batch_size` transitions (times `steps_per_execution`), or, of an agent that learns from rollouts
-                or recent experience, `update.epochs` passes over the timesteps of the iteration's files, with room for the
-                `num_traces` longest.
-            objective: None: the agent's own. What is read is added to its replay memory, and the updates are those of
-                training, drawn from all of that memory. Of an agent that learns from rollouts or recent experience, the
-                traces of the iteration take the place of these, and its memory is not touched: it learns as if the policy of
-                now had acted like that, without any correction of another one that did.
-                `"behavior_cloning"`: the policy learns to do what was done, from the traces of the iteration alone; the
-                memory is not touched. See `BehaviorCloningObjective`.
+    Returns:
+        What the updates logged, by name: a list with the mean of every iteration.
 
-        Returns:
-            What the updates logged, by name: a list with the mean of every iteration.
+    Raises:
+        ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
+            agent's spaces; an objective that estimates terminal states, and a trace that lacks one; a policy that cannot
+            be cloned. Headers of all files are checked before anything changes, contents when they are read.
 
-        Raises:
-            ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
-                agent's spaces; an objective that estimates terminal states, and a trace that lacks one; a policy that cannot
-                be cloned. Headers of all files are checked before anything changes, contents when they are read.
+    Example:
 
-        Example:
+    >>> history = agent.fit("CartPole-v1", steps=50_000, callbacks=[kagent.callbacks.Recorder("traces")])
+    >>> other = kagent.DQN("CartPole-v1", seed=1)
+    >>> history = other.pretrain("traces", num_iterations=30, num_traces=10, num_updates=100)
+    >>> losses = history["loss"]  # one mean per iteration
+    """
+    num_iterations = check_count(num_iterations, "num_iterations")
+    num_traces = check_count(num_traces, "num_traces")
+    num_updates = check_count(num_updates, "num_updates")
+    if objective not in OBJECTIVES:
+        raise ValueError(f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}")
+    cloned = BehaviorCloningObjective.policies
+    if objective is not None and not {cls.__name__ for cls in type(agent.policy).__mro__} & set(cloned):
+        raise ValueError(
+            f"`objective` {objective!r} needs a {' or a '.join(cloned)}. "
+            f"Received: an agent with a {type(agent.policy).__name__}"
+        )
+    files = traces.trace_files(directory)
+    if num_traces > len(files):
+        raise ValueError(f"`num_traces` must be at most {len(files)}, the files there. Received: {num_traces}")
+    headers = {path: traces.trace_headers(path, agent._raw_observation, agent._action) for path in files}
+    masked = _masked(headers)
+    lengths = sorted(header["reward"].shape[0] for header in headers.values())
+    with agent.occupation.of("pretrain"):
+        return _pretrain(agent, files, masked, lengths, num_iterations, num_traces, num_updates, objective)
 
-        >>> agent.fit("CartPole-v1", steps=50_000, callbacks=[kagent.callbacks.Recorder("traces")])
-        >>> other = kagent.DQN("CartPole-v1", seed=1)
-        >>> history = other.pretrain("traces", num_iterations=30, num_traces=10, num_updates=100)
-        >>> history["loss"][-1]
-        """
-        num_iterations = check_count(num_iterations, "num_iterations")
-        num_traces = check_count(num_traces, "num_traces")
-        num_updates = check_count(num_updates, "num_updates")
-        if objective not in OBJECTIVES:
-            raise ValueError(f"`objective` must be one of {OBJECTIVES}. Received: {objective!r}")
-        cloned = BehaviorCloningObjective.policies
-        if objective is not None and not {cls.__name__ for cls in type(self.policy).__mro__} & set(cloned):
-            raise ValueError(
-                f"`objective` {objective!r} needs a {' or a '.join(cloned)}. "
-                f"Received: an agent with a {type(self.policy).__name__}"
-            )
-        files = traces.trace_files(directory)
-        if num_traces > len(files):
-            raise ValueError(f"`num_traces` must be at most {len(files)}, the files there. Received: {num_traces}")
-        headers = {path: traces.trace_headers(path, self._raw_observation, self._action) for path in files}
-        masked = _masked(headers)
-        lengths = sorted(header["reward"].shape[0] for header in headers.values())
-        with self.occupation.of("pretrain"):
-            return self._pretrain(files, masked, lengths, num_iterations, num_traces, num_updates, objective)
 
-    def _pretrain(
-        self: Any, files: list[Path], masked: bool, lengths: list[int], num_iterations: int, num_traces: int,
-        num_updates: int, objective: str | None,
-    ) -> dict[str, list[float]]:  # fmt: skip
-        source = self._source(masked, sum(lengths[-num_traces:]), objective)
-        # Schedules by progress go over the pretraining, as they will over the training that may follow.
-        before, self._bounds = self._bounds, Bounds(updates=self.updates + num_iterations * num_updates * source.steps)
-        try:
-            return self._iterate(source, self._shuffled(files, num_iterations, num_traces), masked, num_updates)
-        finally:
-            self._bounds = before
+def _pretrain(
+    agent: Any, files: list[Path], masked: bool, lengths: list[int], num_iterations: int, num_traces: int,
+    num_updates: int, objective: str | None,
+) -> dict[str, list[float]]:  # fmt: skip
+    source = _source(agent, masked, sum(lengths[-num_traces:]), objective)
+    # Schedules by progress go over the pretraining, as they will over the training that may follow.
+    before, agent._clock.bounds = (
+        agent._clock.bounds,
+        Bounds(updates=agent.updates + num_iterations * num_updates * source.steps),
+    )
+    try:
+        return _iterate(agent, source, _shuffled(agent, files, num_iterations, num_traces), masked, num_updates)
+    finally:
+        agent._clock.bounds = before
 
-    def _source(self: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
-        if objective is not None:
-            return _Cloning(self, masked, capacity)
-        on_policy = self.memory.on_policy or isinstance(self.memory, RecentSequences)
-        return _Rollouts(self, masked, capacity) if on_policy else _Own(self, masked)
 
-    def _iterate(
-        self: Any, source: _Own, shuffled: Iterator[list[Path]], masked: bool, num_updates: int
-    ) -> dict[str, list[float]]:
-        history: dict[str, list[float]] = {}
-        for chosen in shuffled:
-            source.take([self._transitions(path, masked, source.values_ends) for path in chosen])
-            losses = UpdateMetrics()
-            self.reset_metrics()
-            for _ in range(num_updates):
-                for logs in source.update():
-                    losses.update(logs)
-            for name, value in losses.epoch(source.learner).items():
-                history.setdefault(name, []).append(value)
-        return history
+def _source(agent: Any, masked: bool, capacity: int, objective: str | None) -> _Own:
+    if objective is not None:
+        return _Cloning(agent, masked, capacity)
+    on_policy = agent.memory.on_policy or isinstance(agent.memory, RecentSequences)
+    return _Rollouts(agent, masked, capacity) if on_policy else _Own(agent, masked)
 
-    def _shuffled(self: Any, files: list[Path], num_iterations: int, num_traces: int) -> Iterator[list[Path]]:
-        generator = self._streams["pretrain"]
-        order: list[int] = []
-        for _ in range(num_iterations):
-            if len(order) < num_traces:
-                order = generator.permutation(len(files)).tolist()
-            chosen, order = order[:num_traces], order[num_traces:]
-            yield [files[index] for index in chosen]
 
-    def _transitions(self: Any, path: Path, masked: bool, estimated: bool) -> Transition:
-        trace = traces.load_trace(path, self._raw_observation, self._action)
-        if estimated and self.reward_estimation.estimate_terminal and not trace.get("end_observed", np.True_).all():
-            raise ValueError(
-                f"Trace {str(path)!r}: 'end_observed' must be True for every episode, because "
-                "reward_estimation.estimate_terminal=True estimates what the end is worth. Received: an episode that was "
-                "recorded without the observation of its end"
-            )
-        return self._transitions_of(trace, masked)
+def _iterate(
+    agent: Any, source: _Own, shuffled: Iterator[list[Path]], masked: bool, num_updates: int
+) -> dict[str, list[float]]:
+    history: dict[str, list[float]] = {}
+    for chosen in shuffled:
+        source.take([_transitions(agent, path, masked, source.values_ends) for path in chosen])
+        losses = UpdateMetrics()
+        agent.reset_metrics()
+        for _ in range(num_updates):
+            for logs in source.update():
+                losses.update(logs)
+        for name, value in losses.epoch(source.learner).items():
+            history.setdefault(name, []).append(value)
+    return history
+
+
+def _shuffled(agent: Any, files: list[Path], num_iterations: int, num_traces: int) -> Iterator[list[Path]]:
+    generator = agent._random["pretrain"]
+    order: list[int] = []
+    for _ in range(num_iterations):
+        if len(order) < num_traces:
+            order = generator.permutation(len(files)).tolist()
+        chosen, order = order[:num_traces], order[num_traces:]
+        yield [files[index] for index in chosen]
+
+
+def _transitions(agent: Any, path: Path, masked: bool, estimated: bool) -> Transition:
+    trace = traces.load_trace(path, agent._raw_observation, agent._action)
+    if estimated and agent.reward_estimation.estimate_terminal and not trace.get("end_observed", np.True_).all():
+        raise ValueError(
+            f"Trace {str(path)!r}: 'end_observed' must be True for every episode, because "
+            "reward_estimation.estimate_terminal=True estimates what the end is worth. Received: an episode that was "
+            "recorded without the observation of its end"
+        )
+    return experience.transitions_of(agent, trace, masked)
 
 
 class _Own:
@@ -189,7 +194,7 @@ class _OfIteration(_Own):
     def __init__(self, agent: Any, masked: bool, memory: Any):
         self.agent, self.memory = agent, memory
         self.memory.build(agent._observation, agent._action, masked=masked)
-        self._seed, self._drawn = int(agent._streams["pretrain"].integers(2**62)), 0
+        self._seed, self._drawn = int(agent._random["pretrain"].integers(2**62)), 0
         self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
         self._iterator: Any = None
 

@@ -1,4 +1,4 @@
-"""fit and evaluate: the one loop, in Keras's words."""
+"""The trainer: one `fit`, from its first reset to its last update."""
 
 from __future__ import annotations
 
@@ -7,369 +7,262 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from kagent import environments as envs
-from kagent.callbacks.backups import mend_backups
-from kagent.callbacks.callback import abortable, forget_unknown, hears_batches, hooks_of, listed
-from kagent.callbacks.csv_columns import with_columns
-from kagent.callbacks.progress_bar import with_bar
+from kagent.callbacks.callback import forget_unknown, hears_batches, hooks_of
 from kagent.config import run_length
-from kagent.config.checks import check_count, check_source, from_environment
-from kagent.config.vocabulary import hints
+from kagent.environments import Environments
 from kagent.learning.divergence import check_weights
-from kagent.mixin import Mixin
-from kagent.training.collector import Runner
-from kagent.training.episode_streams import EpisodeStreams
-from kagent.training.epoch_length import EpochLength
-from kagent.training.metrics import EpisodeMetrics, UpdateMetrics, validation_logs
-from kagent.training.occupation import Occupation
-from kagent.training.own_callbacks import Counts
+from kagent.training import evaluator
+from kagent.training.collector import Collector, Episode
+from kagent.training.episode_events import EpisodeEvents
+from kagent.training.metrics import EpisodeMetrics, UpdateMetrics
+from kagent.training.own_callbacks import Counts, counts_of
 
 
-class Training(Mixin):
-    """The part of an agent that trains and evaluates. A mixin of `Agent`."""
+class Validation(NamedTuple):
+    """What is evaluated at the ends of epochs: in which environments, how many episodes, and of which epochs."""
 
-    def _begin_training_state(self) -> None:
-        self._begin_counting()
-        self.occupation = Occupation()
-        self._open: dict[str, Any] | None = None  # open episodes of the last fit, or of a file
-        self._known: dict[str, Any] | None = None  # what the last epoch knew of returns and losses
-        self._runner: Runner | None = None
-        self.refuses_divergence = True
-        self.fit_origin = Counts()
-        self._move_targets: Any = None
-        self._estimate: Any = None
-        self._iterating: tuple[Any, Any] | None = None
-        self._begin_interaction()
+    environments: Environments
+    episodes: int
+    frequency: int | Sequence[int]
 
-    def next_seed(self) -> int:
-        """Seed of the next episode, from the agent's own stream."""
-        return int(self._streams["reset"].integers(2**31 - 1))
 
-    @property
-    def act_generator(self) -> np.random.Generator:
-        """The stream that actions are drawn from in training."""
-        return self._streams["act"]
+class Trainer:
+    """Collects, learns and calls callbacks, epoch by epoch, until a bound is reached.
 
-    # Fit -------------------------------------------------------------------------------------------------------
+    Args:
+        agent: The agent that is trained.
+        environments: Where.
+        callbacks: Of Keras and of kagent.
+        bounds: Absolute ones, in timesteps, episodes and gradient steps.
+        origin: From where the run counts.
+        steps_per_epoch: Timesteps of an epoch, or "episode".
+        initial_epoch: Number of the first epoch.
+        validation: What is evaluated at the ends of epochs; None: nothing.
 
-    def fit(
+    Attributes:
+        collector: Who walks the environments.
+        iterator: The memory's elements that this run learns from.
+        asked: Logs of the updates that callbacks asked for in this epoch.
+        update_hooks, asked_hooks: The callbacks that override `on_update_begin`, and `on_asked_update_end`.
+    """
+
+    def __init__(
         self,
-        env: Any = None,
-        steps: int | None = None,
-        *,
-        episodes: int | None = None,
-        updates: int | None = None,
-        max_steps: int | None = None,
-        max_episodes: int | None = None,
-        max_updates: float | None = None,
-        steps_per_epoch: int | str | None = None,
-        callbacks: Any = None,
-        verbose: str | int = "auto",
-        validation_env: Any = None,
-        validation_episodes: int = 10,
-        validation_freq: int | Sequence[int] = 1,
-        initial_epoch: int = 0,
-        n_envs: int | None = None,
-        reset_options: dict[str, Any] | None = None,
-        step_timeout: float | None = None,
-        epochs: int | None = None,
-        replay_limit: int | str | None = "auto",
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Trains in an environment, or offline from a `tf.data.Dataset` of transitions.
+        agent: Any,
+        environments: Environments,
+        callbacks: keras.callbacks.CallbackList,
+        bounds: run_length.Bounds,
+        origin: Counts,
+        steps_per_epoch: Any,
+        initial_epoch: int,
+        validation: Validation | None,
+    ):
+        self.agent, self.callbacks, self.bounds, self.validation = agent, callbacks, bounds, validation
+        self._origin, self._initial_epoch = origin, initial_epoch
+        self._steps_per_epoch, self._by_episode = steps_per_epoch, run_length.is_episode(steps_per_epoch)
+        environments = agent._adapter.environments(environments, learn=True)
+        self.collector = Collector(agent.actor, agent.explorer, environments)
+        self.metrics, self.losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
+        self.iterator: Any = None
+        self.asked: list[dict[str, float]] = []
+        self._finished: list[Episode] = []
+        self._events = EpisodeEvents((), self._by_episode)
+        self.update_hooks: list[Any] = []
+        self.asked_hooks: list[Any] = []
+        self._end_hooks: list[Any] = []
+        self._heard = False
 
-        Args:
-            env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
-                Or a dataset of dicts as `memory.dataset` gives them; then `epochs` (1), `steps_per_epoch` and `shuffle`
-                mean what they mean in `keras.Model.fit`.
-            steps: Timesteps (environment steps, over all environments) to add to those taken before.
-            episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
-            updates: Gradient steps to add. Where one update takes several, it is finished. Progress, by which schedules
-                move, is the largest part used of any bound.
-            max_steps, max_episodes, max_updates: The same as absolute bounds; nothing is done where they are reached
-                already. `steps` excludes `max_steps`, and so on. `max_updates=math.inf` trains until a callback says stop.
-            steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
-                a tenth of the bound on steps, else 1,000. "episode": an epoch is an episode (of several environments,
-                what they do until one or more of them end). `kagent.callbacks.Callback`s are then told of an episode's
-                end when the updates that are due at it have been made, and of the next one's begin in the epoch that
-                follows, if any does. With `epochs` and a bound on steps: that bound, divided by the epochs.
-            epochs: Number of the last epoch, a further bound: `epochs=10, steps_per_epoch=1000` are 10,000 timesteps to
-                add, less those of the epochs before `initial_epoch`. With "episode" that many episodes.
-            callbacks: Keras callbacks. A batch, for them, is one call of the learner, and its index the timestep
-                within the epoch.
-            verbose: 0 silent, 1 progress bar, 2 a line per epoch, "auto" 1.
-            validation_env: Where to evaluate at the end of an epoch; its results are logged as `val_*`.
-            validation_episodes: Episodes of each such evaluation.
-            validation_freq: Evaluate every so many epochs, or at the end of those listed.
-            initial_epoch: Number of the first epoch.
-            n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
-            reset_options: A dict that every `reset` gets as `options`, also those of `validation_env`. Numbers, strings,
-                bools, None and numeric arrays, in lists and dicts: it is saved with the open episodes, which are replayed
-                with it. A vector environment must have autoreset mode DISABLED for it.
-            step_timeout: Seconds that a `step` or `reset` of an environment, also of `validation_env`, may take. Where it
-                takes longer, `fit` ends by a `TimeoutError` with the environment's name. What hangs cannot be stopped:
-                it stays in a thread of its own, or in its worker process, and a new environment is needed. With it,
-                environments that are no `AsyncVectorEnv` are stepped in another thread, which costs about 0.1 ms a step.
-            replay_limit: Timesteps of an open episode whose actions are kept, and saved, so that training that is resumed
-                from a file goes on in the middle of it by taking them again. A longer one is given up with a warning: a
-                new episode begins in its place. None: no limit. "auto": 10,000, or what 16 MiB hold of all environments'
-                actions, if that is less.
+    # The run ---------------------------------------------------------------------------------------------------
 
-        Returns:
-            Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
-            where no episode ended or no update was made in one, the last known values stand again, and before the first
-            they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and
-            `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`. Where
-            environments record returns themselves, as `info["episode"]["r"]` (gymnasium's `RecordEpisodeStatistics`),
-            `episode_return` is that: the return below the wrappers that change rewards. `episode_wrapped_return` beside
-            it is the sum of the rewards that the agent got before preprocessing, from the first epoch on where the recording
-            wrapper is seen (in an `AsyncVectorEnv` it is not), else from the first record on. Episodes without a record, such
-            as those cut off by a wrapper further out, do not enter these two means once there was one. With `run_eagerly`
-            the names of losses are known from the first update on.
-
-        Raises:
-            ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
-                environment that breaks its word, at the step where it does.
-            TimeoutError: An environment did not answer within `step_timeout`.
-            RuntimeError: The worker of a vector environment has died (a `ConnectionError` too), or `env` cannot be used
-                after an earlier error.
-            DivergenceError: A loss that is not finite, at the update, before a callback could save what it did; or weights
-                that are not finite, at the epoch's end. With `keras.callbacks.TerminateOnNaN` among the callbacks training
-                ends as Keras has it.
-
-        Example:
-
-        >>> agent = kagent.PPO("CartPole-v1", seed=0)
-        >>> history = agent.fit("CartPole-v1", steps=20_000, verbose=0)
-        """
-        given = {
-            "steps": steps, "episodes": episodes, "updates": updates,
-            "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
-        }  # fmt: skip
-        if isinstance(env, tf.data.Dataset):
-            others = {
-                **given, "n_envs": n_envs, "validation_env": validation_env,
-                "reset_options": reset_options, "step_timeout": step_timeout,
-            }  # fmt: skip
-            refused = [name for name, value in others.items() if value is not None]
-            refused += [name for name in kwargs if name not in ("shuffle",)]
-            if refused:
-                raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
-            if not isinstance(env.element_spec, dict) or "reward" not in env.element_spec:
-                raise from_environment("fit", f"a dataset of {env.element_spec}")
-            with self.occupation.of("fit"):
-                return self._fit_dataset(env, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs)
-        check_source("fit", env, kwargs)
-        if kwargs:
-            takes = [name for name in signature(Training.fit).parameters if name not in ("self", "kwargs")]
-            raise TypeError(
-                f"fit(env) does not know {[*kwargs]}.{hints([*kwargs], takes)} Say how long with steps=, episodes=, max_steps=, "
-                "max_episodes= or epochs= and steps_per_epoch="
-            )
-        run_length.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
-        rules = {"reset_options": reset_options, "step_timeout": step_timeout}
-        if replay_limit not in (None, "auto"):
-            replay_limit = check_count(replay_limit, "replay_limit")
-        origin = self._counted_from or self._counts()
-        begin = origin.timesteps
-        end, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
-        with self.occupation.of("fit"), contextlib.ExitStack() as opened:
-            environments = self._opened(opened, env, self._envs_for(env, n_envs), self.next_seed, rules)
-            environments.limit_replay(replay_limit)
-            opened.enter_context(envs.claim(environments, "fit"))
-            validation = None
-            if validation_env is not None:
-                count = self._evaluation_envs(validation_env, validation_episodes)
-                validation = self._opened(opened, validation_env, count, None, rules)
-                with envs.claim(validation, "validation"):
-                    pass  # that they are others than those of training is better known now
-            callbacks = self._with_attached(callbacks)
-            if not isinstance(callbacks, keras.callbacks.CallbackList):
-                verbose = 1 if verbose == "auto" else verbose
-                validated, by_episode = validation is not None, run_length.is_episode(steps_per_epoch)
-                columns = [] if validation is None else validation_logs(validation.records_returns)
-                callbacks = with_columns(
-                    with_bar(callbacks, verbose, validated=validated, by_episode=by_episode), columns
-                )
-                callbacks = keras.callbacks.CallbackList(
-                    callbacks, add_history=True, verbose=verbose,
-                    epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=self,
-                )  # fmt: skip
-            self._bounds = end
-            self.fit_origin, self._counted_from = origin, None
-            try:
-                with abortable(callbacks), self._watching(callbacks):
-                    self._loop(environments, validation, callbacks, begin, steps_per_epoch, initial_epoch,
-                               validation_episodes, validation_freq)  # fmt: skip
-            finally:
-                self._runner = None
-        return self.history
-
-    def _opened(
-        self, opened: contextlib.ExitStack, env: Any, count: int | None, next_seed: Any, rules: dict[str, Any]
-    ) -> envs.Environments:
-        limit = self.max_episode_timesteps
-        environments = envs.make(env, count, next_seed=next_seed, max_episode_timesteps=limit, **rules)
-        opened.callback(environments.close)
-        envs.check_spaces(self.observation_space, self.action_space, environments)
-        return environments
-
-    def _fit_dataset(self, dataset, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs) -> Any:
-        epochs = 1 if epochs is None else check_count(epochs, "epochs")
-        check_count(initial_epoch, "initial_epoch", least=0)
-        if steps_per_epoch is not None:
-            check_count(steps_per_epoch, "steps_per_epoch")
-        told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
-        mend_backups(told)
-        size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
-        length = EpochLength(self, epochs - initial_epoch, size)
-        told.append(length)
-        try:
-            with abortable(told), self._watching(told):
-                return keras.Model.fit(
-                    self, dataset, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose, epochs=epochs,
-                    initial_epoch=initial_epoch, **{"shuffle": False, **kwargs},
-                )  # fmt: skip
-        finally:
-            if isinstance(told, keras.callbacks.CallbackList):
-                told.callbacks.remove(length)
-
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Not of an agent: it learns from an environment, by `fit`, or `act`, `observe` and `update`.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise from_environment("train_on_batch")
-
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Not of an agent: it is measured in an environment, by `evaluate`.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise from_environment("test_on_batch")
-
-    def _loop(
-        self, environments, validation, callbacks, begin, steps_per_epoch, initial_epoch, episodes, frequency
-    ) -> None:
-        step_bound, episode_bound, update_bound = self._bounds
-        by_episode, finished = run_length.is_episode(steps_per_epoch), self.fit_origin.episodes
-        self.make_train_function()
-        self.stop_training = False
-        self._initial_epoch = self._known = None  # BackupAndRestore sets both where a run goes on
-        before = (self.timesteps, self.episodes, self.updates)
+    def train(self) -> None:
+        """Trains until a bound is reached, with the events of Keras's training."""
+        agent, callbacks = self.agent, self.callbacks
+        agent.make_train_function()
+        agent.stop_training = False
+        agent._initial_epoch = agent._known = None  # BackupAndRestore sets both where a run goes on
+        before = counts_of(agent)
         callbacks.on_train_begin()
         # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
-        passed = self.episodes - finished if by_episode else (self.timesteps - begin) // steps_per_epoch
-        epoch = self._initial_epoch or initial_epoch + max(0, passed)
-        if self.timesteps >= step_bound or self.episodes >= episode_bound or self.updates >= update_bound:
+        passed = (
+            agent.episodes - self._origin.episodes
+            if self._by_episode
+            else (agent.timesteps - self._origin.timesteps) // self._steps_per_epoch
+        )
+        epoch = agent._initial_epoch or self._initial_epoch + max(0, passed)
+        now = counts_of(agent)
+        if any(count >= bound for count, bound in zip(now, self.bounds)):
             callbacks.on_train_end(None)  # there is nothing to do, for environments neither
             self._warn_of_reached_bound(before)
             return
-        with self.occupation.walk():
-            logs = self._walk(environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch,
-                              initial_epoch, episodes, frequency)  # fmt: skip
+        with agent.occupation.walk():
+            logs = self._walk(epoch)
         callbacks.on_train_end(logs)
-        self.actor.expire()
+        agent.actor.expire()
 
-    def _walk(
-        self, environments, validation, callbacks, begin, epoch, by_episode, steps_per_epoch, initial_epoch, episodes,
-        frequency,
-    ) -> Any:  # fmt: skip
-        step_bound, episode_bound, update_bound = self._bounds
-        runner = self._start(environments, callbacks, by_episode)
-        metrics, losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
-        if self._known is not None:
-            metrics.last, losses.last = self._known["episode"], self._known["update"]
-        iterator, logs, heard = self.iterator(), None, hears_batches(callbacks)
-        runner.iterator = iterator
-        update_hooks = [hook for hook in hooks_of(callbacks) if hook.watches("on_update_end")]
+    def _walk(self, epoch: int) -> Any:
+        agent = self.agent
+        self._start()
+        if agent._known is not None:
+            self.metrics.last, self.losses.last = agent._known["episode"], agent._known["update"]
+        self.iterator, logs, self._heard = agent.iterator(), None, hears_batches(self.callbacks)
         last = keras.config.max_epochs() or math.inf
-
-        def goes_on(steps: float) -> bool:
-            return self.timesteps < steps and self.episodes < episode_bound and learns_on()
-
-        def learns_on() -> bool:
-            return self.updates < update_bound and not self.stop_training
-
-        while epoch < last and goes_on(step_bound):
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            if by_episode:
-                runner.tell_begins()
-            self.actor.expire()  # callbacks may have exchanged weights
-            epoch_begin, clock = self.timesteps, time.perf_counter()
-            end, end_episodes = step_bound, episode_bound
-            if by_episode:
-                end_episodes = self.episodes + 1
-            else:
-                end = min(begin + (epoch - initial_epoch + 1) * steps_per_epoch, step_bound)
-            while goes_on(end) and self.episodes < end_episodes:
-                due, due_episodes = self._due_at(), self._due_at("episodes")
-                runner.collect(min(due, end), min(due_episodes, end_episodes), self._is_full)
-                while learns_on() and self._is_due():
-                    # Several updates may have come due in one step of many environments: each at its own time.
-                    batch = max(min(self.timesteps, self._due_at()) - epoch_begin - 1, 0)
-                    if heard:
-                        callbacks.on_train_batch_begin(batch)
-                    for hook in runner.update_hooks:
-                        hook.on_update_begin(self.updates, {})
-                    self._before_update()
-                    step_logs = self.train_function(iterator)
-                    self._after_update()
-                    losses.update(step_logs)
-                    if heard:
-                        metrics.update(runner.take_finished())
-                        live = metrics.live(self.timesteps - epoch_begin, time.perf_counter() - clock)
-                        callbacks.on_train_batch_end(batch, {**step_logs, **live})
-                    for hook in update_hooks:
-                        hook.on_update_end(self.updates, dict(step_logs))
-            if by_episode:
-                runner.tell_ends()
-            metrics.update(runner.take_finished())
-            for step_logs in runner.take_asked():
-                losses.update(step_logs)
-            logs = losses.epoch(self.train_function)
-            logs |= metrics.epoch(self, self.timesteps - epoch_begin, time.perf_counter() - clock)
-            self._known = {"episode": metrics.last, "update": losses.last}
-            if self.refuses_divergence:
-                check_weights(self)  # before a callback saves them
-            if validation is not None and run_length.is_among(epoch, frequency):
-                found = self._evaluate(validation, episodes, True, None, callbacks)
-                logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
-            callbacks.on_epoch_end(epoch, logs)
-            forget_unknown(callbacks)
+        while epoch < last and self._goes_on(self.bounds.timesteps):
+            logs = self._epoch(epoch)
             epoch += 1
-        if hasattr(self.optimizer, "finalize_variable_values") and epoch > initial_epoch:
-            self.optimizer.finalize_variable_values(self.trainable_variables)
-        self.estimate_early()
-        self._open = runner.state()
+        if hasattr(agent.optimizer, "finalize_variable_values") and epoch > self._initial_epoch:
+            agent.optimizer.finalize_variable_values(agent.trainable_variables)
+        agent.estimate_early()
+        agent._open = self.collector.state()
         return logs
 
-    @contextlib.contextmanager
-    def _watching(self, callbacks: Any) -> Iterator[None]:
-        # Keras's callback ends training by itself, without an error unless it is to raise one.
-        terminates = any(
-            isinstance(one, keras.callbacks.TerminateOnNaN) for one in getattr(callbacks, "callbacks", callbacks)
-        )
-        self.refuses_divergence = not terminates
-        try:
-            yield
-        finally:
-            self.refuses_divergence = True
+    def _start(self) -> None:
+        agent, collector = self.agent, self.collector
+        environments = collector.environments
+        hooks = hooks_of(self.callbacks)
+        self._events = EpisodeEvents(hooks, self._by_episode)
+        self.update_hooks = [hook for hook in hooks if hook.watches("on_update_begin")]
+        self.asked_hooks = [hook for hook in hooks if hook.watches("on_asked_update_end")]
+        self._end_hooks = [hook for hook in hooks if hook.watches("on_update_end")]
+        agent._trainer = self
+        state, agent._open = agent._open, None
+        own_loop = agent._interaction.leave()  # its episodes end here
+        agent._adapter.restart()
+        lost = collector.start(agent.next_seed, state)
+        self._events.start(agent.episodes, np.flatnonzero(collector.lengths == 0))
+        if lost:
+            warnings.warn(
+                f"The open episodes of environment(s) {lost} could not be brought back: replaying their seed and actions "
+                "gave another observation, or their actions were not kept. The environment is another one or not "
+                "deterministic, or the episode is longer than `replay_limit`; new episodes begin.",
+                stacklevel=5,
+            )
+        count, masked, memory = environments.num_envs, environments.mask is not None, agent.memory
+        if not fits_memory(agent, count, masked):
+            memory.build(agent._observation, agent._action, masked=masked, num_envs=count)
+        else:
+            # What follows an open episode's last timestep in the memory is another episode.
+            restored = state is not None and environments.replayable and not own_loop and len(state["lengths"]) == count
+            memory.cut_episodes(lost if restored else range(memory.num_envs))
+            memory.set_num_envs(count)
+        memory.check(agent.update_rule.batch_size)
+        agent.actor.expire()
 
-    def _warn_of_reached_bound(self, before: tuple[int, int, int]) -> None:
-        now = (self.timesteps, self.episodes, self.updates)
-        names = ("timesteps", "episodes", "updates")
-        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self._bounds, names) if n >= m]
+    def _goes_on(self, steps: float) -> bool:
+        agent = self.agent
+        return agent.timesteps < steps and agent.episodes < self.bounds.episodes and self._learns_on()
+
+    def _learns_on(self) -> bool:
+        return self.agent.updates < self.bounds.updates and not self.agent.stop_training
+
+    def _epoch(self, epoch: int) -> dict[str, Any]:
+        agent, callbacks = self.agent, self.callbacks
+        agent.reset_metrics()
+        callbacks.on_epoch_begin(epoch)
+        if self._by_episode:
+            self._events.call_begins()
+        agent.actor.expire()  # callbacks may have exchanged weights
+        begin, clock = agent.timesteps, time.perf_counter()
+        end, end_episodes = self.bounds.timesteps, self.bounds.episodes
+        if self._by_episode:
+            end_episodes = agent.episodes + 1
+        else:
+            passed = (epoch - self._initial_epoch + 1) * self._steps_per_epoch
+            end = min(self._origin.timesteps + passed, end)
+        while self._goes_on(end) and agent.episodes < end_episodes:
+            due, due_episodes = agent._due_at(), agent._due_at("episodes")
+            self._collect(min(due, end), min(due_episodes, end_episodes), agent._is_full)
+            while self._learns_on() and agent._is_due():
+                self._update(begin, clock)
+        if self._by_episode:
+            self._events.call_ends()
+        self._note_episodes()
+        asked, self.asked = self.asked, []
+        for step_logs in asked:
+            self.losses.update(step_logs)
+        logs: dict[str, Any] = self.losses.epoch(agent.train_function)
+        logs |= self.metrics.epoch(agent, agent.timesteps - begin, time.perf_counter() - clock)
+        agent._known = {"episode": self.metrics.last, "update": self.losses.last}
+        if agent.refuses_divergence:
+            check_weights(agent)  # before a callback saves them
+        validation = self.validation
+        if validation is not None and run_length.is_among(epoch, validation.frequency):
+            found = evaluator.evaluate_in(agent, validation.environments, validation.episodes, True, None, callbacks)
+            logs |= {f"val_{name}": value for name, value in found.items() if not isinstance(value, list)}
+        callbacks.on_epoch_end(epoch, logs)
+        forget_unknown(callbacks)
+        return logs
+
+    def _collect(self, until: float, episodes: float, full: Any) -> None:
+        """Takes steps until the agent's counters reach a bound, `full()` is true, or the agent is told to stop.
+
+        Args:
+            until: Bound in timesteps; the last step of N environments may go beyond it.
+            episodes: Bound in finished episodes.
+            full: Further condition, asked first and after each step; or None.
+        """
+        agent, collector, events = self.agent, self.collector, self._events
+        counters = agent.counters
+        if (full is not None and full()) or counters.episodes >= episodes:
+            return  # the agent was stopped, and perhaps saved, before it learned from this
+        collector.exploration = agent.explorer
+        step, settle, clock_at, rng = collector.step, collector.settle, agent._clock.at, agent.act_generator
+        append, count, watched = agent.memory.append_leaves, collector.environments.num_envs, events.watched
+        timesteps = counters.timesteps
+        while timesteps < until:
+            taken = step(clock_at(timesteps), rng)
+            outcome = taken.outcome
+            valid = None if outcome.all_valid else outcome.valid
+            append(
+                taken.observation, taken.action, outcome.reward, outcome.terminated, outcome.truncated,
+                outcome.next_observation, valid, taken.mask, outcome.next_mask,
+            )  # fmt: skip
+            timesteps += count if valid is None else int(valid.sum())
+            counters.timesteps = timesteps
+            # Before a callback is called for the step, so that an agent saved by one is whole.
+            ended = settle()
+            if ended:
+                counters.episodes += len(ended)
+                self._finished += [episode for _, episode in ended]
+            if watched:
+                events.timestep_end(timesteps, taken)
+            if ended:
+                events.episodes_ended(counters.episodes - len(ended), ended)
+                if counters.episodes >= episodes:
+                    return
+            if (full is not None and full()) or agent.stop_training:
+                return
+
+    def _update(self, epoch_begin: int, clock: float) -> None:
+        agent, callbacks = self.agent, self.callbacks
+        # Several updates may have come due in one step of many environments: each at its own time.
+        batch = max(min(agent.timesteps, agent._due_at()) - epoch_begin - 1, 0)
+        if self._heard:
+            callbacks.on_train_batch_begin(batch)
+        for hook in self.update_hooks:
+            hook.on_update_begin(agent.updates, {})
+        agent._before_update()
+        logs = agent.train_function(self.iterator)
+        agent._after_update()
+        self.losses.update(logs)
+        if self._heard:
+            self._note_episodes()
+            live = self.metrics.live(agent.timesteps - epoch_begin, time.perf_counter() - clock)
+            callbacks.on_train_batch_end(batch, {**logs, **live})
+        for hook in self._end_hooks:
+            hook.on_update_end(agent.updates, dict(logs))
+
+    def _note_episodes(self) -> None:
+        finished, self._finished = self._finished, []
+        self.metrics.update(finished)
+
+    def _warn_of_reached_bound(self, before: Counts) -> None:
+        now = counts_of(self.agent)
+        said = [f"{n:,} of {m:,.0f} {name}" for n, m, name in zip(now, self.bounds, now._fields) if n >= m]
         loaded = " A checkpoint was loaded which has them." if now != before else ""
         warnings.warn(
             f"fit trains 0 steps: its bound is reached. The agent has {' and '.join(said)}.{loaded} To train on, give larger "
@@ -377,56 +270,41 @@ class Training(Mixin):
             stacklevel=4,
         )
 
-    def leave_episodes(self, begun: bool = False) -> None:
-        """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.
 
-        Args:
-            begun: Whether to stay with them where none has had a timestep yet.
-        """
-        if not begun or self._open is None or np.any(self._open["lengths"]):
-            self._open = None
+@contextlib.contextmanager
+def divergence_refused(agent: Any, callbacks: Any) -> Iterator[None]:
+    """Within it, a loss that is not finite is an error, but for Keras's callback that ends training by itself."""
+    given = getattr(callbacks, "callbacks", callbacks)
+    agent.refuses_divergence = not any(isinstance(one, keras.callbacks.TerminateOnNaN) for one in given)
+    try:
+        yield
+    finally:
+        agent.refuses_divergence = True
 
-    def _start(self, environments: envs.Environments, callbacks: Any, by_episode: bool) -> Runner:
-        environments = self._preprocessed(environments, learn=True)
-        runner = self._runner = Runner(self, environments, hooks_of(callbacks), deferred=by_episode)
-        state, self._open = self._open, None
-        own_loop, self._own_loop = self._own_loop, False
-        self._episodes = EpisodeStreams(self.parallel_interactions)  # episodes of an own loop end here
-        for interacting in self._interacting:
-            interacting.restart()
-        lost = runner.start(state)
-        if lost:
-            warnings.warn(
-                f"The open episodes of environment(s) {lost} could not be brought back: replaying their seed and actions "
-                "gave another observation, or their actions were not kept. The environment is another one or not "
-                "deterministic, or the episode is longer than `replay_limit`; new episodes begin.",
-                stacklevel=4,
-            )
-        masked = environments.mask is not None
-        if not self._fits_memory(environments.num_envs, masked):
-            self.memory.build(self._observation, self._action, masked=masked, num_envs=environments.num_envs)
-        else:
-            # What follows an open episode's last timestep in the memory is another episode.
-            count = environments.num_envs
-            restored = state is not None and environments.replayable and not own_loop and len(state["lengths"]) == count
-            self.memory.cut_episodes(lost if restored else range(self.memory.num_envs))
-            self.memory.set_num_envs(count)
-        self.memory.check(self.update_rule.batch_size)
-        self.actor.expire()
-        return runner
 
-    def _fits_memory(self, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
-        memory = self.memory
-        if not memory.built or not memory.fits(num_envs):
-            return False
-        if memory.masked != masked and len(memory):
-            raise ValueError(
-                f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and "
-                f"{source} {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
-            )
-        return memory.masked == masked
+def leave_episodes(agent: Any, begun: bool = False) -> None:
+    """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.
 
-    def _envs_for(self, env: Any, n_envs: int | None) -> int | None:
-        if n_envs is not None:
-            return n_envs
-        return self.n_envs if isinstance(env, str) or (callable(env) and self.n_envs > 1) else None
+    Args:
+        begun: Whether to stay with them where none has had a timestep yet.
+    """
+    if not begun or agent._open is None or np.any(agent._open["lengths"]):
+        agent._open = None
+
+
+def fits_memory(agent: Any, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
+    """Whether the agent's memory is made for transitions of so many environments, with masks or without.
+
+    Raises:
+        ValueError: It holds some already that have masks where these have none, or the other way round.
+    """
+    memory = agent.memory
+    if not memory.built or not memory.fits(num_envs):
+        return False
+    if memory.masked != masked and len(memory):
+        raise ValueError(
+            f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and "
+            f"{source} {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
+        )
+    alike: bool = memory.masked == masked
+    return alike

@@ -93,6 +93,7 @@ def test_ties_go_to_the_lowest_index():
     assert single.choose([np.zeros((1, 3), np.float32)], generator(), True, mask).tolist() == [1]
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("count", [1, 4000])
 @pytest.mark.parametrize("name", ["discrete", "multi", "binary"])
@@ -115,6 +116,7 @@ def test_categorical_samples(name, count, masked):
         np.testing.assert_allclose(joint, np.outer(joint.sum(1), joint.sum(0)), atol=0.03)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("count", [1, 4000])
 @pytest.mark.parametrize("name", ["discrete", "multi", "binary", "multi_rank_2"])
@@ -207,6 +209,7 @@ def test_gaussian(name):
     np.testing.assert_allclose(decision.to_env(np.full((1, *leaf.shape), 0.6, np.float32))[0], rounded, rtol=1e-6)
 
 
+@pytest.mark.sensitive
 def test_gaussian_samples():
     decision = make("gaussian", SPACES.Box(-1.0, 1.0, (2,)))
     count = 20_000
@@ -221,6 +224,7 @@ def test_gaussian_samples():
     np.testing.assert_allclose(normal.std(0), 1.0, rtol=0.03)
 
 
+@pytest.mark.sensitive
 def test_random_actions_stay_inside_a_single_bound():
     space = SPACES.Box(np.float32([2.0, -np.inf, -np.inf, -1.0]), np.float32([np.inf, -3.0, np.inf, 1.0]))
     decision = make("gaussian", space)
@@ -251,6 +255,7 @@ def test_beta(name):
     np.testing.assert_array_equal(heads, before)
 
 
+@pytest.mark.sensitive
 def test_beta_samples():
     decision = make("beta", SPACES.Box(-1.0, 1.0, (2,)))
     heads = [np.float32([[0.5, 3.0]]).repeat(20_000, 0), np.float32([[2.0, -4.0]]).repeat(20_000, 0)]
@@ -267,6 +272,7 @@ def test_beta_samples():
 BINARY = {"binary": DISCRETE["binary"], "binary_rank_2": DISCRETE["binary_rank_2"], "bits": BITS}
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", sorted(BINARY))
 def test_bernoulli(name, masked):
@@ -341,6 +347,7 @@ def test_squashed_gaussian(name):
         np.testing.assert_allclose(middle, (leaf.low + leaf.high) / 2, atol=1e-6)
 
 
+@pytest.mark.sensitive
 def test_squashed_random_is_uniform():
     draws = make("squashed_gaussian", SPACES.Box(-2.0, 2.0, (1,))).random(4000, generator(2))
     assert_frequencies(np.floor((draws.ravel() + 1.0) * 5.0).astype(int), np.full(10, 0.1))
@@ -349,6 +356,7 @@ def test_squashed_random_is_uniform():
 BOX_KINDS = ["gaussian", "squashed_gaussian", "beta", "deterministic", "direct", "random"]
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("kind", BOX_KINDS)
 def test_random_integers_are_equally_likely_at_the_edges_too(kind):
     low, high = np.asarray([0, -3, 7, 250]), np.asarray([2, -2, 7, 255])
@@ -360,6 +368,7 @@ def test_random_integers_are_equally_likely_at_the_edges_too(kind):
     assert 0.0 <= abs(float(one[0])) <= 255.0
 
 
+@pytest.mark.sensitive
 def test_random_integers_from_a_single_bound_away():
     low, high = np.asarray([5, np.iinfo(np.int64).min]), np.asarray([np.iinfo(np.int64).max, -5])
     space = SPACES.Box(low, high, dtype=np.int64)

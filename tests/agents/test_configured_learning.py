@@ -40,7 +40,7 @@ def documented(seed, episodes):
 
 @pytest.mark.slow
 def test_tensorforces_documented_settings_on_five_seeds():
-    """Case 46: the median over seeds reaches 500 by episode 60, and the last 20 of 100 episodes have a mean of 475."""
+    """The median over seeds reaches 500 by episode 60, and the last 20 of 100 episodes have a mean of 475."""
     runs = np.stack([documented(seed, 100)[:100] for seed in range(5)])
     assert np.median(runs, axis=0)[:60].max() == 500
     assert runs[:, 80:].mean() >= 475
@@ -79,7 +79,7 @@ class Chain(gymnasium.Env):
     ids=["one step", "double", "three steps", "three steps early"],
 )
 def test_values_come_back_along_a_chain(memory, estimation):
-    """Case 47: within 5,000 timesteps the best action is known in all ten states, also in the last but one."""
+    """Within 5,000 timesteps the best action is known in all ten states, also in the last but one."""
     agent = Agent(
         Chain(),
         objective="action_value",
@@ -103,7 +103,7 @@ def test_values_come_back_along_a_chain(memory, estimation):
 
 @pytest.mark.slow
 def test_pretraining_on_twenty_traces(tmp_path):
-    """Case 48: 20 recorded episodes of an agent that solves CartPole, 30 iterations, then a greedy mean of 475."""
+    """20 recorded episodes of an agent that solves CartPole, 30 iterations, then a greedy mean of 475."""
     teacher = Agent.create(TENSORFORCES_PPO, "CartPole-v1", seed=0)
     teacher.fit("CartPole-v1", episodes=100, verbose=0)
     recorder = kagent.callbacks.Recorder(tmp_path, max_traces=20)

@@ -57,6 +57,7 @@ def test_the_seed_decides():
     assert make("Random", SPACES.Discrete(2**20)).act(ZERO) != other.act(ZERO)
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_random_actions(deterministic):
     made = make("Random", NESTED)
@@ -64,7 +65,7 @@ def test_random_actions(deterministic):
     assert all(NESTED.contains(action) for action in actions[:200])
     assert scipy.stats.chisquare(np.bincount([a["mode"] + 1 for a in actions], minlength=3)).pvalue > 1e-5
     bits, many, half = (np.stack([a[key] for a in actions]) for key in ("bits", "many", "half"))
-    np.testing.assert_allclose(bits.mean(0), 0.5, atol=0.04)
+    np.testing.assert_allclose(bits.mean(0), 0.5, atol=0.05)  # six deviations
     assert scipy.stats.chisquare(np.bincount(many[:, 1] + 1, minlength=4)).pvalue > 1e-5
     uniform = (np.array([a["pair"][0] for a in actions]) + 1.0) / 4.0
     free = np.stack([a["free"] for a in actions]).ravel()

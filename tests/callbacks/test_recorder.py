@@ -11,7 +11,9 @@ from toy_envs import Counter, Identity, NativeCounter
 
 import kagent
 from kagent.callbacks import Callback, Recorder
+from kagent.config.run_length import ENDLESS
 from kagent.traces import array_name, load_trace, successors, trace_files
+from kagent.training.random_streams import RandomStreams
 
 pytestmark = pytest.mark.eager
 
@@ -49,7 +51,10 @@ def player(small, **spaces):
     if key not in PLAYERS:
         PLAYERS[key] = small("dqn", env=None, start=10_000, exploration=1.0, **spaces)
     agent = PLAYERS[key]
-    agent._make_streams()
+    agent._random = RandomStreams(agent.seed)
+    for name in agent.counters.__slots__:
+        setattr(agent.counters, name, 0)
+    agent._clock.bounds = ENDLESS
     agent._begin_training_state()
     if agent.memory.built:
         agent.memory.clear()
@@ -94,7 +99,6 @@ def check(trace, *episodes):
 
 
 def test_six_episodes_start_2_frequency_2_one_trace(small, tmp_path):
-    """Case 37."""
     env = Counter(lengths=(2, 3), ends=("terminated", "truncated", "both"))
     recorder = Recorder(tmp_path / "made" / "here", frequency=2, start=2, max_traces=1)
     train(small, env, 15, recorder)
@@ -164,7 +168,6 @@ def test_names_and_values_of_nested_spaces(small, tmp_path):
 
 
 def test_masks_are_recorded_and_obeyed(small, tmp_path):
-    """Case 37."""
     env = Counter(lengths=(3, 2), ends=("truncated", "terminated"), masked=True)
     train(small, env, 10, Recorder(tmp_path, frequency=4))
     trace = read(tmp_path / "trace-000000003.npz")

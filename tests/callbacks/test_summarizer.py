@@ -351,7 +351,7 @@ def test_the_loop_of_experience_writes_what_fit_does(tmp_path):
         looped.experience(states=np.stack(states), actions=actions, terminal=ends, reward=rewards)
         looped.update()
     looped.close()
-    found = [curves(agent._attached["summarizer"].path) for agent in (fitted, looped)]
+    found = [curves(agent._own_callbacks.by_name["summarizer"].path) for agent in (fitted, looped)]
     tags = {tag.split("/")[0] for tag in found[0]}
     assert tags >= {
         "categorical",

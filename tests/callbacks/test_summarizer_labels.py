@@ -233,13 +233,14 @@ def test_masked_choices_have_probability_zero(small, tmp_path):
     assert (found[~allowed] == 0).all() and (np.abs(found[allowed] - 0.5) < 0.1).all()
 
 
+@pytest.mark.sensitive
 def test_dropout(dqn):
     steps, found = dqn.curves["dropout/drop"]
     assert steps == list(range(1, 41))
     relu = dqn.curves["relu/first"][1]
     # What the layer before left at zero stays there, and of the rest a quarter goes.
     expected = [zeros + 0.25 * (1 - zeros) for zeros in relu]
-    assert abs(np.mean(found[10:]) - np.mean(expected[10:])) < 0.03
+    assert abs(np.mean(found[10:]) - np.mean(expected[10:])) < 0.055  # six deviations of 30 times 64 draws
     assert len(set(found[20:])) > 5  # drawn anew
 
 
@@ -421,6 +422,7 @@ def test_entropies(ppo, dqn):
     assert ppo.curves["action-entropies/speed"][1][0] == pytest.approx(math.log(2 * math.pi * math.e), abs=0.1)
 
 
+@pytest.mark.sensitive
 def test_entropy_estimated_from_draws(sac):
     steps, found = sac.curves["entropy"]
     assert steps == sac.witness.updates and sac.curves["action-entropies/action"][1] == found
@@ -428,7 +430,7 @@ def test_entropy_estimated_from_draws(sac):
     with sac.at(values):
         joint, parameters = sac.agent.policy.joint, heads(sac, timesteps)
         draws = [float(tf.reduce_mean(joint.entropy(parameters, seed=tf.constant([0, i])))) for i in range(50)]
-    assert abs(found[-1] - np.mean(draws)) < 4 * np.std(draws)
+    assert abs(found[-1] - np.mean(draws)) < 6 * np.std(draws)
 
 
 def test_kl_divergences(run):

@@ -52,14 +52,18 @@ def test_train_help_lists_algorithms_and_where_they_are_tuned(capsys):
     assert "Ctrl-C once" in text and "--set exploration.fraction=0.2" in text
 
 
-def test_every_preset_that_learns_is_an_algorithm():
+def test_the_algorithms_of_the_text_are_those_that_are_registered():
     from kagent.agents import AGENTS
+    from kagent.config.creation import SUMMARIES
 
-    presets = {cls.__name__ for cls in AGENTS.values()} - {"Agent", "Constant", "Random"}
-    assert {algorithm.preset for algorithm in algorithms.ALGORITHMS} == presets
-    for algorithm in algorithms.ALGORITHMS:
-        assert AGENTS[algorithm.name].__name__ == algorithm.preset
+    registered = {}
+    for name, cls in AGENTS.items():
+        if cls.__module__.startswith("kagent.agents.") and SUMMARIES[cls] is not None:
+            registered.setdefault((cls.__name__, SUMMARIES[cls]), []).append(name)
+    read = {(one.preset, one.summary): [one.name, *one.others] for one in algorithms.ALGORITHMS}
+    assert read == registered and len(read) == 10
     assert algorithms.find("Double-DQN") is algorithms.find("double_dqn") is algorithms.find("doubledqn")
+    assert [one.name for one in algorithms.ALGORITHMS][:3] == ["dqn", "ppo", "sac"]
 
 
 @pytest.mark.parametrize(

@@ -193,11 +193,12 @@ def test_evaluate_refuses_other_spaces_and_other_files(trained, base, here):
     assert noise.returncode == 2 and "not a .keras file" in noise.stderr and "Traceback" not in noise.stderr
 
 
-def test_what_is_evaluated_and_filmed_is_what_was_trained(base, here):
-    options = ["--steps", 6000, "--seed", 0, "--out", "better", "--quiet", "--eval-episodes", 5]
+@pytest.mark.sensitive
+def test_what_is_evaluated_and_filmed_is_what_was_trained(base, here, seed_shift):
+    options = ["--steps", 6000, "--seed", seed_shift, "--out", "better", "--quiet", "--eval-episodes", 5]
     assert kagent("train", "ppo", "CartPole-v1", *options, cwd=base).returncode == 0
     found = json.loads((base / "better" / "evaluation.json").read_text())
-    again = here("evaluate", "better/agent.keras", "CartPole-v1", "--episodes", 5, "--seed", 0, "--json")
+    again = here("evaluate", "better/agent.keras", "CartPole-v1", "--episodes", 5, "--seed", seed_shift, "--json")
     assert json.loads(again.stdout)["returns"] == found["returns"] and found["min"] > 40  # untrained: 8 to 12
     film = here("record", "better/agent.keras", "CartPole-v1", "--out", "better.mp4", "--max-steps", 40)
     assert film.returncode == 0 and "return 40.0" in film.stdout, film
@@ -336,3 +337,53 @@ def test_an_environment_that_hangs_ends_training(base):
     )
     assert (base / "hung" / "agent.keras").exists()
     assert json.loads((base / "hung" / "config.json").read_text())["settings"]["fit"]["step_timeout"] == 2
+
+
+OWN = """
+import dataclasses
+import kagent
+
+@kagent.register_part("cautious")
+@dataclasses.dataclass(frozen=True)
+class CautiousObjective(kagent.objectives.ActionValueObjective):
+    margin: float = 0.1
+
+@kagent.register_agent("cli_own", summary="for a test")
+class Own(kagent.DQN):
+    def __init__(self, env=None, *, margin=0.2, **parts):
+        super().__init__(env, **{"objective": CautiousObjective(margin=margin), **parts})
+
+class Unregistered(kagent.DQN):
+    pass
+"""
+
+
+def test_an_agent_of_ones_own_is_trained_and_evaluated(base, here, monkeypatch):
+    (base / "own_agents.py").write_text(OWN)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    options = ("--steps", 100, "--seed", 0, "--eval-episodes", 0, "--quiet", "--set", "compile.jit_compile=false")
+    result = here("train", "own_agents:Own", "CartPole-v1", "--set", "margin=0.5", "--out", "own", *options, *SMALL)
+    assert result.returncode == 0, result.stderr
+    config = json.loads((base / "own" / "config.json").read_text())
+    assert config["algorithm"] == "own_agents:Own" and config["settings"]["margin"] == 0.5
+    assert config["agent"]["agent"] == "cliown" and config["agent"]["objective"]["margin"] == 0.5
+    for name, message in (
+        ("own_agents:Onw", r"own_agents has no agent 'Onw'. It has: Own (for a test), Unregistered."),
+        ("own_agents:Unregistered", "decorate the class with @kagent.register_agent()"),
+        ("no_agents:Own", "no module named 'no_agents'. Received: 'no_agents'"),
+        ("own_agents:", "given as module:Class. Received: 'own_agents:'"),
+        ("../own_agents:Own", "given as module:Class."),
+    ):
+        result = here("train", name, "CartPole-v1", "--out", "refused")
+        assert result.returncode == 2 and message in result.stderr and result.stderr.count("\n") == 1
+    assert not (base / "refused").exists()
+    # In a process of its own, where only the command line names the module.
+    result = kagent("evaluate", "own/agent.keras", "CartPole-v1", "--episodes", 1, "--import", "own_agents", cwd=base)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_module_that_fails_keeps_its_traceback(base, here, monkeypatch):
+    (base / "failing_agents.py").write_text("import no_such_module_at_all")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all"):
+        here("train", "failing_agents:Own", "CartPole-v1", "--out", "refused")

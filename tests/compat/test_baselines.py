@@ -53,7 +53,6 @@ def moved(agent):
 
 
 def test_no_baseline():
-    """Case 32."""
     agent = make(estimation={"discount": 0.9, "horizon": "episode"})
     assert agent.critic is None
     assert all(moved(agent)["policy"])
@@ -61,7 +60,6 @@ def test_no_baseline():
 
 @pytest.mark.parametrize("optimizer", [None, 0.5, SGD])
 def test_a_head_on_the_policy(optimizer):
-    """Case 32."""
     agent = make(baseline_optimizer=optimizer, baseline_objective="state_value")
     assert isinstance(agent.critic, SharedStateValue)
     shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
@@ -71,7 +69,6 @@ def test_a_head_on_the_policy(optimizer):
 
 
 def test_a_baseline_alone_learns_through_the_advantage():
-    """Case 32."""
     agent = make(baseline_policy=MLP)
     assert type(agent.critic) is StateValue and agent.critic_objective == "advantage"
     found = moved(agent)
@@ -99,7 +96,7 @@ def test_without_an_objective_the_main_one_teaches_the_baseline(policy, optimize
     assert type(agent.critic) is (SharedStateValue if policy is None else StateValue)
     assert agent.critic_objective is None
     assert agent.objective.value_coefficient == (0.5 if optimizer is SGD else 1.5)
-    assert agent.shares_optimizer("critic") == (optimizer == 3.0)
+    assert agent.minimizer.shares_optimizer("critic") == (optimizer == 3.0)
     assert all(moved(agent)["critic"])
 
 
@@ -118,7 +115,7 @@ def test_an_objective_of_rollouts_makes_the_baseline_that_it_needs(objective):
 def test_the_deterministic_policy_gradient_makes_its_critic():
     arguments = {"objective": "deterministic_policy_gradient", "memory": 100, "update": 4}
     agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9, "estimate_horizon": "late"}, **arguments)
-    assert agent.critic.members == 2 and not agent.shares_optimizer("critic")
+    assert agent.critic.members == 2 and not agent.minimizer.shares_optimizer("critic")
     # By the page's default the horizon is not estimated without a baseline: that is what the warning is for.
     with pytest.warns(UserWarning, match="DeterministicPolicyGradientObjective learns the sum of rewards"):
         agent = Agent("Pendulum-v1", reward_estimation={"discount": 0.9}, **arguments)
@@ -214,7 +211,6 @@ def test_value_learning_estimates_it_where_there_is_a_target():
 
 @pytest.mark.parametrize("optimizer", [None, 2.0, {"type": "SGD", "learning_rate": 0.01}])
 def test_a_network_of_its_own(optimizer):
-    """Case 32."""
     agent = make(baseline_policy=MLP, baseline_optimizer=optimizer, baseline_objective="state_value")
     shared = {id(v) for v in agent.critic.trainable_variables} & {id(v) for v in agent.policy.trainable_variables}
     assert not shared
@@ -223,7 +219,6 @@ def test_a_network_of_its_own(optimizer):
 
 
 def test_a_synchronized_baseline_is_a_target():
-    """Case 32."""
     spec = {"type": "synchronization", "update_weight": 0.25, "sync_frequency": 2}
     agent = Agent(
         Counter(), objective="action_value", memory=100, update=4, reward_estimation={"discount": 0.9},
@@ -244,7 +239,7 @@ def test_a_synchronized_baseline_is_a_target():
 
 @pytest.mark.parametrize("baseline", [None, MLP])
 def test_a_weight_scales_the_baselines_step(baseline):
-    """Case 32. By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
+    """By SGD a step is proportional to the loss; what is the policy's own stays as it is where nothing is shared."""
     steps = {}
     for weight in (1.0, 3.0):
         agent = make(baseline_policy=baseline, baseline_optimizer=weight, baseline_objective="state_value")

@@ -1,11 +1,15 @@
 """Agents from names, dicts and files."""
 
+import importlib.machinery
 import json
+import sys
 
+import keras
 import pytest
 
 import kagent
 from kagent import Agent
+from kagent.config.registry import keras_package
 
 DATA = {"agent": "dqn", "learning_rate": 0.01, "network": {"type": "mlp", "units": [8]}, "memory": 200, "seed": 1}
 YAML = "agent: dqn\nlearning_rate: 1e-2\nnetwork: {type: mlp, units: [8]}\nmemory: 200\nseed: 1\n"
@@ -98,3 +102,79 @@ def test_bad_files_are_named(tmp_path, name, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read `agent` .*none.json"):
         Agent.create(tmp_path / "none.json", "CartPole-v1")
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Names of agents as they were, afterwards."""
+    from kagent.config import creation
+
+    for name in ("AGENTS", "SUMMARIES"):
+        monkeypatch.setattr(creation, name, dict(getattr(creation, name)))
+    return creation
+
+
+def test_an_agent_of_ones_own_has_a_name_everywhere(names, tmp_path):
+    @kagent.register_agent("Two_Steps", "twostep", summary="a test's")
+    class TwoSteps(kagent.DQN):
+        def __init__(self, env=None, *, horizon=1, **parts):
+            super().__init__(env, horizon=horizon, **parts)
+
+    agent = Agent.create({"agent": "two-steps", "memory": 100, "seed": 0}, "CartPole-v1")
+    assert type(agent) is TwoSteps and type(Agent.create("twostep", "CartPole-v1", memory=99)) is TwoSteps
+    assert keras.saving.get_registered_name(TwoSteps) == "test_creation>TwoSteps"
+    config = json.loads(json.dumps(agent.get_config()))
+    assert config["agent"] == "twosteps" and names.SUMMARIES[TwoSteps] == "a test's"
+    assert Agent.create(config).get_config() == config
+    agent.save(tmp_path / "a.keras")
+    assert type(kagent.load(tmp_path / "a.keras")) is TwoSteps
+
+
+def test_names_of_agents_that_are_refused(names):
+    with pytest.raises(ValueError, match=r"The name 'D_QN' of `agent` is that of kagent.agents.dqn.DQN already. Rec"):
+        kagent.register_agent("D_QN")(type("Mine", (kagent.DQN,), {}))
+    with pytest.raises(TypeError, match=r"a class derived from kagent.Agent. Received: <class 'int'>"):
+        kagent.register_agent("number")(int)
+    with pytest.raises(TypeError, match=r"A name of `agent` must be a string. Received: <class"):
+        kagent.register_agent(type("Mine", (kagent.DQN,), {}))(kagent.DQN)
+    with pytest.raises(ValueError, match=r"A name of `agent` must have letters. Received: '_'"):
+        kagent.register_agent("_")(type("Mine", (kagent.DQN,), {}))
+
+
+def test_a_class_that_is_defined_again_takes_its_own_place(names):
+    made = [kagent.register_agent()(type("Again", (kagent.DQN,), {"__module__": "notebook"})) for _ in range(2)]
+    assert names.AGENTS["again"] is made[1] and keras.saving.get_registered_object("notebook>Again") is made[1]
+
+
+def test_the_name_in_files_that_a_class_has_is_kept(names):
+    @kagent.register_agent("kept")
+    @keras.saving.register_keras_serializable("elsewhere")
+    class Kept(kagent.DQN):
+        pass
+
+    @kagent.register_agent("given", package="somewhere")
+    class Given(kagent.DQN):
+        pass
+
+    assert [keras.saving.get_registered_name(cls) for cls in (Kept, Given)] == ["elsewhere>Kept", "somewhere>Given"]
+
+
+def test_a_programs_classes_are_in_files_as_if_it_were_imported(monkeypatch, names):
+    main = sys.modules["__main__"]
+    cls = type("Own", (), {"__module__": "__main__"})
+    monkeypatch.setattr(main, "__spec__", None)
+    monkeypatch.setattr(main, "__file__", "/somewhere/my_agents.py", raising=False)
+    assert keras_package(cls) == "my_agents"
+    for module in ("__main__", "my_agents"):  # run, and imported by what it imports
+        kagent.register_agent("twice")(type("Twice", (kagent.DQN,), {"__module__": module}))
+    monkeypatch.setattr(main, "__spec__", importlib.machinery.ModuleSpec("package.program", None))
+    assert keras_package(cls) == "package" and keras_package(kagent.DQN) == "kagent"
+
+
+def test_the_names_at_the_top_are_the_registered_agents():
+    own = {cls.__name__ for cls in kagent.agents.AGENTS.values() if cls.__module__.startswith("kagent.")}
+    assert (
+        own
+        == {*kagent._AGENTS, "Agent"}
+        == {*kagent.agents.__all__, "Agent"} - {"AGENTS", "FromPart", "register_agent"}
+    )

@@ -8,12 +8,14 @@ import json
 import keras
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import kagent
 from kagent import exploration, memories, networks, objectives, optimizers, reward_estimation, schedules, update
 from kagent.config.registry import Registry, plain
 from kagent.policies import role
 
+CARTPOLE = spaces.Box(-1.0, 1.0, (4,)), spaces.Discrete(2)
 THINGS = Registry("thing", arguments={"colour": "color", "shape": "form"})
 
 
@@ -212,3 +214,41 @@ def test_an_agents_schedules_and_networks_are_named_too():
         kagent.DQN("CartPole-v1", memory=100, learning_rate={"type": "linea", "initial": 1, "final": 0})
     with pytest.raises(ValueError, match=r"Unknown `objective.clip_range`. Received: 'cosinus'"):
         kagent.PPO("CartPole-v1", clip_range={"type": "cosinus"})
+
+
+PARTS = {
+    "objectives": (objectives.OBJECTIVES, objectives.ActionValueObjective, lambda made: {"objective": made}),
+    "memories": (memories.MEMORIES, memories.Replay, lambda made: {"memory": {**made, "capacity": 50}}),
+    "explorations": (exploration.EXPLORATIONS, kagent.EpsilonGreedy, lambda made: {"exploration": made}),
+    "policies": (kagent.policies.ROLES, kagent.policies.ValuePolicy, lambda made: {"policy": made}),
+    "networks": (networks.NETWORKS, networks.MLP, lambda made: {"network": {**made, "units": [4]}}),
+    "preprocessing": (
+        kagent.preprocessing.LAYERS, kagent.preprocessing.Clipping,
+        lambda made: {"preprocessing": {"reward": {**made, "upper": 1.0}}},
+    ),
+    "schedules": (schedules.SCHEDULES, schedules.Constant, lambda made: {"discount": {**made, "value": 0.5}}),
+    "targets": (optimizers.TARGETS, optimizers.Target, lambda made: {"target": made}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_one_decorator_for_parts_of_every_kind(kind, monkeypatch, tmp_path):
+    registry, base, arguments = PARTS[kind]
+    for name in ("_classes", "_names"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    own = kagent.register_part(f"short_{kind}")(type(f"Own{base.__name__}", (base,), {"__module__": __name__}))
+    assert registry.name_of(f"Short-{kind}") == own.__name__ and own.__name__ in registry.names
+    given = {"memory": 50, "network": {"type": "mlp", "units": [4]}, "seed": 0} | arguments({"type": f"short_{kind}"})
+    agent = kagent.DQN(observation_space=CARTPOLE[0], action_space=CARTPOLE[1], **given)
+    assert f"'{own.__name__}'" in str(agent.get_config())
+    agent.save(tmp_path / "a.keras")
+    again = kagent.load(tmp_path / "a.keras")
+    assert again.get_config() == agent.get_config()
+    with pytest.raises(ValueError, match=rf"of `{registry.kind}` is that of kagent\..*{base.__name__} already"):
+        kagent.register_part(base.__name__)(type("Other", (base,), {"__module__": __name__}))
+
+
+def test_what_is_no_part_is_not_registered_as_one():
+    for wrong in (int, keras.layers.Dense):
+        with pytest.raises(TypeError, match=r"register_part decorates a class derived from a part of kagent's"):
+            kagent.register_part("wrong")(wrong)

@@ -23,6 +23,7 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.mark.sensitive
 def test_each_component_is_replaced_on_its_own(rng):
     chosen = np.zeros((20_000, 3), np.int32)
     found = decision("categorical", S.MultiDiscrete([2, 3, 4])).perturb(chosen, 0.3, rng)
@@ -33,8 +34,8 @@ def test_each_component_is_replaced_on_its_own(rng):
     assert both == pytest.approx(0.2 * 0.225, abs=0.01)  # not both at once
 
 
+@pytest.mark.sensitive
 def test_always_is_uniform_over_what_is_allowed(rng):
-    """Case 23."""
     mask = np.tile([True, False, True, True], (9000, 1))
     found = decision("categorical", S.Discrete(4)).perturb(np.zeros(9000, np.int32), 1.0, rng, mask)
     np.testing.assert_allclose(np.bincount(found, minlength=4) / 9000, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.03)
@@ -43,13 +44,12 @@ def test_always_is_uniform_over_what_is_allowed(rng):
 
 
 def test_never_changes_nothing(rng):
-    """Case 23."""
     chosen = rng.integers(0, 4, 100).astype(np.int32)
     np.testing.assert_array_equal(decision("categorical", S.Discrete(4)).perturb(chosen, 0.0, rng), chosen)
 
 
+@pytest.mark.sensitive
 def test_the_deviation_is_in_the_environments_units(rng):
-    """Case 24."""
     unbounded = decision("gaussian", S.Box(-np.inf, np.inf, (2,)))
     noise = unbounded.perturb(np.ones((10_000, 2), np.float32), 0.5, rng) - 1
     assert abs(noise.mean()) < 0.02 and noise.std() == pytest.approx(0.5, rel=0.05)
@@ -60,14 +60,13 @@ def test_the_deviation_is_in_the_environments_units(rng):
 
 @pytest.mark.parametrize("kind", ["gaussian", "squashed_gaussian"])
 def test_actions_stay_within_their_bounds(rng, kind):
-    """Case 24."""
     made = decision(kind, S.Box(-1, 2, (3,)))
     taken = made.to_env(made.perturb(np.zeros((1000, 3), np.float32), 5.0, rng))
     assert taken.min() == -1 and taken.max() == 2
 
 
+@pytest.mark.sensitive
 def test_a_dict_touches_the_named_action_alone(small):
-    """Case 25."""
     space = S.Dict(a=S.Discrete(5), b=S.Discrete(5))
     env = Identity(space)
     agent = small("ppo", env=env)
@@ -76,9 +75,10 @@ def test_a_dict_touches_the_named_action_alone(small):
     best = agent.actor.decide(leaves, None, True)
     a, b = noise.decide(agent.actor, leaves, None, Clock(), np.random.default_rng(0))
     np.testing.assert_array_equal(a, best[0])
-    np.testing.assert_allclose(np.bincount(b, minlength=5) / 2000, [0.2] * 5, atol=0.04)
+    np.testing.assert_allclose(np.bincount(b, minlength=5) / 2000, [0.2] * 5, atol=0.055)  # six deviations
 
 
+@pytest.mark.sensitive
 def test_amounts_follow_the_clock(small):
     agent = small("dqn")
     leaves = [np.zeros((1000, 4), np.float32)]

@@ -43,3 +43,10 @@ def test_bytes_that_are_not_the_array_are_refused(change):
 def test_without_the_bytes_there_is_no_array():
     with pytest.raises(ValueError, match=r"must be 4000 bytes\. Received: 0"):
         load(b'{"entry": 0, "dtype": "float32", "shape": [1000]}')
+
+
+@pytest.mark.parametrize("text", ['"text"', '["text"]', '{"a": 1}', "null"])
+@pytest.mark.parametrize("dtype", ["bool", "float64", "uint64"])
+def test_an_array_is_made_of_numbers_alone(text, dtype):
+    with pytest.raises(ValueError, match="must be a list of numbers"):
+        load(f'{{"a": {{"array": {text}, "dtype": "{dtype}", "shape": [1]}}}}'.encode())

@@ -32,7 +32,6 @@ def variables(agent):
     ],
 )
 def test_a_thousand_updates_take_one_trace(small, kind, jit, steps, changes):
-    """Case 20."""
     agent = small(kind, jit=jit, **changes)
     for _ in range(2):
         agent.fit("CartPole-v1", steps=steps, verbose=0)

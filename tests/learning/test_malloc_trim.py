@@ -8,7 +8,7 @@ import sys
 from kagent.learning import malloc_trim
 
 PROGRAM = """
-from kagent import heap
+from kagent.learning import malloc_trim as heap
 def resident():
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024

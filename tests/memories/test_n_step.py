@@ -98,7 +98,6 @@ def test_windows_never_cross_an_end_and_are_never_overwritten_in_part(capacity, 
 
 
 def test_a_ring_of_10_after_25_steps_in_episodes_of_4():
-    """Case 18."""
     memory = built(10, horizon=2, discount=1.0)
     for number in range(25):
         append(memory, number, [1.0], [number % 4 == 3])
@@ -212,7 +211,6 @@ def targets(agent):
 @pytest.mark.parametrize("horizon", [0, 2, "episode"])
 @pytest.mark.parametrize("when", ["early", None, False])
 def test_other_weights_change_late_targets_and_leave_early_ones(horizon, when):
-    """Case 10."""
     env = Counter(lengths=(5,), ends=("truncated",))
     agent = dqn({"horizon": horizon, "discount": 0.5, "estimate_horizon": when}, env, frequency="never")
     agent.fit(env, steps=40, verbose=0)
@@ -278,7 +276,6 @@ def test_one_gradient_step_of_three_timesteps():
 
 
 def test_it_is_compiled_once_and_the_spec_is_static():
-    """Case 20."""
     env = Counter(lengths=(6, 3), ends=("truncated", "terminated"))
     for horizon in (0, 3):
         agent = dqn({"horizon": horizon, "discount": 0.9}, env, batch_size=8)

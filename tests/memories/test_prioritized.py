@@ -38,6 +38,7 @@ def told(memory, rows, errors):
     memory.prioritize(np.asarray(errors, np.float32))
 
 
+@pytest.mark.sensitive
 def test_draws_are_in_proportion_to_priorities():
     memory = filled(6, alpha=0.5, epsilon=1e-9)
     told(memory, range(6), [1.0, 4.0, 0.25, 9.0, 0.0, 16.0])
@@ -50,6 +51,7 @@ def test_draws_are_in_proportion_to_priorities():
     assert (np.abs(counts[some] / 20_000 - expected[some]) < 0.02).all() and counts[4] < 20
 
 
+@pytest.mark.sensitive
 def test_draws_of_equal_priorities_are_uniform():
     memory = filled(20, 20)
     rows = np.concatenate([memory.draw(3, 200, np.random.default_rng(seed))[0].ravel() for seed in range(20)])

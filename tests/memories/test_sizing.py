@@ -24,7 +24,6 @@ from kagent.schedules import Linear
 
 @given(batch=st.integers(1, 500), horizon=st.integers(0, 200), longest=st.none() | st.integers(1, 1000))
 def test_the_formula_for_timesteps(batch, horizon, longest):
-    """Case 17."""
     found = required_capacity(Update(batch_size=batch), RewardEstimation(horizon=horizon), longest)
     assert found == max(batch + 1 + horizon, longest or 0)
 
@@ -72,7 +71,6 @@ def test_every_memory_is_inferred():
 
 
 def test_too_small_a_capacity_is_refused_with_the_least():
-    """Case 17."""
     rule, estimation = Update(batch_size=8), RewardEstimation(horizon=3)
     for capacity, longest, least in ((11, None, 12), (12, 13, 13)):
         with pytest.raises(ValueError, match=rf"`memory.capacity` must be at least {least} .*Received: {capacity}"):

@@ -1,6 +1,7 @@
 """The sum tree against running sums."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ def test_entries_of_weight_0_are_never_found():
     assert tree.find(masses).tolist() == [[1, 1, 3], [3, 3, 3]]
 
 
+@pytest.mark.sensitive
 def test_draws_are_in_proportion():
     weights = np.array([1.0, 0.0, 5.0, 2.0, 0.5, 1.5])
     tree = SumTree(6)

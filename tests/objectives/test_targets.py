@@ -35,7 +35,7 @@ def test_a_move_goes_the_part_tau(small, tau):
     agent = small("dqn", tau=tau)
     randomize(agent.policy, 1)
     before, leader = heads(agent.target_policy), heads(agent.policy)
-    agent.move_targets()
+    agent.target_networks.move(agent.clock)
     for moved, old, new in zip(heads(agent.target_policy), before, leader, strict=True):
         np.testing.assert_allclose(moved, (1 - tau) * old + tau * new, rtol=1e-5, atol=1e-6)
     for now, new in zip(heads(agent.policy), leader, strict=True):

@@ -111,7 +111,9 @@ def test_nothing_but_gradient_steps_is_in_training_mode(small):
 
 def losses(agent, name, count=8):
     """The first loss of a step, evaluated several times with the same weights: as many values as there were masks."""
-    term = agent.objective.terms(agent, batch_of(name))[0]
+    batch = batch_of(name)
+    batch = agent.completed(batch) if "terminated" in batch else batch
+    term = agent.objective.terms(agent.learning_context, batch)[0]
     return {round(float(term.loss(term.batch)[0]), 6) for _ in range(count)}
 
 

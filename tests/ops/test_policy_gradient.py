@@ -13,7 +13,6 @@ LOG2 = math.log(2.0)
 
 
 def test_clipped_surrogate(mode):
-    """Case 30."""
     # Ratios 1, 2, 2, 1/2, 1/2 with clip range 0.2:
     #   advantage  3 at ratio 1:   -3
     #   advantage  1 at ratio 2:   -min(2, 1.2) = -1.2      (clipped: no gain from going further)
@@ -26,7 +25,6 @@ def test_clipped_surrogate(mode):
 
 
 def test_gradients_of_the_surrogate(mode):
-    """Case 30."""
 
     @mode
     def gradients(log_prob, old, advantage):
@@ -129,7 +127,6 @@ def test_explained_variance_of_padded_and_of_constant_targets(mode):
 
 @pytest.mark.parametrize("sampling", [False, True])
 def test_the_policy_gradient_is_the_same_at_the_reference(mode, sampling):
-    """Case 29."""
 
     @mode
     def loss_and_gradient(log_prob, advantage):
@@ -144,7 +141,6 @@ def test_the_policy_gradient_is_the_same_at_the_reference(mode, sampling):
 
 
 def test_ratios_are_clipped_symmetrically_in_the_logarithm(mode):
-    """Case 30."""
     # Ratios 2, 2, 1/2, 1/2 within [1 / 1.2, 1.2] = [5/6, 1.2]: -min(2, 1.2), -min(-2, -1.2), -min(0.5, 5/6), ...
     log_prob = tf.constant([LOG2, LOG2, -LOG2, -LOG2])
     loss = mode(lambda *x: ops.policy_gradient(*x, True, 0.2))(log_prob, tf.zeros(4), tf.constant([1.0, -1, 1, -1]))

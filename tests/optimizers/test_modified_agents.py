@@ -37,7 +37,7 @@ def test_all_roles_take_them_and_it_is_one_update(small, kind, updates):
     optimizer = {**ADAM, **EVERYTHING}
     own = {"critic_optimizer": optimizer, "temperature_optimizer": optimizer} if kind == "sac" else {}
     agent = small(kind, optimizer=optimizer, **own)
-    before = {role: weights(getattr(agent, role)) for role in agent._roles}
+    before = {role: weights(getattr(agent, role)) for role in agent.minimizer.roles}
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
     history = agent.fit(env, steps=18, verbose=0).history
     assert agent.updates == updates  # as many as there are minibatches
@@ -99,7 +99,7 @@ def test_they_are_in_the_config_and_in_the_file(small, tmp_path):
     for other in (again, loaded):
         assert other.get_config() == agent.get_config()
         for role in ("policy", "critic"):
-            assert other._modifiers_of((role,)) == agent._modifiers_of((role,)) != ()
+            assert other.minimizer.modifiers_of((role,)) == agent.minimizer.modifiers_of((role,)) != ()
     for a, b in zip(loaded.optimizer.variables, agent.optimizer.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
@@ -110,7 +110,7 @@ def test_an_optimizer_of_the_users_own_has_none(small):
     agent.fit("CartPole-v1", steps=16, verbose=0)
     assert int(agent.optimizer.iterations.numpy()) == agent.updates == 4
     agent.compile(jit_compile=False)  # the optimizer is the agent's from then on, without modifiers
-    assert agent._modifiers_of(("policy",)) == () and isinstance(agent.optimizer, keras.optimizers.SGD)
+    assert agent.minimizer.modifiers_of(("policy",)) == () and isinstance(agent.optimizer, keras.optimizers.SGD)
 
 
 def test_penalties_of_layers_are_those_of_each_evaluation(small):

@@ -189,16 +189,17 @@ def test_padding_is_drawn_last(rows, count, real, seed):
     assert set(seen.tolist()) <= {0.0, 1.0} and seen.sum() == min(count, weight.sum())
 
 
-def test_every_step_draws_anew_and_every_row_is_as_likely():
+@pytest.mark.sensitive
+def test_every_step_draws_anew_and_every_row_is_as_likely(seed_shift):
     counts = np.zeros(10)
     seen = []
     for seed in range(200):
-        drawn, _ = rows_of({"row": tf.range(10)}, 3, seed=(7, seed))
+        drawn, _ = rows_of({"row": tf.range(10)}, 3, seed=(7 + seed_shift, seed))
         seen.append(tuple(np.flatnonzero(drawn)))
         counts += drawn
     assert len(set(seen)) > 60  # of 120
-    assert counts.sum() == 600 and 25 < counts.min() and counts.max() < 95  # 60 +- 6.5
-    again, _ = rows_of({"row": tf.range(10)}, 3, seed=(7, 3))
+    assert counts.sum() == 600 and 20 < counts.min() and counts.max() < 100  # 60 +- 6.5
+    again, _ = rows_of({"row": tf.range(10)}, 3, seed=(7 + seed_shift, 3))
     assert tuple(np.flatnonzero(again)) == seen[3]
 
 

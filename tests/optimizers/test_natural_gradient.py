@@ -352,7 +352,7 @@ def test_it_is_for_the_policy_alone():
     before = agent.optimizer
     with pytest.raises(ValueError, match="NaturalGradient is for the policy alone"):
         agent.compile(optimizer=NaturalGradient(0.01))
-    assert agent.optimizer is before and agent._modifiers_of(("policy",))  # as it was
+    assert agent.optimizer is before and agent.minimizer.modifiers_of(("policy",))  # as it was
 
 
 def test_compiled_with_it(tmp_path):

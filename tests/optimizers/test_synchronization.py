@@ -24,7 +24,6 @@ class Watch(Callback):
 
 @pytest.mark.parametrize("weight, frequency", [(1.0, 1), (0.01, 1), (1.0, 3), (0.25, 2)])
 def test_every_kth_update_moves_it_by_its_weight(weight, frequency):
-    """Case 33."""
     spec = {"type": "synchronization", "update_weight": weight, "sync_frequency": frequency}
     agent = kagent.DQN(
         Identity(spaces.Discrete(3)),

@@ -72,6 +72,7 @@ def test_the_host_acts_alike():
                 np.testing.assert_allclose(action[key], graph[key][i], atol=1e-4)
 
 
+@pytest.mark.sensitive
 def test_noise_is_in_the_units_of_the_environment():
     made = agent(exploration={"arm": 0.1})
     assert type(made.exploration).__name__ == "ActionNoise" and not made.exploration.sample
@@ -80,7 +81,7 @@ def test_noise_is_in_the_units_of_the_environment():
         actions.append(made.act(NUMBERS[0]))
         made.observe(0.0, terminal=True)
     arms, legs = (np.stack([action[key] for action in actions]) for key in ("arm", "leg"))
-    np.testing.assert_allclose(arms.std(0), 0.1, rtol=0.06)
+    np.testing.assert_allclose(arms.std(0), 0.1, rtol=0.08)  # six deviations
     assert np.ptp(legs) == 0.0
     np.testing.assert_allclose(arms.mean(0), made.act(NUMBERS[0], deterministic=True)["arm"], atol=0.01)
 

@@ -143,13 +143,14 @@ def test_the_actor_follows_weights_set_by_hand():
     assert not np.any(agent.actor.program.weights)
 
 
+@pytest.mark.sensitive
 def test_a_sample_follows_the_policys_probabilities():
     agent = preset("ppo", BOX, DISCRETE, {"type": "mlp", "units": [8]})
     observation = np.ones(4, np.float32)
     logits = agent.policy.parameters_of([observation[None]])[0].numpy()[0]
     probability = np.exp(logits) / np.exp(logits).sum()
     drawn = np.array([agent.act(observation, independent=True) for _ in range(4000)]) + 1
-    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 4000, probability, atol=0.04)
+    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 4000, probability, atol=0.05)  # six deviations
 
 
 class Steps(gymnasium.Env):

@@ -62,7 +62,6 @@ cases = st.fixed_dictionaries(
 @settings(max_examples=25, deadline=None)
 @given(case=cases)
 def test_sequence_holds_the_last_four_of_the_episode(mode, case):
-    """Case 45."""
     arguments = counters(case["num_envs"], case["lengths"], case["ends"])
     envs = single(arguments) if mode is None else sync(arguments, mode)
     check(envs, case["num_envs"], seed=case["seed"])
@@ -75,7 +74,6 @@ def test_of_an_environment_that_reuses_its_arrays(mode):
 
 @pytest.mark.parametrize("mode", [None, *MODES])
 def test_deltas_are_zero_where_an_episode_begins(mode):
-    """Case 45."""
     arguments = counters(2, [[3], [5, 1]], ["truncated", "terminated"])
     envs = single(arguments) if mode is None else sync(arguments, mode)
     for rows in record(wrapped(envs, "deltafier"), 30):

@@ -118,7 +118,6 @@ def test_an_own_loop_learns_what_fit_learns(small, kind, changes):
 
 
 def test_independent_acts_and_evaluation_leave_everything_as_it_is(small):
-    """Case 39."""
     agent = small("dqn", preprocessing=FULL)
     play(agent, gymnasium.make("CartPole-v1"), 30)
     before = state_of(agent)

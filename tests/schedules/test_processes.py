@@ -55,20 +55,22 @@ def test_the_sum_is_what_the_steps_lead_to(theta):
             assert math.isclose(on_tensors(schedule, step), x, abs_tol=2e-6 * max(spread, 0.2)), step
 
 
-def test_absolute_values_and_their_bounds():
-    plain, absolute = OrnsteinUhlenbeck(seed=3), OrnsteinUhlenbeck(seed=3, absolute=True)
-    values = [on_host(plain, step) for step in range(200)]
-    assert min(values) < -0.3 and [on_host(absolute, step) for step in range(200)] == [abs(x) for x in values]
+@pytest.mark.sensitive
+def test_absolute_values_and_their_bounds(seed_shift):
+    plain, absolute = OrnsteinUhlenbeck(seed=3 + seed_shift), OrnsteinUhlenbeck(seed=3 + seed_shift, absolute=True)
+    values = [on_host(plain, step) for step in range(2000)]
+    assert min(values) < -0.3 and [on_host(absolute, step) for step in range(2000)] == [abs(x) for x in values]
     assert plain.bounds == (-math.inf, math.inf) and absolute.bounds == (0.0, math.inf)
     assert OrnsteinUhlenbeck(absolute=True, minval=0.1, maxval=0.2).bounds == (0.1, 0.2)
     assert OrnsteinUhlenbeck(minval=-1).bounds == (-1, math.inf)
 
 
-def test_it_spreads_as_it_says():
-    schedule = OrnsteinUhlenbeck(theta=0.5, sigma=0.3, mu=1.0, seed=2)
+@pytest.mark.sensitive
+def test_it_spreads_as_it_says(seed_shift):
+    schedule = OrnsteinUhlenbeck(theta=0.5, sigma=0.3, mu=1.0, seed=2 + seed_shift)
     values = np.asarray([on_host(schedule, step) for step in range(10, 20_010)])
     # Neighbours correlate by 1 - theta, so 20,000 values tell as much as 6,667 independent ones.
-    assert abs(values.mean() - 1.0) < 0.02
+    assert abs(values.mean() - 1.0) < 0.03
     assert abs(values.std() - 0.3 / math.sqrt(0.75)) < 0.02
     assert abs(np.corrcoef(values[1:], values[:-1])[0, 1] - 0.5) < 0.04
 

@@ -17,7 +17,6 @@ RAMPS = [Linear, Exponential, Polynomial, Cosine]
 
 
 def test_linear_by_hand():
-    """Case 40."""
     schedule = Linear(1.0, 0.0, steps=10, unit="timesteps")
     assert [on_host(schedule, time) for time in (0, 5, 10, 15)] == [1.0, 0.5, 0.0, 0.0]
     schedule = Linear(1.0, 0.2, steps=100, unit="timesteps")

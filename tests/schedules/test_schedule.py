@@ -81,7 +81,6 @@ def test_the_learner_computes_what_the_host_computes(program, time):
 
 @pytest.mark.parametrize("unit", schedules.UNITS)
 def test_every_unit_reads_its_own_clock(unit):
-    """Case 40."""
     clock = Clock(timesteps=10, episodes=20, updates=30, progress=0.4)
     steps = 1.0 if unit == "progress" else 100
     expected = {"timesteps": 0.1, "episodes": 0.2, "updates": 0.3, "progress": 0.4}[unit]

@@ -1,5 +1,6 @@
 """Progress of schedules under every bound of a run."""
 
+import math
 import warnings
 
 import keras
@@ -10,7 +11,8 @@ from toy_envs import Counter
 
 import kagent
 from kagent.config.run_length import Bounds
-from kagent.schedules import Linear
+from kagent.schedules import Clock, Linear
+from kagent.training.counters import Counters, TrainingClock
 
 pytestmark = pytest.mark.eager
 
@@ -154,3 +156,24 @@ def test_pretraining_goes_over_its_own_updates(small, tmp_path):
     other = small(Times, env=Counter((5,)), batch_size=2)
     other.pretrain(tmp_path, num_iterations=2, num_traces=1, num_updates=2)
     assert seen == [0.0, 0.25, 0.5, 0.75] and other.host_clock.progress == 0.0
+
+
+def test_a_clock_reads_counters_and_bounds():
+    counters = Counters()
+    clock = TrainingClock(counters)
+    counters.timesteps, counters.episodes, counters.gradient_steps = 30, 2, 6
+    assert clock.host() == Clock(30, 2, 6, 0.0)
+    clock.bounds = Bounds(40, math.inf, 12)
+    assert clock.host() == Clock(30, 2, 6, 0.75)  # the larger of 30 of 40 and 6 of 12
+    assert clock.at(10) == Clock(10, 2, 6, 0.5) and clock.training() == clock.now() == clock.host()
+    clock.program = Clock(1, 1, 1, 0.1)
+    assert clock.now() == clock.program and clock.host().timesteps == 30
+
+
+def test_counts_of_an_agent_are_read(small):
+    agent = small("dqn", env=Counter((5,)))
+    agent.counters.timesteps, agent.counters.episodes, agent.counters.gradient_steps = 3, 2, 1
+    assert (agent.timesteps, agent.episodes, agent.gradient_steps, agent.updates) == (3, 2, 1, 1)
+    for name in ("timesteps", "episodes", "gradient_steps", "updates"):
+        with pytest.raises(AttributeError):
+            setattr(agent, name, 0)

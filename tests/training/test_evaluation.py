@@ -15,7 +15,7 @@ pytestmark = pytest.mark.eager
 
 
 def state_of(agent):
-    streams = {name: str(generator.bit_generator.state) for name, generator in agent._streams.items()}
+    streams = {name: str(generator.bit_generator.state) for name, generator in agent._random.generators.items()}
     memory = {key: np.array(value) for key, value in agent.memory.state().items()}
     return streams, (agent.timesteps, agent.episodes, agent.updates), memory, agent.get_weights()
 

@@ -11,6 +11,7 @@ from toy_envs import Counter
 
 import kagent
 from kagent import Agent, RewardEstimation, callbacks, traces
+from kagent.training.own_callbacks import OwnCallbacks
 
 
 def loop(agent, episodes, length=4, streams=1):
@@ -128,7 +129,7 @@ def test_nothing_of_places_is_in_configs_or_files(small, tmp_path):
     with pytest.raises(ValueError, match=r"says nothing of places on this machine. Received: \['saver'\]"):
         type(agent).from_config({**config, "saver": {"directory": "/tmp/x"}})
     other = Agent.create({**config, "saver": {"directory": tmp_path / "c"}})
-    assert list(other._attached) == ["saver"]
+    assert list(other._own_callbacks.by_name) == ["saver"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,69 @@ def test_without_them_nothing_is_told(small):
     agent = small("dqn", env=Counter(), start=4)
     loop(agent, 2)
     agent.close()
-    assert agent._attached == {} and np.isfinite(agent.timesteps)
+    assert not agent._own_callbacks and np.isfinite(agent.timesteps)
+
+
+class Listening(callbacks.Recorder):
+    """A recorder that lists its events in place of writing."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def set_model(self, model):
+        self.seen.append("model")
+
+    def on_train_begin(self, logs=None):
+        self.seen.append("train begins")
+
+    def on_train_end(self, logs=None):
+        self.seen.append("train ends")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen.append(f"epoch {epoch}")
+
+    def on_episode_begin(self, episode, logs=None):
+        self.seen.append(f"episode {episode} begins in {logs['env']}")
+
+    def on_episode_end(self, episode, logs=None):
+        self.seen.append(f"episode {episode} ends in {logs['env']}")
+
+    def on_timestep_end(self, timestep, logs=None):
+        self.seen.append(f"timestep {timestep}")
+
+    def on_update_begin(self, update, logs=None):
+        self.seen.append(f"update begins at {update}")
+
+    def on_update_end(self, update, logs=None):
+        self.seen.append(f"update ends at {update}: {logs}")
+
+
+class Counted:
+    """What an agent's own callbacks need of it."""
+
+    parallel_interactions, timesteps, episodes, updates = 2, 7, 3, 5
+
+
+def test_events_come_once_and_in_their_order():
+    seen = []
+    own, agent = OwnCallbacks(recorder=Listening(seen)), Counted()
+    own.end()
+    assert seen == [] and len(own) == 1
+    own.begin(agent)
+    own.begin(agent)
+    assert seen == ["model", "train begins", "epoch 0", "episode 3 begins in 0", "episode 3 begins in 1"]
+    seen.clear()
+    agent.episodes = 4
+    own.episode_end(agent, {"episode_return": 1.0, "episode_length": 2, "env": 1}, played=True)  # not the recorder's
+    assert seen == []
+    own.episode_end(agent, {"episode_return": 1.0, "episode_length": 2, "env": 1})
+    own.update_begin(agent)
+    own.update_end(agent, {"loss": 2.0})
+    own.end()
+    own.end()
+    assert seen == [
+        "episode 3 ends in 1", "episode 4 begins in 1", "update begins at 5", "update ends at 5: {'loss': 2.0}", "train ends"
+    ]  # fmt: skip
 
 
 # The saver's `load` ----------------------------------------------------------------------------------------

@@ -62,7 +62,6 @@ def accuracy(agent, box=False):
 
 
 def test_recorded_episodes_are_learned_from(small, tmp_path):
-    """Case 38."""
     recorded = small("dqn", start=10_000)
     recorded.fit("CartPole-v1", episodes=5, verbose=0, callbacks=[Recorder(tmp_path, frequency=2)])
     agent, files = small("dqn", seed=1), contents(tmp_path)
@@ -178,7 +177,6 @@ def test_a_policy_that_cannot_be_cloned_is_refused(tmp_path, cls):
 @pytest.mark.parametrize("missing", ["directory", "traces"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_directory_is_said_before_anything_changes(small, tmp_path, kind, missing):
-    """Case 38."""
     agent, folder = small(kind), tmp_path / "nowhere"
     if missing == "traces":
         folder.mkdir()
@@ -222,7 +220,7 @@ def test_an_update_is_that_of_training(small, tmp_path):
         folder = demonstrate(tmp_path / kind, box=kind == "sac")
         agent, twin = (agent_for(small, kind, **changes) for _ in range(2))
         agent.pretrain(folder, 1, num_traces=2, num_updates=3)
-        twin.fit(agent.memory.dataset(8, seed=agent._sample_seed), steps_per_epoch=3, verbose=0)
+        twin.fit(agent.memory.dataset(8, seed=agent._random.sample_seed), steps_per_epoch=3, verbose=0)
         target = "target_policy" if kind == "dqn" else "target_critic"
         for part in ("policy", target):
             for one, other in zip(getattr(agent, part).variables, getattr(twin, part).variables):
@@ -253,9 +251,9 @@ def test_files_take_turns_in_an_order_of_the_agents_own(small, tmp_path, monkeyp
     orders = []
     for seed in (0, 0, 1):
         agent = agent_for(small, seed=seed)
-        streams = {name: str(g.bit_generator.state) for name, g in agent._streams.items()}
+        streams = {name: str(g.bit_generator.state) for name, g in agent._random.generators.items()}
         agent.pretrain(tmp_path, num_iterations=6, num_traces=2)
-        changed = [name for name, g in agent._streams.items() if str(g.bit_generator.state) != streams[name]]
+        changed = [name for name, g in agent._random.generators.items() if str(g.bit_generator.state) != streams[name]]
         assert changed == ["pretrain"] and len(read) == 12
         for passes in (read[:4], read[4:8], read[8:]):
             assert len(set(passes)) == 4  # of five, the fifth fills no iteration
@@ -396,12 +394,12 @@ def test_its_random_stream_is_saved(small, tmp_path):
 
 def test_files_of_agents_without_that_stream_are_read(small, tmp_path):
     older, agent = small("dqn", start=10_000), small("dqn", seed=5)
-    kept = older._streams.pop("pretrain")
+    kept = older._random.generators.pop("pretrain")
     older.fit("CartPole-v1", steps=30, verbose=0)
     older.save(tmp_path / "older.keras")
     older.save_weights(tmp_path / "older.weights.h5")
-    own = str(agent._streams["pretrain"].bit_generator.state)
+    own = str(agent._random["pretrain"].bit_generator.state)
     agent.load_weights(tmp_path / "older.weights.h5")
-    assert agent.timesteps == 30 and str(agent._streams["pretrain"].bit_generator.state) == own
+    assert agent.timesteps == 30 and str(agent._random["pretrain"].bit_generator.state) == own
     loaded = kagent.load(tmp_path / "older.keras")
-    assert str(loaded._streams["pretrain"].bit_generator.state) == str(kept.bit_generator.state)
+    assert str(loaded._random["pretrain"].bit_generator.state) == str(kept.bit_generator.state)

@@ -191,7 +191,6 @@ def test_fit_keeps_the_limit_too(small):
 
 
 def test_independent_acts_change_nothing(small):
-    """Case 39."""
     agent = small("ppo", env=Counter())
     agent.fit(Counter(), steps=8, verbose=0)
     weights, before = agent.get_weights(), agent.act_generator.bit_generator.state

@@ -22,13 +22,15 @@ class Beta(ScaledBox):
     kind = "beta"
     heads = 2
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
         alpha, beta = (_excess(head) for head in heads)
         share = alpha / (alpha + beta) if deterministic else rng.beta(1.0 + alpha, 1.0 + beta)
         return (2.0 * share - 1.0).astype(np.float32).reshape((-1, *self.leaf.shape))
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return [_head(_excess(head) / temperature) for head in heads]
 
 

@@ -29,7 +29,7 @@ class Box(Decision):
             self._low, self._high = np.maximum(self._low, -_EXACT), np.minimum(self._high, _EXACT)
         self._clipped = bool(np.isfinite(self._low).any() or np.isfinite(self._high).any())
 
-    def random(self, count, rng, mask=None):
+    def random(self, count: int, rng: np.random.Generator, mask: np.ndarray | None = None) -> np.ndarray:
         """Uniform between two bounds; from a single bound away, the distance is exponential of mean 1; without bounds,
         standard normal. Of integers all from bound to bound are as likely, and the distance is rounded down."""
         refuse_mask(mask)
@@ -57,7 +57,9 @@ class Box(Decision):
             drawn = np.where(below != above, low + high + np.where(below, distance, -distance), drawn)
         return drawn
 
-    def perturb(self, canonical, amount, rng, mask=None):
+    def perturb(
+        self, canonical: np.ndarray, amount: float, rng: np.random.Generator, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
         return self.add(canonical, np.float32(amount) * rng.standard_normal(canonical.shape, np.float32))
 
@@ -66,10 +68,10 @@ class Box(Decision):
         # Not clipped here: the environment gets what is within its bounds, the memory what was drawn.
         return canonical + noise.astype(np.float32, copy=False)
 
-    def to_env(self, canonical):
+    def to_env(self, canonical: np.ndarray) -> np.ndarray:
         return self._cast(canonical.astype(self._work))
 
-    def from_env(self, taken):
+    def from_env(self, taken: np.ndarray) -> np.ndarray:
         return taken.astype(np.float32)
 
     def _cast(self, values: np.ndarray) -> np.ndarray:
@@ -91,34 +93,40 @@ class ScaledBox(Box):
         # Halves first: the difference of the bounds may be more than the dtype holds.
         self._middle, self._half = self._high / 2 + self._low / 2, self._high / 2 - self._low / 2
 
-    def random(self, count, rng, mask=None):
+    def random(self, count: int, rng: np.random.Generator, mask: np.ndarray | None = None) -> np.ndarray:
         refuse_mask(mask)
         if self._integral:
             return self.from_env(self._drawn(count, rng))
         return rng.random((count, *self.leaf.shape), np.float32) * np.float32(2.0) - np.float32(1.0)
 
-    def perturb(self, canonical, amount, rng, mask=None):
+    def perturb(
+        self, canonical: np.ndarray, amount: float, rng: np.random.Generator, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
         return self.add(canonical, amount * rng.standard_normal(canonical.shape))
 
-    def add(self, canonical, noise):
-        return np.clip(canonical + self._scaled(noise), -1.0, 1.0).astype(np.float32)
+    def add(self, canonical: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        noisy: np.ndarray = np.clip(canonical + self._scaled(noise), -1.0, 1.0)
+        return noisy.astype(np.float32)
 
-    def to_env(self, canonical):
+    def to_env(self, canonical: np.ndarray) -> np.ndarray:
         values = canonical.astype(self._work)
         values *= self._half
         values += self._middle
         return self._cast(values)
 
-    def from_env(self, taken):
-        return np.clip(self._scaled(taken.astype(self._work) - self._middle), -1.0, 1.0).astype(np.float32)
+    def from_env(self, taken: np.ndarray) -> np.ndarray:
+        scaled: np.ndarray = np.clip(self._scaled(taken.astype(self._work) - self._middle), -1.0, 1.0)
+        return scaled.astype(np.float32)
 
     def _scaled(self, distance: np.ndarray) -> np.ndarray:
         """Distances in the environment's units as canonical ones; 0 in a component that its bounds fix."""
         with np.errstate(over="ignore"):  # between bounds that almost meet, any distance leads out of them
-            return np.divide(distance, self._half, out=np.zeros(distance.shape), where=self._half > 0)
+            result: np.ndarray = np.divide(distance, self._half, out=np.zeros(distance.shape), where=self._half > 0)
+            return result
 
 
 def refuse_mask(mask: np.ndarray | None) -> None:
+    """Refuses a mask for a Box action."""
     if mask is not None:
         raise ValueError(f"`mask` must be None for a Box action: only discrete actions are masked. Received: {mask!r}")

@@ -47,7 +47,9 @@ class Categorical(Decision):
         self._slots = np.concatenate([k * longest + np.arange(n) for k, n in enumerate(nvec)])
         self._exists = None if self._uniform else np.arange(longest) < nvec[:, None]
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         logits = heads[0]
         if self._single and len(logits) == 1 and self.widths[0] <= _SHORT:
             allowed = None if mask is None else mask[0].tolist()
@@ -74,7 +76,9 @@ class Categorical(Decision):
         cumulated = list(itertools.accumulate([exp(value - top) for value in masked]))
         return bisect.bisect_right(cumulated, rng.random() * cumulated[-1])
 
-    def _choose(self, logits, rng, deterministic, mask):
+    def _choose(
+        self, logits: np.ndarray, rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None
+    ) -> np.ndarray:
         rows = self._padded(logits, -np.inf)
         allowed = None
         if mask is not None:
@@ -89,28 +93,30 @@ class Categorical(Decision):
         index = rows.argmax(-1)
         return self._shaped(index if allowed is None else _repair(index, allowed))
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return [heads[0] * np.float32(1.0 / temperature)]
 
-    def random(self, count, rng, mask=None):
+    def random(self, count: int, rng: np.random.Generator, mask: np.ndarray | None = None) -> np.ndarray:
         if mask is not None:
             return Categorical._choose(self, np.zeros((count, self._values), np.float32), rng, False, mask)
         if self._single and count == 1:
             return self._one(int(rng.random() * self._values))
         return self._shaped((rng.random((count, len(self._nvec))) * self._nvec).astype(np.int32))
 
-    def perturb(self, canonical, amount, rng, mask=None):
+    def perturb(
+        self, canonical: np.ndarray, amount: float, rng: np.random.Generator, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         at_random = rng.random(canonical.shape) < amount
         if not at_random.any():
             return canonical.copy()
         return np.where(at_random, self.random(len(canonical), rng, mask), canonical)
 
-    def to_env(self, canonical):
+    def to_env(self, canonical: np.ndarray) -> np.ndarray:
         if self._start is not None:
             canonical = canonical + self._start
         return canonical.astype(self.leaf.dtype)
 
-    def from_env(self, taken):
+    def from_env(self, taken: np.ndarray) -> np.ndarray:
         return (taken if self._start is None else taken - self._start).astype(np.int32)
 
     def _one(self, index: int) -> np.ndarray:
@@ -130,6 +136,7 @@ class Categorical(Decision):
 
 
 def refuse_empty(allowed: np.ndarray) -> None:
+    """Refuses masks `(N, components, values)` with a component that has no allowed value."""
     some = allowed.any(-1)
     if not some.all():
         row, component = (int(i) for i in np.argwhere(~some)[0])
@@ -165,7 +172,9 @@ class Bernoulli(Categorical):
         super().__init__(leaf)
         self.widths = (leaf.nvec.size,)
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         logits = heads[0]
         if deterministic:
             ones = logits >= 0.0

@@ -78,6 +78,10 @@ class Decision:
         """
         raise NotImplementedError
 
+    def add(self, canonical: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Canonical actions of a Box with noise `(N, *leaf.shape)` in the environment's units; a new array."""
+        raise NotImplementedError
+
     def to_env(self, canonical: np.ndarray) -> np.ndarray:
         """Canonical actions `(N, *leaf.shape)` as the environment takes them, in its dtype; a new array."""
         raise NotImplementedError

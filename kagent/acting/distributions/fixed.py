@@ -18,11 +18,13 @@ class Direct(Box):
     kind = "direct"
     heads = 1
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
         return heads[0].astype(np.float32).reshape((-1, *self.leaf.shape))
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return heads
 
 
@@ -32,11 +34,14 @@ class Deterministic(ScaledBox):
     kind = "deterministic"
     heads = 1
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
-        return np.clip(heads[0], -1.0, 1.0).astype(np.float32, copy=False).reshape((-1, *self.leaf.shape))
+        result: np.ndarray = np.clip(heads[0], -1.0, 1.0).astype(np.float32, copy=False).reshape((-1, *self.leaf.shape))
+        return result
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return heads
 
 
@@ -54,20 +59,24 @@ class Random(Decision):
         super().__init__(leaf)
         self._drawn = Categorical(leaf) if leaf.nvec is not None else Gaussian(leaf)
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         return self._drawn.random(len(heads[0]), rng, mask)
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return heads
 
-    def random(self, count, rng, mask=None):
+    def random(self, count: int, rng: np.random.Generator, mask: np.ndarray | None = None) -> np.ndarray:
         return self._drawn.random(count, rng, mask)
 
-    def perturb(self, canonical, amount, rng, mask=None):
+    def perturb(
+        self, canonical: np.ndarray, amount: float, rng: np.random.Generator, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         return self._drawn.perturb(canonical, amount, rng, mask)
 
-    def to_env(self, canonical):
+    def to_env(self, canonical: np.ndarray) -> np.ndarray:
         return self._drawn.to_env(canonical)
 
-    def from_env(self, taken):
+    def from_env(self, taken: np.ndarray) -> np.ndarray:
         return self._drawn.from_env(taken)

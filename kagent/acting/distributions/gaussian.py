@@ -15,11 +15,13 @@ class Gaussian(Box):
     kind = "gaussian"
     heads = 2
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
         return _drawn(heads, rng, deterministic).reshape((-1, *self.leaf.shape))
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return _spread(heads, temperature)
 
 
@@ -32,12 +34,15 @@ class SquashedGaussian(ScaledBox):
     kind = "squashed_gaussian"
     heads = 2
 
-    def choose(self, heads, rng, deterministic, mask=None):
+    def choose(
+        self, heads: list[np.ndarray], rng: np.random.Generator, deterministic: bool, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         refuse_mask(mask)
         sample = _drawn(heads, rng, deterministic)
-        return np.tanh(sample, sample).reshape((-1, *self.leaf.shape))
+        result: np.ndarray = np.tanh(sample, sample).reshape((-1, *self.leaf.shape))
+        return result
 
-    def tempered(self, heads, temperature):
+    def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return _spread(heads, temperature)
 
 

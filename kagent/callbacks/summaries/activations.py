@@ -19,6 +19,7 @@ def is_relu(layer: Any) -> bool:
 
 
 def is_dropout(layer: Any) -> bool:
+    """Whether a layer is a Dropout."""
     return isinstance(layer, keras.layers.Dropout)
 
 

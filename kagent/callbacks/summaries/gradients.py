@@ -46,7 +46,7 @@ class Probe:
         agent.program_clock = Clock(*tf.unstack(clock))
         try:
             with keras.StatelessScope():  # states of layers stay as they are
-                batch = Minibatches(agent, element)[0]
+                batch = Minibatches(agent, element, agent.completed)[0]
                 outputs: Any = {}
                 if activations and self._outputs is not None:
                     outputs = self._outputs(agent.policy.leaves(batch["observation"]))
@@ -56,10 +56,11 @@ class Probe:
 
     def _slopes(self, batch: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for term in self.agent.objective.terms(self.agent, batch):
+        values: dict[str, dict[str, Any]] = {}
+        for term in self.agent.objective.terms(self.agent.learning_context, batch):
             variables = getattr(self.agent, term.role).trainable_variables
             with tf.GradientTape() as tape:
-                loss, _ = term.loss(term.batch)
+                loss, values[term.role] = term.evaluate(term.batch, dict(values))
             slopes = tape.gradient(loss, [variable.value for variable in variables])
             found |= {v.path: tf.convert_to_tensor(s) for v, s in zip(variables, slopes) if s is not None}
         return found

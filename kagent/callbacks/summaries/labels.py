@@ -58,7 +58,7 @@ FUNCTIONS = ("act", "observe", "experience", "update", "variables")
 
 
 def expand(labels: Any) -> frozenset[str]:
-    """ "all", or labels and groups of labels, as a set of labels.
+    """Labels as a set: of "all", or of labels and groups of labels.
 
     Raises:
         TypeError: Neither "all" nor an iterable of strings.

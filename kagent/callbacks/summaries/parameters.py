@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Iterator
 from typing import Any
 
-from kagent.learning.minimizer import TRAINED
+from kagent.objectives.term import ROLES
 from kagent.schedules import Clock, Schedule, evaluate
 
 _NUMBERS = ("variable_noise", "l2_regularization", "entropy_regularization")
@@ -57,7 +57,7 @@ def _optimizers(agent: Any) -> Iterator[tuple[str, Any]]:
         yield from named
         return
     seen: set[int] = set()
-    for role in TRAINED:
+    for role in ROLES:
         own = roles.of(role)
         if getattr(agent, role) is not None and id(own) not in seen:
             seen.add(id(own))

@@ -101,18 +101,22 @@ class Behavior:
 
     def _values(self, leaves: Leaves, masks: Masks) -> np.ndarray | None:
         agent = self.agent
+        result: np.ndarray
         rows = [tf.convert_to_tensor(x) for x in leaves]
         if hasattr(self.policy, "components"):
             policy = getattr(agent, "target_policy", self.policy)
             best = ops.greedy_value(policy.values(rows), policy.components, policy.join_masks(masks))
-            return tf.reduce_mean(best, axis=-1).numpy()
+            result = tf.reduce_mean(best, axis=-1).numpy()
+            return result
         if agent.critic is None:
             return None
         if not hasattr(agent.critic, "members"):
-            return agent.critic.values(rows).numpy()
+            result = agent.critic.values(rows).numpy()
+            return result
         action = self.policy.action.unflatten(self.policy.joint.mode(self.parameters(leaves, masks)))
         members = getattr(agent, "target_critic", agent.critic).values(rows, action)
-        return np.min([values.numpy() for values in members], axis=0)
+        result = np.min([values.numpy() for values in members], axis=0)
+        return result
 
 
 def _mean(quantity: Any, *given: Any) -> float | None:

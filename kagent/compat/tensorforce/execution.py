@@ -1,12 +1,10 @@
-"""The seed's `execution`, `config`, `device` and `buffer_observe` in Keras's terms."""
+"""Tensorforce's `execution`, `config` and `buffer_observe` in Keras's terms."""
 
 from __future__ import annotations
 
 import math
 import numbers
 from typing import Any
-
-import tensorflow as tf
 
 OPTIONS = ("jit_compile", "run_eagerly", "steps_per_execution")
 _ARGUMENTS = ("buffer_observe", "device", "name", "seed")
@@ -58,24 +56,6 @@ def read(execution: Any, config: Any, given: dict[str, Any]) -> tuple[dict[str, 
                 raise ValueError(f"`{argument}[{key!r}]` is given twice. Received: {value!r} and {taken[name]!r}")
             taken[name] = value
     return options, arguments
-
-
-def check_device(device: Any) -> str | None:
-    """The name of a device, or None for TensorFlow's choice.
-
-    Raises:
-        TypeError: Neither None nor a string.
-        ValueError: This machine has no such device.
-    """
-    if device is None:
-        return None
-    if not isinstance(device, str):
-        raise TypeError(f"`device` must be None or the name of a device. Received: {device!r}")
-    known = [found.name for found in tf.config.list_logical_devices()]
-    kind, _, index = device.upper().removeprefix("/").removeprefix("DEVICE:").partition(":")
-    if f"/device:{kind}:{index or 0}" not in known:
-        raise ValueError(f"`device` is not on this machine. Received: {device!r}. Known: {', '.join(known)}")
-    return device
 
 
 def check_buffer(buffer_observe: Any, update: Any) -> None:

@@ -8,12 +8,11 @@ import gymnasium
 
 from kagent import environments
 from kagent.compat.tensorforce import specifications
-from kagent.spaces import Structure
 
 
 def spaces_of(
     env: Any, observation_space: Any, action_space: Any, states: Any, actions: Any
-) -> tuple[Structure, Structure, int | None]:
+) -> tuple[gymnasium.Space, gymnasium.Space, int | None]:
     """Observation space, action space, and the timesteps at which the environment cuts episodes off (None: it does not).
 
     Args: as of `kagent.Agent`.
@@ -40,7 +39,7 @@ def spaces_of(
         specifications.check_names(states, actions)
         observation_space = specifications.to_space(states, "states")
         action_space = specifications.to_space(actions, "actions")
-    return Structure(observation_space, "observation_space"), Structure(action_space, "action_space"), limit
+    return observation_space, action_space, limit
 
 
 def _of_environment(env: Any) -> tuple[gymnasium.Space, gymnasium.Space, int | None]:

@@ -44,11 +44,12 @@ short.maxstring = short.maxother = 80
 
 
 def say(where: Where, attribute: str = "") -> str:
-    """`states['arm']['angle'].min_value`"""
+    """A place as messages name it: `states['arm']['angle'].min_value`."""
     return f"{where[0]}{''.join(f'[{part!r}]' for part in where[1:])}{'.' if attribute else ''}{attribute}"
 
 
 def received(value: Any) -> str:
+    """The end of a message that shows a value."""
     return f"Received: {short.repr(value)} ({type(value).__name__})"
 
 
@@ -110,6 +111,7 @@ def dtype_of(present: Description, kind: str, where: Where) -> np.dtype:
 
 
 def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, and no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 

@@ -109,8 +109,10 @@ def named_parts(spec: Any, where: Where) -> Mapping[str, Any] | None:
 
 
 def check_name(name: Any, where: Where) -> None:
-    """Raises:
-    TypeError, ValueError: `name`, inside of `where`, is no identifier, or nested too deeply.
+    """Refuses a name that is no identifier, or is nested too deeply.
+
+    Raises:
+        TypeError, ValueError: `name`, inside of `where`, is no identifier, or nested too deeply.
     """
     if not isinstance(name, str):
         raise TypeError(f"Names in `{say(where)}` must be strings. {received(name)}")

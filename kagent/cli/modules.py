@@ -1,0 +1,41 @@
+"""Modules of the user's that the command line names. No file names one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from types import ModuleType
+
+from kagent.cli.errors import CommandError
+
+
+def load(name: str) -> ModuleType:
+    """Imports the module `name`, also from the folder where the command runs.
+
+    Raises:
+        CommandError: There is no such module. What goes wrong inside it goes on as it is.
+    """
+    _search_here()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports one that is not
+        raise CommandError(f"no module named {error.name!r}. Received: {name!r}") from error
+
+
+def load_named(arguments: argparse.Namespace) -> None:
+    """Imports what `--import` names, and lets gymnasium find the module of an environment given as `module:id`."""
+    for name in arguments.modules:
+        load(name)
+    if ":" in arguments.environment:
+        _search_here()
+
+
+def _search_here() -> None:
+    # As `python -m` does: modules are found in the folder where the command runs.
+    here = os.getcwd()
+    if not sys.flags.safe_path and not {"", here} & set(sys.path):
+        sys.path.insert(0, here)

@@ -1,0 +1,81 @@
+"""The state of an agent as entries of a weights file: what Keras hands to `save_own_variables` and `load_own_variables`.
+
+`counters` is an array, `memory` and `memory.NAME.NUMBER` are the memory, `state` is all else as JSON, whose large arrays
+are `state.NUMBER`. Entries named by numbers are variables of Keras.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kagent.config.checks import check_count
+from kagent.files import json_arrays
+from kagent.saving.headers import read_state, read_text
+
+_SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
+
+
+class SavedMemory(NamedTuple):
+    """A memory in a file.
+
+    Attributes:
+        masked, num_envs: As of `Memory.build`.
+        content: As `Memory.state` gives it; of a file, each value is an iterable of the slices of one.
+    """
+
+    masked: bool
+    num_envs: int
+    content: Mapping[str, np.ndarray | Iterable[np.ndarray]]
+
+
+def write(store: Any, data: Mapping[str, Any]) -> None:
+    """Writes `data`: `counters`, perhaps a `SavedMemory` as `memory`, and what `json_arrays.dump` takes."""
+    data = dict(data)
+    store["counters"] = data.pop("counters")
+    memory: SavedMemory | None = data.pop("memory", None)
+    large: list[np.ndarray] = []
+    store["state"] = np.frombuffer(json_arrays.dump(data, large), np.uint8)
+    for number, array in enumerate(large):
+        store[f"state.{number}"] = array
+    if memory is None:
+        return
+    slices = {name: _slices(np.asarray(value)) for name, value in memory.content.items()}
+    counts = {name: len(parts) for name, parts in slices.items()}
+    about = {"masked": memory.masked, "num_envs": memory.num_envs, "slices": counts}
+    store["memory"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    for name, parts in slices.items():
+        for number, part in enumerate(parts):
+            store[f"memory.{name}.{number}"] = part
+
+
+def read(store: Any) -> dict[str, Any]:
+    """What `write` was given. A memory's slices are read when they are asked for.
+
+    Raises:
+        ValueError: The file holds no agent; an entry is damaged, too large, or of a newer kagent.
+    """
+    keys = set(store.keys())
+    if "state" not in keys or "counters" not in keys:
+        raise ValueError(f"The file holds no kagent agent. Received entries: {sorted(keys)[:8]}")
+    memory = _memory(store) if "memory" in keys else None
+    return {**read_state(store), "counters": np.asarray(store["counters"]), "memory": memory}
+
+
+def _memory(store: Any) -> SavedMemory:
+    about = json.loads(read_text(store, "memory"))
+
+    def parts(name: str, count: int) -> Iterator[np.ndarray]:
+        return (store[f"memory.{name}.{number}"] for number in range(count))
+
+    slices = {str(name): int(count) for name, count in about["slices"].items()}
+    content = {name: parts(name, count) for name, count in slices.items()}
+    return SavedMemory(bool(about["masked"]), check_count(about["num_envs"], "num_envs"), content)
+
+
+def _slices(array: np.ndarray) -> list[np.ndarray]:
+    rows = max(1, _SLICE // max(1, array[:1].nbytes))
+    return [array[begin : begin + rows] for begin in range(0, max(1, len(array)), rows)]

@@ -1,0 +1,246 @@
+"""fit: the arguments of training, in Keras's words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kagent import environments as envs
+from kagent.callbacks.backups import mend_backups
+from kagent.callbacks.callback import abortable, listed
+from kagent.callbacks.csv_columns import with_columns
+from kagent.callbacks.progress_bar import with_bar
+from kagent.config import run_length
+from kagent.config.checks import check_count, check_source, from_environment
+from kagent.config.vocabulary import hints
+from kagent.training import evaluator
+from kagent.training.epoch_length import EpochLength
+from kagent.training.metrics import validation_logs
+from kagent.training.own_callbacks import counts_of
+from kagent.training.trainer import Trainer, Validation, divergence_refused
+
+
+def fit(
+    agent: Any,
+    env: Any = None,
+    steps: int | None = None,
+    *,
+    episodes: int | None = None,
+    updates: int | None = None,
+    max_steps: int | None = None,
+    max_episodes: int | None = None,
+    max_updates: float | None = None,
+    steps_per_epoch: int | str | None = None,
+    callbacks: Any = None,
+    verbose: str | int = "auto",
+    validation_env: Any = None,
+    validation_episodes: int = 10,
+    validation_freq: int | Sequence[int] = 1,
+    initial_epoch: int = 0,
+    n_envs: int | None = None,
+    reset_options: dict[str, Any] | None = None,
+    step_timeout: float | None = None,
+    epochs: int | None = None,
+    replay_limit: int | str | None = "auto",
+    **kwargs: Any,
+) -> keras.callbacks.History:
+    """Trains in an environment, or offline from a `tf.data.Dataset` of transitions.
+
+    Args:
+        env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
+            Or a dataset of dicts as `memory.dataset` gives them; then `epochs` (1), `steps_per_epoch` and `shuffle`
+            mean what they mean in `keras.Model.fit`.
+        steps: Timesteps (environment steps, over all environments) to add to those taken before.
+        episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
+        updates: Gradient steps to add. Where one update takes several, it is finished. Progress, by which schedules
+            move, is the largest part used of any bound.
+        max_steps, max_episodes, max_updates: The same as absolute bounds; nothing is done where they are reached
+            already. `steps` excludes `max_steps`, and so on. `max_updates=math.inf` trains until a callback says stop.
+        steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
+            a tenth of the bound on steps, else 1,000. "episode": an epoch is an episode (of several environments,
+            what they do until one or more of them end). `kagent.callbacks.Callback`s are then told of an episode's
+            end when the updates that are due at it have been made, and of the next one's begin in the epoch that
+            follows, if any does. With `epochs` and a bound on steps: that bound, divided by the epochs.
+        epochs: Number of the last epoch, a further bound: `epochs=10, steps_per_epoch=1000` are 10,000 timesteps to
+            add, less those of the epochs before `initial_epoch`. With "episode" that many episodes.
+        callbacks: Keras callbacks. A batch, for them, is one call of the learner, and its index the timestep
+            within the epoch.
+        verbose: 0 silent, 1 progress bar, 2 a line per epoch, "auto" 1.
+        validation_env: Where to evaluate at the end of an epoch; its results are logged as `val_*`.
+        validation_episodes: Episodes of each such evaluation.
+        validation_freq: Evaluate every so many epochs, or at the end of those listed.
+        initial_epoch: Number of the first epoch.
+        n_envs: How many environments to make, where `env` is an id or a callable. Default: the agent's.
+        reset_options: A dict that every `reset` gets as `options`, also those of `validation_env`. Numbers, strings,
+            bools, None and numeric arrays, in lists and dicts: it is saved with the open episodes, which are replayed
+            with it. A vector environment must have autoreset mode DISABLED for it.
+        step_timeout: Seconds that a `step` or `reset` of an environment, also of `validation_env`, may take. Where it
+            takes longer, `fit` ends by a `TimeoutError` with the environment's name. What hangs cannot be stopped:
+            it stays in a thread of its own, or in its worker process, and a new environment is needed. With it,
+            environments that are no `AsyncVectorEnv` are stepped in another thread, which costs about 0.1 ms a step.
+        replay_limit: Timesteps of an open episode whose actions are kept, and saved, so that training that is resumed
+            from a file goes on in the middle of it by taking them again. A longer one is given up with a warning: a
+            new episode begins in its place. None: no limit. "auto": 10,000, or what 16 MiB hold of all environments'
+            actions, if that is less.
+
+    Returns:
+        Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
+        where no episode ended or no update was made in one, the last known values stand again, and before the first
+        they are NaN, here as in `CSVLogger`. The progress bar then shows a question mark, and
+        `kagent.callbacks.TensorBoard` has no point. There is `val_*` only with a `validation_env`. Where
+        environments record returns themselves, as `info["episode"]["r"]` (gymnasium's `RecordEpisodeStatistics`),
+        `episode_return` is that: the return below the wrappers that change rewards. `episode_wrapped_return` beside
+        it is the sum of the rewards that the agent got before preprocessing, from the first epoch on where the recording
+        wrapper is seen (in an `AsyncVectorEnv` it is not), else from the first record on. Episodes without a record, such
+        as those cut off by a wrapper further out, do not enter these two means once there was one. With `run_eagerly`
+        the names of losses are known from the first update on.
+
+    Raises:
+        ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
+            environment that breaks its word, at the step where it does.
+        TimeoutError: An environment did not answer within `step_timeout`.
+        RuntimeError: The worker of a vector environment has died (a `ConnectionError` too), or `env` cannot be used
+            after an earlier error.
+        DivergenceError: A loss that is not finite, at the update, before a callback could save what it did; or weights
+            that are not finite, at the epoch's end. With `keras.callbacks.TerminateOnNaN` among the callbacks training
+            ends as Keras has it.
+
+    Example:
+
+    >>> agent = kagent.PPO("CartPole-v1", seed=0)
+    >>> history = agent.fit("CartPole-v1", steps=20_000, verbose=0)
+    """
+    given = {
+        "steps": steps, "episodes": episodes, "updates": updates,
+        "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
+    }  # fmt: skip
+    if isinstance(env, tf.data.Dataset):
+        others = {
+            **given, "n_envs": n_envs, "validation_env": validation_env,
+            "reset_options": reset_options, "step_timeout": step_timeout,
+        }  # fmt: skip
+        refused = [name for name, value in others.items() if value is not None]
+        refused += [name for name in kwargs if name not in ("shuffle",)]
+        if refused:
+            raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
+        if not isinstance(env.element_spec, dict) or "reward" not in env.element_spec:
+            raise from_environment("fit", f"a dataset of {env.element_spec}")
+        with agent.occupation.of("fit"):
+            return _fit_dataset(agent, env, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs)
+    check_source("fit", env, kwargs)
+    if kwargs:
+        takes = [name for name in signature(fit).parameters if name not in ("agent", "kwargs")]
+        raise TypeError(
+            f"fit(env) does not know {[*kwargs]}.{hints([*kwargs], takes)} Say how long with steps=, episodes=, max_steps=, "
+            "max_episodes= or epochs= and steps_per_epoch="
+        )
+    run_length.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+    rules = {"reset_options": reset_options, "step_timeout": step_timeout}
+    if replay_limit not in (None, "auto"):
+        replay_limit = check_count(replay_limit, "replay_limit")
+    origin = agent._own_callbacks.counted_from or counts_of(agent)
+    bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
+    with agent.occupation.of("fit"), contextlib.ExitStack() as opened:
+        environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)
+        environments.limit_replay(replay_limit)
+        opened.enter_context(envs.claim(environments, "fit"))
+        validation = None
+        if validation_env is not None:
+            count = evaluator.num_envs(validation_env, validation_episodes)
+            where = _opened(agent, opened, validation_env, count, None, rules)
+            with envs.claim(where, "validation"):
+                pass  # that they are others than those of training is better known now
+            validation = Validation(where, validation_episodes, validation_freq)
+        agent.close()
+        callbacks = agent._own_callbacks.joined(agent, callbacks)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            verbose = 1 if verbose == "auto" else verbose
+            by_episode = run_length.is_episode(steps_per_epoch)
+            columns = [] if validation is None else validation_logs(validation.environments.records_returns)
+            callbacks = with_columns(
+                with_bar(callbacks, verbose, validated=validation is not None, by_episode=by_episode), columns
+            )
+            callbacks = keras.callbacks.CallbackList(
+                callbacks, add_history=True, verbose=verbose,
+                epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=agent,
+            )  # fmt: skip
+        agent._clock.bounds = bounds
+        agent.fit_origin, agent._own_callbacks.counted_from = origin, None
+        trainer = Trainer(agent, environments, callbacks, bounds, origin, steps_per_epoch, initial_epoch, validation)
+        try:
+            with abortable(callbacks), divergence_refused(agent, callbacks):
+                trainer.train()
+        finally:
+            agent._trainer = None
+    return agent.history
+
+
+def _opened(
+    agent: Any, opened: contextlib.ExitStack, env: Any, count: int | None, next_seed: Any, rules: dict[str, Any]
+) -> envs.Environments:
+    limit = agent.max_episode_timesteps
+    environments = envs.make(env, count, next_seed=next_seed, max_episode_timesteps=limit, **rules)
+    opened.callback(environments.close)
+    envs.check_spaces(agent.observation_space, agent.action_space, environments)
+    return environments
+
+
+def _num_envs(agent: Any, env: Any, n_envs: int | None) -> int | None:
+    if n_envs is not None:
+        return n_envs
+    made = isinstance(env, str) or (callable(env) and agent.n_envs > 1)
+    count: int | None = agent.n_envs if made else None
+    return count
+
+
+def _fit_dataset(
+    agent: Any,
+    dataset: tf.data.Dataset,
+    steps_per_epoch: Any,
+    epochs: int | None,
+    initial_epoch: int,
+    callbacks: Any,
+    verbose: Any,
+    kwargs: dict[str, Any],
+) -> keras.callbacks.History:
+    epochs = 1 if epochs is None else check_count(epochs, "epochs")
+    check_count(initial_epoch, "initial_epoch", least=0)
+    if steps_per_epoch is not None:
+        check_count(steps_per_epoch, "steps_per_epoch")
+    told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+    mend_backups(told)
+    size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
+    length = EpochLength(agent, epochs - initial_epoch, size)
+    told.append(length)
+    try:
+        with abortable(told), divergence_refused(agent, told):
+            return keras.Model.fit(
+                agent, dataset, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose, epochs=epochs,
+                initial_epoch=initial_epoch, **{"shuffle": False, **kwargs},
+            )  # fmt: skip
+    finally:
+        if isinstance(told, keras.callbacks.CallbackList):
+            told.callbacks.remove(length)
+
+
+def train_on_batch(agent: Any, *args: Any, **kwargs: Any) -> Any:
+    """Not of an agent: it learns from an environment, by `fit`, or `act`, `observe` and `update`.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise from_environment("train_on_batch")
+
+
+def test_on_batch(agent: Any, *args: Any, **kwargs: Any) -> Any:
+    """Not of an agent: it is measured in an environment, by `evaluate`.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise from_environment("test_on_batch")

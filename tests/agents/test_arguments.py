@@ -1,0 +1,146 @@
+"""Arguments of presets are attributes of their agents."""
+
+import inspect
+import json
+from pathlib import Path
+
+import gymnasium
+import keras
+import pytest
+
+import kagent
+from kagent import schedules
+from kagent.agents import AGENTS, FromPart
+
+ROOT = Path(__file__).parents[2]
+MLP = {"type": "mlp", "units": [4]}
+REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
+Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
+ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
+ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
+# Every argument, none with its default.
+GIVEN = {
+    "dqn": {**Q, "double": True},
+    "doubledqn": {**Q, "double": False},
+    "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
+    "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
+    "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
+    "ppo": {
+        **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
+        "value_coefficient": 0.75, "max_grad_norm": 3.0,
+    },
+    "trpo": {
+        **ROLLOUT, "max_kl": 0.5, "cg_iterations": 3, "cg_damping": 0.25, "linesearch_iterations": 4,
+        "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
+    },
+    "vpg": {**ON_POLICY, "baseline": "auto", "baseline_optimizer": {"type": "SGD", "learning_rate": 0.125}},
+    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
+    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
+    "constant": {"action_values": {"action": 1}},
+    "random": {},
+}  # fmt: skip
+COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
+# Attributes of every agent: the parts that were made of the arguments, and the gradient steps that were taken.
+OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
+
+
+def spaces_of(name):
+    box = gymnasium.spaces.Box(-1.0, 1.0, (2,))
+    return {"observation_space": box, "action_space": box if name in ("sac", "dpg") else gymnasium.spaces.Discrete(2)}
+
+
+def made(name, **changes):
+    given = dict(GIVEN[name])
+    if "network" in kagent.config.signatures.parameters(AGENTS[name]):
+        given["network"] = MLP
+    if name in ("dqn", "doubledqn", "duelingdqn", "sac", "dpg"):
+        given["memory"] = 50
+    if name == "vpg":
+        given["max_episode_timesteps"] = 10
+    return AGENTS[name](**spaces_of(name), **{**given, "seed": 3, "name": "mine", "n_envs": 2, **changes})
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
+    agent = made(name)
+    agent.save(tmp_path / "a.keras")
+    for one in (
+        agent,
+        kagent.load(tmp_path / "a.keras"),
+        kagent.Agent.create(json.loads(json.dumps(agent.get_config()))),
+    ):
+        for argument, value in GIVEN[name].items():
+            if argument == "baseline":
+                assert one.baseline["type"] == "StateValue"
+            elif argument == "gradient_steps":
+                assert one.update_rule.steps == value and one.gradient_steps == 0
+            else:
+                assert getattr(one, argument) == value, argument
+        if "network" in kagent.config.signatures.parameters(type(one)):
+            assert one.network.units == (4,)
+        assert (one.seed, one.name, one.n_envs) == (3, "mine", 2)
+        assert one.observation_space == spaces_of(name)["observation_space"]
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_no_argument_is_left_out_and_none_hides_an_attribute(name):
+    cls = AGENTS[name]
+    own = {name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    assert own >= COMMON
+    shown = {name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, FromPart)}
+    assert own - COMMON - OWN <= shown == {*GIVEN[name], *({"network"} & shown)} - OWN
+    assert not [name for name in shown if hasattr(kagent.Agent, name) or hasattr(keras.Model, name)]
+
+
+def test_the_value_is_that_of_the_part():
+    schedule = {"type": "linear", "initial": 0.5, "final": 0.0}
+    agent = made("ppo", clip_range=schedule, learning_rate=schedule)
+    assert agent.clip_range == agent.learning_rate == schedules.get(schedule)
+    agent = made("dqn", reward_estimation={"discount": 0.75, "estimate_horizon": "late"}, optimizer={"type": "sgd"})
+    assert agent.discount == 0.75 and agent.horizon == 0
+    with pytest.raises(AttributeError, match="DQN has no 'max_grad_norm': its `optimizer` has no 'global_clipnorm'"):
+        agent.max_grad_norm  # noqa: B018
+    for optimizer in (
+        keras.optimizers.SGD(0.5),
+        0.5,
+        {"type": "multi_step", "num_steps": 2, "optimizer": {"type": "sgd", "learning_rate": 0.5}},
+    ):
+        assert made("dqn", optimizer=optimizer).learning_rate == 0.5
+    assert made("dpg", critic_learning_rate=None).critic_learning_rate == 0.5
+    assert made("trpo", critic_batch_size=None).critic_batch_size is None
+
+
+def test_they_are_not_to_be_set():
+    agent = made("ppo")
+    with pytest.raises(AttributeError, match=r"PPO.clip_range is what the agent was made with.*Received: 0.1"):
+        agent.clip_range = 0.1
+    with pytest.raises(AttributeError, match=r"Write agent.optimizer.learning_rate, or give a schedule"):
+        agent.learning_rate = 0.1
+
+
+def test_a_network_of_keras_is_saved_once(tmp_path):
+    agent = made("ppo", network=keras.layers.Dense(3, name="own"))
+    assert agent.network["config"]["units"] == 3
+    agent.save(tmp_path / "a.keras")
+    assert kagent.load(tmp_path / "a.keras").network["config"]["units"] == 3
+    config = agent.get_config()
+    assert not {"network", "clip_range"} & set(config)
+
+
+def test_an_agent_of_ones_own_shows_its_arguments():
+    class Own(kagent.DQN):
+        target_weight = FromPart("target.tau")
+
+    assert Own(**spaces_of("dqn"), tau=0.5, memory=100).target_weight == 0.5
+
+
+@pytest.mark.parametrize("name", sorted({*GIVEN} - {"constant", "random"}))
+def test_the_module_begins_with_its_update(name):
+    text = inspect.getdoc(inspect.getmodule(AGENTS[name]))
+    steps = [line for line in text.splitlines() if line.startswith("    ")]
+    files = [word.strip("`;.,") for word in text.split() if word.startswith("`kagent/")]
+    assert 2 <= len(steps) <= 8 and 2 <= len(files) <= 5
+    assert not [file for file in files if not (ROOT / file.rstrip("`")).is_file()]
+    assert any(word in text for word in ("quation", "lgorithm", "ection", "ppendix")) and any(
+        f"{y}" in text for y in range(2013, 2019)
+    )

@@ -1,0 +1,79 @@
+"""The table of kagent's own parts, as `kagent.testing` takes them: small, with few updates."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import kagent
+from kagent import exploration, memories, schedules
+
+NETWORK: dict[str, Any] = {"network": {"type": "mlp", "units": [4]}}
+REPLAY = {**NETWORK, "memory": 100, "batch_size": 4, "start": 8, "frequency": 8}
+CHOICES = ("Discrete", "MultiDiscrete", "MultiBinary", "Dict")
+ALL = (*CHOICES, "Box", "Dict with a Box")
+
+# Name: how it is made, and the action spaces that it is for.
+AGENTS = {
+    "DQN": (functools.partial(kagent.DQN, **REPLAY, target_update_period=20), CHOICES),
+    "DoubleDQN": (functools.partial(kagent.DoubleDQN, **REPLAY), CHOICES),
+    "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
+    "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
+    "A2C": (functools.partial(kagent.A2C, **NETWORK, batch_size=6), ALL),
+    "AC": (functools.partial(kagent.AC, **NETWORK, batch_size=6), ALL),
+    "TRPO": (functools.partial(kagent.TRPO, **NETWORK, n_steps=16, critic_steps=3), ALL),
+    "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
+    "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
+    "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
+    "Random": (kagent.Random, ALL),
+    "Constant": (kagent.Constant, ALL),
+}
+FAST = ("DQN", "VPG", "Random")  # off-policy, on-policy, and without learning; the others are marked slow
+MEMORIES = {
+    "Replay": lambda: memories.Replay(50),
+    "Prioritized": lambda: memories.Prioritized(40),
+    "Rollout": lambda: memories.Rollout(25),
+    "Recent": lambda: memories.Recent(60),
+    "RecentEpisodes": lambda: memories.RecentEpisodes(60),
+    "ReplayEpisodes": lambda: memories.ReplayEpisodes(60),
+}
+EXPLORATIONS = {
+    "EpsilonGreedy": exploration.EpsilonGreedy(final=0.1),
+    "EpsilonGreedy of steps": exploration.EpsilonGreedy(steps=100),
+    "Sampling": exploration.Sampling(random_steps=100),
+    "ActionNoise": exploration.ActionNoise(schedules.Linear(0.3, 0.1)),
+    "ActionNoise by name": exploration.ActionNoise({"action": 0.5}),
+    "OrnsteinUhlenbeckNoise": exploration.OrnsteinUhlenbeckNoise(),
+    "greedy": "greedy",
+    "random": "random",
+    "constant": {"type": "constant", "value": 0.2},
+    "decay": {"type": "decay", "decay_steps": 1000},
+    "random_decay": {"type": "random_decay", "exploration_rate": 0.2},
+    "ornstein_uhlenbeck": "ornstein_uhlenbeck",
+    "a number": 0.2,
+}
+
+EPISODES = {"update": {"unit": "episodes", "batch_size": 2}, "memory": {"type": "recent", "capacity": 100}}
+ROLLOUT = {"update": {"unit": "timesteps", "batch_size": 8, "epochs": 1}, "memory": "rollout"}
+CRITIC = {"critic": {"type": "StateValue", **NETWORK}}
+ADVANTAGE = {"discount": 0.9, "estimate_horizon": "late", "estimate_advantage": True, "horizon": 2}
+ACTION_VALUE = {"critic": {"type": "ActionValue", **NETWORK}, "memory": 100}
+
+# Name: the parts that it is checked with, and the objective where it has arguments.
+OBJECTIVES = {
+    "action_value": {"memory": 100, "target": {"period": 100}},
+    "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
+    "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
+    "state_value": {**CRITIC, "memory": 100},
+    "deterministic_policy_gradient": ACTION_VALUE,
+    "soft_actor_critic": {
+        **ACTION_VALUE,
+        "temperature": 0.3,
+        "policy": {**NETWORK, "distribution": "squashed_gaussian"},
+    },
+    "behavior_cloning": {"memory": 100},
+    "plus": {
+        "objective": {"type": "plus", "objective1": "action_value", "objective2": "behavior_cloning"},
+        "memory": 100,
+    },
+}
