@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from kagent import environments, optimizers, spaces
 from kagent.compat.tensorforce import arguments
-from kagent.config import allowed, creation, guidance, limits, run_length
+from kagent.config import allowed, budget, creation, guidance, limits, run_length
 from kagent.config.checks import MOST_ENVS, check_count, check_flag
 from kagent.config.registry import check_saves
+from kagent.config.signatures import answering
 from kagent.exploration import Exploration
 from kagent.learning import compilation
 from kagent.learning.device import check_device
@@ -28,6 +29,7 @@ from kagent.learning.minimizer import Minimizer
 from kagent.learning.step_metrics import StepMetrics
 from kagent.learning.trainability import Trainability
 from kagent.memories import Memory
+from kagent.memories.storage import free_memory
 from kagent.objectives import LearningContext, Objective
 from kagent.objectives.term import ROLES
 from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled
@@ -253,7 +255,8 @@ class Agent(
             if isinstance(config.get(key), dict):
                 config[key] = spaces.from_config(config[key])
         try:
-            return cls(**config, **places)
+            with budget.of_variables(free_memory(), "no more memory is free"):
+                return cls(**config, **places)
         except TypeError as error:
             raise ValueError(str(error)) from error
         except (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, tf.errors.OpError) as error:
@@ -395,6 +398,7 @@ class Agent(
 
     # Learning --------------------------------------------------------------------------------------------------
 
+    @answering("auto_scale_loss")
     def compile(
         self,
         optimizer: Any = "auto",
@@ -451,8 +455,7 @@ class Agent(
         compilation.check_own(
             own, {"optimizer": optimizer, "metrics": metrics, **own, **kwargs}, self.has_own_train_step
         )
-        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
-        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
+        self.check_room(steps_per_execution)
         step_metrics = StepMetrics(metrics, updated=self.has_own_train_step)
         auto = isinstance(optimizer, str) and optimizer == "auto"
         parts = {role: part for role in ROLES if (part := getattr(self, role)) is not None}
@@ -488,6 +491,11 @@ class Agent(
         self.minimizer = Minimizer(parts, self.optimizer, made.rates, made.modifiers, self.l2_regularization)
         self._trainability = Trainability(self)
         self.memory.reserve(steps_per_execution)
+
+    def check_room(self, steps_per_execution: int) -> None:
+        """Checks that the memory, and the batches of so many updates, fit into this machine's free memory."""
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * steps_per_execution
+        self.memory.check_room(self._observation, self._action, self.n_envs, drawn)
 
     @property
     def metrics(self) -> list[Any]:
@@ -705,12 +713,14 @@ class Agent(
             format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`) or "litert".
             verbose: As in Keras.
             input_signature: As in Keras; None: observations of any batch size.
-            **kwargs: Passed on to Keras.
+            **kwargs: Passed on to Keras: `opset_version` of "onnx", settings of the converter of "litert".
 
         Raises:
             ValueError: An unknown format, another suffix, a policy without a best action, preprocessing that remembers the
                 episode.
             ImportError: A package is missing.
+            OSError: The disk cannot take it: full, or read-only. The error names the path and what is free; what was there
+                before is as it was.
 
         Example:
 

@@ -255,7 +255,7 @@ def test_the_optimizer_of_compile_is_the_optimizer_of_the_config(small, given, t
     assert loaded.optimizer.get_config() == before.get_config()
     assert loaded.get_config() == config | {"execution": loaded.execution}
     histories = [each.fit("CartPole-v1", steps=48, verbose=0).history["loss"] for each in (agent, again, loaded)]
-    assert histories[0] == pytest.approx(histories[1]) == histories[2]
+    assert histories[0] == pytest.approx(histories[1], nan_ok=True) == histories[2]
 
 
 @pytest.mark.eager

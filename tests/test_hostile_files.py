@@ -20,6 +20,7 @@ import pytest
 from agent_states import differences, state_of
 
 import kagent
+import kagent.agent as agent_module
 from kagent import optimizers, saving
 from kagent.files import json_arrays
 
@@ -204,11 +205,39 @@ def test_spaces_are_small_and_known(space, role, honest, tmp_path):
     refused(with_config(honest, tmp_path / "a.keras", change("config", role, value=space)))
 
 
-def test_a_memory_beyond_the_machine_is_refused(honest, tmp_path):
+def test_a_memory_beyond_the_machine_is_not_allocated(honest, tmp_path):
     def apply(config):
         config["config"]["memory"]["capacity"] = 10**12
 
-    refused(with_config(honest, tmp_path / "a.keras", apply), r"capacity of at most \d+")
+    path = with_config(honest, tmp_path / "a.keras", apply)
+    with pytest.raises(ValueError, match=r"capacity of at most \d+"):
+        keras.saving.load_model(path)
+    with pytest.warns(UserWarning, match=r"capacity of at most \d+"):
+        loaded = kagent.load(path)
+    with pytest.raises(ValueError, match=r"capacity of at most \d+"):
+        loaded.fit("CartPole-v1", steps=10)
+    assert not loaded.memory.built
+
+
+def test_variables_are_no_more_than_the_file_holds(honest, tmp_path):
+    """Two layers of 16,000 are below the bound of one network, and take 4 GB with their target and their optimizer."""
+
+    def apply(config):
+        config["config"]["policy"]["network"] = {"type": "MLP", "units": [16_000, 16_000]}
+
+    path = with_config(honest, tmp_path / "a.keras", apply)
+    with pytest.raises(ValueError, match=r"variables of 10\d{8} bytes and more, and the file holds fewer weights"):
+        kagent.load(path)
+
+
+def test_a_config_makes_no_more_than_the_memory_that_is_free(monkeypatch):
+    config = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, seed=0, memory=100).get_config()
+    monkeypatch.setattr(agent_module, "free_memory", lambda: 100)
+    # The first kernel is 4 x 4, its bias 4, and the head's kernel 4 x 2: 64 + 16 + 32 bytes.
+    with pytest.raises(ValueError, match="variables of 112 bytes and more, and no more memory is free"):
+        kagent.Agent.create(config)
+    monkeypatch.setattr(agent_module, "free_memory", lambda: None)
+    assert kagent.Agent.create(config).get_config() == config
 
 
 @pytest.mark.parametrize("key", ["module", "class_name", "registered_name"])

@@ -31,6 +31,37 @@ def test_csv_logger_has_every_column_from_the_first_epoch(small, kind, tmp_path)
     assert math.isnan(float(rows[0]["loss"])) and math.isfinite(float(rows[3]["loss"]))
 
 
+@pytest.mark.eager
+@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+def test_eager_epochs_before_the_first_update_have_the_same_columns(small, kind, tmp_path):
+    agent = small(kind, **({"n_steps": 24, "epochs": 2} if kind == "ppo" else {"start": 30, "frequency": 10}))
+    before = [weight.numpy().copy() for weight in agent.weights]
+    kept = []
+    callback = LambdaCallback(on_epoch_end=lambda *_: kept.append([weight.numpy().copy() for weight in agent.weights]))
+    history = run(agent, CSVLogger(tmp_path / "log.csv"), callback, epochs=2).history
+    assert agent.run_eagerly and agent.updates > 0
+    with open(tmp_path / "log.csv") as lines:
+        rows = list(csv.DictReader(lines))
+    assert set(rows[0]) == {"epoch", *history} and all(len(values) == 2 for values in history.values())
+    assert math.isnan(history["loss"][0]) and math.isfinite(history["loss"][1]) and math.isnan(float(rows[0]["loss"]))
+    for value, same in zip(before, kept[0]):
+        np.testing.assert_array_equal(value, same)  # traced, never run
+
+
+@pytest.mark.eager
+@pytest.mark.parametrize("method", ["train_step", "prepare"])
+def test_an_eager_step_of_the_users_own_is_called_with_values_only(small, method):
+    seen = []
+
+    def look(self, given):
+        seen.append(given["reward"].numpy().shape[0])  # a tensor of a graph has no values
+        return getattr(kagent.DQN, method)(self, given)
+
+    agent = small(type("Looking", (kagent.DQN,), {method: look}), start=30, frequency=10, batch_size=4)
+    history = run(agent, epochs=2).history
+    assert len(seen) == agent.updates > 0 and len(history["loss"]) == 1 and len(history["episodes"]) == 2
+
+
 def test_csv_logger_has_the_columns_of_a_validation_that_comes_later(small, tmp_path):
     validation = {"validation_env": "CartPole-v1", "validation_episodes": 1, "validation_freq": 2}
     history = run(small("dqn"), CSVLogger(tmp_path / "log.csv"), epochs=2, **validation).history
@@ -41,6 +72,14 @@ def test_csv_logger_has_the_columns_of_a_validation_that_comes_later(small, tmp_
         and float(rows[1]["val_episode_return"]) == history["val_episode_return"][0]
     )
     assert set(rows[0]) == {"epoch", *history}  # all that validation logs, and nothing else
+
+
+@pytest.mark.eager
+def test_a_csv_log_on_a_full_disk_is_an_error_with_its_path(small, tmp_path):
+    (tmp_path / "log.csv").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device.*\d+ bytes are free there.*log\.csv") as raised:
+        run(small("dqn", start=1000), CSVLogger(tmp_path / "log.csv"), epochs=2)
+    assert raised.value.filename == str(tmp_path / "log.csv")
 
 
 @pytest.mark.parametrize("unit", ["timesteps", "updates", "episodes"])

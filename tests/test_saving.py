@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from toy_envs import Counter, Identity
 
 import kagent
+from kagent.memories import storage
 from kagent.saving import entries as saved_entries
 
 KINDS = ("dqn", "ppo", "sac")
@@ -667,6 +668,39 @@ def test_a_full_disk_leaves_the_old_file(small, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == content and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("include_memory", [False, True])
+def test_a_memory_too_large_for_this_machine_can_be_loaded_to_act(small, tmp_path, monkeypatch, include_memory):
+    agent, path = small("dqn", memory=1000), tmp_path / "a.keras"
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    agent.save(path, include_memory=include_memory)
+    monkeypatch.setattr(storage, "free_memory", lambda: 20_000)  # bytes; a transition has 4 + 4 + 4 floats
+    with pytest.warns(UserWarning, match=r"a\.keras'.*`memory` would need.*capacity of at most \d+\..*can act") as told:
+        loaded = kagent.load(path)
+    assert len(told) == 1 and told[0].filename == __file__
+    capacity = int(re.search(r"at most (\d+)", str(told[0].message))[1])
+    assert 100 < capacity < 1000 and loaded.memory.capacity == 1000 and not loaded.memory.built
+    observation = np.full(4, 0.1, np.float32)
+    assert loaded.act(observation, deterministic=True) == agent.act(observation, deterministic=True)
+    assert loaded.evaluate("CartPole-v1", episodes=1) == agent.evaluate("CartPole-v1", episodes=1)
+    env = gymnasium.make("CartPole-v1")
+    for train in (
+        lambda: loaded.fit(env, steps=10, verbose=0),
+        lambda: (loaded.act(observation), loaded.observe(1.0, False, False, observation)),
+        lambda: small("dqn", memory=1000),
+        lambda: loaded.compile(),
+        lambda: kagent.Agent.create(loaded.get_config()),
+    ):
+        with pytest.raises(ValueError, match=rf"`memory` would need.*capacity of at most {capacity}"):
+            train()
+    assert env.unwrapped.state is None  # not even reset
+    fitting = kagent.Agent.create({**loaded.get_config(), "memory": {"type": "Replay", "capacity": capacity}})
+    fitting.set_weights(loaded.get_weights())  # what is left to do to train on
+    fitting.fit("CartPole-v1", steps=10, verbose=0)
+    loaded.save(tmp_path / "again.keras")
+    monkeypatch.undo()
+    kagent.load(path).fit("CartPole-v1", steps=10, verbose=0)
 
 
 @pytest.mark.slow

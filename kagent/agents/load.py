@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import keras
 
 from kagent import environments
 from kagent.agent import Agent
-from kagent.config import allowed
+from kagent.config import allowed, budget
+from kagent.config.signatures import answering
 from kagent.files import checked_file, packed
+from kagent.memories.storage import postponing
 from kagent.saving.agent_files import check_weights
 
+_FREE = 64 << 20  # bytes of variables, beside what the file holds: those of optimizers are made twice
 
+
+@answering("custom_objects", "compile", "safe_mode")
 def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
     """Loads an agent from a `.keras` file.
 
@@ -23,7 +29,8 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
         **kwargs: Passed on to `keras.saving.load_model` (`custom_objects`, `compile`, `safe_mode`).
 
     Returns:
-        The agent, which goes on as the saved one would have.
+        The agent, which goes on as the saved one would have. One whose memory does not fit into this machine's free memory
+        comes with a warning that says which capacity would: it acts and is evaluated, and `fit` refuses.
 
     Raises:
         ValueError: Not an agent's file, or one that names what may run code or read other files; weights that are not
@@ -45,10 +52,18 @@ def load(filepath: Any, env: Any = None, **kwargs: Any) -> Any:
             settings = [config.get(key) or {} for key in ("config", "build_config", "compile_config")]
             for part in settings if kwargs.get("safe_mode", True) else []:
                 allowed.check_settings(part)
-        agent = keras.saving.load_model(filepath, **kwargs)
+        most = None if "://" in str(filepath) else _FREE + 2 * packed.weights_size(filepath)
+        with postponing() as too_large, budget.of_variables(most, "the file holds fewer weights"):
+            agent = keras.saving.load_model(filepath, **kwargs)
     if not isinstance(agent, Agent):
         raise ValueError(f"{str(filepath)!r} holds a {type(agent).__name__}, not a kagent agent")
     check_weights(agent)
+    if too_large:
+        warnings.warn(
+            f"{str(filepath)!r}: {too_large[0]} The agent can act and be evaluated, without what the file holds of its memory; "
+            "it cannot be trained on this machine as it is",
+            stacklevel=3,
+        )
     if env is not None:
         made = environments.make(env)
         try:

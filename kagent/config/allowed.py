@@ -3,7 +3,8 @@
 Keras makes objects of dicts `{"class_name": ..., "config": ...}`, wherever its layers look into their arguments, and
 finds far more by name than layers: functions of `keras.ops`, `keras.datasets` or `keras.config`, and modules that it
 imports. Here a dict may name a class that Keras or kagent export for its position, or one that the user registered;
-and a function only where an activation belongs (or a loss, or a metric), of those that Keras has for it.
+and a function only where an activation belongs (or a loss, or a metric), of those that Keras has for it, or that the user
+registered. Arguments of a class that the user registered may be such functions too.
 
 `keras.config.enable_unsafe_deserialization()` and `safe_mode=False` lift this, as they do in Keras.
 """
@@ -82,10 +83,11 @@ def check_settings(settings: dict[str, Any]) -> None:
             pending.extend((item, position, key, where) for item in value)
         elif isinstance(value, dict):
             if "class_name" in value:
-                if safe:
-                    _check_object(value, position, where)
+                own = safe and _check_object(value, position, where)
+                if position in ("layer", "own"):
+                    position = "own" if own else "layer"
                 before, width = width, _check_sizes(value, where)
-                layers += position == "layer" and value["class_name"] not in _VALUES
+                layers += position in ("layer", "own") and value["class_name"] not in _VALUES
                 weights += before * width
                 if layers > limits.OBJECTS or weights > limits.WEIGHTS:
                     raise ValueError(
@@ -126,15 +128,18 @@ def _safe() -> bool:
     raise RuntimeError("Keras makes a function of nothing")
 
 
-def _check_object(value: dict[str, Any], position: str, where: str) -> None:
+def _check_object(value: dict[str, Any], position: str, where: str) -> bool:
+    """Whether it is of a class that the user registered."""
     name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
     for part in (name, module, registered):
         if part is not None and not isinstance(part, str):
             raise ValueError(f"`{where}` must name classes by strings. Received: {part!r}")
     if name == "function":
-        return _check_function(value, position, where)
+        _check_function(value, position, where)
+        return False
     if name in _VALUES:
-        return _check_value(value, where)
+        _check_value(value, where)
+        return False
     found = _registered(registered) or _builtin(name, module, position)
     if found is None and not (module or "").startswith("keras"):
         found = _registered(name)
@@ -151,7 +156,7 @@ def _check_object(value: dict[str, Any], position: str, where: str) -> None:
             raise ValueError(
                 f"`{where}` must not name a file: {name}.{key} must be a list. Received: {config[key]!r}. {_UNSAFE}"
             )
-    return None
+    return isinstance(found, type) and _is_users(found)
 
 
 def _check_function(value: dict[str, Any], position: str, where: str) -> None:
@@ -159,11 +164,12 @@ def _check_function(value: dict[str, Any], position: str, where: str) -> None:
     names = [value.get("config"), value.get("registered_name")]
     for name in names[:1] if names[1] in (None, "function") else names:
         own = value.get("module") in (None, "builtins", *_FUNCTIONS.get(position, ())) and name in _functions(position)
-        if not isinstance(name, str) or not (own or (position in _FUNCTIONS and _registered(name) is not None)):
+        registered = _registered(name) if isinstance(name, str) and position in _FUNCTIONS else None
+        if not (own or (registered is not None and (position != "own" or _is_users(registered)))):
             raise ValueError(
                 f"`{where}` must not name the function {name!r} of {value.get('module')!r}. Functions may be Keras's "
                 "own activations and those registered with keras.saving.register_keras_serializable, where an "
-                f"activation belongs. {_UNSAFE}"
+                f"activation belongs or a class that is registered so takes them. {_UNSAFE}"
             )
 
 
@@ -225,8 +231,10 @@ _NAMESPACES: dict[str, tuple[str, ...]] = {
     "seed": ("keras.random",),
     "layer": ("keras.layers", "keras.models", "keras", "keras.optimizers.schedules"),
 }
+_NAMESPACES["own"] = _NAMESPACES["layer"]  # arguments of a class that the user registered
 _FUNCTIONS = {
     "activation": ("keras.activations",),
+    "own": ("keras.activations",),
     "loss": ("keras.losses",),
     "metric": ("keras.metrics", "keras.losses"),
 }
@@ -270,6 +278,7 @@ def _bases(position: str) -> tuple[type, ...]:
         "quantizer": (keras.quantizers.Quantizer, keras.quantizers.QuantizationConfig),
         "seed": (keras.random.SeedGenerator,),
         "layer": (layers, schedules),
+        "own": (layers, schedules),
     }[position]
 
 
@@ -281,7 +290,7 @@ def _exported(position: str) -> dict[str, type]:
         for name, member in vars(sys.modules[module]).items():
             if isinstance(member, type) and issubclass(member, _bases(position)) and name not in _REFUSED_LAYERS:
                 found[name] = member
-    if position == "layer":
+    if position in ("layer", "own"):
         found["Functional"] = type(keras.Model(x := keras.Input(()), x))
     return found
 
@@ -298,7 +307,7 @@ def _builtin(name: str, module: str | None, position: str) -> type | None:
     if isinstance(found, type) and found in exported.values():
         return found
     if (
-        position == "layer"
+        position in ("layer", "own")
         and "ops" in parts
         and isinstance(found, type)
         and issubclass(found, keras.Operation)
@@ -307,6 +316,10 @@ def _builtin(name: str, module: str | None, position: str) -> type | None:
     ):
         return found
     return None
+
+
+def _is_users(found: Any) -> bool:
+    return getattr(found, "__module__", "").split(".")[0] not in ("kagent", "keras", "tensorflow")
 
 
 def _registered(name: Any) -> Any:

@@ -11,6 +11,7 @@ INTEGER = 1 << 64
 OBJECTS = 1_500  # layers of Keras in one configuration; the largest of keras.applications have about a thousand
 WEIGHTS = 1 << 28  # of a network
 NUMBERS = 1 << 24  # that a layer of a configuration makes of one observation
+NUMBERS_INSIDE = 1 << 27  # that the layers inside a model of a configuration make of one observation, together
 LAYERS = 256  # in one list
 _LONGEST_KEY = 256
 

@@ -53,7 +53,7 @@ def before_call(layer: Any, x: Any) -> None:
         with contextlib.suppress(Exception):  # the call of the layer itself raises the same
             given = keras.tree.flatten(twin(keras.tree.map_structure(_symbol, x)))
         _check(twin, argument)
-    numbers = max((math.prod(filter(None, part.shape[1:])) for part in given), default=0)
+    numbers = max(map(_numbers, given), default=0)
     if numbers > limits.NUMBERS:
         raise ValueError(f"`{argument}` makes {numbers} numbers of one observation. At most {limits.NUMBERS} are taken")
 
@@ -90,3 +90,21 @@ def _check(layer: Any, argument: str) -> None:
     weights = sum(math.prod(weight.shape) for weight in layer.weights)
     if weights > limits.WEIGHTS:
         raise ValueError(f"`{argument}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
+    numbers = sum(map(_numbers, _outputs_inside(layer)))
+    if numbers > limits.NUMBERS_INSIDE:
+        raise ValueError(
+            f"The layers of `{argument}` make {numbers} numbers of one observation. At most {limits.NUMBERS_INSIDE} are taken"
+        )
+
+
+def _outputs_inside(model: Any) -> Iterator[Any]:
+    # Of a model's operations, and of the models among them.
+    parts: Any = getattr(model, "operations", ()) or getattr(model, "layers", ())
+    for part in parts:
+        yield from _outputs_inside(part)
+        with contextlib.suppress(AttributeError, ValueError):  # not called yet, or more than once
+            yield from keras.tree.flatten(part.output)
+
+
+def _numbers(tensor: Any) -> int:
+    return math.prod(filter(None, tensor.shape[1:]))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar, cast
 
-from kagent.config.vocabulary import hints
+from kagent.config.vocabulary import hints, unexpected
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def check_function(
@@ -97,3 +99,49 @@ def parameters(cls: type) -> dict[str, Any]:
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in own):
             break
     return {name: default for name, default in found.items() if name not in ("self", "env")}
+
+
+def answering(*passed: str) -> Callable[[_Method], _Method]:
+    """Decorates a function: a keyword that it does not take is answered by the table of `kagent.config.vocabulary`.
+
+    Args:
+        *passed: Of a function with `**keywords`, the names that it takes by them.
+
+    Example:
+
+    >>> @answering()
+    ... def act(observation, deterministic=False): ...
+    >>> act([0.0], greedy=True)
+    Traceback (most recent call last):
+        ...
+    TypeError: act got an unexpected keyword argument 'greedy'. Did you mean 'deterministic'? Known: deterministic, observation.
+    """
+
+    def decorate(function: _Method) -> _Method:
+        parameters = inspect.signature(function).parameters.values()
+        named = [
+            p.name
+            for p in parameters
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in ("self", "agent")
+        ]
+        known = [*named, *passed]
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+        def check(given: Collection[str]) -> None:
+            unknown = [name for name in given if name not in known]
+            if unknown:
+                raise TypeError(unexpected(function.__name__, unknown, known)) from None
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if takes_all:
+                check(kwargs)
+            try:
+                return function(*args, **kwargs)
+            except TypeError:
+                check(kwargs)  # only now: a call that is right costs nothing
+                raise
+
+        return cast(_Method, call)
+
+    return decorate

@@ -11,9 +11,9 @@ import re
 from collections.abc import Collection, Iterable
 
 # kagent's name to the names that it has elsewhere. Of several names of kagent the first that the class takes is meant;
-# "fit.steps" is an argument of `fit`, "compile.metrics" one of `compile`, "part.size" one of a part alone.
+# "fit.steps" is an argument of `fit`, "act.mask" one of `act`, "part.size" one of a part alone.
 _NAMES = {
-    "learning_rate": "lr lrate rate step_size alpha_lr initial_lr",
+    "learning_rate optimizer": "lr lrate rate step_size alpha_lr initial_lr",
     "learning_rate critic_learning_rate": "policy_lr pi_lr actor_lr actor_learning_rate policy_learning_rate",
     "critic_learning_rate critic_optimizer": "critic_lr vf_lr value_lr q_lr qf_lr",
     "critic_optimizer": "value_optimizer vf_optimizer q_optimizer",
@@ -109,6 +109,17 @@ _NAMES = {
     "critic": "value_network value_net critic_network critic_net vf",
     "baseline": "baseline_policy critic",
     "l2_regularization": "weight_decay l2 l2_reg l2_coef",
+    "act.deterministic exploration": "explore",
+    "act.deterministic": "greedy exploit eval_mode training train stochastic is_training",
+    "act.mask": "action_mask action_masks available_actions legal_actions valid_actions avail_actions",
+    "act.observation": "obs state",
+    "observe.next_observation": "next_obs next_state obs_next new_obs new_state new_observation state_next",
+    "observe.terminated": "done dones is_done is_terminal terminal_flag",
+    "observe.truncated": "truncate truncation time_limit_reached",
+    "observe.reward": "rewards rew",
+    "act.parallel": "env_index env_idx stream",
+    "save.include_memory": "save_memory save_buffer include_buffer include_replay_buffer with_memory",
+    "save.filepath pretrain.directory": "path filename file file_path fname save_path folder",
     "preprocessing": "observation_filter obs_filter normalize_observations normalize_obs norm_obs frame_stack obs_norm",
     "max_episode_timesteps": "max_episode_steps max_ep_len max_episode_length max_ep_length time_limit",
     "observation_space": "state_space obs_space time_step_spec observation_spec",
@@ -133,10 +144,12 @@ _NAMES = {
     "fit.reset_options": "reset_kwargs",
     "fit.replay_limit": "",
     "compile.jit_compile": "jit xla compile",
+    "compile.optimizer": "",
     "compile.run_eagerly": "eager debug",
     "compile.steps_per_execution": "steps_per_call",
     "compile.metrics": "metric",
 }
+_FIRST = {"fit": "env, ", "act": "observation, "}
 # What no argument says.
 _ADVICE = {
     "env_kwargs": "an environment with arguments of its own is a callable: lambda: gymnasium.make(\"CartPole-v1\", ...)",
@@ -156,6 +169,9 @@ _ADVICE = {
     "normalize": 'preprocessing="running_normalization" normalizes observations',
     "reward_scale": 'preprocessing={"reward": {"type": "rescaling", "scale": 0.1}} scales rewards',
     "input_shape": "shapes are those of the environment's spaces",
+    "weights_only": 'agent.save_weights("agent.weights.h5") writes weights, training state and memory, not the structure',
+    "include_optimizer": "optimizers go to every file of an agent",
+    "save_format": 'the name says the format: agent.save("agent.keras"), agent.save_weights("agent.weights.h5")',
     "reset_num_timesteps": "counters go on from one `fit` to the next; a new agent begins at 0",
 }  # fmt: skip
 _ADVICE["kwargs"] = _ADVICE["make_kwargs"] = _ADVICE["env_config"] = _ADVICE["vec_env_kwargs"] = _ADVICE["env_kwargs"]
@@ -166,9 +182,13 @@ _ADVICE["state_dim"] = _ADVICE["action_dim"] = _ADVICE["obs_dim"] = _ADVICE["inp
 _ADVICE["prioritized"] = _ADVICE["prioritized_replay_alpha"] = _ADVICE["per"] = _ADVICE["prioritized_replay"]
 
 _MEANT: dict[str, list[str]] = {}
+_BESIDE: dict[str, list[str]] = {}  # kagent's names to those of the same meaning in other places of kagent
 for _own, _others in _NAMES.items():
     for _other in _others.split():
         _MEANT.setdefault(_other, []).extend(_own.split())
+    for _name in _own.split():
+        _BESIDE.setdefault(_name, []).extend(_own.split())
+_OPPOSITES = ("explore", "training", "train", "is_training", "stochastic")  # of `deterministic`
 
 _PARTS = {
     "ActionNoise": "gaussian gaussian_noise normal normal_noise normal_action_noise noise",
@@ -221,7 +241,8 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     'horizon'
     """
     known, plain = list(known), _plain(name)
-    for wanted in _MEANT.get(plain, []):
+    beside = [] if _method_of(plain) else _BESIDE.get(plain, [])
+    for wanted in [*_MEANT.get(plain, []), *beside]:
         for key in known:
             if key == wanted or key.rpartition(".")[2] == wanted.rpartition(".")[2]:
                 return key
@@ -250,7 +271,7 @@ def advise(name: str) -> str | None:
         method, _, argument = wanted.rpartition(".")
         method = method or _method_of(argument)
         if method:
-            call = f"agent.fit(env, {argument}=...)" if method == "fit" else f"agent.{method}({argument}=...)"
+            call = f"agent.{method}({_FIRST.get(method, '')}{argument}=...)"
             return f"{name!r} is `{argument}` of `{method}`: {call}"
     return f"{name!r} is `{meant[0]}` in kagent, which is no argument here" if plain in _MEANT and meant else None
 
@@ -295,9 +316,14 @@ def hints(unknown: Collection[str], known: Iterable[str]) -> str:
     said = [advice for name, own in meant.items() if own is None and (advice := advise(str(name)))]
     parts = []
     if found:
-        pairs = [f"{own!r}" if len(meant) == 1 else f"{own!r} for {name!r}" for name, own in found.items()]
+        own_words = {name: f"{own!r}{_turned(name, own)}" for name, own in found.items()}
+        pairs = [own if len(meant) == 1 else f"{own} for {name!r}" for name, own in own_words.items()]
         parts.append(f" Did you mean {', '.join(pairs)}?")
     return "".join([*parts, *(f" {sentence}." for sentence in said)])
+
+
+def _turned(name: str, own: str) -> str:
+    return ", its opposite" if own == "deterministic" and _plain(name) in _OPPOSITES else ""
 
 
 def refusal(what: str, unknown: Collection[str], known: Collection[str]) -> str:

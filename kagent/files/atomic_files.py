@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -195,11 +196,36 @@ def local_directory(directory: Any, argument: str = "directory") -> Path:
         TypeError: No path.
         ValueError: Not one on this machine, or of a file.
     """
-    path = os.fspath(directory) if isinstance(directory, str | os.PathLike) else None
+    path = local_path(directory, argument)
+    if os.path.lexists(path) and not path.is_dir():
+        raise ValueError(f"`{argument}` must be a directory, not a file. Received: {str(path)!r}")
+    return path
+
+
+def local_path(value: Any, argument: str) -> Path:
+    """A path on this machine.
+
+    Raises:
+        TypeError: No path.
+        ValueError: One of another machine, or empty.
+    """
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(path, str):
-        raise TypeError(f"`{argument}` must be a path. Received: {directory!r} ({type(directory).__name__})")
+        raise TypeError(f"`{argument}` must be a path. Received: {value!r} ({type(value).__name__})")
     if not path or "\0" in path or "://" in path:
         raise ValueError(f"`{argument}` must be a path on this machine. Received: {path!r}")
-    if os.path.lexists(path) and not os.path.isdir(path):
-        raise ValueError(f"`{argument}` must be a directory, not a file. Received: {path!r}")
     return Path(path)
+
+
+@contextlib.contextmanager
+def errors_of_tensorflow() -> Iterator[None]:
+    """Raises TensorFlow's errors of a disk that cannot take a file as an `OSError`."""
+    try:
+        yield
+    except Exception as error:
+        message = str(error)
+        found = [code for code in sorted(_OF_THE_DISK) if os.strerror(code) in message]
+        if isinstance(error, OSError) or not found:
+            raise
+        said = re.sub(r"\{\{.*?\}\} ?|\s*\[Op:\w*\]", "", message).strip()
+        raise OSError(found[0], f"{os.strerror(found[0])} ({said})") from error

@@ -55,6 +55,15 @@ def read_config(path: Any) -> dict[str, Any]:
         return config
 
 
+def weights_size(path: Any) -> int:
+    """Bytes that the weights of a `.keras` file have, or of the directory of one."""
+    path = Path(path)
+    if path.is_dir():
+        return os.path.getsize(path / WEIGHTS)
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(WEIGHTS).file_size
+
+
 def _unzipped(path: Path) -> bytes:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:

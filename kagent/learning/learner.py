@@ -82,15 +82,15 @@ class Learner:
     Attributes:
         traces: How often the program was traced; it should stay at one per shape of data.
         pulls: How often it was called.
-        names: What `train_step` logs.
-        running: Those of them that are results of Keras metrics, which speak for the epoch so far.
+        running: Those of its logs that are results of Keras metrics, which speak for the epoch so far.
     """
 
     def __init__(self, agent: Any, jit: bool, eager: bool, task: Any = None):
         self.agent, self.jit, self.eager = agent, jit, eager
         self.task = agent if task is None else task
         self.traces = self.pulls = 0
-        self.names: list[str] = []
+        self._names: list[str] = []
+        self._element: Any = None  # of which names are looked for, where nothing is compiled
         self.running: frozenset[str] = frozenset()
         self._now = shared_array((len(Clock._fields),), "float64")  # where the program reads the time
         self._clock = shared_tensor(self._now)
@@ -123,25 +123,46 @@ class Learner:
         found = logs.numpy()
         values = found.tolist()
         steps = int(values.pop())
-        results = dict(zip(self.names, values))
+        results = dict(zip(self._names, values))
         self.agent.learned(steps, [np.asarray(piece) for piece in weights])  # views; `numpy` copies
         if self.agent.refuses_divergence:
             check_losses(results, self.agent.updates, self.agent.optimizer)
-        if len(values) > 2 * len(self.names):
-            self.task.memory.prioritize(found[2 * len(self.names) : -1])
+        if len(values) > 2 * len(self._names):
+            self.task.memory.prioritize(found[2 * len(self._names) : -1])
         if not packed:
             self.agent.follow(steps)
         if self.running:
-            latest = zip(self.names, values[len(self.names) :])
+            latest = zip(self._names, values[len(self._names) :])
             results |= {name: value for name, value in latest if name in self.running}
         return results
+
+    @property
+    def names(self) -> list[str]:
+        """What `train_step` logs; empty where no update was made, and none can be foreseen.
+
+        Where nothing is compiled, the first epoch without an update has it traced, never run, to learn of its names. Not where
+        a part of the step is the user's: code that is debugged is called with values only.
+        """
+        element, self._element = self._element, None
+        if not self._names and element is not None and _is_all_of_kagent(self.agent):
+            clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
+            self.eager = False  # a loop of steps is one body
+            try:
+                tf.function(self._run, autograph=False).get_concrete_function(element, clock_spec)
+            except Exception:  # the first update will say what is wrong, if anything is
+                self._names = []
+            finally:
+                self.eager = True
+                self.agent.take_errors()
+        return self._names
 
     def bind(self, iterator: Any) -> None:
         """Traces the program for the elements of `iterator`, the next to be called with.
 
-        Mistakes in it show here, and the names of its logs are known from here on.
+        Mistakes in it show here, and the names of its logs are known from here on. Where nothing is compiled, nothing is traced.
         """
         if self.eager:
+            self._element = iterator.element_spec
             return
         clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
         if not isinstance(iterator, tf.data.Iterator):
@@ -203,7 +224,7 @@ class Learner:
         running |= {metric.name for metric in self.agent.step_metrics.all}
         if losses != self._loss_metrics():
             running.add("loss")
-        self.running = frozenset(running & set(self.names))
+        self.running = frozenset(running & set(self._names))
         return result
 
     def _loss_metrics(self) -> list[Any]:
@@ -232,7 +253,7 @@ class Learner:
             before = tf.identity(agent.optimizer.iterations.value) if refusing else None
             logs = dict(self.task.learn(cut[i]))
             taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)
-            self.names = list(logs)
+            self._names = list(logs)
             values = _scalars(logs)
             return tf.concat([values, tf.zeros((_SLOTS - len(logs),)), [taken]], axis=0)
 
@@ -259,9 +280,15 @@ class Learner:
                 lambda i, *_: i < steps, another, (0, sums, latest, *kept), maximum_iterations=steps
             )
         errors = [tf.reshape(k, (-1,)) for k in kept]
-        count = len(self.names)
+        count = len(self._names)
         logs = tf.concat([sums[:count] / steps, latest[:count], *errors, sums[_SLOTS:]], axis=0)
         return logs, ops.pieces([v.value for v in agent.actor.variables])
+
+
+def _is_all_of_kagent(agent: Any) -> bool:
+    parts = [getattr(agent, name) for name in ("prepare", "train_step", "learn", "minimize")]
+    parts += [type(part) for part in (agent.objective, agent.critic_objective) if part is not None]
+    return all(part.__module__.partition(".")[0] == "kagent" for part in parts)
 
 
 def _scalars(logs: dict[str, Any]) -> tf.Tensor:

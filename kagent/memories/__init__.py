@@ -30,6 +30,6 @@ __getattr__ = moved.attributes(
     {
         "RecentRecords": "kagent.estimators.records:RecentRecords",
         "ReplayRecords": "kagent.estimators.records:ReplayRecords",
-        "resolve": "kagent.memories.sizing:resolve",
+        "suit": "kagent.memories.sizing:resolve",
     },
 )

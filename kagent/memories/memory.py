@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
-from kagent.memories.storage import Column, Storage, check_room
+from kagent.memories.storage import Column, Storage, check_plan
 from kagent.memories.transition import Leaves, Masks, Transition
 from kagent.spaces import Structure
 
@@ -93,15 +93,15 @@ class Memory(Part):
         self.built = True
         self.clear()
 
-    def check_room(self, observation: Structure, action: Structure, num_envs: int = 1, drawn: int = 0) -> None:
-        """Checks, before it is built for these spaces, that it and `drawn` transitions fit into free memory.
+    def check_room(self, observation: Structure, action: Structure, num_envs: int = 1, drawn: int = 0) -> bool:
+        """Whether, before it is built for these spaces, it and `drawn` transitions fit into free memory.
 
         Raises:
-            ValueError: They do not.
+            ValueError: They do not. Where an agent is loaded, this is put off, and False.
         """
         planned = copy.copy(self)  # building writes into it
         planned.observation, planned.action, planned.masked, planned.num_envs = observation, action, False, num_envs
-        check_room(planned._stored_columns(), planned._rows(), drawn)
+        return check_plan(planned._stored_columns(), planned._rows(), drawn)
 
     def _make_storage(self) -> Storage:
         return Storage(self._columns(), self._rows())

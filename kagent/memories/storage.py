@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,6 +125,34 @@ class Storage:
         return unpacked
 
 
+_too_large: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("too_large", default=None)
+
+
+@contextlib.contextmanager
+def postponing() -> Iterator[list[str]]:
+    """In the block a memory that is only planned may be too large for this machine: its message goes to the list that the
+    block gets. Allocating it stays an error."""
+    found: list[str] = []
+    token = _too_large.set(found)
+    try:
+        yield found
+    finally:
+        _too_large.reset(token)
+
+
+def check_plan(columns: Iterable[Column], rows: int, drawn: int = 0) -> bool:
+    """`check_room` of a memory that is not allocated yet. False: it does not fit, inside `postponing`."""
+    try:
+        check_room(columns, rows, drawn)
+    except ValueError as error:
+        found = _too_large.get()
+        if found is None:
+            raise
+        found.append(str(error))
+        return False
+    return True
+
+
 def layout(columns: Iterable[Column]) -> tuple[dict[str, tuple[str, int, int]], dict[str, int]]:
     """Of every column its block and where it begins and ends in it; of every block its width."""
     widths: dict[str, int] = {}
@@ -138,7 +168,7 @@ def check_free(size: int, purpose: str) -> None:
     """Raises:
     ValueError: So many bytes are not free.
     """
-    free = _free_memory()
+    free = free_memory()
     if free is not None and size > free:
         raise ValueError(
             f"The `memory` needs {size / 2**30:.1f} GiB more for {purpose}, and {free / 2**30:.1f} GiB are free. Give it a "
@@ -153,7 +183,7 @@ def check_room(columns: Iterable[Column], rows: int, drawn: int = 0) -> None:
         ValueError: They do not. The message says how many would.
     """
     row = sum(column.size * np.dtype(column.block).itemsize for column in columns)
-    free = _free_memory()
+    free = free_memory()
     if free is not None and rows * row > free:
         raise ValueError(
             f"The `memory` would need {rows * row / 2**30:.1f} GiB for {rows} transitions, and {free / 2**30:.1f} GiB "
@@ -192,7 +222,8 @@ def shared_tensor(array: np.ndarray) -> tf.Tensor:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
+    """Bytes that are free on this machine; None: it does not say."""
     try:
         with open("/proc/meminfo") as lines:
             for line in lines:

@@ -24,6 +24,7 @@ import numpy as np
 
 from kagent import networks
 from kagent.acting import archive
+from kagent.config.signatures import answering
 from kagent.files import checked_file, packed
 from kagent.files.atomic_files import beside, replacing_folder
 from kagent.saving import entries, headers
@@ -88,6 +89,7 @@ class AgentFiles:
 # Methods of an agent -----------------------------------------------------------------------------------------------
 
 
+@answering()
 def save(
     agent: Agent,
     filepath: Any,
@@ -143,6 +145,7 @@ def _save_folder(agent: Agent, folder: Path, kwargs: dict[str, Any]) -> None:
         whole.unlink()
 
 
+@answering()
 def save_weights(
     agent: Agent, filepath: Any, overwrite: bool = True, max_shard_size: None = None, **kwargs: Any
 ) -> None:
@@ -173,6 +176,7 @@ def save_weights(
                 checked_file.seal(temporary)
 
 
+@answering("skip_mismatch", "objects_to_skip", "by_name")
 def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
     """Loads state, and the memory where the file has it, into an agent with the same spaces and parts.
 

@@ -9,12 +9,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kagent.files.atomic_files import replacing, replacing_folder
+from kagent.config.vocabulary import unexpected
+from kagent.files.atomic_files import errors_of_tensorflow, local_path, replacing, replacing_folder
 from kagent.preprocessing.graph import operations_of
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 _MEMBERS = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # of a SavedModel
 _SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
+# Suffixes of files, which a folder must not have.
+_OF_FILES = (
+    ".onnx", ".tflite", ".litert", ".keras", ".h5", ".hdf5", ".pb", ".pbtxt", ".pt", ".pth", ".pkl", ".pickle", ".ckpt",
+    ".safetensors", ".json", ".npz", ".npy", ".zip", ".tar", ".gz", ".bin", ".mlmodel",
+)  # fmt: skip
+_PASSED: dict[str, tuple[str, ...]] = {"tf_saved_model": (), "onnx": ("opset_version",)}  # on to Keras; LiteRT has many
 
 
 class GreedyPolicy(keras.Model):
@@ -50,13 +57,32 @@ def signature(agent: Any) -> list[Any]:
     return [structure.unflatten(specs)]
 
 
+def _check_name(path: Path, kind: str, suffix: str | None) -> None:
+    found = path.suffix.lower()
+    if suffix is None and found in _OF_FILES:
+        raise ValueError(
+            f"`filepath` must be the name of a folder for format={kind!r}, without a file's suffix. Give format='onnx' for "
+            f"'.onnx', format='litert' for '.tflite'; `agent.save` writes '.keras'. Received: {str(path)!r}"
+        )
+    if suffix is not None and found != suffix:
+        raise ValueError(f"`filepath` must end in {suffix!r} for format={kind!r}. Received: {str(path)!r}")
+    if suffix is not None and path.is_dir():
+        raise ValueError(
+            f"`filepath` must be the name of a file for format={kind!r}, not a folder. Received: {str(path)!r}"
+        )
+
+
 def export(agent: Any, filepath: Any, kind: str, verbose: Any, input_signature: Any, arguments: dict[str, Any]) -> None:
     """See `Agent.export`."""
     if kind not in FORMATS:
         raise ValueError(f"`format` must be one of {FORMATS}. Received: {kind!r}")
-    suffix = _SUFFIXES.get(kind)
-    if suffix is not None and Path(filepath).suffix != suffix:
-        raise ValueError(f"`filepath` must end in {suffix!r} for format={kind!r}. Received: {str(filepath)!r}")
+    path, suffix = local_path(filepath, "filepath"), _SUFFIXES.get(kind)
+    _check_name(path, kind, suffix)
+    if kind in _PASSED:
+        unknown = [name for name in arguments if name not in _PASSED[kind]]
+        if unknown:
+            known = ["filepath", "format", "verbose", "input_signature", *_PASSED[kind]]
+            raise TypeError(unexpected(f"export(format={kind!r})", unknown, known))
     if kind == "onnx" and importlib.util.find_spec("tf2onnx") is None:
         raise ImportError("`export(format='onnx')` needs tf2onnx: pip install 'kagent[onnx]'")
     try:
@@ -68,6 +94,6 @@ def export(agent: Any, filepath: Any, kind: str, verbose: Any, input_signature: 
     model = GreedyPolicy(agent, "float32" if kind == "litert" else "float64")
     given = signature(agent) if input_signature is None else input_signature
     verbose = False if verbose is None else verbose
-    target = replacing_folder(filepath, _MEMBERS) if suffix is None else replacing(filepath)
-    with target as temporary:
+    target = replacing_folder(path, _MEMBERS) if suffix is None else replacing(path)
+    with target as temporary, errors_of_tensorflow():
         model.export(str(temporary), format=kind, verbose=verbose, input_signature=given, **arguments)

@@ -208,6 +208,8 @@ def _check_memory(agent: Agent, data: Data) -> Memory | None:
     saved: SavedMemory | None = data["memory"]
     if saved is None:
         return None
+    if not agent.memory.check_room(agent._observation, agent._action, saved.num_envs):
+        return None  # `kagent.load` warns
     result: Memory = agent.memory.restored(
         saved.content, agent._observation, agent._action, masked=saved.masked, num_envs=saved.num_envs
     )

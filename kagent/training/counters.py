@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from kagent.config import run_length
+from kagent.config.signatures import answering
 from kagent.schedules import Clock
 
 
@@ -118,6 +119,7 @@ class TrainingClock:
         return watched(self.program, self._unbounded) if self.bounds == run_length.ENDLESS else self.program
 
 
+@answering()
 def begin(
     agent: Any,
     steps: int | None = None,

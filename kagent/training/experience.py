@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kagent import traces
+from kagent.config.signatures import answering
 from kagent.memories.transition import Transition, each_array
 from kagent.training.episode_streams import OrderError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from kagent.spaces import Structure
 
 
+@answering()
 def experience(
     agent: Agent,
     states: Any,

@@ -98,7 +98,7 @@ def fit(
         it is the sum of the rewards that the agent got before preprocessing, from the first epoch on where the recording
         wrapper is seen (in an `AsyncVectorEnv` it is not), else from the first record on. Episodes without a record, such
         as those cut off by a wrapper further out, do not enter these two means once there was one. With `run_eagerly`
-        the names of losses are known from the first update on.
+        the names of losses are known from the first update on where `train_step`, `prepare` or the objective is your own.
 
     Raises:
         ValueError, TypeError: Bad arguments or spaces unlike the agent's, before any environment step; an
@@ -144,6 +144,8 @@ def fit(
     if replay_limit not in (None, "auto"):
         replay_limit = check_count(replay_limit, "replay_limit")
     origin = agent._own_callbacks.counted_from or counts_of(agent)
+    if not agent.memory.built:
+        agent.check_room(agent.steps_per_execution)  # which loading puts off
     bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
     with agent.occupation.of("fit"), contextlib.ExitStack() as opened:
         environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)

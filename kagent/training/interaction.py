@@ -9,6 +9,7 @@ import numpy as np
 
 from kagent.acting.episode_states import EpisodeStates, states_of
 from kagent.compat.tensorforce.specifications import mask_name
+from kagent.config.signatures import answering
 from kagent.environments import checks
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
 
@@ -137,6 +138,7 @@ class InteractionLoop:
                 return logs
 
 
+@answering()
 def act(
     agent: Agent,
     observation: Any,
@@ -230,6 +232,7 @@ def _act_each(
     ]
 
 
+@answering()
 def observe(
     agent: Agent,
     reward: float,

@@ -12,6 +12,7 @@ import numpy as np
 from kagent import memories, traces
 from kagent.config.checks import check_count
 from kagent.config.run_length import Bounds
+from kagent.config.signatures import answering
 from kagent.learning.learner import Learner
 from kagent.memories.sequences import RecentSequences
 from kagent.memories.transition import Transition
@@ -22,6 +23,7 @@ from kagent.training.metrics import UpdateMetrics
 OBJECTIVES = (None, "behavior_cloning")
 
 
+@answering()
 def pretrain(
     agent: Any,
     directory: str | os.PathLike[str],

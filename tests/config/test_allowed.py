@@ -247,3 +247,72 @@ print(kagent.load("a.keras").policy.network.layers[0].name)
     with pytest.raises(ValueError, match=r"`policy` must not name 'Lambda'"):
         keras.saving.load_model(tmp_path / "a.keras")
     assert kagent.load(tmp_path / "a.keras", safe_mode=False).policy.network.layers[0].name == "lambda"
+
+
+@keras.saving.register_keras_serializable("test_allowed")
+def doubled(x):
+    return 2.0 * keras.ops.tanh(x)
+
+
+@keras.saving.register_keras_serializable("test_allowed")
+class Applied(keras.layers.Layer):
+    """Applies a function, as it is given or in a dict."""
+
+    def __init__(self, function=None, parts=None, **kwargs):
+        super().__init__(**kwargs)
+        self.function, self.parts = function, parts
+
+    def call(self, x):
+        return self.function(x)
+
+    def get_config(self):
+        written = keras.saving.serialize_keras_object
+        return {**super().get_config(), "function": written(self.function), "parts": written(self.parts)}
+
+    @classmethod
+    def from_config(cls, config):
+        read = keras.saving.deserialize_keras_object
+        return cls(**{**config, "function": read(config["function"]), "parts": read(config["parts"])})
+
+
+def test_functions_that_the_user_registered_are_arguments_of_the_users_layers(tmp_path):
+    for made in (Applied(doubled, {"second": [doubled]}), keras.Sequential([Applied(doubled), keras.layers.ReLU()])):
+        agent = kagent.DQN(CARTPOLE, network=[made, {"type": "dense", "size": 4}], memory=100, seed=0)
+        agent.save(tmp_path / "a.keras")
+        loaded = kagent.load(tmp_path / "a.keras")
+        layer = loaded.policy.network.layers[0]
+        layer = layer.layers[0] if isinstance(layer, keras.Sequential) else layer
+        assert layer.function is doubled
+        x = np.linspace(-1, 1, 4).astype("float32")
+        np.testing.assert_array_equal(*(one.policy.heads([x[None]])[0].numpy() for one in (agent, loaded)))
+    agent = kagent.DQN(CARTPOLE, network=[Applied(keras.activations.relu), keras.layers.Dense(4)], memory=100)
+    assert kagent.Agent.create(agent.get_config()).policy.network.layers[0].function is keras.activations.relu
+
+
+def argument(value, **around):
+    config = {"name": "applied", "trainable": True, "dtype": "float32", "parts": None, "function": value, **around}
+    return {"module": None, "class_name": "Applied", "registered_name": "test_allowed>Applied", "config": config}
+
+
+REGISTERED = {**function("test_allowed>doubled", "builtins"), "registered_name": "function"}
+WRONG = {
+    "operation": argument(function("cond", "keras.ops")),
+    "operation without a module": argument({**function("any", None), "registered_name": "function"}),
+    "data set": argument(function("load_data", "keras.datasets.cifar10")),
+    "setting": argument(function("disable_traceback_filtering", "keras.config")),
+    "deep": argument(REGISTERED, parts={"a": [function("get_file", "keras.utils")]}),
+    "another name": argument({**function("load_data", "keras.datasets.cifar10"), "registered_name": "test_allowed>doubled"}),
+    "Lambda": argument(REGISTERED, parts=LAMBDA),
+    "a registered function in a layer of Keras in a layer of the user's": argument(
+        REGISTERED, parts=layer("RNN", cell=REGISTERED)),
+    "a registered function in a layer of Keras": layer("RNN", cell=REGISTERED),
+    "kagent": argument(function("kagent>load", "kagent")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_other_functions_are_no_arguments_of_the_users_layers(name, watched):
+    with pytest.raises(ValueError, match=r"`network` must not name"):
+        allowed.check(WRONG[name], "network")
+    assert set(watched(lambda: kagent.DQN(CARTPOLE, network=WRONG[name]))) == set()
+    allowed.check(argument(REGISTERED), "network")

@@ -1,5 +1,6 @@
 """Configurations that would not end, or would take memory: refused by the name of their argument."""
 
+import json
 import random
 
 import keras
@@ -150,6 +151,33 @@ def test_what_a_layer_makes_of_one_observation_is_counted():
     layers = [{"type": "keras", "layer": keras_layer("RepeatVector", n=2**23)}]
     with pytest.raises(ValueError, match=r"`keras_layer\.layer` makes 33554432 numbers of one observation"):
         kagent.DQN(CARTPOLE, preprocessing=layers)
+
+
+WIDE = [PIXELS, keras_layer("UpSampling2D", size=[1000, 1000])]
+RELUS = [keras_layer("Activation", activation="relu")] * 33
+MEAN = keras_layer("GlobalAveragePooling2D")
+
+
+def graph():
+    x = inputs = keras.Input((4,))
+    for layer in (*WIDE, *RELUS, MEAN):
+        x = rehearsal.made(layer)(x)
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(keras.Model(inputs, x))))
+
+
+def sequential(*layers):
+    return {**BUILT, "config": {"name": "s", "layers": list(layers)}}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: sequential(*WIDE, *RELUS, MEAN), lambda: [WIDE[0], sequential(sequential(WIDE[1], *RELUS), MEAN)], graph],
+    ids=["sequential", "nested", "functional"],
+)
+def test_what_the_layers_inside_a_model_make_is_counted_together(make):
+    """4 million numbers are taken of a layer; here are 34 such layers, in front of a single feature."""
+    with pytest.raises(ValueError, match=r"The layers of `network(\[1\])?` make 1[34]\d{7} numbers of one observation"):
+        kagent.DQN(CARTPOLE, network=make())
 
 
 def test_counting_draws_no_seeds():

@@ -53,6 +53,7 @@ ARGUMENTS = [
     ("PPO", "CartPole-v1", "step_timeout", r"agent\.fit\(env, step_timeout="),
     ("PPO", "CartPole-v1", "jit_compile", r"(agent\.compile\(jit_compile=|'compile\.jit_compile')"),
     ("PPO", "CartPole-v1", "metrics", r"agent\.compile\(metrics="),
+    ("PPO", "CartPole-v1", "greedy", r"agent\.act\(observation, deterministic="),
     ("PPO", "CartPole-v1", "loss", "`objective` takes another one"),
     ("PPO", "CartPole-v1", "reward_scale", '"type": "rescaling"'),
 ]
@@ -154,6 +155,62 @@ def test_methods_of_other_libraries(tmp_path):
     assert type(kagent.load(tmp_path / "agent.keras")) is kagent.PPO
 
 
+def test_arguments_of_methods(tmp_path):
+    agent = kagent.DQN("CartPole-v1", memory=100, **POLICY)
+    x = np.zeros(4, np.float32)
+    calls = {
+        ("act", "greedy", "deterministic"): lambda: agent.act(x, greedy=True),
+        ("act", "explore", "deterministic"): lambda: agent.act(x, explore=False),
+        ("act", "obs", "observation"): lambda: agent.act(obs=x),
+        ("act", "action_masks", "mask"): lambda: agent.act(x, action_masks=None),
+        ("act", "determinstic", "deterministic"): lambda: agent.act(x, determinstic=True),
+        ("observe", "done", "terminated"): lambda: agent.observe(1.0, done=True),
+        ("observe", "next_obs", "next_observation"): lambda: agent.observe(reward=1.0, next_obs=x),
+        ("begin", "total_timesteps", "steps"): lambda: agent.begin(total_timesteps=10),
+        ("compile", "lr", "optimizer"): lambda: agent.compile(lr=1e-3),
+        ("compile", "learning_rate", "optimizer"): lambda: agent.compile(learning_rate=1e-3),
+        ("compile", "eager", "run_eagerly"): lambda: agent.compile(eager=True),
+        ("evaluate", "n_eval_episodes", "episodes"): lambda: agent.evaluate("CartPole-v1", n_eval_episodes=1),
+        ("save", "save_buffer", "include_memory"): lambda: agent.save(tmp_path / "a.keras", save_buffer=True),
+        ("save", "path", "filepath"): lambda: agent.save(path=tmp_path / "a.keras"),
+        ("save_weights", "over_write", "overwrite"): lambda: agent.save_weights(tmp_path / "a.weights.h5", over_write=True),
+        ("load_weights", "file", "filepath"): lambda: agent.load_weights(file="a.weights.h5"),
+        ("load", "environment", "env"): lambda: kagent.load(tmp_path / "a.keras", environment="CartPole-v1"),
+        ("experience", "rewards", "reward"): lambda: agent.experience([x], [0], [1], rewards=[1.0]),
+        ("pretrain", "folder", "directory"): lambda: agent.pretrain(folder=tmp_path, num_iterations=1),
+    }  # fmt: skip
+    for (method, given, own), call in calls.items():
+        opposite = ", its opposite" if given == "explore" else ""
+        said = (
+            rf"^{method} got an unexpected keyword argument '{given}'. Did you mean '{own}'{opposite}\? Known: .*{own}"
+        )
+        with pytest.raises(TypeError, match=said):
+            call()
+    advised = {
+        "weights_only": r"agent\.save_weights\(",
+        "include_optimizer": "every file",
+        "zip": "Did you mean 'zipped'",
+    }
+    for given, said in advised.items():
+        with pytest.raises(TypeError, match=rf"^save got an unexpected keyword argument '{given}'\..*{said}"):
+            agent.save(tmp_path / "a.keras", **{given: True})
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'observation'"):
+        agent.act()  # Python's own words, where no name is wrong
+    assert list(tmp_path.iterdir()) == [] and agent.timesteps == 0 and agent.act(x, deterministic=True) in (0, 1)
+    assert list(inspect.signature(agent.act).parameters)[:2] == ["observation", "deterministic"]
+
+
+def test_arguments_of_methods_that_are_overridden():
+    class Mine(kagent.DQN):
+        def act(self, observation, noise=0.0, **kwargs):
+            return super().act(observation, **kwargs)
+
+    agent = Mine("CartPole-v1", memory=100, **POLICY)
+    assert agent.act(np.zeros(4, np.float32), noise=1.0, deterministic=True) in (0, 1)
+    with pytest.raises(TypeError, match=r"^act got an unexpected keyword argument 'greedy'"):
+        agent.act(np.zeros(4, np.float32), greedy=True)
+
+
 def test_predict_takes_batches():
     agent = kagent.DQN("CartPole-v1", memory=100, **POLICY)
     observations = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -244,8 +301,8 @@ def test_every_own_name_of_the_table_is_an_argument_somewhere():
     known = {name for preset in AGENTS.values() for name in signatures.parameters(preset)} | {"env"}
     for part in (exploration.EpsilonGreedy, memories.Replay):
         known |= set(inspect.signature(part).parameters)
-    known |= {f"fit.{name}" for name in inspect.signature(kagent.Agent.fit).parameters}
-    known |= {f"compile.{name}" for name in inspect.signature(kagent.Agent.compile).parameters}
+    for method in ("fit", "compile", "act", "observe", "save", "pretrain"):
+        known |= {f"{method}.{name}" for name in inspect.signature(getattr(kagent.Agent, method)).parameters}
     parts = (
         exploration.EpsilonGreedy, exploration.ActionNoise, memories.Replay, networks.MLP, kagent.Update,
         schedules.OrnsteinUhlenbeck, keras.optimizers.Adam, networks.layer_list.LAYERS["dense"],

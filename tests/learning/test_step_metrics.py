@@ -151,7 +151,7 @@ def test_metrics_go_to_files_as_far_as_these_can_name_them(small, tmp_path):
     loaded = kagent.load(tmp_path / "agent.keras")
     assert [metric.name for metric in loaded.metrics] == ["loss", "mean"]
     history = loaded.fit("CartPole-v1", steps=40, verbose=0).history
-    assert history["mean"] == pytest.approx(history["loss"], rel=1e-6)
+    assert history["mean"] == pytest.approx(history["loss"], rel=1e-6, nan_ok=True)
 
 
 @pytest.mark.eager

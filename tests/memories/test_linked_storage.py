@@ -223,7 +223,7 @@ def test_links_that_no_memory_has_are_refused():
 def test_extra_rows_that_do_not_fit_are_refused(monkeypatch):
     memory = built(100)
     monkeypatch.setattr(module, "_UNCHECKED", 400)
-    monkeypatch.setattr("kagent.memories.storage._free_memory", lambda: 10)
+    monkeypatch.setattr("kagent.memories.storage.free_memory", lambda: 10)
     stream = Stream(memory, 100)
     with pytest.raises(ValueError, match=r"needs .* GiB more for next observations.*Give it a smaller capacity"):
         for _ in range(100):

@@ -358,7 +358,7 @@ def test_q_learning_from_sequences(memory, rule):
         m = np.minimum(2, length - time)
         np.testing.assert_array_equal(following[:, 1], episode)
         np.testing.assert_array_equal(following[:, 2], time + m)
-        np.testing.assert_allclose(batch["discount"][real], 0.5**m)
+        np.testing.assert_allclose(batch["discount"][real], np.where(batch["terminated"][real], 0.0, 0.5**m))
         np.testing.assert_array_equal(batch["terminated"][real], (time + m == length) & (episode % 2 == 0))
         base = 100 * episode + time
         rest = batch["reward"][real] - base - np.where(m == 2, 0.5 * (base + 1), 0)

@@ -171,7 +171,7 @@ def test_the_capacity_is_a_count(wrong):
 
 
 def test_a_memory_that_does_not_fit_says_which_would(monkeypatch):
-    monkeypatch.setattr(storage, "_free_memory", lambda: 2**30)
+    monkeypatch.setattr(storage, "free_memory", lambda: 2**30)
     memory = Replay(1_000_000)
     with pytest.raises(ValueError, match=r"31\.3 GiB for 1000000.*1\.0 GiB are free.*capacity of at most 25553\."):
         memory.build(spaces.Box(0, 255, (210, 160), np.uint8), DISCRETE)

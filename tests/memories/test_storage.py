@@ -121,17 +121,17 @@ def test_arrays_are_aligned_zeros(dtype, shape):
 
 def test_more_than_is_free_is_refused_with_what_would_fit(monkeypatch):
     columns = [column("image", "uint8", (100,)), column("reward", "float32")]  # 104 bytes a row
-    monkeypatch.setattr(module, "_free_memory", lambda: 104_000)
+    monkeypatch.setattr(module, "free_memory", lambda: 104_000)
     Storage(columns, 1000)
     with pytest.raises(ValueError, match=r"for 1001 transitions.*capacity of at most 800\b"):
         Storage(columns, 1001)
     Storage(columns, 800)
-    monkeypatch.setattr(module, "_free_memory", lambda: None)  # a system that does not tell
+    monkeypatch.setattr(module, "free_memory", lambda: None)  # a system that does not tell
     Storage(columns, 1001)
 
 
 def test_free_memory_is_what_the_system_says():
-    free = module._free_memory()
+    free = module.free_memory()
     with open("/proc/meminfo") as lines:
         total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
     assert 0 < free < total

@@ -1,6 +1,8 @@
 """Exported policies do what the agent does: observation in, greedy action out."""
 
+import errno
 import json
+import resource
 import subprocess
 import sys
 
@@ -174,3 +176,47 @@ def test_a_saved_model_serves_without_kagent(tmp_path):
     )
     action, imported = json.loads(done.stdout.splitlines()[-1])
     assert action == np.asarray(agent(np.ones((1, 4), np.float32))).tolist() and not imported
+
+
+def test_names_say_what_is_written(tmp_path):
+    agent = kagent.DQN("CartPole-v1", memory=100, network={"units": [4]}, seed=0)
+    for name in ("x.h5", "x.weights.h5", "x.keras", "x.onnx", "x.TFLITE", "x.pb", "x.zip", "x.pt"):
+        with pytest.raises(ValueError, match=rf"must be the name of a folder.*format='onnx'.*'\.keras'.*/{name}'"):
+            agent.export(tmp_path / name)
+    for name in ("a.keras", "a", "a.tflite"):
+        with pytest.raises(ValueError, match=r"`filepath` must end in '\.onnx' for format='onnx'. Received"):
+            agent.export(tmp_path / name, format="onnx")
+    for wrong, error in ((None, TypeError), (3, TypeError), ("gs://bucket/served", ValueError), ("", ValueError)):
+        for kind in ("tf_saved_model", "litert"):
+            with pytest.raises(error, match=r"`filepath` must be a path.*Received"):
+                agent.export(wrong, format=kind)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ValueError, match="must be the name of a file for format='onnx', not a folder"):
+        agent.export(tmp_path / "folder.onnx", format="onnx")
+    with pytest.raises(
+        TypeError, match=r"^export\(format='tf_saved_model'\) got an unexpected.*'opset_version'.*Known"
+    ):
+        agent.export(tmp_path / "a", opset_version=15)  # which Keras takes and leaves unused
+    with pytest.raises(TypeError, match=r"^export\(format='onnx'\).*Did you mean 'opset_version'"):
+        agent.export(tmp_path / "a.onnx", format="onnx", opset_verison=15)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
+    agent.export(tmp_path / "served.v2")  # a suffix of no file
+    assert (tmp_path / "served.v2" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("kind, name", [("tf_saved_model", "served"), ("onnx", "a.onnx"), ("litert", "a.tflite")])
+def test_a_full_disk_is_an_error_with_the_path_and_leaves_what_was_there(tmp_path, kind, name):
+    agent = kagent.DQN("CartPole-v1", memory=100, network={"units": [64]}, seed=0)
+    agent.export(tmp_path / name, format=kind)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # no file may be larger
+    try:
+        with pytest.raises(OSError, match=rf"File too large.*\d+ bytes are free there.*{name}") as raised:
+            agent.export(tmp_path / name, format=kind)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(tmp_path / name) and raised.value.errno == errno.EFBIG
+    assert "function_node" not in str(raised.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
