@@ -39,7 +39,7 @@ class EarlyEstimates:
             part = rows[begin : begin + _MOST]
             # Few sizes, each of which is traced once: the next power of two.
             padded = np.resize(part, 1 << (len(part) - 1).bit_length())
-            blocks = {name: tf.constant(array.take(padded, axis=0)) for name, array in memory.storage.blocks.items()}
+            blocks = {name: tf.constant(array) for name, array in memory.storage.take(padded).items()}
             values = self._function(blocks, tf.constant(clock), tf.constant(number))
             memory.storage.views["next_value"][part] = values.numpy()[: len(part)]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from toy_envs import Counter
 
 import kagent
-from kagent import RewardEstimation, Update
+from kagent import RewardEstimation, Update, memories
 from kagent.memories import (
     Prioritized,
     Recent,
@@ -95,3 +95,7 @@ def test_a_memory_without_capacity_needs_an_agent():
     for kind in (Replay, Recent, RecentEpisodes, Prioritized):
         with pytest.raises(ValueError, match=r"`memory.capacity` must be given here. Received: None"):
             kind().build(Counter().observation_space, Counter().action_space)
+
+
+def test_the_former_name_stays():
+    assert memories.suit is resolve
