@@ -128,6 +128,9 @@ class TargetModel(Role):
     def contents(self) -> list[Any]:
         return []
 
+    def inner_models(self) -> list[Any]:
+        return []  # those of the policy are not its own
+
     def call(self, leaves: Any) -> Any:
         with self._values():
             return self._online().model(leaves)

@@ -160,7 +160,7 @@ def test_an_unknown_part_or_argument_of_a_part():
     ):
         agent(exploration={"type": "EpsilonGreedy", "decay": 3})
     with pytest.raises(
-        ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: Prioritized, Recent, .*Replay, .*Rollout"
+        ValueError, match=r"Unknown `memory`. Received: 'Reply'. Known: .*Prioritized, Recent, .*Replay, .*Rollout"
     ):
         agent(memory="Reply")
     with pytest.raises(ValueError, match=r"`objective` ActionValueObjective needs memory=Replay. Received: Rollout"):

@@ -541,7 +541,9 @@ def test_case_23_targets_of_a_batch(double, expected):
         "truncated": tf.constant([True, False]),  # a time limit is no end: it is bootstrapped
     }
     for order in ([0, 1], [1, 0]):
-        [term] = model.objective.terms(model, {k: tf.gather(v, order) for k, v in batch.items()})
+        [term] = model.objective.terms(
+            model.learning_context, model.completed({k: tf.gather(v, order) for k, v in batch.items()})
+        )
         np.testing.assert_allclose(term.batch["target"], np.asarray(expected)[order], rtol=1e-6)
 
 
