@@ -90,7 +90,7 @@ def imported(name):
             walk(child)
 
     walk(ast.parse(path.read_text(encoding="utf-8")))
-    return found & MODULES.keys()
+    return found
 
 
 IMPORTS = {name: imported(name) for name in MODULES if name not in TOP}
@@ -126,6 +126,11 @@ def test_no_circle():
         for name in lowest:
             del left[name]
     assert sorted(left) == []
+
+
+def test_every_import_is_of_a_module_that_is_there():
+    missing = {name: found - MODULES.keys() for name, found in IMPORTS.items() if found - MODULES.keys()}
+    assert missing == {}
 
 
 def test_few_files_lie_at_the_top():
