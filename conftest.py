@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import pathlib
 import re
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -10,8 +11,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
-collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # several modules of one name; no examples in them
+ROOT = pathlib.Path(__file__).parent
 LONGEST = 300  # timesteps, in place of the thousands that an example asks for
+
+
+def pytest_ignore_collect(collection_path):
+    """Helpers of the tests are imported by the tests, not collected: a second import would register their classes twice."""
+    helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if helper and "kagent" not in collection_path.relative_to(ROOT).parts[:1] else None
 
 
 def _names(module: str) -> dict:

@@ -121,8 +121,9 @@ def load_trace(
 
     Example:
 
-    >>> trace = load_trace("traces/trace-000000009.npz")  # doctest: +SKIP
-    >>> trace["episode_length"].sum() == len(trace["reward"])  # doctest: +SKIP
+    >>> history = agent.fit("CartPole-v1", episodes=2, callbacks=[kagent.callbacks.Recorder("traces")])
+    >>> trace = load_trace(trace_files("traces")[0])
+    >>> bool(trace["episode_length"].sum() == len(trace["reward"]))
     True
     """
     observation, action = _structures(observation_space, action_space)

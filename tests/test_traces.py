@@ -1,6 +1,5 @@
 """Reading traces: what is wrong with a file is said before anything is believed, run or allocated."""
 
-import doctest
 import io
 import os
 import tracemalloc
@@ -112,10 +111,6 @@ def test_no_directory_or_nothing_in_it(tmp_path):
         trace_files(tmp_path)
     with pytest.raises(FileNotFoundError):
         load_trace(tmp_path / "trace-0.npz")
-
-
-def test_examples_are_true(monkeypatch, tmp_path):
-    assert doctest.testmod(traces).failed == 0
 
 
 # What is wrong in an array ---------------------------------------------------------------------------------

@@ -46,19 +46,18 @@ def test_streams_have_episodes_of_their_own():
     assert made.see(row(3.0), True, 0)[0].tolist() == [[3, 3, 3, 3]]
 
 
-def test_a_state_goes_on_and_is_undone():
+def test_a_state_goes_on_once_it_is_checked():
     made, other = adapter(SPEC), adapter(SPEC)
     made.see(row(1.0), True, 0)
     made.advance(0.0, row(2.0), False, 0)
-    undo = other.remember()
-    other.load(load(dump(made.state())))
+    checked = other.check(load(dump(made.state())))
+    assert other.see(row(4.0), True, 0)[0].tolist() == [[4, 4, 4, 4]]  # nothing is taken yet
+    other.restore(checked)
     assert other.advance(0.0, row(3.0), False, 0)[1][0].tolist() == [[2, 2, 3, 3]]
-    undo()
-    assert other.see(row(4.0), True, 0)[0].tolist() == [[4, 4, 4, 4]]
     with pytest.raises(ValueError, match="The file's `preprocessing` is not the agent's"):
-        adapter(None).load(made.state())
+        adapter(None).check(made.state())
     with pytest.raises(ValueError, match=r"other parallel_interactions\. The agent's: 2"):
-        adapter(SPEC, streams=2).load(made.state())
+        adapter(SPEC, streams=2).check(made.state())
 
 
 def test_an_observation_is_read_in_the_form_of_the_environment():
