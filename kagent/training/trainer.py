@@ -198,7 +198,7 @@ class Trainer:
         return logs
 
     def _collect(self, until: float, episodes: float, full: Any) -> None:
-        """Takes steps until the agent's counters reach a bound, `full()` is true, or the agent is told to stop.
+        """Takes steps until the agent's counters reach a bound, `full()` is true, or `stop_training` is set.
 
         Args:
             until: Bound in timesteps; the last step of N environments may go beyond it.

@@ -100,7 +100,7 @@ def due_at(agent: Agent, unit: str = "timesteps") -> float:
 
 
 def is_full(agent: Agent) -> Any:
-    """Function that tells whether the memory is full, where it is learned from as a whole; else None."""
+    """The memory's test of being full, where it is learned from as a whole; else None."""
     return agent.memory.filled if agent.memory.on_policy else None
 
 
