@@ -215,11 +215,11 @@ def register_part(*names: str, package: str | None = None) -> Callable[[T], T]:
 
     Example:
 
-    >>> @kagent.register_part("cautious")
+    >>> @kagent.register_part("margin")
     ... @dataclasses.dataclass(frozen=True)
-    ... class CautiousObjective(kagent.objectives.ActionValueObjective):
+    ... class MarginObjective(kagent.objectives.ActionValueObjective):
     ...     margin: float = 0.1
-    >>> agent = kagent.DQN("CartPole-v1", objective={"type": "cautious", "margin": 0.2})
+    >>> agent = kagent.DQN("CartPole-v1", objective={"type": "margin", "margin": 0.2})
     """
 
     def decorate(cls: T) -> T:

@@ -20,7 +20,7 @@ class Exploration(Part):
 
     >>> @EXPLORATIONS.register()
     ... @dataclasses.dataclass(frozen=True)
-    ... class RandomBeginning(Exploration):
+    ... class RandomStart(Exploration):
     ...     timesteps: int = 1000
     ...     def decide(self, actor, leaves, mask, clock, rng):
     ...         if clock.timesteps < self.timesteps:
