@@ -169,6 +169,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"acted": "box"},
     ),
     "dpg": ("DPG", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "members": 2}, {"acted": "box"}),
+    "td3": ("TD3", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "gradient_steps": 2}, {"acted": "box"}),
     "of parts, on policy": (
         "Agent",
         {

@@ -12,18 +12,23 @@ from kagent.agents.dueling_dqn import DuelingDQN
 from kagent.agents.ppo import PPO
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
+from kagent.agents.td3 import TD3
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
+
+DDPG = DPG  # its other name
 
 __all__ = [
     "A2C",
     "AC",
     "AGENTS",
+    "DDPG",
     "DPG",
     "DQN",
     "PPO",
     "SAC",
+    "TD3",
     "TRPO",
     "VPG",
     "Constant",

@@ -14,6 +14,7 @@ from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
 from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
+from kagent.objectives.twin_delayed import TwinDelayedObjective
 
 __all__ = [
     "OBJECTIVES",
@@ -31,6 +32,7 @@ __all__ = [
     "StateValueObjective",
     "Term",
     "TransitionObjective",
+    "TwinDelayedObjective",
     "get",
 ]
 

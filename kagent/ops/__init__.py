@@ -22,6 +22,7 @@ from .policy_gradient import (
     policy_gradient,
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
+from .smoothing import smoothed_action
 from .td import greedy_value, huber, q_learning
 from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .vectors import flatten, pieces, unflatten
@@ -60,6 +61,7 @@ __all__ = [
     "q_learning",
     "quadratic_advantage",
     "select",
+    "smoothed_action",
     "soft_policy_loss",
     "soft_target",
     "sum_of_squares",

@@ -25,6 +25,10 @@ GIVEN = {
     "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
     "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
+    "td3": {
+        **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
+        "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
+    },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -44,16 +48,20 @@ COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
 
 
+BOXES = ("sac", "dpg", "td3")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", *BOXES)
+
+
 def spaces_of(name):
     box = gymnasium.spaces.Box(-1.0, 1.0, (2,))
-    return {"observation_space": box, "action_space": box if name in ("sac", "dpg") else gymnasium.spaces.Discrete(2)}
+    return {"observation_space": box, "action_space": box if name in BOXES else gymnasium.spaces.Discrete(2)}
 
 
 def made(name, **changes):
     given = dict(GIVEN[name])
     if "network" in kagent.config.signatures.parameters(AGENTS[name]):
         given["network"] = MLP
-    if name in ("dqn", "doubledqn", "duelingdqn", "sac", "dpg"):
+    if name in REPLAYING:
         given["memory"] = 50
     if name == "vpg":
         given["max_episode_timesteps"] = 10

@@ -25,6 +25,7 @@ AGENTS = {
     "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
     "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
+    "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
@@ -42,6 +43,7 @@ EXPLORATIONS = {
     "EpsilonGreedy of steps": exploration.EpsilonGreedy(steps=100),
     "Sampling": exploration.Sampling(random_steps=100),
     "ActionNoise": exploration.ActionNoise(schedules.Linear(0.3, 0.1)),
+    "ActionNoise of half ranges": exploration.ActionNoise(0.1, relative=True, random_steps=100),
     "ActionNoise by name": exploration.ActionNoise({"action": 0.5}),
     "OrnsteinUhlenbeckNoise": exploration.OrnsteinUhlenbeckNoise(),
     "greedy": "greedy",
@@ -66,6 +68,7 @@ OBJECTIVES = {
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
     "state_value": {**CRITIC, "memory": 100},
     "deterministic_policy_gradient": ACTION_VALUE,
+    "twin_delayed": ACTION_VALUE,
     "soft_actor_critic": {
         **ACTION_VALUE,
         "temperature": 0.3,
