@@ -6,6 +6,11 @@ from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.context import LearningContext
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
+from kagent.objectives.distributional import (
+    CategoricalReturnObjective,
+    DistributionalObjective,
+    QuantileRegressionObjective,
+)
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -21,12 +26,15 @@ __all__ = [
     "THROUGH_ADVANTAGE",
     "ActionValueObjective",
     "BehaviorCloningObjective",
+    "CategoricalReturnObjective",
     "ClippedPolicyObjective",
     "DeterministicPolicyGradientObjective",
+    "DistributionalObjective",
     "LearningContext",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",
+    "QuantileRegressionObjective",
     "RolloutObjective",
     "SoftActorCriticObjective",
     "StateValueObjective",

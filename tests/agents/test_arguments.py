@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
+DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
 ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 # Every argument, none with its default.
@@ -23,6 +24,8 @@ GIVEN = {
     "dqn": {**Q, "double": True},
     "doubledqn": {**Q, "double": False},
     "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
+    "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
+    "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
     "td3": {
@@ -49,7 +52,7 @@ OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
 
 
 BOXES = ("sac", "dpg", "td3")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", *BOXES)
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", *BOXES)
 
 
 def spaces_of(name):

@@ -47,6 +47,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "sac": ("SAC", REPLAYED, {"acted": "box"}),
     "dpg": ("DPG", REPLAYED, {"acted": "box"}),
     "td3": ("TD3", REPLAYED, {"acted": "box"}),
+    "qrdqn": ("QRDQN", {**REPLAYED, "quantiles": 3}, {}),
+    "c51": ("C51", {**REPLAYED, "atoms": 3, "dueling": True}, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (

@@ -18,6 +18,8 @@ AGENTS = {
     "DQN": (functools.partial(kagent.DQN, **REPLAY, target_update_period=20), CHOICES),
     "DoubleDQN": (functools.partial(kagent.DoubleDQN, **REPLAY), CHOICES),
     "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
+    "QRDQN": (functools.partial(kagent.QRDQN, **REPLAY, quantiles=3, dueling=True), CHOICES),
+    "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
     "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
     "A2C": (functools.partial(kagent.A2C, **NETWORK, batch_size=6), ALL),
     "AC": (functools.partial(kagent.AC, **NETWORK, batch_size=6), ALL),
@@ -64,6 +66,8 @@ ACTION_VALUE = {"critic": {"type": "ActionValue", **NETWORK}, "memory": 100}
 # Name: the parts that it is checked with, and the objective where it has arguments.
 OBJECTIVES = {
     "action_value": {"memory": 100, "target": {"period": 100}},
+    "quantile_regression": {"policy": {**NETWORK, "quantiles": 3}, "memory": 100},
+    "categorical_return": {"policy": {**NETWORK, "atoms": 3}, "memory": 100},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
     "state_value": {**CRITIC, "memory": 100},

@@ -78,4 +78,4 @@ def test_every_part_is_in_the_table():
     } == learning
 
 
-BASES = {"Objective", "RolloutObjective", "TransitionObjective", "NullObjective"}
+BASES = {"Objective", "DistributionalObjective", "RolloutObjective", "TransitionObjective", "NullObjective"}
