@@ -227,7 +227,7 @@ class Summarizer(Callback):
         if self._recent is not None:
             self._recent.append(logs)
         if self._of["experience"]:
-            discount = evaluate(self.model.reward_estimation.discount, self.model.host_clock)
+            discount = evaluate(self.model.reward_estimation.discount, self.model.clock)
             self._episodes.append(logs["reward"], valid, discount)
         if not (self._of["act"] and valid.any() and self._paces["act"].is_due(timestep)):
             return
@@ -270,12 +270,12 @@ class Summarizer(Callback):
         count = _updates(agent) + agent.steps_per_execution  # with the coming ones
         due = [f for f in ("update", "variables") if self._of[f] and self._paces[f].is_due(count)]
         labels: frozenset[str] = frozenset().union(*(self._of[function] for function in due))
-        known: dict[str, Any] = {"labels": labels, "clock": agent.host_clock}
+        known: dict[str, Any] = {"labels": labels, "clock": agent.clock}
         if labels & _CHANGES:
             known["variables"] = losses.read(agent.trainable_variables)
         if labels.intersection(LOSSES):
             roles = [role for role in ("policy", "critic") if getattr(agent, role) is not None]
-            known["penalties"] = {role: losses.regularization(agent, role, agent.host_clock) for role in roles}
+            known["penalties"] = {role: losses.regularization(agent, role, agent.clock) for role in roles}
         if labels.intersection(DIVERGENCES) and self._recent:
             known["observations"] = self._recent.observations()
             known["parameters"] = self._behavior.parameters(*known["observations"])
@@ -352,7 +352,7 @@ def _graph(policy: Any) -> tf.Graph:
 
 def _updates(agent: Any) -> int:
     """How many there were, each of as many gradient steps as `update` says."""
-    result: int = agent.counters.drawn * agent.steps_per_execution
+    result: int = agent.counters.batches_drawn * agent.steps_per_execution
     return result
 
 

@@ -117,6 +117,12 @@ def is_agent_class(value: Any) -> bool:
     return base is not None and isinstance(value, type) and issubclass(value, base)
 
 
+def has_own_train_step(agent: Any) -> bool:
+    """Whether the agent's class overrides `train_step`."""
+    base: Any = AGENTS["agent"]
+    return type(agent).train_step is not base.train_step
+
+
 def _registered(name: str) -> type | None:
     found = keras.saving.get_registered_object(name)
     return found if is_agent_class(found) else None

@@ -81,13 +81,14 @@ def check_missing(cls: type, needed: Mapping[str, Any]) -> None:
         )
 
 
-def check_learn(batch: Any, others: Mapping[str, Any]) -> None:
-    """Raises:
-    TypeError: `learn` was given the arguments of another library's: no batch, or more than it.
+def learn(agent: Any, *args: Any, **kwargs: Any) -> Any:
+    """Not of an agent: another library's name of `fit`.
+
+    Raises:
+        TypeError: Always.
     """
-    if others or not isinstance(batch, dict):
-        given = ", ".join([*([] if batch is None else [repr(batch)]), *(f"{k}={v!r}" for k, v in others.items())])
-        raise TypeError(f"learn takes a batch, inside the learner. {_FIT}. Received: learn({given})")
+    given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+    raise TypeError(f"{type(agent).__name__} has no `learn`: {_FIT}. Received: learn({given})")
 
 
 def check_predict(x: Any, kwargs: Mapping[str, Any], predict: Any, observation: Any) -> None:

@@ -121,7 +121,7 @@ class EpisodeSummaries(EpisodeStatistics):
         self._writer.histograms(self._ended, arrays)
 
     def _numbers(self) -> dict[str, float]:
-        found = parameters(self.model, self.model.host_clock)
+        found = parameters(self.model, self.model.clock)
         rates = {name: value for name, value in found.items() if name.endswith("optimizer.learning_rate")}
         scalars = {name.replace("optimizer.", ""): value for name, value in rates.items()}
         scalars = scalars if "learning_rate" in self.labels else {}

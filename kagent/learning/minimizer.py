@@ -26,6 +26,9 @@ class Minimizer:
         rates: Optimizers with the schedules of their learning rates.
         modifiers: What modifies the steps of an optimizer, by the role that it is given for.
         l2_regularization: Weight of the networks' squared variables in every loss, a number or a schedule.
+
+    Attributes:
+        errors: Of the samples of the gradient step that runs, `(B,)`, where they were reported; else None.
     """
 
     def __init__(
@@ -39,11 +42,17 @@ class Minimizer:
         self.parts, self.optimizer, self.rates = parts, optimizer, rates
         self.l2_regularization = l2_regularization
         self._modifiers = modifiers or {}
+        self.errors: tf.Tensor | None = None
 
     @property
     def roles(self) -> list[str]:
         """The roles that learn."""
         return list(self.parts)
+
+    def take_errors(self) -> tf.Tensor | None:
+        """The errors that were reported since the last call, `(B,)`, or None."""
+        errors, self.errors = self.errors, None
+        return errors
 
     def assign_learning_rates(self, clock: Clock) -> None:
         """Writes scheduled learning rates into their optimizers. Runs in the learner, once per update."""

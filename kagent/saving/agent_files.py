@@ -187,7 +187,7 @@ def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
         RuntimeError: The agent's `fit` is between its first and its last timestep, where a file's counters, memory
             and open episodes have no place. `set_weights` may be called there.
     """
-    agent.occupation.refuse("load_weights")
+    agent._occupation.refuse("load_weights")
     if os.path.isfile(filepath):
         checked_file.check(filepath)
     with agent._files.holding() as held, _weights_kept(agent):
@@ -242,7 +242,7 @@ def save_assets(agent: Agent, directory: str) -> None:
         archive.refuse(Path(directory))
     elif agent.actor.is_numpy:
         agent.actor.refresh()
-        agent.actor.set_time(agent.host_clock)
+        agent.actor.set_time(agent.clock)
         agent.actor.save(directory)
 
 

@@ -15,18 +15,22 @@ class Counters:
 
     Attributes:
         timesteps, episodes, gradient_steps: See `Agent`.
-        performed: Updates that were due by the rule's frequency and are done, skipped ones included.
-        drawn: Elements taken from the memory's dataset.
-        waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
+        due_updates_done: Updates that were due by the rule's frequency and are done, skipped ones included.
+        batches_drawn: Elements taken from the memory's dataset.
+        units_waited: Units between due updates done and those after them, where their frequency is a schedule.
         targets_moved: Timesteps at the last move of the targets.
-        ended: Episodes at whose ends updates were done or skipped.
+        episodes_handled: Episodes at whose ends updates were done or skipped.
     """
 
-    __slots__ = ("drawn", "ended", "episodes", "gradient_steps", "performed", "targets_moved", "timesteps", "waited")
+    __slots__ = (
+        "batches_drawn", "due_updates_done", "episodes", "episodes_handled", "gradient_steps", "targets_moved", "timesteps",
+        "units_waited",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.timesteps = self.episodes = self.gradient_steps = 0
-        self.performed = self.drawn = self.targets_moved = self.waited = self.ended = 0
+        self.due_updates_done = self.batches_drawn = self.units_waited = 0
+        self.targets_moved = self.episodes_handled = 0
 
     @property
     def updates(self) -> int:
@@ -149,7 +153,7 @@ def begin(
     >>> agent = kagent.DQN("CartPole-v1", seed=0)
     >>> agent.begin(steps=10_000)  # epsilon falls over the first 1,000 of them
     """
-    agent.occupation.refuse("begin")
+    agent._occupation.refuse("begin")
     given = {
         "steps": steps, "episodes": episodes, "updates": updates,
         "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,

@@ -156,12 +156,12 @@ def evaluate_in(
     callbacks: keras.callbacks.CallbackList,
 ) -> dict[str, Any]:
     """`evaluate` in environments that are made, with arguments that are checked."""
-    with agent.occupation.of("evaluate"), envs.claim(environments, "evaluate"):
+    with agent._occupation.of("evaluate"), envs.claim(environments, "evaluate"):
         sequence = np.random.SeedSequence(agent._random.evaluation_seed if seed is None else int(seed))
         seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
         callbacks.on_test_begin()
         agent.actor.expire()  # callbacks may have exchanged weights
-        agent.actor.set_time(agent.host_clock)
+        agent.actor.set_time(agent.clock)
         environments = agent._adapter.environments(environments, learn=False)
         evaluator = Evaluator(agent.actor, environments, deterministic, lambda: int(seeds.integers(2**31 - 1)), draws)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -163,20 +162,6 @@ class OwnCallbacks:
         return [callback for name, callback in self.by_name.items() if not (played and name == "recorder")]
 
 
-def keep_state(restored: Any, optimizer: Any) -> None:
-    """Has the optimizer given to `compile` begin with the state of the one that a saver restored."""
-    pairs = list(zip(restored.variables, optimizer.variables))
-    if len(restored.variables) == len(optimizer.variables) and all(a.shape == b.shape for a, b in pairs):
-        for old, new in pairs:
-            new.assign(old)
-    else:
-        warnings.warn(
-            "The optimizer given to `compile` is of another kind than that of the checkpoint which the saver restored: "
-            "its state begins anew",
-            stacklevel=3,
-        )
-
-
 def close(agent: Any) -> None:
     """Ends the training that the agent's own saver, summarizer and recorder are in, in a loop of the user's own.
 
@@ -186,5 +171,5 @@ def close(agent: Any) -> None:
     Raises:
         RuntimeError: A `fit` of the agent is under way.
     """
-    agent.occupation.refuse("close")
+    agent._occupation.refuse("close")
     agent._own_callbacks.end()
