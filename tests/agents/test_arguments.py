@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
+DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
 ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 # Every argument, none with its default.
@@ -23,8 +24,14 @@ GIVEN = {
     "dqn": {**Q, "double": True},
     "doubledqn": {**Q, "double": False},
     "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
+    "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
+    "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
+    "td3": {
+        **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
+        "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
+    },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -44,16 +51,20 @@ COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
 
 
+BOXES = ("sac", "dpg", "td3")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", *BOXES)
+
+
 def spaces_of(name):
     box = gymnasium.spaces.Box(-1.0, 1.0, (2,))
-    return {"observation_space": box, "action_space": box if name in ("sac", "dpg") else gymnasium.spaces.Discrete(2)}
+    return {"observation_space": box, "action_space": box if name in BOXES else gymnasium.spaces.Discrete(2)}
 
 
 def made(name, **changes):
     given = dict(GIVEN[name])
     if "network" in kagent.config.signatures.parameters(AGENTS[name]):
         given["network"] = MLP
-    if name in ("dqn", "doubledqn", "duelingdqn", "sac", "dpg"):
+    if name in REPLAYING:
         given["memory"] = 50
     if name == "vpg":
         given["max_episode_timesteps"] = 10

@@ -18,6 +18,8 @@ AGENTS = {
     "DQN": (functools.partial(kagent.DQN, **REPLAY, target_update_period=20), CHOICES),
     "DoubleDQN": (functools.partial(kagent.DoubleDQN, **REPLAY), CHOICES),
     "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
+    "QRDQN": (functools.partial(kagent.QRDQN, **REPLAY, quantiles=3, dueling=True), CHOICES),
+    "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
     "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
     "A2C": (functools.partial(kagent.A2C, **NETWORK, batch_size=6), ALL),
     "AC": (functools.partial(kagent.AC, **NETWORK, batch_size=6), ALL),
@@ -25,6 +27,7 @@ AGENTS = {
     "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
     "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
+    "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
@@ -42,6 +45,7 @@ EXPLORATIONS = {
     "EpsilonGreedy of steps": exploration.EpsilonGreedy(steps=100),
     "Sampling": exploration.Sampling(random_steps=100),
     "ActionNoise": exploration.ActionNoise(schedules.Linear(0.3, 0.1)),
+    "ActionNoise of half ranges": exploration.ActionNoise(0.1, relative=True, random_steps=100),
     "ActionNoise by name": exploration.ActionNoise({"action": 0.5}),
     "OrnsteinUhlenbeckNoise": exploration.OrnsteinUhlenbeckNoise(),
     "greedy": "greedy",
@@ -62,10 +66,13 @@ ACTION_VALUE = {"critic": {"type": "ActionValue", **NETWORK}, "memory": 100}
 # Name: the parts that it is checked with, and the objective where it has arguments.
 OBJECTIVES = {
     "action_value": {"memory": 100, "target": {"period": 100}},
+    "quantile_regression": {"policy": {**NETWORK, "quantiles": 3}, "memory": 100},
+    "categorical_return": {"policy": {**NETWORK, "atoms": 3}, "memory": 100},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
     "state_value": {**CRITIC, "memory": 100},
     "deterministic_policy_gradient": ACTION_VALUE,
+    "twin_delayed": ACTION_VALUE,
     "soft_actor_critic": {
         **ACTION_VALUE,
         "temperature": 0.3,
