@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras itself may fail to be imported)
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -18,33 +16,25 @@ from kagent.config import creation, guidance, limits
 from kagent.config.checks import MOST_ENVS, check_count
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
-from kagent.learning import compilation
+from kagent.learning import compilation, minimizer, step_metrics, trainability
 from kagent.learning.device import check_device
-from kagent.learning.learner import Learner
 from kagent.memories import Memory
 from kagent.objectives import LearningContext, Objective
 from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled, Shown
 from kagent.policies import Role, prediction
 from kagent.policies.actor import PolicyActor
 from kagent.policies.greedy_actions import greedy_actions
-from kagent.preprocessing import Layer
+from kagent.preprocessing import Layer, player
 from kagent.preprocessing.adapter import Adapter
-from kagent.preprocessing.player import Player
 from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.reward_estimation import RewardEstimation
 from kagent.saving import agent_config, agent_files, compile_config, exporting
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
-from kagent.training import counters, evaluator, experience, fitting, interaction, own_callbacks, pretraining
-from kagent.training import update_cycle as updating
+from kagent.training import evaluator, experience, fitting, interaction, own_callbacks, pretraining, run, update_cycle
 from kagent.training.counters import Counters, TrainingClock
-from kagent.training.interaction import InteractionLoop
 from kagent.training.occupation import Occupation
-from kagent.training.own_callbacks import OwnCallbacks
 from kagent.training.random_streams import RandomStreams, seed_from
-from kagent.training.run import Run
-from kagent.training.update_cycle import UpdateCycle, UpdateTask
-from kagent.training.update_scheduler import UpdateScheduler
 from kagent.update import Update
 
 
@@ -89,15 +79,10 @@ class Agent(keras.Model):
         seed: Seed of every random stream of the agent, an integer >= 0; None takes one from Keras's global
             generator, so that `keras.utils.set_random_seed` makes runs equal (it is then found in `agent.seed`).
         name: The model's name.
-        **words: Arguments of Tensorforce's agent by their names there (`states`, `actions`, `baseline_policy`,
-            `baseline_optimizer`, `baseline_objective`, `variable_noise`, `l2_regularization`, `entropy_regularization`,
-            `parallel_interactions`, `buffer_observe`, `execution`, `config`, `saver`, `summarizer`, `recorder`): see
-            `kagent.compat.tensorforce.arguments.Words`.
+        **words: Further arguments of Tensorforce's agent by their names there, such as `states`, `baseline_policy`, `saver`
+            and `summarizer`: see `kagent.compat.tensorforce.arguments.Words`.
 
     Attributes:
-        timesteps: Environment steps taken in training, over all environments.
-        episodes: Episodes finished in training.
-        gradient_steps: Gradient steps taken; `updates` is its former name.
         actor: What computes actions, a `kagent.acting.Actor`.
         explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
         target_policy, target_critic: Target networks, where the objective has them.
@@ -154,8 +139,7 @@ class Agent(keras.Model):
         **words: Any,
     ):
         further = arguments.read(type(self), words)
-        needed = {"objective": objective, "update": update, "reward_estimation": reward_estimation}
-        guidance.check_missing(type(self), needed)
+        guidance.check_missing(type(self), objective=objective, update=update, reward_estimation=reward_estimation)
         given, options = arguments.translate(
             further,
             {
@@ -186,10 +170,10 @@ class Agent(keras.Model):
         self.memory.configure(self.update_rule, self.reward_estimation, self._clock.training)
         self.parts.check_room(self._observation, self._action, self.n_envs)  # before networks are made
         check_saves(self.get_config)
-        self._update_cycle = UpdateCycle(UpdateScheduler(self.parts, self.counters, self._clock))
-        self._run, self._occupation = Run(), Occupation()
-        self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
-        self._own_callbacks = OwnCallbacks(further.saver, further.summarizer, further.recorder)
+        self._update_cycle = update_cycle.UpdateCycle(self.parts, self.counters, self._clock)
+        self._run, self._occupation = run.Run(), Occupation()
+        self._interaction = interaction.InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
+        self._own_callbacks = own_callbacks.OwnCallbacks(further.saver, further.summarizer, further.recorder)
         self._files = agent_files.AgentFiles(self)
         with tf.device(self.device):
             self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
@@ -202,46 +186,19 @@ class Agent(keras.Model):
 
     get_config = agent_config.get_config
     from_config = classmethod(agent_config.from_config)
-
-    @classmethod
-    def create(cls, agent: Any = None, environment: Any = None, **overrides: Any) -> Agent:
-        """Makes an agent from data.
-
-        Args:
-            agent: A name ("ppo", "dqn", "sac" ...), a dict `{"agent": name, **arguments}` (without a name: of this class),
-                or the path of a `.json`, `.yaml` or `.yml` file that holds such a dict. Parts in it are names or dicts
-                too. What `get_config` gives is such a dict.
-            environment: What `env` is to the constructor; None where the data holds the spaces.
-            **overrides: Arguments of the constructor; they take the place of those in the data.
-
-        Raises:
-            ValueError, TypeError: Unknown names or arguments, with the known ones; an unreadable file; an environment
-                in the data.
-
-        Example:
-
-        >>> agent = kagent.Agent.create({"agent": "dqn", "learning_rate": 1e-3}, "CartPole-v1", seed=0)
-        """
-        return creation.create(cls, agent, environment, overrides)
+    create = classmethod(creation.create)
 
     # Spaces, progress, time ------------------------------------------------------------------------------------
 
     observation_space = Shown[gymnasium.Space]("_raw_observation.space", "Space of one environment's observations.")
     action_space = Shown[gymnasium.Space]("_action.space", "Space of one environment's actions.")
-    processed_space = Shown[gymnasium.Space](
-        "_observation.space", "Space of one observation after `preprocessing`: what networks and memories get."
-    )
-    preprocessing = Shown[Preprocessing | None](
-        "_adapter.preprocessing", "What is done to observations and rewards between the environment and the agent."
-    )
+    processed_space = Shown[gymnasium.Space]("_observation.space", "Space of observations after `preprocessing`.")
+    preprocessing = Shown[Preprocessing | None]("_adapter.preprocessing", "Changes observations and rewards, or None.")
     timesteps = Shown[int]("counters.timesteps", "Environment steps taken in training, over all environments.")
     episodes = Shown[int]("counters.episodes", "Episodes finished in training.")
-    gradient_steps = Shown[int](
-        "counters.gradient_steps",
-        "Gradient steps taken. A step that the optimizer refused, where nothing else was learned, is none.",
-    )
+    gradient_steps = Shown[int]("counters.gradient_steps", "Gradient steps taken, without those an optimizer refused.")
     updates = Shown[int]("counters.gradient_steps", "`gradient_steps`, by its former name.")
-    begin = counters.begin
+    begin = run.begin
 
     @property
     def clock(self) -> Clock:
@@ -266,15 +223,12 @@ class Agent(keras.Model):
     observe = interaction.observe
     update = interaction.update
     experience = experience.experience
-    reschedule = updating.reschedule
+    reschedule = update_cycle.reschedule
     close = own_callbacks.close
-    learn = guidance.learn
     train_on_batch = fitting.train_on_batch
     test_on_batch = fitting.test_on_batch
-
-    # One gradient step -----------------------------------------------------------------------------------------
-
-    report_errors = updating.report_errors
+    minimize = minimizer.minimize
+    report_errors = update_cycle.report_errors
 
     @property
     def learning_context(self) -> LearningContext:
@@ -297,12 +251,11 @@ class Agent(keras.Model):
         """One gradient step on one minibatch. Override it to learn in your own way.
 
         Args:
-            batch: Transitions `(B, ...)`, of every memory and schedule: `observation`, `action`, `next_observation`,
-                `terminated`, `truncated`; `reward`, the discounted sum over the horizon; `discount`, the weight of an
-                estimate of `next_observation`, 0 where none is added, as behind a terminal state; `weight`, that of the
-                row in means, 0 of padding. So a target is `batch["reward"] + batch["discount"] * value`. Of policy
-                gradients there are also `return`, `advantage` and `old_log_prob`. A batch that is given by hand may lack
-                `discount` and `weight`.
+            batch: Transitions `(B, ...)`: `observation`, `action`, `next_observation`, `terminated`, `truncated`; `reward`,
+                the discounted sum over the horizon; `discount`, the weight of an estimate of `next_observation`, 0 where
+                none is added, as behind a terminal state; `weight`, that of the row in means, 0 of padding. So a target is
+                `batch["reward"] + batch["discount"] * value`. Policy gradients have `return`, `advantage` and
+                `old_log_prob`, too. A batch that is given by hand may lack `discount` and `weight`.
 
         Returns:
             Scalars to log.
@@ -311,49 +264,9 @@ class Agent(keras.Model):
             batch = self.reward_estimation.completed(batch, self.clock)
         return self.objective.update(self, batch)
 
-    def minimize(
-        self, role: str | tuple[str, ...], loss: Callable[..., tuple[tf.Tensor, dict[str, Any]]], batch: Any = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """One optimizer step of a role, or of several together, on their own variables only.
-
-        Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
-        `kagent.optimizers.modifiers_of` says which do.
-
-        Args:
-            role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
-            loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
-            batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
-
-        Returns:
-            The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
-            stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
-            `"critic_regularization_loss"`.
-        """
-        return self.minimizer.minimize(role, loss, batch, self.clock, self.step_seed)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Keras's seam: `train_function(iterator)` is the compiled learner."""
-        if self._trainability.has_changed() or self.train_function is None or force:
-            eager = bool(self.run_eagerly)
-            self.train_function: Any = Learner(self, UpdateTask(self), jit=bool(self.jit_compile), eager=eager)
-        return self.train_function
-
-    @property
-    def metrics(self) -> list[Any]:
-        """As of `keras.Model`, with those of `compile`."""
-        return [*super().metrics, *self._step_metrics.all]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether it may learn, as of `keras.Model`. If not, nothing in it moves; target networks never learn, and follow
-        only an agent that does."""
-        return bool(keras.Model.trainable.fget(self))
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        keras.Model.trainable.fset(self, value)
-        for role in self.objective.targets:
-            getattr(self, f"target_{role}").trainable = False
+    make_train_function = update_cycle.make_train_function
+    metrics = step_metrics.metrics
+    trainable = trainability.trainable
 
     # Greedy actions, and files ---------------------------------------------------------------------------------
 
@@ -368,18 +281,7 @@ class Agent(keras.Model):
         """
         return greedy_actions(self.policy, self._adapter.first(self._adapter.stored(observation)), self._action)
 
-    def player(self) -> Player:
-        """Acts through whole episodes one observation at a time, where nothing is to be learned.
-
-        With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that
-        one begins.
-        """
-        return Player(self)
-
-    def set_weights(self, weights: Any) -> None:
-        super().set_weights(weights)
-        self.actor.expire()
-
+    player = player.player
     predict = prediction.predict
     make_predict_function = prediction.make_predict_function
     summary = prediction.summary
@@ -387,6 +289,7 @@ class Agent(keras.Model):
     save = agent_files.save
     save_weights = agent_files.save_weights
     load_weights = agent_files.load_weights
+    set_weights = agent_files.set_weights
     quantize = agent_files.quantize
     save_own_variables = agent_files.save_own_variables
     load_own_variables = agent_files.load_own_variables
@@ -394,7 +297,3 @@ class Agent(keras.Model):
     load_assets = agent_files.load_assets
     get_compile_config = compile_config.get_compile_config
     compile_from_config = compile_config.compile_from_config
-
-
-# Help shows the arguments of the constructor, in whose place Python would take those of `__new__`.
-setattr(Agent.__new__, "__signature__", inspect.signature(Agent.__init__))  # noqa: B010  (mypy knows no such attribute)

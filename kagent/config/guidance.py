@@ -43,7 +43,10 @@ class Elsewhere:
 
 
 def with_guidance(cls: Class) -> Class:
-    """Gives a class an `Elsewhere` for each name in `INSTEAD`."""
+    """Gives a class `learn`, an `Elsewhere` for each name in `INSTEAD`, and help on its constructor's arguments."""
+    setattr(cls, "learn", learn)  # noqa: B010  (mypy knows no such attribute)
+    # Python would show those of `__new__`.
+    setattr(cls.__new__, "__signature__", inspect.signature(cls.__init__))  # type: ignore[misc]  # noqa: B010
     for name, instead in INSTEAD.items():
         setattr(cls, name, Elsewhere(name, instead))
     return cls
@@ -67,7 +70,7 @@ def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -
         )
 
 
-def check_missing(cls: type, needed: Mapping[str, Any]) -> None:
+def check_missing(cls: type, **needed: Any) -> None:
     """Raises:
     TypeError: A part that the constructor needs is None.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -11,6 +11,9 @@ from kagent import ops, optimizers
 from kagent.objectives.context import LearningContext
 from kagent.objectives.term import ROLES, Term
 from kagent.schedules import Clock, evaluate
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 NETWORKS = ("policy", "critic")
 _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
@@ -256,3 +259,22 @@ def _tensors(found: Found) -> Found:
 def _once(variables: list[Any]) -> list[Any]:
     """Each of them once: roles may share a network."""
     return list({id(variable): variable for variable in variables}.values())
+
+
+def minimize(agent: Agent, role: str | tuple[str, ...], loss: Callable[..., Found], batch: Any = None) -> Found:
+    """One optimizer step of a role, or of several together, on their own variables only.
+
+    Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
+    `kagent.optimizers.modifiers_of` says which do.
+
+    Args:
+        role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
+        loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
+        batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
+
+    Returns:
+        The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
+        stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
+        `"critic_regularization_loss"`.
+    """
+    return agent.minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)

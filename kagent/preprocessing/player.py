@@ -45,3 +45,12 @@ class Player:
             leaves = made.stored(made.observation(leaves, self._past, slice(None), self._fresh, False))
             self._fresh = np.zeros(1, bool)
         return agent.actor.answer(leaves, masks, deterministic)
+
+
+def player(agent: Any) -> Player:
+    """Acts through whole episodes one observation at a time, where nothing is to be learned.
+
+    With `preprocessing` that remembers an episode, it takes the place of deterministic acts: `player.reset()` says that one
+    begins.
+    """
+    return Player(agent)

@@ -202,6 +202,12 @@ def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
     agent.actor.expire()
 
 
+def set_weights(agent: Agent, weights: Any) -> None:
+    """As `keras.Model.set_weights`."""
+    keras.Model.set_weights(agent, weights)
+    agent.actor.expire()
+
+
 def quantize(agent: Agent, mode: Any = None, *args: Any, **kwargs: Any) -> None:
     """Not of agents.
 

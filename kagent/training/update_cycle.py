@@ -10,24 +10,29 @@ import tensorflow as tf
 from kagent import update
 from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
+from kagent.training.counters import Counters, TrainingClock
 from kagent.training.update_scheduler import UpdateScheduler
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
+    from kagent.parts import AgentParts
 
 
 class UpdateCycle:
     """What happens around the updates of one agent, which every method is given.
 
     Args:
-        scheduler: When updates are due.
+        parts: Of the agent.
+        counters: Of the agent.
+        clock: Of the agent.
 
     Attributes:
+        scheduler: When updates are due.
         early_estimates: Writes the values of next observations into new rows of the memory, where that is asked for.
     """
 
-    def __init__(self, scheduler: UpdateScheduler):
-        self.scheduler, self.early_estimates = scheduler, EarlyEstimates()
+    def __init__(self, parts: AgentParts, counters: Counters, clock: TrainingClock):
+        self.scheduler, self.early_estimates = UpdateScheduler(parts, counters, clock), EarlyEstimates()
         self._iterating: tuple[Any, Any] | None = None  # an iterator, and what it was made of
 
     # Elements --------------------------------------------------------------------------------------------------
@@ -133,6 +138,14 @@ class UpdateTask:
     def after_offline(self, steps: int) -> None:
         """Called after gradient steps on data that are not of the memory."""
         self.agent._update_cycle.after_offline(self.agent, steps)
+
+
+def make_train_function(agent: Agent, force: bool = False) -> Any:
+    """Keras's seam: `train_function(iterator)` is the compiled learner."""
+    if agent._trainability.has_changed() or agent.train_function is None or force:
+        jit, eager = bool(agent.jit_compile), bool(agent.run_eagerly)
+        agent.train_function = Learner(agent, UpdateTask(agent), jit=jit, eager=eager)
+    return agent.train_function
 
 
 def _move_targets(agent: Agent) -> None:
