@@ -142,7 +142,7 @@ def suits_xla(jit_compile: bool | str, variables: Sequence[Any], rule: Any) -> b
     values = [variable.value for variable in variables]
     if rule.unit != "timesteps" or not all("CPU" in value.device for value in values):
         return True  # the length of episodes is not known beforehand
-    return sum(math.prod(value.shape) for value in values) * rule.batch_size < _PRODUCTS
+    return bool(sum(math.prod(value.shape) for value in values) * rule.batch_size < _PRODUCTS)
 
 
 def execution(before: Mapping[str, Any], **told: Any) -> dict[str, Any]:

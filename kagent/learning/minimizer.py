@@ -144,11 +144,12 @@ class Minimizer:
             value = _tensors(problem.evaluate())
             with tf.control_dependencies(tf.nest.flatten(value)):
                 problem.rewind()  # moving statistics and the states of random layers
-                return tf.nest.map_structure(tf.identity, value)
+                return _each(tf.identity, value)
 
         # As targets that follow by gradient steps: in the last step of each period.
         due = tf.equal(tf.cast(now.clock.updates + 1, tf.int64) % term.every, 0)
-        return tf.cond(due, step, look)
+        value, logs = tf.cond(due, step, look)
+        return value, logs
 
     def minimize(
         self,
@@ -208,7 +209,7 @@ class Minimizer:
 
     def _problem(
         self, names: Sequence[str], loss: Any, batch: Any, clock: Clock, seed: Any = None, states: Any = None
-    ) -> Any:
+    ) -> optimizers.Problem:
         states = self._states() if states is None else states
         return optimizers.Problem(loss, self._variables(names), batch, clock, seed, self._alone(names), states)
 
@@ -253,7 +254,12 @@ def _logged(values: dict[str, Any]) -> dict[str, Any]:
 
 def _tensors(found: Found) -> Found:
     # Both branches of a condition return the same types.
-    return tf.nest.map_structure(tf.convert_to_tensor, found)
+    return _each(tf.convert_to_tensor, found)
+
+
+def _each(change: Callable[[Any], Any], found: Found) -> Found:
+    value, logs = tf.nest.map_structure(change, found)
+    return value, logs
 
 
 def _once(variables: list[Any]) -> list[Any]:
@@ -277,4 +283,5 @@ def minimize(agent: Agent, role: str | tuple[str, ...], loss: Callable[..., Foun
         stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
         `"critic_regularization_loss"`.
     """
-    return agent.minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)
+    minimizer: Minimizer = agent.minimizer
+    return minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class EpisodeStreams:
                 f"stream at a time, so all parallel_interactions={len(self)} must be used"
             )
 
-    def put(self, index: int, memory: Any, row: tuple) -> None:
+    def put(self, index: int, memory: Any, row: Sequence[Any]) -> None:
         """Hands a `Transition` over, or its fields but `valid`, `(1, ...)` each."""
         step = Transition(*row)
         if len(self) == 1:

@@ -29,8 +29,8 @@ class Unexplored(Exploration):
     def __init__(self, deterministic: bool):
         self.deterministic = deterministic
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: Clock, rng: np.random.Generator) -> list:
-        decided: list = actor.decide(leaves, mask, self.deterministic, rng)
+    def decide(self, actor: Any, leaves: list[Any], mask: Any, clock: Clock, rng: np.random.Generator) -> list[Any]:
+        decided: list[Any] = actor.decide(leaves, mask, self.deterministic, rng)
         return decided
 
 
@@ -177,7 +177,7 @@ def evaluate_in(
         }  # fmt: skip
         callbacks.on_test_end(dict(logs))
         agent.actor.expire()
-        lists: dict[str, list] = {
+        lists: dict[str, list[Any]] = {
             "episode_returns": [episode.episode_return for episode in finished],
             "episode_lengths": [episode.length for episode in finished],
         }

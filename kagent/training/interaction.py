@@ -376,7 +376,7 @@ def update_once(agent: Agent, due: bool) -> dict[str, float]:
         for hook in trainer.update_hooks if trainer is not None else ():
             hook.on_update_begin(agent.updates, {})
         agent._update_cycle.before(agent)
-        logs = agent.train_function(iterator)
+        logs: dict[str, float] = agent.train_function(iterator)
         agent._update_cycle.after(agent, due)
         if trainer is not None:
             trainer.asked.append(logs)

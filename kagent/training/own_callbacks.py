@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -107,7 +107,13 @@ class OwnCallbacks:
                 callback.on_train_end()
 
     def timestep_end(
-        self, agent: Any, index: int, row: tuple, raw: tuple, next_observed: bool = True, played: bool = False
+        self,
+        agent: Any,
+        index: int,
+        row: Sequence[Any],
+        raw: Sequence[Any],
+        next_observed: bool = True,
+        played: bool = False,
     ) -> None:
         """The event of one timestep.
 

@@ -241,7 +241,8 @@ class _Cloning(_OfIteration):
         return experience
 
     def step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return self._objective.update(self.agent, batch)
+        logs: dict[str, Any] = self._objective.update(self.agent, batch)
+        return logs
 
 
 class _Rollouts(_OfIteration):
@@ -261,7 +262,7 @@ class _Rollouts(_OfIteration):
         self.memory.pad()  # where these files are not the longest: the program is compiled for one size
 
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
-        return self.agent.prepare(experience)
+        return self._training.prepare(experience)
 
     def step(self, batch: dict[str, Any]) -> dict[str, Any]:
         return self._training.step(batch)

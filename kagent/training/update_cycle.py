@@ -133,7 +133,8 @@ class UpdateTask:
 
     def step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One gradient step, with the user's metrics of its logs."""
-        return self.agent._step_metrics.take(self.agent.train_step(batch))
+        logs: dict[str, Any] = self.agent._step_metrics.take(self.agent.train_step(batch))
+        return logs
 
     def after_offline(self, steps: int) -> None:
         """Called after gradient steps on data that are not of the memory."""
