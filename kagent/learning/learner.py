@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,10 @@ from kagent.learning import malloc_trim
 from kagent.learning.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
+    from kagent.training.protocols import LearningTask
 
 _SLOTS = 64  # logs per step at most
 _REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
@@ -42,7 +46,7 @@ class Minibatches:
         indices: Of every minibatch the places in `prepared`, or None where that is cut already.
     """
 
-    def __init__(self, task: Any, element: Any, complete: Callable[[dict[str, Any]], dict[str, Any]]):
+    def __init__(self, task: LearningTask, element: Any, complete: Callable[[dict[str, Any]], dict[str, Any]]):
         self.indices: Any
         experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
         self.prepared = task.prepare(experience)
@@ -85,7 +89,7 @@ class Learner:
         running: Those of its logs that are results of Keras metrics, which speak for the epoch so far.
     """
 
-    def __init__(self, agent: Any, task: Any, jit: bool, eager: bool):
+    def __init__(self, agent: Agent, task: LearningTask, jit: bool, eager: bool):
         self.agent, self.task, self.jit, self.eager = agent, task, jit, eager
         self.traces = self.pulls = 0
         self._names: list[str] = []
@@ -134,6 +138,10 @@ class Learner:
             latest = zip(self._names, values[len(self._names) :])
             results |= {name: value for name, value in latest if name in self.running}
         return results
+
+    def weights(self) -> list[np.ndarray]:
+        """The weights that the agent's actor acts by, float32 vectors for `set_weights` of an actor of the same policy."""
+        return [piece.numpy() for piece in ops.pieces([variable.value for variable in self.agent.actor.variables])]
 
     def _took(self, steps: int, weights: list[np.ndarray]) -> None:
         agent = self.agent
@@ -292,7 +300,7 @@ class Learner:
         return logs, ops.pieces([v.value for v in agent.actor.variables])
 
 
-def gradient_step(agent: Any, task: Any, batch: dict[str, Any]) -> dict[str, Any]:
+def gradient_step(agent: Agent, task: LearningTask, batch: dict[str, Any]) -> dict[str, Any]:
     """One gradient step of a task on a minibatch, and what follows every step. Returns the logs. Runs in a program."""
     logs = dict(task.step(batch))
     if isinstance(agent.optimizer, optimizers.RoleOptimizer):

@@ -222,6 +222,12 @@ class _OfIteration(_Own):
     def after_offline(self, steps: int) -> None:
         self._training.after_offline(steps)
 
+    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
+        return self._training.prepare(experience)
+
+    def step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return self._training.step(batch)
+
 
 class _Cloning(_OfIteration):
     """Behaviour cloning."""
@@ -260,12 +266,6 @@ class _Rollouts(_OfIteration):
     def take(self, transitions: list[Transition]) -> None:
         super().take(transitions)
         self.memory.pad()  # where these files are not the longest: the program is compiled for one size
-
-    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
-        return self._training.prepare(experience)
-
-    def step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return self._training.step(batch)
 
 
 def _masked(headers: dict[Path, dict[str, traces.Header]]) -> bool:
