@@ -165,15 +165,15 @@ class Summarizer(Callback):
             raise ValueError(f"`summarizer` needs a 'directory'. Received: {list(spec)}")
         return cls(**arguments)
 
-    def watches(self, event: str) -> bool:
+    def overrides(self, event: str) -> bool:
         needed = {
             "on_timestep_end": bool(self._of["act"] | self._of["experience"]) or self._recent is not None,
             "on_episode_begin": bool(self._of["experience"]),
             "on_episode_end": bool(self._of["observe"] | self._of["experience"]),
         }
-        of_updates = ("on_update_begin", "on_update_end", "on_asked_update_end")
+        of_updates = ("on_update_begin", "on_update_end", "on_requested_update_end")
         needed |= dict.fromkeys(of_updates, bool(self._of["update"] | self._of["variables"]))
-        return needed[event] if event in needed else super().watches(event)
+        return needed[event] if event in needed else super().overrides(event)
 
     # Begin and end ---------------------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Summarizer(Callback):
         self._writer.scalars(update, chosen)
         self._write_variables(update, labels, known.get("variables"))
 
-    def on_asked_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+    def on_requested_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
         self.on_update_end(update, logs)
 
     def _judged(self, known: dict[str, Any]) -> dict[str, float]:

@@ -53,9 +53,10 @@ def with_guidance(cls: Class) -> Class:
 
 
 def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raises:
-    TypeError: The arguments of a constructor begin with a policy, as in other libraries, or more of them are given by
-        position than it takes.
+    """Checks the arguments of a constructor that are given by position.
+
+    Raises:
+        TypeError: They begin with a policy, as in other libraries, or are more than it takes.
     """
     policy = [value for value in (*args, kwargs.get("policy")) if vocabulary.is_policy_name(value)]
     if policy:
@@ -71,8 +72,10 @@ def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -
 
 
 def check_missing(cls: type, **needed: Any) -> None:
-    """Raises:
-    TypeError: A part that the constructor needs is None.
+    """Checks the parts without which there is no agent.
+
+    Raises:
+        TypeError: One of them is None.
     """
     missing = [name for name, value in needed.items() if value is None]
     if missing:

@@ -76,8 +76,8 @@ class EpisodeSummaries(EpisodeStatistics):
         self._writer: Any = None
         self._probe: Any = None
 
-    def watches(self, event: str) -> bool:
-        return super().watches(event) and (event != "on_update_begin" or bool(self.labels & _PROBED))
+    def overrides(self, event: str) -> bool:
+        return super().overrides(event) and (event != "on_update_begin" or bool(self.labels & _PROBED))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)

@@ -84,8 +84,10 @@ def given(optimizer: Any) -> Optimizers:
 
 
 def check_natural_gradients(compiled: Any, roles: Sequence[str], policy: Any) -> None:
-    """Raises:
-    ValueError: The natural gradient for a role or a policy that has no KL divergence.
+    """Checks that natural gradients are those of a policy with a KL divergence.
+
+    Raises:
+        ValueError: One is for another role, or for a policy without.
     """
     for role in roles:
         owned = isinstance(compiled, optimizers.RoleOptimizer)

@@ -153,8 +153,10 @@ class Adapter:
             self._episodes = restored.episodes
 
     def check_open(self, state: Any, count: int) -> None:
-        """Raises:
-        ValueError: The state of `count` environments' open episodes in `Preprocessed` is missing or damaged.
+        """Checks the state of `count` environments' open episodes in `Preprocessed`.
+
+        Raises:
+            ValueError: It is missing or damaged.
         """
         if self.preprocessing is not None:
             check_state(state, self.preprocessing, count)

@@ -54,9 +54,11 @@ class AgentFiles:
         self.held: list[AgentState] | None = None
 
     def check_structure(self, agent: Agent) -> None:
-        """Raises:
-        ValueError: Layers were changed since the agent was made. A file of it could not be loaded: its weights would be
-            other ones than those of a new agent.
+        """Checks that the layers are those that the agent was made with.
+
+        Raises:
+            ValueError: Layers were changed since. A file could not be loaded: its weights would be other ones than those of a
+                new agent.
         """
         missing = self._built - Counter(_signatures(agent))
         if missing:
@@ -257,8 +259,10 @@ def load_assets(agent: Agent, directory: str) -> None:
 
 
 def check_weights(agent: Agent) -> None:
-    """Raises:
-    ValueError: A trained weight is not finite, or another variable of the agent or its optimizer is not a number.
+    """Checks the numbers that were loaded.
+
+    Raises:
+        ValueError: A trained weight is not finite, or another variable of the agent or its optimizer is not a number.
     """
     trained = {id(variable) for variable in agent.trainable_variables}
     for variable in [*agent.variables, *agent.optimizer.variables]:

@@ -84,8 +84,10 @@ class EpisodeStreams:
         return int(parallel)
 
     def check_room(self, index: int, memory: Any) -> None:
-        """Raises:
-        OrderError: The stream is further ahead of another one than the memory is long.
+        """Checks that the memory has room for another timestep of a stream.
+
+        Raises:
+            OrderError: The stream is further ahead of another one than the memory is long.
         """
         longest = memory.steps if memory.on_policy else math.inf
         if len(self._queues[index]) >= longest:

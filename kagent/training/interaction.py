@@ -380,8 +380,8 @@ def update_once(agent: Agent, due: bool) -> dict[str, float]:
         agent._update_cycle.after(agent, due)
         if trainer is not None:
             trainer.asked.append(logs)
-            for hook in trainer.asked_hooks:
-                hook.on_asked_update_end(agent.updates, dict(logs))
+            for hook in trainer.requested_hooks:
+                hook.on_requested_update_end(agent.updates, dict(logs))
         elif own:
             agent._own_callbacks.update_end(agent, logs)
     return logs

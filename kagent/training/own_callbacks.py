@@ -125,7 +125,7 @@ class OwnCallbacks:
             next_observed: Whether the next observation is known.
             played: Whether the timestep was played elsewhere.
         """
-        watching = [callback for callback in self._called(played) if callback.watches("on_timestep_end")]
+        watching = [callback for callback in self._called(played) if callback.overrides("on_timestep_end")]
         if not watching:
             return
         count = agent.parallel_interactions

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from kagent.callbacks.callback import forget_unknown, hears_batches, hooks_of
+from kagent.callbacks.callback import forget_unknown, hooks_of, overrides_batch_events
 from kagent.config import run_length
 from kagent.environments import Environments
 from kagent.learning.divergence import check_weights
@@ -49,7 +49,7 @@ class Trainer:
         collector: Who walks the environments.
         iterator: The memory's elements that this run learns from.
         asked: Logs of the updates that callbacks asked for in this epoch.
-        update_hooks, asked_hooks: The callbacks that override `on_update_begin`, and `on_asked_update_end`.
+        update_hooks, requested_hooks: The callbacks that override `on_update_begin`, and `on_requested_update_end`.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Trainer:
         self._finished: list[Episode] = []
         self._events = EpisodeEvents((), self._by_episode)
         self.update_hooks: list[Any] = []
-        self.asked_hooks: list[Any] = []
+        self.requested_hooks: list[Any] = []
         self._end_hooks: list[Any] = []
-        self._heard = False
+        self._calls_batches = False
 
     # The run ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,11 @@ class Trainer:
         self._start()
         if agent._run.known is not None:
             self.metrics.last, self.losses.last = agent._run.known["episode"], agent._run.known["update"]
-        self.iterator, logs, self._heard = agent._update_cycle.iterator(agent), None, hears_batches(self.callbacks)
+        self.iterator, logs, self._calls_batches = (
+            agent._update_cycle.iterator(agent),
+            None,
+            overrides_batch_events(self.callbacks),
+        )
         last = keras.config.max_epochs() or math.inf
         while epoch < last and self._goes_on(self.bounds.timesteps):
             logs = self._epoch(epoch)
@@ -126,9 +130,9 @@ class Trainer:
         environments = collector.environments
         hooks = hooks_of(self.callbacks)
         self._events = EpisodeEvents(hooks, self._by_episode)
-        self.update_hooks = [hook for hook in hooks if hook.watches("on_update_begin")]
-        self.asked_hooks = [hook for hook in hooks if hook.watches("on_asked_update_end")]
-        self._end_hooks = [hook for hook in hooks if hook.watches("on_update_end")]
+        self.update_hooks = [hook for hook in hooks if hook.overrides("on_update_begin")]
+        self.requested_hooks = [hook for hook in hooks if hook.overrides("on_requested_update_end")]
+        self._end_hooks = [hook for hook in hooks if hook.overrides("on_update_end")]
         agent._run.trainer = self
         state, agent._run.open_episodes = agent._run.open_episodes, None
         own_loop = agent._interaction.leave()  # its episodes end here
@@ -243,7 +247,7 @@ class Trainer:
         agent, callbacks, cycle = self.agent, self.callbacks, self.agent._update_cycle
         # Several updates may have come due in one step of many environments: each at its own time.
         batch = max(min(agent.timesteps, cycle.due_at(agent)) - epoch_begin - 1, 0)
-        if self._heard:
+        if self._calls_batches:
             callbacks.on_train_batch_begin(batch)
         for hook in self.update_hooks:
             hook.on_update_begin(agent.updates, {})
@@ -251,7 +255,7 @@ class Trainer:
         logs = agent.train_function(self.iterator)
         cycle.after(agent)
         self.losses.update(logs)
-        if self._heard:
+        if self._calls_batches:
             self._note_episodes()
             live = self.metrics.live(agent.timesteps - epoch_begin, time.perf_counter() - clock)
             callbacks.on_train_batch_end(batch, {**logs, **live})
