@@ -6,6 +6,7 @@ from kagent.agents.actor_critic import A2C, AC
 from kagent.agents.arguments import FromPart
 from kagent.agents.c51 import C51
 from kagent.agents.constant import Constant
+from kagent.agents.discrete_sac import DiscreteSAC
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
@@ -15,6 +16,7 @@ from kagent.agents.qrdqn import QRDQN
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
 from kagent.agents.td3 import TD3
+from kagent.agents.tqc import TQC
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
@@ -33,9 +35,11 @@ __all__ = [
     "QRDQN",
     "SAC",
     "TD3",
+    "TQC",
     "TRPO",
     "VPG",
     "Constant",
+    "DiscreteSAC",
     "DoubleDQN",
     "DuelingDQN",
     "FromPart",

@@ -6,6 +6,7 @@ from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.context import LearningContext
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
+from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
 from kagent.objectives.distributional import (
     CategoricalReturnObjective,
     DistributionalObjective,
@@ -19,6 +20,7 @@ from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
 from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
+from kagent.objectives.truncated_quantiles import TruncatedQuantilesObjective
 from kagent.objectives.twin_delayed import TwinDelayedObjective
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "CategoricalReturnObjective",
     "ClippedPolicyObjective",
     "DeterministicPolicyGradientObjective",
+    "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
     "LearningContext",
     "Objective",
@@ -40,6 +43,7 @@ __all__ = [
     "StateValueObjective",
     "Term",
     "TransitionObjective",
+    "TruncatedQuantilesObjective",
     "TwinDelayedObjective",
     "get",
 ]

@@ -8,6 +8,7 @@ effect.
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
 from .adam import Moments, adam
 from .components import MASKED, by_component, mask_values, select
+from .discrete_soft import categorical_entropy, soft_value
 from .distributional import greedy_index, project, quantile_huber, select_atoms, truncate
 from .dueling import dueling
 from .imitation import cross_entropy
@@ -35,6 +36,7 @@ __all__ = [
     "adam",
     "approx_kl",
     "by_component",
+    "categorical_entropy",
     "clip_by_global_norm",
     "clip_fraction",
     "clipped_surrogate",
@@ -69,6 +71,7 @@ __all__ = [
     "smoothed_action",
     "soft_policy_loss",
     "soft_target",
+    "soft_value",
     "sum_of_squares",
     "temperature_loss",
     "truncate",

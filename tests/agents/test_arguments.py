@@ -27,6 +27,11 @@ GIVEN = {
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
+    "tqc": {
+        **REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, "quantiles": 5,
+        "top_quantiles_to_drop_per_net": 4,
+    },
+    "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
     "td3": {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
@@ -51,8 +56,8 @@ COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
 
 
-BOXES = ("sac", "dpg", "td3")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", *BOXES)
+BOXES = ("sac", "dpg", "td3", "tqc")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
 
 
 def spaces_of(name):
@@ -153,5 +158,5 @@ def test_the_module_begins_with_its_update(name):
     assert 2 <= len(steps) <= 8 and 2 <= len(files) <= 5
     assert not [file for file in files if not (ROOT / file.rstrip("`")).is_file()]
     assert any(word in text for word in ("quation", "lgorithm", "ection", "ppendix")) and any(
-        f"{y}" in text for y in range(2013, 2019)
+        f"{y}" in text for y in range(2013, 2021)
     )

@@ -49,6 +49,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "td3": ("TD3", REPLAYED, {"acted": "box"}),
     "qrdqn": ("QRDQN", {**REPLAYED, "quantiles": 3}, {}),
     "c51": ("C51", {**REPLAYED, "atoms": 3, "dueling": True}, {}),
+    "tqc": ("TQC", {**REPLAYED, "quantiles": 3}, {"acted": "box"}),
+    "discrete_sac": ("DiscreteSAC", REPLAYED, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (

@@ -26,6 +26,8 @@ AGENTS = {
     "TRPO": (functools.partial(kagent.TRPO, **NETWORK, n_steps=16, critic_steps=3), ALL),
     "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
     "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
+    "TQC": (functools.partial(kagent.TQC, **REPLAY, quantiles=3), ("Box",)),
+    "DiscreteSAC": (functools.partial(kagent.DiscreteSAC, **REPLAY), ("Discrete",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
     "Random": (kagent.Random, ALL),
@@ -78,6 +80,13 @@ OBJECTIVES = {
         "temperature": 0.3,
         "policy": {**NETWORK, "distribution": "squashed_gaussian"},
     },
+    "truncated_quantiles": {
+        "memory": 100,
+        "critic": {**NETWORK, "quantiles": 3},
+        "temperature": 0.3,
+        "policy": {**NETWORK, "distribution": "squashed_gaussian"},
+    },
+    "discrete_soft_actor_critic": {"memory": 100, "critic": NETWORK, "temperature": 0.3},
     "behavior_cloning": {"memory": 100},
     "plus": {
         "objective": {"type": "plus", "objective1": "action_value", "objective2": "behavior_cloning"},
