@@ -124,6 +124,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "double_dqn": ("DoubleDQN", VALUES, {}),
     "dueling_dqn": ("DuelingDQN", {**VALUES, "stream_units": [4]}, {}),
+    "qrdqn": ("QRDQN", {**VALUES, "quantiles": 5, "double": True}, {"masked": True}),
+    "c51": ("C51", {**VALUES, "atoms": 5, "dueling": True}, {}),
     "ppo": ("PPO", ROLLED, {}),
     "ppo of a shared network": ("PPO", {**ROLLED, "critic": "shared_state_value", "n_envs": 1}, {"acted": "box"}),
     "ppo nested": (
@@ -160,6 +162,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "trpo": ("TRPO", {"network": NETWORK, "n_steps": 20, "critic_steps": 3}, {}),
     "sac": ("SAC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
+    "tqc": ("TQC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "quantiles": 5}, {"acted": "box"}),
+    "discrete_sac": ("DiscreteSAC", {**REPLAYED, "frequency": 4, "learning_rate": 5e-3}, {"masked": True}),
     "sac early windows": (
         "SAC",
         {
@@ -169,6 +173,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"acted": "box"},
     ),
     "dpg": ("DPG", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "members": 2}, {"acted": "box"}),
+    "td3": ("TD3", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "gradient_steps": 2}, {"acted": "box"}),
     "of parts, on policy": (
         "Agent",
         {

@@ -1,4 +1,4 @@
-"""Add an algorithm: C51, which learns the distribution of returns and not their mean alone.
+"""Add an algorithm: C51, which learns the distribution of returns and not their mean alone. (kagent has it: `kagent.C51`.)
 
 Categorical DQN (Bellemare et al. 2017, arXiv:1707.06887, algorithm 1): a policy with `atoms` logits for each action, an
 objective, and a preset that puts them together. Collecting, replaying, targets, compiling and saving are kagent's.
@@ -108,8 +108,8 @@ class CategoricalObjective(objectives.TransitionObjective):
         return [objectives.Term("policy", loss, {**batch, "target": target}, errors=errors)]
 
 
-@kagent.register_agent("c51", summary="the distribution of returns; one Discrete action")
-class C51(kagent.DQN):
+@kagent.register_agent("own_c51", summary="the distribution of returns; one Discrete action")
+class OwnC51(kagent.DQN):
     """Categorical DQN. Arguments beside those of its distribution are DQN's."""
 
     def __init__(self, env=None, *, network="auto", atoms=51, low=0.0, high=100.0, **arguments):
@@ -119,7 +119,7 @@ class C51(kagent.DQN):
 
 def main() -> None:
     args = parser.parse_args()
-    agent = kagent.Agent.create("c51", "CartPole-v1", learning_rate=1e-3, target_update_period=500, seed=0)
+    agent = kagent.Agent.create("own_c51", "CartPole-v1", learning_rate=1e-3, target_update_period=500, seed=0)
     agent.fit("CartPole-v1", steps=args.steps)
     agent.save(args.out)
     actor = kagent.acting.load(args.out)  # NumPy alone: a server needs neither TensorFlow nor this file

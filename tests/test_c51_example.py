@@ -50,4 +50,4 @@ def test_the_objective_keeps_what_an_objective_must(c51):
 
 @pytest.mark.slow
 def test_the_agent_keeps_what_an_agent_must(c51):
-    testing.check_agent(functools.partial(c51.C51, **parts.REPLAY, atoms=5, high=10.0), supports=("Discrete",))
+    testing.check_agent(functools.partial(c51.OwnC51, **parts.REPLAY, atoms=5, high=10.0), supports=("Discrete",))

@@ -90,7 +90,7 @@ class Average(_Merge):
 
 @operation("dueling")
 class Dueling:
-    """A state value `(1,)` plus advantages `(sum(nvec),)`, from which each component's own mean is subtracted; where
+    """State values `(..., 1)` plus advantages `(..., sum(nvec))`, from which each component's own mean is subtracted; where
     `aggregator` is "max" its own maximum, where it is "naive" nothing."""
 
     @staticmethod
@@ -99,21 +99,23 @@ class Dueling:
         nvec = integers(node, "nvec")
         shapes = [x.shape for x in inputs]
         require(len(nvec) > 0 and all(n > 0 for n in nvec), node, "needs numbers >= 1 `nvec`")
-        require(shapes == [(1,), (sum(nvec),)], node, f"does not fit {shapes}")
+        lead = shapes[0][:-1]
+        require(shapes == [(*lead, 1), (*lead, sum(nvec))], node, f"does not fit {shapes}")
         require(node.get("aggregator", "mean") in ("mean", "max", "naive"), node, "has an unknown `aggregator`")
         return Spec(shapes[1], FLOAT)
 
     @staticmethod
     def bind(bound: Bound, node: Node, inputs: list[Value], weights: list[np.ndarray], spec: Spec) -> Value:
-        value, advantage = (bound.floats(x).array for x in inputs)
+        value, advantage = (bound.floats(x).array.reshape(-1, x.array.shape[-1]) for x in inputs)
         made, nvec, aggregator = bound.new(spec.shape), node["nvec"], node.get("aggregator", "mean")
+        out = made.array.reshape(-1, spec.shape[-1])
         if aggregator == "naive":
-            bound.steps.append(partial(np.add, value, advantage, made.array))
+            bound.steps.append(partial(np.add, value, advantage, out))
             return made
-        shift = np.empty((bound.count, len(nvec)), np.float32)
+        shift = np.empty((len(out), len(nvec)), np.float32)
         starts, owners = np.cumsum([0, *nvec[:-1]]), np.repeat(np.arange(len(nvec)), nvec)
         if aggregator == "mean":
-            shares = np.tile(1.0 / np.asarray(nvec, np.float32), (bound.count, 1))
+            shares = np.tile(1.0 / np.asarray(nvec, np.float32), (len(out), 1))
             bound.steps += [
                 partial(np.add.reduceat, advantage, starts, 1, None, shift),
                 partial(np.multiply, shift, shares, shift),
@@ -122,7 +124,7 @@ class Dueling:
             bound.steps.append(partial(np.maximum.reduceat, advantage, starts, 1, None, shift))
         bound.steps += [
             partial(np.subtract, value, shift, shift),
-            partial(shift.take, owners, 1, made.array, "clip"),
-            partial(np.add, made.array, advantage, made.array),
+            partial(shift.take, owners, 1, out, "clip"),
+            partial(np.add, out, advantage, out),
         ]
         return made

@@ -4,29 +4,42 @@ from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras it
 
 from kagent.agents.actor_critic import A2C, AC
 from kagent.agents.arguments import FromPart
+from kagent.agents.c51 import C51
 from kagent.agents.constant import Constant
+from kagent.agents.discrete_sac import DiscreteSAC
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
 from kagent.agents.ppo import PPO
+from kagent.agents.qrdqn import QRDQN
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
+from kagent.agents.td3 import TD3
+from kagent.agents.tqc import TQC
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
+
+DDPG = DPG  # its other name
 
 __all__ = [
     "A2C",
     "AC",
     "AGENTS",
+    "C51",
+    "DDPG",
     "DPG",
     "DQN",
     "PPO",
+    "QRDQN",
     "SAC",
+    "TD3",
+    "TQC",
     "TRPO",
     "VPG",
     "Constant",
+    "DiscreteSAC",
     "DoubleDQN",
     "DuelingDQN",
     "FromPart",

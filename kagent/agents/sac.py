@@ -15,8 +15,6 @@ Equations 5 to 9, 17 and 18 of Haarnoja et al. 2018 (arXiv:1812.05905). The thre
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any
 
 import gymnasium
@@ -24,6 +22,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Sampling
@@ -67,7 +66,7 @@ class SAC(Agent):
         **parts: Parts in place of the defaults; see `kagent.Agent`.
 
     Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
-    taken, as of every agent; those per update are `update_rule.steps`.
+    taken, as of every agent; those per update are `gradient_steps_per_update`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -81,6 +80,7 @@ class SAC(Agent):
     batch_size = FromPart("update.batch_size")
     start = FromPart("update.start")
     frequency = FromPart("update.frequency")
+    gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
     network = FromPart("policy.network")
@@ -111,10 +111,7 @@ class SAC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        learned = isinstance(temperature, str)
-        initial = _initial(temperature) if isinstance(temperature, str) else temperature
-        if isinstance(initial, numbers.Real) and not isinstance(initial, bool):
-            initial = {"type": "Temperature", "initial": float(initial)}
+        initial, learned = initial_temperature(temperature)
         adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
         defaults = {
             "policy": {
@@ -143,15 +140,3 @@ class SAC(Agent):
             name=name,
             **{**defaults, **parts},
         )
-
-
-def _initial(temperature: str) -> float:
-    try:
-        initial = 1.0 if temperature == "auto" else float(temperature.removeprefix("auto_"))
-    except ValueError:
-        initial = 0.0
-    if not (temperature == "auto" or temperature.startswith("auto_")) or not 0 < initial < math.inf:
-        raise ValueError(
-            f"`temperature` must be 'auto', 'auto_<initial>' with a number > 0, or a number > 0. Received: {temperature!r}"
-        )
-    return initial

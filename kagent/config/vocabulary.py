@@ -203,10 +203,8 @@ _PARTS = {
     "Sampling": "softmax boltzmann stochastic categorical",
 }
 _ELSEWHERE = {
-    "DDPG": "kagent.DPG",
     "DDQN": "kagent.DoubleDQN",
     "REINFORCE": "kagent.VPG",
-    "TD3": "kagent.DPG, or kagent.SAC with twin critics",
     "make": 'gymnasium.make, or an environment\'s id itself: kagent.PPO("CartPole-v1")',
     "load_model": "kagent.load",
     "save": "agent.save",

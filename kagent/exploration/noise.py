@@ -10,7 +10,7 @@ import numpy as np
 
 from kagent import schedules
 from kagent.acting.actor import Actor
-from kagent.config.checks import check_count
+from kagent.config.checks import check_count, check_flag
 from kagent.exploration.exploration import Exploration, Leaves
 from kagent.exploration.registry import EXPLORATIONS
 
@@ -28,6 +28,13 @@ class ActionNoise(Exploration):
             a schedule. Or a dict of such by the names of the actions that get noise; an action
             that is not nested is named "action".
         sample: Whether the noise comes on top of actions sampled from the policy, or on the best ones.
+        relative: Whether the amount of a float action is in half ranges, `(high - low) / 2` of each component, and not in
+            the environment's units. It then needs finite bounds.
+        random_steps: Timesteps at the start of training in which actions are uniformly random instead.
+
+    Raises:
+        TypeError, ValueError: Arguments of the wrong type or outside their range; at the agent's making, a name that no
+            action has, a probability above 1, a relative amount for an action without finite bounds.
 
     Example:
 
@@ -37,10 +44,13 @@ class ActionNoise(Exploration):
 
     amount: Any
     sample: bool = True
+    relative: bool = False
+    random_steps: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sample, bool):
-            raise TypeError(f"`exploration.sample` must be True or False. Received: {self.sample!r}")
+        check_flag(self.sample, "exploration.sample")
+        check_flag(self.relative, "exploration.relative")
+        check_count(self.random_steps, "exploration.random_steps", least=0)
         amount = self.amount
         if isinstance(amount, dict) and "type" not in amount and not schedules.is_schedule(amount):
             if not amount or not all(isinstance(name, str) for name in amount):
@@ -61,6 +71,11 @@ class ActionNoise(Exploration):
         if unknown:
             raise ValueError(f"`exploration` names no such action. Received: {unknown}. Known: {sorted(names)}")
         for leaf in action.leaves:
+            if self.relative and not leaf.is_discrete and not leaf.is_bounded and self._amount(leaf) != 0.0:
+                raise ValueError(
+                    "`exploration.relative` needs float actions with finite bounds, of whose range the noise is a part. "
+                    f"Received: {leaf.name or BARE!r} without. Allowed: relative=False, in the environment's units"
+                )
             if leaf.is_discrete:
                 where = f"exploration[{leaf.name or BARE!r}]" if isinstance(self.amount, dict) else "exploration"
                 schedules.get(self._amount(leaf), where, 0.0, 1.0)
@@ -71,10 +86,16 @@ class ActionNoise(Exploration):
     def decide(
         self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
     ) -> Leaves:
+        if clock.timesteps < self.random_steps:
+            return actor.random(len(leaves[0]), rng, mask)
         chosen = actor.decide(leaves, mask, not self.sample, rng)
         for i, decision in enumerate(actor.decisions):
-            amount = schedules.evaluate(self._amount(decision.leaf), clock)
-            if amount > 0:
+            leaf = decision.leaf
+            amount = schedules.evaluate(self._amount(leaf), clock)
+            if amount > 0 and self.relative and leaf.nvec is None:
+                half = leaf.high / 2 - leaf.low / 2  # halves first: the range may be more than the dtype holds
+                chosen[i] = decision.add(chosen[i], amount * half * rng.standard_normal(chosen[i].shape))
+            elif amount > 0:
                 chosen[i] = decision.perturb(chosen[i], amount, rng, None if mask is None else mask[i])
         return chosen
 

@@ -141,7 +141,7 @@ class Dueling(keras.layers.Layer):
         nvec: Number of values of each component.
         aggregator: "mean", or "max" or "naive" in its place.
 
-    Input `[(N, 1), (N, sum(nvec))]`, state value and advantages; output `(N, sum(nvec))`.
+    Input `[(N, ..., 1), (N, ..., sum(nvec))]`, state values and advantages; output `(N, ..., sum(nvec))`.
     """
 
     def __init__(self, nvec: list[int], aggregator: str = "mean", **kwargs: Any):
@@ -162,3 +162,53 @@ class Dueling(keras.layers.Layer):
     def actor_node(self) -> dict[str, Any]:
         node = {"op": "dueling", "nvec": self.nvec}
         return node if self.aggregator == "mean" else {**node, "aggregator": self.aggregator}
+
+
+@keras.saving.register_keras_serializable("kagent")
+class Expectation(keras.layers.Layer):
+    """The mean of each value's distribution, of which the input has `len(support)` numbers.
+
+    Args:
+        values: How many values.
+        support: The numbers' weights in the mean; where they are logits, the returns that they are the logits of.
+        softmax: Whether the numbers are logits of probabilities.
+
+    Input `(N, values * len(support))`, one value's numbers side by side; output `(N, values)`.
+
+    Raises:
+        ValueError: Less than one value or weight.
+    """
+
+    def __init__(self, values: int, support: list[float], softmax: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.values, self.support, self.softmax = int(values), [float(x) for x in support], bool(softmax)
+        if self.values < 1 or not self.support:
+            raise ValueError(f"`values` and `support` must not be empty. Received: {values!r}, {support!r}")
+
+    def build(self, input_shape: Any) -> None:
+        # A weight, though it never changes: so the NumPy actor has it among its arrays.
+        self.weight = self.add_weight(
+            shape=(len(self.support), 1), initializer="zeros", trainable=False, name="support", dtype="float32"
+        )
+        self.weight.assign([[x] for x in self.support])
+
+    def call(self, inputs: Any) -> Any:
+        numbers = ops.reshape(inputs, (-1, self.values, len(self.support)))
+        numbers = ops.softmax(numbers) if self.softmax else numbers
+        return ops.matmul(numbers, ops.cast(self.weight, numbers.dtype))[..., 0]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.values)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"values": self.values, "support": self.support, "softmax": self.softmax}
+        return {**super().get_config(), **own}
+
+    def actor_node(self) -> list[dict[str, Any]]:
+        probabilities = [{"op": "activation", "name": "softmax"}] if self.softmax else []
+        return [
+            {"op": "reshape", "shape": [self.values, len(self.support)]},
+            *probabilities,
+            {"op": "dense", "variables": [self.weight]},
+            {"op": "reshape", "shape": [self.values]},
+        ]

@@ -6,6 +6,12 @@ from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.context import LearningContext
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
+from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
+from kagent.objectives.distributional import (
+    CategoricalReturnObjective,
+    DistributionalObjective,
+    QuantileRegressionObjective,
+)
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -14,23 +20,31 @@ from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
 from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
+from kagent.objectives.truncated_quantiles import TruncatedQuantilesObjective
+from kagent.objectives.twin_delayed import TwinDelayedObjective
 
 __all__ = [
     "OBJECTIVES",
     "THROUGH_ADVANTAGE",
     "ActionValueObjective",
     "BehaviorCloningObjective",
+    "CategoricalReturnObjective",
     "ClippedPolicyObjective",
     "DeterministicPolicyGradientObjective",
+    "DiscreteSoftActorCriticObjective",
+    "DistributionalObjective",
     "LearningContext",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",
+    "QuantileRegressionObjective",
     "RolloutObjective",
     "SoftActorCriticObjective",
     "StateValueObjective",
     "Term",
     "TransitionObjective",
+    "TruncatedQuantilesObjective",
+    "TwinDelayedObjective",
     "get",
 ]
 

@@ -78,12 +78,42 @@ class SoftActorCriticObjective(TransitionObjective):
     def _target(
         self, context: LearningContext, batch: dict[str, Any], reward: Any, discount: Any, seed: Any
     ) -> tf.Tensor:
-        temperature = tf.stop_gradient(context.temperature(None))
         next_parameters = context.policy.parameters_of(batch["next_observation"])
-        next_action, next_log_prob = context.policy.sample_with_log_prob(next_parameters, seed)
-        following = context.target_critic.values(batch["next_observation"], next_action, self.stochastic_critics)
-        lowest_next = lowest(following)
-        return ops.soft_target(reward, discount, lowest_next, lowest_next, next_log_prob, temperature)
+        action, log_prob = context.policy.sample_with_log_prob(next_parameters, seed)
+        return self.soft_targets(context, batch, action, log_prob, reward, discount)
+
+    def soft_targets(
+        self,
+        context: LearningContext,
+        batch: dict[str, Any],
+        action: Any,
+        log_prob: tf.Tensor,
+        reward: Any,
+        discount: Any,
+    ) -> tf.Tensor:
+        """The critics' targets, `(B,)`, or `(B, n)` where they are distributions.
+
+        Args:
+            context, batch: As of `terms`.
+            action, log_prob: Drawn at the next observations.
+            reward, discount: float32 `(B,)`.
+        """
+        temperature = tf.stop_gradient(context.temperature(None))
+        value = lowest(context.target_critic.values(batch["next_observation"], action, self.stochastic_critics))
+        return ops.soft_target(reward, discount, value, value, log_prob, temperature)
+
+    def climbed(self, critic: Any, observation: Any, action: Any) -> tf.Tensor:
+        """The values that the policy climbs, `(B,)`."""
+        return lowest(critic.values(observation, action, self.stochastic_critics))
+
+    def critic_losses(self, critic: Any, batch: dict[str, Any]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Each critic's losses, `(B,)`, and the first one's values of the taken actions, `(B,)`."""
+        values = critic.values(batch["observation"], batch["action"], training=True)
+        return [0.5 * tf.square(batch["target"] - value) for value in values], values[0]
+
+    def errors(self, critic: Any, batch: dict[str, Any]) -> tf.Tensor:
+        """The absolute errors of samples, `(B,)`, by which a prioritized memory draws."""
+        return critic_errors(critic, batch)
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy, critic = context.policy, context.critic
@@ -98,16 +128,16 @@ class SoftActorCriticObjective(TransitionObjective):
 
         def critic_loss(batch):
             weight = batch.get("weight")
-            values = critic.values(batch["observation"], batch["action"], training=True)
-            losses = [ops.weighted_mean(0.5 * tf.square(batch["target"] - value), weight) for value in values]
-            return tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
+            losses, values = self.critic_losses(critic, batch)
+            total = tf.add_n([ops.weighted_mean(each, weight) for each in losses])
+            return total, {"q_mean": ops.weighted_mean(values, weight)}
 
         def policy_loss(batch):
             weight = batch.get("weight")
             parameters = policy.parameters_of(batch["observation"], training=True)
             action, log_prob = policy.sample_with_log_prob(parameters, seeds[1])
-            values = critic.values(batch["observation"], action, self.stochastic_critics)
-            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, lowest(values), weight_of_entropy), weight)
+            value = self.climbed(critic, batch["observation"], action)
+            loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, value, weight_of_entropy), weight)
             entropy = -ops.weighted_mean(log_prob, weight)
             return loss, {"entropy": entropy, "temperature": temperature, "_log_prob": log_prob}
 
@@ -117,7 +147,7 @@ class SoftActorCriticObjective(TransitionObjective):
             return ops.weighted_mean(per_sample, batch.get("weight")), {}
 
         def errors(batch):
-            return critic_errors(critic, batch)
+            return self.errors(critic, batch)
 
         goal = -float(context.num_action_components) if self.target_entropy == "auto" else self.target_entropy
         terms = [

@@ -8,6 +8,8 @@ effect.
 from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
 from .adam import Moments, adam
 from .components import MASKED, by_component, mask_values, select
+from .discrete_soft import categorical_entropy, soft_value
+from .distributional import greedy_index, project, quantile_huber, select_atoms, truncate
 from .dueling import dueling
 from .imitation import cross_entropy
 from .means import weighted_mean
@@ -22,6 +24,7 @@ from .policy_gradient import (
     policy_gradient,
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
+from .smoothing import smoothed_action
 from .td import greedy_value, huber, q_learning
 from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .vectors import flatten, pieces, unflatten
@@ -33,6 +36,7 @@ __all__ = [
     "adam",
     "approx_kl",
     "by_component",
+    "categorical_entropy",
     "clip_by_global_norm",
     "clip_fraction",
     "clipped_surrogate",
@@ -44,6 +48,7 @@ __all__ = [
     "explained_variance",
     "flatten",
     "gae",
+    "greedy_index",
     "greedy_value",
     "huber",
     "lambda_return",
@@ -57,13 +62,19 @@ __all__ = [
     "policy_gradient",
     "polyak",
     "precision",
+    "project",
     "q_learning",
     "quadratic_advantage",
+    "quantile_huber",
     "select",
+    "select_atoms",
+    "smoothed_action",
     "soft_policy_loss",
     "soft_target",
+    "soft_value",
     "sum_of_squares",
     "temperature_loss",
+    "truncate",
     "trust_region_length",
     "unflatten",
     "weighted_mean",

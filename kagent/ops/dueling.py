@@ -21,13 +21,13 @@ def dueling(value: Any, advantage: Any, nvec: Sequence[int] | None = None, aggre
     action is worth V; "naive": `V + A`, eq. 7, which leaves open what is V and what is A.
 
     Args:
-        value: float32 `(B, 1)`.
-        advantage: float32 `(B, sum(nvec))`.
+        value: float32 `(..., 1)`.
+        advantage: float32 `(..., sum(nvec))`.
         nvec: Number of values of each component, over each of which mean or maximum is taken; None: there is one.
         aggregator: One of the above.
 
     Returns:
-        float32 `(B, sum(nvec))`.
+        float32 `(..., sum(nvec))`.
 
     Raises:
         ValueError: Another aggregator.
@@ -46,7 +46,7 @@ def dueling(value: Any, advantage: Any, nvec: Sequence[int] | None = None, aggre
     baseline = ops.mean if aggregator == "mean" else ops.max
     parts, start = [], 0
     for n in [advantage.shape[-1]] if nvec is None else nvec:
-        part = advantage[:, start : start + n]
+        part = advantage[..., start : start + n]
         parts.append(part - baseline(part, axis=-1, keepdims=True))
         start += n
     return value + (parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1))

@@ -5,6 +5,8 @@ from kagent.config import moved
 from kagent.policies.baselines import ConstantPolicy, RandomPolicy
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, Temperature
 from kagent.policies.deterministic import DeterministicPolicy
+from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePolicy
+from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
 from kagent.policies.role import ROLES, Role, get, outputs
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
@@ -12,8 +14,12 @@ from kagent.policies.value import ValuePolicy
 __all__ = [
     "ROLES",
     "ActionValue",
+    "CategoricalReturnPolicy",
     "ConstantPolicy",
     "DeterministicPolicy",
+    "DiscreteActionValue",
+    "QuantileActionValue",
+    "QuantilePolicy",
     "RandomPolicy",
     "Role",
     "SharedStateValue",

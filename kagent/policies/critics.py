@@ -84,6 +84,7 @@ class ActionValue(Role):
     """
 
     default_network = Auto(units=(256, 256), activation="relu", initialization="fan_in")
+    width = 1  # of a member's output
 
     def __init__(self, network: Any = "auto", members: int = 2, **kwargs: Any):
         members = check_count(members, "critic.members", most=_MOST_MEMBERS)
@@ -95,14 +96,19 @@ class ActionValue(Role):
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         def heads(features: Any) -> list[Any]:
-            return [dense(features, 1, None, "value", "fan_in", 1.0, seeds)]
+            return [dense(features, self.width, None, "value", "fan_in", 1.0, seeds)]
 
-        # All of them before the first is built: only weights that were given are weights of all.
-        twins = [self.network, *(networks.clone(self.network) for _ in range(1, self.members))]
         self.models = [
             networks.functional(network, observation, heads, seeds, f"{self.name}_{i}", skip, action)
-            for i, network in enumerate(twins)
+            for i, network in enumerate(self.twins())
         ]
+
+    def twins(self) -> list[Any]:
+        """A network for each member, of which the first is the given one; called before the first is built.
+
+        Only weights that were given are weights of all.
+        """
+        return [self.network, *(networks.clone(self.network) for _ in range(1, self.members))]
 
     def values(self, observation: Any, action: Any, training: bool = False) -> list[tf.Tensor]:
         """Each member's values, `(N,)` float32."""

@@ -61,29 +61,35 @@ class ValuePolicy(Role):
         if refused:
             where = f" at {refused[0].name!r}" if refused[0].name else ""
             raise ValueError(
-                "ValuePolicy needs a discrete action space: Discrete, MultiDiscrete, MultiBinary or a nesting of these. "
+                f"{type(self).__name__} needs a discrete action space: Discrete, MultiDiscrete, MultiBinary or a nesting of these. "
                 f"Received: Box{where} in {action.space}"
             )
         self.joint = distributions.Joint([distributions.for_leaf(leaf) for leaf in action.leaves])
         self.nvec = [[int(n) for n in leaf.nvec.ravel()] for leaf in action.leaves]  # type: ignore[union-attr]
-
-        def heads(features: Any) -> list[Any]:
-            if self.dueling:
-                return self._duel(features, action, seeds)
-            return [
-                dense(features, leaf.num_values, None, f"value_{i}", "fan_in", 1.0, seeds)
-                for i, leaf in enumerate(action.leaves)
-            ]
-
+        heads = lambda features: self.make_heads(features, action, seeds)  # noqa: E731
         self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
 
-    def _duel(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
+    def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
+        """Symbolic values of each action leaf, `(N, leaf.num_values)`, from the network's features."""
+        if self.dueling:
+            return self._duel(features, action, seeds)
+        return [
+            dense(features, leaf.num_values, None, f"value_{i}", "fan_in", 1.0, seeds)
+            for i, leaf in enumerate(action.leaves)
+        ]
+
+    def streams(self, features: Any, seeds: Seeds) -> list[Any]:
+        """Features of the state value and of the advantages, behind the layers that each has of its own."""
         streams = []
         for name in ("state", "advantage"):
             x = features
             for number, units in enumerate(self.stream_units):
                 x = dense(x, units, "relu", f"{name}_dense_{number}", "fan_in", 1.0, seeds)
             streams.append(x)
+        return streams
+
+    def _duel(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
+        streams = self.streams(features, seeds)
         state = dense(streams[0], 1, None, "state_value", "fan_in", 1.0, seeds)
         made = []
         for i, (leaf, nvec) in enumerate(zip(action.leaves, self.nvec)):

@@ -15,6 +15,7 @@ ROLLOUT = {"n_steps": 8, "batch_size": 8, "epochs": 2}
 AGENTS = {
     "dpg": (kagent.DPG, {**SIZES, "exploration": "ornstein_uhlenbeck"}),
     "dpg with normal noise": (kagent.DPG, {**SIZES, "exploration": 0.3}),
+    "td3": (kagent.TD3, {**SIZES, "start": 4}),
     "sac": (kagent.SAC, {**SIZES, "exploration": {"type": "sampling", "random_steps": 4}}),
     "ppo": (kagent.PPO, ROLLOUT),
     "ppo beta": (kagent.PPO, {**ROLLOUT, "policy": {"type": "stochastic", "distribution": "beta"}}),

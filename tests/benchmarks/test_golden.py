@@ -68,7 +68,9 @@ def test_cases_cover_every_preset_that_learns():
     import kagent
     from kagent.agents import AGENTS
 
-    own = {cls.__name__ for cls in AGENTS.values() if cls.__module__.startswith("kagent.")}  # other tests register theirs
+    own = {
+        cls.__name__ for cls in AGENTS.values() if cls.__module__.startswith("kagent.")
+    }  # other tests register theirs
     learning = own - {"Constant", "Random"}
     assert learning == {kind for kind, _, _ in golden.CASES.values()}
     assert all(hasattr(kagent, kind) for kind in learning)

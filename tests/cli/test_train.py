@@ -306,9 +306,12 @@ def test_tuned_settings_are_arguments_of_the_preset(algorithm):
         preset(name, **arguments, seed=0)
 
 
-@pytest.mark.parametrize("algorithm", ["double-dqn", "duelingdqn", "dpg", "vpg", "ac", "a2c", "trpo"])
+@pytest.mark.parametrize(
+    "algorithm",
+    ["double-dqn", "duelingdqn", "dpg", "vpg", "ac", "a2c", "trpo", "td3", "qr-dqn", "c51", "tqc", "discrete-sac"],
+)
 def test_every_preset_trains(here, base, algorithm):
-    env = "Pendulum-v1" if algorithm == "dpg" else "CartPole-v1"
+    env = "Pendulum-v1" if algorithm in ("dpg", "td3", "tqc") else "CartPole-v1"
     options = ("--steps", 150, "--seed", 1, "--eval-episodes", 1, "--set", "compile.jit_compile=false", "--quiet")
     result = here("train", algorithm, env, "--out", algorithm, *options)
     assert result.returncode == 0, result.stderr

@@ -274,7 +274,7 @@ def test_parts_as_dicts_and_names_say_what_is_meant(arguments, message):
 
 
 def test_names_of_other_libraries_in_modules():
-    for name, place in {"DDPG": "kagent.DPG", "load_model": "kagent.load", "make": "gymnasium.make"}.items():
+    for name, place in {"DDQN": "kagent.DoubleDQN", "load_model": "kagent.load", "make": "gymnasium.make"}.items():
         with pytest.raises(AttributeError, match=f"no attribute '{name}': it is {place}"):
             getattr(kagent, name)
     with pytest.raises(

@@ -138,3 +138,37 @@ def test_amounts_below_zero_are_refused(wrong):
         ActionNoise(wrong)
     with pytest.raises(TypeError, match="`exploration"):
         ActionNoise("much")
+
+
+@pytest.mark.sensitive
+def test_a_relative_deviation_is_in_half_ranges(rng):
+    space = S.Box(np.float32([-10, 0, 4]), np.float32([30, 1, 4]))
+    agent = kagent.TD3(
+        observation_space=S.Box(-1, 1, (2,)), action_space=space, memory=300, network={"units": [4]}, seed=0
+    )
+    leaves = [np.zeros((10_000, 2), np.float32)]
+    noise = ActionNoise(0.1, sample=False, relative=True, random_steps=5)
+    found = agent.actor.to_env(noise.decide(agent.actor, leaves, None, Clock(timesteps=5), rng))
+    np.testing.assert_allclose(found[0].std(0), [2.0, 0.05, 0.0], rtol=0.05)  # 0.1 of 20, of 0.5, of 0
+    started = agent.actor.to_env(noise.decide(agent.actor, leaves, None, Clock(timesteps=4), rng))
+    np.testing.assert_allclose(started[0].mean(0), [10, 0.5, 4], atol=0.5)
+    np.testing.assert_allclose(started[0].std(0), np.array([40, 1, 0]) / 12**0.5, rtol=0.05)
+
+
+def test_relative_noise_needs_bounds(small):
+    space = S.Dict(free=S.Box(-np.inf, 1.0, (1,)), bound=S.Box(-1, 1, (1,)), choice=S.Discrete(2))
+    make = lambda amount: kagent.PPO(  # noqa: E731
+        observation_space=S.Discrete(2), action_space=space, exploration=ActionNoise(amount, relative=True)
+    )
+    with pytest.raises(ValueError, match=r"`exploration.relative` needs float actions.*Received: 'free'"):
+        make(0.1)
+    assert make({"bound": 0.1, "choice": 0.1}).exploration.relative
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"sample": 1}, TypeError), ({"relative": "yes"}, TypeError), ({"random_steps": -1}, ValueError)],
+)
+def test_settings_of_the_wrong_kind_are_refused(wrong, error):
+    with pytest.raises(error, match=rf"`exploration.{next(iter(wrong))}`.*Received"):
+        ActionNoise(0.1, **wrong)

@@ -1,10 +1,11 @@
 """Makes the files in `agents_1`: agents of every preset, as the tree of their day writes them.
 
-    PYTHONPATH=.:tests python -m files.make_agents FOLDER
+    PYTHONPATH=.:tests python -m files.make_agents FOLDER [CASE ...]
 
-The files in `agents_1` are of commit cb9c4a6 and are never made anew: later trees must read them. Of every case there are a
-`.keras` file, a `.weights.h5` file with the memory, and in `expected.json` how the agent acts and how far it has come. The
-environment is that of the golden runs (`benchmarks.golden`), as it was then.
+The files in `agents_1` are never made anew: later trees must read them. Those of before TD3 are of commit cb9c4a6. A new preset's
+are made with it: `python -m files.make_agents FOLDER CASE`, and its entry in `expected.json` is added to the other one. Of every
+case there are a `.keras` file, a `.weights.h5` file with the memory, and in `expected.json` how the agent acts and how far it has
+come. The environment is that of the golden runs (`benchmarks.golden`), as it was then.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "trpo": ("TRPO", {**ROLLED, "critic_steps": 1}, {}),
     "sac": ("SAC", REPLAYED, {"acted": "box"}),
     "dpg": ("DPG", REPLAYED, {"acted": "box"}),
+    "td3": ("TD3", REPLAYED, {"acted": "box"}),
+    "qrdqn": ("QRDQN", {**REPLAYED, "quantiles": 3}, {}),
+    "c51": ("C51", {**REPLAYED, "atoms": 3, "dueling": True}, {}),
+    "tqc": ("TQC", {**REPLAYED, "quantiles": 3}, {"acted": "box"}),
+    "discrete_sac": ("DiscreteSAC", REPLAYED, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (
@@ -120,10 +126,10 @@ class Ends(kagent.callbacks.Callback):
         self.ends.append((self.model.timesteps, logs["env"], logs["episode_length"]))
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, cases: list[str]) -> None:
     folder.mkdir(parents=True)
     expected = {}
-    for case in CASES:
+    for case in cases or CASES:
         agent, ends = make(case, seed=SEEDS.get(case, 3)), Ends()
         agent.fit(lambda case=case: environment(case), steps=STEPS, verbose=0, callbacks=[ends])
         agent.save(folder / f"{case}.keras")
@@ -137,4 +143,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

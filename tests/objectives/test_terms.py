@@ -112,7 +112,7 @@ def test_a_delayed_term_steps_in_the_last_step_of_each_period(mode, modified):
 
 @OBJECTIVES.register()
 @dataclasses.dataclass(frozen=True)
-class TD3(DeterministicPolicyGradientObjective):
+class EveryOther(DeterministicPolicyGradientObjective):
     def terms(self, context, batch):
         critic, policy = super().terms(context, batch)
         return [critic, dataclasses.replace(policy, every=2)]
@@ -121,14 +121,14 @@ class TD3(DeterministicPolicyGradientObjective):
 @pytest.mark.eager
 def test_between_its_steps_nothing_of_a_delayed_role_moves():
     """Not the moving statistics of its layers either."""
-    agent = delayed(TD3(), network=keras.Sequential([keras.layers.BatchNormalization()]))
+    agent = delayed(EveryOther(), network=keras.Sequential([keras.layers.BatchNormalization()]))
     agent.compile(run_eagerly=True)
     seen = [heads(agent.policy)]
     for number in range(4):
-        agent.program_clock = agent.clock._replace(updates=number)
+        agent._clock.program = agent.clock._replace(updates=number)
         agent.train_step(tensors(BATCH))
         seen.append(heads(agent.policy))
-    agent.program_clock = None
+    agent._clock.program = None
     changed = [any((a != b).any() for a, b in zip(*pair, strict=True)) for pair in itertools.pairwise(seen)]
     assert changed == [False, True, False, True]
 

@@ -1,0 +1,165 @@
+"""Truncated quantile critics.
+
+    every `frequency` timesteps, `gradient_steps` times:
+        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory; a' sampled from pi(. | s')
+        z      = the quantiles Z_target(s', a') of all critics together, without the largest `top_quantiles_to_drop_per_net` of each
+        target = r + discount * (z - temperature * log pi(a' | s'))
+        each critic Z moves by Adam to lower the mean of the quantile Huber loss of Z(s, a) against the target
+        pi moves by Adam to lower the mean of temperature * log pi(b | s) - mean of Z(s, b), b sampled from pi(. | s)
+        the temperature moves by Adam so that the mean of -log pi(b | s) becomes `target_entropy`
+        Z_target = tau * Z + (1 - tau) * Z_target
+
+Algorithm 1 of Kuznetsov et al. 2020 (arXiv:2005.04269). The losses are in `kagent/objectives/truncated_quantiles.py`, with the
+truncation and the quantile Huber loss in `kagent/ops/distributional.py`; what is as in soft actor-critic in
+`kagent/objectives/soft_actor_critic.py`; the critics in `kagent/policies/further_critics.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from kagent import networks
+from kagent.agent import Agent
+from kagent.agents.arguments import FromPart
+from kagent.agents.temperature import initial_temperature
+from kagent.config.creation import register_agent
+from kagent.environments import Source
+from kagent.exploration import Sampling
+from kagent.memories import Memory
+from kagent.objectives import TruncatedQuantilesObjective
+from kagent.optimizers import Target
+from kagent.parts import Network, Scheduled
+from kagent.policies import ActionValue, Role
+from kagent.reward_estimation import RewardEstimation
+from kagent.update import Update
+
+
+@register_agent("tqc", summary="SAC with quantile critics, the largest left out of targets")
+class TQC(Agent):
+    """Truncated quantile critics (Kuznetsov et al. 2020, "Controlling Overestimation Bias with Truncated Mixture of Continuous
+    Distributional Quantile Critics", arXiv:2005.04269).
+
+    For `Box` actions with finite bounds, and nestings of these.
+
+    Soft actor-critic whose critics learn quantiles of returns. In place of the smaller of two values, the target is the
+    mixture of all critics' quantiles without the largest ones, which are where overestimation shows first: how pessimistic
+    it is can be set finely, and more critics make it better. The defaults are those of Stable-Baselines3-contrib; the paper
+    has five critics.
+
+    Args:
+        env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
+            `action_space`.
+        network: "auto" (dense 256-256 ReLU), a dict, or a Keras layer or model from observation to features,
+            which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The critics
+            get networks of the same configuration, over observation and action, with their own weights; a model built for
+            observations alone meets the action in one more dense layer of 256 ReLU.
+        learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
+        memory: Capacity of the replay memory in transitions, or a `Replay`.
+        batch_size: Transitions per gradient step.
+        start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        gradient_steps: Gradient steps per update.
+        tau: How far the target critics move at each gradient step.
+        discount: Weight of a reward one timestep later.
+        temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
+        target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
+        members: Number of critics.
+        quantiles: How many quantiles each critic has.
+        top_quantiles_to_drop_per_net: How many quantiles per critic are left out of the target, below `quantiles`.
+        observation_space, action_space: The spaces themselves, in place of `env`.
+        n_envs: Environments that `fit` makes of an id or a callable.
+        seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
+        name: The model's name.
+        **parts: Parts in place of the defaults; see `kagent.Agent`.
+
+    Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
+    taken, as of every agent; those per update are `gradient_steps_per_update`.
+
+    Raises:
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+
+    Example:
+
+    >>> agent = kagent.TQC("Pendulum-v1", learning_rate=1e-3, seed=0)
+    >>> history = agent.fit("Pendulum-v1", steps=5_000)
+    """
+
+    batch_size = FromPart("update.batch_size")
+    start = FromPart("update.start")
+    frequency = FromPart("update.frequency")
+    gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
+    discount = FromPart("reward_estimation.discount")
+    learning_rate = FromPart("optimizer.learning_rate")
+    network = FromPart("policy.network")
+    tau = FromPart("target.tau")
+    target_entropy = FromPart("objective.target_entropy")
+    members = FromPart("critic.members")
+    quantiles = FromPart("critic.quantiles")
+    top_quantiles_to_drop_per_net = FromPart("objective.top_quantiles_to_drop_per_net")
+
+    def __init__(
+        self,
+        env: Source | None = None,
+        *,
+        network: Network = "auto",
+        learning_rate: Scheduled = 3e-4,
+        memory: Memory | int | str | dict[str, Any] = 1_000_000,
+        batch_size: int = 256,
+        start: int = 100,
+        frequency: int | float | str = 1,
+        gradient_steps: int = 1,
+        tau: float = 0.005,
+        discount: Scheduled = 0.99,
+        temperature: Role | float | str | dict[str, Any] = "auto",
+        target_entropy: float | str = "auto",
+        members: int = 2,
+        quantiles: int = 25,
+        top_quantiles_to_drop_per_net: int = 2,
+        observation_space: gymnasium.Space | None = None,
+        action_space: gymnasium.Space | None = None,
+        n_envs: int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        **parts: Any,
+    ):
+        initial, learned = initial_temperature(temperature)
+        objective = TruncatedQuantilesObjective(
+            target_entropy=target_entropy,
+            learn_temperature=learned,
+            top_quantiles_to_drop_per_net=top_quantiles_to_drop_per_net,
+        )
+        adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
+        defaults = {
+            "policy": {
+                "type": "StochasticPolicy",
+                "network": networks.get(network, ActionValue.default_network),
+                "distribution": "squashed_gaussian",
+            },
+            "critic": {
+                "type": "QuantileActionValue",
+                "network": networks.clone(network),
+                "members": members,
+                "quantiles": quantiles,
+            },
+            "temperature": initial,
+            "objective": objective,
+            "memory": memory,
+            "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
+            "reward_estimation": RewardEstimation(discount=discount, estimate_horizon="late"),
+            "exploration": Sampling(random_steps=start),
+            "target": Target(tau=tau),
+            "optimizer": adam,
+            "critic_optimizer": adam,
+            "temperature_optimizer": adam if learned else None,
+        }
+        super().__init__(
+            env,
+            observation_space=observation_space,
+            action_space=action_space,
+            n_envs=n_envs,
+            seed=seed,
+            name=name,
+            **{**defaults, **parts},
+        )

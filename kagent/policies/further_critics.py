@@ -1,0 +1,93 @@
+"""Critics of several numbers: quantiles of the return of an action, and values of all discrete actions at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kagent import networks, ops
+from kagent.config.checks import check_count
+from kagent.networks.backbones import Seeds, dense
+from kagent.policies.critics import ActionValue
+from kagent.policies.role import ROLES, outputs
+from kagent.spaces import Structure
+
+_MOST_QUANTILES = 1 << 12
+
+
+@ROLES.register("quantile_action_value")
+@keras.saving.register_keras_serializable("kagent")
+class QuantileActionValue(ActionValue):
+    """Z(s, a): an ensemble of networks over observation and canonical action, each with `quantiles` equally likely returns
+    (Kuznetsov et al. 2020, arXiv:2005.04269).
+
+    Args:
+        network, members: As for `ActionValue`.
+        quantiles: How many returns: number i is the quantile at `(i - 1/2) / quantiles`.
+
+    Raises:
+        ValueError: Arguments outside their range.
+
+    Example:
+
+    >>> critic = QuantileActionValue(members=5, quantiles=25)
+    """
+
+    def __init__(self, network: Any = "auto", members: int = 2, quantiles: int = 25, **kwargs: Any):
+        super().__init__(network, members, **kwargs)
+        self.quantiles = self.width = check_count(quantiles, "critic.quantiles", most=_MOST_QUANTILES)
+
+    def get_part(self) -> dict[str, Any]:
+        return {**super().get_part(), "quantiles": self.quantiles}
+
+    def atoms(self, observation: Any, action: Any, training: bool = False) -> list[tf.Tensor]:
+        """Each member's quantiles, `(N, quantiles)` float32."""
+        inputs = [*self.leaves(observation), *self.action.flatten(action)]
+        return [outputs(model(inputs, training=training))[0] for model in self.models]
+
+    def values(self, observation: Any, action: Any, training: bool = False) -> list[tf.Tensor]:
+        """The means of each member's quantiles, `(N,)` float32."""
+        return [tf.reduce_mean(atoms, axis=-1) for atoms in self.atoms(observation, action, training)]
+
+
+@ROLES.register("discrete_action_value")
+@keras.saving.register_keras_serializable("kagent")
+class DiscreteActionValue(ActionValue):
+    """Q(s, .): an ensemble of networks over observations, each with one value per action of a `Discrete` space
+    (Christodoulou 2019, arXiv:1910.07207).
+
+    Args:
+        network, members: As for `ActionValue`; the networks see observations alone.
+
+    Raises:
+        ValueError: `members` outside its range; at the agent's making, another action space.
+
+    Example:
+
+    >>> critic = DiscreteActionValue(network={"type": "mlp", "units": [64, 64]}, members=2)
+    """
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        if len(action.leaves) != 1 or action.leaves[0].kind != "discrete":
+            raise ValueError(f"{type(self).__name__} needs a Discrete action space. Received: {action.space}")
+        self.count = action.leaves[0].num_values
+
+        def heads(features: Any) -> list[Any]:
+            return [dense(features, self.count, None, "value", "fan_in", 1.0, seeds)]
+
+        self.models = [
+            networks.functional(network, observation, heads, seeds, f"{self.name}_{i}", skip)
+            for i, network in enumerate(self.twins())
+        ]
+
+    def tables(self, observation: Any, training: bool = False) -> list[tf.Tensor]:
+        """Each member's values of all actions, `(N, actions)` float32."""
+        inputs = self.leaves(observation)
+        return [outputs(model(inputs, training=training))[0] for model in self.models]
+
+    def values(self, observation: Any, action: Any, training: bool = False) -> list[tf.Tensor]:
+        """Each member's values of the given actions, `(N,)` float32."""
+        (index,) = self.action.flatten(action)
+        return [ops.select(table, index[:, None], [self.count])[:, 0] for table in self.tables(observation, training)]
