@@ -1,6 +1,5 @@
 """Every supported layer and activation computes what Keras computes; all others are refused by name."""
 
-import doctest
 import json
 
 import keras
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.acting import Compiler, Program, UnsupportedLayer, compile_model, compiler
+from kagent.acting import Compiler, Program, UnsupportedLayer, compile_model
 from kagent.acting.activations import PARAMETERS
 
 L = keras.layers
@@ -340,11 +339,6 @@ def test_unsupported_graphs():
         compile_model(Branching(x, L.Dense(2)(x)))
     with pytest.raises(UnsupportedLayer, match="Custom"):
         compile_model(keras.Model(x, keras.Sequential([Custom()])(x)))
-
-
-def test_examples():
-    result = doctest.testmod(compiler, extraglobs={"keras": keras, "Program": Program})
-    assert result.attempted == 7 and result.failed == 0
 
 
 def test_a_model_that_is_not_built():

@@ -1,14 +1,13 @@
 """The program itself: its memory, its batch sizes, and configs nobody vouches for."""
 
 import copy
-import doctest
 import json
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from kagent.acting import Program, program, spaces
+from kagent.acting import Program
 from kagent.acting.operation_base import OPERATIONS
 
 
@@ -31,12 +30,6 @@ def mlp(seed=0):
 def reference(program, x):
     a, b, c, d = np.split(program.weights, [12, 16, 24])
     return np.maximum(x @ a.reshape(3, 4) + b, 0) @ c.reshape(4, 2) + d
-
-
-def test_examples():
-    for module in (program, spaces):
-        result = doctest.testmod(module)
-        assert result.attempted > 0 and result.failed == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 1500])

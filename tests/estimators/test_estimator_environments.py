@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import gymnasium
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import pytest
 import kagent
 import kagent.estimators.memories
 from kagent import environments as kagent_environments
-from kagent.estimators import environments
 from kagent.estimators.environments import EnvSpec, GymEnvironment
 
 
@@ -79,8 +76,3 @@ def test_agents_take_it():
 def test_bad_arguments(make, error, message):
     with pytest.raises(error, match=message):
         make()
-
-
-def test_examples_in_docstrings_are_true():
-    result = doctest.testmod(environments)
-    assert result.failed == 0 and result.attempted > 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import gymnasium
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kagent.config.registry import plain
-from kagent.estimators import records
 from kagent.estimators.records import RecentRecords, ReplayRecords
 from kagent.memories import get
 
@@ -226,8 +223,3 @@ def test_a_batch_memory_is_full_at_the_end_of_an_episode():
     memory.clear()
     memory.at_episode_ends = False
     assert [append(), append(), append()] == [False, False, True]
-
-
-def test_examples_in_docstrings_are_true():
-    result = doctest.testmod(records)
-    assert result.failed == 0 and result.attempted > 5

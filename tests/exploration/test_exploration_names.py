@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import gymnasium
 import numpy as np
 import pytest
@@ -199,9 +197,3 @@ def test_they_are_kagents_schedules():
     assert isinstance(rate, schedules.Interval) and isinstance(rate.schedule, schedules.Polynomial)
     assert rate.unit == "timesteps" and rate.bounds == (1e-4, 0.15)
     assert schedules.get(schedules.SCHEDULES.serialize(rate)) == rate
-
-
-def test_examples_in_docstrings_are_true():
-    for module in (exploration, explorations, by_other_door):
-        found = doctest.testmod(module)
-        assert found.failed == 0 and found.attempted > 0

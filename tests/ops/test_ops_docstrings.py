@@ -2,8 +2,6 @@ import doctest
 import importlib
 import pkgutil
 
-import pytest
-
 from kagent import distributions, ops
 
 MODULES = [
@@ -11,11 +9,6 @@ MODULES = [
     for package in (ops, distributions)
     for module in pkgutil.iter_modules(package.__path__)
 ]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_true(name):
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_examples_are_found():

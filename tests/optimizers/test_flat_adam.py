@@ -1,7 +1,5 @@
 """FlatAdam: Keras's Adam to rounding, with two variables of moments for all that are small."""
 
-import doctest
-
 import keras
 import numpy as np
 import pytest
@@ -210,8 +208,3 @@ def test_errors():
     with pytest.raises(ValueError, match=r"built for other variables. Received: .*'v0'"):
         optimizer.apply(gradients(0), variables())
     assert int(optimizer.iterations.numpy()) == 0 and not optimizer.variables[3].numpy().any()
-
-
-def test_the_example():
-    found = doctest.testmod(flat_adam)
-    assert found.failed == 0 and found.attempted > 0
