@@ -21,6 +21,17 @@ def pytest_ignore_collect(collection_path):
     return True if helper and "kagent" not in collection_path.relative_to(ROOT).parts[:1] else None
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _process():
+    """Undoes what a file registers and sets: which files come before another is chance."""
+    import process_state
+
+    registered, settings = process_state.Registrations(), process_state.Settings()
+    yield
+    registered.undo()
+    settings.restore()
+
+
 def _names(module: str) -> dict:
     import gymnasium
     import keras
