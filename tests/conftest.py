@@ -53,6 +53,7 @@ def pytest_collection_finish():
     # What is there by now, Keras and TensorFlow, stays: no collection need look at its million objects again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)  # what is made later are few agents of many objects each: seldom is enough
 
 
 def pytest_collection_modifyitems(items):
