@@ -48,4 +48,5 @@ def importance_weights(probabilities: np.ndarray, size: int, beta: float) -> np.
     """
     weights = (size * probabilities) ** -beta
     least = float(np.finfo(np.float32).tiny)
-    return np.maximum(weights / weights.max(axis=1, keepdims=True), least).astype(np.float32)
+    found: np.ndarray = np.maximum(weights / weights.max(axis=1, keepdims=True), least).astype(np.float32)
+    return found
