@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,7 @@ class Prioritized(Replay):
         return HostBatches(lambda number: self._element(size, steps, seed, number), start, self._spec(size, steps))
 
     def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
-        def elements():
+        def elements() -> Iterator[dict[str, np.ndarray]]:
             number = start
             while True:
                 yield self._element(batch_size, steps, seed, number)
