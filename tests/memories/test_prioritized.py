@@ -176,7 +176,7 @@ def test_parts_stand_for_it():
     )
     assert isinstance(memory, Prioritized) and memories.get(memory.get_part()).get_part() == memory.get_part()
     with pytest.raises(ValueError, match=r"`memory` Prioritized counts timesteps and needs update.unit='timesteps'"):
-        dqn(memory=memory, update={"unit": "episodes", "batch_size": 2})
+        kagent.DQN("CartPole-v1", memory=memory, update={"unit": "episodes", "batch_size": 2})
 
 
 @pytest.mark.parametrize("count", [0, 5, 8, 21])
