@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toy_envs import Counter
 
 import kagent
-from kagent import memories
+from kagent import memories, objectives
 from kagent.memories import Prioritized
 from kagent.schedules import Clock, Linear
 
@@ -103,6 +106,48 @@ def test_of_errors_that_are_not_finite_nothing_is_learned():
     memory = filled(3, 4, alpha=1.0, epsilon=0.5)
     told(memory, [0, 1, 2], [np.nan, np.inf, 1.0])
     assert memory.priorities.tolist() == [1.0, 1.0, 1.5]
+
+
+ERRORS = st.one_of(
+    st.sampled_from([0.0, 1e-45, 1.0, 1e38, 3.4e38]), st.floats(0.0, 2.0**127, width=32), st.floats(0.0, 8.0, width=32)
+)
+
+
+@pytest.mark.filterwarnings("error:.*(overflow|underflow|invalid|divide)")
+@settings(max_examples=150, deadline=None)
+@given(
+    errors=st.lists(st.lists(ERRORS, min_size=1, max_size=9), min_size=1, max_size=4),
+    alpha=st.one_of(st.floats(0.0, 8.0), st.sampled_from([50.0, 1e6, 1e308])),
+    beta=st.floats(0.0, 1.0),
+    epsilon=st.sampled_from([1e-300, 1e-12, 1e-6, 1.0, 1e300]),
+    seed=st.integers(0, 9),
+)
+def test_whatever_the_errors_every_transition_stays_possible(errors, alpha, beta, epsilon, seed):
+    memory, count = filled(1, alpha=alpha, beta=beta, epsilon=epsilon), 1
+    for some in errors:
+        for _ in some:
+            append(memory, count)
+            count += 1
+        size = len(memory)
+        told(memory, np.arange(len(some)) % size, some)
+        append(memory, count)
+        count += 1
+        size = len(memory)
+        rows, weights = memory.draw(5, 3, np.random.default_rng(seed))
+        assert (rows >= 0).all() and (rows < size).all()
+        assert np.isfinite(weights).all() and (weights > 0).all() and (weights <= 1).all()
+        assert (weights.max(axis=1) == 1).all()
+        probabilities = memory.priorities / memory.tree.total
+        assert np.isfinite(probabilities).all() and (probabilities > 0).all() and abs(probabilities.sum() - 1) < 1e-9
+        other = filled(0, alpha=alpha, beta=beta, epsilon=epsilon)
+        other.restore(memory.state())
+        assert other.priorities.tolist() == memory.priorities.tolist()
+
+
+def test_the_order_of_errors_is_the_order_of_probabilities():
+    memory = filled(4, alpha=5.0)
+    told(memory, range(4), [0.0, 1.0, 1e10, 1e38])
+    assert (np.diff(memory.priorities) > 0).all()
 
 
 def test_a_dataset_has_weights():
@@ -303,6 +348,30 @@ def test_an_objective_without_errors_is_refused():
     with pytest.raises(ValueError, match=r"`objective` PlusObjective gives none"):
         parts(objective=both)
     assert parts(memory=9).objective.gives_errors is False  # any other memory is as good as ever
+
+
+@objectives.OBJECTIVES.register()
+class ErrorsInTerms(objectives.BehaviorCloningObjective):
+    """Of an objective without errors, with terms of its own: these say whether there are any."""
+
+    def terms(self, context, batch):
+        (term,) = super().terms(context, batch)
+        return [dataclasses.replace(term, errors=lambda batch: tf.range(8.0))]
+
+
+@objectives.OBJECTIVES.register()
+class NoErrorsInTerms(objectives.ActionValueObjective):
+    def terms(self, context, batch):
+        return [dataclasses.replace(term, errors=None) for term in super().terms(context, batch)]
+
+
+def test_the_terms_say_whether_there_are_errors():
+    agent = parts(objective=ErrorsInTerms())
+    agent.fit(Counter(lengths=(6,)), steps=8, verbose=0)
+    np.testing.assert_allclose(agent.memory.priorities, (np.arange(8) + 1e-6) ** 0.6, rtol=1e-6)
+    for objective in (NoErrorsInTerms(), objectives.PlusObjective(NoErrorsInTerms(), "behavior_cloning")):
+        with pytest.raises(ValueError, match=r"a term of the objective gives them.*Received: no term with errors"):
+            parts(objective=objective).fit(Counter(lengths=(6,)), steps=8, verbose=0)
 
 
 def test_a_step_of_the_users_own_reports_its_errors():
