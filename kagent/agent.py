@@ -49,8 +49,8 @@ class Agent(keras.Model):
         env: Where the spaces come from: an environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a
             callable that returns one. Nothing is stepped.
         observation_space, action_space: The spaces themselves, in place of `env`.
-        max_episode_timesteps: Timesteps at which episodes are truncated, in `fit` and `evaluate`; what `observe` is told
-            must keep it too.
+        max_episode_timesteps: Timesteps at which episodes are truncated, in `fit` and `evaluate`; calls of `observe`
+            must keep to it, too.
         policy: What decides: `ValuePolicy`, `StochasticPolicy`, `DeterministicPolicy`; "default": the one that the
             objective needs. A list of layers or a Keras model is its network.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
@@ -84,7 +84,7 @@ class Agent(keras.Model):
 
     Attributes:
         actor: What computes actions, a `kagent.acting.Actor`.
-        explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
+        explorer: The exploration, with noise on the policy where there is `variable_noise`.
         target_policy, target_critic: Target networks, where the objective has them.
 
     Raises:
