@@ -2,9 +2,9 @@
 
     python -m benchmarks.transition_bytes
 
-Each memory is built for the spaces, filled by episodes to its capacity, and read. What the allocators of Python and NumPy gave it in
-between, and have not got back, is divided by the transitions in it. Beside it are the bytes of what a transition is made of, if its
-observation is stored once: observation, action and reward, each in its space's dtype, and the two flags.
+Each memory is built for the spaces and filled by episodes to its capacity. What the process has more of resident memory then is
+divided by the transitions: reserved pages that nothing was written to do not count. Beside it are the bytes of what a transition is
+made of, if its observation is stored once: observation, action and reward, each in its space's dtype, and the two flags.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import argparse
 import gc
 import os
 import sys
-import tracemalloc
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +28,8 @@ class Kind(NamedTuple):
 
     Attributes:
         observation, action: The spaces.
-        capacity: Transitions in the memory, enough for what is not theirs to count for little.
+        capacity: Transitions in the memory: so many that its arrays take more than 32 MiB, which the C library always takes
+            from the system anew.
         length: Timesteps of an episode.
     """
 
@@ -40,10 +40,10 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "CartPole": Kind(spaces.Box(-np.inf, np.inf, (4,), np.float32), spaces.Discrete(2), 20_000, 200),
-    "images 84 x 84 x 4": Kind(spaces.Box(0, 255, (84, 84, 4), np.uint8), spaces.Discrete(6), 1_000, 100),
+    "CartPole": Kind(spaces.Box(-np.inf, np.inf, (4,), np.float32), spaces.Discrete(2), 1_000_000, 200),
+    "images 84 x 84 x 4": Kind(spaces.Box(0, 255, (84, 84, 4), np.uint8), spaces.Discrete(6), 10_000, 100),
     "Box(17), actions Box(6)": Kind(
-        spaces.Box(-np.inf, np.inf, (17,), np.float32), spaces.Box(-1.0, 1.0, (6,), np.float32), 20_000, 1_000
+        spaces.Box(-np.inf, np.inf, (17,), np.float32), spaces.Box(-1.0, 1.0, (6,), np.float32), 500_000, 1_000
     ),
 }
 
@@ -56,40 +56,45 @@ def once(kind: Kind) -> int:
     return int(np.prod(kind.observation.shape)) * kind.observation.dtype.itemsize + action + 4 + 2
 
 
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    with open("/proc/self/statm") as line:
+        return int(line.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def measure(kind: Kind, memory: str = "Replay") -> float:
     """Bytes per transition of a full memory of the class of this name in `kagent.memories`."""
+    random = np.random.default_rng(0)
+    high = 255 if kind.observation.dtype == np.uint8 else 1
+    # An episode, and what it ends with: the same again and again.
+    shape = (kind.length + 1, 1, *kind.observation.shape)
+    episode = (random.random(shape, np.float32) * high).astype(kind.observation.dtype)
+    _filled(kind._replace(capacity=10), memory, episode)  # what is taken once
+    gc.collect()
+    before = resident()
+    filled = _filled(kind, memory, episode)
+    gc.collect()
+    return (resident() - before) / len(filled)
+
+
+def _filled(kind: Kind, memory: str, episode: np.ndarray) -> Any:
     from kagent import memories
 
-    random = np.random.default_rng(0)
-    box = kind.observation
-    high = 255 if box.dtype == np.uint8 else 1
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        made = getattr(memories, memory)(capacity=kind.capacity)
-        made.build(kind.observation, kind.action)
-        seen = _observation(box, high, random)
-        for number in range(1, kind.capacity + 1):
-            following = _observation(box, high, random)
-            end = number % kind.length == 0
-            made.append(seen, kind.action.sample(), 1.0, end and number % 2 == 0, end and number % 2 == 1, following)
-            seen = _observation(box, high, random) if end else following
-        del seen, following
-        gc.collect()
-        used = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+    made = getattr(memories, memory)(capacity=kind.capacity)
+    made.build(kind.observation, kind.action)
+    discrete = isinstance(kind.action, spaces.Discrete)
+    action = [np.zeros(1, np.int32) if discrete else np.ones((1, *kind.action.shape), np.float32)]
+    reward, going, over = np.ones(1), np.zeros(1, bool), np.ones(1, bool)
+    for number in range(kind.capacity):
+        place = number % kind.length
+        end = over if place == kind.length - 1 else going
+        made.append_leaves([episode[place]], action, reward, end, going, [episode[place + 1]])
     if len(made) != kind.capacity:
         raise RuntimeError(f"{len(made)} of {kind.capacity} transitions were kept")
-    batch = next(iter(made.dataset(batch_size=4)))
-    if batch["next_observation"].shape != (4, *box.shape):
+    batch = next(iter(made.dataset(batch_size=4)))  # with which a prioritized memory takes what it has for its sums
+    if batch["next_observation"].shape != (4, *kind.observation.shape):
         raise RuntimeError("next observations are not what was stored")
-    return used / kind.capacity
-
-
-def _observation(box: spaces.Box, high: int, random: np.random.Generator) -> np.ndarray:
-    return (random.random(box.shape, np.float32) * high).astype(box.dtype)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

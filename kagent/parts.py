@@ -52,6 +52,27 @@ class Held(Generic[T]):
         setattr(agent.parts, self.name, value)
 
 
+class Shown(Generic[T]):
+    """An attribute of an agent that another of its objects holds; read-only.
+
+    Args:
+        path: Where it is: the agent's attribute, and that attribute's.
+        doc: What it is.
+    """
+
+    def __init__(self, path: str, doc: str):
+        self.path, self.__doc__, self._read = path, doc, attrgetter(path)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, agent: Any, owner: type) -> T:
+        return cast(T, self if agent is None else self._read(agent))
+
+    def __set__(self, agent: Any, value: T) -> None:
+        raise AttributeError(f"{type(agent).__name__}.{self.name} is not to be set. Received: {value!r}")
+
+
 @dataclasses.dataclass(eq=False)
 class AgentParts:
     """What an agent is made of. Policy, critic and temperature are attributes of the agent too: Keras looks there.
@@ -203,6 +224,20 @@ class AgentParts:
             if role in self.objective.targets:
                 targets.add(role, online, observation, action, seeds, skip)
         return targets
+
+    def check_room(self, observation: Structure, action: Structure, num_envs: int, executions: int = 0) -> None:
+        """Checks that the memory, and the batches of one call of the learner, fit into this machine's free memory.
+
+        Args:
+            observation, action: The spaces.
+            num_envs: Environments side by side.
+            executions: Updates in one call of the learner.
+
+        Raises:
+            ValueError: They do not; with the capacity that would.
+        """
+        drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * executions
+        self.memory.check_room(observation, action, num_envs, drawn)
 
     def image_readings(self, legacy: bool = False) -> dict[str, dict[str, str]]:
         """How policy and critic take the images of an observation: words by role and by the image's name.

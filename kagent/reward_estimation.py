@@ -289,8 +289,10 @@ class RewardEstimation(Part):
         return batch["discount"] if self.estimate_terminal else ops.discount_factor(batch["discount"], terminated)
 
     def check_transitions(self, objective: str, memory: Any) -> None:
-        """Raises:
-        ValueError: More is asked for than objectives that learn from transitions give.
+        """Checks it against an objective that learns from transitions.
+
+        Raises:
+            ValueError: More is asked for than such objectives give.
         """
         if self.estimate_horizon == "early" and not hasattr(memory, "early"):
             raise ValueError(

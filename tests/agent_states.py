@@ -21,7 +21,9 @@ def state_of(agent, memory=True):
     random = agent._random.state()
     found |= {f"seed {name}": np.asarray(seed) for name, seed in random["seeds"].items()}
     found |= {f"stream {name}": _json(state) for name, state in random["streams"].items()}
-    found["open episodes"] = _json(agent._trainer.collector.state() if agent._trainer is not None else agent._open)
+    found["open episodes"] = _json(
+        agent._run.trainer.collector.state() if agent._run.trainer is not None else agent._run.open_episodes
+    )
     leaves = [np.stack([leaf.encode(part)] * 2) for leaf, part in zip(agent._observation.leaves, _observation(agent))]
     found |= {f"action {i}": action for i, action in enumerate(agent.actor.decide(leaves, None, True))}
     found["preprocessing"] = _json(agent._adapter.state())
@@ -37,7 +39,7 @@ def differences(one, other):
 
 def open_lengths(agent):
     """Steps taken in the open episodes."""
-    return [int(n) for n in agent._open["lengths"]]
+    return [int(n) for n in agent._run.open_episodes["lengths"]]
 
 
 def _observation(agent):

@@ -95,7 +95,7 @@ def test_progress_is_that_of_the_run_that_resumes(small, tmp_path):
     with pytest.raises(Killed):
         fit(small("dqn", exploration=exploration), "CartPole-v1", tmp_path / "backup", kill(1))
     seen = []
-    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(agent.host_clock.progress))
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(agent.clock.progress))
     agent = small("dqn", exploration=exploration)
     fit(agent, "CartPole-v1", tmp_path / "backup", look, steps=120)
     assert seen == [0.75, 1.0]
@@ -107,7 +107,7 @@ def test_a_nondeterministic_environment_is_said_and_training_goes_on(small, tmp_
     agent = small("dqn", env=Nondeterministic())
     with pytest.warns(UserWarning, match=r"environment\(s\) \[0\] could not be brought back.*not deterministic"):
         fit(agent, Nondeterministic(), tmp_path / "backup")
-    assert agent.timesteps == 90 and agent._open["lengths"] == [30] and len(agent.memory) == 90
+    assert agent.timesteps == 90 and agent._run.open_episodes["lengths"] == [30] and len(agent.memory) == 90
 
 
 def test_a_rollout_cut_by_a_nondeterministic_environment_ends_there(small, tmp_path):
@@ -134,7 +134,7 @@ def test_an_environment_that_tells_its_state_is_asked_for_it(small, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         fit(agent, Stateful(), tmp_path / "backup")
-    assert agent.timesteps == 90 and agent._open["lengths"] == [90]
+    assert agent.timesteps == 90 and agent._run.open_episodes["lengths"] == [90]
 
 
 @pytest.mark.parametrize("before, after", [(4, 1), (1, 4)])
@@ -142,7 +142,7 @@ def test_another_number_of_environments_begins_new_episodes(before, after, small
     with pytest.raises(Killed):
         fit(small("dqn"), "CartPole-v1", tmp_path / "backup", kill(1), n_envs=before)
     agent = fit(small("dqn"), "CartPole-v1", tmp_path / "backup", n_envs=after)
-    assert agent.timesteps >= 90 and len(agent._open["lengths"]) == after
+    assert agent.timesteps >= 90 and len(agent._run.open_episodes["lengths"]) == after
 
 
 def test_a_vector_environment_of_ones_own_begins_new_episodes(small, tmp_path):
@@ -152,4 +152,4 @@ def test_a_vector_environment_of_ones_own_begins_new_episodes(small, tmp_path):
     with pytest.raises(Killed):
         fit(small("dqn"), make(), tmp_path / "backup", kill(1))
     agent = fit(small("dqn"), make(), tmp_path / "backup")
-    assert agent.timesteps >= 90 and agent._open is None
+    assert agent.timesteps >= 90 and agent._run.open_episodes is None

@@ -121,7 +121,7 @@ def test_acting_goes_on_too(trained, tmp_path):
     observations = random.uniform(-0.05, 0.05, (60, 4)).astype(np.float32)
     for observation in observations:
         explored = [
-            one.explorer.decide(one.actor, *one.actor.read(observation), one.host_clock, one.act_generator)[0].item()
+            one.explorer.decide(one.actor, *one.actor.read(observation), one.clock, one._random["act"])[0].item()
             for one in (agent, loaded)
         ]
         assert explored == [agent.act(observation, deterministic=True)] * 2
@@ -896,13 +896,13 @@ def test_the_environments_are_not_touched_by_a_file(small, tmp_path):
     agent, env = small("dqn"), gymnasium.make("CartPole-v1")
     agent.fit(env, steps=25, verbose=0)
     agent.save(tmp_path / "a.keras")
-    assert load(tmp_path / "a.keras")._open["environments"]["episodes"][0]["seed"] >= 0
+    assert load(tmp_path / "a.keras")._run.open_episodes["environments"]["episodes"][0]["seed"] >= 0
 
 
 def test_counters_are_exact_beyond_every_float(small, tmp_path):
     agent = small("dqn", frequency=4)
     start = 2**53 - 5
-    agent.counters.timesteps, agent.counters.performed = start, start // 4 - 3
+    agent.counters.timesteps, agent.counters.due_updates_done = start, start // 4 - 3
     agent.counters.episodes = agent.counters.gradient_steps = 2**31 - 3
     agent.fit("CartPole-v1", steps=40, verbose=0)
     assert agent.timesteps == start + 40 and 2**31 - 3 < agent.updates < 2**31 + 20

@@ -85,7 +85,8 @@ class Actor:
         )
         # Arrays of a program are shared by its calls, and NumPy lets other threads in while it multiplies.
         self._lock = threading.Lock()
-        self._fast = self._specialised() if runs_program else None
+        stateless = type(self).initial_state is Actor.initial_state
+        self._fast = self._specialised() if runs_program and stateless else None
 
     def decide(
         self,
@@ -166,7 +167,7 @@ class Actor:
 
         Raises:
             ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or
-                allows nothing; heads that are not finite.
+                allows nothing; heads that are not finite; an actor with a state, which one observation does not determine.
         """
         if mask is None and self._fast is not None:
             action = self._fast(observation, deterministic, self.rng)
@@ -176,6 +177,11 @@ class Actor:
 
     def answer(self, leaves: list[np.ndarray], masks: Masks, deterministic: bool) -> Any:
         """The action for what `read` gave; see `act`."""
+        if type(self).initial_state is not Actor.initial_state and len(self.initial_state(1)):
+            raise ValueError(
+                f"{type(self).__name__} has a state of its episode, which `act` does not know. Allowed: "
+                "kagent.acting.EpisodeStates(actor, 1), or `agent.player()`"
+            )
         with self._lock:
             heads = self.forward(leaves)
             for head in heads:

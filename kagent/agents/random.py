@@ -86,4 +86,4 @@ class Random(Fixed):
             name=name,
             **{"policy": {"type": "RandomPolicy"}, **parts},
         )
-        self.actor.rng = self.act_generator  # acting deterministically draws, too
+        self.actor.rng = self._random["act"]  # acting deterministically draws, too

@@ -14,6 +14,9 @@ from kagent.config.creation import is_agent_class
 _MONITORS = (keras.callbacks.EarlyStopping, keras.callbacks.ModelCheckpoint, keras.callbacks.ReduceLROnPlateau)
 
 
+_RENAMED = {"on_asked_update_end": "on_requested_update_end", "watches": "overrides"}
+
+
 class Callback(keras.callbacks.Callback):
     """A Keras callback with events for episodes, timesteps and updates too.
 
@@ -25,6 +28,14 @@ class Callback(keras.callbacks.Callback):
     ...     def on_episode_end(self, episode, logs=None):
     ...         print(episode, logs["episode_return"])
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        renamed = [name for name in _RENAMED if name in vars(cls)]
+        if renamed:
+            raise TypeError(
+                f"{cls.__name__}.{renamed[0]} would not be called: its name is {_RENAMED[renamed[0]]!r} now"
+            )
 
     def on_episode_begin(self, episode: int, logs: dict[str, Any] | None = None) -> None:
         """An episode begins.
@@ -61,7 +72,7 @@ class Callback(keras.callbacks.Callback):
         """
 
     def on_update_begin(self, update: int, logs: dict[str, Any] | None = None) -> None:
-        """The agent is about to learn, because an update is due or was asked for. Not called by `fit(dataset)`.
+        """The agent is about to learn, because an update is due, or a program called `agent.update()`. Not called by `fit(dataset)`.
 
         Args:
             update: `agent.updates` now.
@@ -78,7 +89,7 @@ class Callback(keras.callbacks.Callback):
             logs: What the update logged.
         """
 
-    def on_asked_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+    def on_requested_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
         """The agent has learned because a callback of `fit` called `agent.update()`.
 
         The event in which that callback was called is not over: the agent should not be saved here.
@@ -94,7 +105,7 @@ class Callback(keras.callbacks.Callback):
         Every callback of the `fit` gets this call, also one whose `on_train_begin` was not reached. Then the error is raised.
         """
 
-    def watches(self, event: str) -> bool:
+    def overrides(self, event: str) -> bool:
         """Whether this callback overrides `event`."""
         return getattr(type(self), event) is not getattr(Callback, event)
 
@@ -128,7 +139,7 @@ def abortable(callbacks: Any) -> Iterator[None]:
         raise
 
 
-def hears_batches(callbacks: keras.callbacks.CallbackList) -> bool:
+def overrides_batch_events(callbacks: keras.callbacks.CallbackList) -> bool:
     """Whether a callback in the list overrides an event of training batches; calls without effect cost as much as a small
     update."""
     if type(callbacks) is not keras.callbacks.CallbackList:

@@ -163,7 +163,7 @@ class Checkpoint(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         agent = agent_of(self)
-        self._begin = agent.fit_origin.timesteps
+        self._begin = agent._run.origin.timesteps
         self.resume(agent)
         self._trained = False
         self._saved = self._now()
@@ -225,7 +225,7 @@ class Checkpoint(Callback):
         self._epoch = self._epochs_at(self.model.timesteps)
 
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
-        if self.unit == "episodes" and self.model._trainer is not None and not (self.params or {}).get("steps"):
+        if self.unit == "episodes" and self.model._run.trainer is not None and not (self.params or {}).get("steps"):
             return  # an epoch is an episode, and ends when its updates have been made
         # Where an epoch is over but its end has not been told, a resumed run would not tell it: it saves there.
         if self._is_due() and not self._is_over() and self._epochs_at(self.model.timesteps) == self._epoch:
@@ -260,7 +260,7 @@ class Checkpoint(Callback):
     def _is_over(self) -> bool:
         # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
         agent = self.model
-        used = 0.0 if agent._trainer is None else agent.host_clock.progress
+        used = 0.0 if agent._run.trainer is None else agent.clock.progress
         return used >= 1.0 or bool(agent.stop_training)
 
     def _epochs_at(self, timesteps: int) -> int:

@@ -165,15 +165,15 @@ class Summarizer(Callback):
             raise ValueError(f"`summarizer` needs a 'directory'. Received: {list(spec)}")
         return cls(**arguments)
 
-    def watches(self, event: str) -> bool:
+    def overrides(self, event: str) -> bool:
         needed = {
             "on_timestep_end": bool(self._of["act"] | self._of["experience"]) or self._recent is not None,
             "on_episode_begin": bool(self._of["experience"]),
             "on_episode_end": bool(self._of["observe"] | self._of["experience"]),
         }
-        of_updates = ("on_update_begin", "on_update_end", "on_asked_update_end")
+        of_updates = ("on_update_begin", "on_update_end", "on_requested_update_end")
         needed |= dict.fromkeys(of_updates, bool(self._of["update"] | self._of["variables"]))
-        return needed[event] if event in needed else super().watches(event)
+        return needed[event] if event in needed else super().overrides(event)
 
     # Begin and end ---------------------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Summarizer(Callback):
         if self._recent is not None:
             self._recent.append(logs)
         if self._of["experience"]:
-            discount = evaluate(self.model.reward_estimation.discount, self.model.host_clock)
+            discount = evaluate(self.model.reward_estimation.discount, self.model.clock)
             self._episodes.append(logs["reward"], valid, discount)
         if not (self._of["act"] and valid.any() and self._paces["act"].is_due(timestep)):
             return
@@ -270,12 +270,12 @@ class Summarizer(Callback):
         count = _updates(agent) + agent.steps_per_execution  # with the coming ones
         due = [f for f in ("update", "variables") if self._of[f] and self._paces[f].is_due(count)]
         labels: frozenset[str] = frozenset().union(*(self._of[function] for function in due))
-        known: dict[str, Any] = {"labels": labels, "clock": agent.host_clock}
+        known: dict[str, Any] = {"labels": labels, "clock": agent.clock}
         if labels & _CHANGES:
             known["variables"] = losses.read(agent.trainable_variables)
         if labels.intersection(LOSSES):
             roles = [role for role in ("policy", "critic") if getattr(agent, role) is not None]
-            known["penalties"] = {role: losses.regularization(agent, role, agent.host_clock) for role in roles}
+            known["penalties"] = {role: losses.regularization(agent, role, agent.clock) for role in roles}
         if labels.intersection(DIVERGENCES) and self._recent:
             known["observations"] = self._recent.observations()
             known["parameters"] = self._behavior.parameters(*known["observations"])
@@ -299,7 +299,7 @@ class Summarizer(Callback):
         self._writer.scalars(update, chosen)
         self._write_variables(update, labels, known.get("variables"))
 
-    def on_asked_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+    def on_requested_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
         self.on_update_end(update, logs)
 
     def _judged(self, known: dict[str, Any]) -> dict[str, float]:
@@ -352,7 +352,7 @@ def _graph(policy: Any) -> tf.Graph:
 
 def _updates(agent: Any) -> int:
     """How many there were, each of as many gradient steps as `update` says."""
-    result: int = agent.counters.drawn * agent.steps_per_execution
+    result: int = agent.counters.batches_drawn * agent.steps_per_execution
     return result
 
 

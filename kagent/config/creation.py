@@ -7,7 +7,7 @@ from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras it
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 
@@ -15,6 +15,9 @@ from kagent.config import allowed, settings_file
 from kagent.config.registry import fold, free_names, keras_package
 from kagent.config.signatures import parameters
 from kagent.config.vocabulary import refusal
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 AGENTS: dict[str, type] = {}
 """Classes of agents by name: what `Agent.create` knows. The first name of a class is the one in its configs."""
@@ -70,8 +73,24 @@ def is_registered(cls: type) -> bool:
     return keras.saving.get_registered_object(keras.saving.get_registered_name(cls)) is cls
 
 
-def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -> Any:
-    """What `Agent.create` does; see there."""
+def create(cls: type[Agent], agent: Any = None, environment: Any = None, **overrides: Any) -> Agent:
+    """Makes an agent from data.
+
+    Args:
+        agent: A name ("ppo", "dqn", "sac" ...), a dict `{"agent": name, **arguments}` (without a name: of this class),
+            or the path of a `.json`, `.yaml` or `.yml` file that holds such a dict. Parts in it are names or dicts
+            too. What `get_config` gives is such a dict.
+        environment: What `env` is to the constructor; None where the data holds the spaces.
+        **overrides: Arguments of the constructor; they take the place of those in the data.
+
+    Raises:
+        ValueError, TypeError: Unknown names or arguments, with the known ones; an unreadable file; an environment
+            in the data.
+
+    Example:
+
+    >>> agent = kagent.Agent.create({"agent": "dqn", "learning_rate": 1e-3}, "CartPole-v1", seed=0)
+    """
     arguments: dict[str, Any] = {}
     if isinstance(agent, str | Path) and Path(agent).suffix.lower() in settings_file.SUFFIXES:
         agent = settings_file.read(agent, "`agent`")
@@ -102,8 +121,10 @@ def create(cls: type, agent: Any, environment: Any, overrides: dict[str, Any]) -
     # As a model's file does: spaces written as data become spaces.
     own = {name: arguments.pop(name) for name in PLACES if name in arguments}
     if environment is None:
-        return preset.from_config({**arguments, **form}, **own)
-    return preset(environment, **arguments, **own)
+        made: Agent = preset.from_config({**arguments, **form}, **own)
+    else:
+        made = preset(environment, **arguments, **own)
+    return made
 
 
 def name_of(cls: type) -> str:
@@ -115,6 +136,12 @@ def is_agent_class(value: Any) -> bool:
     """Whether it is `kagent.Agent` or a class derived from it."""
     base = AGENTS.get("agent")
     return base is not None and isinstance(value, type) and issubclass(value, base)
+
+
+def has_own_train_step(agent: Any) -> bool:
+    """Whether the agent's class overrides `train_step`."""
+    base: Any = AGENTS["agent"]
+    return type(agent).train_step is not base.train_step
 
 
 def _registered(name: str) -> type | None:

@@ -43,16 +43,20 @@ class Elsewhere:
 
 
 def with_guidance(cls: Class) -> Class:
-    """Gives a class an `Elsewhere` for each name in `INSTEAD`."""
+    """Gives a class `learn`, an `Elsewhere` for each name in `INSTEAD`, and help on its constructor's arguments."""
+    setattr(cls, "learn", learn)  # noqa: B010  (mypy knows no such attribute)
+    # Python would show those of `__new__`.
+    setattr(cls.__new__, "__signature__", inspect.signature(cls.__init__))  # type: ignore[misc]  # noqa: B010
     for name, instead in INSTEAD.items():
         setattr(cls, name, Elsewhere(name, instead))
     return cls
 
 
 def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raises:
-    TypeError: The arguments of a constructor begin with a policy, as in other libraries, or more of them are given by
-        position than it takes.
+    """Checks the arguments of a constructor that are given by position.
+
+    Raises:
+        TypeError: They begin with a policy, as in other libraries, or are more than it takes.
     """
     policy = [value for value in (*args, kwargs.get("policy")) if vocabulary.is_policy_name(value)]
     if policy:
@@ -67,9 +71,11 @@ def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -
         )
 
 
-def check_missing(cls: type, needed: Mapping[str, Any]) -> None:
-    """Raises:
-    TypeError: A part that the constructor needs is None.
+def check_missing(cls: type, **needed: Any) -> None:
+    """Checks the parts without which there is no agent.
+
+    Raises:
+        TypeError: One of them is None.
     """
     missing = [name for name, value in needed.items() if value is None]
     if missing:
@@ -81,13 +87,14 @@ def check_missing(cls: type, needed: Mapping[str, Any]) -> None:
         )
 
 
-def check_learn(batch: Any, others: Mapping[str, Any]) -> None:
-    """Raises:
-    TypeError: `learn` was given the arguments of another library's: no batch, or more than it.
+def learn(agent: Any, *args: Any, **kwargs: Any) -> Any:
+    """Not of an agent: another library's name of `fit`.
+
+    Raises:
+        TypeError: Always.
     """
-    if others or not isinstance(batch, dict):
-        given = ", ".join([*([] if batch is None else [repr(batch)]), *(f"{k}={v!r}" for k, v in others.items())])
-        raise TypeError(f"learn takes a batch, inside the learner. {_FIT}. Received: learn({given})")
+    given = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+    raise TypeError(f"{type(agent).__name__} has no `learn`: {_FIT}. Received: learn({given})")
 
 
 def check_predict(x: Any, kwargs: Mapping[str, Any], predict: Any, observation: Any) -> None:

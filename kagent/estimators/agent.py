@@ -366,7 +366,7 @@ class Agent:
             self._saver.resume(model)
         model.reschedule(rule)
         # A run that goes on in another process begins the episode that the former one would have begun.
-        model.leave_episodes(begun=self.history is None)
+        model._run.leave_episodes(begun=self.history is None)
         return model
 
     def _make(self, observation_space: Any, action_space: Any, rule: Update | None = None) -> None:

@@ -76,8 +76,8 @@ class EpisodeSummaries(EpisodeStatistics):
         self._writer: Any = None
         self._probe: Any = None
 
-    def watches(self, event: str) -> bool:
-        return super().watches(event) and (event != "on_update_begin" or bool(self.labels & _PROBED))
+    def overrides(self, event: str) -> bool:
+        return super().overrides(event) and (event != "on_update_begin" or bool(self.labels & _PROBED))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
@@ -121,7 +121,7 @@ class EpisodeSummaries(EpisodeStatistics):
         self._writer.histograms(self._ended, arrays)
 
     def _numbers(self) -> dict[str, float]:
-        found = parameters(self.model, self.model.host_clock)
+        found = parameters(self.model, self.model.clock)
         rates = {name: value for name, value in found.items() if name.endswith("optimizer.learning_rate")}
         scalars = {name.replace("optimizer.", ""): value for name, value in rates.items()}
         scalars = scalars if "learning_rate" in self.labels else {}

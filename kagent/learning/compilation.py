@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
 from kagent import optimizers
-from kagent.config import allowed
+from kagent.config import allowed, creation
+from kagent.config.checks import check_count, check_flag
+from kagent.config.registry import check_saves
+from kagent.config.signatures import answering
+from kagent.learning.minimizer import Minimizer
+from kagent.learning.step_metrics import StepMetrics
+from kagent.learning.trainability import Trainability
+from kagent.objectives.term import ROLES
 from kagent.policies.stochastic import StochasticPolicy
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 MOST_EXECUTIONS = 1 << 16  # updates in one compiled call, whose experience is drawn before it
 # Multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster. Single steps are from fewer on;
@@ -73,8 +84,10 @@ def given(optimizer: Any) -> Optimizers:
 
 
 def check_natural_gradients(compiled: Any, roles: Sequence[str], policy: Any) -> None:
-    """Raises:
-    ValueError: The natural gradient for a role or a policy that has no KL divergence.
+    """Checks that natural gradients are those of a policy with a KL divergence.
+
+    Raises:
+        ValueError: One is for another role, or for a policy without.
     """
     for role in roles:
         owned = isinstance(compiled, optimizers.RoleOptimizer)
@@ -131,10 +144,119 @@ def suits_xla(jit_compile: bool | str, variables: Sequence[Any], rule: Any) -> b
     values = [variable.value for variable in variables]
     if rule.unit != "timesteps" or not all("CPU" in value.device for value in values):
         return True  # the length of episodes is not known beforehand
-    return sum(math.prod(value.shape) for value in values) * rule.batch_size < _PRODUCTS
+    return bool(sum(math.prod(value.shape) for value in values) * rule.batch_size < _PRODUCTS)
 
 
 def execution(before: Mapping[str, Any], **told: Any) -> dict[str, Any]:
     """The options of an agent's config after a call of `compile` with these arguments: those that are not the defaults."""
     changed = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
     return {name: value for name, value in before.items() if name not in told} | changed
+
+
+@answering("auto_scale_loss")
+def compile(
+    agent: Agent,
+    optimizer: Any = "auto",
+    loss: Any = None,
+    loss_weights: Any = None,
+    metrics: Any = None,
+    weighted_metrics: Any = None,
+    *,
+    steps_per_execution: int = 1,
+    jit_compile: bool | str = "auto",
+    run_eagerly: bool = False,
+    **kwargs: Any,
+) -> None:
+    """As `keras.Model.compile`. The constructor has called it already; call it again to change something.
+
+    Args:
+        optimizer: A Keras optimizer for all roles, a `kagent.optimizers.RoleOptimizer`, or "auto": those of the agent's
+            parts. One that is given is part of the agent from here on: of `get_config`, and of what "auto" means.
+        loss, loss_weights, weighted_metrics: Kept for `compute_loss` and `compute_metrics` in a `train_step` of your
+            own. kagent's objectives have their own losses: without such a `train_step` they are refused.
+        metrics: `keras.metrics.Metric` objects that take a single value, such as `Mean`: each gets, at every gradient
+            step, the log of its own name. Or a dict from the names of logs to one or several of them. Results are
+            logged under the metrics' names, and speak for the epoch so far. With a `train_step` of your own they are
+            for its `compute_metrics`, as in Keras.
+        steps_per_execution: Due updates run in one compiled call; the environment steps between them are taken
+            first. More is faster, with a policy that is older by so many updates.
+        jit_compile: True compiles with XLA, also on CPUs; False runs the same graph unfused. "auto": True, but False on
+            CPUs where a gradient step is so large that its matrix products are what it costs: where `batch_size` times
+            the number of trained parameters is 2**25 or more (SAC's defaults are). TensorFlow computes products that
+            do not depend on each other side by side, one per core; XLA one after the other, each on all cores.
+        run_eagerly: Run line by line, for debugging.
+        **kwargs: Passed on to Keras (`auto_scale_loss`).
+
+    `get_config` tells the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
+    the machine's affair.
+
+    What is `trainable` may be changed at any time, in whole roles or single layers. What is frozen does not move from
+    the next `fit` or update on; what is set free again needs `compile`, as its optimizer has no state for it.
+
+    Raises:
+        ValueError: `steps_per_execution` is not an integer >= 1; a `keras.optimizers.MultiOptimizer`, whose variables
+            are assigned by paths; losses that would not be used; metrics that compare targets with predictions.
+        RuntimeError: The agent is in the middle of `fit` or another method.
+
+    Example:
+
+    >>> agent.compile(metrics={"loss": keras.metrics.Mean(name="mean_loss")})
+    """
+    agent._occupation.refuse("compile")
+    steps_per_execution = check_count(steps_per_execution, "steps_per_execution", most=MOST_EXECUTIONS)
+    check_flag(run_eagerly, "run_eagerly")
+    own_step = creation.has_own_train_step(agent)
+    own = {"loss": loss, "loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
+    jit = suits_xla(jit_compile, agent.trainable_variables, agent.update_rule) and not run_eagerly
+    check_own(own, {"optimizer": optimizer, "metrics": metrics, **own, **kwargs}, own_step)
+    agent.parts.check_room(agent._observation, agent._action, agent.n_envs, steps_per_execution)
+    step_metrics = StepMetrics(metrics, updated=own_step)
+    auto = isinstance(optimizer, str) and optimizer == "auto"
+    parts = {role: part for role in ROLES if (part := getattr(agent, role)) is not None}
+    made = of_parts(agent.parts.optimizers, list(parts)) if auto else given(optimizer)
+    check_saves(lambda: optimizers.serialize(made.optimizer))
+    check_natural_gradients(made.optimizer, list(parts), agent.policy)
+    if isinstance(made.optimizer, optimizers.RoleOptimizer) or optimizers.takes_own_steps(made.optimizer):
+        kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
+    # The optimizer of an agent whose saver has just restored it begins with the restored state.
+    restored = None if agent._own_callbacks.counted_from is None else agent.optimizer
+    keras.Model.compile(
+        agent,
+        optimizer=made.optimizer,
+        metrics=metrics if own_step else None,
+        **own,
+        steps_per_execution=steps_per_execution,
+        jit_compile=jit,
+        run_eagerly=run_eagerly,
+        **kwargs,
+    )
+    if not auto:
+        agent.parts.optimizers = {"policy": made.optimizer, "critic": None, "temperature": None}
+    agent._auto_optimizer, agent._step_metrics, agent.jit_compile = auto, step_metrics, jit
+    told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
+    agent.execution = execution(agent.execution, **told)
+    if isinstance(agent.optimizer, optimizers.RoleOptimizer):
+        agent.optimizer.bind({role: part.trainable_variables for role, part in parts.items()})
+        if agent.dtype_policy.name == "mixed_float16":
+            agent.optimizer.loss_scale_factor = 128.0
+    agent.optimizer.build(agent.trainable_variables)
+    if restored is not None:
+        _keep_state(restored, agent.optimizer)
+    # With the optimizer as Keras has it, which may be one around that which was made.
+    agent.minimizer = Minimizer(parts, agent.optimizer, made.rates, made.modifiers, agent.l2_regularization)
+    agent._trainability = Trainability(agent)
+    agent.memory.reserve(steps_per_execution)
+
+
+def _keep_state(restored: Any, optimizer: Any) -> None:
+    """Has the optimizer given to `compile` begin with the state of the one that a saver restored."""
+    pairs = list(zip(restored.variables, optimizer.variables))
+    if len(restored.variables) == len(optimizer.variables) and all(a.shape == b.shape for a, b in pairs):
+        for old, new in pairs:
+            new.assign(old)
+    else:
+        warnings.warn(
+            "The optimizer given to `compile` is of another kind than that of the checkpoint which the saver restored: "
+            "its state begins anew",
+            stacklevel=3,
+        )

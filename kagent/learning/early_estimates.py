@@ -33,7 +33,7 @@ class EarlyEstimates:
                 return _next_values(agent, blocks, clock, number)
 
             self._function = values_of if agent.run_eagerly else tf.function(values_of, autograph=False)
-        clock = np.asarray(agent.host_clock, np.float64)
+        clock = np.asarray(agent.clock, np.float64)
         rows = memory.take_unestimated()
         for number, begin in enumerate(range(0, len(rows), _MOST)):
             part = rows[begin : begin + _MOST]
@@ -45,11 +45,11 @@ class EarlyEstimates:
 
 
 def _next_values(agent: Any, blocks: dict[str, tf.Tensor], clock: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    agent.program_clock = Clock(*tf.unstack(clock))
+    agent._clock.program = Clock(*tf.unstack(clock))
     try:
         batch, _ = agent.memory.experience(blocks)
         # Not the numbers that the gradient step after it draws.
         seed = tf.random.fold_in(agent.step_seed(), number + 1)
         return agent.objective.next_values(agent.learning_context, batch, seed)
     finally:
-        agent.program_clock = None
+        agent._clock.program = None

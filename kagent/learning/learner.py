@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from kagent import ops
+from kagent import ops, optimizers
 from kagent.learning import malloc_trim
 from kagent.learning.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.schedules import Clock
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
+    from kagent.training.protocols import LearningTask
 
 _SLOTS = 64  # logs per step at most
 _REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
@@ -32,7 +36,7 @@ class Minibatches:
     """What an update learns from, prepared and cut. Runs in a program.
 
     Args:
-        task: An agent, or what takes its place as to `memory` and `prepare`.
+        task: Its `memory` gives experience, and `prepare` makes it ready.
         element: Packed, as the memory's iterator gives it, or transitions `(K, B, ...)`.
         complete: Function that gives transitions `discount` and `weight`; see `RewardEstimation.completed`.
 
@@ -42,7 +46,7 @@ class Minibatches:
         indices: Of every minibatch the places in `prepared`, or None where that is cut already.
     """
 
-    def __init__(self, task: Any, element: Any, complete: Callable[[dict[str, Any]], dict[str, Any]]):
+    def __init__(self, task: LearningTask, element: Any, complete: Callable[[dict[str, Any]], dict[str, Any]]):
         self.indices: Any
         experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
         self.prepared = task.prepare(experience)
@@ -75,9 +79,9 @@ class Learner:
 
     Args:
         agent: The agent that learns.
+        task: What it learns: the `memory` and `fresh_iterator` of elements, `prepare`, and a gradient `step`.
         jit: Whether to compile with XLA.
         eager: Whether to run without any compilation, for debugging.
-        task: What takes the agent's place as to `memory`, `fresh_iterator`, `prepare` and `learn`; None: the agent.
 
     Attributes:
         traces: How often the program was traced; it should stay at one per shape of data.
@@ -85,9 +89,8 @@ class Learner:
         running: Those of its logs that are results of Keras metrics, which speak for the epoch so far.
     """
 
-    def __init__(self, agent: Any, jit: bool, eager: bool, task: Any = None):
-        self.agent, self.jit, self.eager = agent, jit, eager
-        self.task = agent if task is None else task
+    def __init__(self, agent: Agent, task: LearningTask, jit: bool, eager: bool):
+        self.agent, self.task, self.jit, self.eager = agent, task, jit, eager
         self.traces = self.pulls = 0
         self._names: list[str] = []
         self._element: Any = None  # of which names are looked for, where nothing is compiled
@@ -110,7 +113,7 @@ class Learner:
             DivergenceError: The loss is not finite.
         """
         self.pulls += 1
-        self._now[:] = self.agent.host_clock
+        self._now[:] = self.agent._clock.host()
         packed = iterator is self._bound
         if packed:
             logs, weights = self._pull_from(iterator)
@@ -124,17 +127,29 @@ class Learner:
         values = found.tolist()
         steps = int(values.pop())
         results = dict(zip(self._names, values))
-        self.agent.learned(steps, [np.asarray(piece) for piece in weights])  # views; `numpy` copies
-        if self.agent.refuses_divergence:
-            check_losses(results, self.agent.updates, self.agent.optimizer)
+        self._took(steps, [np.asarray(piece) for piece in weights])  # views; `numpy` copies
+        if self.agent._run.refuses_divergence:
+            check_losses(results, self.agent.gradient_steps, self.agent.optimizer)
         if len(values) > 2 * len(self._names):
             self.task.memory.prioritize(found[2 * len(self._names) : -1])
         if not packed:
-            self.agent.follow(steps)
+            self.task.after_offline(steps)
         if self.running:
             latest = zip(self._names, values[len(self._names) :])
             results |= {name: value for name, value in latest if name in self.running}
         return results
+
+    def weights(self) -> list[np.ndarray]:
+        """The weights that the agent's actor acts by, float32 vectors for `set_weights` of an actor of the same policy."""
+        return [piece.numpy() for piece in ops.pieces([variable.value for variable in self.agent.actor.variables])]
+
+    def _took(self, steps: int, weights: list[np.ndarray]) -> None:
+        agent = self.agent
+        agent.counters.gradient_steps += steps
+        if weights:
+            agent.actor.set_weights(*weights)
+        elif agent.run_eagerly:
+            agent.actor.expire()
 
     @property
     def names(self) -> list[str]:
@@ -153,7 +168,7 @@ class Learner:
                 self._names = []
             finally:
                 self.eager = True
-                self.agent.take_errors()
+                self.agent.minimizer.take_errors()
         return self._names
 
     def bind(self, iterator: Any) -> None:
@@ -221,7 +236,7 @@ class Learner:
             malloc_trim.give_back()
         # Every Keras model has a metric "loss", whether its train_step feeds it or not.
         running = {metric.name for metric in self.agent.metrics if metric.name != "loss"}
-        running |= {metric.name for metric in self.agent.step_metrics.all}
+        running |= {metric.name for metric in self.agent._step_metrics.all}
         if losses != self._loss_metrics():
             running.add("loss")
         self.running = frozenset(running & set(self._names))
@@ -236,22 +251,22 @@ class Learner:
         try:
             return self._learn(element, Clock(*tf.unstack(clock)))
         finally:
-            self.agent.program_clock = None  # its tensors mean nothing outside
+            self.agent._clock.program = None  # its tensors mean nothing outside
 
     def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
         agent = self.agent
-        agent.program_clock = start
+        agent._clock.program = start
         agent.minimizer.assign_learning_rates(agent.clock)
-        cut = Minibatches(self.task, element, agent.completed)
+        cut = Minibatches(self.task, element, lambda batch: agent.reward_estimation.completed(batch, agent.clock))
         steps = cut.steps
 
         # Whether a step counts is for the optimizer to say, by its iterations. A critic has learned in any case.
         refusing = agent.critic is None and getattr(agent.optimizer, "may_refuse", False)
 
         def step(i: Any) -> tf.Tensor:
-            agent.program_clock = start._replace(updates=start.updates + tf.cast(i, tf.float64))
+            agent._clock.program = start._replace(updates=start.updates + tf.cast(i, tf.float64))
             before = tf.identity(agent.optimizer.iterations.value) if refusing else None
-            logs = dict(self.task.learn(cut[i]))
+            logs = gradient_step(agent, self.task, cut[i])
             taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)
             self._names = list(logs)
             values = _scalars(logs)
@@ -261,7 +276,7 @@ class Learner:
         samples = cut.prepared["weight"].shape if prioritized else (0, 0)
 
         def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
-            found, errors = step(i), agent.take_errors()
+            found, errors = step(i), agent.minimizer.take_errors()
             if kept:
                 _check_errors(errors, samples[1])
                 kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[tf.newaxis]),)
@@ -285,8 +300,18 @@ class Learner:
         return logs, ops.pieces([v.value for v in agent.actor.variables])
 
 
+def gradient_step(agent: Agent, task: LearningTask, batch: dict[str, Any]) -> dict[str, Any]:
+    """One gradient step of a task on a minibatch, and what follows every step. Returns the logs. Runs in a program."""
+    logs = dict(task.step(batch))
+    if isinstance(agent.optimizer, optimizers.RoleOptimizer):
+        agent.optimizer.iterations.assign_add(1)
+    if agent.trainable:
+        agent.target_networks.after_step(agent.clock)
+    return logs
+
+
 def _is_all_of_kagent(agent: Any) -> bool:
-    parts = [getattr(agent, name) for name in ("prepare", "train_step", "learn", "minimize")]
+    parts = [getattr(agent, name) for name in ("prepare", "train_step", "minimize")]
     parts += [type(part) for part in (agent.objective, agent.critic_objective) if part is not None]
     return all(part.__module__.partition(".")[0] == "kagent" for part in parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -11,6 +11,9 @@ from kagent import ops, optimizers
 from kagent.objectives.context import LearningContext
 from kagent.objectives.term import ROLES, Term
 from kagent.schedules import Clock, evaluate
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 NETWORKS = ("policy", "critic")
 _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
@@ -26,6 +29,9 @@ class Minimizer:
         rates: Optimizers with the schedules of their learning rates.
         modifiers: What modifies the steps of an optimizer, by the role that it is given for.
         l2_regularization: Weight of the networks' squared variables in every loss, a number or a schedule.
+
+    Attributes:
+        errors: Of the samples of the gradient step that runs, `(B,)`, where they were reported; else None.
     """
 
     def __init__(
@@ -39,11 +45,17 @@ class Minimizer:
         self.parts, self.optimizer, self.rates = parts, optimizer, rates
         self.l2_regularization = l2_regularization
         self._modifiers = modifiers or {}
+        self.errors: tf.Tensor | None = None
 
     @property
     def roles(self) -> list[str]:
         """The roles that learn."""
         return list(self.parts)
+
+    def take_errors(self) -> tf.Tensor | None:
+        """The errors that were reported since the last call, `(B,)`, or None."""
+        errors, self.errors = self.errors, None
+        return errors
 
     def assign_learning_rates(self, clock: Clock) -> None:
         """Writes scheduled learning rates into their optimizers. Runs in the learner, once per update."""
@@ -132,11 +144,12 @@ class Minimizer:
             value = _tensors(problem.evaluate())
             with tf.control_dependencies(tf.nest.flatten(value)):
                 problem.rewind()  # moving statistics and the states of random layers
-                return tf.nest.map_structure(tf.identity, value)
+                return _each(tf.identity, value)
 
         # As targets that follow by gradient steps: in the last step of each period.
         due = tf.equal(tf.cast(now.clock.updates + 1, tf.int64) % term.every, 0)
-        return tf.cond(due, step, look)
+        value, logs = tf.cond(due, step, look)
+        return value, logs
 
     def minimize(
         self,
@@ -196,7 +209,7 @@ class Minimizer:
 
     def _problem(
         self, names: Sequence[str], loss: Any, batch: Any, clock: Clock, seed: Any = None, states: Any = None
-    ) -> Any:
+    ) -> optimizers.Problem:
         states = self._states() if states is None else states
         return optimizers.Problem(loss, self._variables(names), batch, clock, seed, self._alone(names), states)
 
@@ -241,9 +254,34 @@ def _logged(values: dict[str, Any]) -> dict[str, Any]:
 
 def _tensors(found: Found) -> Found:
     # Both branches of a condition return the same types.
-    return tf.nest.map_structure(tf.convert_to_tensor, found)
+    return _each(tf.convert_to_tensor, found)
+
+
+def _each(change: Callable[[Any], Any], found: Found) -> Found:
+    value, logs = tf.nest.map_structure(change, found)
+    return value, logs
 
 
 def _once(variables: list[Any]) -> list[Any]:
     """Each of them once: roles may share a network."""
     return list({id(variable): variable for variable in variables}.values())
+
+
+def minimize(agent: Agent, role: str | tuple[str, ...], loss: Callable[..., Found], batch: Any = None) -> Found:
+    """One optimizer step of a role, or of several together, on their own variables only.
+
+    Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
+    `kagent.optimizers.modifiers_of` says which do.
+
+    Args:
+        role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
+        loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
+        batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
+
+    Returns:
+        The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
+        stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
+        `"critic_regularization_loss"`.
+    """
+    minimizer: Minimizer = agent.minimizer
+    return minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)

@@ -85,6 +85,14 @@ class StepMetrics:
         return config or None
 
 
+def _metrics(agent: Any) -> list[Any]:
+    """As of `keras.Model`, with those of `compile`."""
+    return [*keras.Model.metrics.fget(agent), *agent._step_metrics.all]
+
+
+metrics = property(_metrics)
+
+
 def _check(metric: Any) -> None:
     if not isinstance(metric, keras.metrics.Metric):
         raise TypeError(

@@ -91,9 +91,7 @@ class TargetNetworks:
         """
         if not self.pairs or self.rule.unit != "timesteps":
             return False
-        period = self.rule.period
-        if callable(period):
-            period = self.rule.period_at(clock)
+        period = int(self.rule.period_at(clock) if callable(self.rule.period) else self.rule.period)
         return timesteps // period > moved // period
 
     def move_now(self, clock: Clock, jit: bool, eager: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import keras
+
 
 class Trainability:
     """Notes which variables may move when the agent is compiled, and sees whether that has changed.
@@ -42,3 +44,18 @@ class Trainability:
             )
         self._traced = flags
         return True
+
+
+def _get(agent: Any) -> bool:
+    """Whether the agent may learn, as of `keras.Model`. If not, nothing in it moves; target networks never learn, and follow
+    only an agent that does."""
+    return bool(keras.Model.trainable.fget(agent))
+
+
+def _set(agent: Any, value: bool) -> None:
+    keras.Model.trainable.fset(agent, value)
+    for role in agent.objective.targets:
+        getattr(agent, f"target_{role}").trainable = False
+
+
+trainable = property(_get, _set)

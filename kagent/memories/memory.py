@@ -115,13 +115,15 @@ class Memory(Part):
 
     def _bind(self, views: Mapping[str, np.ndarray]) -> None:
         # Where `_write` writes.
-        self._observations = [views[f"observation.{i}"] for i in range(len(self.observation.leaves))]
-        self._successors = [views[f"next_observation.{i}"] for i in range(len(self.observation.leaves))]
-        self._actions = [views[f"action.{i}"] for i in range(len(self.action.leaves))]
+        def leaves(name: str, structure: Structure) -> list[Any]:
+            return [views[f"{name}.{i}"] for i in range(len(structure.leaves))]
+
+        self._flags = (views["terminated"], views["truncated"])
+        own = (*leaves("observation", self.observation), *leaves("action", self.action))
+        self._own = (*own, views["reward"], *self._flags)
+        self._successors = leaves("next_observation", self.observation)
         self._masks = [(i, views[f"action_mask.{i}"]) for i in self._masked_leaves()]
         self._next_masks = [(i, views[f"next_action_mask.{i}"]) for i in self._masked_leaves()]
-        self._rewards = views["reward"]
-        self._flags = (views["terminated"], views["truncated"])
 
     # What its agent calls -------------------------------------------------------------------------------------------
 
@@ -331,9 +333,8 @@ class Memory(Part):
         next_mask: Masks | None = None,
     ) -> None:
         """`append_step`, of the fields of the transition."""
-        self.append_step(
-            Transition(observation, action, reward, terminated, truncated, next_observation, mask, next_mask, valid)
-        )
+        fields = (observation, action, reward, terminated, truncated, next_observation, mask, next_mask, valid)
+        self.append_step(tuple.__new__(Transition, fields))  # in half the time of `Transition(*fields)`
 
     def append_step(self, step: Transition) -> None:
         """Stores one timestep of every environment, `(N, ...)`, and copies its arrays.
@@ -352,19 +353,21 @@ class Memory(Part):
             self.append_step(sequence.take(slice(begin, begin + size)))
 
     def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
-        # `rows` is a slice or an index array; `pick` chooses environments.
-        for target, source in zip(self._observations, step.observation):
-            target[rows] = source if pick is None else source[pick]
+        # `rows` is a slice or an index array; `pick` chooses environments. This runs at every timestep.
+        observation, action, reward, terminated, truncated, successor, mask, next_mask, _ = step
+        own = zip(self._own, (*observation, *action, reward, terminated, truncated))
+        if pick is None and len(reward) == 1 and isinstance(rows, slice):
+            row = rows.start  # a number is written in half the time of a slice
+            for target, source in own:
+                target[row] = source if source.ndim > 1 else source.item()
+        else:
+            for target, source in own:
+                target[rows] = source if pick is None else source[pick]
         ahead = self._ahead(rows, step, pick)
-        for target, source in zip(self._successors, step.next_observation):
+        for target, source in zip(self._successors, successor):
             target[ahead] = source if pick is None else source[pick]
-        for target, source in zip(self._actions, step.action):
-            target[rows] = source if pick is None else source[pick]
-        self._rewards[rows] = step.reward if pick is None else step.reward[pick]
-        self._flags[0][rows] = step.terminated if pick is None else step.terminated[pick]
-        self._flags[1][rows] = step.truncated if pick is None else step.truncated[pick]
         if self.masked:
-            for targets, given in ((self._masks, step.mask), (self._next_masks, step.next_mask)):
+            for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):
                 for i, target in targets:
                     allowed = None if given is None else given[i]
                     target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]

@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.linked_storage import Chains, LinkedStorage
+from kagent.memories.chains import Chains
+from kagent.memories.linked_storage import LinkedStorage, pays
 from kagent.memories.memory import MEMORIES, Memory, pipeline, whole
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
-from kagent.memories.saved_arrays import counters, read_block
+from kagent.memories.saved_arrays import counters
+from kagent.memories.saved_links import read_rows
 from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
 from kagent.memories.transition import Transition
 
@@ -89,7 +91,7 @@ class Replay(Memory):
     @property
     def _is_linked(self) -> bool:
         # Not where a transition leads further than to the next one, or its values are looked up by rows.
-        return not self._is_windowed and not self.early
+        return not self._is_windowed and not self.early and pays(self._columns())
 
     def _make_storage(self) -> Storage:
         return LinkedStorage(self._columns(), self._rows()) if self._is_linked else super()._make_storage()
@@ -144,7 +146,7 @@ class Replay(Memory):
         if self.windows is not None:
             self._keep(self.windows.append(step))
             return
-        pick = step.picked()
+        pick = None if step.valid is None else step.picked()
         count = len(step.reward) if pick is None else len(pick)
         if count > self.capacity:  # only the last ones stay
             self._advance(count - self.capacity)
@@ -153,19 +155,7 @@ class Replay(Memory):
         self._write(self._advance(count), step, pick)
 
     def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
-        chains = self._chains
-        if chains is None:
-            return rows
-        given = len(step.reward)
-        if given > chains.num_envs:
-            chains.newest = np.append(chains.newest, np.full(given - chains.num_envs, -1))
-        if pick is None and given > 1:
-            return chains.follow_all(self.total - given, None, np.logical_or(step.terminated, step.truncated))
-        if pick is None or len(pick) == 1:
-            env = 0 if pick is None else int(pick[0])
-            return chains.follow(self.total - 1, env, bool(step.terminated[env] or step.truncated[env]))
-        ended = np.logical_or(step.terminated, step.truncated)[pick]
-        return chains.follow_all(self.total - len(pick), pick, ended)
+        return rows if self._chains is None else self._chains.lead(self.total, step, pick)
 
     def _bind(self, views: Mapping[str, Any]) -> None:
         super()._bind(views)
@@ -291,14 +281,11 @@ class Replay(Memory):
         # Of a full, smaller memory: oldest first.
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
         shift, storage = self._restored_shift, self.storage
-        if self._chains is not None and "links" not in state:
-            self._chains.restore_unlinked(state, size, cursor, shift, self.num_envs)
+        if self._chains is not None:
+            self._chains.restore(state, size, cursor, shift)
         else:
-            for name, block in storage.blocks.items():
-                read_block(block, name, state[f"block.{name}"], size)
+            read_rows(storage, state, size, cursor)
             storage.turn(size, shift)
-            if self._chains is not None:
-                self._chains.restore(state, size, cursor, shift)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
         self.total = self.cursor + (size if size == self.capacity else 0)

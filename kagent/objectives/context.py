@@ -41,6 +41,24 @@ class LearningContext:
     step_seed: Callable[[], tf.Tensor]
     shares_optimizer: Callable[[str], bool]
 
+    @classmethod
+    def of(cls, agent: Any) -> LearningContext:
+        """The context of an agent, now."""
+        return cls(
+            policy=agent.policy,
+            critic=agent.critic,
+            temperature=agent.temperature,
+            target_policy=getattr(agent, "target_policy", None),
+            target_critic=getattr(agent, "target_critic", None),
+            reward_estimation=agent.reward_estimation,
+            critic_objective=agent.critic_objective,
+            entropy_regularization=agent.entropy_regularization,
+            num_action_components=sum(leaf.size for leaf in agent._action.leaves),
+            clock=agent.clock,
+            step_seed=agent.step_seed,
+            shares_optimizer=agent.minimizer.shares_optimizer,
+        )
+
     def __getattr__(self, name: str) -> Any:
         known = [field.name for field in dataclasses.fields(self)]
         raise AttributeError(

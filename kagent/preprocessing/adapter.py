@@ -91,6 +91,16 @@ class Adapter:
 
     # Batches ---------------------------------------------------------------------------------------------------
 
+    def stored(self, observation: Any) -> list[tf.Tensor]:
+        """A batch of observations as the environment gives them, `(N, ...)`, as leaves in the form that kagent keeps."""
+        leaves = []
+        for leaf, x in zip(self.raw.leaves, self.raw.flatten(observation)):
+            x = tf.convert_to_tensor(x)
+            if leaf.start is not None and leaf.start.any():
+                x = x - tf.cast(leaf.start, x.dtype)
+            leaves.append(tf.cast(x, leaf.stored_dtype))
+        return leaves
+
     def first(self, leaves: Sequence[Any]) -> list[Any]:
         """Tensors `(N, *leaf.shape)` as the agent sees them, where each row is an episode's first observation."""
         made = self.preprocessing
@@ -143,8 +153,10 @@ class Adapter:
             self._episodes = restored.episodes
 
     def check_open(self, state: Any, count: int) -> None:
-        """Raises:
-        ValueError: The state of `count` environments' open episodes in `Preprocessed` is missing or damaged.
+        """Checks the state of `count` environments' open episodes in `Preprocessed`.
+
+        Raises:
+            ValueError: It is missing or damaged.
         """
         if self.preprocessing is not None:
             check_state(state, self.preprocessing, count)

@@ -54,9 +54,11 @@ class AgentFiles:
         self.held: list[AgentState] | None = None
 
     def check_structure(self, agent: Agent) -> None:
-        """Raises:
-        ValueError: Layers were changed since the agent was made. A file of it could not be loaded: its weights would be
-            other ones than those of a new agent.
+        """Checks that the layers are those that the agent was made with.
+
+        Raises:
+            ValueError: Layers were changed since. A file could not be loaded: its weights would be other ones than those of a
+                new agent.
         """
         missing = self._built - Counter(_signatures(agent))
         if missing:
@@ -187,7 +189,7 @@ def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
         RuntimeError: The agent's `fit` is between its first and its last timestep, where a file's counters, memory
             and open episodes have no place. `set_weights` may be called there.
     """
-    agent.occupation.refuse("load_weights")
+    agent._occupation.refuse("load_weights")
     if os.path.isfile(filepath):
         checked_file.check(filepath)
     with agent._files.holding() as held, _weights_kept(agent):
@@ -199,6 +201,12 @@ def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
         check_weights(agent)
     for state in held:
         state.apply(agent)
+    agent.actor.expire()
+
+
+def set_weights(agent: Agent, weights: Any) -> None:
+    """As `keras.Model.set_weights`."""
+    keras.Model.set_weights(agent, weights)
     agent.actor.expire()
 
 
@@ -242,7 +250,7 @@ def save_assets(agent: Agent, directory: str) -> None:
         archive.refuse(Path(directory))
     elif agent.actor.is_numpy:
         agent.actor.refresh()
-        agent.actor.set_time(agent.host_clock)
+        agent.actor.set_time(agent.clock)
         agent.actor.save(directory)
 
 
@@ -251,8 +259,10 @@ def load_assets(agent: Agent, directory: str) -> None:
 
 
 def check_weights(agent: Agent) -> None:
-    """Raises:
-    ValueError: A trained weight is not finite, or another variable of the agent or its optimizer is not a number.
+    """Checks the numbers that were loaded.
+
+    Raises:
+        ValueError: A trained weight is not finite, or another variable of the agent or its optimizer is not a number.
     """
     trained = {id(variable) for variable in agent.trainable_variables}
     for variable in [*agent.variables, *agent.optimizer.variables]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from kagent.config import allowed
+from kagent.config import allowed, creation
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
@@ -21,8 +21,8 @@ def get_compile_config(agent: Agent) -> dict[str, Any]:
     config.pop("jit_compile", None)  # whether XLA suits is the machine's affair, not the file's
     if agent._auto_optimizer:
         config["optimizer"] = "auto"
-    if not agent.has_own_train_step:
-        config["metrics"] = agent.step_metrics.get_config()
+    if not creation.has_own_train_step(agent):
+        config["metrics"] = agent._step_metrics.get_config()
     frozen = [index for index, variable in enumerate(agent.variables) if not variable.trainable]
     return {**config, "trainable": agent.trainable, "frozen": frozen}
 
@@ -51,7 +51,7 @@ def _arguments(agent: Agent, config: dict[str, Any]) -> dict[str, Any]:
         agent.trainable = False
     for index in frozen:
         variables[index].trainable = False
-    if agent.has_own_train_step:
+    if creation.has_own_train_step(agent):
         return config
     # Files of before these were refused.
     unused = [name for name in _UNUSED if config.get(name) is not None]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from kagent.config.vocabulary import unexpected
 from kagent.files.atomic_files import errors_of_tensorflow, local_path, replacing, replacing_folder
+from kagent.policies.greedy_actions import greedy_actions
 from kagent.preprocessing.graph import operations_of
+
+if TYPE_CHECKING:
+    from kagent.agent import Agent
 
 FORMATS = ("tf_saved_model", "onnx", "litert")
 _MEMBERS = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # of a SavedModel
@@ -35,21 +39,23 @@ class GreedyPolicy(keras.Model):
         ValueError: Preprocessing that remembers the episode, or has no form in TensorFlow.
     """
 
-    def __init__(self, agent: Any, dtype: str = "float64"):
+    def __init__(self, agent: Agent, dtype: str = "float64"):
         super().__init__(name=agent.name)
         self.policy = agent.policy
         made = agent.preprocessing
         process = list if made is None else operations_of(made, dtype)
-        self._act = lambda observation: agent.actions_of(process(agent.stored(observation)))  # not a part: a function
+        policy, stored, action = agent.policy, agent._adapter.stored, agent._action
+        # A function, which Keras does not take for a part.
+        self._act = lambda observation: greedy_actions(policy, process(stored(observation)), action)
         self.built = True
 
     def call(self, observation: Any, training: bool = False) -> Any:
         return self._act(observation)
 
 
-def signature(agent: Any) -> list[Any]:
+def signature(agent: Agent) -> list[Any]:
     """What an exported policy takes: a batch of observations of any size, nested as the observation space."""
-    structure = agent.raw_structure
+    structure = agent._raw_observation
     specs = [
         tf.TensorSpec((None, *leaf.shape), tf.as_dtype(leaf.dtype), leaf.name.replace("/", "_") or "observation")
         for leaf in structure.leaves
@@ -72,14 +78,47 @@ def _check_name(path: Path, kind: str, suffix: str | None) -> None:
         )
 
 
-def export(agent: Any, filepath: Any, kind: str, verbose: Any, input_signature: Any, arguments: dict[str, Any]) -> None:
-    """See `Agent.export`."""
+def export(
+    agent: Agent,
+    filepath: Any,
+    format: str = "tf_saved_model",
+    verbose: Any = None,
+    input_signature: Any = None,
+    **kwargs: Any,
+) -> None:
+    """Writes the greedy policy, preprocessing included, for programs without kagent: observation in, action out.
+
+    What is written takes a batch of observations `(N, ...)` as the environment gives them, nested as the observation
+    space, and gives greedy actions `(N, ...)` as the environment takes them. Masks are respected where the observation
+    holds them under "action_mask". Statistics of preprocessing are frozen.
+
+    Args:
+        filepath: Where to: a directory for a SavedModel, a name that ends in ".onnx" or ".tflite" for the others.
+        format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`) or "litert".
+        verbose: As in Keras.
+        input_signature: As in Keras; None: observations of any batch size.
+        **kwargs: Passed on to Keras: `opset_version` of "onnx", settings of the converter of "litert".
+
+    Raises:
+        ValueError: An unknown format, another suffix, a policy without a best action, preprocessing that remembers the
+            episode.
+        ImportError: A package is missing.
+        OSError: The disk cannot take it: full, or read-only. The error names the path and what is free; what was there
+            before is as it was.
+
+    Example:
+
+    >>> agent.export("served")
+    >>> served = tf.saved_model.load("served")
+    >>> actions = served.serve(observations)
+    """
+    kind = format
     if kind not in FORMATS:
         raise ValueError(f"`format` must be one of {FORMATS}. Received: {kind!r}")
     path, suffix = local_path(filepath, "filepath"), _SUFFIXES.get(kind)
     _check_name(path, kind, suffix)
     if kind in _PASSED:
-        unknown = [name for name in arguments if name not in _PASSED[kind]]
+        unknown = [name for name in kwargs if name not in _PASSED[kind]]
         if unknown:
             known = ["filepath", "format", "verbose", "input_signature", *_PASSED[kind]]
             raise TypeError(unexpected(f"export(format={kind!r})", unknown, known))
@@ -96,4 +135,4 @@ def export(agent: Any, filepath: Any, kind: str, verbose: Any, input_signature: 
     verbose = False if verbose is None else verbose
     target = replacing_folder(path, _MEMBERS) if suffix is None else replacing(path)
     with target as temporary, errors_of_tensorflow():
-        model.export(str(temporary), format=kind, verbose=verbose, input_signature=given, **arguments)
+        model.export(str(temporary), format=kind, verbose=verbose, input_signature=given, **kwargs)

@@ -61,9 +61,11 @@ def collect(agent: Agent) -> dict[str, Any]:
 
 
 def check(agent: Agent, found: Mapping[str, Any]) -> None:
-    """Raises:
-    ValueError: `found` is of an agent with other spaces, another algorithm, or networks that take images otherwise.
-    KeyError: A space is missing.
+    """Checks that a file is of such an agent.
+
+    Raises:
+        ValueError: It is of an agent with other spaces, another algorithm, or networks that take images otherwise.
+        KeyError: A space is missing.
     """
     for role in ("observation_space", "action_space"):
         difference = spaces.difference(getattr(agent, role), spaces.from_config(found[role]))

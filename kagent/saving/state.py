@@ -20,7 +20,10 @@ from kagent.saving.entries import SavedMemory
 if TYPE_CHECKING:
     from kagent.agent import Agent
 
-COUNTERS = ("timesteps", "episodes", "gradient_steps", "performed", "drawn", "targets_moved", "waited", "ended")
+COUNTERS = (  # in the order of the file's array
+    "timesteps", "episodes", "gradient_steps", "due_updates_done", "batches_drawn", "targets_moved", "units_waited",
+    "episodes_handled",
+)  # fmt: skip
 _SEEDS = {"sample": 2**62, "graph": 2**31, "evaluation": 2**31}  # and below which numbers they are
 _LATER_STREAMS = ("pretrain",)
 
@@ -117,25 +120,27 @@ _RANDOM = _part(_collect_random, _check_random, _apply_random)
 
 
 def _collect_open(agent: Agent) -> dict[str, Any]:
-    return {"open": agent._trainer.collector.state() if agent._trainer is not None else agent._open}
+    return {
+        "open": agent._run.trainer.collector.state() if agent._run.trainer is not None else agent._run.open_episodes
+    }
 
 
 def _check_open(agent: Agent, data: Data) -> dict[str, Any] | None:
-    checked = open_episodes.check(data["open"], agent.raw_structure, agent._action)
+    checked = open_episodes.check(data["open"], agent._raw_observation, agent._action)
     if checked is not None and checked["environments"]["episodes"]:
         agent._adapter.check_open(checked["environments"].get("preprocessing"), len(checked["lengths"]))
     return checked
 
 
 def _apply_open(agent: Agent, value: dict[str, Any] | None) -> None:
-    agent._open = value
+    agent._run.open_episodes = value
 
 
 _OPEN = _part(_collect_open, _check_open, _apply_open)
 
 
 def _collect_known(agent: Agent) -> dict[str, Any]:
-    return {"known": agent._known}
+    return {"known": agent._run.known}
 
 
 def _check_known(agent: Agent, data: Data) -> dict[str, Any] | None:
@@ -151,7 +156,7 @@ def _check_known(agent: Agent, data: Data) -> dict[str, Any] | None:
 
 
 def _apply_known(agent: Agent, value: dict[str, Any] | None) -> None:
-    agent._known = value
+    agent._run.known = value
 
 
 _KNOWN = _part(_collect_known, _check_known, _apply_known)
@@ -294,7 +299,7 @@ class AgentState:
 def _renew_programs(agent: Agent, graph_seed: int) -> None:
     # Networks are read after this. The seed is part of the compiled program, and so is what layers hold beside their
     # variables; another program also gets another pipeline.
-    agent._early_estimates.forget()
+    agent._update_cycle.early_estimates.forget()
     agent.actor.expire()
     models = [model for role in (agent.policy, agent.critic) if role is not None for model in role.inner_models()]
     constants = any(map(networks.holds_constants, models))

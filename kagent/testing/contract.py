@@ -59,8 +59,10 @@ class Contract:
             self._rule, self._case = before
 
     def expect(self, holds: Any, expected: Any, received: Any) -> None:
-        """Raises:
-        BrokenRuleError: `holds` is false.
+        """Checks one rule.
+
+        Raises:
+            BrokenRuleError: `holds` is false.
         """
         if not holds:
             raise self._broken(expected, received)
@@ -91,8 +93,10 @@ class Contract:
                 raise self._broken(more + _words(one), more + _words(other))
 
     def refused(self, call: Callable[[], Any], doing: str, kinds: Any = ValueError) -> None:
-        """Raises:
-        BrokenRuleError: `call()` raises no error of `kinds`, or one without a message.
+        """Checks that a call is refused.
+
+        Raises:
+            BrokenRuleError: `call()` raises no error of `kinds`, or one without a message.
         """
         try:
             result = call()

@@ -14,7 +14,9 @@ import numpy as np
 from kagent.acting.episode_states import State, states_of
 from kagent.environments import Environments, Transition
 from kagent.environments.stream import NextSeed
+from kagent.exploration import Exploration
 from kagent.schedules import Clock
+from kagent.training.protocols import Actor
 
 
 class Episode(NamedTuple):
@@ -71,8 +73,7 @@ class Collector:
     Counting timesteps, storing transitions and calling callbacks is for whoever receives them.
 
     Args:
-        actor: A `kagent.acting.Actor`. Of another class it has `initial_state`, `to_env`, and what the exploration calls:
-            `decide` (`decide_from` where it has a state) and `random`.
+        actor: A `kagent.acting.Actor`, or another that has the methods of `protocols.Actor`; with a state `decide_from`, too.
         exploration: `exploration.decide(actor, observation, mask, clock, rng)` chooses actions; see
             `kagent.exploration.Exploration`. It may be exchanged between two steps.
         environments: Where; see `kagent.environments.make`.
@@ -96,7 +97,7 @@ class Collector:
     ...     episodes = collector.settle()
     """
 
-    def __init__(self, actor: Any, exploration: Any, environments: Environments):
+    def __init__(self, actor: Actor, exploration: Exploration, environments: Environments):
         self.actor, self.exploration, self.environments = actor, exploration, environments
         self.returns = np.zeros(environments.num_envs)
         self.lengths = np.zeros(environments.num_envs, np.int64)

@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from kagent.config import run_length
-from kagent.config.signatures import answering
 from kagent.schedules import Clock
 
 
@@ -15,18 +14,22 @@ class Counters:
 
     Attributes:
         timesteps, episodes, gradient_steps: See `Agent`.
-        performed: Updates that were due by the rule's frequency and are done, skipped ones included.
-        drawn: Elements taken from the memory's dataset.
-        waited: Units that lie between due updates done and those after them, where their frequency is a schedule.
+        due_updates_done: Updates that were due by the rule's frequency and are done, skipped ones included.
+        batches_drawn: Elements taken from the memory's dataset.
+        units_waited: Units between due updates done and those after them, where their frequency is a schedule.
         targets_moved: Timesteps at the last move of the targets.
-        ended: Episodes at whose ends updates were done or skipped.
+        episodes_handled: Episodes at whose ends updates were done or skipped.
     """
 
-    __slots__ = ("drawn", "ended", "episodes", "gradient_steps", "performed", "targets_moved", "timesteps", "waited")
+    __slots__ = (
+        "batches_drawn", "due_updates_done", "episodes", "episodes_handled", "gradient_steps", "targets_moved", "timesteps",
+        "units_waited",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.timesteps = self.episodes = self.gradient_steps = 0
-        self.performed = self.drawn = self.targets_moved = self.waited = self.ended = 0
+        self.due_updates_done = self.batches_drawn = self.units_waited = 0
+        self.targets_moved = self.episodes_handled = 0
 
     @property
     def updates(self) -> int:
@@ -117,41 +120,3 @@ class TrainingClock:
         if self.program is None:
             return self.host()
         return watched(self.program, self._unbounded) if self.bounds == run_length.ENDLESS else self.program
-
-
-@answering()
-def begin(
-    agent: Any,
-    steps: int | None = None,
-    *,
-    episodes: int | None = None,
-    updates: int | None = None,
-    max_steps: int | None = None,
-    max_episodes: int | None = None,
-    max_updates: int | None = None,
-) -> None:
-    """Says how long a loop of `act` and `observe` will be, so that schedules by progress move in it.
-
-    Nothing ends when the bound is reached: the loop is the user's own, and progress is 1 from there on. `fit` sets
-    its own bounds; those of the last call of either hold, and are saved with the agent.
-
-    Args:
-        steps, episodes, updates: Timesteps, finished episodes or gradient steps to come, as for `fit`. Of several,
-            the one that is used up most is the progress.
-        max_steps, max_episodes, max_updates: The same as absolute bounds.
-
-    Raises:
-        ValueError: No bound, two for one unit, or one that is not an integer >= 0.
-        RuntimeError: A `fit` of the agent is running: it has its own bounds.
-
-    Example:
-
-    >>> agent = kagent.DQN("CartPole-v1", seed=0)
-    >>> agent.begin(steps=10_000)  # epsilon falls over the first 1,000 of them
-    """
-    agent.occupation.refuse("begin")
-    given = {
-        "steps": steps, "episodes": episodes, "updates": updates,
-        "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
-    }  # fmt: skip
-    agent._clock.bounds = run_length.of_run("begin", agent.counters, **given)

@@ -23,9 +23,9 @@ class EpisodeEvents:
 
     def __init__(self, hooks: Iterable[Callback], deferred: bool):
         hooks = list(hooks)
-        self._timestep_hooks = [hook for hook in hooks if hook.watches("on_timestep_end")]
-        self._begin_hooks = [hook for hook in hooks if hook.watches("on_episode_begin")]
-        self._end_hooks = [hook for hook in hooks if hook.watches("on_episode_end")]
+        self._timestep_hooks = [hook for hook in hooks if hook.overrides("on_timestep_end")]
+        self._begin_hooks = [hook for hook in hooks if hook.overrides("on_episode_begin")]
+        self._end_hooks = [hook for hook in hooks if hook.overrides("on_episode_end")]
         self.watched = bool(self._timestep_hooks)
         self._deferred = deferred
         self._begun: list[tuple[int, int]] = []  # number and environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,10 @@ class EpisodeStreams:
         return int(parallel)
 
     def check_room(self, index: int, memory: Any) -> None:
-        """Raises:
-        OrderError: The stream is further ahead of another one than the memory is long.
+        """Checks that the memory has room for another timestep of a stream.
+
+        Raises:
+            OrderError: The stream is further ahead of another one than the memory is long.
         """
         longest = memory.steps if memory.on_policy else math.inf
         if len(self._queues[index]) >= longest:
@@ -94,7 +97,7 @@ class EpisodeStreams:
                 f"stream at a time, so all parallel_interactions={len(self)} must be used"
             )
 
-    def put(self, index: int, memory: Any, row: tuple) -> None:
+    def put(self, index: int, memory: Any, row: Sequence[Any]) -> None:
         """Hands a `Transition` over, or its fields but `valid`, `(1, ...)` each."""
         step = Transition(*row)
         if len(self) == 1:

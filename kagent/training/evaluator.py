@@ -29,8 +29,8 @@ class Unexplored(Exploration):
     def __init__(self, deterministic: bool):
         self.deterministic = deterministic
 
-    def decide(self, actor: Any, leaves: list, mask: Any, clock: Clock, rng: np.random.Generator) -> list:
-        decided: list = actor.decide(leaves, mask, self.deterministic, rng)
+    def decide(self, actor: Any, leaves: list[Any], mask: Any, clock: Clock, rng: np.random.Generator) -> list[Any]:
+        decided: list[Any] = actor.decide(leaves, mask, self.deterministic, rng)
         return decided
 
 
@@ -156,12 +156,12 @@ def evaluate_in(
     callbacks: keras.callbacks.CallbackList,
 ) -> dict[str, Any]:
     """`evaluate` in environments that are made, with arguments that are checked."""
-    with agent.occupation.of("evaluate"), envs.claim(environments, "evaluate"):
+    with agent._occupation.of("evaluate"), envs.claim(environments, "evaluate"):
         sequence = np.random.SeedSequence(agent._random.evaluation_seed if seed is None else int(seed))
         seeds, draws = (np.random.Generator(np.random.Philox(s)) for s in sequence.spawn(2))
         callbacks.on_test_begin()
         agent.actor.expire()  # callbacks may have exchanged weights
-        agent.actor.set_time(agent.host_clock)
+        agent.actor.set_time(agent.clock)
         environments = agent._adapter.environments(environments, learn=False)
         evaluator = Evaluator(agent.actor, environments, deterministic, lambda: int(seeds.integers(2**31 - 1)), draws)
 
@@ -177,7 +177,7 @@ def evaluate_in(
         }  # fmt: skip
         callbacks.on_test_end(dict(logs))
         agent.actor.expire()
-        lists: dict[str, list] = {
+        lists: dict[str, list[Any]] = {
             "episode_returns": [episode.episode_return for episode in finished],
             "episode_lengths": [episode.length for episode in finished],
         }

@@ -10,6 +10,7 @@ import numpy as np
 
 from kagent import traces
 from kagent.config.signatures import answering
+from kagent.memories.compatibility import is_made_for
 from kagent.memories.transition import Transition, each_array
 from kagent.training.episode_streams import OrderError
 
@@ -62,14 +63,14 @@ def experience(
     """
     if internals not in (None, {}):
         raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
-    agent.occupation.refuse("experience")
+    agent._occupation.refuse("experience")
     loop, own_callbacks = agent._interaction, agent._own_callbacks
     memory: Any = agent.memory
     if loop.streams.is_open:
         raise OrderError("`experience` takes whole episodes, and one of `act` and `observe` is under way")
     trace = _trace(agent, states, actions, terminal, reward, final_states, masks, final_masks)
     masked = masks is not None
-    if not agent._fits_memory(len(loop.streams), masked, "`experience` has"):
+    if not is_made_for(agent.memory, len(loop.streams), masked, "`experience` has"):
         memory.build(agent._observation, agent._action, masked=masked, num_envs=len(loop.streams))
     count, ends = len(trace["reward"]), trace["terminated"] | trace["truncated"]
     if memory.on_policy:

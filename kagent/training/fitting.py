@@ -130,7 +130,7 @@ def fit(
             raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
         if not isinstance(env.element_spec, dict) or "reward" not in env.element_spec:
             raise from_environment("fit", f"a dataset of {env.element_spec}")
-        with agent.occupation.of("fit"):
+        with agent._occupation.of("fit"):
             return _fit_dataset(agent, env, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs)
     check_source("fit", env, kwargs)
     if kwargs:
@@ -145,9 +145,11 @@ def fit(
         replay_limit = check_count(replay_limit, "replay_limit")
     origin = agent._own_callbacks.counted_from or counts_of(agent)
     if not agent.memory.built:
-        agent.check_room(agent.steps_per_execution)  # which loading puts off
+        agent.parts.check_room(
+            agent._observation, agent._action, agent.n_envs, agent.steps_per_execution
+        )  # loading puts it off
     bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
-    with agent.occupation.of("fit"), contextlib.ExitStack() as opened:
+    with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
         environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)
         environments.limit_replay(replay_limit)
         opened.enter_context(envs.claim(environments, "fit"))
@@ -172,13 +174,13 @@ def fit(
                 epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=agent,
             )  # fmt: skip
         agent._clock.bounds = bounds
-        agent.fit_origin, agent._own_callbacks.counted_from = origin, None
+        agent._run.origin, agent._own_callbacks.counted_from = origin, None
         trainer = Trainer(agent, environments, callbacks, bounds, origin, steps_per_epoch, initial_epoch, validation)
         try:
             with abortable(callbacks), divergence_refused(agent, callbacks):
                 trainer.train()
         finally:
-            agent._trainer = None
+            agent._run.trainer = None
     return agent.history
 
 

@@ -11,7 +11,7 @@ from kagent.acting.episode_states import EpisodeStates, states_of
 from kagent.compat.tensorforce.specifications import mask_name
 from kagent.config.signatures import answering
 from kagent.environments import checks
-from kagent.training import update_cycle
+from kagent.memories.compatibility import is_made_for
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class InteractionLoop:
 
     def explore(self, agent: Agent, raw: list[np.ndarray], masks: Any, index: int) -> Any:
         """The exploring action of a stream, whose outcome `observe` will give."""
-        agent.occupation.refuse("act")
+        agent._occupation.refuse("act")
         stream = self.streams.streams[index]
         if stream.acted is not None:
             raise OrderError(
@@ -117,7 +117,7 @@ class InteractionLoop:
         if successor is None:
             successor = acted.observation
         count, masked, memory = len(self.streams), acted.mask is not None, agent.memory
-        if not agent._fits_memory(count, masked):
+        if not is_made_for(memory, count, masked):
             memory.build(agent._observation, agent._action, masked=masked, num_envs=count)
         self.follow(memory)
         flags = (np.asarray([flag]) for flag in ends)
@@ -133,7 +133,7 @@ class InteractionLoop:
         logs = None
         while True:
             moved = self.streams.drain(agent.memory)
-            if update_cycle.is_due(agent):
+            if agent._update_cycle.is_due(agent):
                 logs = update_once(agent, due=True)
             elif not moved:
                 return logs
@@ -273,7 +273,7 @@ def observe(
             observation that it needs; an end that is said in other words than above.
         TypeError: `truncated` that is neither True nor False.
     """
-    agent.occupation.refuse("observe")
+    agent._occupation.refuse("observe")
     loop = agent._interaction
     index = loop.streams.index(parallel)
     stream = loop.streams.streams[index]
@@ -353,8 +353,8 @@ def update(agent: Agent) -> dict[str, float]:
     >>> history = agent.fit("CartPole-v1", steps=100, verbose=0)
     >>> logs = agent.update()
     """
-    agent.occupation.refuse("update")
-    if agent._trainer is not None and not agent._trainer.collector.environments.ready:
+    agent._occupation.refuse("update")
+    if agent._run.trainer is not None and not agent._run.trainer.collector.environments.ready:
         raise OrderError("`update` cannot be called by an environment of the running `fit`, in the middle of its step")
     memory = agent.memory
     if not (memory.built and memory.has_any):
@@ -364,24 +364,24 @@ def update(agent: Agent) -> dict[str, float]:
 
 def update_once(agent: Agent, due: bool) -> dict[str, float]:
     """One update of an agent, because it is due or was asked for, and its events. Returns its logs."""
-    trainer = agent._trainer
-    own = trainer is None and agent.occupation.running is None  # else it was asked for by a callback of `fit`
+    trainer = agent._run.trainer
+    own = trainer is None and agent._occupation.running is None  # else it was asked for by a callback of `fit`
     if own:
         agent._own_callbacks.begin(agent)
-    with agent.occupation.of("update"):
+    with agent._occupation.of("update"):
         agent.make_train_function()
-        iterator = agent.iterator() if trainer is None else trainer.iterator
+        iterator = agent._update_cycle.iterator(agent) if trainer is None else trainer.iterator
         if own:
             agent._own_callbacks.update_begin(agent)
         for hook in trainer.update_hooks if trainer is not None else ():
             hook.on_update_begin(agent.updates, {})
-        update_cycle.before_update(agent)
-        logs = agent.train_function(iterator)
-        update_cycle.after_update(agent, due)
+        agent._update_cycle.before(agent)
+        logs: dict[str, float] = agent.train_function(iterator)
+        agent._update_cycle.after(agent, due)
         if trainer is not None:
             trainer.asked.append(logs)
-            for hook in trainer.asked_hooks:
-                hook.on_asked_update_end(agent.updates, dict(logs))
+            for hook in trainer.requested_hooks:
+                hook.on_requested_update_end(agent.updates, dict(logs))
         elif own:
             agent._own_callbacks.update_end(agent, logs)
     return logs

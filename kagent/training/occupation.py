@@ -32,8 +32,10 @@ class Occupation:
         return next(reversed(self._running.values()), None)
 
     def refuse(self, method: str) -> None:
-        """Raises:
-        OrderError: `method` cannot run now.
+        """Checks that a method can run now.
+
+        Raises:
+            OrderError: It cannot.
         """
         if self._running:
             self._refuse(method)

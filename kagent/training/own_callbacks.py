@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -108,7 +107,13 @@ class OwnCallbacks:
                 callback.on_train_end()
 
     def timestep_end(
-        self, agent: Any, index: int, row: tuple, raw: tuple, next_observed: bool = True, played: bool = False
+        self,
+        agent: Any,
+        index: int,
+        row: Sequence[Any],
+        raw: Sequence[Any],
+        next_observed: bool = True,
+        played: bool = False,
     ) -> None:
         """The event of one timestep.
 
@@ -120,7 +125,7 @@ class OwnCallbacks:
             next_observed: Whether the next observation is known.
             played: Whether the timestep was played elsewhere.
         """
-        watching = [callback for callback in self._called(played) if callback.watches("on_timestep_end")]
+        watching = [callback for callback in self._called(played) if callback.overrides("on_timestep_end")]
         if not watching:
             return
         count = agent.parallel_interactions
@@ -163,20 +168,6 @@ class OwnCallbacks:
         return [callback for name, callback in self.by_name.items() if not (played and name == "recorder")]
 
 
-def keep_state(restored: Any, optimizer: Any) -> None:
-    """Has the optimizer given to `compile` begin with the state of the one that a saver restored."""
-    pairs = list(zip(restored.variables, optimizer.variables))
-    if len(restored.variables) == len(optimizer.variables) and all(a.shape == b.shape for a, b in pairs):
-        for old, new in pairs:
-            new.assign(old)
-    else:
-        warnings.warn(
-            "The optimizer given to `compile` is of another kind than that of the checkpoint which the saver restored: "
-            "its state begins anew",
-            stacklevel=3,
-        )
-
-
 def close(agent: Any) -> None:
     """Ends the training that the agent's own saver, summarizer and recorder are in, in a loop of the user's own.
 
@@ -186,5 +177,5 @@ def close(agent: Any) -> None:
     Raises:
         RuntimeError: A `fit` of the agent is under way.
     """
-    agent.occupation.refuse("close")
+    agent._occupation.refuse("close")
     agent._own_callbacks.end()

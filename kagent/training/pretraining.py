@@ -14,11 +14,13 @@ from kagent.config.checks import check_count
 from kagent.config.run_length import Bounds
 from kagent.config.signatures import answering
 from kagent.learning.learner import Learner
+from kagent.memories.compatibility import is_made_for
 from kagent.memories.sequences import RecentSequences
 from kagent.memories.transition import Transition
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.training import experience
 from kagent.training.metrics import UpdateMetrics
+from kagent.training.update_cycle import UpdateTask
 
 OBJECTIVES = (None, "behavior_cloning")
 
@@ -89,7 +91,7 @@ def pretrain(
     headers = {path: traces.trace_headers(path, agent._raw_observation, agent._action) for path in files}
     masked = _masked(headers)
     lengths = sorted(header["reward"].shape[0] for header in headers.values())
-    with agent.occupation.of("pretrain"):
+    with agent._occupation.of("pretrain"):
         return _pretrain(agent, files, masked, lengths, num_iterations, num_traces, num_updates, objective)
 
 
@@ -161,7 +163,7 @@ class _Own:
 
     def __init__(self, agent: Any, masked: bool):
         self.agent, self.memory = agent, agent.memory
-        if not agent._fits_memory(1, masked, "the traces have"):
+        if not is_made_for(agent.memory, 1, masked, "the traces have"):
             self.memory.build(agent._observation, agent._action, masked=masked)
         self.memory.check(agent.update_rule.batch_size)
         self.steps = (agent.update_rule.steps or 1) * agent.steps_per_execution  # of gradient, per update
@@ -174,18 +176,18 @@ class _Own:
     def update(self) -> Iterator[dict[str, float]]:
         agent, iterator = self.agent, self.iterator()
         for _ in range(self.calls):
-            agent.estimate_early()
-            before = agent.updates
+            agent._update_cycle.early_estimates.write(agent)
+            before = agent.gradient_steps
             logs = self.learner(iterator)
             self.drew()
-            agent.follow(agent.updates - before)
+            agent._update_cycle.after_offline(agent, agent.gradient_steps - before)
             yield logs
 
     def iterator(self) -> Any:
-        return self.agent.iterator()
+        return self.agent._update_cycle.iterator(self.agent)
 
     def drew(self) -> None:
-        self.agent.counters.drawn += 1
+        self.agent.counters.batches_drawn += 1
 
 
 class _OfIteration(_Own):
@@ -194,10 +196,10 @@ class _OfIteration(_Own):
     _drawing: tuple[int, int]  # the size of a minibatch, and how many of them or passes an update has
 
     def __init__(self, agent: Any, masked: bool, memory: Any):
-        self.agent, self.memory = agent, memory
+        self.agent, self.memory, self._training = agent, memory, UpdateTask(agent)
         self.memory.build(agent._observation, agent._action, masked=masked)
         self._seed, self._drawn = int(agent._random["pretrain"].integers(2**62)), 0
-        self.learner = Learner(agent, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly), task=self)
+        self.learner = Learner(agent, self, jit=bool(agent.jit_compile), eager=bool(agent.run_eagerly))
         self._iterator: Any = None
 
     def take(self, transitions: list[Transition]) -> None:
@@ -217,6 +219,15 @@ class _OfIteration(_Own):
     def drew(self) -> None:
         self._drawn += 1
 
+    def after_offline(self, steps: int) -> None:
+        self._training.after_offline(steps)
+
+    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
+        return self._training.prepare(experience)
+
+    def step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return self._training.step(batch)
+
 
 class _Cloning(_OfIteration):
     """Behaviour cloning."""
@@ -235,8 +246,9 @@ class _Cloning(_OfIteration):
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
         return experience
 
-    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return self.agent.learn(batch, lambda given: self._objective.update(self.agent, given))
+    def step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        logs: dict[str, Any] = self._objective.update(self.agent, batch)
+        return logs
 
 
 class _Rollouts(_OfIteration):
@@ -254,12 +266,6 @@ class _Rollouts(_OfIteration):
     def take(self, transitions: list[Transition]) -> None:
         super().take(transitions)
         self.memory.pad()  # where these files are not the longest: the program is compiled for one size
-
-    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
-        return self.agent.prepare(experience)
-
-    def learn(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return self.agent.learn(batch)
 
 
 def _masked(headers: dict[Path, dict[str, traces.Header]]) -> bool:

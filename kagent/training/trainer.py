@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from kagent.callbacks.callback import forget_unknown, hears_batches, hooks_of
+from kagent.callbacks.callback import forget_unknown, hooks_of, overrides_batch_events
 from kagent.config import run_length
 from kagent.environments import Environments
 from kagent.learning.divergence import check_weights
-from kagent.training import evaluator, update_cycle
+from kagent.memories.compatibility import is_made_for
+from kagent.training import evaluator
 from kagent.training.collector import Collector, Episode
 from kagent.training.episode_events import EpisodeEvents
 from kagent.training.metrics import EpisodeMetrics, UpdateMetrics
@@ -48,7 +49,7 @@ class Trainer:
         collector: Who walks the environments.
         iterator: The memory's elements that this run learns from.
         asked: Logs of the updates that callbacks asked for in this epoch.
-        update_hooks, asked_hooks: The callbacks that override `on_update_begin`, and `on_asked_update_end`.
+        update_hooks, requested_hooks: The callbacks that override `on_update_begin`, and `on_requested_update_end`.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class Trainer:
         self._finished: list[Episode] = []
         self._events = EpisodeEvents((), self._by_episode)
         self.update_hooks: list[Any] = []
-        self.asked_hooks: list[Any] = []
+        self.requested_hooks: list[Any] = []
         self._end_hooks: list[Any] = []
-        self._heard = False
+        self._calls_batches = False
 
     # The run ---------------------------------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ class Trainer:
         agent, callbacks = self.agent, self.callbacks
         agent.make_train_function()
         agent.stop_training = False
-        agent._initial_epoch = agent._known = None  # BackupAndRestore sets both where a run goes on
+        agent._initial_epoch = agent._run.known = None  # BackupAndRestore sets both where a run goes on
         before = counts_of(agent)
         callbacks.on_train_begin()
         # Who loads a checkpoint there need not know epochs: those that it has behind it follow from its counters.
@@ -99,7 +100,7 @@ class Trainer:
             callbacks.on_train_end(None)  # there is nothing to do, for environments neither
             self._warn_of_reached_bound(before)
             return
-        with agent.occupation.walk():
+        with agent._occupation.walk():
             logs = self._walk(epoch)
         callbacks.on_train_end(logs)
         agent.actor.expire()
@@ -107,17 +108,21 @@ class Trainer:
     def _walk(self, epoch: int) -> Any:
         agent = self.agent
         self._start()
-        if agent._known is not None:
-            self.metrics.last, self.losses.last = agent._known["episode"], agent._known["update"]
-        self.iterator, logs, self._heard = agent.iterator(), None, hears_batches(self.callbacks)
+        if agent._run.known is not None:
+            self.metrics.last, self.losses.last = agent._run.known["episode"], agent._run.known["update"]
+        self.iterator, logs, self._calls_batches = (
+            agent._update_cycle.iterator(agent),
+            None,
+            overrides_batch_events(self.callbacks),
+        )
         last = keras.config.max_epochs() or math.inf
         while epoch < last and self._goes_on(self.bounds.timesteps):
             logs = self._epoch(epoch)
             epoch += 1
         if hasattr(agent.optimizer, "finalize_variable_values") and epoch > self._initial_epoch:
             agent.optimizer.finalize_variable_values(agent.trainable_variables)
-        agent.estimate_early()
-        agent._open = self.collector.state()
+        agent._update_cycle.early_estimates.write(agent)
+        agent._run.open_episodes = self.collector.state()
         return logs
 
     def _start(self) -> None:
@@ -125,11 +130,11 @@ class Trainer:
         environments = collector.environments
         hooks = hooks_of(self.callbacks)
         self._events = EpisodeEvents(hooks, self._by_episode)
-        self.update_hooks = [hook for hook in hooks if hook.watches("on_update_begin")]
-        self.asked_hooks = [hook for hook in hooks if hook.watches("on_asked_update_end")]
-        self._end_hooks = [hook for hook in hooks if hook.watches("on_update_end")]
-        agent._trainer = self
-        state, agent._open = agent._open, None
+        self.update_hooks = [hook for hook in hooks if hook.overrides("on_update_begin")]
+        self.requested_hooks = [hook for hook in hooks if hook.overrides("on_requested_update_end")]
+        self._end_hooks = [hook for hook in hooks if hook.overrides("on_update_end")]
+        agent._run.trainer = self
+        state, agent._run.open_episodes = agent._run.open_episodes, None
         own_loop = agent._interaction.leave()  # its episodes end here
         agent._adapter.restart()
         lost = collector.start(agent.next_seed, state)
@@ -142,7 +147,7 @@ class Trainer:
                 stacklevel=5,
             )
         count, masked, memory = environments.num_envs, environments.mask is not None, agent.memory
-        if not fits_memory(agent, count, masked):
+        if not is_made_for(memory, count, masked):
             memory.build(agent._observation, agent._action, masked=masked, num_envs=count)
         else:
             # What follows an open episode's last timestep in the memory is another episode.
@@ -173,10 +178,11 @@ class Trainer:
         else:
             passed = (epoch - self._initial_epoch + 1) * self._steps_per_epoch
             end = min(self._origin.timesteps + passed, end)
+        cycle, full = agent._update_cycle, agent.memory.filled if agent.memory.on_policy else None
         while self._goes_on(end) and agent.episodes < end_episodes:
-            due, due_episodes = update_cycle.due_at(agent), update_cycle.due_at(agent, "episodes")
-            self._collect(min(due, end), min(due_episodes, end_episodes), update_cycle.is_full(agent))
-            while self._learns_on() and update_cycle.is_due(agent):
+            due, due_episodes = cycle.due_at(agent), cycle.due_at(agent, "episodes")
+            self._collect(min(due, end), min(due_episodes, end_episodes), full)
+            while self._learns_on() and cycle.is_due(agent):
                 self._update(begin, clock)
         if self._by_episode:
             self._events.call_ends()
@@ -186,8 +192,8 @@ class Trainer:
             self.losses.update(step_logs)
         logs: dict[str, Any] = self.losses.epoch(agent.train_function)
         logs |= self.metrics.epoch(agent, agent.timesteps - begin, time.perf_counter() - clock)
-        agent._known = {"episode": self.metrics.last, "update": self.losses.last}
-        if agent.refuses_divergence:
+        agent._run.known = {"episode": self.metrics.last, "update": self.losses.last}
+        if agent._run.refuses_divergence:
             check_weights(agent)  # before a callback saves them
         validation = self.validation
         if validation is not None and run_length.is_among(epoch, validation.frequency):
@@ -210,7 +216,7 @@ class Trainer:
         if (full is not None and full()) or counters.episodes >= episodes:
             return  # the agent was stopped, and perhaps saved, before it learned from this
         collector.exploration = agent.explorer
-        step, settle, clock_at, rng = collector.step, collector.settle, agent._clock.at, agent.act_generator
+        step, settle, clock_at, rng = collector.step, collector.settle, agent._clock.at, agent._random["act"]
         append, count, watched = agent.memory.append_leaves, collector.environments.num_envs, events.watched
         timesteps = counters.timesteps
         while timesteps < until:
@@ -238,18 +244,18 @@ class Trainer:
                 return
 
     def _update(self, epoch_begin: int, clock: float) -> None:
-        agent, callbacks = self.agent, self.callbacks
+        agent, callbacks, cycle = self.agent, self.callbacks, self.agent._update_cycle
         # Several updates may have come due in one step of many environments: each at its own time.
-        batch = max(min(agent.timesteps, update_cycle.due_at(agent)) - epoch_begin - 1, 0)
-        if self._heard:
+        batch = max(min(agent.timesteps, cycle.due_at(agent)) - epoch_begin - 1, 0)
+        if self._calls_batches:
             callbacks.on_train_batch_begin(batch)
         for hook in self.update_hooks:
             hook.on_update_begin(agent.updates, {})
-        update_cycle.before_update(agent)
+        cycle.before(agent)
         logs = agent.train_function(self.iterator)
-        update_cycle.after_update(agent)
+        cycle.after(agent)
         self.losses.update(logs)
-        if self._heard:
+        if self._calls_batches:
             self._note_episodes()
             live = self.metrics.live(agent.timesteps - epoch_begin, time.perf_counter() - clock)
             callbacks.on_train_batch_end(batch, {**logs, **live})
@@ -275,36 +281,8 @@ class Trainer:
 def divergence_refused(agent: Any, callbacks: Any) -> Iterator[None]:
     """Within it, a loss that is not finite is an error, but for Keras's callback that ends training by itself."""
     given = getattr(callbacks, "callbacks", callbacks)
-    agent.refuses_divergence = not any(isinstance(one, keras.callbacks.TerminateOnNaN) for one in given)
+    agent._run.refuses_divergence = not any(isinstance(one, keras.callbacks.TerminateOnNaN) for one in given)
     try:
         yield
     finally:
-        agent.refuses_divergence = True
-
-
-def leave_episodes(agent: Any, begun: bool = False) -> None:
-    """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.
-
-    Args:
-        begun: Whether to stay with them where none has had a timestep yet.
-    """
-    if not begun or agent._open is None or np.any(agent._open["lengths"]):
-        agent._open = None
-
-
-def fits_memory(agent: Any, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
-    """Whether the agent's memory is made for transitions of so many environments, with masks or without.
-
-    Raises:
-        ValueError: It holds some already that have masks where these have none, or the other way round.
-    """
-    memory = agent.memory
-    if not memory.built or not memory.fits(num_envs):
-        return False
-    if memory.masked != masked and len(memory):
-        raise ValueError(
-            f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and "
-            f"{source} {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
-        )
-    alike: bool = memory.masked == masked
-    return alike
+        agent._run.refuses_divergence = True

@@ -1,21 +1,157 @@
-"""What an agent does around its updates: elements to learn from, errors of samples, targets that follow.
-
-These are methods of `Agent`, which takes them as they are; the agent is their first argument.
-"""
+"""The updates of an agent: when they are due, the elements that they learn from, and the work before and after each."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
 
 from kagent import update
+from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
+from kagent.training.counters import Counters, TrainingClock
+from kagent.training.update_scheduler import UpdateScheduler
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
+    from kagent.parts import AgentParts
+
+
+class UpdateCycle:
+    """What happens around the updates of one agent, which every method is given.
+
+    Args:
+        parts: Of the agent.
+        counters: Of the agent.
+        clock: Of the agent.
+
+    Attributes:
+        scheduler: When updates are due.
+        early_estimates: Writes the values of next observations into new rows of the memory, where that is asked for.
+    """
+
+    def __init__(self, parts: AgentParts, counters: Counters, clock: TrainingClock):
+        self.scheduler, self.early_estimates = UpdateScheduler(parts, counters, clock), EarlyEstimates()
+        self._iterating: tuple[Any, Any] | None = None  # an iterator, and what it was made of
+
+    # Elements --------------------------------------------------------------------------------------------------
+
+    def elements(self, agent: Agent) -> Any:
+        """A new iterator of the memory's packed elements, from the next one to be learned from."""
+        return agent.memory.elements(
+            agent.update_rule, agent.steps_per_execution, agent._random.sample_seed, agent.counters.batches_drawn
+        )
+
+    def fresh_iterator(self, agent: Agent) -> Any:
+        """`elements`, which the learner is made ready for."""
+        iterator = self.elements(agent)
+        if isinstance(agent.train_function, Learner):
+            agent.train_function.bind(iterator)
+        return iterator
+
+    def iterator(self, agent: Agent) -> Any:
+        """The iterator of the last call where it stands at the next element still, else a fresh one.
+
+        For a new one TensorFlow makes its program ready once more, which takes a tenth of a second and more. Where the
+        train function is not kagent's own, its position is not known, and each iterator is fresh.
+        """
+        learner = agent.train_function
+        if not isinstance(learner, Learner):
+            return self.elements(agent)
+        # Both counts go up together, but not where an update failed, or the agent was loaded.
+        drawn = agent.counters.batches_drawn - learner.pulls
+        seed = agent._random.sample_seed
+        made = learner, agent.memory.storage, agent.update_rule, agent.steps_per_execution, seed, drawn
+        if self._iterating is None or self._iterating[0] != made:
+            self._iterating = made, self.fresh_iterator(agent)
+        return self._iterating[1]
+
+    # When ------------------------------------------------------------------------------------------------------
+
+    def due_at(self, agent: Agent, unit: str = "timesteps") -> float:
+        """Count of `unit` at which the next call of the learner is due."""
+        return self.scheduler.due_at(agent.steps_per_execution, unit)
+
+    def is_due(self, agent: Agent) -> bool:
+        """Whether an update is due now."""
+        return self.scheduler.is_due(agent.steps_per_execution)
+
+    # Around each -----------------------------------------------------------------------------------------------
+
+    def before(self, agent: Agent) -> None:
+        """What an update needs to be done first: early estimates, and targets that follow by timesteps."""
+        self.early_estimates.write(agent)
+        now = agent._clock.training()
+        if agent.target_networks.is_due(agent.timesteps, agent.counters.targets_moved, now):
+            _move_targets(agent)
+            agent.counters.targets_moved = agent.timesteps
+
+    def after(self, agent: Agent, due: bool = True) -> None:
+        """Counts an update, and clears a memory that is learned from once."""
+        agent.counters.batches_drawn += 1
+        if agent.memory.on_policy:
+            agent.memory.clear()
+        elif due:
+            self.scheduler.pass_on(agent.steps_per_execution)
+
+    def after_offline(self, agent: Agent, steps: int) -> None:
+        """Moves the targets after so many gradient steps without timesteps, as often as they would move while playing."""
+        if agent.objective.targets and agent.target.unit == "timesteps":
+            rule, now = agent.update_rule, agent._clock.training()
+            frequency: Any = rule.period_at(now)
+            frequency = 1 if frequency == math.inf else int(frequency)
+            if rule.unit == "episodes":
+                frequency *= max(1, agent.timesteps // max(1, agent.episodes))
+            period = max(1, agent.target.period_at(now) * (rule.steps or 1) // frequency)
+            if agent.gradient_steps // period > (agent.gradient_steps - steps) // period:
+                _move_targets(agent)
+
+
+class UpdateTask:
+    """The learner's task in training: the agent's own memory, `prepare` and `train_step`.
+
+    Args:
+        agent: The agent that learns.
+    """
+
+    def __init__(self, agent: Agent):
+        self.agent = agent
+
+    @property
+    def memory(self) -> Any:
+        """Where elements come from."""
+        return self.agent.memory
+
+    def fresh_iterator(self) -> Any:
+        """An iterator of elements, which the learner is made ready for."""
+        return self.agent._update_cycle.fresh_iterator(self.agent)
+
+    def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
+        """`Agent.prepare`."""
+        return self.agent.prepare(experience)
+
+    def step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One gradient step, with the user's metrics of its logs."""
+        logs: dict[str, Any] = self.agent._step_metrics.take(self.agent.train_step(batch))
+        return logs
+
+    def after_offline(self, steps: int) -> None:
+        """Called after gradient steps on data that are not of the memory."""
+        self.agent._update_cycle.after_offline(self.agent, steps)
+
+
+def make_train_function(agent: Agent, force: bool = False) -> Any:
+    """Keras's seam: `train_function(iterator)` is the compiled learner."""
+    if agent._trainability.has_changed() or agent.train_function is None or force:
+        jit, eager = bool(agent.jit_compile), bool(agent.run_eagerly)
+        agent.train_function = Learner(agent, UpdateTask(agent), jit=jit, eager=eager)
+    return agent.train_function
+
+
+def _move_targets(agent: Agent) -> None:
+    if agent.trainable:
+        agent.target_networks.move_now(agent._clock.training(), bool(agent.jit_compile), agent.run_eagerly)
 
 
 def report_errors(agent: Agent, errors: Any) -> None:
@@ -36,13 +172,7 @@ def report_errors(agent: Agent, errors: Any) -> None:
     ...         self.report_errors(logs.pop("error_of_each_sample"))
     ...         return {"loss": value, **logs}
     """
-    agent._errors = tf.abs(tf.stop_gradient(tf.cast(errors, tf.float32)))
-
-
-def take_errors(agent: Agent) -> Any:
-    """The errors that were reported since the last call, `(B,)`, or None."""
-    errors, agent._errors = agent._errors, None
-    return errors
+    agent.minimizer.errors = tf.abs(tf.stop_gradient(tf.cast(errors, tf.float32)))
 
 
 def reschedule(agent: Agent, rule: Any) -> None:
@@ -56,107 +186,7 @@ def reschedule(agent: Agent, rule: Any) -> None:
         ValueError, TypeError: The memory does not suit it.
         RuntimeError: The agent is in the middle of `fit` or another method.
     """
-    agent.occupation.refuse("reschedule")
+    agent._occupation.refuse("reschedule")
     rule = update.get(rule)
     agent.memory.configure(rule, agent.reward_estimation, agent._clock.training)
-    agent._scheduler.take(rule)
-
-
-def elements(agent: Agent) -> Any:
-    """The memory's packed elements, from the next one to be learned from."""
-    return agent.memory.elements(
-        agent.update_rule, agent.steps_per_execution, agent._random.sample_seed, agent.counters.drawn
-    )
-
-
-def fresh_iterator(agent: Agent) -> Any:
-    """`elements`, which the learner is made ready for."""
-    iterator = agent.elements()
-    if isinstance(agent.train_function, Learner):
-        agent.train_function.bind(iterator)
-    return iterator
-
-
-def iterator(agent: Agent) -> Any:
-    """The iterator of the last call where it stands at the next element still, else a fresh one.
-
-    For a new one TensorFlow makes its program ready once more, which takes a tenth of a second and more. Where the
-    train function is not kagent's own, what it has drawn is not known, and each is fresh.
-    """
-    learner = agent.train_function
-    if not isinstance(learner, Learner):
-        return agent.elements()
-    # Drawn and pulled go up together, but not where an update failed, or the agent was loaded.
-    drawn = agent.counters.drawn - learner.pulls
-    made = learner, agent.memory.storage, agent.update_rule, agent.steps_per_execution, agent._random.sample_seed, drawn
-    if agent._iterating is None or agent._iterating[0] != made:
-        agent._iterating = made, agent.fresh_iterator()
-    return agent._iterating[1]
-
-
-def due_at(agent: Agent, unit: str = "timesteps") -> float:
-    """Count of `unit` at which the next call of the learner is due."""
-    return agent._scheduler.due_at(agent.steps_per_execution, unit)
-
-
-def is_full(agent: Agent) -> Any:
-    """The memory's test of being full, where it is learned from as a whole; else None."""
-    return agent.memory.filled if agent.memory.on_policy else None
-
-
-def is_due(agent: Agent) -> bool:
-    """Whether an update is due now."""
-    return agent._scheduler.is_due(agent.steps_per_execution)
-
-
-def before_update(agent: Agent) -> None:
-    """What an update needs to be done first: early estimates, and targets that follow by timesteps."""
-    agent.estimate_early()
-    if agent.target_networks.is_due(agent.timesteps, agent.counters.targets_moved, agent._clock.training()):
-        follow_now(agent)
-        agent.counters.targets_moved = agent.timesteps
-
-
-def estimate_early(agent: Agent) -> None:
-    """Has the memory's new rows say what follows them, where that is to be estimated when they are stored."""
-    agent._early_estimates.write(agent)
-
-
-def follow(agent: Agent, steps: int) -> None:
-    """Called by the learner after so many offline gradient steps.
-
-    Without timesteps, targets move as often per gradient step as they would while playing.
-    """
-    if agent.objective.targets and agent.target.unit == "timesteps":
-        frequency = agent.update_rule.period_at(agent._clock.training())
-        frequency = 1 if frequency == math.inf else int(frequency)
-        if agent.update_rule.unit == "episodes":
-            frequency *= max(1, agent.timesteps // max(1, agent.episodes))
-        period = max(1, agent.target.period_at(agent._clock.training()) * (agent.update_rule.steps or 1) // frequency)
-        if agent.updates // period > (agent.updates - steps) // period:
-            follow_now(agent)
-
-
-def follow_now(agent: Agent) -> None:
-    """Moves the targets now."""
-    if not agent.trainable:
-        return
-    agent.target_networks.move_now(agent._clock.training(), bool(agent.jit_compile), agent.run_eagerly)
-
-
-def after_update(agent: Agent, due: bool = True) -> None:
-    """Counts an update, and clears a memory that is learned from once."""
-    agent.counters.drawn += 1
-    if agent.memory.on_policy:
-        agent.memory.clear()
-    elif due:
-        agent._scheduler.pass_on(agent.steps_per_execution)
-
-
-def learned(agent: Agent, steps: int, weights: list[np.ndarray]) -> None:
-    """Called by the learner: so many gradient steps were taken, and these are the actor's new weights."""
-    agent.counters.gradient_steps += steps
-    if weights:
-        agent.actor.set_weights(*weights)
-    elif agent.run_eagerly:
-        agent.actor.expire()
+    agent._update_cycle.scheduler.take(rule)

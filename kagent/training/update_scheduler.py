@@ -16,7 +16,7 @@ class UpdateScheduler:
 
     Args:
         parts: Of the agent. Rule and memory are read there.
-        counters: Of the agent. Those of updates (`performed`, `waited`, `ended`) are written here alone.
+        counters: Of the agent. Those of updates (`due_updates_done`, `units_waited`, `episodes_handled`) are written here alone.
         clock: The time, for frequencies that are schedules.
     """
 
@@ -36,9 +36,9 @@ class UpdateScheduler:
         self._parts.update_rule = rule
         passed = rule.passed(getattr(counters, rule.unit))
         # A file may come from a run with another rule: then it is more than one behind, or ahead.
-        if (rule != before and before.period != math.inf) or not 0 <= passed - counters.performed <= 1:
-            counters.performed, counters.ended = passed, counters.episodes
-            counters.waited = int(passed * rule.period) if rule.is_scheduled else 0
+        if (rule != before and before.period != math.inf) or not 0 <= passed - counters.due_updates_done <= 1:
+            counters.due_updates_done, counters.episodes_handled = passed, counters.episodes
+            counters.units_waited = int(passed * rule.period) if rule.is_scheduled else 0
 
     def due_at(self, executions: int, unit: str = "timesteps") -> float:
         """Count of `unit` at which the next call of the learner is due; infinite where another unit, the memory or the user
@@ -50,14 +50,14 @@ class UpdateScheduler:
         """
         rule, memory = self.rule, self._parts.memory
         if rule.episode_ends and unit == "episodes" and not memory.on_policy:
-            return self._counters.ended + 1
+            return self._counters.episodes_handled + 1
         if memory.on_policy or rule.unit != unit or rule.period == math.inf:
             return math.inf
         if rule.is_scheduled:
             period = rule.period_at(self._clock.training())
-            found: float = rule.first + self._counters.waited + (executions - 1) * period
+            found: float = rule.first + self._counters.units_waited + (executions - 1) * period
             return found
-        at: float = rule.origin + (self._counters.performed + executions - 1) * rule.period
+        at: float = rule.origin + (self._counters.due_updates_done + executions - 1) * rule.period
         return at
 
     def is_due(self, executions: int) -> bool:
@@ -79,10 +79,10 @@ class UpdateScheduler:
         # One update is all that a timestep gets, whether it is due by frequency, by an episode's end, or by both.
         rule, counters = self.rule, self._counters
         if self._is_late(executions) or not rule.episode_ends:
-            counters.performed += executions
+            counters.due_updates_done += executions
             if rule.is_scheduled:
-                counters.waited += executions * int(rule.period_at(self._clock.training()))
-        counters.ended = counters.episodes
+                counters.units_waited += executions * int(rule.period_at(self._clock.training()))
+        counters.episodes_handled = counters.episodes
 
     def _is_late(self, executions: int) -> bool:
         unit = self.rule.unit
@@ -91,5 +91,5 @@ class UpdateScheduler:
     def _is_at_end(self) -> bool:
         rule, counters = self.rule, self._counters
         if rule.episode_ends and counters.timesteps < rule.first:
-            counters.ended = counters.episodes
-        return bool(rule.episode_ends and counters.episodes > counters.ended)
+            counters.episodes_handled = counters.episodes
+        return bool(rule.episode_ends and counters.episodes > counters.episodes_handled)

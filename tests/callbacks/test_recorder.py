@@ -14,6 +14,7 @@ from kagent.callbacks import Callback, Recorder
 from kagent.config.run_length import ENDLESS
 from kagent.traces import array_name, load_trace, successors, trace_files
 from kagent.training.random_streams import RandomStreams
+from kagent.training.run import Run
 
 pytestmark = pytest.mark.eager
 
@@ -55,7 +56,7 @@ def player(small, **spaces):
     for name in agent.counters.__slots__:
         setattr(agent.counters, name, 0)
     agent._clock.bounds = ENDLESS
-    agent._begin_training_state()
+    agent._run = Run()
     if agent.memory.built:
         agent.memory.clear()
     return agent

@@ -17,7 +17,7 @@ from toy_envs import Counter, Identity
 
 import kagent
 from kagent.callbacks import Callback, Checkpoint, Summarizer
-from kagent.callbacks.callback import hears_batches
+from kagent.callbacks.callback import overrides_batch_events
 from kagent.callbacks.summaries import activations, directory, policy
 from kagent.callbacks.summaries.labels import GROUPS, LABELS, Pace, expand
 from kagent.callbacks.summaries.writer import Writer
@@ -374,7 +374,7 @@ def test_the_loop_of_experience_writes_what_fit_does(tmp_path):
 
 # What it costs, and what it leaves alone ---------------------------------------------------------------------------
 
-UPDATES = {"on_update_begin", "on_update_end", "on_asked_update_end"}
+UPDATES = {"on_update_begin", "on_update_end", "on_requested_update_end"}
 
 
 @pytest.mark.parametrize(
@@ -394,8 +394,8 @@ UPDATES = {"on_update_begin", "on_update_end", "on_asked_update_end"}
 def test_only_what_is_needed_is_watched(tmp_path, labels, frequency, watched):
     summarizer = Summarizer(tmp_path, frequency, labels=labels)
     known = {"on_episode_begin", "on_episode_end", "on_timestep_end", *UPDATES}
-    assert {event for event in known if summarizer.watches(event)} == watched
-    assert not hears_batches(keras.callbacks.CallbackList([summarizer]))
+    assert {event for event in known if summarizer.overrides(event)} == watched
+    assert not overrides_batch_events(keras.callbacks.CallbackList([summarizer]))
 
 
 def test_between_due_timesteps_nothing_is_computed(small, tmp_path, monkeypatch):

@@ -79,7 +79,9 @@ def test_a_value_of_the_state_is_bootstrapped_as_it_is():
         "action": tf.zeros(3, tf.int32), "reward": tf.ones(3),
         "terminated": tf.constant([False, True, False]), "truncated": tf.constant([False, False, True]),
     }  # fmt: skip
-    [term] = agent.model.objective.terms(agent.model.learning_context, agent.model.completed(batch))
+    [term] = agent.model.objective.terms(
+        agent.model.learning_context, agent.model.reward_estimation.completed(batch, agent.model.clock)
+    )
     np.testing.assert_allclose(term.batch["target"], [4.0, 1.0, 6.0])
 
 

@@ -297,7 +297,7 @@ def test_case_15_the_counters_drive_different_things():
     model = agent.model
     assert agent.global_step == 13
     assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
-    assert schedules.evaluate(model.exploration.amount, model.host_clock) == pytest.approx(0.07505)
+    assert schedules.evaluate(model.exploration.amount, model.clock) == pytest.approx(0.07505)
 
 
 def test_case_16_a_stop_in_mid_episode_is_clean():
@@ -319,8 +319,8 @@ def test_case_17_resuming_in_another_agent(tmp_path):
     again.train(env, max_steps=13, **GRID)
     assert env.calls == (0, 0)
     assert same(state_of(agent), state_of(again))
-    assert again.model.act_generator.bit_generator.state["state"]["key"].tolist() == (
-        agent.model.act_generator.bit_generator.state["state"]["key"].tolist()
+    assert again.model._random["act"].bit_generator.state["state"]["key"].tolist() == (
+        agent.model._random["act"].bit_generator.state["state"]["key"].tolist()
     )
     heard = Listener()
     third = another().train(Count(), episodes=1, hooks=[heard], **GRID)
@@ -542,7 +542,8 @@ def test_case_23_targets_of_a_batch(double, expected):
     }
     for order in ([0, 1], [1, 0]):
         [term] = model.objective.terms(
-            model.learning_context, model.completed({k: tf.gather(v, order) for k, v in batch.items()})
+            model.learning_context,
+            model.reward_estimation.completed({k: tf.gather(v, order) for k, v in batch.items()}, model.clock),
         )
         np.testing.assert_allclose(term.batch["target"], np.asarray(expected)[order], rtol=1e-6)
 

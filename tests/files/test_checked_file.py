@@ -140,11 +140,11 @@ def test_files_of_before_are_read(agent):
     old = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, seed=9)
     old.compile(run_eagerly=True)
     old.load_weights(OLD)
-    episode = old._open["environments"]["episodes"][0]
+    episode = old._run.open_episodes["environments"]["episodes"][0]
     assert (old.timesteps, episode["seed"], episode["length"]) == (40, 1913191427, 7)
     assert episode["actions"][0].tolist() == [0] * 7 and len(old.memory) == 30
     old.fit("CartPole-v1", steps=1, verbose=0)
-    assert old._open["lengths"].tolist() == [8]
+    assert old._run.open_episodes["lengths"].tolist() == [8]
 
 
 def test_other_programs_read_and_change_the_file(agent, tmp_path):

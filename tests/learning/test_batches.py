@@ -123,9 +123,9 @@ def test_rollouts_and_episodes_have_the_same_columns(end):
 def test_what_is_complete_stays_so_and_a_batch_by_hand_is_completed():
     agent = kagent.DQN(ones("truncated"), memory=40, discount=0.5, seed=0, **DQN)
     raw = {"reward": tf.ones(2), "terminated": tf.constant([True, False]), "truncated": tf.constant([False, True])}
-    once = agent.completed(raw)
+    once = agent.reward_estimation.completed(raw, agent.clock)
     assert once["discount"].numpy().tolist() == [0.0, 0.5] and once["weight"].numpy().tolist() == [1.0, 1.0]
-    twice = agent.completed({**once, "weight": tf.constant([0.25, 1.0])})
+    twice = agent.reward_estimation.completed({**once, "weight": tf.constant([0.25, 1.0])}, agent.clock)
     assert twice["discount"].numpy().tolist() == [0.0, 0.5] and twice["weight"].numpy().tolist() == [0.25, 1.0]
 
 

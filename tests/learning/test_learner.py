@@ -63,14 +63,14 @@ def test_the_batch_of_an_update_that_failed_is_drawn_again(small, monkeypatch):
     agent = small("dqn")
     agent.fit("CartPole-v1", steps=30, verbose=0)
 
-    def fail(steps, weights):
+    def fail(learner, steps, weights):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(agent, "learned", fail)
-    before, drawn = agent.iterator(), next(agent.elements())
+    monkeypatch.setattr(Learner, "_took", fail)
+    before, drawn = agent._update_cycle.iterator(agent), next(agent._update_cycle.elements(agent))
     with pytest.raises(KeyboardInterrupt):
         agent.update()
-    again = agent.iterator()
+    again = agent._update_cycle.iterator(agent)
     assert again is not before
     tf.nest.map_structure(np.testing.assert_array_equal, next(again), drawn)
 
@@ -274,7 +274,7 @@ def test_it_keeps_the_contract_of_a_keras_train_function(small):
     agent.fit("CartPole-v1", steps=20, verbose=0)
     learner = agent.make_train_function()
     assert learner is agent.train_function
-    logs = learner(agent.fresh_iterator())
+    logs = learner(agent._update_cycle.fresh_iterator(agent))
     assert set(logs) == {"loss", "q_mean"} and all(isinstance(value, float) for value in logs.values())
     with pytest.raises(StopIteration):
         learner(iter([]))

@@ -9,9 +9,9 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.memories import Prioritized, Replay, Transition
-from kagent.memories import linked_storage as module
-from kagent.memories.storage import Storage
+from kagent.memories import Prioritized, Replay, Transition, chains, linked_storage
+from kagent.memories.storage import Column, Storage
+from kagent.testing.memory import check_memory
 
 OBSERVATION = spaces.Tuple(
     (spaces.Box(-np.inf, np.inf, (2,), np.float32), spaces.Box(0, 255, (3, 3, 2), np.uint8), spaces.Discrete(7))
@@ -19,9 +19,12 @@ OBSERVATION = spaces.Tuple(
 ACTION = spaces.Discrete(5)
 
 
-def built(capacity, num_envs=1, kind=Replay):
+def built(capacity, num_envs=1, kind=Replay, linked=True):
     memory = kind(capacity)
-    memory.build(OBSERVATION, ACTION, num_envs=num_envs)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(linked_storage, "LEAST", 1 if linked else 10**9)
+        memory.build(OBSERVATION, ACTION, num_envs=num_envs)
+    assert (type(memory.storage) is not Storage) == linked
     return memory
 
 
@@ -94,7 +97,8 @@ def streams(num_envs):
     data=st.data(), capacity=st.integers(1, 15), num_envs=st.integers(1, 4), kind=st.sampled_from([Replay, Prioritized])
 )
 def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
-    stream = Stream(built(capacity, num_envs, kind), capacity)
+    linked = data.draw(st.sampled_from([True, True, False]))
+    stream = Stream(built(capacity, num_envs, kind, linked), capacity)
     for event in data.draw(streams(num_envs)):
         if event == "interrupt":
             stream.memory.cut_episodes(range(num_envs))
@@ -103,7 +107,7 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
             stream.memory.clear()
             stream.rows, stream.written = [None] * capacity, 0
         elif event == "save":
-            other = built(capacity, num_envs, kind)
+            other = built(capacity, num_envs, kind, linked)
             other.append_step(Transition(leaves([5]), [np.zeros(1)], *[np.zeros(1)] * 3, leaves([6])))
             other.restore({name: value.copy() for name, value in stream.memory.state().items()})
             # What is saved does not depend on the past of the memory.
@@ -112,10 +116,18 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
         else:
             stream.step(event)
         stream.check()
+    if not linked:
+        return
     # No extra row is lost.
     chains, storage, size = stream.memory._chains, stream.memory.storage, len(stream.memory)
     used = storage.links[:size][storage.links[:size] >= capacity].tolist()
     assert sorted(used + chains._free) == list(range(capacity, capacity + chains._used))
+
+
+def test_the_rules_of_memories_hold_with_links(monkeypatch):
+    monkeypatch.setattr(linked_storage, "LEAST", 1)
+    for kind in (Replay, Prioritized):
+        check_memory(lambda kind=kind: kind(50))
 
 
 def assert_equal_states(one, other):
@@ -125,13 +137,12 @@ def assert_equal_states(one, other):
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])
-def test_batches_are_those_of_a_memory_of_whole_rows(monkeypatch, num_envs):
+def test_batches_are_those_of_a_memory_of_whole_rows(num_envs):
     """Equal seeds draw equal batches, in graphs and on the host."""
     drawn = []
     for linked in (True, False):
-        monkeypatch.setattr(Replay, "_is_linked", property(lambda self, linked=linked: linked))
         for kind in (Replay, Prioritized):
-            stream = Stream(built(20, num_envs, kind), 20)
+            stream = Stream(built(20, num_envs, kind, linked), 20)
             for number in range(30):
                 stream.step(["end" if number % 7 == 6 else "on"] * num_envs)
             drawn.append(list(stream.memory.dataset(6, steps=3, seed=4).take(3)))
@@ -142,29 +153,43 @@ def test_batches_are_those_of_a_memory_of_whole_rows(monkeypatch, num_envs):
                 np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("saved", [True, False], ids=["of links", "of whole rows"])
 @pytest.mark.parametrize("num_envs", [1, 3])
 @pytest.mark.parametrize("steps", [2, 6, 17])
 @pytest.mark.parametrize("capacity", [12, 20])
-def test_a_memory_of_before_comes_back(monkeypatch, num_envs, steps, capacity):
-    with monkeypatch.context() as patched:
-        patched.setattr(Replay, "_is_linked", property(lambda self: False))
-        stream = Stream(built(12, num_envs), 12)
-        for number in range(steps):
-            stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
-        state = {name: iter([value[:5].copy(), value[5:].copy()]) for name, value in stream.memory.state().items()}
-        assert type(stream.memory.storage) is Storage
-    stream.memory = built(capacity, num_envs)
+def test_a_file_of_one_form_loads_into_a_memory_of_the_other(saved, num_envs, steps, capacity):
+    stream = Stream(built(12, num_envs, linked=saved), 12)
+    for number in range(steps):
+        stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
+    state = {name: iter([value[:5].copy(), value[5:].copy()]) for name, value in stream.memory.state().items()}
+    stream.memory = built(capacity, num_envs, linked=not saved)
     stream.memory.restore(state)
     size = min(stream.written, 12)
     kept = [stream.rows[i % 12] for i in range(stream.written - size, stream.written)]
     if capacity > 12:
         stream.rows, stream.written, stream.capacity = kept + [None] * (capacity - size), size, capacity
     stream.check()
-    inside = stream.memory.storage.links[:size] < capacity
-    assert size <= num_envs or inside.any()
+    if not saved:
+        inside = stream.memory.storage.links[:size] < capacity
+        assert size <= num_envs or inside.any()
     for number in range(steps, steps + 25):
         stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
         stream.check()
+
+
+def test_observations_are_linked_from_512_bytes_on():
+    def columns(size, dtype):
+        return [
+            Column("observation.0", (size,), np.dtype(dtype)),
+            Column("next_observation.0", (size,), np.dtype(dtype)),
+        ]
+
+    assert not linked_storage.pays(columns(127, np.float32)) and linked_storage.pays(columns(128, np.float32))
+    assert not linked_storage.pays(columns(511, np.uint8)) and linked_storage.pays(columns(512, np.uint8))
+    for size, kind in ((4, Storage), (128, linked_storage.LinkedStorage)):
+        memory = Replay(5)
+        memory.build(spaces.Box(-1, 1, (size,), np.float32), ACTION)
+        assert type(memory.storage) is kind
 
 
 def test_extra_rows_are_those_of_ends_and_of_the_newest():
@@ -216,13 +241,14 @@ def test_links_that_no_memory_has_are_refused():
         {"extra.uint8": state["extra.uint8"][:1]},
         {"extra.uint8": state["extra.uint8"][:, :1]},
     ):
-        with pytest.raises(ValueError, match="Saved memory"):
-            built(8, 2).restore({**state, **wrong})
+        for linked in (True, False):
+            with pytest.raises(ValueError, match="Saved memory"):
+                built(8, 2, linked=linked).restore({**state, **wrong})
 
 
 def test_extra_rows_that_do_not_fit_are_refused(monkeypatch):
     memory = built(100)
-    monkeypatch.setattr(module, "_UNCHECKED", 400)
+    monkeypatch.setattr(chains, "_UNCHECKED", 400)
     monkeypatch.setattr("kagent.memories.storage.free_memory", lambda: 10)
     stream = Stream(memory, 100)
     with pytest.raises(ValueError, match=r"needs .* GiB more for next observations.*Give it a smaller capacity"):

@@ -247,7 +247,7 @@ def test_other_memories_get_no_errors():
             "reward": tf.zeros(2), "terminated": tf.zeros(2, tf.bool), "truncated": tf.zeros(2, tf.bool),
         }
     )  # fmt: skip
-    assert agent.take_errors() is None
+    assert agent.minimizer.take_errors() is None
 
 
 class Inventive(kagent.Agent):

@@ -81,7 +81,7 @@ def test_one_step(case, weight):
     def loss(weights):
         return np.average(by_hand(weights, mask), weights=weight)
 
-    logs = agent.learn(tensors(batch), lambda given: BehaviorCloningObjective().update(agent, given))
+    logs = BehaviorCloningObjective().update(agent, tensors(batch))
     assert list(logs) == ["loss"]
     np.testing.assert_allclose(logs["loss"], loss(before), rtol=2e-4)
     gradient = numeric_gradient(loss, before)

@@ -126,5 +126,5 @@ def test_each_step_draws_its_own_noise():
     agent = agent_of(optimizer={"type": "SGD", "learning_rate": 0.0}, critic_optimizer=None, temperature_optimizer=None)
     first = float(agent.train_step(tensors(BATCH))["policy_loss"])
     assert float(agent.train_step(tensors(BATCH))["policy_loss"]) == first
-    agent.program_clock = agent.clock._replace(updates=1)
+    agent._clock.program = agent.clock._replace(updates=1)
     assert float(agent.train_step(tensors(BATCH))["policy_loss"]) != first

@@ -6,6 +6,8 @@ import pytest
 from gradient_steps import heads, randomize, tensors
 
 from kagent.callbacks import Callback
+from kagent.learning.learner import gradient_step
+from kagent.training.update_cycle import UpdateTask
 
 pytestmark = pytest.mark.eager
 
@@ -81,7 +83,7 @@ def test_targets_follow_what_the_step_has_just_made(small):
         "action": np.zeros((8, 1), np.float32), "reward": np.ones(8, np.float32),
         "terminated": np.zeros(8, bool), "truncated": np.zeros(8, bool),
     }  # fmt: skip
-    agent.learn(tensors(batch))
+    gradient_step(agent, UpdateTask(agent), tensors(batch))
     expected = [0.5 * old + 0.5 * new for old, new in zip(before, heads(agent.critic))]
     for moved, value in zip(heads(agent.target_critic), expected, strict=True):
         np.testing.assert_allclose(moved, value, rtol=1e-5, atol=1e-6)

@@ -125,10 +125,10 @@ def test_between_its_steps_nothing_of_a_delayed_role_moves():
     agent.compile(run_eagerly=True)
     seen = [heads(agent.policy)]
     for number in range(4):
-        agent.program_clock = agent.clock._replace(updates=number)
+        agent._clock.program = agent.clock._replace(updates=number)
         agent.train_step(tensors(BATCH))
         seen.append(heads(agent.policy))
-    agent.program_clock = None
+    agent._clock.program = None
     changed = [any((a != b).any() for a, b in zip(*pair, strict=True)) for pair in itertools.pairwise(seen)]
     assert changed == [False, True, False, True]
 

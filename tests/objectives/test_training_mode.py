@@ -11,6 +11,8 @@ from gymnasium import spaces
 from modes import MODES, compiled
 
 import kagent
+from kagent.learning.learner import gradient_step
+from kagent.training.update_cycle import UpdateTask
 
 SEEN = np.asarray([[1.0, 2.0], [3.0, 6.0]])  # means 2 and 4, variances 1 and 4
 # 0.9 of (0, 1) and 0.1 of these; of actions 0.5 and -0.5, beside the observations in a critic, of 0 and 0.25
@@ -84,7 +86,7 @@ def test_moving_statistics_move_once_by_the_observations_that_are_learned_from(n
 
 def test_targets_follow_moving_statistics():
     agent = agent_of("sac", normalized(), tau=0.5)
-    agent.learn(batch_of("sac"))
+    gradient_step(agent, UpdateTask(agent), batch_of("sac"))
     for mean, variance in statistics(agent.target_critic):
         np.testing.assert_allclose(mean, [0.1, 0.2, 0.0], rtol=1e-6)
         np.testing.assert_allclose(variance, [1.0, 1.15, 0.9625], rtol=1e-6)
@@ -112,7 +114,7 @@ def test_nothing_but_gradient_steps_is_in_training_mode(small):
 def losses(agent, name, count=8):
     """The first loss of a step, evaluated several times with the same weights: as many values as there were masks."""
     batch = batch_of(name)
-    batch = agent.completed(batch) if "terminated" in batch else batch
+    batch = agent.reward_estimation.completed(batch, agent.clock) if "terminated" in batch else batch
     term = agent.objective.terms(agent.learning_context, batch)[0]
     return {round(float(term.loss(term.batch)[0]), 6) for _ in range(count)}
 

@@ -29,7 +29,7 @@ class Leave(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self.epoch:
-            assert min(self.model._trainer.collector.lengths) > 0, "not in mid-episode"
+            assert min(self.model._run.trainer.collector.lengths) > 0, "not in mid-episode"
             if self.kill:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Left

@@ -122,7 +122,7 @@ def test_every_layer_has_an_equal_form_in_tensorflow(layers, space, dtype):
             "mean": draw.normal(size=shape),
             "variance": draw.uniform(1, 4, shape),
         }
-    leaves = [agent.raw_structure.leaves[0].encode(batch(space))]
+    leaves = [agent._raw_observation.leaves[0].encode(batch(space))]
     (right,) = agent.preprocessing.first(leaves)
     (found,) = operations_of(agent.preprocessing, dtype)([tf.constant(x) for x in leaves])
     assert found.dtype.as_numpy_dtype == right.dtype

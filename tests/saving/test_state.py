@@ -89,7 +89,7 @@ def whole(agent):
     """All of an agent as bytes by name; of layers also what they hold beside their variables."""
     found = state_of(agent)
     bounds = [float(bound) for bound in agent._clock.bounds]
-    found |= {"known": json.dumps(agent._known, default=float).encode(), "bounds": json.dumps(bounds).encode()}
+    found |= {"known": json.dumps(agent._run.known, default=float).encode(), "bounds": json.dumps(bounds).encode()}
     for role in ("policy", "critic", "target_policy", "target_critic"):
         for number, model in enumerate(getattr(agent, role).inner_models()):
             for place, layer in enumerate(model._flatten_layers()):

@@ -175,10 +175,10 @@ def test_a_keras_schedule_reaches_the_optimizer_and_comes_back_with_the_agent(sm
     agent = small("dqn", learning_rate=decay)
     rates = [float(agent.optimizer.learning_rate)]
     for updates in (5, 6, 11):
-        agent.program_clock = tensors(Clock(updates=updates))  # as in the learner
+        agent._clock.program = tensors(Clock(updates=updates))  # as in the learner
         agent.minimizer.assign_learning_rates(agent.clock)
         rates.append(float(agent.optimizer.learning_rate))
-    agent.program_clock = None
+    agent._clock.program = None
     assert rates == [0.5, 0.5, 0.25, 0.125]
     config = json.loads(json.dumps(agent.get_config()))
     again = type(agent).from_config(config)

@@ -122,7 +122,7 @@ def test_an_event_that_nobody_overrides_is_not_called(small, monkeypatch):
     small("dqn", env=Counter(), start=10_000).fit(
         Counter(lengths=(2,)), steps=6, verbose=0, callbacks=[ends, Callback()]
     )
-    assert ends.heard == 3 and ends.watches("on_episode_end") and not ends.watches("on_timestep_end")
+    assert ends.heard == 3 and ends.overrides("on_episode_end") and not ends.overrides("on_timestep_end")
 
 
 def test_an_episode_that_goes_on_in_the_next_fit_does_not_begin_again(small):
@@ -174,7 +174,7 @@ def test_the_beginnings_of_updates_are_told_and_those_a_callback_asks_for(small)
         def on_update_end(self, update, logs=None):
             self.heard.append(("end", update, self.model.timesteps))
 
-        def on_asked_update_end(self, update, logs=None):
+        def on_requested_update_end(self, update, logs=None):
             assert logs["loss"] >= 0
             self.heard.append(("asked", update, self.model.timesteps))
 

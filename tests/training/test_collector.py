@@ -251,3 +251,15 @@ def test_act_and_observe_carry_a_state(small):
     assert agent.timesteps == 9 and agent.episodes == 2
     agent.fit(Fixed(3), steps=7, verbose=0)
     assert agent.evaluate(Fixed(3), episodes=2)["episode_length"] == 3.0
+    player = agent.player()
+    for deterministic in (True, False):
+        player.reset()
+        assert [player.act(np.full(1, t, np.float32), deterministic) for t in range(4)] == [0, 1, 0, 1]
+
+
+def test_an_actor_with_a_state_does_not_act_without_it():
+    actor = actor_of(Fixed(3), Counting)
+    for deterministic in (True, False):
+        with pytest.raises(ValueError, match=r"Counting has a state of its episode.*EpisodeStates\(actor, 1\)"):
+            actor.act(np.zeros(1, np.float32), deterministic)
+    assert actor_of(Fixed(3)).act(np.ones(1, np.float32)) in (0, 1)

@@ -20,7 +20,7 @@ EPSILON = {"type": "EpsilonGreedy", "initial": 1.0, "final": 0.0, "fraction": 1.
 
 
 def looking(agent, seen):
-    return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(agent.host_clock.progress))
+    return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(agent.clock.progress))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_begin_says_how_long_an_own_loop_is(small, given, progress):
             for _ in range(5):
                 observation, reward, terminated, truncated, _ = env.step(agent.act(observation))
                 agent.observe(reward, terminated, truncated, observation)
-    assert agent.updates == 5 and agent.host_clock.progress == progress
-    assert agent.exploration.epsilon(agent.host_clock) == 1 - progress
+    assert agent.updates == 5 and agent.clock.progress == progress
+    assert agent.exploration.epsilon(agent.clock) == 1 - progress
 
 
 def own_loop(agent):
@@ -140,7 +140,7 @@ def test_all_bounds_are_saved(small, tmp_path):
     agent.save_weights(tmp_path / "a.weights.h5")
     other = small("dqn")
     other.load_weights(tmp_path / "a.weights.h5")
-    assert other.progress_target == Bounds(float("inf"), 30, 40)
+    assert other._clock.bounds == Bounds(float("inf"), 30, 40)
 
 
 def test_pretraining_goes_over_its_own_updates(small, tmp_path):
@@ -155,7 +155,7 @@ def test_pretraining_goes_over_its_own_updates(small, tmp_path):
     agent.fit(Counter((5,)), steps=20, verbose=0, callbacks=[kagent.callbacks.Recorder(tmp_path)])
     other = small(Times, env=Counter((5,)), batch_size=2)
     other.pretrain(tmp_path, num_iterations=2, num_traces=1, num_updates=2)
-    assert seen == [0.0, 0.25, 0.5, 0.75] and other.host_clock.progress == 0.0
+    assert seen == [0.0, 0.25, 0.5, 0.75] and other.clock.progress == 0.0
 
 
 def test_a_clock_reads_counters_and_bounds():

@@ -94,7 +94,7 @@ def test_open_episodes_may_be_left(small):
     agent.fit(env, steps=4, verbose=0)
     agent.fit(env, steps=4, verbose=0)
     assert env.time == 8
-    agent.leave_episodes()
+    agent._run.leave_episodes()
     agent.fit(env, steps=4, verbose=0)
     assert env.time == 4 and agent.episodes == 0
 

@@ -101,7 +101,7 @@ def test_the_column_of_changed_returns_is_there_from_the_first_epoch(small, tmp_
     agent.save_weights(tmp_path / "a.weights.h5")
     other = idle(small)
     other.load_weights(tmp_path / "a.weights.h5")
-    assert other._known["episode"] == (5, 5, 2.5)
+    assert other._run.known["episode"] == (5, 5, 2.5)
     plain = idle(small).fit(Steady((5, 3)), steps=2, steps_per_epoch=2, verbose=0)
     assert "episode_wrapped_return" not in plain.history
 

@@ -246,14 +246,14 @@ def mean_of(agent):
 def test_acting_deterministically_changes_nothing(small):
     agent = small("ppo")
     observation = np.array([0.1, 0.2, -0.1, 0.0], np.float32)
-    state = agent.act_generator.bit_generator.state
+    state = agent._random["act"].bit_generator.state
     actions = {agent.act(observation, deterministic=True) for _ in range(20)}
     assert len(actions) == 1 and (agent.timesteps, agent.memory.built) == (0, False)
-    assert str(agent.act_generator.bit_generator.state) == str(state)
+    assert str(agent._random["act"].bit_generator.state) == str(state)
     assert {agent.act(observation, independent=True) for _ in range(50)} == {0, 1}
-    assert str(agent.act_generator.bit_generator.state) == str(state) and agent.timesteps == 0
+    assert str(agent._random["act"].bit_generator.state) == str(state) and agent.timesteps == 0
     agent.act(observation)
-    assert str(agent.act_generator.bit_generator.state) != str(state)
+    assert str(agent._random["act"].bit_generator.state) != str(state)
 
 
 def test_fit_and_the_own_loop_take_turns(small, tmp_path):
@@ -261,10 +261,10 @@ def test_fit_and_the_own_loop_take_turns(small, tmp_path):
     agent.fit("CartPole-v1", steps=30, verbose=0)
     play(agent, env, 30)
     agent.fit("CartPole-v1", steps=30, verbose=0)
-    drawn = agent.counters.drawn
+    drawn = agent.counters.batches_drawn
     logs = play(agent, env, 30)
     assert (agent.timesteps, agent.updates, len(agent.memory)) == (120, 27, 120)
-    assert agent.counters.drawn == drawn + len(logs)
+    assert agent.counters.batches_drawn == drawn + len(logs)
     agent.save_weights(tmp_path / "a.weights.h5")
     first = play(agent, env, 20, seed=5)
     agent.load_weights(tmp_path / "a.weights.h5")

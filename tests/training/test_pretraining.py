@@ -71,7 +71,7 @@ def test_recorded_episodes_are_learned_from(small, tmp_path):
     assert contents(tmp_path) == files and len(files) == 2
     assert sorted(history) == ["loss", "q_mean"] and all(len(values) == 3 for values in history.values())
     assert np.isfinite(history["loss"]).all() and len(set(history["loss"])) == 3
-    assert (agent.updates, agent.timesteps, agent.episodes, agent.counters.performed) == (15, 0, 0, 0)
+    assert (agent.updates, agent.timesteps, agent.episodes, agent.counters.due_updates_done) == (15, 0, 0, 0)
     agent.fit("CartPole-v1", steps=28, verbose=0)
     fresh = small("dqn", seed=1, compiled=EAGER)
     fresh.fit("CartPole-v1", steps=28, verbose=0)
@@ -124,7 +124,7 @@ def test_an_objective_of_rollouts_learns_from_the_traces_of_the_iteration(tmp_pa
     assert sorted(history["loss"]) == pytest.approx([np.log(3) * 1.5, np.log(3) * 2])
     both = agent.pretrain(tmp_path, num_iterations=1, num_traces=2)
     assert both["loss"] == pytest.approx([np.log(3) * 9 / 5])
-    assert (agent.updates, agent.timesteps, agent.counters.drawn, agent.memory.built) == (5, 0, 0, False)
+    assert (agent.updates, agent.timesteps, agent.counters.batches_drawn, agent.memory.built) == (5, 0, 0, False)
 
 
 @pytest.mark.parametrize("cls", [kagent.PPO, kagent.A2C, kagent.VPG, kagent.TRPO])
@@ -341,7 +341,7 @@ def test_cloning_does_what_was_done(small, tmp_path, kind, changes, updates):
     assert all(np.isfinite(w).all() for w in agent.get_weights())
     # In one update: minibatches of a replay agent; of a rollout's, passes over 200 timesteps, 8 at a time.
     steps = {"dqn": compiled.get("steps_per_execution", 1), "sac": 20, "ppo": 25 * changes.get("epochs", 2)}[kind]
-    assert agent.updates == 2 * updates * steps and agent.timesteps == agent.counters.drawn == 0
+    assert agent.updates == 2 * updates * steps and agent.timesteps == agent.counters.batches_drawn == 0
     assert not agent.memory.built
 
 

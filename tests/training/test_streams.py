@@ -193,12 +193,12 @@ def test_fit_keeps_the_limit_too(small):
 def test_independent_acts_change_nothing(small):
     agent = small("ppo", env=Counter())
     agent.fit(Counter(), steps=8, verbose=0)
-    weights, before = agent.get_weights(), agent.act_generator.bit_generator.state
+    weights, before = agent.get_weights(), agent._random["act"].bit_generator.state
     counters = (agent.timesteps, agent.episodes, agent.updates, len(agent.memory))
     for _ in range(10):
         agent.act(Counter().reset()[0], independent=True)
     assert counters == (agent.timesteps, agent.episodes, agent.updates, len(agent.memory))
-    assert equal(weights, agent.get_weights()) and str(agent.act_generator.bit_generator.state) == str(before)
+    assert equal(weights, agent.get_weights()) and str(agent._random["act"].bit_generator.state) == str(before)
 
 
 def test_execution_and_config_are_options_of_compile():

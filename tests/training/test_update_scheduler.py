@@ -44,13 +44,13 @@ def test_every_so_many_timesteps_from_the_first():
 def test_several_updates_in_one_call():
     found, counters, _ = scheduler(frequency=2, start=2)
     assert found.due_at(3) == 6 and due(found, counters, range(13), 3) == [0] * 6 + [1] + [0] * 5 + [1]
-    assert counters.performed == 6
+    assert counters.due_updates_done == 6
 
 
 def test_an_update_without_enough_to_learn_from_is_passed_over():
     found, counters, parts = scheduler(frequency=2, start=2)
     parts.memory.ready = False
-    assert due(found, counters, range(7)) == [0] * 7 and counters.performed == 3
+    assert due(found, counters, range(7)) == [0] * 7 and counters.due_updates_done == 3
     parts.memory.ready = True
     assert due(found, counters, [7, 8]) == [0, 1]
 

@@ -37,22 +37,25 @@ class Probe:
 
     def read(self, gradients: bool = True, activations: bool = True) -> tuple[Arrays, Arrays]:
         """Gradients by their variables' paths, and outputs `(B, ...)` by their layers' names."""
-        element, clock = next(self.agent.elements()), tf.constant(self.agent.host_clock, tf.float64)
+        agent = self.agent
+        element, clock = next(agent._update_cycle.elements(agent)), tf.constant(agent.clock, tf.float64)
         found = self._compute(element, clock, gradients and self._has_terms, activations)
         return tuple({name: value.numpy() for name, value in part.items()} for part in found)  # type: ignore[return-value]
 
     def _traced(self, element: Any, clock: Any, gradients: bool, activations: bool) -> Any:
         agent = self.agent
-        agent.program_clock = Clock(*tf.unstack(clock))
+        agent._clock.program = Clock(*tf.unstack(clock))
         try:
             with keras.StatelessScope():  # states of layers stay as they are
-                batch = Minibatches(agent, element, agent.completed)[0]
+                batch = Minibatches(
+                    agent, element, lambda batch: agent.reward_estimation.completed(batch, agent.clock)
+                )[0]
                 outputs: Any = {}
                 if activations and self._outputs is not None:
                     outputs = self._outputs(agent.policy.leaves(batch["observation"]))
                 return self._slopes(batch) if gradients else {}, outputs
         finally:
-            agent.program_clock = None
+            agent._clock.program = None
 
     def _slopes(self, batch: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -1,0 +1,27 @@
+"""Whether a memory takes what environments give."""
+
+from __future__ import annotations
+
+from kagent.memories.memory import Memory
+
+
+def is_made_for(memory: Memory, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
+    """Whether a memory is built for transitions of so many environments, with masks or without.
+
+    Args:
+        memory: The memory.
+        num_envs: Environments, each of which adds a transition per timestep.
+        masked: Whether transitions have action masks.
+        source: Words for the message: who has masks or none.
+
+    Raises:
+        ValueError: It holds some already that have masks where these have none, or the other way round.
+    """
+    if not memory.built or not memory.fits(num_envs):
+        return False
+    if memory.masked != masked and len(memory):
+        raise ValueError(
+            f"The memory holds transitions {'with' if memory.masked else 'without'} action masks and "
+            f"{source} {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
+        )
+    return bool(memory.masked == masked)
