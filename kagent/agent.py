@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kagent import environments, optimizers
 from kagent.compat.tensorforce import arguments
-from kagent.config import creation, guidance, limits
+from kagent.config import creation, guidance, limits, part_arguments
 from kagent.config.checks import MOST_ENVS, check_count
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
@@ -104,6 +104,10 @@ class Agent(keras.Model):
     variable_noise = Held[float | Schedule]("variable_noise")
     l2_regularization = Held[float | Schedule]("l2_regularization")
     entropy_regularization = Held[float | Schedule]("entropy_regularization")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        part_arguments.check_constructor(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         for name, value in kwargs.items():  # before anything walks them that would not end

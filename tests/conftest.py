@@ -71,11 +71,15 @@ def small(request):
 
     def make(kind, jit=False, compiled=None, **changes):
         import kagent
+        from kagent.config.part_arguments import declared
 
         known = {"dqn": kagent.DQN, "ppo": kagent.PPO, "sac": kagent.SAC}
         cls = known.get(kind, kind)
         name = next(name for name, preset in known.items() if issubclass(cls, preset))
-        arguments = {"network": {"type": "mlp", "units": [8]}, "seed": 0, **SIZES[name], **changes}
+        goes_into = {argument: one.part for argument, one in declared(cls).items()}
+        sizes = {"network": {"type": "mlp", "units": [8]}, **SIZES[name]}
+        sizes = {argument: size for argument, size in sizes.items() if goes_into.get(argument) not in changes}
+        arguments = {"seed": 0, **sizes, **changes}
         agent = cls(arguments.pop("env"), **arguments)
         agent.compile(jit_compile=jit, **({"run_eagerly": eager and not jit} if compiled is None else compiled))
         return agent

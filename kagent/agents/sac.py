@@ -66,7 +66,7 @@ class SAC(Agent):
         **parts: Parts in place of the defaults; see `kagent.Agent`.
 
     Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
-    taken, as of every agent; those per update are `update_rule.steps`.
+    taken, as of every agent; those per update are `gradient_steps_per_update`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -80,6 +80,7 @@ class SAC(Agent):
     batch_size = FromPart("update.batch_size")
     start = FromPart("update.start")
     frequency = FromPart("update.frequency")
+    gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
     network = FromPart("policy.network")

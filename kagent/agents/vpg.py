@@ -77,7 +77,7 @@ class VPG(Agent):
     learning_rate = FromPart("optimizer.learning_rate")
     discount = FromPart("reward_estimation.discount")
     baseline = FromPart("critic")
-    baseline_optimizer = FromPart("critic_optimizer")
+    baseline_optimizer = FromPart("critic_optimizer", None, otherwise="critic_objective.weight")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
 
     def __init__(

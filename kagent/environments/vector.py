@@ -33,8 +33,9 @@ class VectorEnvs(Environments):
     copied. (In the workers of an `AsyncVectorEnv` with mode SAME_STEP, an environment that returns the same array at every
     step loses its final observation before anybody can copy it; where that is seen, it is warned of.)
 
-    A reset that an earlier use left pending in mode NEXT_STEP is found out where `reset` of the environment does not cancel
-    it (workers without shared memory): it takes one further reset and step, which belong to no episode.
+    A reset that an earlier use left pending in mode NEXT_STEP is found out where `reset` of the environment is not known to
+    cancel it (workers without shared memory, classes that are not gymnasium's): it takes one further reset and step, which
+    belong to no episode. An environment that was made here has had no earlier use.
 
     Args:
         env: The vector environment; its `metadata["autoreset_mode"]` must say the mode.
@@ -211,11 +212,11 @@ class VectorEnvs(Environments):
             self._pending.fill(False)
             return
         keeps = autoreset.keeps_pending(self._base)
-        # Nobody else has stepped an environment that was made here. Of one that is given, and is of a class that ought to
-        # cancel pending resets, only those are doubted that kagent left.
-        if self.owned if keeps else not self._pending.any():
+        # Nobody else has stepped an environment that was made here: what it owes is what this object left.
+        if self.owned and (keeps or not self._pending.any()):
             return
         # After a reset and a step it is known: a row that is done resets next, any other does not, whatever it was before.
+        # A row that is done in step after step plays episodes of one step: its resets are not kept.
         for _ in range(1 if keeps else _SETTLING_STEPS):
             observation, infos = self._call_reset(None, [0] * self.num_envs if self._seeds_listed else 0)
             self._open_masks(self._mask_rows(observation, infos), 0)

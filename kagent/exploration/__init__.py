@@ -43,15 +43,19 @@ def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
     """An exploration from a name, a dict, an object, or an amount.
 
     Args:
-        identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise. A dict of a type that
-            schedules have too, such as "constant", is a schedule.
+        identifier: A part; or a number, a schedule, or a dict of them by action: the amount of noise. A name that
+            explorations and schedules share ("constant", "random", "ornstein_uhlenbeck") is the exploration's, also in a
+            dict. The schedule of this name is given as the amount: `{"type": "ActionNoise", "amount": {"type": "random"}}`.
         sample: Whether the policy is one whose actions are sampled.
         epsilon: Whether a number is the epsilon of `EpsilonGreedy` where actions are not sampled.
+
+    Raises:
+        ValueError, TypeError: An unknown name, or arguments that it refuses.
     """
     found = identifier
-    typed = isinstance(found, dict) and EXPLORATIONS.knows(found.get("type")) and not schedules.is_schedule(found)
+    typed = isinstance(found, dict) and EXPLORATIONS.knows(found.get("type"))
     if typed or isinstance(found, str):
-        found = EXPLORATIONS.get(found, "exploration")
+        found = _named(found)
     number = isinstance(found, numbers.Real) and not isinstance(found, bool)
     if number and epsilon and not sample:
         return EpsilonGreedy(initial=float(found), final=float(found))
@@ -59,3 +63,15 @@ def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
     if number or by_name or schedules.is_schedule(found) or callable(found):
         return ActionNoise(found, sample)
     return EXPLORATIONS.get(found, "exploration")
+
+
+def _named(identifier: Any) -> Any:
+    try:
+        return EXPLORATIONS.get(identifier, "exploration")
+    except ValueError as error:
+        if not schedules.is_schedule(identifier):
+            raise
+        amount = {"type": "ActionNoise", "amount": identifier}
+        raise ValueError(
+            f"{error}. The schedule of this name is the amount of noise in exploration={amount}"
+        ) from error

@@ -228,7 +228,7 @@ class ReplayEpisodes(EpisodeMemory):
             raise ValueError(f"A replay memory needs update.steps. Received: {rule}")
 
     def _passes(self, rule: Any, executions: int) -> int:
-        return rule.steps * executions
+        return int(rule.steps) * executions
 
     def _draw_rows(self, batch_size: int, passes: int, seed: int, number: int) -> Drawn:
         count = batch_size * passes

@@ -170,8 +170,10 @@ class Memory(Part):
         """
 
     def check(self, batch_size: int) -> None:
-        """Raises:
-        ValueError: `batch_size` is not an integer from 1 to what the memory can hold, in its unit.
+        """Refuses a batch that the memory cannot hold.
+
+        Raises:
+            ValueError: `batch_size` is not an integer from 1 to what the memory can hold, in its unit.
         """
         raise NotImplementedError
 
@@ -465,7 +467,8 @@ def get(identifier: Any, unit: str | None = None) -> Memory:
     if unit == "episodes" and isinstance(identifier, dict) and MEMORIES.knows(identifier.get("type")):
         episodic = _EPISODIC.get(MEMORIES.name_of(identifier["type"]))
         identifier = {**identifier, "type": episodic} if episodic else identifier
-    return MEMORIES.get(identifier, "memory")
+    memory: Memory = MEMORIES.get(identifier, "memory")
+    return memory
 
 
 _EPISODIC = {"Replay": "ReplayEpisodes", "Recent": "RecentEpisodes"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from kagent.memories.memory import MEMORIES, pipeline
 from kagent.memories.replay import Replay
 from kagent.memories.saved_arrays import saved_array
 from kagent.memories.sum_tree import SumTree
+from kagent.ops.priorities import importance_weights, shares
 from kagent.schedules import Clock, Linear
 
 
@@ -28,7 +29,8 @@ class Prioritized(Replay):
     `P(i) = p_i**alpha / sum_j p_j**alpha`, with `p_i = |TD error| + epsilon` of when the transition was last learned from,
     or the largest so far where it never was. A minibatch takes one draw from each of `batch_size` equal parts of the
     sum. The bias is corrected by importance weights `w_i = (size * P(i))**-beta`, divided by the largest of the minibatch;
-    losses are weighted means, so that only their ratios matter.
+    losses are weighted means, so that only their ratios matter. Powers `p_i**alpha` are kept from 1e-120 to 1e120, so that no
+    transition becomes impossible and every sum is finite, however large `alpha` or an error is.
 
     All minibatches of an update (`update.steps`, times `steps_per_execution`) are drawn before its first gradient step,
     and priorities change after its last.
@@ -77,7 +79,7 @@ class Prioritized(Replay):
 
     @property
     def priorities(self) -> np.ndarray:
-        """`p_i**alpha` of every row, `(size,)`."""
+        """`p_i**alpha` of every row, float64 `(size,)`: see `ops.priorities.shares`."""
         self._settle()
         return self.tree.weights[: self.size]
 
@@ -88,7 +90,8 @@ class Prioritized(Replay):
     def _settle(self) -> None:
         # At once, before they are needed: one row at a time would cost every environment step.
         if self._fresh:
-            self.tree.set(np.arange(self.cursor - self._fresh, self.cursor) % self.capacity, self.largest**self.alpha)
+            rows = np.arange(self.cursor - self._fresh, self.cursor) % self.capacity
+            self.tree.set(rows, shares(np.asarray(self.largest), self.alpha))
             self._fresh = 0
 
     def draw(self, batch_size: int, steps: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +100,7 @@ class Prioritized(Replay):
         parts = (np.arange(batch_size) + generator.random((steps, batch_size))) / batch_size
         rows = self.tree.find(parts * self.tree.total)
         beta = schedules.evaluate(self.beta, Clock() if self._clock is None else self._clock())
-        weights = (self.size * self.tree.weights[rows] / self.tree.total) ** -beta
-        return rows, (weights / weights.max(axis=1, keepdims=True)).astype(np.float32)
+        return rows, importance_weights(self.tree.weights[rows] / self.tree.total, self.size, beta)
 
     def prioritize(self, errors: np.ndarray) -> None:
         rows = self._drawn
@@ -106,7 +108,7 @@ class Prioritized(Replay):
         priorities = np.abs(errors[known].astype(np.float64)) + self.epsilon
         if priorities.size:
             self.largest = max(self.largest, float(priorities.max()))
-            self.tree.set(rows[known], priorities**self.alpha)
+            self.tree.set(rows[known], shares(priorities, self.alpha))
 
     def _element(self, batch_size: int, steps: int, seed: int, number: int) -> dict[str, np.ndarray]:
         rows, weights = self.draw(batch_size, steps, generator_of(seed, number))
@@ -121,7 +123,7 @@ class Prioritized(Replay):
         return HostBatches(lambda number: self._element(size, steps, seed, number), start, self._spec(size, steps))
 
     def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
-        def elements():
+        def elements() -> Iterator[dict[str, np.ndarray]]:
             number = start
             while True:
                 yield self._element(batch_size, steps, seed, number)
@@ -144,5 +146,5 @@ class Prioritized(Replay):
         if not (np.isfinite(priorities).all() and (priorities > 0).all() and 0 < largest < math.inf):
             raise ValueError(f"Saved memory must have priorities > 0. Received: {priorities}, the largest {largest}")
         self.tree = SumTree(self.capacity)
-        self.tree.set(np.arange(self.size), np.roll(priorities, -self._restored_shift))
+        self.tree.set(np.arange(self.size), np.roll(shares(priorities, 1.0), -self._restored_shift))
         self.largest, self._fresh = float(largest), 0

@@ -49,7 +49,7 @@ class Recent(RecentSequences):
         return num_envs == self.num_envs
 
     def is_ready(self, rule: Any) -> bool:
-        return int(self.written.sum()) >= min(rule.first, self.known_capacity)
+        return int(self.written.sum()) >= min(int(rule.first), self.known_capacity)
 
     def __len__(self) -> int:
         return int(np.minimum(self.written, self.steps).sum()) if self.built else 0

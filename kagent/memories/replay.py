@@ -123,7 +123,8 @@ class Replay(Memory):
 
     def _rows(self) -> int:
         self.check(1)
-        return self.capacity
+        capacity: int = self.capacity
+        return capacity
 
     def clear(self) -> None:
         self.size = self.cursor = self.total = 0
@@ -202,7 +203,7 @@ class Replay(Memory):
 
     def take_unestimated(self) -> np.ndarray:
         """Rows whose `next_value` is asked for; whoever takes them has to write it into `storage.views`."""
-        rows = np.arange(self.cursor - self.unestimated, self.cursor) % self.capacity
+        rows: np.ndarray = np.arange(self.cursor - self.unestimated, self.cursor) % self.capacity
         self.unestimated = 0
         return rows
 
@@ -243,15 +244,17 @@ class Replay(Memory):
             raise ValueError("The memory is empty: append transitions before drawing from it")
         packed = self.packed_dataset(batch_size, steps or 1, seed, start)
 
-        def unpack(blocks):
+        def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
             batch = self._portable(self.experience(blocks)[0])
             return batch if steps is not None else tf.nest.map_structure(lambda x: x[0], batch)
 
         return pipeline(packed, unpack)
 
     def check(self, batch_size: int) -> None:
-        """Raises:
-        ValueError: `batch_size` is not an integer from 1 to the capacity.
+        """Refuses a batch that the memory cannot hold.
+
+        Raises:
+            ValueError: `batch_size` is not an integer from 1 to the capacity.
         """
         if self.capacity is None:
             raise ValueError("`memory.capacity` must be given here. Received: None, which only an agent can infer")

@@ -78,13 +78,14 @@ class Rollout(Memory):
     def _rows(self) -> int:
         if self.steps is None:
             raise ValueError("`memory.steps` must be given here. Received: None, which only an agent can infer")
-        return self.steps * self.rollouts * self.num_envs
+        rows: int = self.steps * self.rollouts * self.num_envs
+        return rows
 
     def clear(self) -> None:
         self.size = 0
 
     def filled(self) -> bool:
-        return self.size == self.steps * self.rollouts
+        return bool(self.size == self.steps * self.rollouts)
 
     def cut_episodes(self, environments: Any) -> None:
         """Marks the newest step of these environments as truncated: what is appended next does not follow it."""
@@ -120,7 +121,8 @@ class Rollout(Memory):
 
     def minibatches(self, batch_size: int) -> int:
         """Minibatches in one pass over one rollout; the last is filled up with rows of weight 0."""
-        return -(-self.steps * self.num_envs // batch_size)
+        rows: int = self.steps * self.num_envs
+        return -(-rows // batch_size)
 
     def packed_dataset(self, batch_size: int, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Elements of all rollouts in packed form with the indices of every minibatch; see `dataset`."""
@@ -174,15 +176,17 @@ class Rollout(Memory):
         if not self.is_full:
             raise ValueError(f"The rollout is not complete. Received: {self.size} of {self.steps} steps")
 
-        def unpack(blocks):
+        def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
             experience, indices = self.experience(blocks)
             return {"experience": self._portable(experience), "indices": indices}
 
         return pipeline(self.packed_dataset(batch_size, epochs, seed, start), unpack)
 
     def check(self, batch_size: int) -> None:
-        """Raises:
-        ValueError: `batch_size` is not an integer from 1 to the rollout's size.
+        """Refuses a batch that the memory cannot hold.
+
+        Raises:
+            ValueError: `batch_size` is not an integer from 1 to the rollout's size.
         """
         if check_count(batch_size, "batch_size") > self.steps * self.num_envs:
             raise ValueError(

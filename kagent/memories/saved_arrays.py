@@ -17,7 +17,7 @@ def counters(source: Any, names: tuple[str, ...]) -> list[int]:
     array = source if isinstance(source, np.ndarray) else np.concatenate(list(source))
     if array.shape != (len(names),) or array.dtype.kind not in "iu":
         raise ValueError(f"Saved memory must have the counters {names}. Received: {array!r}")
-    return array.tolist()
+    return [int(number) for number in array]
 
 
 def saved_array(source: Any, name: str, dtype: Any, shape: tuple[int | None, ...]) -> np.ndarray:

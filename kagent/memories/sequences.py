@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,7 +114,7 @@ class Sequences(Memory):
         if not self.has_any:
             raise ValueError(f"There must be {self.missing} before anything is drawn")
 
-        def elements():
+        def elements() -> Iterator[dict[str, np.ndarray]]:
             number = start
             while True:
                 packed = self._packed(self._draw_rows(batch_size, 1, seed, number))
@@ -128,7 +128,7 @@ class Sequences(Memory):
         }
         signature["valid"] = tf.TensorSpec((None, columns), tf.bool)
 
-        def unpack(blocks):
+        def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
             shape = tf.shape(blocks["valid"])
             packed = {
                 name: tf.ensure_shape(tf.reshape(blocks[name], (shape[0], shape[1], width)), (None, columns, width))

@@ -42,7 +42,7 @@ def required_capacity(update: Any, reward_estimation: Any, max_episode_timesteps
                 f"Received: capacity=None, max_episode_timesteps=None"
             )
         if update.unit == "episodes":
-            return (update.batch_size + 1) * max_episode_timesteps
+            return (int(update.batch_size) + 1) * max_episode_timesteps
         horizon = max_episode_timesteps
     if isinstance(horizon, schedules.Schedule):
         largest = horizon.bounds[1]
@@ -52,7 +52,7 @@ def required_capacity(update: Any, reward_estimation: Any, max_episode_timesteps
                 f"Received: capacity=None, horizon={reward_estimation.horizon}"
             )
         horizon = math.floor(largest)
-    return max(update.batch_size + 1 + horizon, max_episode_timesteps or 0)
+    return max(int(update.batch_size + 1 + horizon), max_episode_timesteps or 0)
 
 
 def resolve(

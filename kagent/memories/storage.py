@@ -165,8 +165,14 @@ def layout(columns: Iterable[Column]) -> tuple[dict[str, tuple[str, int, int]], 
 
 
 def check_free(size: int, purpose: str) -> None:
-    """Raises:
-    ValueError: So many bytes are not free.
+    """Refuses to take more bytes than are free on this machine.
+
+    Args:
+        size: Bytes.
+        purpose: What they are for, for the message.
+
+    Raises:
+        ValueError: So many bytes are not free.
     """
     free = free_memory()
     if free is not None and size > free:

@@ -11,6 +11,7 @@ import pytest
 import kagent
 from kagent import schedules
 from kagent.agents import AGENTS, FromPart
+from kagent.config.part_arguments import declared
 
 ROOT = Path(__file__).parents[2]
 MLP = {"type": "mlp", "units": [4]}
@@ -52,8 +53,19 @@ GIVEN = {
     "random": {},
 }  # fmt: skip
 COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
-# Attributes of every agent: the parts that were made of the arguments, and the gradient steps that were taken.
-OWN = {"memory", "exploration", "critic", "temperature", "gradient_steps"}
+PARTS = {"memory", "exploration", "critic", "temperature"}  # arguments that are parts themselves
+# Arguments whose attribute says something else than was given in `GIVEN`: of another kind, or nothing.
+OTHERS = [
+    ("vpg", {"baseline_optimizer": 0.5}, {"baseline_optimizer": 0.5}),
+    ("vpg", {"baseline_optimizer": {"type": "adam", "learning_rate": 0.5}}, {}),
+    ("vpg", {"baseline": None, "baseline_optimizer": None, "max_grad_norm": None}, {}),
+    ("vpg", {"frequency": "never"}, {}),
+    ("dqn", {"huber": None, "max_grad_norm": None, "frequency": 0.5}, {}),
+    ("dpg", {"huber": None, "critic_learning_rate": None}, {"critic_learning_rate": 0.5}),
+    ("trpo", {"critic_batch_size": None}, {}),
+    ("sac", {"target_entropy": "auto"}, {}),
+    ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
+]
 
 
 BOXES = ("sac", "dpg", "td3", "tqc")
@@ -66,7 +78,8 @@ def spaces_of(name):
 
 
 def made(name, **changes):
-    given = dict(GIVEN[name])
+    replaced = {argument for argument, one in declared(AGENTS[name]).items() if one.part in changes}
+    given = {argument: value for argument, value in GIVEN[name].items() if argument not in replaced}
     if "network" in kagent.config.signatures.parameters(AGENTS[name]):
         given["network"] = MLP
     if name in REPLAYING:
@@ -89,7 +102,7 @@ def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
             if argument == "baseline":
                 assert one.baseline["type"] == "StateValue"
             elif argument == "gradient_steps":
-                assert one.update_rule.steps == value and one.gradient_steps == 0
+                assert one.gradient_steps_per_update == value and one.gradient_steps == 0
             else:
                 assert getattr(one, argument) == value, argument
         if "network" in kagent.config.signatures.parameters(type(one)):
@@ -103,9 +116,95 @@ def test_no_argument_is_left_out_and_none_hides_an_attribute(name):
     cls = AGENTS[name]
     own = {name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert own >= COMMON
-    shown = {name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, FromPart)}
-    assert own - COMMON - OWN <= shown == {*GIVEN[name], *({"network"} & shown)} - OWN
-    assert not [name for name in shown if hasattr(kagent.Agent, name) or hasattr(keras.Model, name)]
+    shown = declared(cls)
+    assert own - COMMON - PARTS <= set(shown) == {*GIVEN[name], *({"network"} & set(shown))} - PARTS
+    attributes = [argument.name for argument in shown.values()]
+    assert not [name for name in attributes if hasattr(kagent.Agent, name) or hasattr(keras.Model, name)]
+
+
+@pytest.mark.parametrize("name, given, shown", OTHERS)
+def test_other_kinds_of_values_are_shown_as_given(name, given, shown):
+    agent = made(name, **given)
+    for one in (agent, type(agent).from_config(json.loads(json.dumps(agent.get_config())))):
+        for argument, value in {**given, **shown}.items():
+            assert getattr(one, argument) == value, argument
+
+
+@pytest.mark.parametrize("name, argument", [(name, argument) for name in GIVEN for argument in declared(AGENTS[name])])
+def test_an_argument_beside_its_part_is_refused(name, argument):
+    part = declared(AGENTS[name])[argument].part
+    value = MLP if argument == "network" else GIVEN[name][argument]
+    received = f"Received: {argument}=.* and {part}=.*x"
+    for replacement in ({"type": "x"}, "x"):
+        with pytest.raises(ValueError, match=f"`{argument}` .*`{part}.*{received}"):
+            AGENTS[name](**spaces_of(name), **{argument: value, part: replacement})
+    with pytest.raises(ValueError, match=f"`{argument}` .*`{part}.*{received}"):
+        kagent.Agent.create({"agent": name, part: {"type": "x"}, argument: value}, **spaces_of(name))
+
+
+def test_the_refusal_says_what_to_write():
+    for given, advice in (
+        (
+            {"double": True, "objective": kagent.objectives.ActionValueObjective()},
+            r"`double` goes into the `objective` that `objective=` replaces: give ActionValueObjective\(..., double=True\)",
+        ),
+        ({"learning_rate": 0.5, "optimizer": "sgd"}, r"write optimizer=\{'learning_rate': 0.5, 'type': 'sgd'\}"),
+        (
+            {"learning_rate": 0.5, "optimizer": {"type": "sgd"}},
+            r"write optimizer=\{'learning_rate': 0.5, 'type': 'sgd'\}",
+        ),
+        ({"learning_rate": 0.5, "optimizer": keras.optimizers.SGD()}, r"give SGD\(..., learning_rate=0.5\)"),
+        ({"learning_rate": 0.5, "optimizer": 0.1}, "give `learning_rate` in a dict or an object as `optimizer`"),
+        ({"batch_size": 64, "update": kagent.Update(batch_size=4)}, r"give Update\(..., batch_size=64\)"),
+        ({"gradient_steps": 2, "update": {"batch_size": 4}}, r"write update=\{'batch_size': 4, 'steps': 2\}"),
+        ({"network": "auto", "policy": kagent.policies.ValuePolicy()}, r"give ValuePolicy\(..., network='auto'\)"),
+        (
+            {"double": True, "objective": kagent.objectives.BehaviorCloningObjective()},
+            "has no `double`, leave the argument",
+        ),
+        ({"discount": 0.9, "reward_estimation": None}, "give `discount` in a dict or an object as `reward_estimation`"),
+    ):
+        with pytest.raises(ValueError, match=advice):
+            kagent.DQN("CartPole-v1", **given)
+
+
+def test_a_preset_with_a_part_of_its_own_refuses_what_goes_into_it():
+    class Cloned(kagent.DQN):
+        def __init__(self, env=None, *, network="auto", learning_rate=0.5, **arguments):
+            policy = kagent.policies.ValuePolicy(network)
+            own = {"objective": "behavior_cloning", "policy": policy}
+            super().__init__(env, learning_rate=learning_rate, **{**own, **arguments})
+
+    spaces = spaces_of("dqn")
+    for argument, part in (("double", "objective"), ("huber", "objective")):
+        with pytest.raises(
+            ValueError, match=f"`{argument}` goes into the `{part}` that Cloned replaces by one of its own"
+        ):
+            Cloned(**spaces, **{argument: 1.0})
+    for given in ({"network": MLP, "policy": {"type": "ValuePolicy"}}, {"learning_rate": 0.1, "optimizer": "sgd"}):
+        with pytest.raises(ValueError, match=f"`{next(iter(given))}` goes into"):
+            Cloned(**spaces, **given)
+    agent = Cloned(**spaces, network=MLP, memory=50)
+    assert (agent.network.units, agent.learning_rate) == ((4,), 0.5)
+    again = Cloned.from_config({**agent.get_config(), "optimizer": {"type": "sgd", "learning_rate": 0.25}})
+    assert (again.network.units, again.learning_rate) == ((4,), 0.25)
+    assert Cloned(**spaces, memory=50, optimizer=0.25).learning_rate == 0.25
+
+
+def test_a_preset_that_names_the_part_decides_itself():
+    class Own(kagent.DQN):
+        def __init__(self, env=None, learning_rate=0.5, *, optimizer="adam", **arguments):
+            optimizer = {"type": optimizer, "learning_rate": learning_rate} if isinstance(optimizer, str) else optimizer
+            super().__init__(env, optimizer=optimizer, **arguments)
+
+    assert Own(None, 0.25, optimizer="sgd", **spaces_of("dqn"), memory=50).learning_rate == 0.25
+
+    class Passing(kagent.DQN):
+        def __init__(self, env=None, learning_rate=0.5, **arguments):
+            super().__init__(env, learning_rate=learning_rate, **arguments)
+
+    with pytest.raises(ValueError, match="`learning_rate` goes into the `optimizer`"):
+        Passing(None, 0.25, optimizer="sgd", **spaces_of("dqn"))
 
 
 def test_the_value_is_that_of_the_part():

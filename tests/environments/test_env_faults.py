@@ -263,7 +263,7 @@ def test_wrong_results_of_a_vector_env():
         ((good, np.zeros(3), no[:1], no, {}), TypeError, "`terminated` of a vector env must be bools"),
         ((good, np.zeros(3), no, [None] * 3, {}), TypeError, "`truncated` of a vector env must be bools"),
     ):
-        envs = environments.make(Vector(result=result))
+        envs = environments.make(lambda result=result: Vector(result=result))
         envs.reset()
         with pytest.raises(error) as caught:
             envs.step([np.zeros(3, np.int64)])

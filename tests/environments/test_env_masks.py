@@ -336,7 +336,7 @@ def test_native_masks_batched_per_leaf():
             no = np.zeros(2, bool)
             return np.zeros(2, np.int64), np.zeros(2), no, no, {"action_mask": self.mask}
 
-    envs = environments.make(Native())
+    envs = environments.make(Native)
     envs.reset()
     assert [mask.tolist() for mask in envs.mask] == [[[T, F], [T, T]], [[T, F, T], [F, F, T]]]
     envs.step([np.zeros(2, np.int64)] * 2)

@@ -130,19 +130,42 @@ def test_masks_are_obeyed_where_it_is_found_out_what_is_pending():
         env.close()
 
 
-def test_an_unknown_class_that_keeps_what_was_left_pending():
-    """As gymnasium's FunctionalJaxVectorEnv does: its `reset` forgets the flags of the last step not."""
+class Forgetful(NativeCounter):
+    """As gymnasium's FunctionalJaxVectorEnv does: its `reset` does not forget the flags of the last step."""
 
-    class Forgetful(NativeCounter):
-        def reset(self, *, seed=None, options=None):
-            flags = self.flags.copy()
-            found = super().reset(seed=seed, options=options)
-            self.flags[:] = flags
-            return found
+    def reset(self, *, seed=None, options=None):
+        flags = self.flags.copy()
+        found = super().reset(seed=seed, options=options)
+        self.flags[:] = flags
+        return found
 
+
+def test_an_unknown_class_that_keeps_what_kagent_left_pending():
     env = Forgetful(AutoresetMode.NEXT_STEP, [{"lengths": (3,)}, {"lengths": (4,), "offset": 1}])
     for steps in (3, 4, 5):
         check_true_transitions(environments.make(env), steps)
+
+
+@pytest.mark.parametrize("cls", [Forgetful, NativeCounter])
+@pytest.mark.parametrize("lengths", [((3,), (4,)), ((3,), (1,)), ((1,), (1,))])
+@pytest.mark.parametrize("wrap", [lambda env: env, lambda env: TransformReward(env, lambda r: r)])
+def test_an_unknown_class_that_keeps_what_its_owner_left_pending(cls, lengths, wrap):
+    env = wrap(cls(AutoresetMode.NEXT_STEP, [{"lengths": each, "offset": i} for i, each in enumerate(lengths)]))
+    assert check_true_transitions(environments.make(env), 1) == 2  # a new one loses no row
+    for steps in range(1, 6):
+        used(env, steps)
+        assert check_true_transitions(environments.make(env), 1) == 2
+        check_true_transitions(environments.make(env), 7)
+
+
+def test_an_environment_that_was_made_here_takes_no_step_to_find_out():
+    made = []
+    envs = environments.make(
+        lambda: made.append(Forgetful(AutoresetMode.NEXT_STEP, [{"lengths": (3,)}] * 2)) or made[0]
+    )
+    envs.reset()
+    assert len(made[0].resets) == 1
+    envs.close()
 
 
 def test_gymnasium_still_keeps_a_pending_reset_through_a_manual_one():

@@ -33,7 +33,7 @@ def build(source: str, mode: AutoresetMode, arguments: list[dict], **options) ->
     if source == "list":
         return environments.SingleEnvs([function() for function in functions], owned=True)
     if source == "native":
-        return environments.make(NativeCounter(mode, arguments, **options))
+        return environments.make(lambda: NativeCounter(mode, arguments, **options))
     vector = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}[source]
     return environments.make(lambda: vector(functions, autoreset_mode=mode, **options))
 

@@ -59,13 +59,30 @@ def test_names_and_dicts():
     found = get({"type": "decay", "decay_steps": 5}, epsilon=False)
     assert found == kagent.ActionNoise(explorations.decay(decay_steps=5), False)
     assert get("ornsteinuhlenbeck_process") == get("ornstein_uhlenbeck") == OrnsteinUhlenbeckNoise()
-    # What schedules are called, too, is one of theirs.
-    assert get({"type": "constant", "value": 0.25}) == kagent.ActionNoise(schedules.Constant(0.25), False)
+    assert get({"type": "constant", "value": 0.25}) == kagent.EpsilonGreedy(initial=0.25, final=0.25)
     assert kagent.DQN("CartPole-v1", exploration="greedy").exploration == kagent.EpsilonGreedy(0.0, 0.0)
     with pytest.raises(ValueError, match=r"Unknown `exploration`. Received: 'greedi'.*Did you mean 'greedy'"):
         get("greedi")
     with pytest.raises(ValueError, match=r"`exploration` decay has no argument \['rate'\]"):
         get({"type": "decay", "rate": 1})
+
+
+def test_names_that_schedules_have_too_are_those_of_explorations():
+    shared = [name for name in exploration.EXPLORATIONS._classes if schedules.SCHEDULES.knows(name)]
+    assert {"constant", "random", "ornsteinuhlenbeck"} <= set(shared)
+    for name in shared:
+        assert exploration.get({"type": name}) == exploration.get(name)
+    assert exploration.get({"type": "Ornstein-Uhlenbeck", "sigma": 0.5}) == OrnsteinUhlenbeckNoise(sigma=0.5)
+    schedule = {"type": "ornstein_uhlenbeck", "sigma": 0.5, "absolute": True}
+    found = exploration.get({"type": "ActionNoise", "amount": schedule})
+    assert found.amount == schedules.OrnsteinUhlenbeck(sigma=0.5, absolute=True)
+    assert exploration.get(exploration.EXPLORATIONS.serialize(found)) == found
+    with pytest.raises(
+        ValueError, match=r"has no argument \['absolute'\].*exploration=\{'type': 'ActionNoise', 'amount'"
+    ):
+        exploration.get(schedule)
+    with pytest.raises(ValueError, match=r"must be in \[0.0, 1.0\]. Received: 2.0.*'ActionNoise', 'amount'"):
+        exploration.get({"type": "constant", "value": 2.0})
 
 
 def test_at_the_estimators_door():

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toy_envs import Counter
 
 import kagent
@@ -105,6 +107,48 @@ def test_of_errors_that_are_not_finite_nothing_is_learned():
     assert memory.priorities.tolist() == [1.0, 1.0, 1.5]
 
 
+ERRORS = st.one_of(
+    st.sampled_from([0.0, 1e-45, 1.0, 1e38, 3.4e38]), st.floats(0.0, 2.0**127, width=32), st.floats(0.0, 8.0, width=32)
+)
+
+
+@pytest.mark.filterwarnings("error:.*(overflow|underflow|invalid|divide)")
+@settings(max_examples=150, deadline=None)
+@given(
+    errors=st.lists(st.lists(ERRORS, min_size=1, max_size=9), min_size=1, max_size=4),
+    alpha=st.one_of(st.floats(0.0, 8.0), st.sampled_from([50.0, 1e6, 1e308])),
+    beta=st.floats(0.0, 1.0),
+    epsilon=st.sampled_from([1e-300, 1e-12, 1e-6, 1.0, 1e300]),
+    seed=st.integers(0, 9),
+)
+def test_whatever_the_errors_every_transition_stays_possible(errors, alpha, beta, epsilon, seed):
+    memory, count = filled(1, alpha=alpha, beta=beta, epsilon=epsilon), 1
+    for some in errors:
+        for _ in some:
+            append(memory, count)
+            count += 1
+        size = len(memory)
+        told(memory, np.arange(len(some)) % size, some)
+        append(memory, count)
+        count += 1
+        size = len(memory)
+        rows, weights = memory.draw(5, 3, np.random.default_rng(seed))
+        assert (rows >= 0).all() and (rows < size).all()
+        assert np.isfinite(weights).all() and (weights > 0).all() and (weights <= 1).all()
+        assert (weights.max(axis=1) == 1).all()
+        probabilities = memory.priorities / memory.tree.total
+        assert np.isfinite(probabilities).all() and (probabilities > 0).all() and abs(probabilities.sum() - 1) < 1e-9
+        other = filled(0, alpha=alpha, beta=beta, epsilon=epsilon)
+        other.restore(memory.state())
+        assert other.priorities.tolist() == memory.priorities.tolist()
+
+
+def test_the_order_of_errors_is_the_order_of_probabilities():
+    memory = filled(4, alpha=5.0)
+    told(memory, range(4), [0.0, 1.0, 1e10, 1e38])
+    assert (np.diff(memory.priorities) > 0).all()
+
+
 def test_a_dataset_has_weights():
     memory = filled(8)
     told(memory, range(8), range(8))
@@ -132,7 +176,7 @@ def test_parts_stand_for_it():
     )
     assert isinstance(memory, Prioritized) and memories.get(memory.get_part()).get_part() == memory.get_part()
     with pytest.raises(ValueError, match=r"`memory` Prioritized counts timesteps and needs update.unit='timesteps'"):
-        dqn(memory=memory, update={"unit": "episodes", "batch_size": 2})
+        kagent.DQN("CartPole-v1", memory=memory, update={"unit": "episodes", "batch_size": 2})
 
 
 @pytest.mark.parametrize("count", [0, 5, 8, 21])

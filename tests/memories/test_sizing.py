@@ -80,7 +80,8 @@ def test_too_small_a_capacity_is_refused_with_the_least():
 
 def test_an_agent_infers_and_refuses_before_any_step():
     def make(**parts):
-        return kagent.DQN(Counter(), **{"batch_size": 8, "network": {"type": "mlp", "units": []}, **parts})
+        size = {} if "update" in parts else {"batch_size": 8}
+        return kagent.DQN(Counter(), **{**size, "network": {"type": "mlp", "units": []}, **parts})
 
     agent = make(memory=None, reward_estimation={"horizon": 3})
     assert agent.memory.capacity == 12 and kagent.DQN.from_config(agent.get_config()).memory.capacity == 12

@@ -25,9 +25,13 @@ BATCH = {
 
 
 def agent_of(**changes):
-    arguments = {"quantiles": QUANTILES, "members": 3, "temperature": 0.3, "top_quantiles_to_drop_per_net": 2}
+    arguments = {"temperature": 0.3, "top_quantiles_to_drop_per_net": 2}
+    if "critic" not in changes:
+        arguments |= {"quantiles": QUANTILES, "members": 3}
+    if "reward_estimation" not in changes:
+        arguments["discount"] = 0.9
     agent = kagent.TQC(
-        observation_space=spaces.Box(-5, 5, (2,)), action_space=spaces.Box(-3, 3, (1,)), network=LINEAR, discount=0.9,
+        observation_space=spaces.Box(-5, 5, (2,)), action_space=spaces.Box(-3, 3, (1,)), network=LINEAR,
         optimizer=SGD, critic_optimizer=SGD, memory=20, batch_size=4, start=4, seed=4, **{**arguments, **changes},
     )  # fmt: skip
     for number, role in enumerate((agent.policy, agent.critic, agent.target_critic)):

@@ -69,7 +69,8 @@ def test_sequence_holds_the_last_four_of_the_episode(mode, case):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_of_an_environment_that_reuses_its_arrays(mode):
-    check(environments.VectorEnvs(NativeCounter(mode, counters(3, [[2], [1, 5], [7]], ["terminated", "truncated"]))), 3)
+    native = NativeCounter(mode, counters(3, [[2], [1, 5], [7]], ["terminated", "truncated"]))
+    check(environments.VectorEnvs(native, owned=True), 3)
 
 
 @pytest.mark.parametrize("mode", [None, *MODES])
