@@ -238,11 +238,11 @@ class Agent(keras.Model):
 
     @property
     def gives_errors(self) -> bool:
-        """Whether a gradient step gives the errors of its samples, which a prioritized memory draws by.
+        """Whether a gradient step can give the errors of its samples, which a prioritized memory draws by.
 
-        It is the objective's word; a class with a `train_step` of its own that calls `report_errors` sets it to True.
+        False where the objective has none; a class with a `train_step` of its own that calls `report_errors` sets it to True.
         """
-        return self.objective.gives_errors
+        return self.objective.gives_errors is not False
 
     def prepare(self, experience: dict[str, Any]) -> dict[str, Any]:
         """Once per update, before it is cut into minibatches: returns, advantages, old log-probabilities."""

@@ -80,6 +80,7 @@ class ModelReturnsObjective(Objective):
     """
 
     policies = ("ModelPolicy",)
+    gives_errors = False
     memory = "Rollout"
 
     def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class BehaviorCloningObjective(Objective):
     """
 
     policies = ("ValuePolicy", "StochasticPolicy")
+    gives_errors = False
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy = context.policy

@@ -16,6 +16,7 @@ class NullObjective(Objective):
     """Nothing is learned; the loss is 0. For policies that have nothing to learn: `RandomPolicy`, `ConstantPolicy`."""
 
     policies = ("RandomPolicy", "ConstantPolicy")
+    gives_errors = False
     learns = False
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:

@@ -26,8 +26,10 @@ class Objective(Part):
         memory: Name of the memory class it reads.
         in_turn: Whether each role steps before the loss of the next term is computed, in the order of `terms`, also where roles
             share an optimizer. Else roles that share one step together, and of two optimizers the critic's steps first.
-        gives_errors: Whether a term gives the errors of the samples, by which a prioritized memory draws. An agent with a
-            prioritized memory is refused otherwise.
+        gives_errors: Whether a term gives the errors of the samples (`Term.errors`), by which a prioritized memory draws.
+            None: the terms say it, which are known when the first gradient step is traced; without errors that step is an
+            error. False: the constructor refuses a prioritized memory already. A class with `terms` of its own begins at
+            None, whatever its base declares.
         learns: Whether it moves weights at all.
     """
 
@@ -37,8 +39,13 @@ class Objective(Part):
     targets: tuple[str, ...] = ()
     memory: str = "Replay"
     in_turn: bool = False
-    gives_errors: bool = False
+    gives_errors: bool | None = None
     learns: bool = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "gives_errors" not in vars(cls) and {"terms", "update"} & vars(cls).keys():
+            cls.gives_errors = None
 
     def critic_for(self, estimation: Any) -> str | None:
         """Name of the critic class that it needs with such a `reward_estimation`, or None."""

@@ -27,6 +27,7 @@ class RolloutObjective(Objective):
     policies = ("StochasticPolicy",)
     critic = "StateValue"
     memory = "Rollout"
+    gives_errors = False
     value_coefficient: Any
     entropy_coefficient: Any
     normalize_advantage: bool

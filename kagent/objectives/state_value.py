@@ -37,6 +37,7 @@ class StateValueObjective(RolloutObjective):
     value_coefficient = 1.0
     entropy_coefficient = 0.0
     normalize_advantage = False
+    gives_errors = False
 
     def __post_init__(self):
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))

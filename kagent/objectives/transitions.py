@@ -12,8 +12,6 @@ from kagent.objectives.objective import Objective
 class TransitionObjective(Objective):
     """Learns from a memory of transitions, or from one of sequences, which become transitions first."""
 
-    gives_errors = True
-
 
 def lowest(values: list[tf.Tensor]) -> tf.Tensor:
     """The smallest of an ensemble's values, `(B,)`."""

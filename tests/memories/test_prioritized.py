@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from toy_envs import Counter
 
 import kagent
-from kagent import memories
+from kagent import memories, objectives
 from kagent.memories import Prioritized
 from kagent.schedules import Clock, Linear
 
@@ -347,6 +348,30 @@ def test_an_objective_without_errors_is_refused():
     with pytest.raises(ValueError, match=r"`objective` PlusObjective gives none"):
         parts(objective=both)
     assert parts(memory=9).objective.gives_errors is False  # any other memory is as good as ever
+
+
+@objectives.OBJECTIVES.register()
+class ErrorsInTerms(objectives.BehaviorCloningObjective):
+    """Of an objective without errors, with terms of its own: these say whether there are any."""
+
+    def terms(self, context, batch):
+        (term,) = super().terms(context, batch)
+        return [dataclasses.replace(term, errors=lambda batch: tf.range(8.0))]
+
+
+@objectives.OBJECTIVES.register()
+class NoErrorsInTerms(objectives.ActionValueObjective):
+    def terms(self, context, batch):
+        return [dataclasses.replace(term, errors=None) for term in super().terms(context, batch)]
+
+
+def test_the_terms_say_whether_there_are_errors():
+    agent = parts(objective=ErrorsInTerms())
+    agent.fit(Counter(lengths=(6,)), steps=8, verbose=0)
+    np.testing.assert_allclose(agent.memory.priorities, (np.arange(8) + 1e-6) ** 0.6, rtol=1e-6)
+    for objective in (NoErrorsInTerms(), objectives.PlusObjective(NoErrorsInTerms(), "behavior_cloning")):
+        with pytest.raises(ValueError, match=r"a term of the objective gives them.*Received: no term with errors"):
+            parts(objective=objective).fit(Counter(lengths=(6,)), steps=8, verbose=0)
 
 
 def test_a_step_of_the_users_own_reports_its_errors():
