@@ -28,7 +28,10 @@ class Modifier(Part):
         idle: Whether it leaves all steps as they are.
     """
 
-    idle = False
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves all steps as they are."""
+        return False
 
     def wrap(self, step: Step) -> Step:
         """A step made of steps.
@@ -57,7 +60,7 @@ class MultiStep(Modifier):
         _set_count(self, "num_steps", "multi_step", 1)
 
     @property
-    def idle(self) -> bool:  # type: ignore[override]
+    def idle(self) -> bool:
         return bool(self.num_steps == 1.0)
 
     def wrap(self, step: Step) -> Step:
@@ -104,7 +107,7 @@ class SubsamplingStep(Modifier):
         object.__setattr__(self, "fraction", found)
 
     @property
-    def idle(self) -> bool:  # type: ignore[override]
+    def idle(self) -> bool:
         return isinstance(self.fraction, float) and self.fraction == 1.0
 
     def wrap(self, step: Step) -> Step:
@@ -215,7 +218,7 @@ class LinesearchStep(Modifier):
         object.__setattr__(self, "backtracking_factor", factor)
 
     @property
-    def idle(self) -> bool:  # type: ignore[override]
+    def idle(self) -> bool:
         return bool(self.max_iterations == 0.0)
 
     def wrap(self, step: Step) -> Step:
