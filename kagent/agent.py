@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kagent import environments, optimizers
 from kagent.compat.tensorforce import arguments
-from kagent.config import creation, guidance, limits, part_arguments
+from kagent.config import creation, guidance, part_arguments
 from kagent.config.checks import MOST_ENVS, check_count
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
@@ -49,8 +49,8 @@ class Agent(keras.Model):
         env: Where the spaces come from: an environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a
             callable that returns one. Nothing is stepped.
         observation_space, action_space: The spaces themselves, in place of `env`.
-        max_episode_timesteps: Timesteps at which episodes are truncated, in `fit` and `evaluate`; what `observe` is told
-            must keep it too.
+        max_episode_timesteps: Timesteps at which episodes are truncated, in `fit` and `evaluate`; calls of `observe`
+            must keep to it, too.
         policy: What decides: `ValuePolicy`, `StochasticPolicy`, `DeterministicPolicy`; "default": the one that the
             objective needs. A list of layers or a Keras model is its network.
         objective: What is learned: `ActionValueObjective`, `ClippedPolicyObjective`, `PolicyGradientObjective`,
@@ -70,21 +70,20 @@ class Agent(keras.Model):
             a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`; rates may be schedules. A dict
             may also modify its steps (`multi_step`, `subsampling_fraction`, `clipping_threshold`,
             `linesearch_iterations` ...), see `kagent.optimizers.modifiers_of`; such a step is one update.
-        critic_optimizer, temperature_optimizer: Optimizers of those roles; None: they share the policy's, and their
-            losses are minimized together.
-        preprocessing: What is done to observations and rewards between the environment and the agent: layers by name or
-            type of the state and for `"reward"`, see `kagent.preprocessing`.
+        critic_optimizer, temperature_optimizer: Of those roles; None: they share the policy's, and step together with it.
+        preprocessing: Layers that change observations and rewards for the agent, see `kagent.preprocessing`.
         device: Where variables and the learner live, such as "CPU:0"; None: TensorFlow's choice.
         n_envs: Environments that `fit` makes of an id or a callable. None: 1, or `parallel_interactions`.
         seed: Seed of every random stream of the agent, an integer >= 0; None takes one from Keras's global
             generator, so that `keras.utils.set_random_seed` makes runs equal (it is then found in `agent.seed`).
         name: The model's name.
-        **words: Further arguments of Tensorforce's agent by their names there, such as `states`, `baseline_policy`, `saver`
-            and `summarizer`: see `kagent.compat.tensorforce.arguments.Words`.
+        **words: `states`, `actions`, `baseline_policy`, `baseline_optimizer`, `baseline_objective`, `variable_noise`,
+            `l2_regularization`, `entropy_regularization`, `parallel_interactions`, `buffer_observe`, `execution`, `config`,
+            `saver`, `summarizer`, `recorder`: Tensorforce's, see `kagent.compat.tensorforce.arguments.Words`.
 
     Attributes:
         actor: What computes actions, a `kagent.acting.Actor`.
-        explorer: What chooses them in training: the exploration, with noise on the policy where that is asked for.
+        explorer: The exploration, with noise on the policy where there is `variable_noise`.
         target_policy, target_critic: Target networks, where the objective has them.
 
     Raises:
@@ -110,9 +109,7 @@ class Agent(keras.Model):
         part_arguments.check_constructor(cls)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        for name, value in kwargs.items():  # before anything walks them that would not end
-            limits.check(value, name)
-        guidance.check_positions(cls, args, kwargs)
+        guidance.check_arguments(cls, args, kwargs)
         return super().__new__(cls)
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Parts of an agent: how they are made from what is given, checked together, built, and told again."""
+"""Parts of an agent: made from arguments, checked together, built, and serialized."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class AgentParts:
 
     Attributes:
         optimizers: By role, as given: "policy", "critic", "temperature".
-        explorer: What chooses actions in training: the exploration, with noise on the policy where that is asked for.
+        explorer: What chooses actions in training: the exploration, with noise on the policy where there is `variable_noise`.
     """
 
     objective: Objective

@@ -88,7 +88,7 @@ def trace_headers(
     *,
     max_bytes: int = LARGEST,
 ) -> dict[str, Header]:
-    """Names, shapes and dtypes of a trace's arrays, checked as far as they tell. Arguments and errors: `load_trace`."""
+    """Names, shapes and dtypes of a trace's arrays, checked. Arguments and errors: `load_trace`."""
     observation, action = _structures(observation_space, action_space)
     with _opened(path) as archive:
         headers = _headers(archive, max_bytes)

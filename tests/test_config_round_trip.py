@@ -216,15 +216,6 @@ def test_the_same_agent_from_its_config(drawn):
         assert str(ours) == str(theirs)
 
 
-@pytest.mark.parametrize("name", sorted(kagent.agents.AGENTS.keys() - {"agent", "tensorforce", "default"}))
-def test_presets_from_their_configs(name):
-    env = "Pendulum-v1" if name in ("sac", "dpg", "ddpg", "td3", "tqc") else "CartPole-v1"
-    agent = Agent.create(name, env, seed=3)
-    text = json.dumps(agent.get_config())
-    again = Agent.create(json.loads(text))
-    assert type(again) is type(agent) and json.dumps(again.get_config()) == text
-
-
 # What `compile` changes -----------------------------------------------------------------------------------------
 
 OPTIMIZERS = {

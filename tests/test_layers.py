@@ -133,6 +133,11 @@ def test_every_import_is_of_a_module_that_is_there():
     assert missing == {}
 
 
+def test_the_agent_is_a_short_file():
+    lines = (ROOT / "kagent" / "agent.py").read_text().splitlines()
+    assert len(lines) <= 300, "functions of an agent's packages hold what it does"
+
+
 def test_few_files_lie_at_the_top():
     assert len(list((ROOT / "kagent").glob("*.py"))) <= 8
 

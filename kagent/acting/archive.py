@@ -40,7 +40,7 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
 
 
 def refuse(directory: Path) -> None:
-    """Writes that there is no actor, because observations would have to be preprocessed; `about` tells."""
+    """Writes that there is no actor, because observations would have to be preprocessed. `about` reads it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / JSON).write_text(json.dumps({"version": VERSION, "preprocessing": True}), encoding="utf-8")
 

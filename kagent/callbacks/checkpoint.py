@@ -227,7 +227,7 @@ class Checkpoint(Callback):
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
         if self.unit == "episodes" and self.model._run.trainer is not None and not (self.params or {}).get("steps"):
             return  # an epoch is an episode, and ends when its updates have been made
-        # Where an epoch is over but its end has not been told, a resumed run would not tell it: it saves there.
+        # Of an epoch that is over, but for its callbacks, a resumed run would not call them: it saves there.
         if self._is_due() and not self._is_over() and self._epochs_at(self.model.timesteps) == self._epoch:
             self._save()
 

@@ -107,13 +107,13 @@ def find(name: str) -> Algorithm:
 
 def describe() -> str:
     """The lines of help about all of them."""
-    lines = []
+    lines, width = [], max(len(algorithm.name) for algorithm in ALGORITHMS)
     for algorithm in ALGORITHMS:
-        lines.append(f"  {algorithm.name:10} {algorithm.summary}")
+        lines.append(f"  {algorithm.name:{width}} {algorithm.summary}")
         settled = tuned.environments(algorithm.name)
         if settled:
-            lines.append(f"  {'':10} tuned for {', '.join(settled)}")
-    lines.append("  module:Class   an agent of your own, which @kagent.register_agent decorates")
+            lines.append(f"  {'':{width}} tuned for {', '.join(settled)}")
+    lines.append(f"  {'module:Class':{width}} an agent of your own, which @kagent.register_agent decorates")
     return "\n".join(lines)
 
 

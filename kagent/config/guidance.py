@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kagent.config import vocabulary
+from kagent.config import limits, vocabulary
 
 _FIT = "agent.fit(env, steps=...) trains in an environment, agent.evaluate(env, episodes=...) measures"
 _ONE = "agent.act(observation, deterministic=True) is the greedy action for one observation"
@@ -52,12 +52,15 @@ def with_guidance(cls: Class) -> Class:
     return cls
 
 
-def check_positions(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Checks the arguments of a constructor that are given by position.
+def check_arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Checks the arguments of a constructor before it runs: their sizes, and those by position.
 
     Raises:
-        TypeError: They begin with a policy, as in other libraries, or are more than it takes.
+        ValueError: An argument is nested too deep, or too large.
+        TypeError: Arguments begin with a policy, as in other libraries, or are more than it takes by position.
     """
+    for name, value in kwargs.items():  # before anything walks them that would not end
+        limits.check(value, name)
     policy = [value for value in (*args, kwargs.get("policy")) if vocabulary.is_policy_name(value)]
     if policy:
         advice = vocabulary.POLICY_ADVICE.format(example=cls.__name__)

@@ -32,17 +32,17 @@ class WithoutConfigurationError(ValueError):
     """A part is not to be written, by its own design: its agent saves weights alone."""
 
 
-def check_saves(tell: Callable[[], Any]) -> None:
+def check_saves(serialize: Callable[[], Any]) -> None:
     """Looks whether an agent could be saved: at once, not after the training.
 
     Args:
-        tell: Makes its configuration.
+        serialize: Makes its configuration.
 
     Raises:
         ValueError: It cannot.
     """
     try:
-        tell()
+        serialize()
     except WithoutConfigurationError:
         return
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:

@@ -52,7 +52,7 @@ def make(
             arrays, in lists and dicts. A vector environment must have autoreset mode DISABLED for it: in the others it
             resets by itself, without options.
         step_timeout: Seconds that one `step` or `reset` may take. Where it takes longer, a `TimeoutError` says which
-            environment it was. An `AsyncVectorEnv` is asked with that timeout; others are then stepped in a thread of
+            environment it was. An `AsyncVectorEnv` gets that timeout; others are then stepped in a thread of
             their own. A call that hangs cannot be stopped, so its environment is not closed. None: no bound, and no cost.
 
     Returns:

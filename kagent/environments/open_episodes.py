@@ -1,4 +1,4 @@
-"""Open episodes as data: what is read from a saved state, and what environments can tell of theirs."""
+"""Open episodes as data: read from a saved state, and taken from environments."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _mask(mask: Any, action: Structure) -> list[np.ndarray | None] | None:
 
 
 def snapshot_env(env: Any) -> Any:
-    """The innermost environment, if it can tell its state and no wrapper around it has its own; or None."""
+    """The innermost environment, if it can give its state and no wrapper around it has its own; or None."""
     while isinstance(env, gymnasium.Wrapper):
         if type(env) not in (OrderEnforcing, PassiveEnvChecker, TimeLimit):
             return None

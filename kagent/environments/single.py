@@ -26,7 +26,7 @@ class SingleEnvs(Environments):
 
     Every reset is seeded. The seed and the actions of each open episode are kept, so that `restore` can reset with the same
     seed and take the same actions again; up to a bound, see `limit_replay`. An environment with `get_state()` and
-    `set_state(state)`, under no wrappers but those `gymnasium.make` adds, is asked for its state instead; that must hold
+    `set_state(state)`, under no wrappers but those `gymnasium.make` adds, gives its state instead; that must hold
     everything (random generators too) and consist of arrays, numbers, strings, lists and dicts.
 
     Args:
@@ -353,7 +353,7 @@ class SingleEnvs(Environments):
         except StepTimeoutError:
             raise
         except Exception:
-            # What cannot repeat itself is not reproducible, which the caller is told; what is broken raises
+            # An environment that repeats itself otherwise is reported as lost; one that is broken raises
             # again when the new episode begins.
             return False, None
         if total != episode["return"] or any(

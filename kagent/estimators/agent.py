@@ -153,7 +153,7 @@ class Agent:
             episodes: Episodes to train for. Two calls with 10 train for 20.
             steps: Updates to make, likewise.
             hooks: `keras.callbacks.Callback`s. An epoch is an episode and a batch is an update; a
-                `kagent.callbacks.Callback` also hears of episodes and timesteps. Their `model` is `agent.model`.
+                `kagent.callbacks.Callback` also has events of episodes and timesteps. Their `model` is `agent.model`.
             max_steps: Updates in total. Where they have been made (by this agent or by another one, in `model_dir`) the
                 environment is not touched.
             max_episodes: Episodes in total, likewise.

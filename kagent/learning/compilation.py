@@ -147,10 +147,10 @@ def suits_xla(jit_compile: bool | str, variables: Sequence[Any], rule: Any) -> b
     return bool(sum(math.prod(value.shape) for value in values) * rule.batch_size < _PRODUCTS)
 
 
-def execution(before: Mapping[str, Any], **told: Any) -> dict[str, Any]:
+def execution(before: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     """The options of an agent's config after a call of `compile` with these arguments: those that are not the defaults."""
-    changed = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
-    return {name: value for name, value in before.items() if name not in told} | changed
+    changed = {name: value for name, value in options.items() if value != _DEFAULTS[name]}
+    return {name: value for name, value in before.items() if name not in options} | changed
 
 
 @answering("auto_scale_loss")
@@ -187,7 +187,7 @@ def compile(
         run_eagerly: Run line by line, for debugging.
         **kwargs: Passed on to Keras (`auto_scale_loss`).
 
-    `get_config` tells the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
+    `get_config` has the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
     the machine's affair.
 
     What is `trainable` may be changed at any time, in whole roles or single layers. What is frozen does not move from
@@ -233,8 +233,8 @@ def compile(
     if not auto:
         agent.parts.optimizers = {"policy": made.optimizer, "critic": None, "temperature": None}
     agent._auto_optimizer, agent._step_metrics, agent.jit_compile = auto, step_metrics, jit
-    told = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
-    agent.execution = execution(agent.execution, **told)
+    options = {"steps_per_execution": steps_per_execution, "run_eagerly": run_eagerly}
+    agent.execution = execution(agent.execution, **options)
     if isinstance(agent.optimizer, optimizers.RoleOptimizer):
         agent.optimizer.bind({role: part.trainable_variables for role, part in parts.items()})
         if agent.dtype_policy.name == "mixed_float16":

@@ -21,7 +21,7 @@ class Trainability:
         self._traced: bytes | None = None
 
     def has_changed(self) -> bool:
-        """Whether other variables may move than when this was asked last.
+        """Whether other variables may move than at the last call.
 
         Raises:
             ValueError: One of them is new to the optimizer, which was made when the agent was compiled.

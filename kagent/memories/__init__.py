@@ -2,7 +2,8 @@
 
 from kagent.config import moved
 from kagent.memories.episodes import RecentEpisodes, ReplayEpisodes
-from kagent.memories.memory import MEMORIES, Memory, get
+from kagent.memories.identifiers import get
+from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.prioritized import Prioritized
 from kagent.memories.recent import Recent
 from kagent.memories.replay import Replay

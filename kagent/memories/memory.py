@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
+from kagent.memories.columns import columns_of, nested
 from kagent.memories.storage import Column, Storage, check_plan
 from kagent.memories.transition import Leaves, Masks, Transition
 from kagent.spaces import Structure
@@ -238,22 +238,7 @@ class Memory(Part):
         return [i for i, leaf in enumerate(self.action.leaves) if leaf.is_discrete] if self.masked else []
 
     def _columns(self) -> list[Column]:
-        columns = []
-        for name in ("observation", "next_observation"):
-            for i, leaf in enumerate(self.observation.leaves):
-                limit = None if leaf.nvec is None else int(leaf.nvec.max())
-                columns.append(Column(f"{name}.{i}", leaf.shape, leaf.stored_dtype, limit))
-        for i, leaf in enumerate(self.action.leaves):
-            if leaf.nvec is None:
-                columns.append(Column(f"action.{i}", leaf.shape, np.dtype(np.float32)))
-            else:
-                columns.append(Column(f"action.{i}", leaf.shape, np.dtype(np.int32), int(leaf.nvec.max())))
-        columns.append(Column("reward", (), np.dtype(np.float32)))
-        columns += [Column(name, (), np.dtype(np.bool_)) for name in ("terminated", "truncated", *self._extra_flags)]
-        for name in ("action_mask", "next_action_mask"):
-            for i in self._masked_leaves():
-                columns.append(Column(f"{name}.{i}", (self.action.leaves[i].num_values,), np.dtype(np.bool_)))
-        return columns
+        return columns_of(self.observation, self.action, self._masked_leaves(), self._extra_flags)
 
     _extra_flags: tuple[str, ...] = ()
 
@@ -262,23 +247,7 @@ class Memory(Part):
 
         `action_mask` and `next_action_mask`, where stored, are lists with one entry per action leaf (None: no mask).
         """
-        flat = dict(columns)
-        observations = range(len(self.observation.leaves))
-        nested: dict[str, Any] = {
-            "observation": self.observation.unflatten([flat.pop(f"observation.{i}") for i in observations]),
-            "action": self.action.unflatten([flat.pop(f"action.{i}") for i in range(len(self.action.leaves))]),
-            "next_observation": self.observation.unflatten([flat.pop(f"next_observation.{i}") for i in observations]),
-        }
-        if self.masked:
-            for name in ("action_mask", "next_action_mask"):
-                nested[name] = [flat.pop(f"{name}.{i}", None) for i in range(len(self.action.leaves))]
-        return {**nested, **flat}
-
-    def _portable(self, nested: dict[str, Any]) -> dict[str, Any]:
-        # tf.data stacks lists and has no place for None: tuples, and a mask of width 0 for a leaf without.
-        none = tf.ones_like(nested["reward"], tf.bool)[..., tf.newaxis][..., :0]
-        masks = {name: value for name, value in nested.items() if name.endswith("mask")}
-        return {**nested, **{name: tuple(none if m is None else m for m in mask) for name, mask in masks.items()}}
+        return nested(columns, self.observation, self.action, self.masked)
 
     def append(
         self,
@@ -422,53 +391,5 @@ class Memory(Part):
         vars(self).update(vars(restored))
 
 
-def pipeline(dataset: tf.data.Dataset, function: Any = None) -> tf.data.Dataset:
-    """One element at a time, made when it is asked for: nothing reads ahead, so no batch is stale.
-
-    Args:
-        function: What is made of each element, in TensorFlow's words (no Python that AutoGraph would translate).
-    """
-    if function is not None:
-        dataset = dataset.map(tf.autograph.experimental.do_not_convert(function))
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False
-    options.threading.private_threadpool_size = 1
-    options.threading.max_intra_op_parallelism = 1
-    options.experimental_optimization.apply_default_optimizations = False
-    options.experimental_optimization.inject_prefetch = False
-    return dataset.with_options(options)
-
-
-def whole(value: Any) -> Any:
-    """1e6 as 1000000; anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _structure(space: gymnasium.Space | Structure, role: str) -> Structure:
     return space if isinstance(space, Structure) else Structure(space, role)
-
-
-def get(identifier: Any, unit: str | None = None) -> Memory:
-    """A memory from an object, a name, a dict, or an int: the capacity of a replay memory.
-
-    Args:
-        identifier: What stands for it.
-        unit: Unit of the update rule it is for. "Replay" and "Recent", and an int, then name the memory of timesteps
-            or the memory of episodes.
-    """
-    if isinstance(identifier, Memory):
-        return identifier
-    identifier = whole(identifier)
-    if isinstance(identifier, numbers.Integral) and not isinstance(identifier, bool):
-        identifier = {"type": "Replay", "capacity": int(identifier)}
-    if isinstance(identifier, str):
-        identifier = {"type": identifier}
-    if unit == "episodes" and isinstance(identifier, dict) and MEMORIES.knows(identifier.get("type")):
-        episodic = _EPISODIC.get(MEMORIES.name_of(identifier["type"]))
-        identifier = {**identifier, "type": episodic} if episodic else identifier
-    memory: Memory = MEMORIES.get(identifier, "memory")
-    return memory
-
-
-_EPISODIC = {"Replay": "ReplayEpisodes", "Recent": "RecentEpisodes"}

@@ -13,7 +13,8 @@ import tensorflow as tf
 from kagent import schedules
 from kagent.config.registry import plain
 from kagent.memories.host_iterator import HostBatches, generator_of
-from kagent.memories.memory import MEMORIES, pipeline
+from kagent.memories.memory import MEMORIES
+from kagent.memories.pipeline import pipeline
 from kagent.memories.replay import Replay
 from kagent.memories.saved_arrays import saved_array
 from kagent.memories.sum_tree import SumTree

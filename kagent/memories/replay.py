@@ -10,9 +10,12 @@ import tensorflow as tf
 
 from kagent.config.checks import check_count
 from kagent.memories.chains import Chains
+from kagent.memories.columns import portable
+from kagent.memories.identifiers import whole
 from kagent.memories.linked_storage import LinkedStorage, pays
-from kagent.memories.memory import MEMORIES, Memory, pipeline, whole
+from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
+from kagent.memories.pipeline import pipeline
 from kagent.memories.saved_arrays import counters
 from kagent.memories.saved_links import read_rows
 from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
@@ -245,7 +248,7 @@ class Replay(Memory):
         packed = self.packed_dataset(batch_size, steps or 1, seed, start)
 
         def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-            batch = self._portable(self.experience(blocks)[0])
+            batch = portable(self.experience(blocks)[0])
             return batch if steps is not None else tf.nest.map_structure(lambda x: x[0], batch)
 
         return pipeline(packed, unpack)

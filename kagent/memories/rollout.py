@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.memories.memory import MEMORIES, Memory, pipeline
+from kagent.memories.columns import portable
+from kagent.memories.memory import MEMORIES, Memory
+from kagent.memories.pipeline import pipeline
 from kagent.memories.saved_arrays import counters, read_block
 from kagent.memories.transition import Transition
 
@@ -178,7 +180,7 @@ class Rollout(Memory):
 
         def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
             experience, indices = self.experience(blocks)
-            return {"experience": self._portable(experience), "indices": indices}
+            return {"experience": portable(experience), "indices": indices}
 
         return pipeline(self.packed_dataset(batch_size, epochs, seed, start), unpack)
 

@@ -9,8 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
+from kagent.memories.columns import portable
 from kagent.memories.host_iterator import HostBatches
-from kagent.memories.memory import Memory, pipeline, whole
+from kagent.memories.identifiers import whole
+from kagent.memories.memory import Memory
+from kagent.memories.pipeline import pipeline
 
 
 class Drawn(NamedTuple):
@@ -134,7 +137,7 @@ class Sequences(Memory):
                 name: tf.ensure_shape(tf.reshape(blocks[name], (shape[0], shape[1], width)), (None, columns, width))
                 for name, width in self.storage.widths.items()
             }
-            return self._portable({**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]})
+            return portable({**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]})
 
         return pipeline(tf.data.Dataset.from_generator(elements, output_signature=signature), unpack)
 

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from kagent import schedules
-from kagent.memories.memory import Memory, get
+from kagent.memories.identifiers import get
+from kagent.memories.memory import Memory
 from kagent.memories.rollout import Rollout
 
 

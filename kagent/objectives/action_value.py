@@ -11,7 +11,7 @@ from kagent import ops
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -36,7 +36,7 @@ class ActionValueObjective(TransitionObjective):
     policies = ("ValuePolicy",)
     targets = ("policy",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         check_flag(self.double, "objective.double")
 
@@ -55,14 +55,14 @@ class ActionValueObjective(TransitionObjective):
         policy = context.policy
         best = estimated_next_values(self, context, batch)
 
-        def loss(batch):
+        def loss(batch: dict[str, Any]) -> Found:
             q, error = self._errors(policy, batch, training=True)
             weight = batch.get("weight")
             per_sample = squared_or_huber(error, self.huber, context.clock)
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 
-        def errors(batch):
+        def errors(batch: dict[str, Any]) -> tf.Tensor:
             return tf.reduce_mean(tf.abs(self._errors(policy, batch)[1]), axis=-1)
 
         return [Term("policy", loss, {**batch, "best": best}, errors=errors)]

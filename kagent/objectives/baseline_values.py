@@ -38,4 +38,5 @@ def learned_values(context: LearningContext, batch: dict[str, Any]) -> list[tf.T
     critic = context.critic
     if not hasattr(critic, "members"):
         return [critic.values(batch["observation"], training=True)]
-    return critic.values(batch["observation"], batch["action"], training=True)
+    values: list[Any] = critic.values(batch["observation"], batch["action"], training=True)
+    return values

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kagent import ops
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, Objective
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 from kagent.policies.value import ValuePolicy
 
 _EDGE = 1.0 - 1e-3  # of a squashed action: nearer to a bound, which it reaches only at infinity, it counts as this
@@ -32,7 +32,7 @@ class BehaviorCloningObjective(Objective):
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy = context.policy
 
-        def loss(batch):
+        def loss(batch: dict[str, Any]) -> Found:
             observation, action, mask = batch["observation"], batch["action"], _masks(batch.get("action_mask"))
             if isinstance(policy, ValuePolicy):
                 values, taken = policy.values(observation, training=True), policy.indices(action)

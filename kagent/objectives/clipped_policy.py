@@ -34,7 +34,7 @@ class ClippedPolicyObjective(RolloutObjective):
     entropy_coefficient: Any = 0.0
     normalize_advantage: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "clip_range", schedules.get(self.clip_range, "objective.clip_range", 0.0))
 
@@ -47,7 +47,7 @@ class ClippedPolicyObjective(RolloutObjective):
                 f"Received: {estimation}"
             )
 
-    def surrogate(self, log_prob, old_log_prob, advantage, clock):
+    def surrogate(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, advantage: tf.Tensor, clock: Any) -> tf.Tensor:
         clip_range = schedules.evaluate(self.clip_range, clock)
         return ops.clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)
 

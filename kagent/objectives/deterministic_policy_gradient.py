@@ -11,7 +11,7 @@ from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -48,7 +48,7 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
     critic = "ActionValue"
     in_turn = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         check_flag(self.use_targets, "objective.use_targets")
         check_flag(self.stochastic_critics, "objective.stochastic_critics")
@@ -81,21 +81,21 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
 
         critic_weight = schedules.evaluate(self.critic_weight, context.clock)
 
-        def loss(error):
+        def loss(error: tf.Tensor) -> tf.Tensor:
             return squared_or_huber(error, self.huber, context.clock)
 
-        def critic_loss(batch):
+        def critic_loss(batch: dict[str, Any]) -> Found:
             values = critic.values(batch["observation"], batch["action"], training=True)
             weight = batch.get("weight")
             losses = [ops.weighted_mean(loss(batch["target"] - value), weight) for value in values]
             return critic_weight * tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
 
-        def policy_loss(batch):
+        def policy_loss(batch: dict[str, Any]) -> Found:
             action = policy.actions(batch["observation"], training=True)
             value = critic.values(batch["observation"], action, self.stochastic_critics)[0]
             return -ops.weighted_mean(value, batch.get("weight")), {}
 
-        def errors(batch):
+        def errors(batch: dict[str, Any]) -> tf.Tensor:
             return critic_errors(critic, batch)
 
         return [

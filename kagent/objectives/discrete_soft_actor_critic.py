@@ -13,7 +13,7 @@ from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -42,7 +42,7 @@ class DiscreteSoftActorCriticObjective(TransitionObjective):
     targets = ("critic",)
     in_turn = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _share(self.target_entropy)
         check_flag(self.learn_temperature, "objective.learn_temperature")
 
@@ -69,13 +69,13 @@ class DiscreteSoftActorCriticObjective(TransitionObjective):
         target = tf.stop_gradient(batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch))
         weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
 
-        def critic_loss(batch):
+        def critic_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")
             values = critic.values(batch["observation"], batch["action"], training=True)
             losses = [ops.weighted_mean(0.5 * tf.square(batch["target"] - value), weight) for value in values]
             return tf.add_n(losses), {"q_mean": ops.weighted_mean(values[0], weight)}
 
-        def policy_loss(batch):
+        def policy_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")
             log_prob = _log_prob(policy, batch["observation"], batch.get("action_mask"), training=True)
             q = tf.stop_gradient(lowest(critic.tables(batch["observation"])))
@@ -87,12 +87,12 @@ class DiscreteSoftActorCriticObjective(TransitionObjective):
                 "_entropy": entropy,
             }
 
-        def temperature_loss(_, found):
+        def temperature_loss(_: Any, found: dict[str, dict[str, tf.Tensor]]) -> Found:
             goal = self._goal(batch.get("action_mask"), critic.count)
             per_sample = ops.temperature_loss(context.temperature.logarithm.value, -found["policy"]["_entropy"], goal)
             return ops.weighted_mean(per_sample, batch.get("weight")), {}
 
-        def errors(batch):
+        def errors(batch: dict[str, Any]) -> tf.Tensor:
             return critic_errors(critic, batch)
 
         terms = [

@@ -13,7 +13,7 @@ from kagent import ops
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -68,17 +68,17 @@ class DistributionalObjective(TransitionObjective):
         policy = context.policy
         target = tf.stop_gradient(self.target(context, batch))
 
-        def taken(batch, training=False):
+        def taken(batch: dict[str, Any], training: bool = False) -> tf.Tensor:
             tables = policy.tables(batch["observation"], training)
             return ops.select_atoms(tables, policy.indices(batch["action"]), policy.components)
 
-        def loss(batch):
+        def loss(batch: dict[str, Any]) -> Found:
             found, weight = taken(batch, training=True), batch.get("weight")
             value = ops.weighted_mean(tf.reduce_mean(self.losses(found, batch["target"]), axis=-1), weight)
             mean = tf.reduce_mean(policy.means(found), axis=-1)
             return value, {"q_mean": ops.weighted_mean(mean, weight)}
 
-        def errors(batch):
+        def errors(batch: dict[str, Any]) -> tf.Tensor:
             return tf.reduce_mean(self.distances(taken(batch), batch["target"]), axis=-1)
 
         return [Term("policy", loss, {**batch, "target": target}, errors=errors)]
@@ -107,7 +107,7 @@ class QuantileRegressionObjective(DistributionalObjective):
 
     policies = ("QuantilePolicy",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         number = isinstance(self.kappa, numbers.Real) and not isinstance(self.kappa, bool)
         if not number or not 0 <= self.kappa < math.inf:
             raise ValueError(f"`objective.kappa` must be a number >= 0. Received: {self.kappa!r}")
@@ -137,7 +137,7 @@ class CategoricalReturnObjective(DistributionalObjective):
 
     policies = ("CategoricalReturnPolicy",)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_flag(self.double, "objective.double")
 
     def target(self, context: LearningContext, batch: dict[str, Any]) -> tf.Tensor:

@@ -73,7 +73,8 @@ class Objective(Part):
         """
         if "valid" not in experience:
             return experience
-        return context.reward_estimation.transitions(experience, context.clock)
+        transitions: dict[str, Any] = context.reward_estimation.transitions(experience, context.clock)
+        return transitions
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         """The losses on one minibatch `(B, ...)`, at most one for each role."""
@@ -87,7 +88,8 @@ class Objective(Part):
         """
         now = agent.learning_context
         report = agent.report_errors if agent.memory.prioritized else None
-        return agent.minimizer.take(self.terms(now, batch), now, self.in_turn, report)
+        logs: dict[str, tf.Tensor] = agent.minimizer.take(self.terms(now, batch), now, self.in_turn, report)
+        return logs
 
 
 def estimated_next_values(objective: Any, context: LearningContext, batch: dict[str, Any]) -> tf.Tensor:
@@ -127,4 +129,5 @@ def squared_or_huber(error: tf.Tensor, huber: Any, clock: Any) -> tf.Tensor:
 
 def get(identifier: Any, argument: str = "objective") -> Objective:
     """An objective from a name, a dict or an object."""
-    return OBJECTIVES.get(identifier, argument)
+    found: Objective = OBJECTIVES.get(identifier, argument)
+    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives.objective import OBJECTIVES
@@ -36,13 +38,13 @@ class PolicyGradientObjective(RolloutObjective):
 
     critic_optional = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_flag(self.importance_sampling, "objective.importance_sampling")
         if self.clipping_value is not None:
             value = schedules.get(self.clipping_value, "objective.clipping_value", 0.0)
             object.__setattr__(self, "clipping_value", None if value == 0.0 else value)
 
-    def surrogate(self, log_prob, old_log_prob, advantage, clock):
+    def surrogate(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, advantage: tf.Tensor, clock: Any) -> tf.Tensor:
         clipping = None if self.clipping_value is None else schedules.evaluate(self.clipping_value, clock)
         return ops.policy_gradient(log_prob, old_log_prob, advantage, self.importance_sampling, clipping)

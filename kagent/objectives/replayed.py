@@ -42,7 +42,7 @@ def prepare_replayed(objective: Any, context: LearningContext, experience: dict[
         "advantage": tf.stop_gradient(advantage),
         "return": tf.stop_gradient(returns),
     }
-    return _each(lambda x: tf.reshape(x, (*shape, *x.shape[1:])), prepared)
+    return dict(_each(lambda x: tf.reshape(x, (*shape, *x.shape[1:])), prepared))
 
 
 def check_replayed(estimation: Any, objective: str, memory: Any) -> None:

@@ -12,7 +12,7 @@ from kagent.objectives.baseline_values import learned_values, state_values
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import Objective
 from kagent.objectives.replayed import check_replayed, prepare_replayed
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
@@ -32,7 +32,7 @@ class RolloutObjective(Objective):
     entropy_coefficient: Any
     normalize_advantage: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("entropy_coefficient", "value_coefficient"):
             object.__setattr__(self, name, schedules.get(getattr(self, name), f"objective.{name}", 0.0))
         check_flag(self.normalize_advantage, "objective.normalize_advantage")
@@ -67,7 +67,7 @@ class RolloutObjective(Objective):
         entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
         through_advantage, late = self._is_through_advantage(context), self._is_late(context)
 
-        def policy_loss(batch):
+        def policy_loss(batch: dict[str, Any]) -> Found:
             weight, advantage = batch.get("weight"), batch["advantage"]
             if through_advantage:
                 values = state_values(context, batch["observation"], batch.get("action_mask"), training=True)
@@ -99,7 +99,7 @@ class RolloutObjective(Objective):
         return terms
 
     def _is_through_advantage(self, context: LearningContext) -> bool:
-        return context.critic_objective == THROUGH_ADVANTAGE
+        return bool(context.critic_objective == THROUGH_ADVANTAGE)
 
     def _is_late(self, context: LearningContext) -> bool:
         """Whether advantages are those of the critic after its step: where it steps by itself, which it does first."""
@@ -112,7 +112,7 @@ class RolloutObjective(Objective):
         if objective is not None:
             return objective.loss_of(context)
 
-        def loss(batch):
+        def loss(batch: dict[str, Any]) -> Found:
             errors = [tf.square(batch["return"] - values) for values in learned_values(context, batch)]
             value = ops.weighted_mean(tf.add_n(errors), batch.get("weight"))
             return schedules.evaluate(self.value_coefficient, context.clock) * value, {"critic_loss": value}

@@ -13,7 +13,7 @@ from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values
-from kagent.objectives.term import Term
+from kagent.objectives.term import Found, Term
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -47,7 +47,7 @@ class SoftActorCriticObjective(TransitionObjective):
     targets = ("critic",)
     in_turn = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         entropy = self.target_entropy
         number = isinstance(entropy, numbers.Real) and not isinstance(entropy, bool) and math.isfinite(entropy)
         if entropy != "auto" and not number:
@@ -126,13 +126,13 @@ class SoftActorCriticObjective(TransitionObjective):
 
         weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
 
-        def critic_loss(batch):
+        def critic_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")
             losses, values = self.critic_losses(critic, batch)
             total = tf.add_n([ops.weighted_mean(each, weight) for each in losses])
             return total, {"q_mean": ops.weighted_mean(values, weight)}
 
-        def policy_loss(batch):
+        def policy_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")
             parameters = policy.parameters_of(batch["observation"], training=True)
             action, log_prob = policy.sample_with_log_prob(parameters, seeds[1])
@@ -141,12 +141,12 @@ class SoftActorCriticObjective(TransitionObjective):
             entropy = -ops.weighted_mean(log_prob, weight)
             return loss, {"entropy": entropy, "temperature": temperature, "_log_prob": log_prob}
 
-        def temperature_loss(_, found):
+        def temperature_loss(_: Any, found: dict[str, dict[str, tf.Tensor]]) -> Found:
             log_prob = tf.stop_gradient(found["policy"]["_log_prob"])
             per_sample = ops.temperature_loss(context.temperature.logarithm.value, log_prob, goal)
             return ops.weighted_mean(per_sample, batch.get("weight")), {}
 
-        def errors(batch):
+        def errors(batch: dict[str, Any]) -> tf.Tensor:
             return self.errors(critic, batch)
 
         goal = -float(context.num_action_components) if self.target_entropy == "auto" else self.target_entropy

@@ -39,7 +39,7 @@ class StateValueObjective(RolloutObjective):
     normalize_advantage = False
     gives_errors = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         object.__setattr__(self, "weight", positive(self.weight, "objective.weight"))
 

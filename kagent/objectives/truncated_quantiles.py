@@ -35,7 +35,7 @@ class TruncatedQuantilesObjective(SoftActorCriticObjective):
 
     critic = "QuantileActionValue"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self.top_quantiles_to_drop_per_net, "objective.top_quantiles_to_drop_per_net", least=0)
 

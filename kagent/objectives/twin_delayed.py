@@ -40,7 +40,7 @@ class TwinDelayedObjective(DeterministicPolicyGradientObjective):
     target_noise: Any = 0.2
     target_noise_clip: Any = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self.policy_delay, "objective.policy_delay")
         for name in ("target_noise", "target_noise_clip"):

@@ -73,7 +73,7 @@ def line_search(
         accept_ratio: Which part of the expected improvement of a share is enough, >= 0.
         backtracking: Factor from one share to the next, in (0, 1).
         before: The loss at `start`, where it is known.
-        within: Says whether a tensor is allowed, just after its loss was asked for. None: all are.
+        within: Says whether a tensor is allowed, just after its loss was computed. None: all are.
 
     Returns:
         Whether there was one, a bool scalar; and the tensor found, or `start`.

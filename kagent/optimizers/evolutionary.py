@@ -33,7 +33,7 @@ class Evolutionary(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name)
         self.num_samples = check_count(num_samples, "optimizer.num_samples")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         raise ValueError(
             "Evolutionary steps by the loss: it trains agents of kagent, not models by their gradients alone"
         )
@@ -61,7 +61,7 @@ class Evolutionary(keras.optimizers.Optimizer):
         self.iterations.assign_add(1)
         return found
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "learning_rate": super().get_config()["learning_rate"],
             "num_samples": self.num_samples,

@@ -248,11 +248,11 @@ def _known(kind: Any) -> str:
     for wrapper in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer"):
         classes.pop(wrapper, None)
     custom = keras.saving.get_registered_object(kind) if isinstance(kind, str) else None
-    if isinstance(custom, type) and issubclass(custom, base):
-        return custom.__name__ if custom in _OWN.values() else kind
+    if isinstance(kind, str) and isinstance(custom, type) and issubclass(custom, base):
+        return str(custom.__name__ if custom in _OWN.values() else kind)
     for name in (*classes, *_OWN):
         if isinstance(kind, str) and name.lower() in (kind.lower(), _fold(kind)):
-            return name
+            return str(name)
     known = sorted([*classes, *_OWN, *MODIFIERS.names, "optimizer_wrapper"])
     raise ValueError(f"Unknown `optimizer`. Received: {kind!r}. Known: {', '.join(known)}")
 

@@ -28,7 +28,10 @@ class Modifier(Part):
         idle: Whether it leaves all steps as they are.
     """
 
-    idle = False
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves all steps as they are."""
+        return False
 
     def wrap(self, step: Step) -> Step:
         """A step made of steps.
@@ -53,14 +56,14 @@ class MultiStep(Modifier):
 
     num_steps: Any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set_count(self, "num_steps", "multi_step", 1)
 
     @property
-    def idle(self):
-        return self.num_steps == 1.0
+    def idle(self) -> bool:
+        return bool(self.num_steps == 1.0)
 
-    def wrap(self, step):
+    def wrap(self, step: Step) -> Step:
         def several(problem: Problem) -> Found:
             found = problem.evaluate()
             problem.rewind()
@@ -91,7 +94,7 @@ class SubsamplingStep(Modifier):
 
     fraction: Any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name, value = "subsampling_fraction", self.fraction
         if isinstance(value, numbers.Integral) and not isinstance(value, bool):
             if value < 1:
@@ -104,10 +107,10 @@ class SubsamplingStep(Modifier):
         object.__setattr__(self, "fraction", found)
 
     @property
-    def idle(self):
+    def idle(self) -> bool:
         return isinstance(self.fraction, float) and self.fraction == 1.0
 
-    def wrap(self, step):
+    def wrap(self, step: Step) -> Step:
         def partly(problem: Problem) -> Found:
             if problem.batch is None:
                 return step(problem)
@@ -155,7 +158,7 @@ class ClippingStep(Modifier):
     threshold: Any
     mode: str = "global_norm"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         found = schedules.get(self.threshold, "optimizer.clipping_threshold", 0.0)
         if found == 0.0:
             raise ValueError(f"`optimizer.clipping_threshold` must be > 0. Received: {self.threshold!r}")
@@ -163,7 +166,7 @@ class ClippingStep(Modifier):
         if self.mode not in CLIPPING_MODES:
             raise ValueError(f"`optimizer.clipping_mode` must be one of {CLIPPING_MODES}. Received: {self.mode!r}")
 
-    def wrap(self, step):
+    def wrap(self, step: Step) -> Step:
         def clipped(problem: Problem) -> Found:
             before = problem.snapshot()
             found = step(problem)
@@ -206,7 +209,7 @@ class LinesearchStep(Modifier):
     max_iterations: Any
     backtracking_factor: Any = 0.75
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set_count(self, "max_iterations", "linesearch_iterations", 0)
         name = "optimizer.linesearch_backtracking"
         factor = schedules.get(self.backtracking_factor, name, 0.0, 1.0)
@@ -215,10 +218,10 @@ class LinesearchStep(Modifier):
         object.__setattr__(self, "backtracking_factor", factor)
 
     @property
-    def idle(self):
-        return self.max_iterations == 0.0
+    def idle(self) -> bool:
+        return bool(self.max_iterations == 0.0)
 
-    def wrap(self, step):
+    def wrap(self, step: Step) -> Step:
         def searched(problem: Problem) -> Found:
             before = problem.snapshot()
             found = step(problem)
@@ -247,7 +250,7 @@ class LinesearchStep(Modifier):
 class DoublecheckStep(Modifier):
     """Takes a step back that did not make the loss smaller. As `LinesearchStep`, only variables are taken back."""
 
-    def wrap(self, step):
+    def wrap(self, step: Step) -> Step:
         def checked(problem: Problem) -> Found:
             before = problem.snapshot()
             found = step(problem)

@@ -80,7 +80,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
             linesearch_backtracking, "linesearch_backtracking", "in (0.0, 1.0), ends excluded", lambda x: 0.0 < x < 1.0
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         raise ValueError(
             "NaturalGradient steps by the KL divergence of a policy: it trains agents of kagent, not models by "
             "their gradients alone"
@@ -140,7 +140,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
         problem.keep_if(accepted, before)
         return accepted
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         base = super().get_config()
         own = (
             "cg_max_iterations",

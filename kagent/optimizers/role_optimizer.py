@@ -55,7 +55,7 @@ class RoleOptimizer(keras.optimizers.MultiOptimizer):
             for variable in variables:
                 self.role_map.roles.setdefault(id(variable), role)
 
-    def build(self, var_list):
+    def build(self, var_list: list[Any]) -> None:
         # Keras gives every variable to one optimizer; a network that two roles share is trained by those of both.
         for role, variables in () if self.built else self._bound.items():
             optimizer = self.role_map.of(role)
@@ -63,7 +63,7 @@ class RoleOptimizer(keras.optimizers.MultiOptimizer):
                 optimizer.build(variables)
         super().build(var_list)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {role: keras.optimizers.serialize(self.role_map[role]) for role in list(self.role_map)}
         return {
             "policy": keras.optimizers.serialize(self.role_map.default_optimizer),
@@ -73,7 +73,7 @@ class RoleOptimizer(keras.optimizers.MultiOptimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RoleOptimizer:
         roles = ("policy", "critic", "temperature")
         config = copy.deepcopy(config)  # Keras writes into it
         made = {role: keras.optimizers.deserialize(config[role]) for role in roles if config.get(role) is not None}

@@ -33,10 +33,10 @@ class Target(Part):
     period: Any = 1
     unit: str = "updates"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if schedules.is_schedule(self.tau):
             object.__setattr__(self, "tau", schedules.get(self.tau, "target.tau", 0.0, 1.0))
-        elif isinstance(self.tau, bool) or not isinstance(self.tau, numbers.Real) or not 0 < self.tau <= 1:
+        elif isinstance(self.tau, bool) or not isinstance(self.tau, numbers.Real) or not 0 < float(self.tau) <= 1:
             raise ValueError(f"`tau` must be in (0, 1], or a schedule. Received: {self.tau!r}")
         if schedules.is_schedule(self.period):
             object.__setattr__(self, "period", schedules.get(self.period, "target.period", 1.0))
@@ -78,4 +78,5 @@ def synchronization(identifier: Any, argument: str = "baseline_optimizer") -> Ta
     kind = identifier.get("type") if isinstance(identifier, dict) else identifier
     if not isinstance(kind, str) or kind.lower() != "synchronization":
         return None
-    return TARGETS.get(identifier, argument)
+    found: Target = TARGETS.get(identifier, argument)
+    return found

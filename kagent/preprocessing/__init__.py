@@ -43,7 +43,7 @@ value.
 `deltafier` and `sequence` remember the episode, of each environment its own. The last observation of an episode is processed as part
 of it. `evaluate` goes through episodes as `fit` does; in `agent(observations)` and `predict` each row is an episode's first
 observation; a deterministic act is about the open episode of `act` and `observe`, and without one about an episode's first
-observation. A program that only acts takes `agent.player()`, and tells it where an episode begins.
+observation. A program that only acts takes `agent.player()`, and calls its `reset` where an episode begins.
 """
 
 from kagent.preprocessing.history import Deltafier, Sequence

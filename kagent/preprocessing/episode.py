@@ -18,7 +18,7 @@ _GOING_ON = np.zeros(1, bool)
 class Interacting:
     """What is remembered of an episode that comes one observation at a time.
 
-    `act` and `observe` are both told an observation; it counts once. Another observation in its place, before time has
+    `act` and `observe` both receive an observation; it counts once. Another observation in its place, before time has
     passed by `observe`, takes its place.
 
     Args:

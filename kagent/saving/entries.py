@@ -53,7 +53,7 @@ def write(store: Any, data: Mapping[str, Any]) -> None:
 
 
 def read(store: Any) -> dict[str, Any]:
-    """What `write` was given. A memory's slices are read when they are asked for.
+    """The entries that `write` received. Slices of a memory are read on demand.
 
     Raises:
         ValueError: The file holds no agent; an entry is damaged, too large, or of a newer kagent.

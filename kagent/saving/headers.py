@@ -104,21 +104,21 @@ def other_algorithm(agent: Agent, found: Any) -> str | None:
     return None
 
 
-def check_images(agent: Agent, told: Any) -> None:
+def check_images(agent: Agent, recorded: Any) -> None:
     """Compares how the networks of an agent take images with how those of a file do.
 
     Args:
         agent: The agent.
-        told: What the file says of it; None in files of before images were read from their shapes.
+        recorded: The file's record of it; None in files from before images were read from their shapes.
 
     Raises:
         ValueError: They take them otherwise.
     """
-    expected, found = _readings(agent, told), agent.parts.image_readings()
+    expected, found = _readings(agent, recorded), agent.parts.image_readings()
     if expected == found:
         return
-    if told is not None:
-        raise ValueError(f"The file's networks take images otherwise. Received: {told}. The agent's: {found}")
+    if recorded is not None:
+        raise ValueError(f"The file's networks take images otherwise. Received: {recorded}. The agent's: {found}")
     message = (
         f"The file was written when networks took images otherwise: its weights are for {expected}. The agent's networks "
         f"take {found}. "
@@ -128,9 +128,9 @@ def check_images(agent: Agent, told: Any) -> None:
     warnings.warn(f"{message}Let the function begin with keras.layers.Rescaling(1 / 255)", stacklevel=2)
 
 
-def _readings(agent: Agent, told: Any) -> Any:
-    """How an agent's networks must take images to go with a file that says `told` of it; a file of before says nothing."""
-    return agent.parts.image_readings(legacy=True) if told is None else told
+def _readings(agent: Agent, recorded: Any) -> Any:
+    """How an agent's networks must take images to go with a file with such a record; former files have none."""
+    return agent.parts.image_readings(legacy=True) if recorded is None else recorded
 
 
 def is_of_another(agent: Agent, filepath: Any) -> bool:

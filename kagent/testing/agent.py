@@ -20,7 +20,7 @@ from kagent.agent import Agent
 from kagent.agents.load import load
 from kagent.spaces import Structure
 from kagent.testing.contract import Contract, name_of
-from kagent.testing.toy import ACTIONS, OBSERVATIONS, Toy
+from kagent.testing.toy import ACTIONS, LONGEST, OBSERVATIONS, Toy
 
 _CLOSE = 1e-5  # between NumPy and Keras
 _MODES = {"a graph": {"jit_compile": False}, "XLA": {"jit_compile": True}}
@@ -43,11 +43,12 @@ def check_agent(
     Raises:
         AssertionError: It breaks a rule. Spaces: its actions are in the action space and allowed by the mask; a space that
             it is not for is refused by a `ValueError`. Training: it counts timesteps, learns, and its weights stay finite,
-            with one environment, with several, and with vector environments of every autoreset mode; epochs all log the
-            same names. Seeds: equal ones give equal weights. Files: from a `.keras` file it acts as before; training that is
-            resumed from a `.weights.h5` file goes on to the bit as if never stopped; `get_config` goes through JSON.
-            Acting: NumPy computes what Keras computes, to 1e-5. Compiled: the first update is that of the eager agent. The
-            message has the rule, what was expected and what was received.
+            with one environment, with several, with vector environments of every autoreset mode, and with
+            `compile(steps_per_execution=2)` unless it refuses that; epochs all log the same names. Seeds: equal ones give
+            equal weights. Files: from a `.keras` file it acts as before; training that is resumed from a `.weights.h5` file
+            goes on to the bit as if never stopped; `get_config` goes through JSON. Acting: NumPy computes what Keras
+            computes, to 1e-5. Compiled: the first update is that of the eager agent. The message has the rule, what was
+            expected and what was received.
 
     Example:
 
@@ -62,6 +63,7 @@ def check_agent(
         check.files(agent, Path(folder))
         check.resume(Path(folder))
     check.vectors()
+    check.executions()
     check.masks()
     if compiled:
         check.columns()
@@ -234,7 +236,7 @@ class _AgentCheck:
             contract.equal(found[1], found[0], "in the file")
 
     def vectors(self) -> None:
-        contract, count, steps = self.contract, 3, 2 * self.steps
+        contract, count, steps = self.contract, 2, self.steps
         with contract.rule("It is made for several environments"):
             agent = self.new(n_envs=count)
         for mode in AutoresetMode:
@@ -249,15 +251,29 @@ class _AgentCheck:
             with contract.rule("It learns from several environments"):
                 contract.expect(agent.updates > 0, "updates > 0", f"updates = {agent.updates}")
 
-    def masks(self) -> None:
-        for name in ("Discrete", "MultiDiscrete", "MultiBinary", "Dict"):
-            if name in self.suited:
-                with self.contract.rule("Actions are allowed by the mask", f"action space {name}"):
-                    env = self.env(masked=True, action=name)  # which refuses the others
-                    agent = self.new(env)
-                    self.fit(agent, env, steps=self.steps)
-                    agent.evaluate(self.env(masked=True, action=name), episodes=2, verbose=0)
+    def executions(self) -> None:
+        with self.contract.rule("It trains with `compile(steps_per_execution=2)`, or refuses it by its name"):
+            try:
+                agent = self.new(run_eagerly=True, steps_per_execution=2)
+                self.fit(agent, steps=2 * self.steps)
+            except ValueError as error:
+                named = "steps_per_execution" in str(error)
+                self.contract.expect(named, "an error that says `steps_per_execution`", f"ValueError: {error}")
                 return
+            self.contract.equal(agent.timesteps, 2 * self.steps, "timesteps")
+            self.contract.expect(agent.updates % 2 == 0, "updates in pairs", agent.updates)
+            if agent.objective.learns:
+                self.contract.expect(agent.updates > 0, "updates > 0", f"updates = {agent.updates}")
+        self.finite(agent, "steps_per_execution=2")
+
+    def masks(self) -> None:
+        masked = [name for name in self.suited if Structure(ACTIONS[name], "action_space").leaves[0].is_discrete]
+        for name in masked:
+            with self.contract.rule("Actions are allowed by the mask", f"action space {name}"):
+                env = self.env(masked=True, action=name)  # which refuses the others
+                agent = self.new(env)
+                self.fit(agent, env, steps=self.steps if name == masked[0] else LONGEST)
+                agent.evaluate(self.env(masked=True, action=name), episodes=2, verbose=0)
 
     def columns(self) -> None:
         with self.contract.rule("Epochs all log the same names from the first one on"):

@@ -63,7 +63,7 @@ def fit(
             already. `steps` excludes `max_steps`, and so on. `max_updates=math.inf` trains until a callback says stop.
         steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:
             a tenth of the bound on steps, else 1,000. "episode": an epoch is an episode (of several environments,
-            what they do until one or more of them end). `kagent.callbacks.Callback`s are then told of an episode's
+            what they do until one or more of them end). `kagent.callbacks.Callback`s then get an episode's
             end when the updates that are due at it have been made, and of the next one's begin in the epoch that
             follows, if any does. With `epochs` and a bound on steps: that bound, divided by the epochs.
         epochs: Number of the last epoch, a further bound: `epochs=10, steps_per_epoch=1000` are 10,000 timesteps to
@@ -216,20 +216,20 @@ def _fit_dataset(
     check_count(initial_epoch, "initial_epoch", least=0)
     if steps_per_epoch is not None:
         check_count(steps_per_epoch, "steps_per_epoch")
-    told = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
-    mend_backups(told)
+    given_callbacks = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+    mend_backups(given_callbacks)
     size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
     length = EpochLength(agent, epochs - initial_epoch, size)
-    told.append(length)
+    given_callbacks.append(length)
     try:
-        with abortable(told), divergence_refused(agent, told):
+        with abortable(given_callbacks), divergence_refused(agent, given_callbacks):
             return keras.Model.fit(
-                agent, dataset, steps_per_epoch=steps_per_epoch, callbacks=told, verbose=verbose, epochs=epochs,
+                agent, dataset, steps_per_epoch=steps_per_epoch, callbacks=given_callbacks, verbose=verbose, epochs=epochs,
                 initial_epoch=initial_epoch, **{"shuffle": False, **kwargs},
             )  # fmt: skip
     finally:
-        if isinstance(told, keras.callbacks.CallbackList):
-            told.callbacks.remove(length)
+        if isinstance(given_callbacks, keras.callbacks.CallbackList):
+            given_callbacks.callbacks.remove(length)
 
 
 def train_on_batch(agent: Any, *args: Any, **kwargs: Any) -> Any:

@@ -71,8 +71,8 @@ class InteractionLoop:
         stream = self.streams.streams[index]
         if stream.acted is not None:
             raise OrderError(
-                "`act` was called twice without `observe`: tell first what the last action led to, or ask with "
-                "independent=True for an action that is not remembered"
+                "`act` was called twice without `observe`: observe first where the last action led, or act with "
+                "independent=True, which is not remembered"
             )
         agent._own_callbacks.begin(agent)
         if stream.waiting is not None:
@@ -363,9 +363,9 @@ def update(agent: Agent) -> dict[str, float]:
 
 
 def update_once(agent: Agent, due: bool) -> dict[str, float]:
-    """One update of an agent, because it is due or was asked for, and its events. Returns its logs."""
+    """One update of an agent, due or requested, and its events. Returns its logs."""
     trainer = agent._run.trainer
-    own = trainer is None and agent._occupation.running is None  # else it was asked for by a callback of `fit`
+    own = trainer is None and agent._occupation.running is None  # else a callback of `fit` requested it
     if own:
         agent._own_callbacks.begin(agent)
     with agent._occupation.of("update"):
@@ -379,7 +379,7 @@ def update_once(agent: Agent, due: bool) -> dict[str, float]:
         logs: dict[str, float] = agent.train_function(iterator)
         agent._update_cycle.after(agent, due)
         if trainer is not None:
-            trainer.asked.append(logs)
+            trainer.requested.append(logs)
             for hook in trainer.requested_hooks:
                 hook.on_requested_update_end(agent.updates, dict(logs))
         elif own:

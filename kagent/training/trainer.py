@@ -48,7 +48,7 @@ class Trainer:
     Attributes:
         collector: Who walks the environments.
         iterator: The memory's elements that this run learns from.
-        asked: Logs of the updates that callbacks asked for in this epoch.
+        requested: Logs of the updates that callbacks requested in this epoch.
         update_hooks, requested_hooks: The callbacks that override `on_update_begin`, and `on_requested_update_end`.
     """
 
@@ -70,7 +70,7 @@ class Trainer:
         self.collector = Collector(agent.actor, agent.explorer, environments)
         self.metrics, self.losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
         self.iterator: Any = None
-        self.asked: list[dict[str, float]] = []
+        self.requested: list[dict[str, float]] = []
         self._finished: list[Episode] = []
         self._events = EpisodeEvents((), self._by_episode)
         self.update_hooks: list[Any] = []
@@ -187,8 +187,8 @@ class Trainer:
         if self._by_episode:
             self._events.call_ends()
         self._note_episodes()
-        asked, self.asked = self.asked, []
-        for step_logs in asked:
+        requested, self.requested = self.requested, []
+        for step_logs in requested:
             self.losses.update(step_logs)
         logs: dict[str, Any] = self.losses.epoch(agent.train_function)
         logs |= self.metrics.epoch(agent, agent.timesteps - begin, time.perf_counter() - clock)
@@ -209,7 +209,7 @@ class Trainer:
         Args:
             until: Bound in timesteps; the last step of N environments may go beyond it.
             episodes: Bound in finished episodes.
-            full: Further condition, asked first and after each step; or None.
+            full: Further condition, evaluated first and after each step; or None.
         """
         agent, collector, events = self.agent, self.collector, self._events
         counters = agent.counters

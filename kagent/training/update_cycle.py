@@ -28,7 +28,7 @@ class UpdateCycle:
 
     Attributes:
         scheduler: When updates are due.
-        early_estimates: Writes the values of next observations into new rows of the memory, where that is asked for.
+        early_estimates: Writes the values of next observations into new rows of the memory, where the reward estimation is early.
     """
 
     def __init__(self, parts: AgentParts, counters: Counters, clock: TrainingClock):

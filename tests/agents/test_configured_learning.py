@@ -114,6 +114,14 @@ def test_pretraining_on_twenty_traces(tmp_path):
     assert pupil.evaluate("CartPole-v1", episodes=20)["episode_return"] >= 475
 
 
+# Of rl-baselines3-zoo, for QR-DQN on CartPole.
+TUNED = {
+    "network": {"type": "mlp", "units": [256, 256]}, "learning_rate": 2.3e-3, "batch_size": 64, "memory": 100_000,
+    "start": 1000, "frequency": 256, "gradient_steps": 128, "target_update_period": 10,
+    "exploration": {"type": "EpsilonGreedy", "fraction": 0.16, "final": 0.04},
+}  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "steps", "arguments", "least"),
@@ -123,10 +131,15 @@ def test_pretraining_on_twenty_traces(tmp_path):
         ("trpo", 30_000, {"n_envs": 4, "n_steps": 256}, 300),
         ("dueling_dqn", 30_000, {"learning_rate": 5e-4, "start": 1000, "target_update_period": 500}, 100),
         ("dpg", 8_000, {"batch_size": 64, "exploration": 0.2}, -250),
+        ("td3", 10_000, {"start": 1000, "discount": 0.98, "network": {"type": "mlp", "units": [400, 300]}}, -400),
+        ("tqc", 8_000, {"learning_rate": 1e-3}, -400),
+        ("qrdqn", 50_000, {**TUNED, "quantiles": 10}, 300),
+        ("c51", 50_000, {**TUNED, "low": 0.0, "high": 200.0}, 100),
+        ("discrete_sac", 20_000, {"learning_rate": 1e-3, "start": 1000, "network": {"units": [64, 64]}}, 150),
     ],
 )
 def test_presets_learn(kind, steps, arguments, least):
-    env = "Pendulum-v1" if kind == "dpg" else "CartPole-v1"
+    env = "Pendulum-v1" if kind in ("dpg", "td3", "tqc") else "CartPole-v1"
     agent = Agent.create(kind, env, seed=0, **arguments)
     agent.fit(env, steps=steps, verbose=0)
     assert agent.evaluate(env, episodes=20)["episode_return"] >= least

@@ -1,4 +1,4 @@
-"""A preset is the agent with its parts spelled out; and what every agent owes to others in the same process."""
+"""Presets in other processes and beside other agents; equations by hand. What all presets keep is in `test_contract`."""
 
 import functools
 import inspect
@@ -18,20 +18,15 @@ from kagent import Agent, objectives, ops
 SIZES = {
     "dqn": {"start": 50, "memory": 1000, "batch_size": 16},
     "double_dqn": {"start": 50, "memory": 1000, "batch_size": 16, "horizon": 2},
-    "dueling_dqn": {"start": 50, "memory": 1000, "batch_size": 16},
-    "ppo": {"n_steps": 64, "batch_size": 32},
-    "trpo": {"n_steps": 128, "critic_steps": 3},
     "vpg": {"batch_size": 3, "baseline": "auto"},
-    "ac": {},
     "a2c": {"horizon": 3},
-    "sac": {"start": 50, "memory": 1000, "batch_size": 16},
     "dpg": {"start": 50, "memory": 1000, "batch_size": 16},
 }
 NETWORK = [{"type": "dense", "size": 16, "activation": "tanh"}]  # a ReLU's bias may rest for long
 
 
 def env_of(kind):
-    return "Pendulum-v1" if kind in ("sac", "dpg") else "CartPole-v1"
+    return "Pendulum-v1" if kind == "dpg" else "CartPole-v1"
 
 
 def made(kind, seed=3, **changes):
@@ -41,27 +36,15 @@ def made(kind, seed=3, **changes):
 
 @pytest.fixture(scope="module")
 def trained():
-    """`trained(kind)`: the agent after 500 steps, and its first weights by the path of their variable."""
+    """`trained(kind)`: the agent after 500 steps."""
 
     @functools.cache
     def make(kind):
         agent = made(kind)
-        before = {v.path: v.numpy() for v in agent.trainable_variables}
         agent.fit(env_of(kind), steps=500, verbose=0)
-        return agent, before
+        return agent
 
     return make
-
-
-@pytest.mark.parametrize("kind", SIZES)
-def test_parts_spelled_out_are_the_preset(kind, trained):
-    """Same weights after 500 steps from the same seed."""
-    preset, _ = trained(kind)
-    spelled = Agent.create(json.loads(json.dumps({**preset.get_config(), "agent": "tensorforce"})))
-    assert type(spelled) is Agent and type(preset) is not Agent
-    spelled.fit(env_of(kind), steps=500, verbose=0)
-    assert preset.updates == spelled.updates > 0
-    assert equal(preset.get_weights(), spelled.get_weights())
 
 
 def test_the_horizon_of_dqn():
@@ -70,13 +53,6 @@ def test_the_horizon_of_dqn():
         assert (estimation.horizon, estimation.discount) == (horizon, 0.9)
     with pytest.raises(ValueError, match="horizon"):
         made("dqn", horizon=-1)
-
-
-@pytest.mark.parametrize("kind", SIZES)
-def test_no_weight_is_dead(kind, trained):
-    """After some updates every trained variable has moved."""
-    agent, before = trained(kind)
-    assert not [v.path for v in agent.trainable_variables if (v.numpy() == before[v.path]).all()]
 
 
 def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
@@ -88,8 +64,8 @@ def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
         return [type(agent).__name__, agent.timesteps, agent.episodes, agent.updates, acts]
 
     expected = {}
-    for kind in ("double_dqn", "dueling_dqn", "vpg", "trpo", "dpg"):
-        agent, _ = trained(kind)
+    for kind in ("double_dqn", "vpg", "dpg"):
+        agent = trained(kind)
         agent.save(tmp_path / f"{kind}.keras")
         expected[kind] = told(agent)
     code = (
@@ -125,7 +101,7 @@ def test_the_seed_alone_decides(kind, trained, tmp_path):
     other = made(kind, seed=4)
     other.fit(env_of(kind), steps=500, verbose=0)
     assert (np.random.get_state()[1] == state).all()
-    weights = trained(kind)[0].get_weights()
+    weights = trained(kind).get_weights()
     assert not equal(weights, other.get_weights())
     code = (
         "import sys, numpy as np\nfrom agents.test_parts_and_presets import env_of, made\n"

@@ -80,10 +80,10 @@ def test_policy_and_targets_move_every_other_step():
     for number in range(4):
         before = {name: heads(role) for name, role in roles.items()}
         clock = agent.clock._replace(updates=number)
-        agent.program_clock = clock
+        agent._clock.program = clock
         agent.train_step(tensors(BATCH))
         agent.target_networks.after_step(clock)
-        agent.program_clock = None
+        agent._clock.program = None
         after = {name: heads(role) for name, role in roles.items()}
         moved.append([name for name in roles if any((a != b).any() for a, b in zip(before[name], after[name]))])
         if number % 2:  # the targets follow the networks of after the step

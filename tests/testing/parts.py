@@ -33,7 +33,7 @@ AGENTS = {
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
-FAST = ("DQN", "VPG", "Random")  # off-policy, on-policy, and without learning; the others are marked slow
+LONG = ("PPO", "TRPO", "SAC", "TQC", "DiscreteSAC")  # whose eager updates take long: their contract is marked slow
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),

@@ -1,4 +1,4 @@
-"""The latest timesteps, copied, for summaries that ask how the policy and the critic judge them."""
+"""The latest timesteps, copied, for summaries of what the policy and the critic make of them."""
 
 from __future__ import annotations
 

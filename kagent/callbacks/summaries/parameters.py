@@ -37,7 +37,7 @@ def _of_part(argument: str, part: Any, clock: Clock) -> Iterator[tuple[str, floa
     if hasattr(part, "epsilon"):  # what its fields are for
         yield f"{argument}.epsilon", float(part.epsilon(clock))
         return
-    # What may be a schedule is declared `Any`. Of a dataclass all floats are told: they are what it is about.
+    # What may be a schedule is declared `Any`. Of a dataclass all floats are shown.
     floats = dataclasses.is_dataclass(part)
     for name, declared in inspect.signature(type(part).__init__).parameters.items():
         value, anything = getattr(part, name, None), declared.annotation in (Any, "Any")

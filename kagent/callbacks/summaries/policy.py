@@ -18,7 +18,7 @@ Scalars = dict[str, float]
 
 
 class Behavior:
-    """A policy, asked from the host. Its network is traced once.
+    """A policy, called from the host. Its network is traced once.
 
     Args:
         agent: The agent.
