@@ -36,11 +36,24 @@ def pytest_runtest_protocol(item):
     # Around the fixtures, too: agents are made in some.
     number = item.config.getoption("seed_shift")
     with pytest.MonkeyPatch.context() as patch:
+        if not any(item.get_closest_marker(name) for name in ("xla", "slow", "sensitive")):
+            _without_xla(patch)
         if number and item.get_closest_marker("sensitive"):
             import shifted_seeds
 
             shifted_seeds.shift(patch, number)
         return (yield)
+
+
+def _without_xla(patch):
+    """Makes "auto" of `jit_compile` mean False: XLA's compilation takes three times as long as all else of a small agent.
+
+    `jit_compile=True` is left as it is.
+    """
+    from kagent.learning import compilation
+
+    suits = compilation.suits_xla
+    patch.setattr(compilation, "suits_xla", lambda jit, *rest: False if jit == "auto" else suits(jit, *rest))
 
 
 @pytest.fixture

@@ -519,6 +519,7 @@ def test_an_optimizer_for_each_role_comes_back(small, tmp_path):
     assert differences(state_of(loaded), state_of(agent)) == []
 
 
+@pytest.mark.xla
 def test_run_eagerly_comes_back_and_xla_does_not(small, tmp_path):
     agent = small("dqn", compiled={"run_eagerly": True})
     agent.save(tmp_path / "a.keras")

@@ -57,3 +57,21 @@ def test_a_preset_is_its_parts_spelled_out(name):
     for one, other in zip(preset.get_weights(), spelled.get_weights(), strict=True):
         assert (one == other).all()
     assert not [v.path for v in preset.trainable_variables if (v.numpy() == before[v.path]).all()]  # no weight is dead
+
+
+@pytest.mark.xla
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("DQN", "C51", "TRPO") else pytest.mark.slow)
+        for name in sorted({*parts.AGENTS} - {"Random", "Constant"})
+    ],
+)
+def test_xla_compiles_a_preset(name, recwarn):
+    """As by default; the learner warns of a program that XLA refuses, and goes on without."""
+    make, supports = row(name)
+    env = testing.Toy(action_space=testing.ACTIONS[supports[0]])
+    agent = make(env, seed=3)
+    agent.fit(env, steps=2 * STEPS, verbose=0)
+    assert agent.jit_compile and agent.train_function.jit and agent.updates > 0
+    assert not [warning for warning in recwarn if "XLA" in str(warning.message)]

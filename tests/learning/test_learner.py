@@ -119,6 +119,7 @@ def test_xla_graph_and_eager_agree(small, kind, changes):
             np.testing.assert_allclose(other[name], value, atol=1e-4, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.xla
 def test_large_steps_are_left_to_tensorflow_unless_xla_is_asked_for(tmp_path):
     """4 x 512 + 512 + 512 x 512 + 512 + 512 x 2 + 2 = 266,242 parameters, times 126 below 2**25, times 127 above."""
     network = {"type": "mlp", "units": [512, 512]}
