@@ -20,7 +20,7 @@ import pytest
 from agent_states import differences, state_of
 
 import kagent
-import kagent.agent as agent_module
+import kagent.saving.agent_config as config_module
 from kagent import optimizers, saving
 from kagent.files import json_arrays
 
@@ -232,11 +232,11 @@ def test_variables_are_no_more_than_the_file_holds(honest, tmp_path):
 
 def test_a_config_makes_no_more_than_the_memory_that_is_free(monkeypatch):
     config = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, seed=0, memory=100).get_config()
-    monkeypatch.setattr(agent_module, "free_memory", lambda: 100)
+    monkeypatch.setattr(config_module, "free_memory", lambda: 100)
     # The first kernel is 4 x 4, its bias 4, and the head's kernel 4 x 2: 64 + 16 + 32 bytes.
     with pytest.raises(ValueError, match="variables of 112 bytes and more, and no more memory is free"):
         kagent.Agent.create(config)
-    monkeypatch.setattr(agent_module, "free_memory", lambda: None)
+    monkeypatch.setattr(config_module, "free_memory", lambda: None)
     assert kagent.Agent.create(config).get_config() == config
 
 

@@ -14,7 +14,8 @@ from agent_states import state_of
 
 import kagent
 
-SMALL = {"network": {"type": "mlp", "units": [8]}, "batch_size": 8}
+NETWORK = {"network": {"type": "mlp", "units": [8]}}
+SMALL = {**NETWORK, "batch_size": 8}
 OFF = {**SMALL, "memory": 150, "start": 20}
 
 # Few steps of small networks; epochs that end neither with an episode, nor a rollout, nor an update. The memory's ring
@@ -36,7 +37,7 @@ QUICK = {
     "recent episodes of 2": {
         "kind": "PPO", "env": "CartPole-v1", "n_envs": 2, "steps": 400, "epoch": 95, "stops": [2],
         "arguments": {
-            **SMALL, "memory": {"type": "recent", "capacity": 150},
+            **NETWORK, "memory": {"type": "recent", "capacity": 150},
             "update": {"unit": "episodes", "batch_size": 2, "frequency": 1, "epochs": 2},
         },
     },
@@ -65,14 +66,14 @@ MORE = {
     "recent timesteps of 2": {
         "kind": "PPO", "env": "CartPole-v1", "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
         "arguments": {
-            **SMALL, "memory": {"type": "recent", "capacity": 60},
+            **NETWORK, "memory": {"type": "recent", "capacity": 60},
             "update": {"unit": "timesteps", "batch_size": 24, "frequency": 14},
         },
     },
     "replayed episodes": {
         "kind": "DQN", "env": "CartPole-v1", "steps": 400, "epoch": 95, "stops": [2],
         "arguments": {
-            **OFF, "memory": {"type": "replay", "capacity": 150},
+            **NETWORK, "memory": {"type": "replay", "capacity": 150},
             "update": {"unit": "episodes", "batch_size": 2, "frequency": 1, "steps": 2},
         },
     },
