@@ -179,8 +179,12 @@ class Collector:
         if self._timestep is None:
             return ()
         outcome, self._timestep = self._timestep.outcome, None
-        self.lengths += 1 if outcome.all_valid else outcome.valid
-        self.returns += outcome.raw_reward
+        if len(self.lengths) == 1 and outcome.all_valid:  # numbers are added in a tenth of the time of arrays
+            self.lengths[0] = self.lengths.item(0) + 1
+            self.returns[0] = self.returns.item(0) + outcome.raw_reward.item(0)
+        else:
+            self.lengths += 1 if outcome.all_valid else outcome.valid
+            self.returns += outcome.raw_reward
         if self._states is not None:
             # A row that is not valid was reset in this step: its episode begins with the next observation.
             self._states.advance([*outcome.ended, *np.flatnonzero(~outcome.valid)])

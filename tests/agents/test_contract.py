@@ -63,7 +63,7 @@ def test_a_preset_is_its_parts_spelled_out(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("DQN", "C51", "TRPO") else pytest.mark.slow)
+        pytest.param(name, marks=[] if name in ("DQN", "C51") else pytest.mark.slow)
         for name in sorted({*parts.AGENTS} - {"Random", "Constant"})
     ],
 )

@@ -33,7 +33,8 @@ AGENTS = {
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
-LONG = ("PPO", "TRPO", "SAC", "TQC", "DiscreteSAC")  # whose eager updates take long: their contract is marked slow
+# Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
+LONG = ("PPO", "TRPO", "SAC", "TQC", "DiscreteSAC", "AC", "DoubleDQN", "DuelingDQN")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),
