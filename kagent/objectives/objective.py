@@ -27,9 +27,9 @@ class Objective(Part):
         in_turn: Whether each role steps before the loss of the next term is computed, in the order of `terms`, also where roles
             share an optimizer. Else roles that share one step together, and of two optimizers the critic's steps first.
         gives_errors: Whether a term gives the errors of the samples (`Term.errors`), by which a prioritized memory draws.
-            None: the terms say it, which are known when the first gradient step is traced; without errors that step is an
-            error. False: the constructor refuses a prioritized memory already. A class with `terms` of its own begins at
-            None, whatever its base declares.
+            None: the terms say it, which the constructor of an agent with such a memory looks at. False: none does. Without
+            errors that constructor refuses the memory. A class with `terms` of its own begins at None, whatever its base
+            declares.
         learns: Whether it moves weights at all.
     """
 
