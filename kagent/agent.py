@@ -150,7 +150,7 @@ class Agent(keras.Model):
                 "temperature": temperature, "target": target, "optimizer": optimizer,
                 "critic_optimizer": critic_optimizer, "temperature_optimizer": temperature_optimizer,
                 "device": device, "n_envs": n_envs, "seed": seed, "name": name,
-            },
+            }, self,
         )  # fmt: skip
         super().__init__(name=given["name"] or type(self).__name__.lower())
         self.seed = seed_from(given["seed"])

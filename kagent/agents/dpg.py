@@ -83,7 +83,7 @@ class DPG(Agent):
     learning_rate = FromPart("optimizer.learning_rate")
     network = FromPart("policy.network")
     tau = FromPart("target.tau")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     members = FromPart("critic.members")
     huber = FromPart("objective.huber")
 

@@ -111,7 +111,7 @@ class SAC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
         defaults = {
             "policy": {

@@ -124,7 +124,7 @@ class TQC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         objective = TruncatedQuantilesObjective(
             target_entropy=target_entropy,
             learn_temperature=learned,
