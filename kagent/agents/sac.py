@@ -31,6 +31,8 @@ from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
 from kagent.parts import Network, Scheduled
 from kagent.policies import ActionValue, Role
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -59,6 +61,11 @@ class SAC(Agent):
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
         members: Number of critics.
+        log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
+            feature's noise. None: -3 with `state_dependent_noise`, else 0.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -87,6 +94,8 @@ class SAC(Agent):
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
     members = FromPart("critic.members")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
 
     def __init__(
         self,
@@ -104,6 +113,8 @@ class SAC(Agent):
         temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
         members: int = 2,
+        log_std: float | None = None,
+        state_dependent_noise: Noise = None,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -118,6 +129,8 @@ class SAC(Agent):
                 "type": "StochasticPolicy",
                 "network": networks.get(network, ActionValue.default_network),
                 "distribution": "squashed_gaussian",
+                "log_std": noises.log_std_before_tanh(log_std, state_dependent_noise),
+                "state_dependent_noise": state_dependent_noise,
             },
             "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
             "temperature": initial,

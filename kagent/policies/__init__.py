@@ -8,6 +8,7 @@ from kagent.policies.deterministic import DeterministicPolicy
 from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePolicy
 from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
 from kagent.policies.role import ROLES, Role, get, outputs
+from kagent.policies.state_dependent_noise import StateDependentNoise
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
 
@@ -23,6 +24,7 @@ __all__ = [
     "RandomPolicy",
     "Role",
     "SharedStateValue",
+    "StateDependentNoise",
     "StateValue",
     "StochasticPolicy",
     "Temperature",

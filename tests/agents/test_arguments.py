@@ -18,7 +18,8 @@ MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
-ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
+GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
+ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, **GAUSSIAN}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 # Every argument, none with its default.
 GIVEN = {
@@ -27,10 +28,10 @@ GIVEN = {
     "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
-    "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
+    "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, **GAUSSIAN},
     "tqc": {
         **REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, "quantiles": 5,
-        "top_quantiles_to_drop_per_net": 4,
+        "top_quantiles_to_drop_per_net": 4, **GAUSSIAN,
     },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
@@ -47,8 +48,8 @@ GIVEN = {
         "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
     },
     "vpg": {**ON_POLICY, "baseline": "auto", "baseline_optimizer": {"type": "SGD", "learning_rate": 0.125}},
-    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
-    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
+    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
+    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip
@@ -68,8 +69,9 @@ OTHERS = [
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
+REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc")
+BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *REPLAYED_BOXES)
 
 
 def spaces_of(name):

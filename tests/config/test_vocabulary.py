@@ -306,6 +306,7 @@ def test_every_own_name_of_the_table_is_an_argument_somewhere():
     parts = (
         exploration.EpsilonGreedy, exploration.ActionNoise, memories.Replay, networks.MLP, kagent.Update,
         schedules.OrnsteinUhlenbeck, keras.optimizers.Adam, networks.layer_list.LAYERS["dense"],
+        kagent.policies.StateDependentNoise,
     )  # fmt: skip
     known |= {f"part.{name}" for part in parts for name in inspect.signature(part).parameters}
     assert {own for meant in vocabulary._MEANT.values() for own in meant} - known == set()
