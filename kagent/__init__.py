@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "PPO", "QRDQN", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant", "DiscreteSAC",
+    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "PPO", "QRDQN", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteSAC",
     "DoubleDQN", "DuelingDQN", "Random",
 )  # fmt: skip
 _HOMES = {
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from kagent.agents import TRPO as TRPO
     from kagent.agents import VPG as VPG
     from kagent.agents import Constant as Constant
+    from kagent.agents import CrossQ as CrossQ
     from kagent.agents import DiscreteSAC as DiscreteSAC
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN
