@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "PPO", "QRDQN", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant", "DiscreteSAC",
+    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "PPO", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant", "DiscreteSAC",
     "DoubleDQN", "DuelingDQN", "Random",
 )  # fmt: skip
 _HOMES = {
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from kagent.agents import DQN as DQN
     from kagent.agents import PPO as PPO
     from kagent.agents import QRDQN as QRDQN
+    from kagent.agents import REINFORCE as REINFORCE
     from kagent.agents import SAC as SAC
     from kagent.agents import TD3 as TD3
     from kagent.agents import TQC as TQC

@@ -21,7 +21,7 @@ from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
 
-DDPG = DPG  # its other name
+DDPG, REINFORCE = DPG, VPG  # their other names
 
 __all__ = [
     "A2C",
@@ -33,6 +33,7 @@ __all__ = [
     "DQN",
     "PPO",
     "QRDQN",
+    "REINFORCE",
     "SAC",
     "TD3",
     "TQC",
