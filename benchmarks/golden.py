@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -329,8 +329,10 @@ def machine() -> dict[str, str]:
         processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         processor = platform.processor()
-    found = {"processor": processor, "processors": str(os.cpu_count()), "python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "gymnasium")}
+    found = {"processor": processor, "processors": str(os.cpu_count())}
+    found |= {"python": platform.python_version()}
+    # Of the modules: TensorFlow's distribution may be tensorflow-cpu.
+    found |= {name: importlib.import_module(name).__version__ for name in ("tensorflow", "keras", "numpy", "gymnasium")}
     return found | {name: os.environ.get(name, "") for name in SETTINGS}
 
 
