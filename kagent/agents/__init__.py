@@ -11,6 +11,7 @@ from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
+from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
 from kagent.agents.qrdqn import QRDQN
 from kagent.agents.random import Random
@@ -31,6 +32,7 @@ __all__ = [
     "DDPG",
     "DPG",
     "DQN",
+    "NAF",
     "PPO",
     "QRDQN",
     "REINFORCE",

@@ -12,6 +12,7 @@ from kagent.objectives.distributional import (
     DistributionalObjective,
     QuantileRegressionObjective,
 )
+from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -34,6 +35,7 @@ __all__ = [
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
     "LearningContext",
+    "NormalizedAdvantageObjective",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",

@@ -38,6 +38,7 @@ GIVEN = {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
     },
+    "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -68,7 +69,7 @@ OTHERS = [
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc")
+BOXES = ("sac", "dpg", "td3", "tqc", "naf")
 REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
 
 
