@@ -12,6 +12,7 @@ from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
+from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
 from kagent.agents.qrdqn import QRDQN
 from kagent.agents.random import Random
@@ -22,7 +23,7 @@ from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
 
-DDPG = DPG  # its other name
+DDPG, REINFORCE = DPG, VPG  # their other names
 
 __all__ = [
     "A2C",
@@ -32,8 +33,10 @@ __all__ = [
     "DDPG",
     "DPG",
     "DQN",
+    "NAF",
     "PPO",
     "QRDQN",
+    "REINFORCE",
     "SAC",
     "TD3",
     "TQC",

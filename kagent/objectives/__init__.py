@@ -13,6 +13,7 @@ from kagent.objectives.distributional import (
     DistributionalObjective,
     QuantileRegressionObjective,
 )
+from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -36,6 +37,7 @@ __all__ = [
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
     "LearningContext",
+    "NormalizedAdvantageObjective",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",

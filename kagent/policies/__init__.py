@@ -7,6 +7,7 @@ from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, T
 from kagent.policies.deterministic import DeterministicPolicy
 from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePolicy
 from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
+from kagent.policies.normalized_advantage import NormalizedAdvantagePolicy
 from kagent.policies.role import ROLES, Role, get, outputs
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
@@ -18,6 +19,7 @@ __all__ = [
     "ConstantPolicy",
     "DeterministicPolicy",
     "DiscreteActionValue",
+    "NormalizedAdvantagePolicy",
     "QuantileActionValue",
     "QuantilePolicy",
     "RandomPolicy",

@@ -23,9 +23,9 @@ ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advanta
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 # Every argument, none with its default.
 GIVEN = {
-    "dqn": {**Q, "double": True},
-    "doubledqn": {**Q, "double": False},
-    "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
+    "dqn": {**Q, "double": True, "dueling": True, "prioritized": True},
+    "doubledqn": {**Q, "double": False, "dueling": True, "prioritized": False},
+    "duelingdqn": {**Q, "double": False, "dueling": True, "stream_units": (3, 2), "prioritized": True},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
@@ -43,6 +43,7 @@ GIVEN = {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
     },
+    "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -75,7 +76,7 @@ OTHERS = [
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc", "crossq")
+BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
 REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
 
 
@@ -232,6 +233,36 @@ def test_the_value_is_that_of_the_part():
         assert made("dqn", optimizer=optimizer).learning_rate == 0.5
     assert made("dpg", critic_learning_rate=None).critic_learning_rate == 0.5
     assert made("trpo", critic_batch_size=None).critic_batch_size is None
+
+
+@pytest.mark.parametrize("name", ["dqn", "doubledqn", "duelingdqn"])
+def test_prioritized_makes_the_memory_of_the_capacity(name, tmp_path):
+    agent = made(name, prioritized={"alpha": 0.25, "beta": 0.5}, memory=60.0)
+    assert isinstance(agent.memory, kagent.memories.Prioritized)
+    assert (agent.memory.capacity, agent.memory.alpha, agent.memory.beta) == (60, 0.25, 0.5)
+    agent.save(tmp_path / "a.keras")
+    again = kagent.load(tmp_path / "a.keras")
+    assert again.get_config() == agent.get_config() and again.prioritized
+    plain = made(name, prioritized=None, memory={"type": "prioritized", "capacity": 60})
+    assert plain.prioritized and plain.memory.alpha == 0.6
+    assert type(made(name, prioritized=False, memory=60).memory) is kagent.memories.Replay
+
+
+@pytest.mark.parametrize(
+    "prioritized, memory, error, message",
+    [
+        (True, kagent.memories.Prioritized(9), ValueError, "give `memory` as a number.*prioritized=True and memory="),
+        (False, {"type": "prioritized"}, ValueError, "give `memory` as a number.*prioritized=False and memory="),
+        (True, True, ValueError, "give `memory` as a number"),
+        (1, 60, TypeError, "`prioritized` must be True, False, None, or a dict.*Received: 1"),
+        ({"capacity": 9}, 60, ValueError, "`prioritized` takes no 'capacity'"),
+        ({"alfa": 0.5}, 60, ValueError, "`prioritized`.*alfa.*alpha"),
+        ({"alpha": -1.0}, 60, ValueError, "alpha.*Received: -1.0"),
+    ],
+)
+def test_what_prioritized_is_not(prioritized, memory, error, message):
+    with pytest.raises(error, match=message):
+        made("dqn", prioritized=prioritized, memory=memory)
 
 
 def test_they_are_not_to_be_set():

@@ -31,11 +31,12 @@ AGENTS = {
     "DiscreteSAC": (functools.partial(kagent.DiscreteSAC, **REPLAY), ("Discrete",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
+    "NAF": (functools.partial(kagent.NAF, **REPLAY), ("Box",)),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
-LONG = ("PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "AC", "DoubleDQN", "DuelingDQN")
+LONG = ("PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "AC", "DoubleDQN", "DuelingDQN")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),
@@ -94,6 +95,7 @@ OBJECTIVES = {
         "policy": {**NETWORK, "distribution": "squashed_gaussian"},
     },
     "discrete_soft_actor_critic": {"memory": 100, "critic": NETWORK, "temperature": 0.3},
+    "normalized_advantage": {"memory": 100, "policy": NETWORK},
     "behavior_cloning": {"memory": 100},
     "plus": {
         "objective": {"type": "plus", "objective1": "action_value", "objective2": "behavior_cloning"},
