@@ -159,8 +159,8 @@ _ADVICE = {
     "anneal_lr": 'let the rate fall: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
     "num_minibatches": "`batch_size` is the size of one minibatch",
     "loss": "an algorithm has its own loss; `objective` takes another one",
-    "dueling": "`kagent.DuelingDQN(env)` has dueling heads",
-    "prioritized_replay": 'memory={"type": "prioritized", "capacity": 100_000}',
+    "dueling": "`kagent.DQN(env, dueling=True)` has dueling heads",
+    "prioritized_replay": "`kagent.DQN(env, prioritized=True)`, or memory={\"type\": \"prioritized\", \"capacity\": 100_000}",
     "use_sde_at_warmup": 'exploration="sampling" acts by the policy from the first timestep on',
     "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
     "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
@@ -207,7 +207,6 @@ _PARTS = {
 }
 _ELSEWHERE = {
     "DDQN": "kagent.DoubleDQN",
-    "REINFORCE": "kagent.VPG",
     "make": 'gymnasium.make, or an environment\'s id itself: kagent.PPO("CartPole-v1")',
     "load_model": "kagent.load",
     "save": "agent.save",

@@ -1,6 +1,7 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
 from kagent.networks.backbones import CNN, MLP, NETWORKS, Auto, dense, get, serialize
+from kagent.networks.batch_renormalization import BatchRenormalization
 from kagent.networks.builder import features_of, functional
 from kagent.networks.cloning import clone, copy_state, holds_constants, unchanged_by_errors
 from kagent.networks.layer_list import Layered
@@ -13,6 +14,7 @@ __all__ = [
     "MLP",
     "NETWORKS",
     "Auto",
+    "BatchRenormalization",
     "Bound",
     "Layered",
     "Legacy",

@@ -11,10 +11,13 @@ import keras
 
 from kagent.config import allowed, limits
 from kagent.config.registry import Part, Registry
+from kagent.config.signatures import check_known
+from kagent.networks.batch_renormalization import BatchRenormalization
 from kagent.spaces import Leaf, images
 from kagent.spaces.images import Layout
 
 NETWORKS = Registry("network")
+NORMALIZING = ("momentum", "epsilon", "r_max", "d_max", "warmup_steps")  # of `BatchRenormalization`
 _WIDEST = 1 << 15  # of a layer; sizes come from files too, and are refused before anything is allocated
 Seeds = Callable[[], int]
 
@@ -62,20 +65,26 @@ class MLP(Part):
         units: Width of each layer.
         activation: Name of a Keras activation.
         initialization: `"orthogonal"`, `"fan_in"` or a Keras initializer's name; see `initializers`.
+        normalization: `"batch_renormalization"`, or a dict `{"type": "batch_renormalization", **arguments}`: a
+            `kagent.networks.BatchRenormalization` in front of the first dense layer and behind each, as CrossQ has it
+            (Bhatt et al. 2024, arXiv:1902.05605). None: none.
     """
 
     units: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     initialization: str = "fan_in"
+    normalization: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
+        _check_normalization(self.normalization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
-        x = side_by_side(leaves)
+        x = normalized(side_by_side(leaves), self.normalization, "normalization")
         for index, units in enumerate(self.units):
             x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+            x = normalized(x, self.normalization, f"normalization_{index}")
         return x
 
 
@@ -188,19 +197,22 @@ class Auto(Part):
     Args:
         units, activation, initialization: As for `MLP`.
         data_format: As for `CNN`. `agent.summary()` says how an image is read.
+        normalization: As for `MLP`; of several components each has it. Images have none.
 
     Raises:
-        ValueError: An image of which "auto" cannot say the axis of the channels.
+        ValueError: An image of which "auto" cannot say the axis of the channels; an image beside `normalization`.
     """
 
     units: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     initialization: str = "fan_in"
     data_format: str = "auto"
+    normalization: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
+        _check_normalization(self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
@@ -216,17 +228,23 @@ class Auto(Part):
             states: How many are the observation's; None: all.
             padded: Whether all images have the convolutions of `CNN`, padded where they are small.
         """
+        picture = next((leaf for leaf in leaves if len(leaf.shape) == 4), None)
+        if picture is not None and self.normalization is not None:
+            raise ValueError(
+                "`network.normalization` is of dense layers, and the observation has an image. Allowed: a network of your own, "
+                f"with kagent.networks.BatchRenormalization among its layers. Received: {self.normalization!r}"
+            )
         if (len(leaves) if states is None else states) > 1:
             parts = [self._component(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)]
             return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
-        picture = next((leaf for leaf in leaves if len(leaf.shape) == 4), None)
         if picture is not None:
             return _convolutions(picture, padded).features(leaves, seeds, padded)
-        return MLP(self.units, self.activation, self.initialization).features(leaves, seeds)
+        return MLP(self.units, self.activation, self.initialization, self.normalization).features(leaves, seeds)
 
     def _component(self, leaf: Any, seeds: Seeds, number: int, padded: bool) -> Any:
         if len(leaf.shape) != 4:
-            return self._through(_flat(leaf), self.units[:-1] or self.units, f"dense_{number}", seeds)
+            x = normalized(_flat(leaf), self.normalization, f"normalization_{number}")
+            return self._through(x, self.units[:-1] or self.units, f"dense_{number}", seeds)
         image = _convolutions(leaf, padded)
         x = _flat(image.convolved(leaf, seeds, number, padded))
         return self._through(x, image.units, f"dense_{number}", seeds)
@@ -234,6 +252,7 @@ class Auto(Part):
     def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
         for index, units in enumerate(layers):
             x = dense(x, units, self.activation, f"{name}_{index}", self.initialization, 2**0.5, seeds)
+            x = normalized(x, self.normalization, f"{name}_{index}_normalization")
         return x
 
 
@@ -300,6 +319,28 @@ def check_weights(widths_: Any, argument: str) -> None:
     weights = sum(before * after for before, after in itertools.pairwise(widths_))
     if weights > limits.WEIGHTS:
         raise ValueError(f"`{argument}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
+
+
+def normalized(x: Any, normalization: Any, name: str) -> Any:
+    """A tensor behind the normalization that `MLP.normalization` says."""
+    return x if normalization is None else _normalization(normalization, name)(x)
+
+
+def _normalization(normalization: Any, name: str | None = None) -> Any:
+    options = {"type": normalization} if isinstance(normalization, str) else normalization
+    if not isinstance(options, dict) or options.get("type") != "batch_renormalization":
+        raise ValueError(
+            "`network.normalization` must be None, 'batch_renormalization', or a dict with this 'type' and arguments of "
+            f"kagent.networks.BatchRenormalization. Received: {normalization!r}"
+        )
+    arguments = {key: value for key, value in options.items() if key != "type"}
+    check_known(arguments, NORMALIZING, "`network.normalization`", "argument")
+    return BatchRenormalization(**arguments, name=name)
+
+
+def _check_normalization(normalization: Any) -> None:
+    if normalization is not None:
+        _normalization(normalization)
 
 
 def _check(activation: Any, initialization: Any) -> None:

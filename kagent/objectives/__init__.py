@@ -5,6 +5,7 @@ from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.context import LearningContext
+from kagent.objectives.crossq import CrossQObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
 from kagent.objectives.distributional import (
@@ -12,6 +13,7 @@ from kagent.objectives.distributional import (
     DistributionalObjective,
     QuantileRegressionObjective,
 )
+from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
@@ -30,10 +32,12 @@ __all__ = [
     "BehaviorCloningObjective",
     "CategoricalReturnObjective",
     "ClippedPolicyObjective",
+    "CrossQObjective",
     "DeterministicPolicyGradientObjective",
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
     "LearningContext",
+    "NormalizedAdvantageObjective",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",

@@ -16,6 +16,7 @@ from kagent.config.part_arguments import declared
 ROOT = Path(__file__).parents[2]
 MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
+UNTARGETED = {name: value for name, value in REPLAYED.items() if name != "tau"}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
 GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
@@ -23,9 +24,9 @@ ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advanta
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 # Every argument, none with its default.
 GIVEN = {
-    "dqn": {**Q, "double": True},
-    "doubledqn": {**Q, "double": False},
-    "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
+    "dqn": {**Q, "double": True, "dueling": True, "prioritized": True},
+    "doubledqn": {**Q, "double": False, "dueling": True, "prioritized": False},
+    "duelingdqn": {**Q, "double": False, "dueling": True, "stream_units": (3, 2), "prioritized": True},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, **GAUSSIAN},
@@ -33,12 +34,18 @@ GIVEN = {
         **REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, "quantiles": 5,
         "top_quantiles_to_drop_per_net": 4, **GAUSSIAN,
     },
+    "crossq": {
+        **UNTARGETED, "learning_rate": 0.5, "critic_learning_rate": 0.25, "temperature_learning_rate": 0.125,
+        "critic_network": {"units": [3]}, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
+        **GAUSSIAN,
+    },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
     "td3": {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
     },
+    "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -65,11 +72,13 @@ OTHERS = [
     ("dpg", {"huber": None, "critic_learning_rate": None}, {"critic_learning_rate": 0.5}),
     ("trpo", {"critic_batch_size": None}, {}),
     ("sac", {"target_entropy": "auto"}, {}),
+    ("crossq", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
+    ("crossq", {"temperature_learning_rate": None}, {"temperature_learning_rate": 0.5}),
     ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
 ]
 
 
-REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc")
+REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
 BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
 REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *REPLAYED_BOXES)
 
@@ -105,6 +114,8 @@ def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
                 assert one.baseline["type"] == "StateValue"
             elif argument == "gradient_steps":
                 assert one.gradient_steps_per_update == value and one.gradient_steps == 0
+            elif argument == "critic_network":
+                assert list(one.critic_network.units) == value["units"]
             else:
                 assert getattr(one, argument) == value, argument
         if "network" in kagent.config.signatures.parameters(type(one)):
@@ -227,6 +238,36 @@ def test_the_value_is_that_of_the_part():
     assert made("trpo", critic_batch_size=None).critic_batch_size is None
 
 
+@pytest.mark.parametrize("name", ["dqn", "doubledqn", "duelingdqn"])
+def test_prioritized_makes_the_memory_of_the_capacity(name, tmp_path):
+    agent = made(name, prioritized={"alpha": 0.25, "beta": 0.5}, memory=60.0)
+    assert isinstance(agent.memory, kagent.memories.Prioritized)
+    assert (agent.memory.capacity, agent.memory.alpha, agent.memory.beta) == (60, 0.25, 0.5)
+    agent.save(tmp_path / "a.keras")
+    again = kagent.load(tmp_path / "a.keras")
+    assert again.get_config() == agent.get_config() and again.prioritized
+    plain = made(name, prioritized=None, memory={"type": "prioritized", "capacity": 60})
+    assert plain.prioritized and plain.memory.alpha == 0.6
+    assert type(made(name, prioritized=False, memory=60).memory) is kagent.memories.Replay
+
+
+@pytest.mark.parametrize(
+    "prioritized, memory, error, message",
+    [
+        (True, kagent.memories.Prioritized(9), ValueError, "give `memory` as a number.*prioritized=True and memory="),
+        (False, {"type": "prioritized"}, ValueError, "give `memory` as a number.*prioritized=False and memory="),
+        (True, True, ValueError, "give `memory` as a number"),
+        (1, 60, TypeError, "`prioritized` must be True, False, None, or a dict.*Received: 1"),
+        ({"capacity": 9}, 60, ValueError, "`prioritized` takes no 'capacity'"),
+        ({"alfa": 0.5}, 60, ValueError, "`prioritized`.*alfa.*alpha"),
+        ({"alpha": -1.0}, 60, ValueError, "alpha.*Received: -1.0"),
+    ],
+)
+def test_what_prioritized_is_not(prioritized, memory, error, message):
+    with pytest.raises(error, match=message):
+        made("dqn", prioritized=prioritized, memory=memory)
+
+
 def test_they_are_not_to_be_set():
     agent = made("ppo")
     with pytest.raises(AttributeError, match=r"PPO.clip_range is what the agent was made with.*Received: 0.1"):
@@ -259,5 +300,5 @@ def test_the_module_begins_with_its_update(name):
     assert 2 <= len(steps) <= 8 and 2 <= len(files) <= 5
     assert not [file for file in files if not (ROOT / file.rstrip("`")).is_file()]
     assert any(word in text for word in ("quation", "lgorithm", "ection", "ppendix")) and any(
-        f"{y}" in text for y in range(2013, 2021)
+        f"{y}" in text for y in range(2013, 2025)
     )

@@ -27,9 +27,11 @@ AGENTS = {
     "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
     "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
     "TQC": (functools.partial(kagent.TQC, **REPLAY, quantiles=3), ("Box",)),
+    "CrossQ": (functools.partial(kagent.CrossQ, **REPLAY, policy_delay=2), ("Box",)),
     "DiscreteSAC": (functools.partial(kagent.DiscreteSAC, **REPLAY), ("Discrete",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
+    "NAF": (functools.partial(kagent.NAF, **REPLAY), ("Box",)),
     "PPO with state-dependent noise": (
         functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2, state_dependent_noise=3),
         ("Box",),
@@ -43,7 +45,7 @@ AGENTS = {
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
 LONG = (
-    "PPO", "TRPO", "SAC", "TQC", "DiscreteSAC", "AC", "DoubleDQN", "DuelingDQN", "PPO with state-dependent noise",
+    "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "AC", "DoubleDQN", "DuelingDQN", "PPO with state-dependent noise",
     "SAC with state-dependent noise",
 )  # fmt: skip
 MEMORIES = {
@@ -92,6 +94,11 @@ OBJECTIVES = {
         "temperature": 0.3,
         "policy": {**NETWORK, "distribution": "squashed_gaussian"},
     },
+    "crossq": {
+        **ACTION_VALUE,
+        "temperature": 0.3,
+        "policy": {**NETWORK, "distribution": "squashed_gaussian"},
+    },
     "truncated_quantiles": {
         "memory": 100,
         "critic": {**NETWORK, "quantiles": 3},
@@ -99,6 +106,7 @@ OBJECTIVES = {
         "policy": {**NETWORK, "distribution": "squashed_gaussian"},
     },
     "discrete_soft_actor_critic": {"memory": 100, "critic": NETWORK, "temperature": 0.3},
+    "normalized_advantage": {"memory": 100, "policy": NETWORK},
     "behavior_cloning": {"memory": 100},
     "plus": {
         "objective": {"type": "plus", "objective1": "action_value", "objective2": "behavior_cloning"},
