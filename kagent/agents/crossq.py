@@ -24,6 +24,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature, temperature_optimizer
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -66,15 +67,16 @@ class CrossQ(Agent):
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
         start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
-        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
-            `update()`.
-        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        gradient_steps: Gradient steps per update.
         discount: Weight of a reward one timestep later.
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
         policy_delay: Gradient steps of the critics from one step of policy and temperature to the next.
         members: Number of critics.
         subset: How many of the critics have a say in a target; see `SAC`. None: all.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -107,6 +109,7 @@ class CrossQ(Agent):
     policy_delay = FromPart("objective.policy_delay")
     members = FromPart("critic.members")
     subset = FromPart("objective.subset")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -128,6 +131,7 @@ class CrossQ(Agent):
         policy_delay: int = 3,
         members: int = 2,
         subset: int | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -168,7 +172,7 @@ class CrossQ(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

@@ -22,7 +22,8 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
-from kagent.agents.temperature import initial_temperature, temperature_optimizer
+from kagent.agents.normalization import Normalize, normalized
+from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Sampling
@@ -41,11 +42,6 @@ class SAC(Agent):
 
     For `Box` actions with finite bounds, and nestings of these.
 
-    Two algorithms that take twenty gradient steps for each timestep are settings of this one. REDQ (Chen et al. 2021,
-    arXiv:2101.05982, algorithm 1) has many critics, few of which make a target: `members=10, subset=2, gradient_steps=20,
-    start=5000`. DroQ (Hiraoka et al. 2022, arXiv:2110.02034, algorithm 2) has two critics with dropout and layer normalization;
-    it is the second example.
-
     Args:
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
@@ -53,23 +49,19 @@ class SAC(Agent):
             which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The critics
             get networks of the same configuration, over observation and action, with their own weights; a model built for
             observations alone meets the action in one more dense layer of 256 ReLU.
-        critic_network: Of the critics, over observation and action, in the same forms; None: as `network`.
-        learning_rate, critic_learning_rate, temperature_learning_rate: Of Adam for policy, critics and temperature; None: the
-            policy's. May be schedules.
+        learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
         start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
-        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
-            `update()`.
-        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        gradient_steps: Gradient steps per update.
         tau: How far the target critics move at each gradient step.
         discount: Weight of a reward one timestep later.
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
-        subset: How many of the critics have a say in a target: so many are drawn anew at each gradient step, and the policy climbs
-            the mean of all critics. None: the smallest value of all critics, in targets and for the policy.
-        stochastic_critics: Whether the critics' dropout also draws in targets and in the policy's loss.
         members: Number of critics.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -86,16 +78,6 @@ class SAC(Agent):
 
     >>> agent = kagent.SAC("Pendulum-v1", learning_rate=1e-3, seed=0)
     >>> history = agent.fit("Pendulum-v1", steps=5_000)
-
-    DroQ:
-
-    >>> layer = [
-    ...     {"type": "linear", "size": 256}, {"type": "dropout", "rate": 0.01}, "layer_normalization",
-    ...     {"type": "activation", "nonlinearity": "relu"},
-    ... ]
-    >>> droq = kagent.SAC(
-    ...     "Pendulum-v1", critic_network=[*layer, *layer], subset=2, stochastic_critics=True, gradient_steps=20, start=5_000,
-    ... )
     """
 
     batch_size = FromPart("update.batch_size")
@@ -104,25 +86,18 @@ class SAC(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
-    temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
-    critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
-    subset = FromPart("objective.subset")
-    stochastic_critics = FromPart("objective.stochastic_critics")
     members = FromPart("critic.members")
+    normalize = Normalize()
 
     def __init__(
         self,
         env: Source | None = None,
         *,
         network: Network = "auto",
-        critic_network: Network | None = None,
         learning_rate: Scheduled = 3e-4,
-        critic_learning_rate: Scheduled | None = None,
-        temperature_learning_rate: Scheduled | None = None,
         memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
@@ -132,9 +107,8 @@ class SAC(Agent):
         discount: Scheduled = 0.99,
         temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
-        subset: int | None = None,
-        stochastic_critics: bool = False,
         members: int = 2,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -143,32 +117,24 @@ class SAC(Agent):
         **parts: Any,
     ):
         initial, learned = initial_temperature(temperature)
-        objective = SoftActorCriticObjective(
-            target_entropy=target_entropy,
-            learn_temperature=learned,
-            stochastic_critics=stochastic_critics,
-            subset=subset,
-        )
-        rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
-        policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
-        of_critics = networks.clone(network) if critic_network is None else critic_network
+        adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
         defaults = {
             "policy": {
                 "type": "StochasticPolicy",
                 "network": networks.get(network, ActionValue.default_network),
                 "distribution": "squashed_gaussian",
             },
-            "critic": {"type": "ActionValue", "network": of_critics, "members": members},
+            "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
             "temperature": initial,
-            "objective": objective,
+            "objective": SoftActorCriticObjective(target_entropy=target_entropy, learn_temperature=learned),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(discount=discount, estimate_horizon="late"),
             "exploration": Sampling(random_steps=start),
             "target": Target(tau=tau),
-            "optimizer": policy_adam,
-            "critic_optimizer": critic_adam,
-            "temperature_optimizer": temperature_optimizer(temperature_learning_rate, learning_rate, learned),
+            "optimizer": adam,
+            "critic_optimizer": adam,
+            "temperature_optimizer": adam if learned else None,
         }
         super().__init__(
             env,
@@ -177,5 +143,5 @@ class SAC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

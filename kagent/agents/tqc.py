@@ -23,7 +23,8 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
-from kagent.agents.temperature import initial_temperature, temperature_optimizer
+from kagent.agents.normalization import Normalize, normalized
+from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Sampling
@@ -55,15 +56,12 @@ class TQC(Agent):
             which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The critics
             get networks of the same configuration, over observation and action, with their own weights; a model built for
             observations alone meets the action in one more dense layer of 256 ReLU.
-        critic_network: Of the critics, over observation and action, in the same forms; None: as `network`.
-        learning_rate, critic_learning_rate, temperature_learning_rate: Of Adam for policy, critics and temperature; None: the
-            policy's. May be schedules.
+        learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
         start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
-        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
-            `update()`.
-        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
+        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
+        gradient_steps: Gradient steps per update.
         tau: How far the target critics move at each gradient step.
         discount: Weight of a reward one timestep later.
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
@@ -71,6 +69,8 @@ class TQC(Agent):
         members: Number of critics.
         quantiles: How many quantiles each critic has.
         top_quantiles_to_drop_per_net: How many quantiles per critic are left out of the target, below `quantiles`.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -95,25 +95,20 @@ class TQC(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
-    temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
-    critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
     members = FromPart("critic.members")
     quantiles = FromPart("critic.quantiles")
     top_quantiles_to_drop_per_net = FromPart("objective.top_quantiles_to_drop_per_net")
+    normalize = Normalize()
 
     def __init__(
         self,
         env: Source | None = None,
         *,
         network: Network = "auto",
-        critic_network: Network | None = None,
         learning_rate: Scheduled = 3e-4,
-        critic_learning_rate: Scheduled | None = None,
-        temperature_learning_rate: Scheduled | None = None,
         memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
@@ -126,6 +121,7 @@ class TQC(Agent):
         members: int = 2,
         quantiles: int = 25,
         top_quantiles_to_drop_per_net: int = 2,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -139,9 +135,7 @@ class TQC(Agent):
             learn_temperature=learned,
             top_quantiles_to_drop_per_net=top_quantiles_to_drop_per_net,
         )
-        rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
-        policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
-        of_critics = networks.clone(network) if critic_network is None else critic_network
+        adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
         defaults = {
             "policy": {
                 "type": "StochasticPolicy",
@@ -150,7 +144,7 @@ class TQC(Agent):
             },
             "critic": {
                 "type": "QuantileActionValue",
-                "network": of_critics,
+                "network": networks.clone(network),
                 "members": members,
                 "quantiles": quantiles,
             },
@@ -161,9 +155,9 @@ class TQC(Agent):
             "reward_estimation": RewardEstimation(discount=discount, estimate_horizon="late"),
             "exploration": Sampling(random_steps=start),
             "target": Target(tau=tau),
-            "optimizer": policy_adam,
-            "critic_optimizer": critic_adam,
-            "temperature_optimizer": temperature_optimizer(temperature_learning_rate, learning_rate, learned),
+            "optimizer": adam,
+            "critic_optimizer": adam,
+            "temperature_optimizer": adam if learned else None,
         }
         super().__init__(
             env,
@@ -172,5 +166,5 @@ class TQC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
