@@ -21,6 +21,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -61,6 +62,8 @@ class AC(Agent):
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -92,6 +95,7 @@ class AC(Agent):
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
     state_dependent_noise = FromPart("policy.state_dependent_noise")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class AC(Agent):
         max_grad_norm: float | None = None,
         log_std: float = 0.0,
         state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -146,7 +151,7 @@ class AC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

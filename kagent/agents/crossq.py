@@ -24,6 +24,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature, temperature_optimizer
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -81,6 +82,8 @@ class CrossQ(Agent):
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -115,6 +118,7 @@ class CrossQ(Agent):
     subset = FromPart("objective.subset")
     log_std = FromPart("policy.log_std")
     state_dependent_noise = FromPart("policy.state_dependent_noise")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -138,6 +142,7 @@ class CrossQ(Agent):
         subset: int | None = None,
         log_std: float | None = None,
         state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -180,7 +185,7 @@ class CrossQ(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

@@ -23,6 +23,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -75,6 +76,8 @@ class TQC(Agent):
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -107,6 +110,7 @@ class TQC(Agent):
     state_dependent_noise = FromPart("policy.state_dependent_noise")
     quantiles = FromPart("critic.quantiles")
     top_quantiles_to_drop_per_net = FromPart("objective.top_quantiles_to_drop_per_net")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -128,6 +132,7 @@ class TQC(Agent):
         top_quantiles_to_drop_per_net: int = 2,
         log_std: float | None = None,
         state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -174,5 +179,5 @@ class TQC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

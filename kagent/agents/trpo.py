@@ -22,6 +22,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_count
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -67,6 +68,8 @@ class TRPO(Agent):
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", "rollout" (`n_steps`), or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable. The rollout of all of them is one batch; `fit` in
             more environments than that takes a step for every so many transitions.
@@ -100,6 +103,7 @@ class TRPO(Agent):
     normalize_advantage = FromPart("objective.normalize_advantage")
     log_std = FromPart("policy.log_std")
     state_dependent_noise = FromPart("policy.state_dependent_noise")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -120,6 +124,7 @@ class TRPO(Agent):
         normalize_advantage: bool = True,
         log_std: float = 0.0,
         state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int = 1,
@@ -164,5 +169,5 @@ class TRPO(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
