@@ -259,9 +259,10 @@ def missing_extra(env_id: str, error: Exception) -> Exception:
     extra = next((name for name in ("box2d", "mujoco") if name in str(error).lower()), None)
     if extra is None:
         return error
-    return gymnasium.error.DependencyNotInstalled(
+    made: Exception = gymnasium.error.DependencyNotInstalled(
         f"{env_id!r} needs a simulator that is not installed: pip install 'kagent[{extra}]'. gymnasium says: {error}"
     )
+    return made
 
 
 def at(leaf: Leaf) -> str:
