@@ -17,6 +17,7 @@ from kagent.spaces.images import Layout
 NETWORKS = Registry("network")
 _WIDEST = 1 << 15  # of a layer; sizes come from files too, and are refused before anything is allocated
 Seeds = Callable[[], int]
+LAYER_NORMALIZATION = "layer_normalization"
 
 
 def initializers(name: str, gain: float, seeds: Seeds) -> Callable[[int], tuple[Any, Any]]:
@@ -53,6 +54,19 @@ def dense(x: Any, units: int, activation: Any, name: str, initialization: str, g
     return keras.layers.Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)(x)
 
 
+def hidden(x: Any, units: int, network: Any, name: str, seeds: Seeds) -> Any:
+    """A dense layer within a network of `activation`, `initialization` and `normalization`."""
+    through = network.activation if network.normalization is None else None
+    x = dense(x, units, through, name, network.initialization, 2**0.5, seeds)
+    return x if network.normalization is None else _normalized(x, network, name)
+
+
+def _normalized(x: Any, network: Any, name: str) -> Any:
+    # All numbers of one observation together, also behind a convolution.
+    x = keras.layers.LayerNormalization(axis=list(range(1, len(x.shape))), name=f"{name}_normalization")(x)
+    return keras.layers.Activation(network.activation, name=f"{name}_activation")(x)
+
+
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
 class MLP(Part):
@@ -62,20 +76,23 @@ class MLP(Part):
         units: Width of each layer.
         activation: Name of a Keras activation.
         initialization: `"orthogonal"`, `"fan_in"` or a Keras initializer's name; see `initializers`.
+        normalization: `"layer_normalization"`: between each layer and its activation (Ba et al. 2016, arXiv:1607.06450), as PQN
+            has it. None: none.
     """
 
     units: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     initialization: str = "fan_in"
+    normalization: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
-        _check(self.activation, self.initialization)
+        _check(self.activation, self.initialization, self.normalization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
         x = side_by_side(leaves)
         for index, units in enumerate(self.units):
-            x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+            x = hidden(x, units, self, f"dense_{index}", seeds)
         return x
 
 
@@ -92,7 +109,7 @@ class CNN(Part):
     Args:
         filters, kernels, strides: One entry per convolution.
         units: Width of each dense layer after them.
-        activation, initialization: As for `MLP`.
+        activation, initialization, normalization: As for `MLP`.
         data_format: Which axis of an image, or of each frame, has the channels: "channels_last", "channels_first", or "auto":
             the one that the shape says (`kagent.spaces.images.read`).
 
@@ -107,6 +124,7 @@ class CNN(Part):
     activation: str = "relu"
     initialization: str = "orthogonal"
     data_format: str = "auto"
+    normalization: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("filters", "kernels", "strides", "units"):
@@ -116,7 +134,7 @@ class CNN(Part):
                 "`network.filters`, `kernels` and `strides` must be equally long. "
                 f"Received: {self.filters}, {self.kernels}, {self.strides}"
             )
-        _check(self.activation, self.initialization)
+        _check(self.activation, self.initialization, self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
@@ -130,7 +148,7 @@ class CNN(Part):
         """
         x = side_by_side([self.convolved(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)])
         for index, units in enumerate(self.units):
-            x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+            x = hidden(x, units, self, f"dense_{index}", seeds)
         return x
 
     def convolved(self, x: Any, seeds: Seeds, number: int, padded: bool = False) -> Any:
@@ -148,10 +166,12 @@ class CNN(Part):
                     f"the window {kernel} x {kernel} is larger than what is left of it, {x.shape[1]} x {x.shape[2]}. "
                     f"Received: {self.kernels} with strides {self.strides}. Allowed: fewer or smaller ones, or 'auto'"
                 )
+            name, activation = f"conv_{number}_{index}", self.activation if self.normalization is None else None
             x = keras.layers.Conv2D(
-                filters, kernel, stride, padding, activation=self.activation, kernel_initializer=weights,
-                bias_initializer=bias, name=f"conv_{number}_{index}",
+                filters, kernel, stride, padding, activation=activation, kernel_initializer=weights, bias_initializer=bias,
+                name=name,
             )(x)  # fmt: skip
+            x = x if self.normalization is None else _normalized(x, self, name)
         return x
 
 
@@ -186,7 +206,7 @@ class Auto(Part):
     or more, smaller and fewer below, and a dense layer of 512 follows. An image with less than 3 pixels on a side is a vector.
 
     Args:
-        units, activation, initialization: As for `MLP`.
+        units, activation, initialization, normalization: As for `MLP`; convolutions have it, too.
         data_format: As for `CNN`. `agent.summary()` says how an image is read.
 
     Raises:
@@ -197,10 +217,11 @@ class Auto(Part):
     activation: str = "relu"
     initialization: str = "fan_in"
     data_format: str = "auto"
+    normalization: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
-        _check(self.activation, self.initialization)
+        _check(self.activation, self.initialization, self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
@@ -221,24 +242,24 @@ class Auto(Part):
             return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
         picture = next((leaf for leaf in leaves if len(leaf.shape) == 4), None)
         if picture is not None:
-            return _convolutions(picture, padded).features(leaves, seeds, padded)
-        return MLP(self.units, self.activation, self.initialization).features(leaves, seeds)
+            return self._convolutions(picture, padded).features(leaves, seeds, padded)
+        return MLP(self.units, self.activation, self.initialization, self.normalization).features(leaves, seeds)
 
     def _component(self, leaf: Any, seeds: Seeds, number: int, padded: bool) -> Any:
         if len(leaf.shape) != 4:
             return self._through(_flat(leaf), self.units[:-1] or self.units, f"dense_{number}", seeds)
-        image = _convolutions(leaf, padded)
+        image = self._convolutions(leaf, padded)
         x = _flat(image.convolved(leaf, seeds, number, padded))
         return self._through(x, image.units, f"dense_{number}", seeds)
 
     def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
         for index, units in enumerate(layers):
-            x = dense(x, units, self.activation, f"{name}_{index}", self.initialization, 2**0.5, seeds)
+            x = hidden(x, units, self, f"{name}_{index}", seeds)
         return x
 
-
-def _convolutions(picture: Any, padded: bool) -> CNN:
-    return CNN() if padded else suited(*picture.shape[1:3])
+    def _convolutions(self, picture: Any, padded: bool) -> CNN:
+        found = CNN() if padded else suited(*picture.shape[1:3])
+        return dataclasses.replace(found, normalization=self.normalization)
 
 
 def get(identifier: Any, default: Auto) -> Any:
@@ -302,7 +323,11 @@ def check_weights(widths_: Any, argument: str) -> None:
         raise ValueError(f"`{argument}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
 
 
-def _check(activation: Any, initialization: Any) -> None:
+def _check(activation: Any, initialization: Any, normalization: Any) -> None:
+    if normalization is not None and normalization != LAYER_NORMALIZATION:
+        raise ValueError(
+            f"`network.normalization` must be {LAYER_NORMALIZATION!r} or None. Received: {normalization!r}"
+        )
     if not isinstance(activation, str):
         raise TypeError(f"`network.activation` must be the name of a Keras activation. Received: {activation!r}")
     keras.activations.get(activation)

@@ -322,6 +322,7 @@ def test_tuned_settings_are_arguments_of_the_preset(algorithm):
         "tqc",
         "discrete-sac",
         "naf",
+        "pqn",
     ],
 )
 def test_every_preset_trains(here, base, algorithm):

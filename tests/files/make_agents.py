@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "tqc": ("TQC", {**REPLAYED, "quantiles": 3}, {"acted": "box"}),
     "discrete_sac": ("DiscreteSAC", REPLAYED, {}),
     "naf": ("NAF", REPLAYED, {"acted": "box"}),
+    "pqn": ("PQN", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (
