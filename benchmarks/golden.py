@@ -165,6 +165,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "trpo": ("TRPO", {"network": NETWORK, "n_steps": 20, "critic_steps": 3}, {}),
     "sac": ("SAC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
     "tqc": ("TQC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "quantiles": 5}, {"acted": "box"}),
+    "crossq": ("CrossQ", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "gradient_steps": 2}, {"acted": "box"}),
     "discrete_sac": ("DiscreteSAC", {**REPLAYED, "frequency": 4, "learning_rate": 5e-3}, {"masked": True}),
     "sac early windows": (
         "SAC",

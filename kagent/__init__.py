@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant",
-    "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Random",
+    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
+    "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Random",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from kagent.agents import TRPO as TRPO
     from kagent.agents import VPG as VPG
     from kagent.agents import Constant as Constant
+    from kagent.agents import CrossQ as CrossQ
     from kagent.agents import DiscreteSAC as DiscreteSAC
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN

@@ -6,6 +6,7 @@ from kagent.agents.actor_critic import A2C, AC
 from kagent.agents.arguments import FromPart
 from kagent.agents.c51 import C51
 from kagent.agents.constant import Constant
+from kagent.agents.crossq import CrossQ
 from kagent.agents.discrete_sac import DiscreteSAC
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
@@ -44,6 +45,7 @@ __all__ = [
     "TRPO",
     "VPG",
     "Constant",
+    "CrossQ",
     "DiscreteSAC",
     "DoubleDQN",
     "DuelingDQN",

@@ -5,6 +5,7 @@ from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.context import LearningContext
+from kagent.objectives.crossq import CrossQObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
 from kagent.objectives.distributional import (
@@ -32,6 +33,7 @@ __all__ = [
     "BehaviorCloningObjective",
     "CategoricalReturnObjective",
     "ClippedPolicyObjective",
+    "CrossQObjective",
     "DeterministicPolicyGradientObjective",
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",

@@ -5,8 +5,9 @@ no state, and runs eagerly, in a graph and under XLA. Every mean is a weighted m
 effect.
 """
 
-from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
+from .actor_critic import polyak, soft_policy_loss, soft_target, subset_minimum, temperature_loss
 from .adam import Moments, adam
+from .batch_renormalization import batch_renormalization
 from .components import MASKED, by_component, mask_values, select
 from .discrete_soft import categorical_entropy, soft_value
 from .distributional import greedy_index, project, quantile_huber, select_atoms, truncate
@@ -35,6 +36,7 @@ __all__ = [
     "Moments",
     "adam",
     "approx_kl",
+    "batch_renormalization",
     "by_component",
     "categorical_entropy",
     "clip_by_global_norm",
@@ -72,6 +74,7 @@ __all__ = [
     "soft_policy_loss",
     "soft_target",
     "soft_value",
+    "subset_minimum",
     "sum_of_squares",
     "temperature_loss",
     "truncate",

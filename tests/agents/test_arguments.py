@@ -16,6 +16,7 @@ from kagent.config.part_arguments import declared
 ROOT = Path(__file__).parents[2]
 MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
+UNTARGETED = {name: value for name, value in REPLAYED.items() if name != "tau"}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
 ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
@@ -31,6 +32,10 @@ GIVEN = {
     "tqc": {
         **REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, "quantiles": 5,
         "top_quantiles_to_drop_per_net": 4,
+    },
+    "crossq": {
+        **UNTARGETED, "learning_rate": 0.5, "critic_learning_rate": 0.25, "temperature_learning_rate": 0.125,
+        "critic_network": {"units": [3]}, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
     },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
     "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
@@ -69,11 +74,13 @@ OTHERS = [
     ("dpg", {"huber": None, "critic_learning_rate": None}, {"critic_learning_rate": 0.5}),
     ("trpo", {"critic_batch_size": None}, {}),
     ("sac", {"target_entropy": "auto"}, {}),
+    ("crossq", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
+    ("crossq", {"temperature_learning_rate": None}, {"temperature_learning_rate": 0.5}),
     ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc", "naf")
+BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
 REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
 
 
@@ -108,6 +115,8 @@ def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
                 assert one.baseline["type"] == "StateValue"
             elif argument == "gradient_steps":
                 assert one.gradient_steps_per_update == value and one.gradient_steps == 0
+            elif argument == "critic_network":
+                assert list(one.critic_network.units) == value["units"]
             else:
                 assert getattr(one, argument) == value, argument
         if "network" in kagent.config.signatures.parameters(type(one)):

@@ -293,11 +293,11 @@ def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, monkeypa
     assert "kagent: error: " in result.stderr and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac", "naf"])
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac", "naf", "crossq", "pqn"])
 def test_tuned_settings_are_arguments_of_the_preset(algorithm):
     import kagent
 
-    preset = getattr(kagent, algorithm.upper())
+    preset = kagent.agents.AGENTS[algorithm]
     for name in tuned.environments(algorithm):
         resolved = settings.resolve(preset, tuned.load(algorithm, name))
         arguments = {key: value for key, value in resolved.items() if key not in ("fit", "compile")}
@@ -323,10 +323,11 @@ def test_tuned_settings_are_arguments_of_the_preset(algorithm):
         "discrete-sac",
         "naf",
         "pqn",
+        "crossq",
     ],
 )
 def test_every_preset_trains(here, base, algorithm):
-    env = "Pendulum-v1" if algorithm in ("dpg", "td3", "tqc", "naf") else "CartPole-v1"
+    env = "Pendulum-v1" if algorithm in ("dpg", "td3", "tqc", "naf", "crossq") else "CartPole-v1"
     options = ("--steps", 150, "--seed", 1, "--eval-episodes", 1, "--set", "compile.jit_compile=false", "--quiet")
     result = here("train", algorithm, env, "--out", algorithm, *options)
     assert result.returncode == 0, result.stderr

@@ -28,6 +28,7 @@ AGENTS = {
     "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
     "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
     "TQC": (functools.partial(kagent.TQC, **REPLAY, quantiles=3), ("Box",)),
+    "CrossQ": (functools.partial(kagent.CrossQ, **REPLAY, policy_delay=2), ("Box",)),
     "DiscreteSAC": (functools.partial(kagent.DiscreteSAC, **REPLAY), ("Discrete",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
@@ -36,7 +37,7 @@ AGENTS = {
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
-LONG = ("PPO", "TRPO", "SAC", "TQC", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
+LONG = ("PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),
@@ -79,6 +80,11 @@ OBJECTIVES = {
     "deterministic_policy_gradient": ACTION_VALUE,
     "twin_delayed": ACTION_VALUE,
     "soft_actor_critic": {
+        **ACTION_VALUE,
+        "temperature": 0.3,
+        "policy": {**NETWORK, "distribution": "squashed_gaussian"},
+    },
+    "crossq": {
         **ACTION_VALUE,
         "temperature": 0.3,
         "policy": {**NETWORK, "distribution": "squashed_gaussian"},
