@@ -17,6 +17,7 @@ from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
 from kagent.acting.episode_states import State
 from kagent.acting.program import Program
+from kagent.acting.standardization import Standardization
 
 Heads = list[np.ndarray]
 Masks = list[np.ndarray | None] | None
@@ -42,6 +43,8 @@ class Actor:
             theirs.
         temperature: How far samples spread: 1 as the policy's distributions say, 0 not at all; see
             `kagent.policies.stochastic.StochasticPolicy`.
+        standardization: What is done to observations before the program sees them, a list for `Standardization`; None:
+            nothing.
 
     Attributes:
         program, decisions, rng, temperature: The arguments.
@@ -64,8 +67,9 @@ class Actor:
         program: Program | None = None,
         action: dict[str, Any] | None = None,
         temperature: float = 1.0,
+        standardization: list[Any] | None = None,
     ):
-        runs_program = forward is None
+        runs_program = forward is None and standardization is None
         if forward is None:
             if program is None:
                 raise ValueError("An actor needs `forward` or `program`. Received: None for both")
@@ -77,6 +81,11 @@ class Actor:
         self.temperature = _temperature(temperature)
         self._observation = layout.Layout(observation, "observation")
         self._action = layout.Layout(_tuple_of(self.decisions) if action is None else action, "action")
+        self._standardization: Standardization | None = None
+        if standardization is not None:
+            shapes = [leaf.shape for leaf in self._observation.leaves]
+            self._standardization = standardize = Standardization(standardization, shapes)
+            self.forward = lambda leaves: forward(standardize(leaves))
         self._check()
         starts = np.cumsum([0, *(decision.heads for decision in self.decisions)]).tolist()
         self._heads = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
@@ -224,8 +233,13 @@ class Actor:
             ]
         )
 
-    def save(self, directory: str | Path) -> None:
+    def save(self, directory: str | Path, standardization: tuple[dict[str, Any], list[Any]] | None = None) -> None:
         """Writes `actor.json` and `actor.npz` into `directory`; `load` reads them. Whole, or not at all.
+
+        Args:
+            directory: Made if it does not exist.
+            standardization: Where this actor is given observations that were standardized: the space of those before, as
+                `kagent.spaces.to_config` describes it, and the list for `Standardization`.
 
         Raises:
             ValueError: The policy is not a NumPy program.
@@ -240,6 +254,10 @@ class Actor:
             "program": self.program.config,
             **heat,
         }
+        if self._standardization is not None:
+            about["standardization"] = self._standardization.config
+        if standardization is not None:
+            about["observation"], about["standardization"] = standardization
         archive.write(Path(directory), about, self.program.weights)
 
     def __repr__(self) -> str:
@@ -273,7 +291,9 @@ class Actor:
             raise ValueError(f"`decisions` must be one per action leaf, for {kinds}. Received: {received}")
         if self.program is None:
             return
-        expected = [(leaf.shape, layout.stored_dtype(leaf)) for leaf in self._observation.leaves]
+        stored = [layout.stored_dtype(leaf) for leaf in self._observation.leaves]
+        dtypes = stored if self._standardization is None else self._standardization.dtypes(stored)
+        expected = [(leaf.shape, dtype) for leaf, dtype in zip(self._observation.leaves, dtypes)]
         if [tuple(spec) for spec in self.program.input_specs] != expected:
             given = [tuple(spec) for spec in self.program.input_specs]
             raise ValueError(f"The program's inputs must be the observation's leaves {expected}. Received: {given}")
@@ -370,6 +390,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
         made = [decisions.from_config(config) for config in about["decisions"]]
         rng = np.random.Generator(np.random.Philox(seed))
         temperature = about.get("temperature", 1.0)
-        return Actor(None, about["observation"], made, rng, program, about["action"], temperature)
+        frozen = about.get("standardization")
+        return Actor(None, about["observation"], made, rng, program, about["action"], temperature, frozen)
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error

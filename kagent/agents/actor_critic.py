@@ -21,6 +21,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -56,6 +57,8 @@ class AC(Agent):
         critic: The critic's network, or a `StateValue`; None: as `network`; "shared": a head on the policy's own.
         critic_weight: Weight of half the critic's squared error beside the policy's loss.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -85,6 +88,7 @@ class AC(Agent):
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     critic_weight = FromPart("critic_objective.weight")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -101,6 +105,7 @@ class AC(Agent):
         critic: Role | Network | None = None,
         critic_weight: Scheduled = 1.0,
         max_grad_norm: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -132,7 +137,7 @@ class AC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

@@ -24,6 +24,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature, temperature_optimizer
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -74,6 +75,8 @@ class CrossQ(Agent):
         policy_delay: Gradient steps of the critics from one step of policy and temperature to the next.
         members: Number of critics.
         subset: How many of the critics have a say in a target; see `SAC`. None: all.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -106,6 +109,7 @@ class CrossQ(Agent):
     policy_delay = FromPart("objective.policy_delay")
     members = FromPart("critic.members")
     subset = FromPart("objective.subset")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -127,6 +131,7 @@ class CrossQ(Agent):
         policy_delay: int = 3,
         members: int = 2,
         subset: int | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -167,7 +172,7 @@ class CrossQ(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

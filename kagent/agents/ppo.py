@@ -23,6 +23,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_count, check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -57,6 +58,8 @@ class PPO(Agent):
         normalize_advantage: Whether advantages are standardized in each minibatch.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -87,6 +90,7 @@ class PPO(Agent):
     normalize_advantage = FromPart("objective.normalize_advantage")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -105,6 +109,7 @@ class PPO(Agent):
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -141,5 +146,5 @@ class PPO(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -22,6 +22,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_count, check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -62,6 +63,8 @@ class PQN(Agent):
             the run.
         huber: Error beyond which the loss is linear; None: squared.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -88,6 +91,7 @@ class PQN(Agent):
     return_lambda = FromPart("reward_estimation.return_lambda")
     huber = FromPart("objective.huber")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class PQN(Agent):
         exploration: Exploration | Scheduled | str | None = None,
         huber: float | None = None,
         max_grad_norm: float | None = 10.0,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -134,5 +139,5 @@ class PQN(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -22,6 +22,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -59,6 +60,8 @@ class SAC(Agent):
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
         members: Number of critics.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -87,6 +90,7 @@ class SAC(Agent):
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
     members = FromPart("critic.members")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class SAC(Agent):
         temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
         members: int = 2,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -138,5 +143,5 @@ class SAC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -23,6 +23,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -68,6 +69,8 @@ class TQC(Agent):
         members: Number of critics.
         quantiles: How many quantiles each critic has.
         top_quantiles_to_drop_per_net: How many quantiles per critic are left out of the target, below `quantiles`.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -98,6 +101,7 @@ class TQC(Agent):
     members = FromPart("critic.members")
     quantiles = FromPart("critic.quantiles")
     top_quantiles_to_drop_per_net = FromPart("objective.top_quantiles_to_drop_per_net")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -117,6 +121,7 @@ class TQC(Agent):
         members: int = 2,
         quantiles: int = 25,
         top_quantiles_to_drop_per_net: int = 2,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -161,5 +166,5 @@ class TQC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

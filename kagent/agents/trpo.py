@@ -22,6 +22,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_count
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -62,6 +63,8 @@ class TRPO(Agent):
         entropy_coefficient: Weight of entropy in the policy's loss. May be a schedule.
         normalize_advantage: Whether advantages are standardized.
         log_std: Initial log standard deviation of Gaussian actions.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable. The rollout of all of them is one batch; `fit` in
             more environments than that takes a step for every so many transitions.
@@ -94,6 +97,7 @@ class TRPO(Agent):
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     normalize_advantage = FromPart("objective.normalize_advantage")
     log_std = FromPart("policy.log_std")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -113,6 +117,7 @@ class TRPO(Agent):
         entropy_coefficient: Scheduled = 0.0,
         normalize_advantage: bool = True,
         log_std: float = 0.0,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int = 1,
@@ -152,5 +157,5 @@ class TRPO(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

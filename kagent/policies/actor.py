@@ -77,7 +77,7 @@ class PolicyActor(Actor):
     Args:
         policy: A policy that has been set up.
         observation, action: The agent's spaces.
-        preprocessed: Whether the observations it gets were processed; then it alone cannot be saved.
+        preprocessed: Whether the observations it gets were processed; then it is saved with what was done to them.
 
     Attributes:
         variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
@@ -141,13 +141,13 @@ class PolicyActor(Actor):
             for variable, value in zip(variables, values):
                 variable.assign(value)
 
-    def save(self, directory: str | Path) -> None:
-        if self.preprocessed:
+    def save(self, directory: str | Path, standardization: tuple[dict[str, Any], list[Any]] | None = None) -> None:
+        if self.preprocessed and standardization is None:
             raise ValueError(
                 "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
                 "environment gave. Save the agent, and load it with `kagent.load`"
             )
-        super().save(directory)
+        super().save(directory, standardization)
 
     @property
     def is_numpy(self) -> bool:

@@ -62,6 +62,9 @@ GIVEN = {
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip
+GIVEN = {
+    name: given if name in ("constant", "random") else {**given, "normalize": True} for name, given in GIVEN.items()
+}
 COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 PARTS = {"memory", "exploration", "critic", "temperature"}  # arguments that are parts themselves
 # Arguments whose attribute says something else than was given in `GIVEN`: of another kind, or nothing.
@@ -77,6 +80,9 @@ OTHERS = [
     ("crossq", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
     ("crossq", {"temperature_learning_rate": None}, {"temperature_learning_rate": 0.5}),
     ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
+    ("ppo", {"normalize": "observation"}, {}),
+    ("sac", {"normalize": "reward"}, {}),
+    ("trpo", {"normalize": None}, {"normalize": False}),
 ]
 
 

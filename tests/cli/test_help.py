@@ -50,7 +50,8 @@ def test_train_help_lists_algorithms_and_where_they_are_tuned(capsys):
     for algorithm in algorithms.ALGORITHMS:
         assert f"\n  {algorithm.name} " in text
     with_tuned = [one for one in algorithms.ALGORITHMS if tuned.environments(one.name)]
-    assert text.count("tuned for") == len(with_tuned) >= 4 and "CartPole-v1, Pendulum-v1" in text
+    assert text.count("tuned for") == len(with_tuned) >= 4 and "tuned for CartPole-v1, Acrobot-v1" in text
+    assert max(len(line) for line in text.splitlines() if "-v1" in line) <= 80
     assert "Ctrl-C once" in text and "--set exploration.fraction=0.2" in text
 
 
