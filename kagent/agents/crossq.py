@@ -67,8 +67,9 @@ class CrossQ(Agent):
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
         start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
-        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
-        gradient_steps: Gradient steps per update.
+        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
+            `update()`.
+        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
         discount: Weight of a reward one timestep later.
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.

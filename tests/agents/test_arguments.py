@@ -21,6 +21,7 @@ Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, 
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
 ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
+RATES = {"critic_learning_rate": 0.25, "temperature_learning_rate": 0.125, "critic_network": {"units": [3]}}
 # Every argument, none with its default.
 GIVEN = {
     "dqn": {**Q, "double": True, "dueling": True, "prioritized": True},
@@ -28,20 +29,24 @@ GIVEN = {
     "duelingdqn": {**Q, "double": False, "dueling": True, "stream_units": (3, 2), "prioritized": True},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
-    "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
+    "sac": {
+        **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
+    },
     "tqc": {
-        **REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, "quantiles": 5,
+        **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "quantiles": 5,
         "top_quantiles_to_drop_per_net": 4,
     },
     "crossq": {
-        **UNTARGETED, "learning_rate": 0.5, "critic_learning_rate": 0.25, "temperature_learning_rate": 0.125,
-        "critic_network": {"units": [3]}, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
+        **UNTARGETED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
     },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
-    "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
+    "dpg": {
+        **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "critic_network": {"units": [3]}, "members": 2,
+        "huber": 2.0,
+    },
     "td3": {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
-        "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
+        "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]},
     },
     "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
     "pqn": {
@@ -79,6 +84,7 @@ OTHERS = [
     ("sac", {"target_entropy": "auto"}, {}),
     ("crossq", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
     ("crossq", {"temperature_learning_rate": None}, {"temperature_learning_rate": 0.5}),
+    ("sac", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
     ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
     ("ppo", {"normalize": "observation"}, {}),
     ("sac", {"normalize": "reward"}, {}),

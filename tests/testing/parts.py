@@ -28,7 +28,7 @@ AGENTS = {
     "VPG": (functools.partial(kagent.VPG, **NETWORK, batch_size=2, memory={"type": "recent", "capacity": 100}), ALL),
     "SAC": (functools.partial(kagent.SAC, **REPLAY), ("Box",)),
     "TQC": (functools.partial(kagent.TQC, **REPLAY, quantiles=3), ("Box",)),
-    "CrossQ": (functools.partial(kagent.CrossQ, **REPLAY, policy_delay=2), ("Box",)),
+    "CrossQ": (functools.partial(kagent.CrossQ, **REPLAY, policy_delay=2, members=3, subset=2), ("Box",)),
     "DiscreteSAC": (functools.partial(kagent.DiscreteSAC, **REPLAY), ("Discrete",)),
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
