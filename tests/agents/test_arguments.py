@@ -52,6 +52,10 @@ GIVEN = {
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]},
     },
     "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
+    "pqn": {
+        "n_steps": 8, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "discount": 0.5, "return_lambda": 0.25, "huber": 2.0,
+        "max_grad_norm": 3.0,
+    },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -313,5 +317,5 @@ def test_the_module_begins_with_its_update(name):
     assert 2 <= len(steps) <= 8 and 2 <= len(files) <= 5
     assert not [file for file in files if not (ROOT / file.rstrip("`")).is_file()]
     assert any(word in text for word in ("quation", "lgorithm", "ection", "ppendix")) and any(
-        f"{y}" in text for y in range(2013, 2025)
+        f"{y}" in text for y in range(2013, 2031)
     )

@@ -335,6 +335,7 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
         "tqc",
         "discrete-sac",
         "naf",
+        "pqn",
         "crossq",
     ],
 )
