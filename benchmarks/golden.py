@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dueling_dqn": ("DuelingDQN", {**VALUES, "stream_units": [4]}, {}),
     "qrdqn": ("QRDQN", {**VALUES, "quantiles": 5, "double": True}, {"masked": True}),
     "c51": ("C51", {**VALUES, "atoms": 5, "dueling": True}, {}),
+    "naf": ("NAF", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
+    "pqn": ("PQN", ROLLED, {"masked": True}),
     "ppo": ("PPO", ROLLED, {}),
     "ppo of a shared network": ("PPO", {**ROLLED, "critic": "shared_state_value", "n_envs": 1}, {"acted": "box"}),
     "ppo nested": (
@@ -163,6 +165,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "trpo": ("TRPO", {"network": NETWORK, "n_steps": 20, "critic_steps": 3}, {}),
     "sac": ("SAC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
     "tqc": ("TQC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "quantiles": 5}, {"acted": "box"}),
+    "crossq": ("CrossQ", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3, "gradient_steps": 2}, {"acted": "box"}),
     "discrete_sac": ("DiscreteSAC", {**REPLAYED, "frequency": 4, "learning_rate": 5e-3}, {"masked": True}),
     "sac early windows": (
         "SAC",
@@ -329,8 +332,10 @@ def machine() -> dict[str, str]:
         processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         processor = platform.processor()
-    found = {"processor": processor, "processors": str(os.cpu_count()), "python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "gymnasium")}
+    found = {"processor": processor, "processors": str(os.cpu_count())}
+    found |= {"python": platform.python_version()}
+    # Of the modules: TensorFlow's distribution may be tensorflow-cpu.
+    found |= {name: importlib.import_module(name).__version__ for name in ("tensorflow", "keras", "numpy", "gymnasium")}
     return found | {name: os.environ.get(name, "") for name in SETTINGS}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -110,10 +111,11 @@ def versions(*distributions: str) -> dict[str, str]:
     """Installed versions; "source" for a package that is imported from its tree without being installed."""
     found = {"python": platform.python_version()}
     for name in distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "source"
+        found[name] = "source"
+        for distribution in (name, f"{name}-cpu"):  # TensorFlow's is also published as tensorflow-cpu
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found[name] = metadata.version(distribution)
+                break
     return found
 
 

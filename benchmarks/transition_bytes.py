@@ -64,6 +64,8 @@ def resident() -> int:
 
 def measure(kind: Kind, memory: str = "Replay") -> float:
     """Bytes per transition of a full memory of the class of this name in `kagent.memories`."""
+    from kagent.learning import malloc_trim
+
     random = np.random.default_rng(0)
     high = 255 if kind.observation.dtype == np.uint8 else 1
     # An episode, and what it ends with: the same again and again.
@@ -71,6 +73,7 @@ def measure(kind: Kind, memory: str = "Replay") -> float:
     episode = (random.random(shape, np.float32) * high).astype(kind.observation.dtype)
     _filled(kind._replace(capacity=10), memory, episode)  # what is taken once
     gc.collect()
+    malloc_trim.give_back()  # else memory that was freed before would go back now or later, and not count
     before = resident()
     filled = _filled(kind, memory, episode)
     gc.collect()

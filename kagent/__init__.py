@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "PPO", "QRDQN", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant", "DiscreteSAC",
-    "DoubleDQN", "DuelingDQN", "Random",
+    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
+    "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Random",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -48,14 +48,18 @@ if TYPE_CHECKING:
     from kagent.agents import DDPG as DDPG
     from kagent.agents import DPG as DPG
     from kagent.agents import DQN as DQN
+    from kagent.agents import NAF as NAF
     from kagent.agents import PPO as PPO
+    from kagent.agents import PQN as PQN
     from kagent.agents import QRDQN as QRDQN
+    from kagent.agents import REINFORCE as REINFORCE
     from kagent.agents import SAC as SAC
     from kagent.agents import TD3 as TD3
     from kagent.agents import TQC as TQC
     from kagent.agents import TRPO as TRPO
     from kagent.agents import VPG as VPG
     from kagent.agents import Constant as Constant
+    from kagent.agents import CrossQ as CrossQ
     from kagent.agents import DiscreteSAC as DiscreteSAC
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN

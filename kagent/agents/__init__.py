@@ -6,12 +6,15 @@ from kagent.agents.actor_critic import A2C, AC
 from kagent.agents.arguments import FromPart
 from kagent.agents.c51 import C51
 from kagent.agents.constant import Constant
+from kagent.agents.crossq import CrossQ
 from kagent.agents.discrete_sac import DiscreteSAC
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
+from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
+from kagent.agents.pqn import PQN
 from kagent.agents.qrdqn import QRDQN
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
@@ -21,7 +24,7 @@ from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
 from kagent.config.creation import AGENTS, register_agent
 
-DDPG = DPG  # its other name
+DDPG, REINFORCE = DPG, VPG  # their other names
 
 __all__ = [
     "A2C",
@@ -31,14 +34,18 @@ __all__ = [
     "DDPG",
     "DPG",
     "DQN",
+    "NAF",
     "PPO",
+    "PQN",
     "QRDQN",
+    "REINFORCE",
     "SAC",
     "TD3",
     "TQC",
     "TRPO",
     "VPG",
     "Constant",
+    "CrossQ",
     "DiscreteSAC",
     "DoubleDQN",
     "DuelingDQN",

@@ -11,7 +11,7 @@ from kagent.config.part_arguments import PartArgument
 from kagent.config.registry import plain
 
 _MISSING = object()
-_OPTIMIZERS = {"optimizer": "policy", "critic_optimizer": "critic"}
+_OPTIMIZERS = {"optimizer": "policy", "critic_optimizer": "critic", "temperature_optimizer": "temperature"}
 
 
 class FromPart(PartArgument):

@@ -21,6 +21,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Exploration
@@ -44,19 +45,25 @@ class DPG(Agent):
         network: "auto" (dense 256-256 ReLU), a dict, a list of layers, or a Keras layer or model from observation to
             features, which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The
             critic gets one of the same configuration, over observation and action, with its own weights.
+        critic_network: Of the critic, over observation and action, in the same forms; None: as `network`.
         learning_rate, critic_learning_rate: Of Adam for policy and critic; None: the critic's is the policy's. May be
             schedules.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
-        start: Timesteps before the first update, which takes at least `batch_size`.
-        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
-        gradient_steps: Gradient steps per update.
+        start: Timesteps before the first update, which takes at least `batch_size`. Until then the policy acts, with noise.
+        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
+            `update()`.
+        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
         tau: How far the target networks move at each gradient step.
         discount: Weight of a reward one timestep later.
         exploration: Standard deviation of Gaussian noise on actions in training, in the environment's units; may be a
-            schedule, or a dict by action.
+            schedule, or a dict by action. Stable-Baselines3's DDPG begins with random actions, and its noise is in half ranges:
+            `{"type": "ActionNoise", "amount": 0.1, "relative": True, "random_steps": 100}`. "ornstein_uhlenbeck" is the
+            paper's.
         members: Number of critics; of several, the smallest value is the target.
         huber: Error beyond which the critic's loss is linear; None: squared.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -82,16 +89,19 @@ class DPG(Agent):
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
     network = FromPart("policy.network")
+    critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
     critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     members = FromPart("critic.members")
     huber = FromPart("objective.huber")
+    normalize = Normalize()
 
     def __init__(
         self,
         env: Source | None = None,
         *,
         network: Network = "auto",
+        critic_network: Network | None = None,
         learning_rate: Scheduled = 1e-3,
         critic_learning_rate: Scheduled | None = None,
         memory: Memory | int | str | dict[str, Any] = 1_000_000,
@@ -104,6 +114,7 @@ class DPG(Agent):
         exploration: Exploration | Scheduled | str = 0.1,
         members: int = 1,
         huber: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -113,9 +124,10 @@ class DPG(Agent):
     ):
         rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
         policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
+        of_critics = networks.clone(network) if critic_network is None else critic_network
         defaults = {
             "policy": {"type": "DeterministicPolicy", "network": network},
-            "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
+            "critic": {"type": "ActionValue", "network": of_critics, "members": members},
             "objective": DeterministicPolicyGradientObjective(huber=huber),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
@@ -132,5 +144,5 @@ class DPG(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

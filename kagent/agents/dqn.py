@@ -20,11 +20,12 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
+from kagent.agents.prioritized import Replayed, replay
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import EpsilonGreedy, Exploration
-from kagent.memories import Memory
 from kagent.objectives import ActionValueObjective
 from kagent.optimizers import Target
 from kagent.parts import Network, Scheduled
@@ -46,7 +47,7 @@ class DQN(Agent):
             `{"type": "mlp", "units": [256, 256]}`, or a Keras layer or model from observation to features,
             which gets the observation as the space declares it: a uint8 image as floats from 0 to 255.
         learning_rate: Of Adam. May be a schedule.
-        memory: Capacity of the replay memory in transitions, or a `Replay`.
+        memory: Capacity of the replay memory in transitions, or a `Replay` or `Prioritized`.
         batch_size: Transitions per gradient step.
         start: Timesteps collected before the first update, which takes at least `batch_size`.
         frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
@@ -58,9 +59,16 @@ class DQN(Agent):
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
         exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant.
-        double: Whether the online network picks the target's action (double DQN).
+        double: Whether the online network picks the target's action (van Hasselt et al. 2016, arXiv:1509.06461).
+        dueling: Whether values come from two streams, a state's and the advantages of actions (Wang et al. 2016,
+            arXiv:1511.06581).
+        prioritized: Whether transitions are drawn by their errors (Schaul et al. 2016, arXiv:1511.05952): True, or a dict
+            of arguments of `kagent.memories.Prioritized`. `memory` is its capacity. None: as `memory` says, a number being
+            a `Replay`.
         huber: Error beyond which the loss is linear; None: squared.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -68,7 +76,8 @@ class DQN(Agent):
         **parts: Parts in place of the defaults; see `kagent.Agent`.
 
     Attributes: the arguments by their names, as the agent's parts have them; read-only. `gradient_steps` is how many were
-    taken, as of every agent; those per update are `gradient_steps_per_update`.
+    taken, as of every agent; those per update are `gradient_steps_per_update`. `prioritized` is True or False; what a dict
+    said is in `agent.memory`.
 
     Raises:
         ValueError, TypeError: Unsupported spaces, or arguments outside their range.
@@ -90,8 +99,11 @@ class DQN(Agent):
     horizon = FromPart("reward_estimation.horizon")
     target_update_period = FromPart("target.period")
     double = FromPart("objective.double")
+    dueling = FromPart("policy.dueling")
+    prioritized = FromPart("memory.prioritized")
     huber = FromPart("objective.huber")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -99,7 +111,7 @@ class DQN(Agent):
         *,
         network: Network = "auto",
         learning_rate: Scheduled = 1e-4,
-        memory: Memory | int | str | dict[str, Any] = 1_000_000,
+        memory: Replayed = 1_000_000,
         batch_size: int = 32,
         start: int = 100,
         frequency: int | float | str = 4,
@@ -110,8 +122,11 @@ class DQN(Agent):
         tau: float = 1.0,
         exploration: Exploration | Scheduled | str | None = None,
         double: bool = False,
+        dueling: bool = False,
+        prioritized: bool | dict[str, Any] | None = None,
         huber: float | None = 1.0,
         max_grad_norm: float | None = 10.0,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -121,9 +136,9 @@ class DQN(Agent):
     ):
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
-            "policy": {"type": "ValuePolicy", "network": network},
+            "policy": {"type": "ValuePolicy", "network": network, "dueling": dueling},
             "objective": ActionValueObjective(huber=huber, double=double),
-            "memory": memory,
+            "memory": replay(memory, prioritized),
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
             "exploration": EpsilonGreedy() if exploration is None else exploration,
@@ -142,5 +157,5 @@ class DQN(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

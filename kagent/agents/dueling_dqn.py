@@ -31,13 +31,14 @@ class DuelingDQN(DoubleDQN):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: As for `DQN`; what both streams share.
+        dueling: As for `DQN`; False leaves Double DQN.
         stream_units: Widths of dense ReLU layers that each stream has of its own; 512 in the paper, on convolutions.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
         name: The model's name.
-        **arguments: Those of `DQN`, with its defaults, but `double=True`. A `policy` takes the place of `network` and
-            `stream_units`.
+        **arguments: Those of `DQN`, with its defaults, but `double=True`. A `policy` takes the place of `network`, `dueling`
+            and `stream_units`.
 
     Attributes: the arguments by their names, as the agent's parts have them; read-only.
 
@@ -56,6 +57,7 @@ class DuelingDQN(DoubleDQN):
         env: Source | None = None,
         *,
         network: Network = "auto",
+        dueling: bool = True,
         stream_units: Sequence[int] = (),
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -64,7 +66,7 @@ class DuelingDQN(DoubleDQN):
         name: str | None = None,
         **arguments: Any,
     ):
-        policy = {"type": "ValuePolicy", "network": network, "dueling": True, "stream_units": stream_units}
+        policy = {"type": "ValuePolicy", "network": network, "dueling": dueling, "stream_units": stream_units}
         super().__init__(
             env,
             observation_space=observation_space,

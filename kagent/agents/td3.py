@@ -23,6 +23,7 @@ import gymnasium
 from kagent import networks, schedules
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import ActionNoise, Exploration
@@ -54,14 +55,16 @@ class TD3(Agent):
         network: "auto" (dense 256-256 ReLU), a dict, a list of layers, or a Keras layer or model from observation to
             features, which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The
             critics get networks of the same configuration, over observation and action, with their own weights.
+        critic_network: Of the critics, over observation and action, in the same forms; None: as `network`.
         learning_rate, critic_learning_rate: Of Adam for policy and critics; None: the critics' is the policy's. May be
             schedules.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
         start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
             The paper takes 1,000, and 10,000 where episodes are long.
-        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
-        gradient_steps: Gradient steps per update.
+        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
+            `update()`.
+        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
         tau: How far the target networks move, every `policy_delay` gradient steps.
         discount: Weight of a reward one timestep later.
         exploration: Standard deviation of Gaussian noise on actions in training, in half ranges: 0.1 is a twentieth of the
@@ -73,6 +76,8 @@ class TD3(Agent):
         target_noise_clip: The most that this noise moves a component of an action, in half ranges. May be a schedule.
         members: Number of critics, of which the smallest value is the target.
         huber: Error beyond which the critics' loss is linear; None: squared.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -98,6 +103,7 @@ class TD3(Agent):
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
     network = FromPart("policy.network")
+    critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
     critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     policy_delay = FromPart("objective.policy_delay")
@@ -105,12 +111,14 @@ class TD3(Agent):
     target_noise_clip = FromPart("objective.target_noise_clip")
     members = FromPart("critic.members")
     huber = FromPart("objective.huber")
+    normalize = Normalize()
 
     def __init__(
         self,
         env: Source | None = None,
         *,
         network: Network = "auto",
+        critic_network: Network | None = None,
         learning_rate: Scheduled = 1e-3,
         critic_learning_rate: Scheduled | None = None,
         memory: Memory | int | str | dict[str, Any] = 1_000_000,
@@ -126,6 +134,7 @@ class TD3(Agent):
         target_noise_clip: Scheduled = _NOISE_CLIP,
         members: int = 2,
         huber: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -143,9 +152,10 @@ class TD3(Agent):
         objective = TwinDelayedObjective(
             huber=huber, policy_delay=policy_delay, target_noise=target_noise, target_noise_clip=target_noise_clip
         )
+        of_critics = networks.clone(network) if critic_network is None else critic_network
         defaults = {
             "policy": {"type": "DeterministicPolicy", "network": network},
-            "critic": {"type": "ActionValue", "network": networks.clone(network), "members": members},
+            "critic": {"type": "ActionValue", "network": of_critics, "members": members},
             "objective": objective,
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
@@ -162,7 +172,7 @@ class TD3(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

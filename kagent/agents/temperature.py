@@ -61,6 +61,27 @@ def _learned_by(objective: Any, temperature: Any, learned: bool) -> bool:
     return learned if learns is None else bool(learns)
 
 
+def temperature_optimizer(rate: Any, otherwise: Any, learned: bool) -> dict[str, Any] | None:
+    """Adam for a learned temperature, as a part; None for a fixed one.
+
+    Args:
+        rate: What `temperature_learning_rate` received; None: `otherwise`, the policy's.
+        otherwise: The policy's learning rate.
+        learned: Whether the temperature is learned.
+
+    Raises:
+        ValueError: A rate for a temperature that is fixed.
+    """
+    if learned:
+        return {"type": "Adam", "learning_rate": otherwise if rate is None else rate, "epsilon": 1e-8}
+    if rate is not None:
+        raise ValueError(
+            "`temperature_learning_rate` is of a learned temperature: temperature='auto' or 'auto_<initial>'. "
+            f"Received: {rate!r} and a fixed temperature"
+        )
+    return None
+
+
 def _initial(temperature: str) -> float:
     try:
         initial = 1.0 if temperature == "auto" else float(temperature.removeprefix("auto_"))

@@ -23,7 +23,8 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
-from kagent.agents.temperature import initial_temperature
+from kagent.agents.normalization import Normalize, normalized
+from kagent.agents.temperature import initial_temperature, temperature_optimizer
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Sampling
@@ -32,6 +33,8 @@ from kagent.objectives import TruncatedQuantilesObjective
 from kagent.optimizers import Target
 from kagent.parts import Network, Scheduled
 from kagent.policies import ActionValue, Role
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -55,12 +58,15 @@ class TQC(Agent):
             which gets the observation as the space declares it: a uint8 image as floats from 0 to 255. The critics
             get networks of the same configuration, over observation and action, with their own weights; a model built for
             observations alone meets the action in one more dense layer of 256 ReLU.
-        learning_rate: Of Adam for policy, critics and temperature. May be a schedule.
+        critic_network: Of the critics, over observation and action, in the same forms; None: as `network`.
+        learning_rate, critic_learning_rate, temperature_learning_rate: Of Adam for policy, critics and temperature; None: the
+            policy's. May be schedules.
         memory: Capacity of the replay memory in transitions, or a `Replay`.
         batch_size: Transitions per gradient step.
         start: Timesteps of uniformly random actions; the first update follows them, and at least `batch_size` timesteps.
-        frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
-        gradient_steps: Gradient steps per update.
+        frequency: Timesteps between updates, over all environments; a float is a part of the batch size, "never" leaves it to
+            `update()`.
+        gradient_steps: Gradient steps per update. As many as `frequency` are one for each timestep, for any `n_envs`.
         tau: How far the target critics move at each gradient step.
         discount: Weight of a reward one timestep later.
         temperature: Weight of entropy: "auto" learns it from 1 on, "auto_0.1" from 0.1 on, a number fixes it.
@@ -68,6 +74,13 @@ class TQC(Agent):
         members: Number of critics.
         quantiles: How many quantiles each critic has.
         top_quantiles_to_drop_per_net: How many quantiles per critic are left out of the target, below `quantiles`.
+        log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
+            feature's noise. None: -3 with `state_dependent_noise`, else 0.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -92,19 +105,28 @@ class TQC(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
+    temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
+    critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
     members = FromPart("critic.members")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     quantiles = FromPart("critic.quantiles")
     top_quantiles_to_drop_per_net = FromPart("objective.top_quantiles_to_drop_per_net")
+    normalize = Normalize()
 
     def __init__(
         self,
         env: Source | None = None,
         *,
         network: Network = "auto",
+        critic_network: Network | None = None,
         learning_rate: Scheduled = 3e-4,
+        critic_learning_rate: Scheduled | None = None,
+        temperature_learning_rate: Scheduled | None = None,
         memory: Memory | int | str | dict[str, Any] = 1_000_000,
         batch_size: int = 256,
         start: int = 100,
@@ -117,6 +139,9 @@ class TQC(Agent):
         members: int = 2,
         quantiles: int = 25,
         top_quantiles_to_drop_per_net: int = 2,
+        log_std: float | None = None,
+        state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -130,16 +155,20 @@ class TQC(Agent):
             learn_temperature=learned,
             top_quantiles_to_drop_per_net=top_quantiles_to_drop_per_net,
         )
-        adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
+        rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
+        policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
+        of_critics = networks.clone(network) if critic_network is None else critic_network
         defaults = {
             "policy": {
                 "type": "StochasticPolicy",
                 "network": networks.get(network, ActionValue.default_network),
                 "distribution": "squashed_gaussian",
+                "log_std": noises.log_std_before_tanh(log_std, state_dependent_noise),
+                "state_dependent_noise": state_dependent_noise,
             },
             "critic": {
                 "type": "QuantileActionValue",
-                "network": networks.clone(network),
+                "network": of_critics,
                 "members": members,
                 "quantiles": quantiles,
             },
@@ -150,9 +179,9 @@ class TQC(Agent):
             "reward_estimation": RewardEstimation(discount=discount, estimate_horizon="late"),
             "exploration": Sampling(random_steps=start),
             "target": Target(tau=tau),
-            "optimizer": adam,
-            "critic_optimizer": adam,
-            "temperature_optimizer": adam if learned else None,
+            "optimizer": policy_adam,
+            "critic_optimizer": critic_adam,
+            "temperature_optimizer": temperature_optimizer(temperature_learning_rate, learning_rate, learned),
         }
         super().__init__(
             env,
@@ -161,5 +190,5 @@ class TQC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

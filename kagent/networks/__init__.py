@@ -1,18 +1,22 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
 from kagent.networks.backbones import CNN, MLP, NETWORKS, Auto, dense, get, serialize
+from kagent.networks.batch_renormalization import BatchRenormalization
 from kagent.networks.builder import features_of, functional
 from kagent.networks.cloning import clone, copy_state, holds_constants, unchanged_by_errors
 from kagent.networks.layer_list import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
+from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.networks.readings import images_of, note_images
 
 __all__ = [
     "CNN",
+    "LAYER_NORMALIZATION",
     "MLP",
     "NETWORKS",
     "Auto",
+    "BatchRenormalization",
     "Bound",
     "Layered",
     "Legacy",

@@ -5,6 +5,7 @@ from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
 from kagent.objectives.context import LearningContext
+from kagent.objectives.crossq import CrossQObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
 from kagent.objectives.distributional import (
@@ -12,9 +13,11 @@ from kagent.objectives.distributional import (
     DistributionalObjective,
     QuantileRegressionObjective,
 )
+from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
+from kagent.objectives.q_lambda import QLambdaObjective
 from kagent.objectives.rollouts import THROUGH_ADVANTAGE, RolloutObjective
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
@@ -30,13 +33,16 @@ __all__ = [
     "BehaviorCloningObjective",
     "CategoricalReturnObjective",
     "ClippedPolicyObjective",
+    "CrossQObjective",
     "DeterministicPolicyGradientObjective",
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
     "LearningContext",
+    "NormalizedAdvantageObjective",
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",
+    "QLambdaObjective",
     "QuantileRegressionObjective",
     "RolloutObjective",
     "SoftActorCriticObjective",

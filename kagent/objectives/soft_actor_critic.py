@@ -10,12 +10,14 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.config.checks import check_flag
+from kagent.config.checks import check_count, check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values
 from kagent.objectives.term import Found, Term
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
+
+_SUBSET = 0x5EB5E7  # folded into a step's seed, so that the drawn critics are independent of what else the step draws
 
 
 @OBJECTIVES.register("soft_actor_critic", "sac")
@@ -31,6 +33,9 @@ class SoftActorCriticObjective(TransitionObjective):
         learn_temperature: False keeps the temperature as it was given.
         stochastic_critics: Whether the critics' dropout also draws where they are read: in the targets, and in the policy's
             loss, as in DroQ (Hiraoka et al. 2022, arXiv:2110.02034, algorithm 2).
+        subset: How many of the target critics have a say in a target: at each gradient step so many are drawn anew, and their
+            smallest value counts. The policy then climbs the mean of all critics. As in REDQ (Chen et al. 2021,
+            arXiv:2101.05982, algorithm 1). None: the smallest value of all critics, in targets and for the policy.
 
     Modes of layers: policy and critics are in training mode in the loss of their own on the observations that were acted
     in, and there alone. The policy at the next observations, the target critics, and the critics that the policy climbs are
@@ -41,6 +46,7 @@ class SoftActorCriticObjective(TransitionObjective):
     target_entropy: float | str = "auto"
     learn_temperature: bool = True
     stochastic_critics: bool = False
+    subset: int | None = None
 
     policies = ("StochasticPolicy",)
     critic = "ActionValue"
@@ -54,6 +60,8 @@ class SoftActorCriticObjective(TransitionObjective):
             raise ValueError(f"`objective.target_entropy` must be 'auto' or a number. Received: {entropy!r}")
         check_flag(self.learn_temperature, "objective.learn_temperature")
         check_flag(self.stochastic_critics, "objective.stochastic_critics")
+        if self.subset is not None:
+            check_count(self.subset, "objective.subset")
 
     def check(self, agent: Any) -> None:
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
@@ -69,6 +77,11 @@ class SoftActorCriticObjective(TransitionObjective):
             )
         if agent.temperature is None:
             raise ValueError("SAC needs a temperature. Received: None")
+        if self.subset is not None and self.subset > agent.critic.members:
+            raise ValueError(
+                f"`objective.subset` must be at most critic.members={agent.critic.members}, of which it is drawn. "
+                f"Received: {self.subset}"
+            )
 
     def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target critics say that the next observations are worth, entropy included, `(B,)`."""
@@ -99,12 +112,22 @@ class SoftActorCriticObjective(TransitionObjective):
             reward, discount: float32 `(B,)`.
         """
         temperature = tf.stop_gradient(context.temperature(None))
-        value = lowest(context.target_critic.values(batch["next_observation"], action, self.stochastic_critics))
+        judge = context.target_critic if self.targets else context.critic
+        value = self.cautious(context, judge.values(batch["next_observation"], action, self.stochastic_critics))
         return ops.soft_target(reward, discount, value, value, log_prob, temperature)
+
+    def cautious(self, context: LearningContext, values: list[tf.Tensor]) -> tf.Tensor:
+        """What targets take of the values of all critics, `(B,)` each: the smallest, of all or of the drawn `subset`."""
+        if self.subset is None:
+            return lowest(values)
+        seed = tf.random.fold_in(context.step_seed(), _SUBSET, alg="philox")
+        draws = tf.random.stateless_uniform((len(values),), seed, alg="philox")
+        return ops.subset_minimum(tf.stack(values), draws, self.subset)
 
     def climbed(self, critic: Any, observation: Any, action: Any) -> tf.Tensor:
         """The values that the policy climbs, `(B,)`."""
-        return lowest(critic.values(observation, action, self.stochastic_critics))
+        values = critic.values(observation, action, self.stochastic_critics)
+        return lowest(values) if self.subset is None else tf.add_n(values) / len(values)
 
     def critic_losses(self, critic: Any, batch: dict[str, Any]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Each critic's losses, `(B,)`, and the first one's values of the taken actions, `(B,)`."""
@@ -115,22 +138,35 @@ class SoftActorCriticObjective(TransitionObjective):
         """The absolute errors of samples, `(B,)`, by which a prioritized memory draws."""
         return critic_errors(critic, batch)
 
-    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
-        policy, critic = context.policy, context.critic
-        seeds = tf.random.split(context.step_seed(), 2)
-        temperature = tf.stop_gradient(context.temperature(None))
+    def critic_term(self, context: LearningContext, batch: dict[str, Any], seed: tf.Tensor) -> Term:
+        """The critics' loss.
+
+        Args:
+            context, batch: As of `terms`.
+            seed: `(2,)`, of the actions that are drawn at the next observations.
+        """
+        critic = context.critic
         if context.reward_estimation.estimate_horizon in (None, "late"):
-            target = self._target(context, batch, batch["reward"], batch["discount"], seeds[0])
+            target = self._target(context, batch, batch["reward"], batch["discount"], seed)
         else:
             target = batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch)
-
-        weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
 
         def critic_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")
             losses, values = self.critic_losses(critic, batch)
             total = tf.add_n([ops.weighted_mean(each, weight) for each in losses])
             return total, {"q_mean": ops.weighted_mean(values, weight)}
+
+        def errors(batch: dict[str, Any]) -> tf.Tensor:
+            return self.errors(critic, batch)
+
+        return Term("critic", critic_loss, {**batch, "target": target}, errors=errors)
+
+    def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
+        policy, critic = context.policy, context.critic
+        seeds = tf.random.split(context.step_seed(), 2)
+        temperature = tf.stop_gradient(context.temperature(None))
+        weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
 
         def policy_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")
@@ -146,12 +182,6 @@ class SoftActorCriticObjective(TransitionObjective):
             per_sample = ops.temperature_loss(context.temperature.logarithm.value, log_prob, goal)
             return ops.weighted_mean(per_sample, batch.get("weight")), {}
 
-        def errors(batch: dict[str, Any]) -> tf.Tensor:
-            return self.errors(critic, batch)
-
         goal = -float(context.num_action_components) if self.target_entropy == "auto" else self.target_entropy
-        terms = [
-            Term("critic", critic_loss, {**batch, "target": target}, errors=errors),
-            Term("policy", policy_loss, batch),
-        ]
+        terms = [self.critic_term(context, batch, seeds[0]), Term("policy", policy_loss, batch)]
         return [*terms, Term("temperature", temperature_loss)] if self.learn_temperature else terms

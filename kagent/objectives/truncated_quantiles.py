@@ -27,6 +27,7 @@ class TruncatedQuantilesObjective(SoftActorCriticObjective):
 
     Args:
         target_entropy, learn_temperature, stochastic_critics: As of `SoftActorCriticObjective`.
+        subset: None: the quantiles of all critics make a target.
         top_quantiles_to_drop_per_net: How many times the number of critics are left out, an integer >= 0 and below the
             critics' `quantiles`. More is more pessimistic.
     """
@@ -37,6 +38,11 @@ class TruncatedQuantilesObjective(SoftActorCriticObjective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.subset is not None:
+            raise ValueError(
+                "`objective.subset` must be None: TQC's targets are of the quantiles of all critics. SAC and CrossQ have it. "
+                f"Received: {self.subset!r}"
+            )
         check_count(self.top_quantiles_to_drop_per_net, "objective.top_quantiles_to_drop_per_net", least=0)
 
     def check(self, agent: Any) -> None:

@@ -5,8 +5,9 @@ no state, and runs eagerly, in a graph and under XLA. Every mean is a weighted m
 effect.
 """
 
-from .actor_critic import polyak, soft_policy_loss, soft_target, temperature_loss
+from .actor_critic import polyak, soft_policy_loss, soft_target, subset_minimum, temperature_loss
 from .adam import Moments, adam
+from .batch_renormalization import batch_renormalization
 from .components import MASKED, by_component, mask_values, select
 from .discrete_soft import categorical_entropy, soft_value
 from .distributional import greedy_index, project, quantile_huber, select_atoms, truncate
@@ -25,6 +26,7 @@ from .policy_gradient import (
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .smoothing import smoothed_action
+from .state_dependent_noise import deviation, state_dependent_log_std
 from .td import greedy_value, huber, q_learning
 from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .vectors import flatten, pieces, unflatten
@@ -35,6 +37,7 @@ __all__ = [
     "Moments",
     "adam",
     "approx_kl",
+    "batch_renormalization",
     "by_component",
     "categorical_entropy",
     "clip_by_global_norm",
@@ -42,6 +45,7 @@ __all__ = [
     "clipped_surrogate",
     "conjugate_gradient",
     "cross_entropy",
+    "deviation",
     "discount_factor",
     "discounted_return",
     "dueling",
@@ -72,6 +76,8 @@ __all__ = [
     "soft_policy_loss",
     "soft_target",
     "soft_value",
+    "state_dependent_log_std",
+    "subset_minimum",
     "sum_of_squares",
     "temperature_loss",
     "truncate",

@@ -39,6 +39,27 @@ def soft_target(
     return tf.stop_gradient(reward + discount_t * soft_value)
 
 
+def subset_minimum(values: Any, draws: Any, size: int) -> tf.Tensor:
+    """The smallest value of some critics of an ensemble (Chen et al. 2021, arXiv:2101.05982, algorithm 1, REDQ's target).
+
+    Args:
+        values: float32 `(members, B)`.
+        draws: float32 `(members,)`, uniform: the critics with the `size` smallest draws are asked.
+        size: Number of these critics.
+
+    Returns:
+        float32 `(B,)`.
+
+    Example:
+
+    >>> subset_minimum([[1.0, 9.0], [4.0, 2.0], [3.0, 8.0]], [0.9, 0.1, 0.5], size=2).numpy().tolist()
+    [3.0, 2.0]
+    """
+    values, draws = (tf.cast(x, tf.float32) for x in (values, draws))
+    _, chosen = tf.math.top_k(-draws, size)
+    return tf.reduce_min(tf.gather(values, chosen), axis=0)
+
+
 def soft_policy_loss(log_prob: Any, q: Any, temperature: Any) -> tf.Tensor:
     """The policy's loss per sample: `temperature * log_prob - q`, eq. 9.
 

@@ -7,7 +7,9 @@ from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, T
 from kagent.policies.deterministic import DeterministicPolicy
 from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePolicy
 from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
+from kagent.policies.normalized_advantage import NormalizedAdvantagePolicy
 from kagent.policies.role import ROLES, Role, get, outputs
+from kagent.policies.state_dependent_noise import StateDependentNoise
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
 
@@ -18,11 +20,13 @@ __all__ = [
     "ConstantPolicy",
     "DeterministicPolicy",
     "DiscreteActionValue",
+    "NormalizedAdvantagePolicy",
     "QuantileActionValue",
     "QuantilePolicy",
     "RandomPolicy",
     "Role",
     "SharedStateValue",
+    "StateDependentNoise",
     "StateValue",
     "StochasticPolicy",
     "Temperature",

@@ -58,18 +58,19 @@ class DeterministicPolicy(Role):
             if leaf.is_discrete or not leaf.is_bounded:
                 where = f" at {leaf.name!r}" if leaf.name else ""
                 raise ValueError(
-                    "DeterministicPolicy needs an action space of Box with finite bounds, or a nesting of these. "
+                    f"{type(self).__name__} needs an action space of Box with finite bounds, or a nesting of these. "
                     f"Received: {leaf.kind}{where} in {action.space}"
                 )
         self.joint = distributions.Joint([distributions.for_leaf(leaf, "deterministic") for leaf in action.leaves])
-
-        def heads(features: Any) -> list[Any]:
-            return [
-                dense(features, leaf.size, "tanh", f"action_{i}", "orthogonal", self.head_gain, seeds)
-                for i, leaf in enumerate(action.leaves)
-            ]
-
+        heads = lambda features: self.make_heads(features, action, seeds)  # noqa: E731
         self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+
+    def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
+        """Symbolic actions in [-1, 1], `(N, leaf.size)` for each leaf, from the network's features."""
+        return [
+            dense(features, leaf.size, "tanh", f"action_{i}", "orthogonal", self.head_gain, seeds)
+            for i, leaf in enumerate(action.leaves)
+        ]
 
     def actions(self, observation: Any, training: bool = False) -> Any:
         """Canonical actions in [-1, 1], nested as the action space, `(N, *leaf.shape)` float32 each; gradients flow."""

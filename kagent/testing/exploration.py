@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random as global_random
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def _check_decisions(
     with contract.rule("Equal states of the generator give equal actions", case):
         contract.equal(again, actions)
     with contract.rule("It draws from its generator alone", case):
-        contract.equal(_global_state(), everywhere, "NumPy's global state")
+        contract.equal(_global_state(), everywhere, "the global state")
     with contract.rule("Actions are arrays of shape (N, *leaf.shape), one for each leaf, of the actor's dtypes", case):
         wanted = [(array.shape, array.dtype) for array in actor.random(count, np.random.default_rng(0), mask)]
         contract.expect(isinstance(actions, list | tuple), "a list", actions)
@@ -112,7 +113,13 @@ def _check_config(contract: Contract, made: Exploration, structure: Structure) -
 
 
 def _global_state() -> Any:
-    return np.array(np.random.get_state(legacy=False)["state"]["key"])
+    # All of it: a single draw moves a position in the key, which is made anew after hundreds of draws.
+    numpy_state: Any = np.random.get_state(legacy=False)
+    return {
+        "numpy.random": [numpy_state["state"]["key"], *(numpy_state[name] for name in ("has_gauss", "gauss"))],
+        "its position": numpy_state["state"]["pos"],
+        "random": list(global_random.getstate()[1]),
+    }
 
 
 def _mask(nvec: np.ndarray | None, count: int, random: np.random.Generator) -> np.ndarray | None:

@@ -16,27 +16,45 @@ from kagent.config.part_arguments import declared
 ROOT = Path(__file__).parents[2]
 MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
+UNTARGETED = {name: value for name, value in REPLAYED.items() if name != "tau"}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
-ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
+GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
+ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, **GAUSSIAN}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
+RATES = {"critic_learning_rate": 0.25, "temperature_learning_rate": 0.125, "critic_network": {"units": [3]}}
 # Every argument, none with its default.
 GIVEN = {
-    "dqn": {**Q, "double": True},
-    "doubledqn": {**Q, "double": False},
-    "duelingdqn": {**Q, "double": False, "stream_units": (3, 2)},
+    "dqn": {**Q, "double": True, "dueling": True, "prioritized": True},
+    "doubledqn": {**Q, "double": False, "dueling": True, "prioritized": False},
+    "duelingdqn": {**Q, "double": False, "dueling": True, "stream_units": (3, 2), "prioritized": True},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
-    "sac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3},
+    "sac": {
+        **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
+        **GAUSSIAN,
+    },
     "tqc": {
-        **REPLAYED, "learning_rate": 0.5, "target_entropy": -3.0, "members": 3, "quantiles": 5,
-        "top_quantiles_to_drop_per_net": 4,
+        **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "quantiles": 5,
+        "top_quantiles_to_drop_per_net": 4, **GAUSSIAN,
+    },
+    "crossq": {
+        **UNTARGETED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
+        **GAUSSIAN,
     },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
-    "dpg": {**REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 2, "huber": 2.0},
+    "dpg": {
+        **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "critic_network": {"units": [3]}, "members": 2,
+        "huber": 2.0,
+    },
     "td3": {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
-        "target_noise_clip": 0.75, "members": 3, "huber": 2.0,
+        "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]},
+    },
+    "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
+    "pqn": {
+        "n_steps": 8, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "discount": 0.5, "return_lambda": 0.25, "huber": 2.0,
+        "max_grad_norm": 3.0,
     },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
@@ -47,11 +65,14 @@ GIVEN = {
         "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
     },
     "vpg": {**ON_POLICY, "baseline": "auto", "baseline_optimizer": {"type": "SGD", "learning_rate": 0.125}},
-    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
-    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
+    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
+    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip
+GIVEN = {
+    name: given if name in ("constant", "random") else {**given, "normalize": True} for name, given in GIVEN.items()
+}
 COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 PARTS = {"memory", "exploration", "critic", "temperature"}  # arguments that are parts themselves
 # Arguments whose attribute says something else than was given in `GIVEN`: of another kind, or nothing.
@@ -64,12 +85,19 @@ OTHERS = [
     ("dpg", {"huber": None, "critic_learning_rate": None}, {"critic_learning_rate": 0.5}),
     ("trpo", {"critic_batch_size": None}, {}),
     ("sac", {"target_entropy": "auto"}, {}),
+    ("crossq", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
+    ("crossq", {"temperature_learning_rate": None}, {"temperature_learning_rate": 0.5}),
+    ("sac", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
     ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
+    ("ppo", {"normalize": "observation"}, {}),
+    ("sac", {"normalize": "reward"}, {}),
+    ("trpo", {"normalize": None}, {"normalize": False}),
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
+REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
+BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *REPLAYED_BOXES)
 
 
 def spaces_of(name):
@@ -103,6 +131,8 @@ def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
                 assert one.baseline["type"] == "StateValue"
             elif argument == "gradient_steps":
                 assert one.gradient_steps_per_update == value and one.gradient_steps == 0
+            elif argument == "critic_network":
+                assert list(one.critic_network.units) == value["units"]
             else:
                 assert getattr(one, argument) == value, argument
         if "network" in kagent.config.signatures.parameters(type(one)):
@@ -225,95 +255,34 @@ def test_the_value_is_that_of_the_part():
     assert made("trpo", critic_batch_size=None).critic_batch_size is None
 
 
+@pytest.mark.parametrize("name", ["dqn", "doubledqn", "duelingdqn"])
+def test_prioritized_makes_the_memory_of_the_capacity(name, tmp_path):
+    agent = made(name, prioritized={"alpha": 0.25, "beta": 0.5}, memory=60.0)
+    assert isinstance(agent.memory, kagent.memories.Prioritized)
+    assert (agent.memory.capacity, agent.memory.alpha, agent.memory.beta) == (60, 0.25, 0.5)
+    agent.save(tmp_path / "a.keras")
+    again = kagent.load(tmp_path / "a.keras")
+    assert again.get_config() == agent.get_config() and again.prioritized
+    plain = made(name, prioritized=None, memory={"type": "prioritized", "capacity": 60})
+    assert plain.prioritized and plain.memory.alpha == 0.6
+    assert type(made(name, prioritized=False, memory=60).memory) is kagent.memories.Replay
+
+
 @pytest.mark.parametrize(
-    "name, optimizer, shown",
+    "prioritized, memory, error, message",
     [
-        ("dqn", "adam", {"learning_rate": 1e-3}),
-        ("dqn", {"type": "sgd"}, {"learning_rate": 1e-3}),
-        (
-            "dqn",
-            {"type": "evolutionary"},
-            {"learning_rate": 1e-3},
-        ),
-        ("dqn", {"type": "multi_step", "num_steps": 2, "optimizer": "sgd"}, {"learning_rate": 1e-3}),
-        ("ppo", {"type": "adam", "gradient_norm_clipping": 2.0}, {"learning_rate": 1e-3, "max_grad_norm": 2.0}),
-        (
-            "trpo",
-            "natural_gradient",
-            {"max_kl": 0.01, "cg_iterations": 10, "cg_damping": 1e-3, "linesearch_iterations": 10},
-        ),
+        (True, kagent.memories.Prioritized(9), ValueError, "give `memory` as a number.*prioritized=True and memory="),
+        (False, {"type": "prioritized"}, ValueError, "give `memory` as a number.*prioritized=False and memory="),
+        (True, True, ValueError, "give `memory` as a number"),
+        (1, 60, TypeError, "`prioritized` must be True, False, None, or a dict.*Received: 1"),
+        ({"capacity": 9}, 60, ValueError, "`prioritized` takes no 'capacity'"),
+        ({"alfa": 0.5}, 60, ValueError, "`prioritized`.*alfa.*alpha"),
+        ({"alpha": -1.0}, 60, ValueError, "alpha.*Received: -1.0"),
     ],
 )
-def test_what_an_optimizer_was_not_given_is_its_default(name, optimizer, shown):
-    agent = made(name, optimizer=optimizer)
-    assert {argument: getattr(agent, argument) for argument in shown} == shown
-    if name == "dqn":
-        assert float(agent.optimizer.learning_rate) == pytest.approx(shown["learning_rate"])
-
-
-def test_what_a_critics_optimizer_was_not_given():
-    shared = made("dpg", critic_optimizer=None)  # it steps with the policy's
-    assert shared.critic_learning_rate == shared.learning_rate == 0.5
-    trpo = made("trpo", critic_optimizer="adam")
-    assert (trpo.critic_learning_rate, trpo.critic_steps) == (1e-3, 1)
-    repeated = {"type": "multi_step", "num_steps": 7, "optimizer": "adam"}
-    assert made("trpo", critic_optimizer=repeated).critic_steps == 7
-
-
-SGD = {"type": "sgd", "learning_rate": 0.05}
-
-
-@pytest.mark.parametrize("name", ["sac", "tqc", "discretesac"])
-def test_what_has_no_effect_on_a_temperature_is_refused(name):
-    def agent(**given):
-        return AGENTS[name](**spaces_of(name), network=MLP, memory=300, **given)
-
-    kind = {"sac": "sac", "tqc": "truncated_quantiles", "discretesac": "discrete_soft_actor_critic"}[name]
-    for fixed in (0.25, {"type": "Temperature", "initial": 0.25}):
-        with pytest.raises(
-            ValueError, match=r"`target_entropy` .*`temperature` is fixed. Received: target_entropy=-3.0"
-        ):
-            agent(temperature=fixed, target_entropy=-3.0)
-        with pytest.raises(ValueError, match=r"`temperature_optimizer` .*it is fixed. Received: {'type': 'sgd'"):
-            agent(temperature=fixed, temperature_optimizer=SGD)
-    with pytest.raises(ValueError, match=r"`temperature` as a number is fixed.*temperature=0.25 and objective"):
-        agent(temperature=0.25, objective=kind)
-    constant = {"type": kind, "learn_temperature": False}
-    with pytest.raises(ValueError, match=r"`temperature` as a string is learned.*Received: temperature='auto_0.25'"):
-        agent(temperature="auto_0.25", objective=constant)
-    for made_, initial in ((agent(objective=constant), 1.0), (agent(temperature=0.25, objective=constant), 0.25)):
-        assert made_.temperature.get_part()["initial"] == initial and made_.parts.optimizers["temperature"] is None
-        config = made_.get_config()
-        assert AGENTS[name].from_config(config).get_config() == config
-        # As earlier versions wrote it.
-        assert AGENTS[name].from_config({**config, "temperature_optimizer": SGD}).get_config() == config
-    assert agent(temperature="auto_0.25", target_entropy=0.5).target_entropy == 0.5
-
-
-@pytest.mark.parametrize("name", [name for name in GIVEN if name not in ("sac", "tqc", "discretesac")])
-def test_parts_without_a_place_are_refused(name):
-    with pytest.raises(ValueError, match=r"`temperature` has no place beside .*Received: .*0.25"):
-        made(name, temperature=0.25)
-    with pytest.raises(ValueError, match=r"`temperature_optimizer` .* there is none. Received: .*'sgd'"):
-        made(name, temperature_optimizer=SGD)
-    if name not in REPLAYING:
-        with pytest.raises(
-            ValueError, match=r"`target` says how target networks follow, and .* Received: Target\(tau=0.25"
-        ):
-            made(name, target={"tau": 0.25})
-
-
-@pytest.mark.parametrize("name, kind", [("dpg", "dpg"), ("td3", "td3")])
-def test_how_targets_follow_is_said_of_targets(name, kind):
-    without = {"type": kind, "use_targets": False}
-    own = {**spaces_of(name), "network": MLP, "memory": 300, "objective": without}
-    with pytest.raises(ValueError, match=r"`tau` says how target networks follow.*Received: Target\(tau=0.25"):
-        AGENTS[name](**own, tau=0.25)
-    agent = AGENTS[name](**own, target={"tau": 0.25})  # for both of the objective's choices
-    config = agent.get_config()
-    assert config["target"]["tau"] == 1.0 and not agent.target_networks  # as of every agent without targets
-    # As earlier versions wrote it.
-    assert AGENTS[name].from_config({**config, "target": {"type": "Target", "tau": 0.25}}).get_config() == config
+def test_what_prioritized_is_not(prioritized, memory, error, message):
+    with pytest.raises(error, match=message):
+        made("dqn", prioritized=prioritized, memory=memory)
 
 
 def test_they_are_not_to_be_set():
@@ -348,26 +317,5 @@ def test_the_module_begins_with_its_update(name):
     assert 2 <= len(steps) <= 8 and 2 <= len(files) <= 5
     assert not [file for file in files if not (ROOT / file.rstrip("`")).is_file()]
     assert any(word in text for word in ("quation", "lgorithm", "ection", "ppendix")) and any(
-        f"{y}" in text for y in range(2013, 2021)
+        f"{y}" in text for y in range(2013, 2031)
     )
-
-
-def test_a_clip_of_no_noise_is_refused():
-    with pytest.raises(
-        ValueError, match=r"`target_noise_clip` .* target_noise=0 has none. Received: target_noise_clip=0.25"
-    ):
-        made("td3", target_noise=0, target_noise_clip=0.25)
-    given = {name: value for name, value in GIVEN["td3"].items() if name != "target_noise_clip"}
-    assert kagent.TD3(**spaces_of("td3"), **{**given, "target_noise": 0.0}, memory=50).target_noise == 0
-
-
-def test_a_target_that_a_replaced_objective_has_no_use_for_is_forgotten():
-    """DQN's own, which nobody asked for; also in configurations of before."""
-    agent = kagent.DQN(**spaces_of("dqn"), network=MLP, memory=50, objective="behavior_cloning")
-    config = agent.get_config()
-    assert config["target"] == {"type": "Target", "tau": 1.0, "period": 1, "unit": "updates"}
-    old = {**config, "target": {"type": "Target", "tau": 1.0, "period": 10_000, "unit": "timesteps"}}
-    for each in (config, old):
-        assert kagent.Agent.create(json.loads(json.dumps(each))).get_config() == config
-    with pytest.raises(ValueError, match="`target_update_period` says how target networks follow"):
-        kagent.DQN(**spaces_of("dqn"), memory=50, objective="behavior_cloning", target_update_period=10)

@@ -133,13 +133,16 @@ TUNED = {
         ("dpg", 8_000, {"batch_size": 64, "exploration": 0.2}, -250),
         ("td3", 10_000, {"start": 1000, "discount": 0.98, "network": {"type": "mlp", "units": [400, 300]}}, -400),
         ("tqc", 8_000, {"learning_rate": 1e-3}, -400),
+        ("naf", 12_000, {}, -400),
+        ("pqn", 60_000, {"n_envs": 4, "learning_rate": 1e-3}, 100),
+        ("crossq", 5_000, {"network": {"units": [256, 256]}, "policy_delay": 2}, -400),
         ("qrdqn", 50_000, {**TUNED, "quantiles": 10}, 300),
         ("c51", 50_000, {**TUNED, "low": 0.0, "high": 200.0}, 100),
         ("discrete_sac", 20_000, {"learning_rate": 1e-3, "start": 1000, "network": {"units": [64, 64]}}, 150),
     ],
 )
 def test_presets_learn(kind, steps, arguments, least):
-    env = "Pendulum-v1" if kind in ("dpg", "td3", "tqc") else "CartPole-v1"
+    env = "Pendulum-v1" if kind in ("dpg", "td3", "tqc", "naf", "crossq") else "CartPole-v1"
     agent = Agent.create(kind, env, seed=0, **arguments)
     agent.fit(env, steps=steps, verbose=0)
     assert agent.evaluate(env, episodes=20)["episode_return"] >= least

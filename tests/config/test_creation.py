@@ -175,7 +175,8 @@ def test_the_names_at_the_top_are_the_registered_agents():
     own = {cls.__name__ for cls in kagent.agents.AGENTS.values() if cls.__module__.startswith("kagent.")}
     assert (
         own
-        == {*kagent._AGENTS, "Agent"} - {"DDPG"}
-        == {*kagent.agents.__all__, "Agent"} - {"AGENTS", "DDPG", "FromPart", "register_agent"}
+        == {*kagent._AGENTS, "Agent"} - {"DDPG", "REINFORCE"}
+        == {*kagent.agents.__all__, "Agent"} - {"AGENTS", "DDPG", "FromPart", "REINFORCE", "register_agent"}
     )
     assert kagent.DDPG is kagent.agents.DDPG is kagent.DPG
+    assert kagent.REINFORCE is kagent.agents.REINFORCE is kagent.VPG

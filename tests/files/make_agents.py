@@ -50,7 +50,10 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "qrdqn": ("QRDQN", {**REPLAYED, "quantiles": 3}, {}),
     "c51": ("C51", {**REPLAYED, "atoms": 3, "dueling": True}, {}),
     "tqc": ("TQC", {**REPLAYED, "quantiles": 3}, {"acted": "box"}),
+    "crossq": ("CrossQ", {**REPLAYED, "gradient_steps": 4}, {"acted": "box"}),
     "discrete_sac": ("DiscreteSAC", REPLAYED, {}),
+    "naf": ("NAF", REPLAYED, {"acted": "box"}),
+    "pqn": ("PQN", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (

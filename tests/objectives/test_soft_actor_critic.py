@@ -128,3 +128,41 @@ def test_each_step_draws_its_own_noise():
     assert float(agent.train_step(tensors(BATCH))["policy_loss"]) == first
     agent._clock.program = agent.clock._replace(updates=1)
     assert float(agent.train_step(tensors(BATCH))["policy_loss"]) != first
+
+
+def test_a_drawn_subset_of_critics_makes_targets_and_all_of_them_lead_the_policy():
+    agent = agent_of(members=3, subset=2, temperature=0.3, temperature_optimizer=None)
+    pairs = set()
+    for updates in range(6):
+        agent._clock.program = agent.clock._replace(updates=updates)
+        policy, critic, behind = policy_of(agent), heads(agent.critic), heads(agent.target_critic)
+        ahead_noise, now_noise = noise_of(agent)
+        logs = agent.train_step(tensors(BATCH))
+        action, log_prob = sample(policy, BATCH["next_observation"], ahead_noise)
+        ahead = values(behind, BATCH["next_observation"], action)
+        losses = {}
+        for left_out in range(3):
+            lowest = np.min(ahead[:left_out] + ahead[left_out + 1 :], axis=0)
+            target = BATCH["reward"] + 0.9 * ~BATCH["terminated"] * (lowest - 0.3 * log_prob)
+            losses[left_out] = sum(
+                np.mean(0.5 * (target - q) ** 2) for q in values(critic, BATCH["observation"], BATCH["action"])
+            )
+        drawn = min(losses, key=lambda each: abs(losses[each] - float(logs["critic_loss"])))
+        np.testing.assert_allclose(logs["critic_loss"], losses[drawn], rtol=1e-4)
+        pairs.add(drawn)
+        action, log_prob = sample(policy, BATCH["observation"], now_noise)
+        mean = np.mean(values(heads(agent.critic), BATCH["observation"], action), axis=0)
+        np.testing.assert_allclose(logs["policy_loss"], np.mean(0.3 * log_prob - mean), rtol=1e-3)
+    assert len(pairs) > 1  # another draw at another gradient step
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"subset": 3}, "`objective.subset` must be at most critic.members=2, of which it is drawn. Received: 3"),
+        ({"subset": 0}, "`objective.subset` must be an integer >= 1. Received: 0"),
+    ],
+)
+def test_a_subset_outside_its_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        agent_of(**arguments)

@@ -118,3 +118,5 @@ def test_arguments_outside_their_range(arguments, message):
 
 def test_the_defaults_of_the_objective():
     assert TruncatedQuantilesObjective().top_quantiles_to_drop_per_net == 2
+    with pytest.raises(ValueError, match=r"`objective.subset` must be None: TQC's targets .*Received: 2"):
+        TruncatedQuantilesObjective(subset=2)

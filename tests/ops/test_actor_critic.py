@@ -71,3 +71,12 @@ def test_polyak(mode):
     np.testing.assert_allclose(polyak(target, source, 0.25), [0.15, 75000000.25])
     np.testing.assert_array_equal(polyak(target, source, 0.0), target)
     np.testing.assert_array_equal(polyak(target, source, 1.0), source)
+
+
+def test_the_smallest_of_the_drawn_critics(mode):
+    # The second and the fourth critic have the smallest draws; of one, the fourth alone.
+    values = tf.constant([[0.0, 0.0], [5.0, 2.0], [1.0, 1.0], [3.0, 4.0]])
+    draws = tf.constant([0.9, 0.2, 0.5, 0.1])
+    np.testing.assert_array_equal(mode(lambda v, d: ops.subset_minimum(v, d, 2))(values, draws), [3.0, 2.0])
+    np.testing.assert_array_equal(mode(lambda v, d: ops.subset_minimum(v, d, 1))(values, draws), [3.0, 4.0])
+    np.testing.assert_array_equal(mode(lambda v, d: ops.subset_minimum(v, d, 4))(values, draws), [0.0, 0.0])

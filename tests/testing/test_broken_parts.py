@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import random
 
 import gymnasium
 import keras
@@ -77,6 +78,8 @@ class Faulty(kagent.exploration.Exploration):
             rng = np.random.default_rng()
         if self.fault == "global generator":
             np.random.random()
+        if self.fault == "Python's generator":
+            random.random()
         chosen = actor.decide(leaves, mask, False, rng)
         if self.fault == "shape":
             return [array[:1] for array in chosen]
@@ -92,6 +95,7 @@ class Faulty(kagent.exploration.Exploration):
         ("forbidden", "Actions are allowed by the mask"),
         ("own generator", "Equal states of the generator give equal actions"),
         ("global generator", "It draws from its generator alone"),
+        ("Python's generator", "It draws from its generator alone"),
         ("shape", "Actions are arrays of shape"),
         ("dtype", "Actions are arrays of shape"),
         ("suits nothing", "It suits some action space"),
