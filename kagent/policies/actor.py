@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import schedules, spaces
-from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, distributions
+from kagent.acting import Actor, Program, UnsupportedLayer, compile_model
 from kagent.spaces import Structure
 
 
@@ -29,7 +29,7 @@ class GraphForward:
     def retrace(self) -> None:
         """Layers hold another state beside their variables: trace them again before the next use."""
         policy = self.policy
-        self._call = tf.function(lambda leaves: policy.heads(leaves), autograph=False)
+        self._call = tf.function(lambda leaves: policy.acting_heads(leaves), autograph=False)
 
     def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
         return [head.numpy() for head in self._call([tf.convert_to_tensor(leaf) for leaf in leaves])]
@@ -85,13 +85,13 @@ class PolicyActor(Actor):
     """
 
     def __init__(self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False):
-        chosen = [distributions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
+        chosen = [policy.actor_decision(leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
         forward: Any = None
         self.program: PolicyProgram | None
         program = None
         try:
-            config, self.variables = compile_model(policy.model)
+            config, self.variables = compile_model(policy.acting_model())
             program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
             forward = GraphForward(policy)
