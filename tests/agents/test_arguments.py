@@ -58,7 +58,7 @@ GIVEN = {
     },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
-        "value_coefficient": 0.75, "max_grad_norm": 3.0,
+        "value_coefficient": 0.75, "max_grad_norm": 3.0, "value_clip_range": 0.5, "target_kl": 0.25,
     },
     "trpo": {
         **ROLLOUT, "max_kl": 0.5, "cg_iterations": 3, "cg_damping": 0.25, "linesearch_iterations": 4,
