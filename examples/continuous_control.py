@@ -4,12 +4,13 @@ python examples/continuous_control.py --algorithm td3
 """
 
 import argparse
+from typing import Any
 
 import gymnasium
 
 import kagent
 
-ALGORITHMS = {
+ALGORITHMS: dict[str, Any] = {
     "sac": kagent.SAC,
     "td3": kagent.TD3,
     "tqc": kagent.TQC,
