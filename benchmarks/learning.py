@@ -1,149 +1,110 @@
-"""Does kagent learn? The shipped tuned settings on their environments, over seeds, against a gate for each.
+"""Does kagent learn? Every cell of the learning table, over seeds, against a gate for each.
 
-Every seed is a process of its own, one at a time: train with `kagent/tuned/*.json` as `kagent train` would, take
-the agent as it is at the end (not the best on the way), play 100 greedy episodes on environment seeds that
-training never saw. Settings are tuned on other seeds than those here, which begin at 1000. (Of DQN's,
-1000 and 1001 were seen before the horizon of its targets was chosen.)
+Each run is a process of its own on one thread: it trains with `kagent/tuned/*.json` as `kagent train` would, takes the agent as
+it is at the end (not the best on the way), plays 100 greedy episodes on environment seeds that training never saw, and writes
+`benchmarks/results/<task>/<seed>.json`. Settings are tuned on seeds from 0 to 9; those here are 1000 to 1004. (Of DQN's on
+CartPole, 1000 and 1001 were seen before the horizon of its targets was chosen.)
 
-    python -m benchmarks.learning                                   # all tasks, 5 seeds each: about half an hour
-    python -m benchmarks.learning --tasks dqn-cartpole --seeds 3 --out results.json
-    python -m benchmarks.learning --seeds 1 --steps 2000            # does it all work here? (fails its gates)
+Runs whose file exists are skipped, so that the same command goes on after an interruption. Those of long cells come first, then
+the first seed of every cell, then the second. A run that fails leaves `<seed>.error` in the folder, and is tried again next time.
+
+    python -m benchmarks.learning --list
+    python -m benchmarks.learning --jobs 16 --budget 18                      # starts nothing that would take longer
+    python -m benchmarks.learning --tasks dqn-cartpole --seeds 3
+    python -m benchmarks.learning --seeds 1 --steps 2000 --results /tmp/trial   # does it all work here?
+    python -m benchmarks.learning_table                                      # writes the README's table
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import statistics
+import os
+import queue
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks import measurement, speed
+from benchmarks import learning_table, speed
+from benchmarks.learning_cells import EPISODES, FIRST_SEED, SEEDS, TASKS
 from benchmarks.libraries import LIBRARIES
-from benchmarks.table import rows
 
-Record = dict[str, Any]
-FIRST_SEED = 1000
+Run = tuple[str, int]
 
 
-@dataclass(frozen=True)
-class Task:
-    """A pair with tuned settings, and what must come of it.
+def order(names: Sequence[str], seeds: int, first: int = FIRST_SEED) -> list[Run]:
+    """All runs of some tasks: the only ones of long cells, then seed by seed, each time the longest first.
 
-    Attributes:
-        algorithm: Name of a preset in lower case.
-        environment: A gymnasium id.
-        gate: Mean return of the evaluation that four of five seeds must reach.
-        floor: What every seed must reach; None: whatever.
+    Args:
+        names: Of tasks.
+        seeds: How many of each, at most those that the task has.
+        first: The first seed.
     """
-
-    algorithm: str
-    environment: str
-    gate: float
-    floor: float | None = None
+    runs = [(name, number) for name in names for number in range(min(seeds, TASKS[name].seeds))]
+    runs.sort(key=lambda run: (TASKS[run[0]].seeds > 1, run[1], -TASKS[run[0]].minutes))
+    return [(name, first + number) for name, number in runs]
 
 
-TASKS = {
-    "dqn-cartpole": Task("dqn", "CartPole-v1", 475.0, 400.0),
-    "ppo-cartpole": Task("ppo", "CartPole-v1", 475.0, 400.0),
-    "ppo-pendulum": Task("ppo", "Pendulum-v1", -400.0),
-    "sac-pendulum": Task("sac", "Pendulum-v1", -190.0),
-}
+def path_of(results: Path, run: Run) -> Path:
+    """Where the result of a run stands."""
+    name, seed = run
+    return results / name / f"{seed}.json"
 
 
-def run(task: Task, seed: int, steps: int | None, episodes: int) -> Record:
-    """One seed of one task, in this process."""
-    from kagent.cli import algorithms, process, settings
-
-    process.prepare()
-    import kagent
-    from kagent import tuned
-
-    algorithm = algorithms.find(task.algorithm)
-    preset = getattr(kagent, algorithm.preset)
-    best = tuned.load(task.algorithm, task.environment)
-    if best is None:
-        raise LookupError(f"no tuned settings for {task.algorithm} on {task.environment}")
-    chosen = settings.resolve(preset, best, {"seed": seed, "fit": {} if steps is None else {"steps": steps}})
-    fit, compiled = chosen.pop("fit"), chosen.pop("compile", {})
-    agent = preset(task.environment, **chosen)
-    if compiled:
-        agent.compile(**compiled)
-    began = time.perf_counter()
-    agent.fit(task.environment, verbose=0, **fit)
-    seconds = time.perf_counter() - began
-    # Fresh episodes: another stream than that of the agent's own evaluations and of its training.
-    outcome = agent.evaluate(task.environment, episodes, seed=10**6 + seed)
-    return {
-        "seconds": seconds,
-        "timesteps": agent.timesteps,
-        "gradient_steps": agent.updates,
-        "mean": outcome["episode_return"],
-        "returns": outcome["episode_returns"],
-        "settings": chosen | {"fit": fit},
-        "versions": measurement.versions("tensorflow", "keras", "gymnasium", "numpy") | {"kagent": kagent.__version__},
-    }
+def perform(run: Run, a: argparse.Namespace, core: int | None) -> str | None:
+    """One run, in a process of its own. What went wrong, or None."""
+    name, seed = run
+    file = path_of(a.results, run)
+    error = file.with_suffix(".error")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    error.unlink(missing_ok=True)
+    arguments = [name, str(seed), str(file.resolve()), "--episodes", str(a.episodes)]
+    arguments += [] if a.steps is None else ["--steps", str(a.steps)]
+    arguments += [] if core is None else ["--core", str(core)]
+    record = speed.run_child("benchmarks.learning_run", arguments, dict(LIBRARIES["kagent"].settings["one"]), a.timeout)
+    failed: str | None = record.get("error")
+    if failed is None:
+        speed.say(f"{name} seed {seed}: {record['mean']:.1f} in {record['seconds']:.0f} s")
+        return None
+    error.write_text(failed + "\n", encoding="utf-8")
+    speed.say(f"{name} seed {seed}: FAILED: {failed.splitlines()[-1]}")
+    return failed
 
 
-def interquartile_mean(values: Sequence[float]) -> float:
-    """Mean of the middle half (Agarwal et al. 2021, arXiv:2108.13264); of fewer than four values, of all."""
-    cut = len(values) // 4
-    return statistics.fmean(sorted(values)[cut : len(values) - cut])
+def perform_all(runs: Sequence[Run], a: argparse.Namespace) -> int:
+    """All runs, `--jobs` of them side by side.
 
+    Returns:
+        How many failed.
+    """
+    waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
+    for run in runs:
+        waiting.put(run)
+    began, failures, passed_over = time.monotonic(), [], []
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
-def passes(task: Task, means: Sequence[float], asked: int) -> bool:
-    """Whether four fifths of the seeds asked for reach the gate, and every one the floor."""
-    good = sum(mean >= task.gate for mean in means) >= math.ceil(0.8 * asked)
-    return good and (task.floor is None or all(mean >= task.floor for mean in means)) and len(means) == asked
+    def work(number: int) -> None:
+        core = cores[number % len(cores)] if cores and a.jobs > 1 else None
+        while True:
+            try:
+                run = waiting.get_nowait()
+            except queue.Empty:
+                return
+            left = a.budget - (time.monotonic() - began) / 60.0
+            if TASKS[run[0]].minutes > left:
+                passed_over.append(run)
+            elif perform(run, a, core):
+                failures.append(run)
 
-
-def report(results: Record) -> str:
-    """The table of all tasks as markdown, with the machine and what failed."""
-    header = ("task", "env steps", "mean return of each seed", "min", "IQM", "seconds per seed", "gate", "reached")
-    body, failures = [], []
-    versions: dict[str, str] = {}
-    for name, task in TASKS.items():
-        found = [record for record in results["records"] if record["task"] == name]
-        good = [record for record in found if "error" not in record]
-        failures += [
-            f"{name}, seed {r['seed']}:\n\n    " + r["error"].replace("\n", "\n    ") for r in found if r not in good
-        ]
-        if not found:
-            continue
-        means = [record["mean"] for record in good]
-        gate = f">= {task.gate:g} on {math.ceil(0.8 * len(found))} of {len(found)}"
-        if task.floor is not None:
-            gate += f", each >= {task.floor:g}"
-        middle = statistics.median(r["seconds"] for r in good) if good else math.nan
-        body.append(
-            [
-                name,
-                f"{max((r['timesteps'] for r in good), default=0):,}",
-                ", ".join(f"{mean:.1f}" for mean in means) or "—",
-                f"{min(means):.1f}" if means else "—",
-                f"{interquartile_mean(means):.1f}" if means else "—",
-                f"{middle:.0f}" if good else "—",
-                gate,
-                "yes" if passes(task, means, len(found)) else "NO",
-            ]
-        )
-        for record in good:
-            versions |= record["versions"]
-    parts = [
-        rows(header, body),
-        f"Evaluation: {results['episodes']} greedy episodes of the agent as training left it, unseen seeds. "
-        f"Training seeds from {results['first_seed']}. {results['machine']['machine']}; load "
-        f"{results['machine']['load']}; {results['date']}; "
-        + ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
-    ]
-    if results["steps"] is not None:
-        parts.append(f"Shortened to {results['steps']:,} env steps: the gates are not those of the tuned settings.")
-    return "\n\n".join([*parts, *failures])
+    workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(a.jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if passed_over:
+        speed.say(f"{len(passed_over)} runs were not begun: they would have taken longer than --budget")
+    return len(failures)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -151,61 +112,51 @@ def parser() -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     p = argparse.ArgumentParser("python -m benchmarks.learning", description=__doc__, formatter_class=shape)
     known = list(TASKS)
-    p.add_argument("--tasks", type=speed.names_of(known, "task"), default=known, help=f"of {','.join(known)}")
-    p.add_argument("--seeds", type=int, default=5, help="seeds of each task (5)")
+    p.add_argument("--list", action="store_true", help="show the tasks and what there is of them, and end")
+    p.add_argument("--tasks", type=speed.names_of(known, "task"), default=known, help="names from --list, with commas")
+    p.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds of each task, at most ({SEEDS})")
     p.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"the first of them ({FIRST_SEED})")
-    p.add_argument("--steps", type=int, help="env steps in place of the tuned ones")
-    p.add_argument("--episodes", type=int, default=100, help="greedy episodes of each evaluation (100)")
-    p.add_argument("--timeout", type=float, default=3600.0, help="seconds for one seed (3600)")
-    p.add_argument("--out", type=Path, help="write every record as JSON here, after each seed")
-    p.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    p.add_argument("--steps", type=int, help="env steps in place of those of the settings")
+    p.add_argument("--episodes", type=int, default=EPISODES, help=f"greedy episodes of each evaluation ({EPISODES})")
+    p.add_argument("--jobs", type=int, default=1, help="runs side by side, each on a core of its own (1)")
+    p.add_argument("--budget", type=float, default=float("inf"), help="minutes; longer runs are not begun (no end)")
+    p.add_argument("--timeout", type=float, default=10800.0, help="seconds for one run (10800)")
+    p.add_argument("--results", type=Path, default=learning_table.RESULTS, help="where files go (benchmarks/results)")
     return p
 
 
+def listing(results: Path) -> str:
+    """A line for each task: its name, gate, minutes, and the files that there are."""
+    lines = []
+    for name, task in TASKS.items():
+        there = [seed for _, seed in order([name], SEEDS) if path_of(results, (name, seed)).exists()]
+        state = f"{len(there)} of {task.seeds} seeds"
+        lines.append(f"{name:34} gate {task.gate:6g}   about {task.minutes:4.1f} min a seed   {state}")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, evaluate, print the table; 1 if a gate was missed or a run failed."""
+    """Runs what is missing; 1 if a run failed."""
     p = parser()
     a = p.parse_args(argv)
-    if a.seeds < 1 or a.episodes < 1 or a.first_seed < 0 or (a.steps is not None and a.steps < 1):
-        p.error("--seeds, --episodes and --steps must be at least 1, --first-seed at least 0")
-    if a.child:
-        print(json.dumps(run(TASKS[a.tasks[0]], a.first_seed, a.steps, a.episodes)), flush=True)
+    if a.list:
+        print(listing(a.results))
         return 0
-    results: Record = {
-        "machine": speed.machine(),
-        "date": time.strftime("%Y-%m-%d"),
-        "first_seed": a.first_seed,
-        "steps": a.steps,
-        "episodes": a.episodes,
-        "records": [],
-    }
+    if min(a.seeds, a.episodes, a.jobs) < 1 or a.first_seed < 0 or (a.steps is not None and a.steps < 1):
+        p.error("--seeds, --episodes, --jobs and --steps must be at least 1, --first-seed at least 0")
+    changed = [f"--{name}" for name, usual in (("steps", None), ("episodes", EPISODES), ("first_seed", FIRST_SEED))
+               if getattr(a, name) != usual]  # fmt: skip
+    if changed and a.results == learning_table.RESULTS:
+        p.error(
+            f"{', '.join(changed).replace('_', '-')}: that is another measurement; say --results FOLDER for its files"
+        )
+    runs = [run for run in order(a.tasks, a.seeds, a.first_seed) if not path_of(a.results, run).exists()]
+    speed.say(f"{len(runs)} runs, {a.jobs} side by side")
     try:
-        for name in a.tasks:
-            for seed in range(a.first_seed, a.first_seed + a.seeds):
-                keep(results, {"task": name, "seed": seed} | child(name, seed, a), a.out)
+        return int(perform_all(runs, a) > 0)
     except KeyboardInterrupt:
-        speed.say("stopped; the table holds the seeds that were finished")
-    print(report(results))
-    means = {name: [r["mean"] for r in results["records"] if r["task"] == name and "mean" in r] for name in a.tasks}
-    return int(not all(passes(TASKS[name], means[name], a.seeds) for name in a.tasks))
-
-
-def child(name: str, seed: int, a: argparse.Namespace) -> Record:
-    """One seed of one task, in a process of its own, on kagent's best thread setting."""
-    arguments = ["--child", "--tasks", name, "--first-seed", str(seed), "--episodes", str(a.episodes)]
-    if a.steps is not None:
-        arguments += ["--steps", str(a.steps)]
-    return speed.run_child("benchmarks.learning", arguments, dict(LIBRARIES["kagent"].settings["one"]), a.timeout)
-
-
-def keep(results: Record, record: Record, out: Path | None) -> None:
-    """Add a record, say so, and write the file again, so that nothing is lost when a long run is stopped."""
-    results["records"].append(record)
-    failed = record.get("error")
-    figure = f"FAILED: {failed.splitlines()[-1]}" if failed else f"{record['mean']:.1f} in {record['seconds']:.0f} s"
-    speed.say(f"{record['task']} seed {record['seed']}: {figure}")
-    if out:
-        out.write_text(json.dumps(results, indent=1))
+        speed.say("stopped; the same command goes on with what is missing")
+        return 130
 
 
 if __name__ == "__main__":

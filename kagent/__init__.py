@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG", "Constant",
-    "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Random",
+    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
+    "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Random",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from kagent.agents import DQN as DQN
     from kagent.agents import NAF as NAF
     from kagent.agents import PPO as PPO
+    from kagent.agents import PQN as PQN
     from kagent.agents import QRDQN as QRDQN
     from kagent.agents import REINFORCE as REINFORCE
     from kagent.agents import SAC as SAC

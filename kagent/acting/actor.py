@@ -17,6 +17,7 @@ from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
 from kagent.acting.episode_states import State
 from kagent.acting.program import Program
+from kagent.acting.standardization import Standardization
 
 Heads = list[np.ndarray]
 Masks = list[np.ndarray | None] | None
@@ -42,6 +43,8 @@ class Actor:
             theirs.
         temperature: How far samples spread: 1 as the policy's distributions say, 0 not at all; see
             `kagent.policies.stochastic.StochasticPolicy`.
+        standardization: What is done to observations before the program sees them, a list for `Standardization`; None:
+            nothing.
 
     Attributes:
         program, decisions, rng, temperature: The arguments.
@@ -64,8 +67,9 @@ class Actor:
         program: Program | None = None,
         action: dict[str, Any] | None = None,
         temperature: float = 1.0,
+        standardization: list[Any] | None = None,
     ):
-        runs_program = forward is None
+        runs_program = forward is None and standardization is None
         if forward is None:
             if program is None:
                 raise ValueError("An actor needs `forward` or `program`. Received: None for both")
@@ -77,9 +81,15 @@ class Actor:
         self.temperature = _temperature(temperature)
         self._observation = layout.Layout(observation, "observation")
         self._action = layout.Layout(_tuple_of(self.decisions) if action is None else action, "action")
+        self._standardization: Standardization | None = None
+        if standardization is not None:
+            shapes = [leaf.shape for leaf in self._observation.leaves]
+            self._standardization = standardize = Standardization(standardization, shapes)
+            self.forward = lambda leaves: forward(standardize(leaves))
         self._check()
-        starts = np.cumsum([0, *(decision.heads for decision in self.decisions)]).tolist()
-        self._heads = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+        self._heads = _shares([decision.heads for decision in self.decisions])
+        self._carried = _shares([decision.parts for decision in self.decisions])
+        self._carries = any(decision.parts for decision in self.decisions)
         self._mask_in_observation = self._observation.has_key(MASK_KEY) and any(
             leaf.nvec is not None for leaf in self._action.leaves
         )
@@ -113,8 +123,9 @@ class Actor:
 
     def initial_state(self, count: int) -> State:
         """The state in which `count` episodes begin, arrays `(count, ...)`. `()`: actions depend on the observation alone."""
-        del count
-        return ()
+        if not self._carries:
+            return ()
+        return tuple(part for decision in self.decisions for part in decision.initial_state(count))
 
     def decide_from(
         self,
@@ -134,9 +145,20 @@ class Actor:
             state: Arrays `(N, ...)`, the result of the timestep before, or of `initial_state`. Not to be changed in place.
 
         Returns:
-            The actions, and the state after the observation: a value that `leaves` and `state` alone determine.
+            The actions, and the state after the observation. Of noise that stays for some timesteps, the state is that noise,
+            drawn from `rng`.
         """
-        return self.decide(leaves, masks, deterministic, rng), state
+        if not self._carries:
+            return self.decide(leaves, masks, deterministic, rng), state
+        actions: list[np.ndarray] = []
+        following: list[np.ndarray] = []
+        heads, deterministic = self._tempered(self.forward(leaves), deterministic)
+        rng, masks = self.rng if rng is None else rng, [None] * len(self.decisions) if masks is None else masks
+        for decision, where, own, mask in zip(self.decisions, self._heads, self._carried, masks):
+            action, after = decision.choose_from(heads[where], state[own], rng, deterministic, mask)
+            actions.append(action)
+            following += after
+        return actions, tuple(following)
 
     def random(self, count: int, rng: np.random.Generator | None = None, masks: Masks = None) -> list[np.ndarray]:
         """`count` canonical actions, uniform over what is allowed; normal where a Gaussian has no bounds."""
@@ -167,7 +189,8 @@ class Actor:
 
         Raises:
             ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or
-                allows nothing; heads that are not finite; an actor with a state, which one observation does not determine.
+                allows nothing; heads that are not finite; an actor of a class that has a state, which one observation does not
+            determine. (Noise that stays for some timesteps is drawn anew here: see `kagent.acting.EpisodeStates`.)
         """
         if mask is None and self._fast is not None:
             action = self._fast(observation, deterministic, self.rng)
@@ -224,8 +247,13 @@ class Actor:
             ]
         )
 
-    def save(self, directory: str | Path) -> None:
+    def save(self, directory: str | Path, standardization: tuple[dict[str, Any], list[Any]] | None = None) -> None:
         """Writes `actor.json` and `actor.npz` into `directory`; `load` reads them. Whole, or not at all.
+
+        Args:
+            directory: Made if it does not exist.
+            standardization: Where this actor is given observations that were standardized: the space of those before, as
+                `kagent.spaces.to_config` describes it, and the list for `Standardization`.
 
         Raises:
             ValueError: The policy is not a NumPy program.
@@ -240,6 +268,10 @@ class Actor:
             "program": self.program.config,
             **heat,
         }
+        if self._standardization is not None:
+            about["standardization"] = self._standardization.config
+        if standardization is not None:
+            about["observation"], about["standardization"] = standardization
         archive.write(Path(directory), about, self.program.weights)
 
     def __repr__(self) -> str:
@@ -249,22 +281,20 @@ class Actor:
     def _choose(self, heads: Heads, masks: Masks, deterministic: bool, rng: np.random.Generator) -> list[np.ndarray]:
         if masks is None:
             masks = [None] * len(self.decisions)
-        if self.temperature != 1.0 and not deterministic:
-            return self._sample(heads, masks, rng)
+        if self.temperature != 1.0:
+            heads, deterministic = self._tempered(heads, deterministic)
         return [
             decision.choose(heads[where], rng, deterministic, mask)
             for decision, where, mask in zip(self.decisions, self._heads, masks)
         ]
 
-    def _sample(self, heads: Heads, masks: list[Any], rng: np.random.Generator) -> list[np.ndarray]:
+    def _tempered(self, heads: Heads, deterministic: bool) -> tuple[Heads, bool]:
+        """The heads to sample from at the actor's temperature, and whether the best actions are taken."""
         temperature = self.temperature
-        if temperature < GREEDY:
-            greedy = zip(self.decisions, self._heads, masks)
-            return [decision.choose(heads[where], rng, True, mask) for decision, where, mask in greedy]
-        return [
-            decision.choose(decision.tempered(heads[where], temperature), rng, False, mask)
-            for decision, where, mask in zip(self.decisions, self._heads, masks)
-        ]
+        if deterministic or temperature == 1.0 or temperature < GREEDY:
+            return heads, deterministic or temperature < GREEDY
+        shared = zip(self.decisions, self._heads)
+        return [head for decision, where in shared for head in decision.tempered(heads[where], temperature)], False
 
     def _check(self) -> None:
         kinds = [leaf.kind for leaf in self._action.leaves]
@@ -273,7 +303,9 @@ class Actor:
             raise ValueError(f"`decisions` must be one per action leaf, for {kinds}. Received: {received}")
         if self.program is None:
             return
-        expected = [(leaf.shape, layout.stored_dtype(leaf)) for leaf in self._observation.leaves]
+        stored = [layout.stored_dtype(leaf) for leaf in self._observation.leaves]
+        dtypes = stored if self._standardization is None else self._standardization.dtypes(stored)
+        expected = [(leaf.shape, dtype) for leaf, dtype in zip(self._observation.leaves, dtypes)]
         if [tuple(spec) for spec in self.program.input_specs] != expected:
             given = [tuple(spec) for spec in self.program.input_specs]
             raise ValueError(f"The program's inputs must be the observation's leaves {expected}. Received: {given}")
@@ -329,6 +361,12 @@ class Actor:
         return act
 
 
+def _shares(counts: list[int]) -> list[slice]:
+    """Of arrays in a row, which belong to each of those that have so many."""
+    starts = np.cumsum([0, *counts]).tolist()
+    return [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+
+
 def _tuple_of(chosen: Sequence[Decision]) -> dict[str, Any]:
     spaces = [layout.describe(decision.leaf) for decision in chosen]
     return spaces[0] if len(spaces) == 1 else {"type": "Tuple", "spaces": spaces}
@@ -370,6 +408,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
         made = [decisions.from_config(config) for config in about["decisions"]]
         rng = np.random.Generator(np.random.Philox(seed))
         temperature = about.get("temperature", 1.0)
-        return Actor(None, about["observation"], made, rng, program, about["action"], temperature)
+        frozen = about.get("standardization")
+        return Actor(None, about["observation"], made, rng, program, about["action"], temperature, frozen)
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error

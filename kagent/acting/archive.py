@@ -19,6 +19,7 @@ from kagent.files.atomic_files import replacing
 
 JSON, NPZ = "actor.json", "actor.npz"
 VERSION = 1
+STANDARDIZED = 2  # with "standardization", which readers of version 1 would leave out
 _MAX_JSON = 1 << 24  # bytes
 _HEADERS = 1 << 12  # bytes, more than zip and npy headers of one array take
 
@@ -33,14 +34,15 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     flat = np.ascontiguousarray(flat, "<f4")
-    text = json.dumps({"version": VERSION, "checksum": zlib.crc32(flat.tobytes()), **content}, allow_nan=False)
+    version = STANDARDIZED if "standardization" in content else VERSION
+    text = json.dumps({"version": version, "checksum": zlib.crc32(flat.tobytes()), **content}, allow_nan=False)
     with replacing(directory / NPZ) as weights_file, replacing(directory / JSON) as about_file:
         about_file.write_text(text, encoding="utf-8")
         np.savez(weights_file, weights=flat)
 
 
 def refuse(directory: Path) -> None:
-    """Writes that there is no actor, because observations would have to be preprocessed. `about` reads it."""
+    """Writes that there is no actor, because observations would have to be preprocessed otherwise. `about` reads it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / JSON).write_text(json.dumps({"version": VERSION, "preprocessing": True}), encoding="utf-8")
 
@@ -57,11 +59,15 @@ def about(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{JSON} in {str(path)!r} is not JSON: {error}") from error
     version = parsed.get("version") if isinstance(parsed, dict) else None
-    if version != VERSION:
-        raise ValueError(f"{JSON} in {str(path)!r} must be of version {VERSION}. Received: {version!r}")
+    if version not in (VERSION, STANDARDIZED) or (version == STANDARDIZED) != isinstance(
+        parsed.get("standardization"), list
+    ):
+        known = f"{VERSION}, or {STANDARDIZED} with a standardization"
+        raise ValueError(f"{JSON} in {str(path)!r} must be of version {known}. Received: {version!r}")
     if parsed.get("preprocessing"):
         raise ValueError(
-            f"{str(path)!r} is of an agent with `preprocessing`, which the NumPy actor does not do: load it with kagent.load"
+            f"{str(path)!r} is of an agent with `preprocessing` that the NumPy actor does not do: load it with kagent.load. "
+            "Allowed: running and exponential normalization of observations"
         )
     result: dict[str, Any] = parsed
     return result

@@ -14,6 +14,7 @@ from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
 from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
+from kagent.agents.pqn import PQN
 from kagent.agents.qrdqn import QRDQN
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
@@ -35,6 +36,7 @@ __all__ = [
     "DQN",
     "NAF",
     "PPO",
+    "PQN",
     "QRDQN",
     "REINFORCE",
     "SAC",

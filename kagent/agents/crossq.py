@@ -24,6 +24,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature, temperature_optimizer
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -32,6 +33,8 @@ from kagent.memories import Memory
 from kagent.objectives import CrossQObjective
 from kagent.parts import Network, Scheduled
 from kagent.policies import Role
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -75,6 +78,13 @@ class CrossQ(Agent):
         policy_delay: Gradient steps of the critics from one step of policy and temperature to the next.
         members: Number of critics.
         subset: How many of the critics have a say in a target; see `SAC`. None: all.
+        log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
+            feature's noise. None: -3 with `state_dependent_noise`, else 0.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -107,6 +117,9 @@ class CrossQ(Agent):
     policy_delay = FromPart("objective.policy_delay")
     members = FromPart("critic.members")
     subset = FromPart("objective.subset")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -128,6 +141,9 @@ class CrossQ(Agent):
         policy_delay: int = 3,
         members: int = 2,
         subset: int | None = None,
+        log_std: float | None = None,
+        state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -149,6 +165,8 @@ class CrossQ(Agent):
                 "type": "StochasticPolicy",
                 "network": _renormalized(network, _POLICY),
                 "distribution": "squashed_gaussian",
+                "log_std": noises.log_std_before_tanh(log_std, state_dependent_noise),
+                "state_dependent_noise": state_dependent_noise,
             },
             "critic": {"type": "ActionValue", "network": _renormalized(of_critics, _CRITIC), "members": members},
             "temperature": initial,
@@ -168,7 +186,7 @@ class CrossQ(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

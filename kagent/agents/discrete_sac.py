@@ -23,6 +23,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.temperature import initial_temperature
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -67,6 +68,8 @@ class DiscreteSAC(Agent):
             number of actions that are allowed in a state, which is the entropy of uniform choice. "auto_0.5": another share
             of it, in (0, 1]; less explores less.
         members: Number of critics.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -95,6 +98,7 @@ class DiscreteSAC(Agent):
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
     members = FromPart("critic.members")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -112,6 +116,7 @@ class DiscreteSAC(Agent):
         temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
         members: int = 2,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -146,5 +151,5 @@ class DiscreteSAC(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -21,6 +21,7 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Exploration
@@ -61,6 +62,8 @@ class DPG(Agent):
             paper's.
         members: Number of critics; of several, the smallest value is the target.
         huber: Error beyond which the critic's loss is linear; None: squared.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -91,6 +94,7 @@ class DPG(Agent):
     critic_learning_rate = FromPart("critic_optimizer.learning_rate")
     members = FromPart("critic.members")
     huber = FromPart("objective.huber")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -110,6 +114,7 @@ class DPG(Agent):
         exploration: Exploration | Scheduled | str = 0.1,
         members: int = 1,
         huber: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -139,5 +144,5 @@ class DPG(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -21,6 +21,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.prioritized import Replayed, replay
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
@@ -64,6 +65,8 @@ class NAF(Agent):
         prioritized: As for `DQN`.
         huber: Error beyond which the loss is linear; None: squared.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -94,6 +97,7 @@ class NAF(Agent):
     prioritized = FromPart("memory.prioritized")
     huber = FromPart("objective.huber")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -113,6 +117,7 @@ class NAF(Agent):
         prioritized: bool | dict[str, Any] | None = None,
         huber: float | None = None,
         max_grad_norm: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -143,5 +148,5 @@ class NAF(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -23,12 +23,15 @@ import gymnasium
 from kagent import networks
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_count, check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
 from kagent.parts import Network, Scheduled
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -57,6 +60,11 @@ class PPO(Agent):
         normalize_advantage: Whether advantages are standardized in each minibatch.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", "rollout" (`n_steps`), or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -87,6 +95,8 @@ class PPO(Agent):
     normalize_advantage = FromPart("objective.normalize_advantage")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -105,6 +115,8 @@ class PPO(Agent):
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,
+        state_dependent_noise: Noise = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -120,7 +132,12 @@ class PPO(Agent):
         )
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
-            "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
+            "policy": {
+                "type": "StochasticPolicy",
+                "network": network,
+                "log_std": log_std,
+                "state_dependent_noise": noises.get(state_dependent_noise, rollout=n_steps),
+            },
             "critic": {"type": "StateValue", "network": networks.clone(network)},
             "objective": objective,
             "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps")},
@@ -141,5 +158,5 @@ class PPO(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

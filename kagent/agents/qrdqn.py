@@ -21,6 +21,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -71,6 +72,8 @@ class QRDQN(Agent):
         double: Whether the online network picks the target's action (double DQN).
         dueling: Whether quantiles come from two streams, a state's and the advantages of actions.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -104,6 +107,7 @@ class QRDQN(Agent):
     double = FromPart("objective.double")
     dueling = FromPart("policy.dueling")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -126,6 +130,7 @@ class QRDQN(Agent):
         double: bool = False,
         dueling: bool = False,
         max_grad_norm: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -156,5 +161,5 @@ class QRDQN(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -23,6 +23,7 @@ import gymnasium
 from kagent import networks, schedules
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import ActionNoise, Exploration
@@ -73,6 +74,8 @@ class TD3(Agent):
         target_noise_clip: The most that this noise moves a component of an action, in half ranges. May be a schedule.
         members: Number of critics, of which the smallest value is the target.
         huber: Error beyond which the critics' loss is linear; None: squared.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -106,6 +109,7 @@ class TD3(Agent):
     target_noise_clip = FromPart("objective.target_noise_clip")
     members = FromPart("critic.members")
     huber = FromPart("objective.huber")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -128,6 +132,7 @@ class TD3(Agent):
         target_noise_clip: Scheduled = 0.5,
         members: int = 2,
         huber: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -160,7 +165,7 @@ class TD3(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )
 
 

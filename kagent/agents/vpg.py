@@ -18,6 +18,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
 from kagent.environments import Source
@@ -51,6 +52,8 @@ class VPG(Agent):
         baseline_optimizer: Of the baseline; a float: it shares the policy's, with so large a weight of its loss. None:
             Adam with the policy's learning rate.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
+            `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -79,6 +82,7 @@ class VPG(Agent):
     baseline = FromPart("critic")
     baseline_optimizer = FromPart("critic_optimizer", None, otherwise="critic_objective.weight")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    normalize = Normalize()
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class VPG(Agent):
         baseline: Role | Network | None = None,
         baseline_optimizer: Optimizer | None = None,
         max_grad_norm: float | None = None,
+        normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -129,5 +134,5 @@ class VPG(Agent):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{**defaults, **parts},
+            **normalized(normalize, {**defaults, **parts}),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.resources
+import textwrap
 from typing import Any, NamedTuple
 
 from kagent import tuned
@@ -112,7 +113,11 @@ def describe() -> str:
         lines.append(f"  {algorithm.name:{width}} {algorithm.summary}")
         settled = tuned.environments(algorithm.name)
         if settled:
-            lines.append(f"  {'':{width}} tuned for {', '.join(settled)}")
+            indent = " " * (width + 3)
+            text = f"tuned for {', '.join(settled)}"
+            lines += textwrap.wrap(
+                text, 80, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+            )
     lines.append(f"  {'module:Class':{width}} an agent of your own, which @kagent.register_agent decorates")
     return "\n".join(lines)
 

@@ -146,6 +146,7 @@ def make_id(env_id: str, **kwargs: Any) -> gymnasium.Env:
 
     Raises:
         ValueError: Unknown id.
+        gymnasium.error.DependencyNotInstalled: The simulator that the environment needs is missing, with the line that installs it.
     """
     errors = gymnasium.error
     try:
@@ -157,6 +158,8 @@ def make_id(env_id: str, **kwargs: Any) -> gymnasium.Env:
         if ":" in env_id and error.name is None:  # gymnasium's own error, not one of the environment's imports
             raise checks.unknown_id(env_id, error) from error
         raise
+    except errors.DependencyNotInstalled as error:
+        raise checks.missing_extra(env_id, error) from error
     except errors.Error as error:
         if type(error) is not errors.Error:
             raise

@@ -254,6 +254,17 @@ def unknown_id(env_id: str, error: Exception) -> ValueError:
     )
 
 
+def missing_extra(env_id: str, error: Exception) -> Exception:
+    """The error for an id whose simulator is not installed, with kagent's extra that has it; of others gymnasium's own."""
+    extra = next((name for name in ("box2d", "mujoco") if name in str(error).lower()), None)
+    if extra is None:
+        return error
+    made: Exception = gymnasium.error.DependencyNotInstalled(
+        f"{env_id!r} needs a simulator that is not installed: pip install 'kagent[{extra}]'. gymnasium says: {error}"
+    )
+    return made
+
+
 def at(leaf: Leaf) -> str:
     """A leaf's name, for messages; empty where the space is not nested."""
     return f" leaf {leaf.name!r}" if leaf.path else ""

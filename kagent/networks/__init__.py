@@ -7,10 +7,12 @@ from kagent.networks.cloning import clone, copy_state, holds_constants, unchange
 from kagent.networks.layer_list import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
+from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.networks.readings import images_of, note_images
 
 __all__ = [
     "CNN",
+    "LAYER_NORMALIZATION",
     "MLP",
     "NETWORKS",
     "Auto",

@@ -11,13 +11,12 @@ import keras
 
 from kagent.config import allowed, limits
 from kagent.config.registry import Part, Registry
-from kagent.config.signatures import check_known
-from kagent.networks.batch_renormalization import BatchRenormalization
+from kagent.networks import normalization as normalizing
+from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.spaces import Leaf, images
 from kagent.spaces.images import Layout
 
 NETWORKS = Registry("network")
-NORMALIZING = ("momentum", "epsilon", "r_max", "d_max", "warmup_steps")  # of `BatchRenormalization`
 _WIDEST = 1 << 15  # of a layer; sizes come from files too, and are refused before anything is allocated
 Seeds = Callable[[], int]
 
@@ -56,6 +55,17 @@ def dense(x: Any, units: int, activation: Any, name: str, initialization: str, g
     return keras.layers.Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)(x)
 
 
+def hidden(x: Any, units: int, network: Any, name: str, normalization_name: str, seeds: Seeds) -> Any:
+    """A dense layer within a network of `activation`, `initialization` and `normalization`."""
+    x = dense(x, units, _within(network), name, network.initialization, 2**0.5, seeds)
+    return normalizing.behind(x, network.normalization, network.activation, normalization_name)
+
+
+def _within(network: Any) -> str | None:
+    """The activation that a layer has itself."""
+    return None if network.normalization == LAYER_NORMALIZATION else network.activation
+
+
 @NETWORKS.register()
 @dataclasses.dataclass(frozen=True)
 class MLP(Part):
@@ -65,7 +75,8 @@ class MLP(Part):
         units: Width of each layer.
         activation: Name of a Keras activation.
         initialization: `"orthogonal"`, `"fan_in"` or a Keras initializer's name; see `initializers`.
-        normalization: `"batch_renormalization"`, or a dict `{"type": "batch_renormalization", **arguments}`: a
+        normalization: `"layer_normalization"`: between each layer and its activation (Ba et al. 2016, arXiv:1607.06450), as PQN
+            has it. `"batch_renormalization"`, or a dict `{"type": "batch_renormalization", **arguments}`: a
             `kagent.networks.BatchRenormalization` in front of the first dense layer and behind each, as CrossQ has it
             (Bhatt et al. 2024, arXiv:1902.05605). None: none.
     """
@@ -78,13 +89,12 @@ class MLP(Part):
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
-        _check_normalization(self.normalization)
+        normalizing.check(self.normalization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
-        x = normalized(side_by_side(leaves), self.normalization, "normalization")
+        x = normalizing.in_front(side_by_side(leaves), self.normalization, "normalization")
         for index, units in enumerate(self.units):
-            x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
-            x = normalized(x, self.normalization, f"normalization_{index}")
+            x = hidden(x, units, self, f"dense_{index}", f"normalization_{index}", seeds)
         return x
 
 
@@ -102,6 +112,7 @@ class CNN(Part):
         filters, kernels, strides: One entry per convolution.
         units: Width of each dense layer after them.
         activation, initialization: As for `MLP`.
+        normalization: `"layer_normalization"`, of convolutions too, over all numbers of an image; None: none.
         data_format: Which axis of an image, or of each frame, has the channels: "channels_last", "channels_first", or "auto":
             the one that the shape says (`kagent.spaces.images.read`).
 
@@ -116,6 +127,7 @@ class CNN(Part):
     activation: str = "relu"
     initialization: str = "orthogonal"
     data_format: str = "auto"
+    normalization: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("filters", "kernels", "strides", "units"):
@@ -124,6 +136,10 @@ class CNN(Part):
             raise ValueError(
                 "`network.filters`, `kernels` and `strides` must be equally long. "
                 f"Received: {self.filters}, {self.kernels}, {self.strides}"
+            )
+        if self.normalization not in (None, LAYER_NORMALIZATION):
+            raise ValueError(
+                f"`network.normalization` of CNN must be {LAYER_NORMALIZATION!r} or None. Received: {self.normalization!r}"
             )
         _check(self.activation, self.initialization)
         images.check_data_format(self.data_format, "network.data_format")
@@ -139,7 +155,7 @@ class CNN(Part):
         """
         x = side_by_side([self.convolved(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)])
         for index, units in enumerate(self.units):
-            x = dense(x, units, self.activation, f"dense_{index}", self.initialization, 2**0.5, seeds)
+            x = hidden(x, units, self, f"dense_{index}", f"normalization_{index}", seeds)
         return x
 
     def convolved(self, x: Any, seeds: Seeds, number: int, padded: bool = False) -> Any:
@@ -157,10 +173,12 @@ class CNN(Part):
                     f"the window {kernel} x {kernel} is larger than what is left of it, {x.shape[1]} x {x.shape[2]}. "
                     f"Received: {self.kernels} with strides {self.strides}. Allowed: fewer or smaller ones, or 'auto'"
                 )
+            name = f"conv_{number}_{index}"
             x = keras.layers.Conv2D(
-                filters, kernel, stride, padding, activation=self.activation, kernel_initializer=weights,
-                bias_initializer=bias, name=f"conv_{number}_{index}",
+                filters, kernel, stride, padding, activation=_within(self), kernel_initializer=weights,
+                bias_initializer=bias, name=name,
             )(x)  # fmt: skip
+            x = normalizing.behind(x, self.normalization, self.activation, f"{name}_normalization")
         return x
 
 
@@ -197,10 +215,10 @@ class Auto(Part):
     Args:
         units, activation, initialization: As for `MLP`.
         data_format: As for `CNN`. `agent.summary()` says how an image is read.
-        normalization: As for `MLP`; of several components each has it. Images have none.
+        normalization: As for `MLP`; of several components each has it. Of images, `"layer_normalization"` alone: see `CNN`.
 
     Raises:
-        ValueError: An image of which "auto" cannot say the axis of the channels; an image beside `normalization`.
+        ValueError: An image of which "auto" cannot say the axis of the channels; an image beside another `normalization`.
     """
 
     units: tuple[int, ...] = (64, 64)
@@ -212,7 +230,7 @@ class Auto(Part):
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
-        _check_normalization(self.normalization)
+        normalizing.check(self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
@@ -229,35 +247,35 @@ class Auto(Part):
             padded: Whether all images have the convolutions of `CNN`, padded where they are small.
         """
         picture = next((leaf for leaf in leaves if len(leaf.shape) == 4), None)
-        if picture is not None and self.normalization is not None:
+        if picture is not None and self.normalization not in (None, LAYER_NORMALIZATION):
             raise ValueError(
-                "`network.normalization` is of dense layers, and the observation has an image. Allowed: a network of your own, "
-                f"with kagent.networks.BatchRenormalization among its layers. Received: {self.normalization!r}"
+                "`network.normalization` 'batch_renormalization' is of dense layers, and the observation has an image. Allowed: "
+                f"{LAYER_NORMALIZATION!r}, or a network of your own, with kagent.networks.BatchRenormalization among its layers. "
+                f"Received: {self.normalization!r}"
             )
         if (len(leaves) if states is None else states) > 1:
             parts = [self._component(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)]
             return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
         if picture is not None:
-            return _convolutions(picture, padded).features(leaves, seeds, padded)
+            return self._convolutions(picture, padded).features(leaves, seeds, padded)
         return MLP(self.units, self.activation, self.initialization, self.normalization).features(leaves, seeds)
 
     def _component(self, leaf: Any, seeds: Seeds, number: int, padded: bool) -> Any:
         if len(leaf.shape) != 4:
-            x = normalized(_flat(leaf), self.normalization, f"normalization_{number}")
+            x = normalizing.in_front(_flat(leaf), self.normalization, f"normalization_{number}")
             return self._through(x, self.units[:-1] or self.units, f"dense_{number}", seeds)
-        image = _convolutions(leaf, padded)
+        image = self._convolutions(leaf, padded)
         x = _flat(image.convolved(leaf, seeds, number, padded))
         return self._through(x, image.units, f"dense_{number}", seeds)
 
     def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
         for index, units in enumerate(layers):
-            x = dense(x, units, self.activation, f"{name}_{index}", self.initialization, 2**0.5, seeds)
-            x = normalized(x, self.normalization, f"{name}_{index}_normalization")
+            x = hidden(x, units, self, f"{name}_{index}", f"{name}_{index}_normalization", seeds)
         return x
 
-
-def _convolutions(picture: Any, padded: bool) -> CNN:
-    return CNN() if padded else suited(*picture.shape[1:3])
+    def _convolutions(self, picture: Any, padded: bool) -> CNN:
+        found = CNN() if padded else suited(*picture.shape[1:3])
+        return dataclasses.replace(found, normalization=self.normalization)
 
 
 def get(identifier: Any, default: Auto) -> Any:
@@ -319,28 +337,6 @@ def check_weights(widths_: Any, argument: str) -> None:
     weights = sum(before * after for before, after in itertools.pairwise(widths_))
     if weights > limits.WEIGHTS:
         raise ValueError(f"`{argument}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
-
-
-def normalized(x: Any, normalization: Any, name: str) -> Any:
-    """A tensor behind the normalization that `MLP.normalization` says."""
-    return x if normalization is None else _normalization(normalization, name)(x)
-
-
-def _normalization(normalization: Any, name: str | None = None) -> Any:
-    options = {"type": normalization} if isinstance(normalization, str) else normalization
-    if not isinstance(options, dict) or options.get("type") != "batch_renormalization":
-        raise ValueError(
-            "`network.normalization` must be None, 'batch_renormalization', or a dict with this 'type' and arguments of "
-            f"kagent.networks.BatchRenormalization. Received: {normalization!r}"
-        )
-    arguments = {key: value for key, value in options.items() if key != "type"}
-    check_known(arguments, NORMALIZING, "`network.normalization`", "argument")
-    return BatchRenormalization(**arguments, name=name)
-
-
-def _check_normalization(normalization: Any) -> None:
-    if normalization is not None:
-        _normalization(normalization)
 
 
 def _check(activation: Any, initialization: Any) -> None:

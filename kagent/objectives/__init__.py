@@ -17,6 +17,7 @@ from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, Objective, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
+from kagent.objectives.q_lambda import QLambdaObjective
 from kagent.objectives.rollouts import THROUGH_ADVANTAGE, RolloutObjective
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
@@ -41,6 +42,7 @@ __all__ = [
     "Objective",
     "PlusObjective",
     "PolicyGradientObjective",
+    "QLambdaObjective",
     "QuantileRegressionObjective",
     "RolloutObjective",
     "SoftActorCriticObjective",

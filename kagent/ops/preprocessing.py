@@ -146,3 +146,27 @@ def standardize(x: Any, mean: Any, variance: Any, floor: float = 0.0, epsilon: f
     """
     result: np.ndarray = (np.asarray(x, np.float64) - mean) / np.sqrt(np.maximum(variance, floor) + epsilon)
     return result
+
+
+def running_return(before: Any, reward: Any, discount: float, fresh: Any) -> np.ndarray:
+    """`discount * before + reward`: rewards of an episode so far, the one k timesteps ago times `discount**k`.
+
+    Divided by the standard deviation of these sums, rewards of any scale have returns of a scale near 1 (Engstrom et al. 2020,
+    "Implementation Matters in Deep Policy Gradients", arXiv:2005.12729, section 2).
+
+    Args:
+        before: The sums of the timestep before, `(n,)`, one for each environment.
+        reward: `(n,)`.
+        discount: From 0 to 1.
+        fresh: bool `(n,)`: where an episode begins, and nothing came before.
+
+    Returns:
+        float64 `(n,)`.
+
+    Example:
+
+    >>> running_return([8.0, 8.0], [1.0, 1.0], 0.5, [False, True]).tolist()
+    [5.0, 1.0]
+    """
+    kept = np.where(np.asarray(fresh, bool), 0.0, np.asarray(before, np.float64))
+    return discount * kept + np.asarray(reward, np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import schedules, spaces
-from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, distributions
+from kagent.acting import Actor, Program, UnsupportedLayer, compile_model
 from kagent.spaces import Structure
 
 
@@ -29,7 +29,7 @@ class GraphForward:
     def retrace(self) -> None:
         """Layers hold another state beside their variables: trace them again before the next use."""
         policy = self.policy
-        self._call = tf.function(lambda leaves: policy.heads(leaves), autograph=False)
+        self._call = tf.function(lambda leaves: policy.acting_heads(leaves), autograph=False)
 
     def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
         return [head.numpy() for head in self._call([tf.convert_to_tensor(leaf) for leaf in leaves])]
@@ -77,7 +77,7 @@ class PolicyActor(Actor):
     Args:
         policy: A policy that has been set up.
         observation, action: The agent's spaces.
-        preprocessed: Whether the observations it gets were processed; then it alone cannot be saved.
+        preprocessed: Whether the observations it gets were processed; then it is saved with what was done to them.
 
     Attributes:
         variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
@@ -85,13 +85,13 @@ class PolicyActor(Actor):
     """
 
     def __init__(self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False):
-        chosen = [distributions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
+        chosen = [policy.actor_decision(leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
         forward: Any = None
         self.program: PolicyProgram | None
         program = None
         try:
-            config, self.variables = compile_model(policy.model)
+            config, self.variables = compile_model(policy.acting_model())
             program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
             forward = GraphForward(policy)
@@ -141,13 +141,13 @@ class PolicyActor(Actor):
             for variable, value in zip(variables, values):
                 variable.assign(value)
 
-    def save(self, directory: str | Path) -> None:
-        if self.preprocessed:
+    def save(self, directory: str | Path, standardization: tuple[dict[str, Any], list[Any]] | None = None) -> None:
+        if self.preprocessed and standardization is None:
             raise ValueError(
                 "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
                 "environment gave. Save the agent, and load it with `kagent.load`"
             )
-        super().save(directory)
+        super().save(directory, standardization)
 
     @property
     def is_numpy(self) -> bool:

@@ -23,6 +23,7 @@ empty list, does nothing. The observation's key `"action_mask"` is never process
 | `activation`                | `nonlinearity`                                        | floats, the reward                        |
 | `exponential_normalization` | `decay`, `axes`, `only_mean`, `min_variance`          | floats, the reward                        |
 | `running_normalization`     | `axes`, `only_mean`, `epsilon`, `clip`                | floats, the reward                        |
+| `return_normalization`      | `discount`, `epsilon`, `clip`                         | the reward                                |
 | `instance_normalization`    | `axes`, `only_mean`, `min_variance`                   | floats with at least one axis             |
 | `deltafier`                 | `concatenate`                                         | floats, the reward                        |
 | `sequence`, `frame_stack`   | `length`, `axis`, `concatenate`                       | all states                                |
@@ -33,6 +34,10 @@ empty list, does nothing. The observation's key `"action_mask"` is never process
 the environment, `agent.processed_space` what networks and memories get; datasets of `memory.dataset` hold processed transitions,
 and so does what `fit(dataset)` takes. Returns of episodes, wherever they are reported, are of the environment's own rewards. What
 `kagent.callbacks.Recorder` writes is what the environments gave; `agent.pretrain` processes it as if it happened.
+
+`normalize=True` of a preset is `running_normalization` of floats and `return_normalization` of the reward, with the agent's own
+discount; see `kagent.agents.normalization`. `kagent.acting.load` serves an agent whose observations have one normalization or
+nothing, with what it has learned; an agent with other layers is loaded by `kagent.load`.
 
 `fit`, `pretrain`, and `act` with `observe` are training: statistics take in each observation and each reward once, before it is
 standardised. There is one mean and one variance for all environments, and they go on from episode to episode: an episode's own
@@ -53,7 +58,12 @@ from kagent.preprocessing.layer import LAYERS, Layer
 from kagent.preprocessing.player import Player
 from kagent.preprocessing.preprocessing import Preprocessing, get
 from kagent.preprocessing.scaling import Activation, Clipping, LinearNormalization, Rescaling
-from kagent.preprocessing.statistics import ExponentialNormalization, InstanceNormalization, RunningNormalization
+from kagent.preprocessing.statistics import (
+    ExponentialNormalization,
+    InstanceNormalization,
+    ReturnNormalization,
+    RunningNormalization,
+)
 
 __all__ = [
     "LAYERS",
@@ -69,6 +79,7 @@ __all__ = [
     "Player",
     "Preprocessing",
     "Rescaling",
+    "ReturnNormalization",
     "RunningNormalization",
     "Sequence",
     "get",

@@ -14,6 +14,7 @@ from kagent.preprocessing import layer, pipeline
 from kagent.preprocessing.keras_layer import KerasLayer, is_keras
 from kagent.preprocessing.layer import LAYERS, Layer, Past, Rows
 from kagent.preprocessing.pipeline import Pipeline
+from kagent.preprocessing.statistics import Standardizer
 from kagent.schedules import Clock
 from kagent.spaces import Leaf, Structure
 
@@ -78,8 +79,9 @@ class Preprocessing:
             if key == REWARD or key in used:
                 continue
             types = sorted({leaf.type for leaf in self.raw.leaves if leaf.path[:1] != (MASK,)})
+            asked = " (`normalize` of observations says it)" if key == "float" else ""
             raise ValueError(
-                f"`preprocessing` has {key!r}, for which there is no state. Known: states {names}, types "
+                f"`preprocessing` has {key!r}, for which there is no state{asked}. Known: states {names}, types "
                 f"{types} of these (a state's own name goes before its type), and {REWARD!r}"
             )
 
@@ -201,6 +203,21 @@ class Preprocessing:
         """One observation of zeros in stored form, `(1, *leaf.shape)`; `raw`: as before preprocessing."""
         leaves = (self.raw if raw else self.processed).leaves
         return [np.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in leaves]
+
+    def frozen(self) -> list[dict[str, Any] | None]:
+        """What observations are standardized by now, for `kagent.acting.standardization.Standardization`; of each leaf.
+
+        Raises:
+            ValueError: Observations are processed by other layers than one normalization.
+        """
+        found: list[dict[str, Any] | None] = []
+        for leaf, made in zip(self.raw.leaves, self.pipelines):
+            bound = None if made is None or len(made.bounds) != 1 else made.bounds[0]
+            if made is not None and (type(bound) is not Standardizer or bound.only_mean):
+                kinds = [type(part).__name__ for part in made.layers]
+                raise ValueError(f"State {leaf.name or BARE!r} is processed by {kinds}, not by one normalization")
+            found.append(bound.frozen() if isinstance(bound, Standardizer) else None)
+        return found
 
     # State -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from kagent import schedules
-from kagent.ops.preprocessing import merged_moments, standardize
+from kagent.ops.preprocessing import merged_moments, running_return, standardize
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer, Past, Rows
 
@@ -75,6 +75,12 @@ class Standardizer(Bound):
         else:
             x = standardize(x, mean, variance, self.floor, self.epsilon)
         return np.clip(x, -self.clip, self.clip) if self.clip < math.inf else x
+
+    def frozen(self) -> dict[str, Any]:
+        """JSON-ready: `mean`, `deviation` and `clip` (None: there is none) as they are now."""
+        deviation = np.sqrt(np.maximum(self.statistics["variance"], self.floor) + self.epsilon)
+        clip = self.clip if self.clip < math.inf else None
+        return {"mean": self.statistics["mean"].tolist(), "deviation": deviation.tolist(), "clip": clip}
 
     def _learn(self, x: np.ndarray) -> None:
         weight, mean, variance = float(self.statistics["weight"]), self.statistics["mean"], self.statistics["variance"]
@@ -171,6 +177,63 @@ class RunningNormalization(Layer):
         axes = _axes_of(self.axes, tuple(range(rank - 1)), rank)
         clip = math.inf if self.clip is None else self.clip
         return Standardizer(space, axes, self.only_mean, None, 0.0, self.epsilon, clip)
+
+
+class ReturnScaler(Standardizer):
+    """`ReturnNormalization`, bound: the statistics are of discounted sums, each environment's `return`."""
+
+    def __init__(self, discount: Any, epsilon: float, clip: float):
+        super().__init__(layer.box(-math.inf, math.inf, ()), (), False, None, 0.0, epsilon, clip)
+        self.discount = discount
+        self.remembers = {"return": ((), np.dtype(np.float64))}
+
+    def __call__(self, x: np.ndarray, past: Past, rows: Rows, fresh: np.ndarray, learn: bool) -> np.ndarray:
+        discount = schedules.evaluate(self.discount, self.clock())
+        past["return"][rows] = sums = running_return(past["return"][rows], x, discount, fresh)
+        if learn and len(x):
+            self._learn(sums)
+        scaled = standardize(x, 0.0, self.statistics["variance"], self.floor, self.epsilon)
+        return np.clip(scaled, -self.clip, self.clip) if self.clip < math.inf else scaled
+
+
+@LAYERS.register()
+@dataclasses.dataclass(frozen=True)
+class ReturnNormalization(Layer):
+    """`x / sqrt(variance + epsilon)` of a reward x, kept from `-clip` to `clip`, with the variance of discounted sums of rewards.
+
+    The sum of each environment begins anew with its episodes (`kagent.ops.preprocessing.running_return`); nothing is subtracted,
+    so that the sign of a reward stays. All environments share the variance. It moves in training alone, before the reward is
+    divided that it takes in; before the first one, rewards pass as they are.
+
+    Args:
+        discount: Weight in the sums of a reward one timestep earlier, from 0 to 1: that of the agent's own returns. May be a
+            schedule.
+        epsilon: Added to the variance, > 0.
+        clip: Bound of the results, > 0; None: there is none.
+
+    Raises:
+        ValueError, TypeError: Arguments outside their range; at the agent's making, a state in place of the reward.
+    """
+
+    discount: Any = 0.99
+    epsilon: float = 1e-8
+    clip: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        name = "return_normalization"
+        if schedules.is_schedule(self.discount):
+            discount = schedules.get(self.discount, f"{name}.discount", 0.0, 1.0)
+        else:
+            discount = layer.number(self.discount, f"{name}.discount", 0.0, 1.0)
+        object.__setattr__(self, "discount", discount)
+        object.__setattr__(self, "epsilon", layer.number(self.epsilon, f"{name}.epsilon", 0.0, above=True))
+        if self.clip is not None:
+            object.__setattr__(self, "clip", layer.number(self.clip, f"{name}.clip", 0.0, above=True))
+
+    def bind(self, space: gymnasium.Space) -> Bound:
+        if layer.floats(space).shape != ():
+            raise ValueError(f"needs the reward, one number. Received: {space}")
+        return ReturnScaler(self.discount, self.epsilon, math.inf if self.clip is None else self.clip)
 
 
 @LAYERS.register()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kagent import networks
+from kagent import networks, spaces
 from kagent.acting import archive
 from kagent.config.signatures import answering
 from kagent.files import checked_file, packed
@@ -245,13 +245,20 @@ def load_own_variables(agent: Agent, store: Any) -> None:
 
 
 def save_assets(agent: Agent, directory: str) -> None:
-    """Keras's hook: the NumPy program of the policy, for `kagent.acting.load`; not of an agent with preprocessing."""
-    if agent.preprocessing is not None:
-        archive.refuse(Path(directory))
-    elif agent.actor.is_numpy:
+    """Keras's hook: the NumPy program of the policy, for `kagent.acting.load`, with what normalization has learned.
+
+    An agent whose observations are preprocessed otherwise has none.
+    """
+    made, frozen = agent.preprocessing, None
+    if made is not None:
+        try:
+            frozen = spaces.to_config(agent.observation_space), made.frozen()
+        except ValueError:
+            return archive.refuse(Path(directory))
+    if agent.actor.is_numpy:
         agent.actor.refresh()
         agent.actor.set_time(agent.clock)
-        agent.actor.save(directory)
+        agent.actor.save(directory, frozen)
 
 
 def load_assets(agent: Agent, directory: str) -> None:

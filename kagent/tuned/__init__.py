@@ -1,8 +1,13 @@
 """Tuned hyper-parameters, shipped as data: one JSON file per algorithm, one entry per environment.
 
 The values are those of rl-baselines3-zoo in kagent's words, but where a seed in a few failed with them: DQN's learning rate
-falls to 0 and its targets have the rewards of ten timesteps, and PPO on CartPole looks further ahead. An entry holds
-arguments of the preset, and under `"fit"` arguments of `agent.fit`.
+on CartPole falls to 0 and its targets have the rewards of ten timesteps, and PPO on CartPole looks further ahead. C51, the double
+and dueling DQN have DQN's; those of VPG, discrete SAC and NAF are kagent's own. An entry holds arguments of the preset, and under
+`"fit"` arguments of `agent.fit`.
+
+Where a library counts otherwise, the words were translated: passes of a critic over a rollout are TRPO's `critic_steps`; PyTorch's
+RMSprop of A2C, which adds 1e-5 outside the root, is Keras's with an epsilon of 1e-10 inside it; A2C's rollouts are a `Rollout`
+memory with `gae_lambda`; and weights of squared errors are `critic_weight` halves.
 """
 
 from __future__ import annotations
@@ -35,8 +40,8 @@ def environments(algorithm: str) -> list[str]:
 
     Example:
 
-    >>> environments("ppo")
-    ['CartPole-v1', 'Pendulum-v1']
+    >>> environments("naf")
+    ['Pendulum-v1']
     """
     return list(_entries(algorithm))
 

@@ -19,7 +19,8 @@ REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "t
 UNTARGETED = {name: value for name, value in REPLAYED.items() if name != "tau"}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
-ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
+GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
+ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, **GAUSSIAN}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 RATES = {"critic_learning_rate": 0.25, "temperature_learning_rate": 0.125, "critic_network": {"units": [3]}}
 # Every argument, none with its default.
@@ -31,13 +32,15 @@ GIVEN = {
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "sac": {
         **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
+        **GAUSSIAN,
     },
     "tqc": {
         **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "quantiles": 5,
-        "top_quantiles_to_drop_per_net": 4,
+        "top_quantiles_to_drop_per_net": 4, **GAUSSIAN,
     },
     "crossq": {
         **UNTARGETED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
+        **GAUSSIAN,
     },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
     "dpg": {
@@ -49,6 +52,10 @@ GIVEN = {
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]},
     },
     "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
+    "pqn": {
+        "n_steps": 8, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "discount": 0.5, "return_lambda": 0.25, "huber": 2.0,
+        "max_grad_norm": 3.0,
+    },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0,
@@ -58,11 +65,14 @@ GIVEN = {
         "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
     },
     "vpg": {**ON_POLICY, "baseline": "auto", "baseline_optimizer": {"type": "SGD", "learning_rate": 0.125}},
-    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
-    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
+    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
+    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip
+GIVEN = {
+    name: given if name in ("constant", "random") else {**given, "normalize": True} for name, given in GIVEN.items()
+}
 COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 PARTS = {"memory", "exploration", "critic", "temperature"}  # arguments that are parts themselves
 # Arguments whose attribute says something else than was given in `GIVEN`: of another kind, or nothing.
@@ -79,11 +89,15 @@ OTHERS = [
     ("crossq", {"temperature_learning_rate": None}, {"temperature_learning_rate": 0.5}),
     ("sac", {"critic_learning_rate": None, "subset": None}, {"critic_learning_rate": 0.5}),
     ("ac", {"frequency": "never", "max_grad_norm": None}, {}),
+    ("ppo", {"normalize": "observation"}, {}),
+    ("sac", {"normalize": "reward"}, {}),
+    ("trpo", {"normalize": None}, {"normalize": False}),
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *BOXES)
+REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
+BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *REPLAYED_BOXES)
 
 
 def spaces_of(name):
@@ -303,5 +317,5 @@ def test_the_module_begins_with_its_update(name):
     assert 2 <= len(steps) <= 8 and 2 <= len(files) <= 5
     assert not [file for file in files if not (ROOT / file.rstrip("`")).is_file()]
     assert any(word in text for word in ("quation", "lgorithm", "ection", "ppendix")) and any(
-        f"{y}" in text for y in range(2013, 2025)
+        f"{y}" in text for y in range(2013, 2031)
     )

@@ -134,6 +134,7 @@ TUNED = {
         ("td3", 10_000, {"start": 1000, "discount": 0.98, "network": {"type": "mlp", "units": [400, 300]}}, -400),
         ("tqc", 8_000, {"learning_rate": 1e-3}, -400),
         ("naf", 12_000, {}, -400),
+        ("pqn", 60_000, {"n_envs": 4, "learning_rate": 1e-3}, 100),
         ("crossq", 5_000, {"network": {"units": [256, 256]}, "policy_delay": 2}, -400),
         ("qrdqn", 50_000, {**TUNED, "quantiles": 10}, 300),
         ("c51", 50_000, {**TUNED, "low": 0.0, "high": 200.0}, 100),

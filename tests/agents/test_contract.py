@@ -18,7 +18,7 @@ pytestmark = pytest.mark.eager
 
 STEPS = 16
 FEWER = {
-    **{name: {"n_steps": STEPS // 2} for name in ("PPO", "TRPO")},
+    **{name: {"n_steps": STEPS // 2} for name in ("PPO", "PQN", "TRPO")},
     **{
         name: {"frequency": STEPS}
         for name, (make, _) in parts.AGENTS.items()

@@ -50,7 +50,8 @@ def test_train_help_lists_algorithms_and_where_they_are_tuned(capsys):
     for algorithm in algorithms.ALGORITHMS:
         assert f"\n  {algorithm.name} " in text
     with_tuned = [one for one in algorithms.ALGORITHMS if tuned.environments(one.name)]
-    assert text.count("tuned for") == len(with_tuned) >= 4 and "CartPole-v1, Pendulum-v1" in text
+    assert text.count("tuned for") == len(with_tuned) >= 4 and "tuned for CartPole-v1, Acrobot-v1" in text
+    assert max(len(line) for line in text.splitlines() if "-v1" in line) <= 80
     assert "Ctrl-C once" in text and "--set exploration.fraction=0.2" in text
 
 
@@ -63,7 +64,7 @@ def test_the_algorithms_of_the_text_are_those_that_are_registered():
         if cls.__module__.startswith("kagent.agents.") and SUMMARIES[cls] is not None:
             registered.setdefault((cls.__name__, SUMMARIES[cls]), []).append(name)
     read = {(one.preset, one.summary): [one.name, *one.others] for one in algorithms.ALGORITHMS}
-    assert read == registered and len(read) == 17
+    assert read == registered and len(read) == 18
     assert algorithms.find("Double-DQN") is algorithms.find("double_dqn") is algorithms.find("doubledqn")
     assert [one.name for one in algorithms.ALGORITHMS][:3] == ["dqn", "ppo", "sac"]
 

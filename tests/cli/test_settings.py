@@ -193,10 +193,9 @@ def test_tuned_settings_are_looked_up_not_opened_by_path():
     assert tuned.load("sac", "CartPole-v1") is None
     assert tuned.load("../tuned/dqn", "CartPole-v1") is None
     assert tuned.load("", "CartPole-v1") is None
-    assert {name: tuned.environments(name) for name in ("dqn", "ppo", "sac", "absent")} == {
-        "dqn": ["CartPole-v1"],
-        "ppo": ["CartPole-v1", "Pendulum-v1"],
-        "sac": ["Pendulum-v1"],
+    assert {name: tuned.environments(name) for name in ("dqn", "naf", "absent")} == {
+        "dqn": ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"],
+        "naf": ["Pendulum-v1"],
         "absent": [],
     }
     changed = tuned.load("dqn", "CartPole-v1")

@@ -9,11 +9,12 @@ import sys
 import time
 
 import forked
+import gymnasium
 import imageio.v2 as imageio
 import pytest
 
 from kagent import tuned
-from kagent.cli import main, process, settings
+from kagent.cli import algorithms, main, process, settings
 
 SMALL = [
     "--set",
@@ -293,17 +294,29 @@ def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, monkeypa
     assert "kagent: error: " in result.stderr and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "sac", "naf", "crossq"])
-def test_tuned_settings_are_arguments_of_the_preset(algorithm):
-    import kagent
+LANDER = gymnasium.spaces.Box(-10.0, 10.0, (8,))  # box2d need not be installed
+SPACES = {
+    "LunarLander-v3": {"observation_space": LANDER, "action_space": gymnasium.spaces.Discrete(4)},
+    "LunarLanderContinuous-v3": {"observation_space": LANDER, "action_space": gymnasium.spaces.Box(-1.0, 1.0, (2,))},
+}
 
-    preset = kagent.agents.AGENTS[algorithm]
-    for name in tuned.environments(algorithm):
-        resolved = settings.resolve(preset, tuned.load(algorithm, name))
-        arguments = {key: value for key, value in resolved.items() if key not in ("fit", "compile")}
-        if "memory" in arguments:
-            arguments["memory"] = 1000  # storage of a million rows is not what is tested
-        preset(name, **arguments, seed=0)
+
+@pytest.mark.parametrize(
+    ("algorithm", "environment"),
+    [(one.name, env) for one in algorithms.ALGORITHMS for env in tuned.environments(one.name)],
+)
+def test_tuned_settings_make_the_preset(algorithm, environment):
+    preset = algorithms.find(algorithm).load()
+    resolved = settings.resolve(preset, tuned.load(algorithm, environment))
+    arguments = {key: value for key, value in resolved.items() if key not in ("fit", "compile")}
+    if isinstance(arguments.get("memory"), int):
+        arguments["memory"] = 1000  # storage of a million rows is not what is tested
+    arguments |= {"seed": 0, "n_envs": resolved["fit"].get("n_envs")}
+    if arguments["n_envs"] is None:
+        del arguments["n_envs"]
+    agent = preset(**SPACES[environment], **arguments) if environment in SPACES else preset(environment, **arguments)
+    for argument in {"normalize", "discount", "batch_size"} & set(arguments):
+        assert getattr(agent, argument) == arguments[argument]
 
 
 @pytest.mark.parametrize(
@@ -322,6 +335,7 @@ def test_tuned_settings_are_arguments_of_the_preset(algorithm):
         "tqc",
         "discrete-sac",
         "naf",
+        "pqn",
         "crossq",
     ],
 )

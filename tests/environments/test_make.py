@@ -281,3 +281,29 @@ def test_every_kind_is_environments():
         assert isinstance(envs, environments.Environments) and isinstance(env, gymnasium.Env | VectorEnv)
         envs.reset()
         assert envs.observation[0].shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            'Box2D is not installed, run `pip install "gymnasium[box2d]"`',
+            r"'Needy-v0' needs .*: pip install 'kagent\[box2d\]'. gym",
+        ),
+        (
+            'MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`',
+            r"'Needy-v0' needs .*: pip install 'kagent\[mujoco\]'",
+        ),
+        ("pygame is not installed", r"^pygame is not installed$"),
+    ],
+)
+def test_a_missing_simulator_is_named_with_the_line_that_installs_it(monkeypatch, said, expected):
+    class Needy(Counter):
+        def __init__(self):
+            raise gymnasium.error.DependencyNotInstalled(said)
+
+    monkeypatch.setitem(
+        gymnasium.registry, "Needy-v0", gymnasium.envs.registration.EnvSpec("Needy-v0", entry_point=Needy)
+    )
+    with pytest.raises(gymnasium.error.DependencyNotInstalled, match=expected):
+        make("Needy-v0")

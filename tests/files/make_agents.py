@@ -53,6 +53,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "crossq": ("CrossQ", {**REPLAYED, "gradient_steps": 4}, {"acted": "box"}),
     "discrete_sac": ("DiscreteSAC", REPLAYED, {}),
     "naf": ("NAF", REPLAYED, {"acted": "box"}),
+    "pqn": ("PQN", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (

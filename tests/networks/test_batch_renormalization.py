@@ -108,10 +108,12 @@ def test_every_component_has_it():
 
 def test_what_is_no_normalization_is_refused():
     for wrong in ("layer", 3, {"type": "batch"}, {}):
-        with pytest.raises(ValueError, match=r"normalization` must be None, 'batch_renormalization', or a dict"):
+        with pytest.raises(
+            ValueError, match=r"normalization` must be None, 'layer_normalization', 'batch_renormalization', or a"
+        ):
             MLP(normalization=wrong)
     with pytest.raises(ValueError, match=r"`network.normalization` has no argument \['warmup'\]"):
         get({"normalization": {"type": "batch_renormalization", "warmup": 3}}, Auto())
     image = spaces.Box(0, 255, (36, 36, 3), np.uint8)
-    with pytest.raises(ValueError, match="normalization` is of dense layers, and the observation has an image"):
+    with pytest.raises(ValueError, match="normalization` 'batch_renormalization' is of dense layers"):
         kagent.CrossQ(observation_space=image, action_space=spaces.Box(-1, 1, (1,)), memory=300)

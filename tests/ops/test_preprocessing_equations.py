@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kagent.ops.preprocessing import linear_normalization, luminance, merged_moments, resize_bilinear, standardize
+from kagent.ops.preprocessing import (
+    linear_normalization,
+    luminance,
+    merged_moments,
+    resize_bilinear,
+    running_return,
+    standardize,
+)
 
 
 def test_linear_normalization_goes_from_minus_two_to_two():
@@ -58,3 +65,12 @@ def test_resizing_is_tensorflows(source, size):
     x = np.random.default_rng(0).uniform(-5, 5, (2, *source, 3)).astype(np.float32)
     theirs = tf.image.resize(x, size, method="bilinear", antialias=False).numpy()
     np.testing.assert_allclose(resize_bilinear(x, *size), theirs, atol=2e-4)
+
+
+def test_the_running_return_forgets_what_came_before_an_episode():
+    """0.5 * 4 + 3 = 5; where an episode begins it is the reward."""
+    assert running_return([4.0, 4.0], [3.0, 3.0], 0.5, [False, True]).tolist() == [5.0, 3.0]
+    sums = [0.0]
+    for reward in (1.0, 2.0, 3.0):
+        sums = running_return(sums, [reward], 0.5, [False])
+    assert sums.tolist() == [0.25 * 1.0 + 0.5 * 2.0 + 3.0]

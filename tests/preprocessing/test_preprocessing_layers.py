@@ -332,3 +332,53 @@ def test_configurations_come_back():
 @pytest.mark.parametrize("nothing", [None, {}, [], {"float": None}, {"reward": []}])
 def test_nothing_is_nothing(nothing):
     assert make(nothing) is None
+
+
+# The reward by its discounted sums -------------------------------------------------------------------------
+
+
+def rewards_of(made, rewards, past, fresh, learn=True):
+    return made.reward(np.asarray(rewards, np.float64), past, slice(None), np.asarray(fresh), learn).tolist()
+
+
+def test_return_normalization_divides_by_the_spread_of_discounted_sums():
+    """Of two environments: sums 2 and 0, then 1 + 3 = 4 and 2; the variance of 2, 0, 4 and 2 is 2, of 2 and 0 it is 1.
+
+    A third step begins an episode in the first environment: its sum is 6, not 8.
+    """
+    layers = {"reward": {"type": "return_normalization", "discount": 0.5, "epsilon": 1e-12, "clip": None}}
+    made = preprocessing.get(layers, Structure(FREE))
+    past = made.begin(2)
+    np.testing.assert_allclose(rewards_of(made, [2.0, 0.0], past, [True, True]), [2.0, 0.0])
+    np.testing.assert_allclose(rewards_of(made, [3.0, 2.0], past, [False, False]), [3.0 / 2**0.5, 2.0 / 2**0.5])
+    assert past[-1][0]["return"].tolist() == [4.0, 2.0]
+    before = made.statistics()[-1][0]
+    assert float(before["weight"]) == 4.0 and float(before["mean"]) == 2.0 and float(before["variance"]) == 2.0
+    frozen = rewards_of(made, [6.0, 1.0], past, [True, False], learn=False)
+    np.testing.assert_allclose(frozen, [6.0 / 2**0.5, 1.0 / 2**0.5])
+    assert past[-1][0]["return"].tolist() == [6.0, 2.0]
+    assert made.statistics()[-1][0] == before
+
+
+def test_return_normalization_clips_and_its_discount_may_be_a_schedule():
+    time = [0]
+    falling = {"type": "linear", "unit": "timesteps", "num_steps": 10, "initial_value": 1.0, "final_value": 0.0}
+    layers = {"reward": {"type": "return_normalization", "discount": falling, "clip": 3.0}}
+    made = preprocessing.get(layers, Structure(FREE), lambda: Clock(timesteps=time[0]))
+    past = made.begin(1)
+    assert rewards_of(made, [1.0], past, [True]) == [3.0]  # one sum has no variance yet
+    time[0] = 5
+    rewards_of(made, [1.0], past, [False])
+    assert past[-1][0]["return"].tolist() == [1.5]
+
+
+def test_return_normalization_is_for_the_reward():
+    with pytest.raises(ValueError, match="ReturnNormalization needs the reward, one number"):
+        make("return_normalization")
+    for given, error in (
+        ({"discount": 1.5}, "discount.*<= 1"),
+        ({"epsilon": 0.0}, "epsilon.*> 0"),
+        ({"clip": -1}, "clip"),
+    ):
+        with pytest.raises(ValueError, match=f"`return_normalization.{error}"):
+            preprocessing.get({"reward": {"type": "return_normalization", **given}}, Structure(FREE))

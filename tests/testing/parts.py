@@ -20,6 +20,7 @@ AGENTS = {
     "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
     "QRDQN": (functools.partial(kagent.QRDQN, **REPLAY, quantiles=3, dueling=True), CHOICES),
     "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
+    "PQN": (functools.partial(kagent.PQN, network={"units": [4]}, n_steps=16, batch_size=8, epochs=2), CHOICES),
     "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
     "A2C": (functools.partial(kagent.A2C, **NETWORK, batch_size=6), ALL),
     "AC": (functools.partial(kagent.AC, **NETWORK, batch_size=6), ALL),
@@ -32,11 +33,20 @@ AGENTS = {
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
     "NAF": (functools.partial(kagent.NAF, **REPLAY), ("Box",)),
+    "PPO with state-dependent noise": (
+        functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2, state_dependent_noise=3),
+        ("Box",),
+    ),
+    "SAC with state-dependent noise": (
+        functools.partial(kagent.SAC, **REPLAY, state_dependent_noise={"period": 5, "expln": True}),
+        ("Box",),
+    ),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
-LONG = ("PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "AC", "DoubleDQN", "DuelingDQN")
+LONG = ("PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
+LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),
@@ -96,6 +106,11 @@ OBJECTIVES = {
     },
     "discrete_soft_actor_critic": {"memory": 100, "critic": NETWORK, "temperature": 0.3},
     "normalized_advantage": {"memory": 100, "policy": NETWORK},
+    "q_lambda": {
+        **ROLLOUT,
+        "policy": NETWORK,
+        "reward_estimation": {"return_lambda": 0.5, "discount": 0.9},
+    },
     "behavior_cloning": {"memory": 100},
     "plus": {
         "objective": {"type": "plus", "objective1": "action_value", "objective2": "behavior_cloning"},

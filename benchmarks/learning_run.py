@@ -1,0 +1,124 @@
+"""One seed of one cell of the learning table, in this process: trained, evaluated, and written to a JSON file.
+
+`python -m benchmarks.learning` starts it, each time in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measurement, speed
+from benchmarks.learning_cells import EPISODES, TASKS, Task
+from benchmarks.scores import interquartile_mean
+
+Record = dict[str, Any]
+EVALUATION = 10**6  # added to the training's seed: other episodes than those of training
+
+
+def settings_of(task: Task) -> tuple[type, Record]:
+    """The preset of a cell, and its settings as `kagent train` takes them.
+
+    Raises:
+        LookupError: There are no tuned settings for it.
+    """
+    from kagent import tuned
+    from kagent.cli import algorithms
+
+    algorithm = algorithms.find(task.algorithm)
+    if task.steps is not None:
+        return algorithm.load(), {"fit": {"steps": task.steps}}
+    best = tuned.load(algorithm.name, task.environment)
+    if best is None:
+        raise LookupError(f"no tuned settings for {task.algorithm} on {task.environment}")
+    return algorithm.load(), best
+
+
+def run(task: Task, seed: int, steps: int | None = None, episodes: int = EPISODES) -> Record:
+    """Trains one seed of one cell and evaluates the agent that training ends with.
+
+    Args:
+        task: The cell.
+        seed: Of the agent, and so of its environments.
+        steps: Timesteps in place of those of the settings.
+        episodes: Greedy episodes of the evaluation.
+
+    Returns:
+        JSON-ready: settings, returns of all episodes, figures of time, versions, machine.
+    """
+    from kagent.cli import process, settings
+
+    process.prepare()
+    preset, best = settings_of(task)
+    chosen = settings.resolve(preset, best, {"seed": seed, "fit": {} if steps is None else {"steps": steps}})
+    used = json.loads(json.dumps(chosen))
+    fit, compiled = chosen.pop("fit"), chosen.pop("compile", {})
+    if (n_envs := fit.get("n_envs")) is not None:
+        chosen["n_envs"] = n_envs  # as `kagent train` does: the size of an update may go by it
+    agent: Any = preset(task.environment, **chosen)
+    if compiled:
+        agent.compile(**compiled)
+    began = time.perf_counter()
+    agent.fit(task.environment, verbose=0, **fit)
+    seconds = time.perf_counter() - began
+    outcome = agent.evaluate(task.environment, episodes, seed=EVALUATION + seed)
+    returns = [float(value) for value in outcome["episode_returns"]]
+    return {
+        "task": task.name,
+        "algorithm": task.algorithm,
+        "environment": task.environment,
+        "seed": seed,
+        "settings": used,
+        "returns": returns,
+        "mean": statistics.fmean(returns),
+        "interquartile_mean": interquartile_mean(returns),
+        "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
+        "seconds": seconds,
+        "steps_per_second": agent.timesteps / seconds,
+        "timesteps": agent.timesteps,
+        "gradient_steps": agent.gradient_steps,
+        "date": datetime.date.today().isoformat(),
+        "machine": speed.machine()["machine"],
+        "threads": measurement.thread_variables() | {"cores": len(os.sched_getaffinity(0))},
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what was imported: TensorFlow's distribution has several names."""
+    found = {"python": measurement.versions()["python"]}
+    for name in ("kagent", "keras", "tensorflow", "gymnasium", "numpy"):
+        found[name] = importlib.import_module(name).__version__
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs what the arguments say, and writes the file."""
+    p = argparse.ArgumentParser("python -m benchmarks.learning_run", description=__doc__)
+    p.add_argument("task", choices=list(TASKS))
+    p.add_argument("seed", type=int)
+    p.add_argument("file", type=Path, help="where the JSON goes; it is there whole or not at all")
+    p.add_argument("--steps", type=int)
+    p.add_argument("--episodes", type=int, default=EPISODES)
+    p.add_argument("--core", type=int, help="the only one that this process may use")
+    a = p.parse_args(argv)
+    if a.core is not None:
+        os.sched_setaffinity(0, {a.core})  # before TensorFlow counts cores
+    record = run(TASKS[a.task], a.seed, a.steps, a.episodes)
+    from kagent.files import atomic_files
+
+    with atomic_files.beside(a.file, ".json") as temporary:
+        Path(temporary).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({key: record[key] for key in ("mean", "seconds")}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The README's table of learning, made of the files under `benchmarks/results/`.
+
+    python -m benchmarks.learning_table            # writes it into README.md, between two comments
+    python -m benchmarks.learning_table --print
+
+Of each cell: the interquartile mean over its seeds of the mean return of 100 greedy episodes, with a 95 % bootstrap interval
+(`benchmarks/scores.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.learning_cells import TASKS, Task
+from benchmarks.scores import bootstrap_interval, interquartile_mean
+from benchmarks.table import rows
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- learning: begin -->", "<!-- learning: end -->"
+HEADER = (
+    "environment",
+    "algorithm",
+    "env steps",
+    "seeds",
+    "IQM",
+    "95 %",
+    "lowest",
+    "gate",
+    "",
+    "published",
+    "min",
+    "steps/s",
+)
+Record = dict[str, Any]
+
+
+def read(folder: Path) -> dict[str, list[Record]]:
+    """The records of a folder by task, in the order of their seeds.
+
+    Raises:
+        ValueError: A file that does not hold the run that its path says.
+    """
+    found: dict[str, list[Record]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if (record.get("task"), str(record.get("seed"))) != (path.parent.name, path.stem):
+            raise ValueError(f"{path} holds another run. Received: {record.get('task')}, seed {record.get('seed')}")
+        found.setdefault(record["task"], []).append(record)
+    return found
+
+
+def reached(task: Task, means: Sequence[float]) -> bool:
+    """Whether the interquartile mean reaches the gate, and at most one seed is below the floor."""
+    broken = sum(mean < task.floor for mean in means) if task.floor is not None else 0
+    return interquartile_mean(means) >= task.gate and broken <= (len(means) > 1)
+
+
+def row(task: Task, records: Sequence[Record]) -> list[str]:
+    """One line of the table."""
+    head = [task.environment, task.algorithm + (" (defaults)" if task.steps else "")]
+    gate, published = f"{task.gate:g}", "—" if task.published is None else f"{task.published:g}"
+    if not records:
+        return [*head, "", "", "not measured", "", "", gate, "", published, "", ""]
+    means = [record["mean"] for record in records]
+    low, high = bootstrap_interval(means)
+    return [
+        *head,
+        " / ".join(f"{steps:,}" for steps in sorted({record["timesteps"] for record in records})),
+        f"{len(records)}",
+        f"{interquartile_mean(means):.1f}",
+        f"{low:.1f} to {high:.1f}" if len(means) > 1 else "—",
+        f"{min(means):.1f}",
+        gate,
+        "reached" if reached(task, means) else "🔴 missed",
+        published,
+        f"{statistics.median(record['seconds'] for record in records) / 60.0:.1f}",
+        f"{statistics.median(record['steps_per_second'] for record in records):,.0f}",
+    ]
+
+
+def summary(found: dict[str, list[Record]]) -> str:
+    """How many cells reach what, and where they were measured."""
+    means = {name: [record["mean"] for record in found[name]] for name in TASKS if found.get(name)}
+    gates = sum(reached(TASKS[name], scores) for name, scores in means.items())
+    known = {name: scores for name, scores in means.items() if TASKS[name].published is not None}
+    above = sum(interquartile_mean(scores) >= (TASKS[name].published or 0.0) for name, scores in known.items())
+    text = f"{len(means)} of {len(TASKS)} cells are measured, and {gates} of these reach their gate."
+    if known:
+        text += f" {above} of {len(known)} with a published median are at or above it."
+    records = [record for name in means for record in found[name]]
+    if records:
+        machines = sorted({record["machine"] for record in records})
+        versions = sorted({f"{name} {version}" for record in records for name, version in record["versions"].items()})
+        dates = sorted({record["date"] for record in records})
+        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        text += f" Each seed had one thread. {'; '.join(machines)}; {when}; {', '.join(versions)}."
+    return text
+
+
+def section(found: dict[str, list[Record]]) -> str:
+    """What stands between the comments.
+
+    Raises:
+        ValueError: Results of a task that is not in the list.
+    """
+    unknown = sorted(set(found) - set(TASKS))
+    if unknown:
+        raise ValueError(f"Results of unknown tasks. Received: {unknown}")
+    ordered = sorted(TASKS.values(), key=lambda task: _place(task.environment))
+    return rows(HEADER, [row(task, found.get(task.name, [])) for task in ordered]) + "\n\n" + summary(found)
+
+
+def _place(environment: str) -> int:
+    return list(dict.fromkeys(task.environment for task in TASKS.values())).index(environment)
+
+
+def written(text: str, content: str) -> str:
+    """`text` with `content` between the comments.
+
+    Raises:
+        ValueError: The comments are not there, once each and in order.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in after:
+        raise ValueError(f"There must be one {BEGIN} and one {END} behind it")
+    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints or writes the table."""
+    p = argparse.ArgumentParser("python -m benchmarks.learning_table", description=__doc__.split("\n")[0])
+    p.add_argument("--results", type=Path, default=RESULTS, help="the folder of the files (%(default)s)")
+    p.add_argument("--print", action="store_true", help="only print it")
+    a = p.parse_args(argv)
+    content = section(read(a.results))
+    if a.print:
+        print(content)
+        return
+    path = ROOT / "README.md"
+    path.write_text(written(path.read_text(encoding="utf-8"), content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
