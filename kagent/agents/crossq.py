@@ -109,7 +109,7 @@ class CrossQ(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
     critic_network = FromPart("critic.network")
@@ -151,7 +151,7 @@ class CrossQ(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         objective = CrossQObjective(
             target_entropy=target_entropy, learn_temperature=learned, subset=subset, policy_delay=policy_delay
         )

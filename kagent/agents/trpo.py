@@ -97,7 +97,7 @@ class TRPO(Agent):
     cg_damping = FromPart("optimizer.cg_damping")
     linesearch_iterations = FromPart("optimizer.linesearch_iterations")
     critic_learning_rate = FromPart("critic_optimizer.learning_rate")
-    critic_steps = FromPart("critic_optimizer.multi_step")
+    critic_steps = FromPart("critic_optimizer.multi_step", 1)
     critic_batch_size = FromPart("critic_optimizer.subsampling_fraction", None)
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     normalize_advantage = FromPart("objective.normalize_advantage")
