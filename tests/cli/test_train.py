@@ -336,6 +336,7 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
         "discrete-sac",
         "naf",
         "pqn",
+        "rainbow",
         "crossq",
     ],
 )
