@@ -80,7 +80,7 @@ def calibrate(
 ) -> dict[tuple[str, str], str]:
     """Each library's fastest setting per workload: the best median of `runs` runs, the settings taking turns."""
     best = {}
-    for name, library in ((n, x) for n in names for x in libraries):
+    for name, library in ((n, x) for n in names for x in libraries if x in WORKLOADS[n].libraries):
         rates: dict[str, list[float]] = {setting: [] for setting in LIBRARIES[library].settings}
         for run, setting in ((r, x) for r in range(runs) for x in rates):
             record = measure(name, library, run, setting, scale, timeout)
@@ -166,7 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for run in range(a.runs):
             if "W0" in a.workloads and "kagent" in libraries:
                 keep(results, imports(run, a.timeout), a.out)
-        for name, run, library in ((n, r, x) for n in names for r in range(a.runs) for x in libraries):
+        for name, run, library in (
+            (n, r, x) for n in names for r in range(a.runs) for x in libraries if x in WORKLOADS[n].libraries
+        ):
             known = best.get((library, name)) or best_setting(library, name)
             setting = a.threads if a.threads in common else known
             keep(results, measure(name, library, run, setting, a.steps_scale, a.timeout), a.out)

@@ -13,10 +13,10 @@ import tensorflow as tf
 from kagent import environments, optimizers
 from kagent.compat.tensorforce import arguments
 from kagent.config import creation, guidance, part_arguments
-from kagent.config.checks import MOST_ENVS, check_count
+from kagent.config.checks import MOST_ENVS, check_count, check_count_or_none
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
-from kagent.learning import compilation, minimizer, step_metrics, trainability
+from kagent.learning import compilation, minimizer, sample_errors, step_metrics, trainability
 from kagent.learning.device import check_device
 from kagent.memories import Memory
 from kagent.objectives import LearningContext, Objective
@@ -150,7 +150,7 @@ class Agent(keras.Model):
                 "temperature": temperature, "target": target, "optimizer": optimizer,
                 "critic_optimizer": critic_optimizer, "temperature_optimizer": temperature_optimizer,
                 "device": device, "n_envs": n_envs, "seed": seed, "name": name,
-            },
+            }, self,
         )  # fmt: skip
         super().__init__(name=given["name"] or type(self).__name__.lower())
         self.seed = seed_from(given["seed"])
@@ -158,8 +158,7 @@ class Agent(keras.Model):
         self._clock = TrainingClock(self.counters)
         self.parallel_interactions = given["parallel_interactions"]
         self.n_envs = check_count(given["n_envs"], "n_envs", most=MOST_ENVS)
-        most = max_episode_timesteps
-        self.max_episode_timesteps = None if most is None else check_count(most, "max_episode_timesteps")
+        self.max_episode_timesteps = check_count_or_none(max_episode_timesteps, "max_episode_timesteps")
         self.device, self.execution = check_device(given["device"]), options
         self._action = Structure(given["action_space"], "action_space")
         raw = Structure(given["observation_space"], "observation_space")
@@ -183,6 +182,7 @@ class Agent(keras.Model):
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
             self.built = True
             self.compile(**options)
+        sample_errors.check_terms(self)
         self._own_callbacks.restore(self)
 
     get_config = agent_config.get_config

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kagent import exploration, memories, networks, objectives, optimizers, reward_estimation, schedules, update
+from kagent.config import part_arguments
 from kagent.config.registry import Part, plain
 from kagent.exploration import Exploration
 from kagent.learning.targets import TargetNetworks
@@ -193,6 +194,8 @@ class AgentParts:
                 "`self.report_errors(errors)` in a class with `gives_errors = True`"
             )
         objective.check(agent)
+        self._check_temperature()
+        self._check_target(agent)
         if self.reward_estimation.estimate_horizon == "early" and not objective.estimating:
             raise ValueError(
                 f"`reward_estimation.estimate_horizon` must be False, 'late' or None: `objective` {kind} estimates nothing "
@@ -201,6 +204,38 @@ class AgentParts:
         critic_objective.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(action)
+
+    def _check_temperature(self) -> None:
+        kind, given = type(self.objective).__name__, self.optimizers["temperature"]
+        if self.temperature is not None and self.objective.takes_temperature is False:
+            raise ValueError(
+                f"`temperature` has no place beside `objective` {kind}, which has no weight of entropy of this name. "
+                f"Received: {self.temperature.get_part()}. Allowed: None"
+            )
+        if given is not None and (
+            self.temperature is None or getattr(self.objective, "learn_temperature", None) is False
+        ):
+            why = "there is none" if self.temperature is None else "it is fixed"
+            raise ValueError(
+                f"`temperature_optimizer` is for a temperature that is learned, and {why}. "
+                f"Received: {optimizers.serialize(given)!r}. Allowed: None"
+            )
+
+    def _check_target(self, agent: Any) -> None:
+        # What a preset says by default of targets that a replaced objective lacks is forgotten.
+        if self.objective.targets or self.target == Target():
+            return
+        written = part_arguments.written(agent)
+        goes_in = [name for name, one in part_arguments.declared(type(agent)).items() if one.part == "target"]
+        said = [name for name in ("target", *goes_in) if written is None or name in written]
+        # Where an argument of the objective decides whether it has them, a `target` is for both.
+        chosen = isinstance(getattr(type(self.objective), "targets", None), property)
+        if said and not (chosen and said == ["target"]):
+            raise ValueError(
+                f"`{said[0]}` says how target networks follow, and `objective` {type(self.objective).__name__} has none. "
+                f"Received: {self.target}. Leave it out"
+            )
+        self.target = Target()
 
     def build(self, observation: Structure, action: Structure, generator: np.random.Generator) -> TargetNetworks:
         """Makes the networks.

@@ -60,6 +60,10 @@ SCHEDULES = [
     {"class_name": "PolynomialDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 9}},
 ]
 numbers = st.floats(1e-5, 0.1) | st.sampled_from(SCHEDULES)
+# Schedules that have names of explorations are none where an exploration stands.
+amounts = st.floats(1e-5, 0.1) | st.sampled_from(
+    [s for s in SCHEDULES if s.get("type") not in ("ornstein_uhlenbeck", "random")]
+)
 plain_optimizers = st.fixed_dictionaries(
     {"type": st.sampled_from(["adam", "rmsprop"]), "learning_rate": numbers},
     optional={
@@ -191,7 +195,7 @@ def configurations(draw):
             "objective2": "state_value",
             "weight2": draw(numbers),
         }
-    return state, common | {"exploration": draw(numbers)} | baseline | {
+    return state, common | {"exploration": draw(amounts)} | baseline | {
         "actions": actions,
         "policy": {"network": draw(networks), **chosen},
         "objective": objective,

@@ -87,8 +87,9 @@ class Actor:
             self._standardization = standardize = Standardization(standardization, shapes)
             self.forward = lambda leaves: forward(standardize(leaves))
         self._check()
-        starts = np.cumsum([0, *(decision.heads for decision in self.decisions)]).tolist()
-        self._heads = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
+        self._heads = _shares([decision.heads for decision in self.decisions])
+        self._carried = _shares([decision.parts for decision in self.decisions])
+        self._carries = any(decision.parts for decision in self.decisions)
         self._mask_in_observation = self._observation.has_key(MASK_KEY) and any(
             leaf.nvec is not None for leaf in self._action.leaves
         )
@@ -122,8 +123,9 @@ class Actor:
 
     def initial_state(self, count: int) -> State:
         """The state in which `count` episodes begin, arrays `(count, ...)`. `()`: actions depend on the observation alone."""
-        del count
-        return ()
+        if not self._carries:
+            return ()
+        return tuple(part for decision in self.decisions for part in decision.initial_state(count))
 
     def decide_from(
         self,
@@ -143,9 +145,20 @@ class Actor:
             state: Arrays `(N, ...)`, the result of the timestep before, or of `initial_state`. Not to be changed in place.
 
         Returns:
-            The actions, and the state after the observation: a value that `leaves` and `state` alone determine.
+            The actions, and the state after the observation. Of noise that stays for some timesteps, the state is that noise,
+            drawn from `rng`.
         """
-        return self.decide(leaves, masks, deterministic, rng), state
+        if not self._carries:
+            return self.decide(leaves, masks, deterministic, rng), state
+        actions: list[np.ndarray] = []
+        following: list[np.ndarray] = []
+        heads, deterministic = self._tempered(self.forward(leaves), deterministic)
+        rng, masks = self.rng if rng is None else rng, [None] * len(self.decisions) if masks is None else masks
+        for decision, where, own, mask in zip(self.decisions, self._heads, self._carried, masks):
+            action, after = decision.choose_from(heads[where], state[own], rng, deterministic, mask)
+            actions.append(action)
+            following += after
+        return actions, tuple(following)
 
     def random(self, count: int, rng: np.random.Generator | None = None, masks: Masks = None) -> list[np.ndarray]:
         """`count` canonical actions, uniform over what is allowed; normal where a Gaussian has no bounds."""
@@ -176,7 +189,8 @@ class Actor:
 
         Raises:
             ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or
-                allows nothing; heads that are not finite; an actor with a state, which one observation does not determine.
+                allows nothing; heads that are not finite; an actor of a class that has a state, which one observation does not
+            determine. (Noise that stays for some timesteps is drawn anew here: see `kagent.acting.EpisodeStates`.)
         """
         if mask is None and self._fast is not None:
             action = self._fast(observation, deterministic, self.rng)
@@ -267,22 +281,20 @@ class Actor:
     def _choose(self, heads: Heads, masks: Masks, deterministic: bool, rng: np.random.Generator) -> list[np.ndarray]:
         if masks is None:
             masks = [None] * len(self.decisions)
-        if self.temperature != 1.0 and not deterministic:
-            return self._sample(heads, masks, rng)
+        if self.temperature != 1.0:
+            heads, deterministic = self._tempered(heads, deterministic)
         return [
             decision.choose(heads[where], rng, deterministic, mask)
             for decision, where, mask in zip(self.decisions, self._heads, masks)
         ]
 
-    def _sample(self, heads: Heads, masks: list[Any], rng: np.random.Generator) -> list[np.ndarray]:
+    def _tempered(self, heads: Heads, deterministic: bool) -> tuple[Heads, bool]:
+        """The heads to sample from at the actor's temperature, and whether the best actions are taken."""
         temperature = self.temperature
-        if temperature < GREEDY:
-            greedy = zip(self.decisions, self._heads, masks)
-            return [decision.choose(heads[where], rng, True, mask) for decision, where, mask in greedy]
-        return [
-            decision.choose(decision.tempered(heads[where], temperature), rng, False, mask)
-            for decision, where, mask in zip(self.decisions, self._heads, masks)
-        ]
+        if deterministic or temperature == 1.0 or temperature < GREEDY:
+            return heads, deterministic or temperature < GREEDY
+        shared = zip(self.decisions, self._heads)
+        return [head for decision, where in shared for head in decision.tempered(heads[where], temperature)], False
 
     def _check(self) -> None:
         kinds = [leaf.kind for leaf in self._action.leaves]
@@ -347,6 +359,12 @@ class Actor:
                 return start + pick(logits, rng, False)
 
         return act
+
+
+def _shares(counts: list[int]) -> list[slice]:
+    """Of arrays in a row, which belong to each of those that have so many."""
+    starts = np.cumsum([0, *counts]).tolist()
+    return [slice(start, stop) for start, stop in itertools.pairwise(starts)]
 
 
 def _tuple_of(chosen: Sequence[Decision]) -> dict[str, Any]:

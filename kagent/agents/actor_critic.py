@@ -29,6 +29,7 @@ from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.parts import Network, Scheduled
 from kagent.policies import Role
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.schedules import Schedule
 from kagent.update import Update
@@ -57,6 +58,10 @@ class AC(Agent):
         critic: The critic's network, or a `StateValue`; None: as `network`; "shared": a head on the policy's own.
         critic_weight: Weight of half the critic's squared error beside the policy's loss.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
+        log_std: Initial log standard deviation of Gaussian actions.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
@@ -88,6 +93,8 @@ class AC(Agent):
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     critic_weight = FromPart("critic_objective.weight")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
     def __init__(
@@ -105,6 +112,8 @@ class AC(Agent):
         critic: Role | Network | None = None,
         critic_weight: Scheduled = 1.0,
         max_grad_norm: float | None = None,
+        log_std: float = 0.0,
+        state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -115,7 +124,12 @@ class AC(Agent):
     ):
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
-            "policy": {"type": "StochasticPolicy", "network": network},
+            "policy": {
+                "type": "StochasticPolicy",
+                "network": network,
+                "log_std": log_std,
+                "state_dependent_noise": state_dependent_noise,
+            },
             "critic": {"type": "StateValue", "network": networks.clone(network)} if critic is None else critic,
             "critic_objective": {"type": "StateValueObjective", "weight": critic_weight},
             "objective": PolicyGradientObjective(entropy_coefficient=entropy_coefficient),

@@ -33,6 +33,8 @@ from kagent.memories import Memory
 from kagent.objectives import CrossQObjective
 from kagent.parts import Network, Scheduled
 from kagent.policies import Role
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -76,6 +78,11 @@ class CrossQ(Agent):
         policy_delay: Gradient steps of the critics from one step of policy and temperature to the next.
         members: Number of critics.
         subset: How many of the critics have a say in a target; see `SAC`. None: all.
+        log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
+            feature's noise. None: -3 with `state_dependent_noise`, else 0.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
@@ -102,7 +109,7 @@ class CrossQ(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
     critic_network = FromPart("critic.network")
@@ -110,6 +117,8 @@ class CrossQ(Agent):
     policy_delay = FromPart("objective.policy_delay")
     members = FromPart("critic.members")
     subset = FromPart("objective.subset")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
     def __init__(
@@ -132,6 +141,8 @@ class CrossQ(Agent):
         policy_delay: int = 3,
         members: int = 2,
         subset: int | None = None,
+        log_std: float | None = None,
+        state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -140,7 +151,7 @@ class CrossQ(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         objective = CrossQObjective(
             target_entropy=target_entropy, learn_temperature=learned, subset=subset, policy_delay=policy_delay
         )
@@ -154,6 +165,8 @@ class CrossQ(Agent):
                 "type": "StochasticPolicy",
                 "network": _renormalized(network, _POLICY),
                 "distribution": "squashed_gaussian",
+                "log_std": noises.log_std_before_tanh(log_std, state_dependent_noise),
+                "state_dependent_noise": state_dependent_noise,
             },
             "critic": {"type": "ActionValue", "network": _renormalized(of_critics, _CRITIC), "members": members},
             "temperature": initial,

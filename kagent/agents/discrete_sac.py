@@ -124,7 +124,7 @@ class DiscreteSAC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         objective = DiscreteSoftActorCriticObjective(target_entropy=target_entropy, learn_temperature=learned)
         adam = {"type": "Adam", "learning_rate": learning_rate, "epsilon": 1e-8}
         defaults = {

@@ -91,7 +91,7 @@ class DPG(Agent):
     network = FromPart("policy.network")
     critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     members = FromPart("critic.members")
     huber = FromPart("objective.huber")
     normalize = Normalize()

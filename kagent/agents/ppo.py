@@ -30,6 +30,8 @@ from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import ClippedPolicyObjective
 from kagent.parts import Network, Scheduled
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -58,6 +60,9 @@ class PPO(Agent):
         normalize_advantage: Whether advantages are standardized in each minibatch.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", "rollout" (`n_steps`), or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
@@ -90,6 +95,7 @@ class PPO(Agent):
     normalize_advantage = FromPart("objective.normalize_advantage")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
     def __init__(
@@ -109,6 +115,7 @@ class PPO(Agent):
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,
+        state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -125,7 +132,12 @@ class PPO(Agent):
         )
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
-            "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
+            "policy": {
+                "type": "StochasticPolicy",
+                "network": network,
+                "log_std": log_std,
+                "state_dependent_noise": noises.get(state_dependent_noise, rollout=n_steps),
+            },
             "critic": {"type": "StateValue", "network": networks.clone(network)},
             "objective": objective,
             "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps")},

@@ -32,6 +32,8 @@ from kagent.objectives import SoftActorCriticObjective
 from kagent.optimizers import Target
 from kagent.parts import Network, Scheduled
 from kagent.policies import ActionValue, Role
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -71,6 +73,11 @@ class SAC(Agent):
             the mean of all critics. None: the smallest value of all critics, in targets and for the policy.
         stochastic_critics: Whether the critics' dropout also draws in targets and in the policy's loss.
         members: Number of critics.
+        log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
+            feature's noise. None: -3 with `state_dependent_noise`, else 0.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
@@ -107,7 +114,7 @@ class SAC(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
     critic_network = FromPart("critic.network")
@@ -116,6 +123,8 @@ class SAC(Agent):
     subset = FromPart("objective.subset")
     stochastic_critics = FromPart("objective.stochastic_critics")
     members = FromPart("critic.members")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
     def __init__(
@@ -139,6 +148,8 @@ class SAC(Agent):
         subset: int | None = None,
         stochastic_critics: bool = False,
         members: int = 2,
+        log_std: float | None = None,
+        state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -147,7 +158,7 @@ class SAC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         objective = SoftActorCriticObjective(
             target_entropy=target_entropy,
             learn_temperature=learned,
@@ -162,6 +173,8 @@ class SAC(Agent):
                 "type": "StochasticPolicy",
                 "network": networks.get(network, ActionValue.default_network),
                 "distribution": "squashed_gaussian",
+                "log_std": noises.log_std_before_tanh(log_std, state_dependent_noise),
+                "state_dependent_noise": state_dependent_noise,
             },
             "critic": {"type": "ActionValue", "network": of_critics, "members": members},
             "temperature": initial,

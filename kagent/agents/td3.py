@@ -34,6 +34,8 @@ from kagent.parts import Network, Scheduled
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
+_NOISE_CLIP = 0.5
+
 
 @register_agent("td3", summary="DPG with twin critics, a delayed policy, smoothed targets")
 class TD3(Agent):
@@ -103,7 +105,7 @@ class TD3(Agent):
     network = FromPart("policy.network")
     critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     policy_delay = FromPart("objective.policy_delay")
     target_noise = FromPart("objective.target_noise")
     target_noise_clip = FromPart("objective.target_noise_clip")
@@ -129,7 +131,7 @@ class TD3(Agent):
         exploration: Exploration | Scheduled | str = 0.1,
         policy_delay: int = 2,
         target_noise: Scheduled = 0.2,
-        target_noise_clip: Scheduled = 0.5,
+        target_noise_clip: Scheduled = _NOISE_CLIP,
         members: int = 2,
         huber: float | None = None,
         normalize: bool | str | None = False,
@@ -140,6 +142,11 @@ class TD3(Agent):
         name: str | None = None,
         **parts: Any,
     ):
+        if target_noise == 0 and target_noise_clip != _NOISE_CLIP:
+            raise ValueError(
+                "`target_noise_clip` is the most that the noise moves an action, and target_noise=0 has none. "
+                f"Received: target_noise_clip={target_noise_clip!r}. Leave it out"
+            )
         rates = learning_rate, learning_rate if critic_learning_rate is None else critic_learning_rate
         policy_adam, critic_adam = ({"type": "Adam", "learning_rate": rate, "epsilon": 1e-8} for rate in rates)
         objective = TwinDelayedObjective(

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from kagent import objectives
 
-def initial_temperature(temperature: Any) -> tuple[Any, bool]:
+
+def initial_temperature(
+    temperature: Any, target_entropy: Any = "auto", parts: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Any, bool]:
     """The temperature to begin with, as a part, and whether it is learned.
 
     Args:
         temperature: "auto" is learned from 1 on, "auto_0.1" from 0.1 on; a number and a part stay as they are.
+        target_entropy: What the preset received.
+        parts: What it received in place of its parts. An objective among them says itself whether it learns.
 
     Raises:
-        ValueError: Another string.
+        ValueError: Another string; an entropy that a fixed temperature does not hold; a number beside an objective that
+            learns it, a string but "auto" beside one that does not.
 
     Example:
 
@@ -25,7 +34,31 @@ def initial_temperature(temperature: Any) -> tuple[Any, bool]:
     initial = _initial(temperature) if learned else temperature
     if isinstance(initial, numbers.Real) and not isinstance(initial, bool):
         initial = {"type": "Temperature", "initial": float(initial)}
+    if "objective" in parts:
+        return initial, _learned_by(parts["objective"], temperature, learned)
+    if not learned and target_entropy != "auto":
+        raise ValueError(
+            "`target_entropy` is what a learned temperature holds the policy at, and `temperature` is fixed. Received: "
+            f"target_entropy={target_entropy!r} and temperature={temperature!r}. Allowed: target_entropy='auto', or "
+            "temperature='auto' or 'auto_<initial>'"
+        )
     return initial, learned
+
+
+def _learned_by(objective: Any, temperature: Any, learned: bool) -> bool:
+    learns = getattr(objectives.get(objective), "learn_temperature", None)
+    both = f"Received: temperature={temperature!r} and objective={objective!r}"
+    if isinstance(temperature, numbers.Real) and learns is True:
+        raise ValueError(
+            f"`temperature` as a number is fixed, and `objective` learns it. {both}. Allowed: "
+            f"temperature='auto_{temperature}', or learn_temperature=False"
+        )
+    if learned and temperature != "auto" and learns is False:
+        raise ValueError(
+            f"`temperature` as a string is learned, and `objective` does not learn it. {both}. Allowed: a number, or "
+            "learn_temperature=True"
+        )
+    return learned if learns is None else bool(learns)
 
 
 def temperature_optimizer(rate: Any, otherwise: Any, learned: bool) -> dict[str, Any] | None:

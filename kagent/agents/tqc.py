@@ -33,6 +33,8 @@ from kagent.objectives import TruncatedQuantilesObjective
 from kagent.optimizers import Target
 from kagent.parts import Network, Scheduled
 from kagent.policies import ActionValue, Role
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -72,6 +74,11 @@ class TQC(Agent):
         members: Number of critics.
         quantiles: How many quantiles each critic has.
         top_quantiles_to_drop_per_net: How many quantiles per critic are left out of the target, below `quantiles`.
+        log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
+            feature's noise. None: -3 with `state_dependent_noise`, else 0.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
@@ -98,13 +105,15 @@ class TQC(Agent):
     gradient_steps_per_update = FromPart("update.steps", argument="gradient_steps")
     discount = FromPart("reward_estimation.discount")
     learning_rate = FromPart("optimizer.learning_rate")
-    critic_learning_rate = FromPart("critic_optimizer.learning_rate")
+    critic_learning_rate = FromPart("critic_optimizer.learning_rate", None, otherwise="optimizer.learning_rate")
     temperature_learning_rate = FromPart("temperature_optimizer.learning_rate", default=None)
     network = FromPart("policy.network")
     critic_network = FromPart("critic.network")
     tau = FromPart("target.tau")
     target_entropy = FromPart("objective.target_entropy")
     members = FromPart("critic.members")
+    log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     quantiles = FromPart("critic.quantiles")
     top_quantiles_to_drop_per_net = FromPart("objective.top_quantiles_to_drop_per_net")
     normalize = Normalize()
@@ -130,6 +139,8 @@ class TQC(Agent):
         members: int = 2,
         quantiles: int = 25,
         top_quantiles_to_drop_per_net: int = 2,
+        log_std: float | None = None,
+        state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -138,7 +149,7 @@ class TQC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
-        initial, learned = initial_temperature(temperature)
+        initial, learned = initial_temperature(temperature, target_entropy, parts)
         objective = TruncatedQuantilesObjective(
             target_entropy=target_entropy,
             learn_temperature=learned,
@@ -152,6 +163,8 @@ class TQC(Agent):
                 "type": "StochasticPolicy",
                 "network": networks.get(network, ActionValue.default_network),
                 "distribution": "squashed_gaussian",
+                "log_std": noises.log_std_before_tanh(log_std, state_dependent_noise),
+                "state_dependent_noise": state_dependent_noise,
             },
             "critic": {
                 "type": "QuantileActionValue",

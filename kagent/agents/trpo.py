@@ -29,6 +29,8 @@ from kagent.environments import Source
 from kagent.exploration import Sampling
 from kagent.objectives import PolicyGradientObjective
 from kagent.parts import Network, Scheduled
+from kagent.policies import state_dependent_noise as noises
+from kagent.policies.state_dependent_noise import Noise
 from kagent.reward_estimation import RewardEstimation
 from kagent.update import Update
 
@@ -63,6 +65,9 @@ class TRPO(Agent):
         entropy_coefficient: Weight of entropy in the policy's loss. May be a schedule.
         normalize_advantage: Whether advantages are standardized.
         log_std: Initial log standard deviation of Gaussian actions.
+        state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
+            environment from one draw to the next, "episode", "rollout" (`n_steps`), or a `kagent.policies.StateDependentNoise` or its
+            arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
@@ -92,11 +97,12 @@ class TRPO(Agent):
     cg_damping = FromPart("optimizer.cg_damping")
     linesearch_iterations = FromPart("optimizer.linesearch_iterations")
     critic_learning_rate = FromPart("critic_optimizer.learning_rate")
-    critic_steps = FromPart("critic_optimizer.multi_step")
+    critic_steps = FromPart("critic_optimizer.multi_step", 1)
     critic_batch_size = FromPart("critic_optimizer.subsampling_fraction", None)
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     normalize_advantage = FromPart("objective.normalize_advantage")
     log_std = FromPart("policy.log_std")
+    state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
     def __init__(
@@ -117,6 +123,7 @@ class TRPO(Agent):
         entropy_coefficient: Scheduled = 0.0,
         normalize_advantage: bool = True,
         log_std: float = 0.0,
+        state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
@@ -130,7 +137,12 @@ class TRPO(Agent):
         if critic_batch_size is not None:
             critic_optimizer["subsampling_fraction"] = check_count(critic_batch_size, "critic_batch_size")
         defaults = {
-            "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
+            "policy": {
+                "type": "StochasticPolicy",
+                "network": network,
+                "log_std": log_std,
+                "state_dependent_noise": noises.get(state_dependent_noise, rollout=n_steps),
+            },
             "critic": {"type": "StateValue", "network": networks.clone(network)},
             "objective": PolicyGradientObjective(
                 importance_sampling=True,

@@ -28,6 +28,15 @@ def check_count(value: Any, argument: str, least: int = 1, most: int = 2**63 - 1
     return count
 
 
+def check_count_or_none(value: Any, argument: str) -> int | None:
+    """`check_count` of a value that may be None.
+
+    Raises:
+        ValueError: Neither None nor an integer >= 1.
+    """
+    return None if value is None else check_count(value, argument)
+
+
 def check_flag(value: Any, argument: str) -> None:
     """Refuses every value but True and False.
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 import numbers
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _GIVEN = "_given_arguments"
@@ -45,6 +45,12 @@ def declared(cls: type) -> dict[str, PartArgument]:
     for base in cls.__mro__:
         found = {**vars(base), **found}
     return {value.argument: value for value in found.values() if isinstance(value, PartArgument)}
+
+
+def written(agent: Any) -> Collection[str] | None:
+    """Names of the arguments in the call that makes a preset, of which the others are its defaults. None: it is no preset."""
+    names: Collection[str] | None = vars(agent).get(_GIVEN)
+    return names
 
 
 def check_constructor(cls: type) -> None:

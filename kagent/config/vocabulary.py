@@ -105,6 +105,8 @@ _NAMES = {
         "fc_layer_params fcnet_hiddens model_config q_network q_net qnet actor_network actor_net actor model network_spec "
         "units network_arch"
     ),
+    "state_dependent_noise part.period": "use_sde sde sde_sample_freq use_gsde gsde",
+    "part.expln": "use_expln",
     "log_std": "log_std_init init_log_std initial_log_std",
     "critic": "value_network value_net critic_network critic_net vf",
     "baseline": "baseline_policy critic",
@@ -159,6 +161,7 @@ _ADVICE = {
     "loss": "an algorithm has its own loss; `objective` takes another one",
     "dueling": "`kagent.DQN(env, dueling=True)` has dueling heads",
     "prioritized_replay": "`kagent.DQN(env, prioritized=True)`, or memory={\"type\": \"prioritized\", \"capacity\": 100_000}",
+    "use_sde_at_warmup": 'exploration="sampling" acts by the policy from the first timestep on',
     "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
     "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
     "render": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",

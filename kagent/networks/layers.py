@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
 from kagent.ops.dueling import check_aggregator, dueling
+from kagent.ops.state_dependent_noise import state_dependent_log_std
 
 _MOST_VALUES = 1 << 26
 
@@ -74,6 +76,78 @@ class StateIndependent(keras.layers.Layer):
 
     def actor_node(self) -> dict[str, Any]:
         return {"op": "broadcast", "variables": [self.value]}
+
+
+@keras.saving.register_keras_serializable("kagent")
+class StateDependentDeviation(keras.layers.Layer):
+    """Log standard deviations of noise that is linear in features; see `kagent.ops.state_dependent_log_std`.
+
+    Args:
+        units: Components of the noise.
+        initial: Log standard deviation, at the start, of the numbers that features are multiplied with.
+        full_std: Whether each component has numbers of its own.
+        expln: As for `kagent.ops.deviation`.
+        learn_features: Whether gradients flow into the features.
+
+    Input `(N, F)`; output `(N, units)`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        initial: float = 0.0,
+        full_std: bool = True,
+        expln: bool = False,
+        learn_features: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.units, self.initial = int(units), float(initial)
+        self.full_std, self.expln, self.learn_features = bool(full_std), bool(expln), bool(learn_features)
+
+    def build(self, input_shape: Any) -> None:
+        shape = (int(input_shape[-1]), self.units if self.full_std else 1)
+        initializer = keras.initializers.Constant(self.initial)
+        self.value = self.add_weight(shape=shape, initializer=initializer, name="value")
+
+    def call(self, inputs: Any) -> Any:
+        features = inputs if self.learn_features else ops.stop_gradient(inputs)
+        log_std = ops.cast(state_dependent_log_std(features, self.value, self.expln), self.compute_dtype)
+        return log_std if self.full_std else ops.repeat(log_std, self.units, axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"full_std": self.full_std, "expln": self.expln, "learn_features": self.learn_features}
+        return {**super().get_config(), "units": self.units, "initial": self.initial, **own}
+
+
+class WeightOf(keras.layers.Layer):
+    """The weight `value` of another layer in a row, the same for every input: so an actor gets it. It is not its own.
+
+    Args:
+        layer: Which.
+
+    Input `(N, ...)`; output `(N, size)`.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._value = lambda: layer.value  # a function, through which Keras does not look for weights
+
+    def call(self, inputs: Any) -> Any:
+        row = ops.reshape(ops.cast(self._value(), self.compute_dtype), (1, -1))
+        return ops.repeat(row, ops.shape(inputs)[0], axis=0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], math.prod(self._value().shape))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}  # of an actor's model, which is never made from its configuration
+
+    def actor_node(self) -> list[dict[str, Any]]:
+        return [{"op": "broadcast", "variables": [self._value()]}, {"op": "flatten"}]
 
 
 @keras.saving.register_keras_serializable("kagent")

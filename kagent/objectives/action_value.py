@@ -35,6 +35,7 @@ class ActionValueObjective(TransitionObjective):
 
     policies = ("ValuePolicy",)
     targets = ("policy",)
+    takes_temperature = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))

@@ -28,6 +28,7 @@ class BehaviorCloningObjective(Objective):
 
     policies = ("ValuePolicy", "StochasticPolicy")
     gives_errors = False
+    takes_temperature = False
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy = context.policy

@@ -46,6 +46,7 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
 
     policies = ("DeterministicPolicy",)
     critic = "ActionValue"
+    takes_temperature = False
     in_turn = True
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ class DistributionalObjective(TransitionObjective):
     """
 
     targets = ("policy",)
+    takes_temperature = False
     double: bool
 
     def check(self, agent: Any) -> None:

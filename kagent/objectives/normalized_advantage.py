@@ -31,6 +31,7 @@ class NormalizedAdvantageObjective(TransitionObjective):
 
     policies = ("NormalizedAdvantagePolicy",)
     targets = ("policy",)
+    takes_temperature = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))

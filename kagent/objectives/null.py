@@ -17,6 +17,7 @@ class NullObjective(Objective):
 
     policies = ("RandomPolicy", "ConstantPolicy")
     gives_errors = False
+    takes_temperature = False
     learns = False
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:

@@ -27,9 +27,11 @@ class Objective(Part):
         in_turn: Whether each role steps before the loss of the next term is computed, in the order of `terms`, also where roles
             share an optimizer. Else roles that share one step together, and of two optimizers the critic's steps first.
         gives_errors: Whether a term gives the errors of the samples (`Term.errors`), by which a prioritized memory draws.
-            None: the terms say it, which are known when the first gradient step is traced; without errors that step is an
-            error. False: the constructor refuses a prioritized memory already. A class with `terms` of its own begins at
-            None, whatever its base declares.
+            None: the terms say it, which the constructor of an agent with such a memory looks at. False: none does. Without
+            errors that constructor refuses the memory. A class with `terms` of its own begins at None, whatever its base
+            declares.
+        takes_temperature: Whether the agent's `temperature` weighs anything in its terms. False: the constructor refuses one.
+            None: the terms know. A class with `terms` of its own begins at None.
         learns: Whether it moves weights at all.
     """
 
@@ -40,12 +42,14 @@ class Objective(Part):
     memory: str = "Replay"
     in_turn: bool = False
     gives_errors: bool | None = None
+    takes_temperature: bool | None = None
     learns: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "gives_errors" not in vars(cls) and {"terms", "update"} & vars(cls).keys():
-            cls.gives_errors = None
+        if {"terms", "update"} & vars(cls).keys():
+            for name in {"gives_errors", "takes_temperature"} - vars(cls).keys():
+                setattr(cls, name, None)
 
     def critic_for(self, estimation: Any) -> str | None:
         """Name of the critic class that it needs with such a `reward_estimation`, or None."""

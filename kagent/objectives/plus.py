@@ -60,6 +60,7 @@ class PlusObjective(Objective):
         self.critic = first.critic or second.critic
         self.critic_optional = all(one.critic is None or one.critic_optional for one in self.objectives)
         self.gives_errors = False if all(one.gives_errors is False for one in self.objectives) else None
+        self.takes_temperature = False if all(one.takes_temperature is False for one in self.objectives) else None
         self.targets = tuple(dict.fromkeys((*first.targets, *second.targets)))
 
     def get_part(self) -> dict[str, Any]:

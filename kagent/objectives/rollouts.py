@@ -28,6 +28,7 @@ class RolloutObjective(Objective):
     critic = "StateValue"
     memory = "Rollout"
     gives_errors = False
+    takes_temperature = False
     value_coefficient: Any
     entropy_coefficient: Any
     normalize_advantage: bool

@@ -38,6 +38,7 @@ class StateValueObjective(RolloutObjective):
     entropy_coefficient = 0.0
     normalize_advantage = False
     gives_errors = False
+    takes_temperature = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))

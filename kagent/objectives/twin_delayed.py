@@ -40,6 +40,8 @@ class TwinDelayedObjective(DeterministicPolicyGradientObjective):
     target_noise: Any = 0.2
     target_noise_clip: Any = 0.5
 
+    takes_temperature = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self.policy_delay, "objective.policy_delay")

@@ -27,6 +27,7 @@ from .policy_gradient import (
 )
 from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
 from .smoothing import smoothed_action
+from .state_dependent_noise import deviation, state_dependent_log_std
 from .td import greedy_value, huber, q_learning
 from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .vectors import flatten, pieces, unflatten
@@ -45,6 +46,7 @@ __all__ = [
     "clipped_surrogate",
     "conjugate_gradient",
     "cross_entropy",
+    "deviation",
     "discount_factor",
     "discounted_return",
     "dueling",
@@ -77,6 +79,7 @@ __all__ = [
     "soft_policy_loss",
     "soft_target",
     "soft_value",
+    "state_dependent_log_std",
     "subset_minimum",
     "sum_of_squares",
     "temperature_loss",

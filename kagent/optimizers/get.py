@@ -38,6 +38,7 @@ FLAT = (
 )
 _WRAPPERS = ("optimizerwrapper", "metaoptimizerwrapper", "tfoptimizer")
 _SEARCH = ("linesearch_iterations", "linesearch_backtracking")
+_ALIASES = {"global_clipnorm": ("gradient_norm_clipping",)}
 _OWN = {"NaturalGradient": NaturalGradient, "Evolutionary": Evolutionary, "FlatAdam": FlatAdam}
 _REFUSED = {
     "plus": "it runs two optimizers one after the other on one loss; give each role an optimizer of its own",
@@ -68,8 +69,7 @@ def get(identifier: Any, name: str, clip: float | None = None) -> tuple[Any, Any
         return _made(identifier), None
     arguments = dict(identifier)
     kind = _known(arguments.pop("type"))
-    default = parameters(_OWN[kind])["learning_rate"] if kind in _OWN else 1e-3
-    rate = schedules.get(arguments.pop("learning_rate", default), "learning_rate", 0.0)
+    rate = schedules.get(arguments.pop("learning_rate", _defaults_of(kind)["learning_rate"]), "learning_rate", 0.0)
     arguments = {"name": name, **arguments, "learning_rate": schedules.start_of(rate)}
     if "gradient_norm_clipping" in arguments:
         if "global_clipnorm" in arguments:
@@ -122,27 +122,40 @@ def modifiers_of(identifier: Any) -> tuple[Modifier, ...]:
 
 
 def argument_of(identifier: Any, name: str, default: Any = None) -> Any:
-    """An argument of an optimizer, as it was given.
+    """An argument of an optimizer, as it was given, or as `get` takes it where it was not.
 
     Args:
         identifier: What `get` takes.
         name: The argument's name, such as "learning_rate" or "multi_step".
-        default: The value where it was not given.
+        default: The value where it was not given, and is neither a learning rate nor an argument of an optimizer of kagent's.
 
     Example:
 
     >>> argument_of({"type": "adam", "learning_rate": 1e-3}, "learning_rate")
     0.001
     """
-    if name == "learning_rate" and (schedules.is_schedule(identifier) or isinstance(identifier, numbers.Real)):
+    if name == "learning_rate" and isinstance(identifier, numbers.Real):
         return identifier
     if isinstance(identifier, keras.optimizers.Optimizer):
         identifier = keras.optimizers.serialize(identifier)
+    if schedules.is_schedule(identifier):
+        identifier = {"type": "Adam", "learning_rate": identifier}
+    kind = identifier if isinstance(identifier, str) else None
     while isinstance(identifier, dict):
-        if name in identifier:
-            return identifier[name]
+        wrapped = _fold(identifier.get("type")) == "multistep" and name == "multi_step"
+        for key in (name, *(["num_steps"] if wrapped else []), *_ALIASES.get(name, ())):
+            if key in identifier:
+                return identifier[key]
+        kind = identifier.get("type", kind)
         identifier = identifier.get("optimizer", identifier.get("config"))
-    return default
+        kind = identifier if isinstance(identifier, str) else kind
+    return default if kind is None else _defaults_of(_known(kind)).get(name, default)
+
+
+def _defaults_of(kind: str) -> dict[str, Any]:
+    # Those of the optimizers of Keras are as Keras has them, but for the learning rate.
+    own = parameters(_OWN[kind]) if kind in _OWN else {}
+    return {"learning_rate": 1e-3, **own}
 
 
 def serialize(identifier: Any) -> Any:

@@ -9,6 +9,7 @@ from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePoli
 from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
 from kagent.policies.normalized_advantage import NormalizedAdvantagePolicy
 from kagent.policies.role import ROLES, Role, get, outputs
+from kagent.policies.state_dependent_noise import StateDependentNoise
 from kagent.policies.stochastic import StochasticPolicy
 from kagent.policies.value import ValuePolicy
 
@@ -25,6 +26,7 @@ __all__ = [
     "RandomPolicy",
     "Role",
     "SharedStateValue",
+    "StateDependentNoise",
     "StateValue",
     "StochasticPolicy",
     "Temperature",

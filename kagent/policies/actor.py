@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import networks, schedules, spaces
-from kagent.acting import Actor, Program, UnsupportedLayer, compile_model, distributions
+from kagent.acting import Actor, Program, UnsupportedLayer, compile_model
 from kagent.acting.noisy import LayerNoise
 from kagent.spaces import Structure
 
@@ -30,13 +30,13 @@ class GraphForward:
     def retrace(self) -> None:
         """Layers hold another state beside their variables: trace them again before the next use."""
         policy = self.policy
-        self._call = tf.function(lambda leaves: policy.heads(leaves), autograph=False)
+        self._call = tf.function(lambda leaves: policy.acting_heads(leaves), autograph=False)
         self._noisy_call = tf.function(self._with_noise, autograph=False)
         self._is_noisy = False
 
     def _with_noise(self, leaves: list[tf.Tensor]) -> list[tf.Tensor]:
         with networks.noise():
-            heads: list[tf.Tensor] = self.policy.heads(leaves)
+            heads: list[tf.Tensor] = self.policy.acting_heads(leaves)
             return heads
 
     @contextlib.contextmanager
@@ -103,13 +103,13 @@ class PolicyActor(Actor):
     """
 
     def __init__(self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False):
-        chosen = [distributions.make(policy.decision(leaf), leaf) for leaf in action.leaves]
+        chosen = [policy.actor_decision(leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
         forward: Any = None
         self.program: PolicyProgram | None
         program = None
         try:
-            config, self.variables = compile_model(policy.model)
+            config, self.variables = compile_model(policy.acting_model())
             program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
             forward = GraphForward(policy)

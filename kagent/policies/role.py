@@ -11,9 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import networks
+from kagent.acting import Decision
+from kagent.acting import distributions as decisions
 from kagent.config.registry import Registry
 from kagent.networks.backbones import Auto, Seeds
-from kagent.spaces import Structure
+from kagent.spaces import Leaf, Structure
 
 ROLES = Registry("policy", {"distributions": "distribution"})
 EXPANDED: contextvars.ContextVar[bool] = contextvars.ContextVar("EXPANDED", default=False)
@@ -146,6 +148,18 @@ class Role(keras.layers.Layer):
             raise ValueError(f"`theta` must be {ends[-1]} finite numbers. Received: shape {values.shape}")
         for variable, part in zip(variables, np.split(values, ends[:-1])):
             variable.assign(part.reshape(variable.shape))
+
+    def acting_model(self) -> Any:
+        """The functional model that an actor computes: `model`, unless its decisions need more than a distribution does."""
+        return self.model
+
+    def acting_heads(self, observation: Any) -> list[tf.Tensor]:
+        """The outputs of `acting_model`, as `heads`."""
+        return outputs(self.acting_model()(self.leaves(observation), training=False))
+
+    def actor_decision(self, leaf: Leaf) -> Decision:
+        """The actor's decision for an action leaf."""
+        return decisions.make(self.decision(leaf), leaf)
 
     def leaves(self, observation: Any) -> list[Any]:
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""

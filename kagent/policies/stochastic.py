@@ -11,9 +11,13 @@ import keras
 import tensorflow as tf
 
 from kagent import distributions, networks, schedules
+from kagent.acting import Decision
+from kagent.acting import distributions as decisions
 from kagent.config.registry import plain
+from kagent.distributions.selection import BARE
 from kagent.networks.backbones import Auto, Seeds, dense
 from kagent.networks.layers import Bound, StateIndependent
+from kagent.policies import state_dependent_noise as noises
 from kagent.policies.role import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
@@ -57,9 +61,14 @@ class StochasticPolicy(Role):
         head_gain: Scale of the initial (orthogonal) head weights; small: nearly uniform choices at the start. "auto":
             0.01, but uniform weights within 1/sqrt(features) for leaves with a squashed Gaussian whose standard
             deviation is predicted, as usual in soft actor-critic.
+        state_dependent_noise: Noise of Gaussian leaves, squashed or not, that depends on the state and stays for some
+            timesteps: a `kagent.policies.StateDependentNoise`, a dict of its arguments, or its period, in timesteps or
+            "episode". `log_std` is then that of each feature's noise at the start, to which `log_std_range` is no bound.
+            All actions must be Boxes. None: independent noise at each timestep.
 
     Raises:
-        ValueError, TypeError: Arguments outside their range; at the agent's making, a distribution that does not fit.
+        ValueError, TypeError: Arguments outside their range; at the agent's making, a distribution that does not fit, or that
+            `state_dependent_noise` is not for.
 
     Example:
 
@@ -77,6 +86,7 @@ class StochasticPolicy(Role):
         log_std_range: tuple[float, float] = (-20.0, 2.0),
         temperature: Any = 1.0,
         head_gain: float | str = "auto",
+        state_dependent_noise: Any = None,
         **kwargs: Any,
     ):
         if not isinstance(use_beta_distribution, bool):
@@ -89,6 +99,7 @@ class StochasticPolicy(Role):
         self.log_std = _finite(log_std, "log_std")
         self.head_gain = head_gain if head_gain == "auto" else _finite(head_gain, "head_gain")
         self.log_std_range = _range(log_std_range)
+        self.state_dependent_noise = noises.get(state_dependent_noise)
 
     @property
     def distribution(self) -> Any:
@@ -104,25 +115,43 @@ class StochasticPolicy(Role):
             "log_std_range": list(self.log_std_range),
             "temperature": plain(self.temperature),
             "head_gain": self.head_gain,
+            "state_dependent_noise": plain(self.state_dependent_noise),
         }
 
     def decision(self, leaf: Leaf) -> str:
-        """Name of the actor's decision for an action leaf."""
+        """Name of the distribution of an action leaf."""
         return self.selection.of(leaf).kind
+
+    def actor_decision(self, leaf: Leaf) -> Decision:
+        if self.state_dependent_noise is None:
+            return super().actor_decision(leaf)
+        features = int(networks.features_of(self.model).shape[-1])
+        kind, options = self.state_dependent_noise.decision(self.decision(leaf), features)
+        return decisions.make(kind, leaf, **options)
+
+    def acting_model(self) -> Any:
+        return self._acting()
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         self.selection.check(action)
+        if self.state_dependent_noise is not None:
+            for leaf in action.leaves:
+                self.state_dependent_noise.check(leaf.name or BARE, self.selection.of(leaf))
         self.joint = distributions.Joint([distributions.for_leaf(leaf, self.decision(leaf)) for leaf in action.leaves])
 
         def heads(features: Any) -> list[Any]:
             leaves = enumerate(action.leaves)
             return [head for i, leaf in leaves for head in self._heads(features, i, leaf, seeds)]
 
-        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+        self.model = acting = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+        if self.state_dependent_noise is not None:
+            acting = noises.acting_model(self.model, [f"log_std_{i}" for i in range(len(action.leaves))])
+        self._acting = lambda: acting  # a function, through which Keras does not look for layers
 
     def _heads(self, features: Any, i: int, leaf: Leaf, seeds: Seeds) -> list[Any]:
         choice = self.selection.of(leaf)
         predicted, squashed = choice.stddev_mode == "predicted", choice.kind == "squashed_gaussian"
+        noise = self.state_dependent_noise
         initialization = "fan_in" if predicted and squashed and self.head_gain == "auto" else "orthogonal"
         gain = 0.01 if self.head_gain == "auto" else float(self.head_gain)
 
@@ -136,6 +165,10 @@ class StochasticPolicy(Role):
         if choice.kind == "beta":
             return [head(leaf.size, "alpha"), head(leaf.size, "beta")]
         mean = head(leaf.size, "mean")
+        if noise is not None:
+            bound = noise.bound(choice.kind)
+            mean = mean if bound is None else Bound(-bound, bound, name=f"mean_bound_{i}")(mean)
+            return [mean, noise.deviations(features, leaf.size, choice.kind, self.log_std, f"log_std_{i}")]
         if not predicted:
             return [mean, StateIndependent(leaf.size, self.log_std, name=f"log_std_{i}")(features)]
         log_std = head(leaf.size, "log_std")

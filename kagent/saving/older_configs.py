@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kagent import spaces
+from kagent import objectives, spaces
 from kagent.distributions.selection import Selection
 
 IMAGES = 2  # of configs: how their networks take images; before there was more than one way, nothing was said
@@ -25,7 +25,10 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     form = config.pop("images", None)
     if form not in (None, IMAGES):
         raise ValueError(f"The config was written by a newer kagent: `images` is {form!r}, this one's are {IMAGES}")
-    if form is not None or not set(config) >= _WHOLE:
+    whole = set(config) >= _WHOLE
+    if whole:
+        config |= _without_effect(config["objective"])
+    if form is not None or not whole:
         return config
     config["policy"] = _with_distributions(config["policy"], config["action_space"])
     space, preprocessing = config["observation_space"], config.get("preprocessing")
@@ -42,6 +45,17 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
             for key, parts in preprocessing.items()
         }
     return config
+
+
+def _without_effect(objective: Any) -> dict[str, None]:
+    # Parts that were taken beside such an objective, and are refused now where somebody asks for them.
+    try:
+        made = objectives.get(objective)
+    except (TypeError, ValueError):  # the constructor says it
+        return {}
+    targets = {} if made.targets else {"target": None}
+    fixed = getattr(made, "learn_temperature", None) is False
+    return targets | ({"temperature_optimizer": None} if fixed else {})
 
 
 def _with_distributions(policy: Any, space: Any) -> Any:

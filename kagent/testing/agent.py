@@ -175,11 +175,11 @@ class _AgentCheck:
 
     def acting(self, agent: Agent) -> None:
         actor: Any = agent.actor
-        if not actor.is_numpy or not hasattr(agent.policy, "heads"):
+        if not actor.is_numpy or not hasattr(agent.policy, "acting_heads"):
             return
         leaves = [np.stack(parts) for parts in zip(*map(self.encoded, self.observations(16)))]
         with self.contract.rule("NumPy computes what Keras computes, to 1e-5"):
-            keras_heads = [head.numpy() for head in agent.policy.heads(leaves)]
+            keras_heads = [head.numpy() for head in agent.policy.acting_heads(leaves)]
             numpy_heads = [np.array(head) for head in actor.forward(leaves)]
             self.contract.equal(numpy_heads, keras_heads, "outputs of the policy", _CLOSE)
 

@@ -18,12 +18,10 @@ MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
 UNTARGETED = {name: value for name, value in REPLAYED.items() if name != "tau"}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
-DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {
-    "double": True,
-    "dueling": True,
-    "noisy": True,
-}
-ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, "log_std": -0.5}
+DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"}
+DISTRIBUTION |= {"double": True, "dueling": True, "noisy": True}
+GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
+ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, **GAUSSIAN}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 RATES = {"critic_learning_rate": 0.25, "temperature_learning_rate": 0.125, "critic_network": {"units": [3]}}
 # Every argument, none with its default.
@@ -38,13 +36,15 @@ GIVEN = {
     },
     "sac": {
         **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
+        **GAUSSIAN,
     },
     "tqc": {
         **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "quantiles": 5,
-        "top_quantiles_to_drop_per_net": 4,
+        "top_quantiles_to_drop_per_net": 4, **GAUSSIAN,
     },
     "crossq": {
         **UNTARGETED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "policy_delay": 4, "members": 3, "subset": 2,
+        **GAUSSIAN,
     },
     "discretesac": {**REPLAYED, "learning_rate": 0.5, "target_entropy": "auto_0.5", "members": 3},
     "dpg": {
@@ -69,8 +69,8 @@ GIVEN = {
         "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
     },
     "vpg": {**ON_POLICY, "baseline": "auto", "baseline_optimizer": {"type": "SGD", "learning_rate": 0.125}},
-    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
-    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75},
+    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
+    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip
@@ -99,8 +99,9 @@ OTHERS = [
 ]
 
 
-BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "rainbow", "discretesac", *BOXES)
+REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
+BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
 
 
 def spaces_of(name):

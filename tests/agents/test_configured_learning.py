@@ -3,9 +3,11 @@
 import gymnasium
 import numpy as np
 import pytest
+from testing import parts
 
 import kagent
-from kagent import Agent
+from kagent import Agent, tuned
+from kagent.agents import AGENTS
 
 TENSORFORCES_PPO = {
     "agent": "tensorforce",
@@ -122,27 +124,48 @@ TUNED = {
 }  # fmt: skip
 
 
+# Of each preset that learns: timesteps, arguments, and the least mean return. None: the shipped settings, all of their timesteps.
+LEARNING = [
+    ("dqn", None, {}, 400),
+    ("double_dqn", None, {}, 400),
+    ("ppo", None, {}, 400),
+    ("ac", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 150),
+    ("sac", 6_000, {"learning_rate": 1e-3}, -300),
+    ("vpg", 40_000, {"baseline": "auto"}, 150),
+    ("a2c", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 200),
+    ("trpo", 30_000, {"n_envs": 4, "n_steps": 256}, 300),
+    ("dueling_dqn", 30_000, {"learning_rate": 5e-4, "start": 1000, "target_update_period": 500}, 100),
+    ("dpg", 8_000, {"batch_size": 64, "exploration": 0.2}, -250),
+    ("td3", 10_000, {"start": 1000, "discount": 0.98, "network": {"type": "mlp", "units": [400, 300]}}, -400),
+    ("tqc", 8_000, {"learning_rate": 1e-3}, -400),
+    ("naf", 12_000, {}, -400),
+    ("pqn", None, {}, 400),
+    ("rainbow", None, {}, 400),
+    ("crossq", 5_000, {"network": {"units": [256, 256]}, "policy_delay": 2}, -400),
+    ("qrdqn", 50_000, {**TUNED, "quantiles": 10}, 300),
+    ("c51", 50_000, {**TUNED, "low": 0.0, "high": 200.0}, 100),
+    ("discrete_sac", 20_000, {"learning_rate": 1e-3, "start": 1000, "network": {"units": [64, 64]}}, 150),
+]
+BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "steps", "arguments", "least"),
-    [
-        ("vpg", 40_000, {"baseline": "auto"}, 150),
-        ("a2c", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 200),
-        ("trpo", 30_000, {"n_envs": 4, "n_steps": 256}, 300),
-        ("dueling_dqn", 30_000, {"learning_rate": 5e-4, "start": 1000, "target_update_period": 500}, 100),
-        ("dpg", 8_000, {"batch_size": 64, "exploration": 0.2}, -250),
-        ("td3", 10_000, {"start": 1000, "discount": 0.98, "network": {"type": "mlp", "units": [400, 300]}}, -400),
-        ("tqc", 8_000, {"learning_rate": 1e-3}, -400),
-        ("naf", 12_000, {}, -400),
-        ("pqn", 60_000, {"n_envs": 4, "learning_rate": 1e-3}, 100),
-        ("crossq", 5_000, {"network": {"units": [256, 256]}, "policy_delay": 2}, -400),
-        ("qrdqn", 50_000, {**TUNED, "quantiles": 10}, 300),
-        ("c51", 50_000, {**TUNED, "low": 0.0, "high": 200.0}, 100),
-        ("discrete_sac", 20_000, {"learning_rate": 1e-3, "start": 1000, "network": {"units": [64, 64]}}, 150),
-    ],
-)
+@pytest.mark.learning
+@pytest.mark.parametrize(("kind", "steps", "arguments", "least"), LEARNING, ids=[row[0] for row in LEARNING])
 def test_presets_learn(kind, steps, arguments, least):
-    env = "Pendulum-v1" if kind in ("dpg", "td3", "tqc", "naf", "crossq") else "CartPole-v1"
+    env = "Pendulum-v1" if kind in BOXES else "CartPole-v1"
+    fit = {"steps": steps}
+    if steps is None:
+        arguments = {**tuned.load(kind.replace("_", ""), env), **arguments}
+        fit = arguments.pop("fit")
     agent = Agent.create(kind, env, seed=0, **arguments)
-    agent.fit(env, steps=steps, verbose=0)
+    agent.fit(env, verbose=0, **fit)
     assert agent.evaluate(env, episodes=20)["episode_return"] >= least
+
+
+def test_every_preset_that_learns_has_a_learning_run():
+    kinds = {AGENTS[kind.replace("_", "")] for kind, *_ in LEARNING}
+    assert kinds == {getattr(make, "func", make) for make, _ in parts.AGENTS.values()} - {
+        kagent.Random,
+        kagent.Constant,
+    }

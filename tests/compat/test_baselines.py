@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import gymnasium
 import keras
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from kagent.optimizers import Target
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue
 from kagent.schedules import Clock, Linear
 
-MLP = {"network": {"type": "MLP", "units": [4]}}
+MLP = NETWORK = {"network": {"type": "MLP", "units": [4]}}
 SGD = {"type": "SGD", "learning_rate": 0.1}
 ESTIMATION = {"discount": 0.9, "estimate_advantage": True}
 
@@ -367,3 +368,50 @@ def test_plus_adds_what_its_objectives_lose():
 def test_what_cannot_be_added_is_refused(parts, message):
     with pytest.raises(ValueError, match=message):
         make(objective={"type": "plus", **parts}, critic=MLP)
+
+
+SYNCHRONIZED = {"type": "synchronization", "update_weight": 0.25, "sync_frequency": 3}
+BOX = {"observation_space": gymnasium.spaces.Box(-1, 1, (2,)), "action_space": gymnasium.spaces.Box(-1, 1, (1,))}
+
+
+@pytest.mark.parametrize("cls", [kagent.DQN, kagent.DPG, kagent.SAC])
+def test_a_presets_target_gives_way_to_a_synchronized_baseline(cls):
+    def agent(**given):
+        spaces = {"env": Counter()} if cls is kagent.DQN else BOX
+        return cls(**spaces, **NETWORK, memory=300, **given)
+
+    made = agent(baseline_optimizer=SYNCHRONIZED)
+    assert made.target == Target(tau=0.25, period=3) and made.tau == 0.25
+    assert cls.from_config(made.get_config()).get_config() == made.get_config()
+    with pytest.raises(ValueError, match=r"another way to give `target`. Received: both"):
+        agent(baseline_optimizer=SYNCHRONIZED, target={"tau": 0.5})
+    with pytest.raises(ValueError, match="`tau` goes into the `target` that `baseline_optimizer=` replaces"):
+        agent(baseline_optimizer=SYNCHRONIZED, tau=0.5)
+
+
+@pytest.mark.parametrize(
+    "cls, given, part, argument",
+    [
+        (kagent.DPG, {"baseline_optimizer": SGD}, ("optimizers", "critic"), {"critic_learning_rate": 0.5}),
+        (kagent.SAC, {"baseline_policy": {"type": "ActionValue", **NETWORK, "members": 3}}, "critic", {"members": 4}),
+        (kagent.A2C, {"baseline_objective": {"type": "state_value", "huber": 0.5}}, "critic_objective", {"critic_weight": 2.0}),
+        (kagent.PPO, {"baseline_policy": {"type": "StateValue", "network": {"type": "mlp", "units": [5]}}}, "critic", {}),
+    ],
+)  # fmt: skip
+def test_a_presets_critic_gives_way_to_a_baseline(cls, given, part, argument):
+    spaces = BOX if cls in (kagent.DPG, kagent.SAC) else {"env": Counter()}
+    agent = cls(**spaces, **NETWORK, **({"memory": 300} if cls in (kagent.DPG, kagent.SAC) else {}), **given)
+    (word, wanted), config = next(iter(given.items())), agent.get_config()
+    found = config["critic_optimizer" if isinstance(part, tuple) else part]
+    if cls is kagent.SAC:
+        assert found["members"] == 3
+    elif cls is kagent.A2C:
+        assert (found["huber"], found["weight"]) == (0.5, 1.0)
+    elif cls is kagent.PPO:
+        assert found["network"]["units"] == [5]
+    else:
+        assert found == wanted
+    assert cls.from_config(config).get_config() == config
+    for name, value in argument.items():
+        with pytest.raises(ValueError, match=f"`{name}` goes into the `.*` that `{word}=` replaces"):
+            cls(**spaces, **NETWORK, **given, **{name: value})

@@ -306,11 +306,14 @@ def test_every_own_name_of_the_table_is_an_argument_somewhere():
     parts = (
         exploration.EpsilonGreedy, exploration.ActionNoise, memories.Replay, networks.MLP, kagent.Update,
         schedules.OrnsteinUhlenbeck, keras.optimizers.Adam, networks.layer_list.LAYERS["dense"],
+        kagent.policies.StateDependentNoise,
     )  # fmt: skip
     known |= {f"part.{name}" for part in parts for name in inspect.signature(part).parameters}
     assert {own for meant in vocabulary._MEANT.values() for own in meant} - known == set()
     # A name that kagent has itself is no other library's, but that of an argument of a part.
-    assert not {name for name in vocabulary._MEANT if name in known - {"critic", "baseline_policy", "start"}}
+    assert not {
+        name for name in vocabulary._MEANT if name in known - {"critic", "critic_network", "baseline_policy", "start"}
+    }
     for own in vocabulary._PARTS:
         assert any(hasattr(module, own) for module in (exploration, memories, networks))
 

@@ -370,8 +370,34 @@ def test_the_terms_say_whether_there_are_errors():
     agent.fit(Counter(lengths=(6,)), steps=8, verbose=0)
     np.testing.assert_allclose(agent.memory.priorities, (np.arange(8) + 1e-6) ** 0.6, rtol=1e-6)
     for objective in (NoErrorsInTerms(), objectives.PlusObjective(NoErrorsInTerms(), "behavior_cloning")):
-        with pytest.raises(ValueError, match=r"a term of the objective gives them.*Received: no term with errors"):
-            parts(objective=objective).fit(Counter(lengths=(6,)), steps=8, verbose=0)
+        # By the constructor: no environment was stepped.
+        for estimation in ({"discount": 0.5}, {"discount": 0.5, "horizon": 2, "estimate_horizon": "early"}):
+            with pytest.raises(
+                ValueError, match=r"no term of `objective` .*errors=\.\.\..*Received: terms of the roles"
+            ):
+                parts(objective=objective, reward_estimation=estimation, memory={"type": "prioritized", "capacity": 20})
+
+
+@objectives.OBJECTIVES.register()
+class Odd(NoErrorsInTerms):
+    def terms(self, context, batch):
+        return super().terms(context, {**batch, "observation": batch["nothing"]})
+
+
+def test_terms_that_cannot_be_made_of_placeholders_are_left_to_the_first_update():
+    agent = parts(objective=Odd())
+    with pytest.raises(KeyError, match="nothing"):
+        agent.fit(Counter(lengths=(6,)), steps=8, verbose=0)
+
+
+def test_looking_at_the_terms_changes_nothing():
+    """Neither the agent's memory, nor what a layer that draws counts, nor the time."""
+    noisy = {"type": "layered", "layers": [{"type": "dense", "size": 3}, {"type": "dropout", "rate": 0.5}]}
+    agent = parts(objective=ErrorsInTerms(), policy={"type": "ValuePolicy", "network": noisy})
+    assert (agent.memory.capacity, agent.memory.built, len(agent.memory)) == (9, False, 0)
+    seeds = [v for v in agent.policy.variables if "seed" in v.path]
+    assert seeds and [seed.numpy()[1] for seed in seeds] == [0] * len(seeds)
+    assert agent._clock.program is None and agent.minimizer.take_errors() is None
 
 
 def test_a_step_of_the_users_own_reports_its_errors():

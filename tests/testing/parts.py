@@ -34,24 +34,20 @@ AGENTS = {
     "DPG": (functools.partial(kagent.DPG, **REPLAY), ("Box",)),
     "TD3": (functools.partial(kagent.TD3, **REPLAY), ("Box",)),
     "NAF": (functools.partial(kagent.NAF, **REPLAY), ("Box",)),
+    "PPO with state-dependent noise": (
+        functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2, state_dependent_noise=3),
+        ("Box",),
+    ),
+    "SAC with state-dependent noise": (
+        functools.partial(kagent.SAC, **REPLAY, state_dependent_noise={"period": 5, "expln": True}),
+        ("Box",),
+    ),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
-LONG = (
-    "Rainbow",
-    "PPO",
-    "TRPO",
-    "SAC",
-    "TQC",
-    "CrossQ",
-    "DiscreteSAC",
-    "NAF",
-    "PQN",
-    "AC",
-    "DoubleDQN",
-    "DuelingDQN",
-)
+LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
+LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),

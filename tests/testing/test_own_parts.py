@@ -57,7 +57,7 @@ def classes(module, base):
 
 def test_every_part_is_in_the_table():
     presets = classes(kagent.agents, kagent.Agent)
-    assert presets and presets - {"Agent"} == parts.AGENTS.keys()
+    assert presets and presets - {"Agent"} == {name.partition(" with ")[0] for name in parts.AGENTS}
     assert {type(make()).__name__ for make in parts.MEMORIES.values()} == classes(memories, memories.Memory) - {
         "Memory"
     }

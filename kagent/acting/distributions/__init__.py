@@ -16,6 +16,7 @@ from kagent.acting.distributions.categorical import Bernoulli, Categorical
 from kagent.acting.distributions.decision import Decision
 from kagent.acting.distributions.fixed import Deterministic, Direct, Random
 from kagent.acting.distributions.gaussian import Gaussian, SquashedGaussian
+from kagent.acting.distributions.state_dependent import StateDependentGaussian, StateDependentSquashedGaussian
 
 __all__ = [
     "KINDS",
@@ -28,23 +29,33 @@ __all__ = [
     "Gaussian",
     "Random",
     "SquashedGaussian",
+    "StateDependentGaussian",
+    "StateDependentSquashedGaussian",
     "from_config",
     "make",
 ]
 
-_CLASSES = (Categorical, Bernoulli, Gaussian, SquashedGaussian, Beta, Deterministic, Direct, Random)
+_CLASSES = (
+    Categorical, Bernoulli, Gaussian, SquashedGaussian, Beta, Deterministic, Direct, Random, StateDependentGaussian,
+    StateDependentSquashedGaussian,
+)  # fmt: skip
 KINDS: dict[str, type[Decision]] = {cls.kind: cls for cls in _CLASSES}
 
 
-def make(kind: str, leaf: Any) -> Decision:
+def make(kind: str, leaf: Any, **options: Any) -> Decision:
     """A decision by name, one of `KINDS`.
 
+    Args:
+        kind: The name.
+        leaf: The action leaf.
+        **options: Its further arguments.
+
     Raises:
-        ValueError: Unknown name, or a leaf it cannot decide on.
+        ValueError, TypeError: Unknown name, a leaf it cannot decide on, or options that it does not take.
     """
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"Unknown kind of decision. Received: {kind!r}. Allowed: {', '.join(KINDS)}")
-    return KINDS[kind](leaf)
+    return KINDS[kind](leaf, **options)
 
 
 def from_config(config: dict[str, Any]) -> Decision:
@@ -58,4 +69,11 @@ def from_config(config: dict[str, Any]) -> Decision:
     space = spaces.Layout(config.get("space"), "action")  # type: ignore[arg-type]
     if space.is_nested:
         raise ValueError(f"A decision is on one leaf. Received: {reprlib.repr(config)}")
-    return make(config.get("kind"), space.leaves[0])  # type: ignore[arg-type]
+    kind, options = config.get("kind"), {name: value for name, value in config.items() if name not in ("kind", "space")}
+    known = KINDS[kind].options if isinstance(kind, str) and kind in KINDS else ()
+    if sorted(options) != sorted(known):
+        raise ValueError(f"A decision {kind!r} must have {list(known)}. Received: {reprlib.repr(sorted(options))}")
+    try:
+        return make(kind, space.leaves[0], **options)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ValueError(f"Not a decision: {error}") from error

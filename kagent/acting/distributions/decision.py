@@ -8,6 +8,8 @@ import numpy as np
 
 from kagent.acting import spaces
 
+State = tuple[np.ndarray, ...]
+
 
 class Decision:
     """What all decisions have.
@@ -19,6 +21,8 @@ class Decision:
         kind: The decision's name in configs.
         heads: How many of the network's outputs it reads.
         widths: Their widths: head i is `(N, widths[i])`.
+        parts: Of how many arrays its state of an episode is; 0: it has none.
+        options: Names of the constructor's arguments beside `leaf`, which `to_config` gives.
 
     Raises:
         ValueError: A leaf it cannot decide on.
@@ -27,6 +31,8 @@ class Decision:
     kind: str
     heads: int
     widths: tuple[int, ...]
+    parts = 0
+    options: tuple[str, ...] = ()
 
     def __init__(self, leaf: Any):
         self.leaf = leaf
@@ -50,6 +56,30 @@ class Decision:
             ValueError: A row of the mask allows nothing, or there is a mask on a leaf that is not discrete.
         """
         raise NotImplementedError
+
+    def initial_state(self, count: int) -> State:
+        """The state in which `count` episodes begin: `parts` arrays `(count, ...)`."""
+        del count
+        return ()
+
+    def choose_from(
+        self,
+        heads: list[np.ndarray],
+        state: State,
+        rng: np.random.Generator,
+        deterministic: bool,
+        mask: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """As `choose`, in episodes that have a state.
+
+        Args:
+            heads, rng, deterministic, mask: As for `choose`.
+            state: `parts` arrays `(N, ...)`. Not to be changed in place.
+
+        Returns:
+            The actions, and the state after them.
+        """
+        return self.choose(heads, rng, deterministic, mask), state
 
     def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         """New heads from which `choose` samples at another temperature; the mode stays where it is.
@@ -95,4 +125,5 @@ class Decision:
 
     def to_config(self) -> dict[str, Any]:
         """JSON-ready; `from_config` is the inverse."""
-        return {"kind": self.kind, "space": spaces.describe(self.leaf)}
+        own = {name: getattr(self, name) for name in self.options}
+        return {"kind": self.kind, "space": spaces.describe(self.leaf), **own}

@@ -83,13 +83,14 @@ def read(cls: type, given: Mapping[str, Any]) -> Words:
     return Words(**given)
 
 
-def translate(words: Words, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def translate(words: Words, given: Mapping[str, Any], agent: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """kagent's arguments, and options of `compile`.
 
     Args:
         words: Tensorforce's arguments.
         given: kagent's, by name: `env`, the spaces, the parts of the critic, `objective`, `optimizer`, `reward_estimation`,
             `update`, `device`, `name`, `seed` and `n_envs`, as given.
+        agent: Whose they are: of a preset, defaults give way to words.
 
     Returns:
         `given` with what the words stand for, where the objective, the reward estimation and the update are objects, the
@@ -114,12 +115,11 @@ def translate(words: Words, given: Mapping[str, Any]) -> tuple[dict[str, Any], d
     execution.check_buffer(found["buffer_observe"], made["update"])
     made["objective"] = objectives.get(given["objective"])
     made["reward_estimation"] = reward_estimation.get(given["reward_estimation"])
-    made |= baselines.translate(
-        made["objective"],
-        given["optimizer"],
-        made["reward_estimation"],
-        {"policy": words.baseline_policy, "optimizer": words.baseline_optimizer, "objective": words.baseline_objective},
-        {name: given[name] for name in _CRITIC},
-    )
+    baseline = {
+        "policy": words.baseline_policy, "optimizer": words.baseline_optimizer, "objective": words.baseline_objective,
+    }  # fmt: skip
+    own = baselines.without_defaults(baseline, {name: given[name] for name in _CRITIC}, agent)
+    made |= own
+    made |= baselines.translate(made["objective"], given["optimizer"], made["reward_estimation"], baseline, own)
     made |= {name: getattr(words, name) for name in _WEIGHTS}
     return made, options

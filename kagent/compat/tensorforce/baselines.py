@@ -27,6 +27,9 @@ its input, and so has a network of its own where P is not given; O may then be "
 The deterministic policy gradient and soft actor-critic need their critic: it is made where P is not given, its objective is
 the value of actions, and a float or no optimizer stands for one like the policy's.
 
+A preset's own critic, its optimizer and objective, and its target are defaults: they give way to these arguments.
+`DQN(env, baseline_optimizer={"type": "synchronization", "sync_frequency": 4})` has that target in place of DQN's.
+
 Every other row is refused.
 """
 
@@ -35,7 +38,39 @@ from __future__ import annotations
 from typing import Any
 
 from kagent import optimizers
+from kagent.config import part_arguments
 from kagent.objectives.critic_objective import PARTS, learned_by
+
+
+def without_defaults(given: dict[str, Any], own: dict[str, Any], agent: Any) -> dict[str, Any]:
+    """The critic's parts and the target that somebody asked for: a preset's own give way to the words that the user wrote.
+
+    Args:
+        given: The baseline's `policy`, `optimizer` and `objective`, as given.
+        own: `critic`, `critic_optimizer`, `critic_objective` and `target`, as given or by default.
+        agent: The agent, whose class may be a preset.
+
+    Returns:
+        `own`, with None for what gives way.
+
+    Raises:
+        ValueError: An argument of the preset that goes into a part which gave way.
+    """
+    written = part_arguments.written(agent) if agent is not None else None
+    if written is None:
+        return own
+    words = {part: name for name, part in PARTS.items() if given[name] is not None}
+    if optimizers.synchronization(given["optimizer"]) is not None:
+        words = {"target": "optimizer"}
+    away = {part for part in words if own[part] is not None and part not in written}
+    for argument, declaration in part_arguments.declared(type(agent)).items():
+        if declaration.part in away and argument in written:
+            word = words[declaration.part]
+            raise ValueError(
+                f"`{argument}` goes into the `{declaration.part}` that `baseline_{word}=` replaces: say it there. "
+                f"Received: `{argument}` and baseline_{word}={given[word]!r}"
+            )
+    return {part: None if part in away else value for part, value in own.items()}
 
 
 def translate(
@@ -58,13 +93,13 @@ def translate(
     """
     if all(value is None for value in given.values()):
         return {}
+    if optimizers.synchronization(given["optimizer"]) is not None:
+        return _synchronized(objective, given, own)
     for name, part in PARTS.items():
         if given[name] is not None and own[part] is not None:
             raise ValueError(
                 f"`baseline_{name}` is another name of `{part}`. Received: both, {given[name]!r} and {own[part]!r}"
             )
-    if optimizers.synchronization(given["optimizer"]) is not None:
-        return _synchronized(objective, given, own)
     if objective.critic is None:
         raise ValueError(
             f"`objective` {type(objective).__name__} learns with a target network: the baseline must be that, with "

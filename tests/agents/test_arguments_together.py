@@ -1,0 +1,124 @@
+"""Arguments of presets that mean something only with others, and what is shown of parts that were given without them."""
+
+import json
+
+import pytest
+from test_arguments import GIVEN, MLP, REPLAYING, made, spaces_of
+
+import kagent
+from kagent.agents import AGENTS
+
+
+@pytest.mark.parametrize(
+    "name, optimizer, shown",
+    [
+        ("dqn", "adam", {"learning_rate": 1e-3}),
+        ("dqn", {"type": "sgd"}, {"learning_rate": 1e-3}),
+        (
+            "dqn",
+            {"type": "evolutionary"},
+            {"learning_rate": 1e-3},
+        ),
+        ("dqn", {"type": "multi_step", "num_steps": 2, "optimizer": "sgd"}, {"learning_rate": 1e-3}),
+        ("ppo", {"type": "adam", "gradient_norm_clipping": 2.0}, {"learning_rate": 1e-3, "max_grad_norm": 2.0}),
+        (
+            "trpo",
+            "natural_gradient",
+            {"max_kl": 0.01, "cg_iterations": 10, "cg_damping": 1e-3, "linesearch_iterations": 10},
+        ),
+    ],
+)
+def test_what_an_optimizer_was_not_given_is_its_default(name, optimizer, shown):
+    agent = made(name, optimizer=optimizer)
+    assert {argument: getattr(agent, argument) for argument in shown} == shown
+    if name == "dqn":
+        assert float(agent.optimizer.learning_rate) == pytest.approx(shown["learning_rate"])
+
+
+def test_what_a_critics_optimizer_was_not_given():
+    shared = made("dpg", critic_optimizer=None)  # it steps with the policy's
+    assert shared.critic_learning_rate == shared.learning_rate == 0.5
+    trpo = made("trpo", critic_optimizer="adam")
+    assert (trpo.critic_learning_rate, trpo.critic_steps) == (1e-3, 1)
+    repeated = {"type": "multi_step", "num_steps": 7, "optimizer": "adam"}
+    assert made("trpo", critic_optimizer=repeated).critic_steps == 7
+
+
+SGD = {"type": "sgd", "learning_rate": 0.05}
+TEMPERED = {  # and their objectives
+    "sac": "sac", "tqc": "truncated_quantiles", "discretesac": "discrete_soft_actor_critic", "crossq": "crossq",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEMPERED)
+def test_what_has_no_effect_on_a_temperature_is_refused(name):
+    def agent(**given):
+        return AGENTS[name](**spaces_of(name), network=MLP, memory=300, **given)
+
+    kind = TEMPERED[name]
+    for fixed in (0.25, {"type": "Temperature", "initial": 0.25}):
+        with pytest.raises(
+            ValueError, match=r"`target_entropy` .*`temperature` is fixed. Received: target_entropy=-3.0"
+        ):
+            agent(temperature=fixed, target_entropy=-3.0)
+        with pytest.raises(ValueError, match=r"`temperature_optimizer` .*it is fixed. Received: {'type': 'sgd'"):
+            agent(temperature=fixed, temperature_optimizer=SGD)
+    with pytest.raises(ValueError, match=r"`temperature` as a number is fixed.*temperature=0.25 and objective"):
+        agent(temperature=0.25, objective=kind)
+    constant = {"type": kind, "learn_temperature": False}
+    with pytest.raises(ValueError, match=r"`temperature` as a string is learned.*Received: temperature='auto_0.25'"):
+        agent(temperature="auto_0.25", objective=constant)
+    for made_, initial in ((agent(objective=constant), 1.0), (agent(temperature=0.25, objective=constant), 0.25)):
+        assert made_.temperature.get_part()["initial"] == initial and made_.parts.optimizers["temperature"] is None
+        config = made_.get_config()
+        assert AGENTS[name].from_config(config).get_config() == config
+        # As earlier versions wrote it.
+        assert AGENTS[name].from_config({**config, "temperature_optimizer": SGD}).get_config() == config
+    assert agent(temperature="auto_0.25", target_entropy=0.5).target_entropy == 0.5
+
+
+@pytest.mark.parametrize("name", [name for name in GIVEN if name not in TEMPERED])
+def test_parts_without_a_place_are_refused(name):
+    with pytest.raises(ValueError, match=r"`temperature` has no place beside .*Received: .*0.25"):
+        made(name, temperature=0.25)
+    with pytest.raises(ValueError, match=r"`temperature_optimizer` .* there is none. Received: .*'sgd'"):
+        made(name, temperature_optimizer=SGD)
+    if name not in REPLAYING:
+        with pytest.raises(
+            ValueError, match=r"`target` says how target networks follow, and .* Received: Target\(tau=0.25"
+        ):
+            made(name, target={"tau": 0.25})
+
+
+@pytest.mark.parametrize("name, kind", [("dpg", "dpg"), ("td3", "td3")])
+def test_how_targets_follow_is_said_of_targets(name, kind):
+    without = {"type": kind, "use_targets": False}
+    own = {**spaces_of(name), "network": MLP, "memory": 300, "objective": without}
+    with pytest.raises(ValueError, match=r"`tau` says how target networks follow.*Received: Target\(tau=0.25"):
+        AGENTS[name](**own, tau=0.25)
+    agent = AGENTS[name](**own, target={"tau": 0.25})  # for both of the objective's choices
+    config = agent.get_config()
+    assert config["target"]["tau"] == 1.0 and not agent.target_networks  # as of every agent without targets
+    # As earlier versions wrote it.
+    assert AGENTS[name].from_config({**config, "target": {"type": "Target", "tau": 0.25}}).get_config() == config
+
+
+def test_a_clip_of_no_noise_is_refused():
+    with pytest.raises(
+        ValueError, match=r"`target_noise_clip` .* target_noise=0 has none. Received: target_noise_clip=0.25"
+    ):
+        made("td3", target_noise=0, target_noise_clip=0.25)
+    given = {name: value for name, value in GIVEN["td3"].items() if name != "target_noise_clip"}
+    assert kagent.TD3(**spaces_of("td3"), **{**given, "target_noise": 0.0}, memory=50).target_noise == 0
+
+
+def test_a_target_that_a_replaced_objective_has_no_use_for_is_forgotten():
+    """DQN's own, which nobody asked for; also in configurations of before."""
+    agent = kagent.DQN(**spaces_of("dqn"), network=MLP, memory=50, objective="behavior_cloning")
+    config = agent.get_config()
+    assert config["target"] == {"type": "Target", "tau": 1.0, "period": 1, "unit": "updates"}
+    old = {**config, "target": {"type": "Target", "tau": 1.0, "period": 10_000, "unit": "timesteps"}}
+    for each in (config, old):
+        assert kagent.Agent.create(json.loads(json.dumps(each))).get_config() == config
+    with pytest.raises(ValueError, match="`target_update_period` says how target networks follow"):
+        kagent.DQN(**spaces_of("dqn"), memory=50, objective="behavior_cloning", target_update_period=10)
