@@ -6,7 +6,8 @@ it is at the end (not the best on the way), plays 100 greedy episodes on environ
 CartPole, 1000 and 1001 were seen before the horizon of its targets was chosen.)
 
 Runs whose file exists are skipped, so that the same command goes on after an interruption. Those of long cells come first, then
-the first seed of every cell, then the second. A run that fails leaves `<seed>.error` in the folder, and is tried again next time.
+the first seed of every cell, then the second. A long run is made in parts of 15 minutes, and goes on from the last one. A run
+that fails leaves `<seed>.error` in the folder, and is tried again next time.
 
     python -m benchmarks.learning --list
     python -m benchmarks.learning --jobs 16 --budget 18                      # starts nothing that would take longer
@@ -25,12 +26,16 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import learning_table, speed
 from benchmarks.learning_cells import EPISODES, FIRST_SEED, SEEDS, TASKS
 from benchmarks.libraries import LIBRARIES
 
 Run = tuple[str, int]
+Record = dict[str, Any]
+_BESIDE = 1.0  # minutes that a part takes beside training
+PART = 15.0  # minutes of a long run in one process
 
 
 def order(names: Sequence[str], seeds: int, first: int = FIRST_SEED) -> list[Run]:
@@ -52,8 +57,8 @@ def path_of(results: Path, run: Run) -> Path:
     return results / name / f"{seed}.json"
 
 
-def perform(run: Run, a: argparse.Namespace, core: int | None) -> str | None:
-    """One run, in a process of its own. What went wrong, or None."""
+def perform(run: Run, a: argparse.Namespace, core: int | None, minutes: float | None = None) -> Record:
+    """One run, or one part of it, in a process of its own: what it printed, or `{"error": ...}`."""
     name, seed = run
     file = path_of(a.results, run)
     error = file.with_suffix(".error")
@@ -62,14 +67,14 @@ def perform(run: Run, a: argparse.Namespace, core: int | None) -> str | None:
     arguments = [name, str(seed), str(file.resolve()), "--episodes", str(a.episodes)]
     arguments += [] if a.steps is None else ["--steps", str(a.steps)]
     arguments += [] if core is None else ["--core", str(core)]
+    arguments += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     record = speed.run_child("benchmarks.learning_run", arguments, dict(LIBRARIES["kagent"].settings["one"]), a.timeout)
-    failed: str | None = record.get("error")
-    if failed is None:
+    if "error" in record:
+        error.write_text(record["error"] + "\n", encoding="utf-8")
+        speed.say(f"{name} seed {seed}: FAILED: {record['error'].splitlines()[-1]}")
+    elif not record.get("unfinished"):
         speed.say(f"{name} seed {seed}: {record['mean']:.1f} in {record['seconds']:.0f} s")
-        return None
-    error.write_text(failed + "\n", encoding="utf-8")
-    speed.say(f"{name} seed {seed}: FAILED: {failed.splitlines()[-1]}")
-    return failed
+    return record
 
 
 def perform_all(runs: Sequence[Run], a: argparse.Namespace) -> int:
@@ -84,6 +89,16 @@ def perform_all(runs: Sequence[Run], a: argparse.Namespace) -> int:
     began, failures, passed_over = time.monotonic(), [], []
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
+    def left() -> float:
+        return a.budget - (time.monotonic() - began) / 60.0
+
+    def parts(run: Run, core: int | None) -> Record | None:
+        while (minutes := min(PART, left() - _BESIDE)) > 0.0:
+            record = perform(run, a, core, minutes)
+            if not record.get("unfinished"):
+                return record
+        return None
+
     def work(number: int) -> None:
         core = cores[number % len(cores)] if cores and a.jobs > 1 else None
         while True:
@@ -91,10 +106,15 @@ def perform_all(runs: Sequence[Run], a: argparse.Namespace) -> int:
                 run = waiting.get_nowait()
             except queue.Empty:
                 return
-            left = a.budget - (time.monotonic() - began) / 60.0
-            if TASKS[run[0]].minutes > left:
+            if TASKS[run[0]].seeds == 1:
+                record = parts(run, core)
+            elif TASKS[run[0]].minutes <= left():
+                record = perform(run, a, core)
+            else:
+                record = None
+            if record is None:
                 passed_over.append(run)
-            elif perform(run, a, core):
+            elif "error" in record:
                 failures.append(run)
 
     workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(a.jobs)]
@@ -103,7 +123,7 @@ def perform_all(runs: Sequence[Run], a: argparse.Namespace) -> int:
     for worker in workers:
         worker.join()
     if passed_over:
-        speed.say(f"{len(passed_over)} runs were not begun: they would have taken longer than --budget")
+        speed.say(f"{len(passed_over)} runs were not begun, or not ended: they would have taken longer than --budget")
     return len(failures)
 
 

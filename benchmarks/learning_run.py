@@ -1,6 +1,7 @@
 """One seed of one cell of the learning table, in this process: trained, evaluated, and written to a JSON file.
 
-`python -m benchmarks.learning` starts it, each time in a process of its own.
+`python -m benchmarks.learning` starts it, each time in a process of its own. A long run is made in parts: with `--minutes` it ends
+at a multiple of 1,000 timesteps, leaves its state in `<seed>.weights.h5`, and the next process goes on from there by exact resume.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.learning_cells import EPISODES, TASKS, Task
 from benchmarks.scores import interquartile_mean
 
 Record = dict[str, Any]
+EPOCH = 1000  # timesteps between looks at the clock
 EVALUATION = 10**6  # added to the training's seed: other episodes than those of training
 
 
@@ -42,7 +44,75 @@ def settings_of(task: Task) -> tuple[type, Record]:
     return algorithm.load(), best
 
 
-def run(task: Task, seed: int, steps: int | None = None, episodes: int = EPISODES) -> Record:
+class Unfinished:
+    """Where a run that is made in parts has its state: beside its result, under the same name.
+
+    Args:
+        file: Where the result will be.
+    """
+
+    def __init__(self, file: Path):
+        self.weights, self.about = file.with_suffix(".weights.h5"), file.with_suffix(".part")
+
+    def resume(self, agent: Any) -> Record:
+        """Loads the state, if there is one. Seconds and parts so far."""
+        if not self.about.exists():
+            return {"seconds": 0.0, "parts": 0}
+        agent.load_weights(self.weights)
+        about: Record = json.loads(self.about.read_text(encoding="utf-8"))
+        return about
+
+    def keep(self, agent: Any, about: Record) -> None:
+        """Writes the state."""
+        agent.save_weights(self.weights)
+        self.about.write_text(json.dumps(about), encoding="utf-8")
+
+    def remove(self) -> None:
+        """Forgets the state."""
+        self.about.unlink(missing_ok=True)
+        self.weights.unlink(missing_ok=True)
+
+
+def train_part(agent: Any, env: Any, fit: Record, minutes: float, unfinished: Unfinished) -> Record | None:
+    """Trains until `fit["steps"]` timesteps are done, or for some minutes.
+
+    Args:
+        agent: A new one.
+        env: Its environment.
+        fit: Arguments of `agent.fit`.
+        minutes: After so many it stops at the end of an epoch.
+        unfinished: The state of the parts before, and of this one.
+
+    Returns:
+        Seconds and parts in all; None where it is not at the end.
+    """
+    import keras
+
+    about = unfinished.resume(agent)
+    began = time.perf_counter()
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = time.perf_counter() - began >= 60.0 * minutes
+
+    rest = {key: value for key, value in fit.items() if key != "steps"}
+    agent.fit(env, max_steps=fit["steps"], verbose=0, callbacks=[Stop()], **{"steps_per_epoch": EPOCH, **rest})
+    about = {"seconds": about["seconds"] + time.perf_counter() - began, "parts": about["parts"] + 1}
+    if agent.timesteps < fit["steps"]:
+        unfinished.keep(agent, about)
+        return None
+    unfinished.remove()
+    return about
+
+
+def run(
+    task: Task,
+    seed: int,
+    steps: int | None = None,
+    episodes: int = EPISODES,
+    minutes: float | None = None,
+    unfinished: Unfinished | None = None,
+) -> Record | None:
     """Trains one seed of one cell and evaluates the agent that training ends with.
 
     Args:
@@ -50,9 +120,11 @@ def run(task: Task, seed: int, steps: int | None = None, episodes: int = EPISODE
         seed: Of the agent, and so of its environments.
         steps: Timesteps in place of those of the settings.
         episodes: Greedy episodes of the evaluation.
+        minutes: Of training, in this part of the run; None: it is made whole.
+        unfinished: Where the state of parts is.
 
     Returns:
-        JSON-ready: settings, returns of all episodes, figures of time, versions, machine.
+        JSON-ready: settings, returns of all episodes, figures of time, versions, machine. None: training is not at its end.
     """
     from kagent.cli import process, settings
 
@@ -66,9 +138,15 @@ def run(task: Task, seed: int, steps: int | None = None, episodes: int = EPISODE
     agent: Any = preset(task.environment, **chosen)
     if compiled:
         agent.compile(**compiled)
-    began = time.perf_counter()
-    agent.fit(task.environment, verbose=0, **fit)
-    seconds = time.perf_counter() - began
+    if minutes is None or unfinished is None:
+        began = time.perf_counter()
+        agent.fit(task.environment, verbose=0, **fit)
+        about: Record | None = {"seconds": time.perf_counter() - began, "parts": 1}
+    else:
+        about = train_part(agent, task.environment, fit, minutes, unfinished)
+    if about is None:
+        return None
+    seconds = about["seconds"]
     outcome = agent.evaluate(task.environment, episodes, seed=EVALUATION + seed)
     returns = [float(value) for value in outcome["episode_returns"]]
     return {
@@ -82,11 +160,12 @@ def run(task: Task, seed: int, steps: int | None = None, episodes: int = EPISODE
         "interquartile_mean": interquartile_mean(returns),
         "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
         "seconds": seconds,
+        "parts": about["parts"],
         "steps_per_second": agent.timesteps / seconds,
         "timesteps": agent.timesteps,
         "gradient_steps": agent.gradient_steps,
         "date": datetime.date.today().isoformat(),
-        "machine": speed.machine()["machine"],
+        "machine": f"{speed.processor()}, {os.cpu_count()} cores",
         "threads": measurement.thread_variables() | {"cores": len(os.sched_getaffinity(0))},
         "versions": versions(),
     }
@@ -108,11 +187,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("file", type=Path, help="where the JSON goes; it is there whole or not at all")
     p.add_argument("--steps", type=int)
     p.add_argument("--episodes", type=int, default=EPISODES)
+    p.add_argument("--minutes", type=float, help="stop training after so many, and go on in the next process")
     p.add_argument("--core", type=int, help="the only one that this process may use")
     a = p.parse_args(argv)
     if a.core is not None:
         os.sched_setaffinity(0, {a.core})  # before TensorFlow counts cores
-    record = run(TASKS[a.task], a.seed, a.steps, a.episodes)
+    record = run(TASKS[a.task], a.seed, a.steps, a.episodes, a.minutes, Unfinished(a.file))
+    if record is None:
+        print(json.dumps({"unfinished": True}), flush=True)
+        return
     from kagent.files import atomic_files
 
     with atomic_files.beside(a.file, ".json") as temporary:

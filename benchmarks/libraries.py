@@ -68,11 +68,17 @@ BEST: dict[tuple[str, str], str] = {
     # The only workload on which PyTorch may gain from a second core: medians of three runs on a busy machine
     # 86 (55-114) steps/s against 76 (71-81) on one, so not beyond doubt; elsewhere it loses, up to tenfold.
     ("sb3", "W3"): "all",
+    # Not tried apart: they follow W3, of whose kind they are.
+    ("sb3", "W5"): "all",
+    ("sb3", "W7"): "all",
+    ("kagent", "W5"): "numpy-one",
+    ("kagent", "W7"): "numpy-one",
     # SAC's steps are TensorFlow's kernels, products side by side: threads within one do not matter (medians of three,
     # alternating: 5.7 ms with two, 5.6 with one).
     ("kagent", "W3"): "numpy-one",
     # 128 gradient steps of W1a, alternating: 60.1, 60.0, 59.7 ms on one thread, 55.4, 58.0, 54.6 with XLA's.
     ("kagent", "W1a"): "numpy-one",
+    ("kagent", "W6"): "numpy-one",  # not tried apart
 }
 
 

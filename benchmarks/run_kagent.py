@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from benchmarks import measurement
-from benchmarks.workloads import DQN, SAC, Workload
+from benchmarks.workloads import DQN, QRDQN, SAC, TD3, TQC, Workload
 
 
 def agent_of(workload: Workload, env: Any, seed: int) -> Any:
@@ -17,7 +17,11 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
     network = {"type": "mlp", "units": list(workload.units), "activation": workload.activation}
     common: dict[str, Any] = {"network": network, "seed": seed, "discount": a.discount}
     if isinstance(a, DQN):
-        return kagent.DQN(
+        preset: Any = kagent.DQN
+        if isinstance(a, QRDQN):
+            preset = kagent.QRDQN
+            common |= {"quantiles": a.quantiles}
+        return preset(
             env,
             learning_rate=a.learning_rate,
             memory=a.capacity,
@@ -30,8 +34,28 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
             max_grad_norm=a.max_grad_norm,
             **common,
         )
+    if isinstance(a, TD3):
+        return kagent.TD3(
+            env,
+            learning_rate=a.learning_rate,
+            memory=a.capacity,
+            batch_size=a.batch_size,
+            start=a.start,
+            frequency=a.frequency,
+            gradient_steps=a.gradient_steps,
+            tau=a.tau,
+            exploration=a.noise,
+            policy_delay=a.policy_delay,
+            target_noise=a.target_noise,
+            target_noise_clip=a.target_noise_clip,
+            **common,
+        )
     if isinstance(a, SAC):
-        return kagent.SAC(
+        preset = kagent.SAC
+        if isinstance(a, TQC):
+            preset = kagent.TQC
+            common |= {"quantiles": a.quantiles, "top_quantiles_to_drop_per_net": a.dropped}
+        return preset(
             env,
             learning_rate=a.learning_rate,
             memory=a.capacity,

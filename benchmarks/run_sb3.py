@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks import measurement
-from benchmarks.workloads import DQN, PPO, SAC, Workload
+from benchmarks.workloads import DQN, PPO, QRDQN, SAC, TD3, TQC, Workload
 
 
 def hide_tensorflow() -> None:
@@ -23,7 +23,7 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
     """Class name and constructor keywords, in the words Stable-Baselines3 and SBX share."""
     a = workload.algorithm
     if isinstance(a, DQN):
-        return "DQN", dict(
+        words = dict(
             learning_rate=a.learning_rate,
             buffer_size=a.capacity,
             learning_starts=a.start,
@@ -36,8 +36,11 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
             exploration_final_eps=a.epsilon_final,
             exploration_fraction=a.epsilon_fraction,
         )
-    if isinstance(a, SAC):
-        return "SAC", dict(
+        if isinstance(a, QRDQN):
+            return "QRDQN", words | dict(max_grad_norm=a.max_grad_norm, policy_kwargs={"n_quantiles": a.quantiles})
+        return "DQN", words
+    if isinstance(a, SAC | TD3):
+        words = dict(
             learning_rate=a.learning_rate,
             buffer_size=a.capacity,
             learning_starts=a.start,
@@ -47,6 +50,17 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
             train_freq=a.frequency,
             gradient_steps=a.gradient_steps,
         )
+        if isinstance(a, TQC):
+            quantiles = {"n_quantiles": a.quantiles, "n_critics": 2}
+            return "TQC", words | dict(top_quantiles_to_drop_per_net=a.dropped, policy_kwargs=quantiles)
+        if isinstance(a, TD3):
+            delayed = dict(
+                policy_delay=a.policy_delay,
+                target_policy_noise=a.target_noise,
+                target_noise_clip=a.target_noise_clip,
+            )
+            return "TD3", words | delayed
+        return "SAC", words
     rate, clip = a.learning_rate, a.clip_range
     return "PPO", dict(
         learning_rate=(lambda remaining: remaining * rate) if a.annealed else rate,
@@ -62,6 +76,15 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
     )
 
 
+def noise(algorithm: TD3, env: Any) -> Any:
+    """Gaussian noise on actions, of which Stable-Baselines3 and SBX scale the range to [-1, 1] before."""
+    import numpy as np
+    from stable_baselines3.common.noise import NormalActionNoise
+
+    shape = env.action_space.shape
+    return NormalActionNoise(np.zeros(shape), np.full(shape, algorithm.noise))
+
+
 def run(
     library: Any,
     activations: Mapping[str, Any],
@@ -70,7 +93,7 @@ def run(
     seed: int,
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Learn (or act) with `library.DQN`, `.PPO` or `.SAC`, and measure; `extra` goes into the constructor."""
+    """Learn (or act) with the library's class of the workload's algorithm, and measure; `extra` goes into the constructor."""
     import gymnasium as gym
     from stable_baselines3.common.env_util import make_vec_env
 
@@ -78,7 +101,9 @@ def run(
     # A single env is wrapped in Monitor and DummyVecEnv by the library itself, as for any of its users.
     env: Any = gym.make(workload.env) if workload.n_envs == 1 else make_vec_env(workload.env, workload.n_envs)
     policy = {"net_arch": list(workload.units), "activation_fn": activations[workload.activation]}
-    policy |= extra.get("policy_kwargs", {})
+    policy |= {**arguments.get("policy_kwargs", {}), **extra.get("policy_kwargs", {})}
+    if isinstance(workload.algorithm, TD3):
+        arguments["action_noise"] = noise(workload.algorithm, env)
     arguments |= {**extra, "policy_kwargs": policy}
     clock = measurement.Timeline()
     model = getattr(library, name)("MlpPolicy", env, seed=seed, device="cpu", verbose=0, **arguments)
@@ -110,10 +135,15 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
     import torch
 
     base = measurement.memory_mb()
-    import stable_baselines3
+    import stable_baselines3 as library
 
-    record = run(stable_baselines3, {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}, workload, steps, seed, {})
-    versions = measurement.versions("stable-baselines3", "torch", "gymnasium", "numpy")
+    packages = ["stable-baselines3", "torch", "gymnasium", "numpy"]
+    if isinstance(workload.algorithm, QRDQN | TQC):
+        import sb3_contrib as library
+
+        packages.append("sb3-contrib")
+    record = run(library, {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}, workload, steps, seed, {})
+    versions = measurement.versions(*packages)
     return record | {"base_mb": base, "versions": versions, "torch_threads": torch.get_num_threads()}
 
 

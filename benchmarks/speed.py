@@ -80,7 +80,7 @@ def calibrate(
 ) -> dict[tuple[str, str], str]:
     """Each library's fastest setting per workload: the best median of `runs` runs, the settings taking turns."""
     best = {}
-    for name, library in ((n, x) for n in names for x in libraries):
+    for name, library in ((n, x) for n in names for x in libraries if x in WORKLOADS[n].libraries):
         rates: dict[str, list[float]] = {setting: [] for setting in LIBRARIES[library].settings}
         for run, setting in ((r, x) for r in range(runs) for x in rates):
             record = measure(name, library, run, setting, scale, timeout)
@@ -94,14 +94,20 @@ def calibrate(
     return best
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on, apart from versions."""
+def processor() -> str:
+    """The processor's model."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
+    return model
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on, apart from versions."""
+    model = processor()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f"{os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "unknown"
     return {"machine": f"{model}, {usable} usable cores, {platform.system()}", "load": load}
@@ -166,7 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for run in range(a.runs):
             if "W0" in a.workloads and "kagent" in libraries:
                 keep(results, imports(run, a.timeout), a.out)
-        for name, run, library in ((n, r, x) for n in names for r in range(a.runs) for x in libraries):
+        for name, run, library in (
+            (n, r, x) for n in names for r in range(a.runs) for x in libraries if x in WORKLOADS[n].libraries
+        ):
             known = best.get((library, name)) or best_setting(library, name)
             setting = a.threads if a.threads in common else known
             keep(results, measure(name, library, run, setting, a.steps_scale, a.timeout), a.out)

@@ -5,8 +5,9 @@ defaults; W3 is rl-zoo3's tuned Pendulum setting, cut to 10,000 steps. W1b is th
 every four steps, with learning rate 1e-3, target copy every 500 steps, epsilon 1 to .05 over the first 20%,
 1,000 steps before learning, discount .99. W1b16 is W1b with 16 due updates in one call:
 `compile(steps_per_execution=16)` for kagent; the peers, which have no such word, train 16 gradient steps
-every 64 env steps. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the
-others: global norm 10).
+every 64 env steps. W5 is W3's setting for TD3, W6 is rl-zoo3's tuned CartPole setting of QR-DQN, which is W1a's, and W7
+is W3 with quantile critics. Stable-Baselines3's QR-DQN and TQC are those of sb3-contrib; SBX has no QR-DQN. What a peer does not
+let one set is left alone: SBX's DQN does not clip gradients (the others: global norm 10).
 """
 
 from __future__ import annotations
@@ -66,12 +67,45 @@ class SAC:
 
 
 @dataclass(frozen=True)
+class QRDQN(DQN):
+    """DQN of quantiles."""
+
+    quantiles: int = 10
+
+
+@dataclass(frozen=True)
+class TQC(SAC):
+    """SAC of quantile critics, of which the largest are left out of targets."""
+
+    quantiles: int = 25
+    dropped: int = 2  # of each critic
+
+
+@dataclass(frozen=True)
+class TD3:
+    """Twin delayed deterministic policy gradient; noise in half ranges of the actions."""
+
+    learning_rate: float
+    batch_size: int
+    capacity: int
+    start: int
+    frequency: int = 1
+    gradient_steps: int = 1
+    discount: float = 0.99
+    tau: float = 0.005
+    policy_delay: int = 2
+    noise: float = 0.1
+    target_noise: float = 0.2
+    target_noise_clip: float = 0.5
+
+
+@dataclass(frozen=True)
 class Workload:
     """One row of the table.
 
     `steps` are env steps (calls of the greedy policy where `acting` is True); `must` and `aim` are ratios of
     whole-run speed per peer, or, under "rate", calls per second. `against` names a workload whose peers are
-    compared too.
+    compared too. `libraries` are those that have the algorithm.
     """
 
     name: str
@@ -80,11 +114,12 @@ class Workload:
     steps: int
     units: tuple[int, ...]
     activation: str
-    algorithm: DQN | PPO | SAC
+    algorithm: DQN | PPO | SAC | TD3
     n_envs: int = 1
     executions: int = 1
     acting: bool = False
     against: str | None = None
+    libraries: tuple[str, ...] = ("kagent", "sb3", "sbx")
     must: Mapping[str, float] = field(default_factory=dict)
     aim: Mapping[str, float] = field(default_factory=dict)
 
@@ -100,6 +135,9 @@ _W1B = DQN(1e-3, 32, 50_000, 4, 1, 500, epsilon_final=0.05, epsilon_fraction=0.2
 _W2A = PPO(32, 256, 20, 1e-3, True, discount=0.98, gae_lambda=0.8)
 _W2B = PPO(2048, 64, 10)
 _W3 = SAC(1e-3, 256, 1_000_000, 100)
+_W5 = TD3(1e-3, 256, 1_000_000, 100)
+_W6 = QRDQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fraction=0.16)
+_W7 = TQC(1e-3, 256, 1_000_000, 100)
 _CARTPOLE, _SMALL, _LARGE = "CartPole-v1", (64, 64), (256, 256)
 
 WORKLOADS: dict[str, Workload] = {
@@ -185,6 +223,40 @@ WORKLOADS: dict[str, Workload] = {
             acting=True,
             must={"rate": 60_000},
             aim={"rate": 100_000},
+        ),
+        Workload(
+            "W5",
+            "TD3 Pendulum, MLP 256-256, batch 256, 1 gradient step per env step, policy delay 2",
+            "Pendulum-v1",
+            10_000,
+            _LARGE,
+            "relu",
+            _W5,
+            must={"sb3": 1},
+            aim={"sb3": 2, "sbx": 1.3},
+        ),
+        Workload(
+            "W6",
+            "QR-DQN CartPole, 10 quantiles, else as W1a",
+            _CARTPOLE,
+            50_000,
+            _LARGE,
+            "relu",
+            _W6,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1},
+            aim={"sb3": 2.5},
+        ),
+        Workload(
+            "W7",
+            "TQC Pendulum, 2 critics of 25 quantiles, else as W3",
+            "Pendulum-v1",
+            10_000,
+            _LARGE,
+            "relu",
+            _W7,
+            must={"sb3": 1},
+            aim={"sb3": 1.5},
         ),
     )
 }

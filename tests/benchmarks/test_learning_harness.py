@@ -69,14 +69,39 @@ def test_runs_side_by_side_have_cores_of_their_own(monkeypatch, tmp_path):
     assert sorted(cores) == [3, 5]
 
 
-def test_a_run_longer_than_the_budget_is_not_begun(monkeypatch, tmp_path, capsys):
+def test_a_run_longer_than_the_budget_is_not_begun_and_a_long_one_is_made_in_parts(monkeypatch, tmp_path, capsys):
     asked = []
-    monkeypatch.setattr(
-        speed, "run_child", lambda module, given, *rest: asked.append(given[0]) or {"mean": 1.0, "seconds": 1.0}
+
+    def run_child(module, given, *rest):
+        asked.append((given[0], given[given.index("--minutes") + 1] if "--minutes" in given else None))
+        return {"unfinished": True} if len(asked) < 3 else {"mean": 1.0, "seconds": 1.0}
+
+    monkeypatch.setattr(speed, "run_child", run_child)
+    tasks = "dqn-cartpole,ppo-lunarlander,sac-lunarlandercontinuous"
+    assert learning.main(arguments(tmp_path, "--tasks", tasks, "--seeds", "1", "--budget", "4.5")) == 0
+    name, minutes = zip(*asked)
+    assert name == ("sac-lunarlandercontinuous",) * 3 + ("dqn-cartpole",)
+    assert all(3.0 < float(one) <= 3.5 for one in minutes[:3]) and minutes[3] is None
+    assert "1 runs were not begun, or not ended" in capsys.readouterr().err
+
+
+@pytest.mark.eager
+def test_a_run_in_parts_is_that_of_one_piece(small, tmp_path, monkeypatch):
+    """Here each part ends with its first epoch."""
+    monkeypatch.setattr(learning_run, "EPOCH", 25)
+    state = learning_run.Unfinished(tmp_path / "1000.json")
+    falling = {"type": "Linear", "initial": 0.1, "final": 0.0}
+    whole, *parts = (small("dqn", learning_rate=falling, normalize=True) for _ in range(4))
+    found = learning_run.train_part(
+        whole, "CartPole-v1", {"steps": 60}, 60.0, learning_run.Unfinished(tmp_path / "whole.json")
     )
-    tasks = "dqn-cartpole,sac-lunarlandercontinuous"
-    assert learning.main(arguments(tmp_path, "--tasks", tasks, "--seeds", "1", "--budget", "20")) == 0
-    assert asked == ["dqn-cartpole"] and "1 runs were not begun" in capsys.readouterr().err
+    assert found["parts"] == 1 and not list(tmp_path.iterdir())
+    made = [learning_run.train_part(part, "CartPole-v1", {"steps": 60}, 0.0, state) for part in parts]
+    assert made[:2] == [None, None] and made[2]["parts"] == 3 and made[2]["seconds"] > 0.0
+    assert [part.timesteps for part in parts] == [25, 50, 60] and whole.updates == parts[2].updates > 0
+    for one, other in zip(whole.get_weights(), parts[2].get_weights(), strict=True):
+        assert (one == other).all()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ def test_libraries_take_turns(monkeypatch, tmp_path, capsys):
     assert "| W1a | SB3 | 1.00 |" in capsys.readouterr().out
 
 
+def test_a_library_without_the_algorithm_has_no_turn(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(speed, "run_child", lambda module, *rest: asked.append(module) or {"error": "none"})
+    monkeypatch.setattr(libraries.Library, "installed", property(lambda self: True))
+    speed.main(["--workloads", "W6", "--runs", "1"])
+    assert asked == ["benchmarks.run_kagent", "benchmarks.run_sb3"]
+
+
 def test_failed_child_makes_the_exit_code(monkeypatch, capsys):
     monkeypatch.setattr(speed, "run_child", lambda *args: {"error": "exit code 1\nValueError: no"})
     assert speed.main(["--workloads", "W4", "--libraries", "kagent", "--runs", "1"]) == 1
@@ -135,6 +143,12 @@ def test_timeline_separates_the_first_update(monkeypatch):
 def test_keywords_of_the_peers():
     name, words = run_sb3.keywords(WORKLOADS["W1b16"])
     assert (name, words["train_freq"], words["gradient_steps"]) == ("DQN", 64, 16)
+    name, words = run_sb3.keywords(WORKLOADS["W5"])
+    assert (name, words["policy_delay"], words["train_freq"], words["learning_starts"]) == ("TD3", 2, 1, 100)
+    name, words = run_sb3.keywords(WORKLOADS["W6"])
+    assert (name, words["policy_kwargs"], words["gradient_steps"]) == ("QRDQN", {"n_quantiles": 10}, 128)
+    name, words = run_sb3.keywords(WORKLOADS["W7"])
+    assert name == "TQC" and words["policy_kwargs"] == {"n_quantiles": 25, "n_critics": 2}
     name, words = run_sb3.keywords(WORKLOADS["W2a"])
     assert name == "PPO" and words["learning_rate"](0.5) == 5e-4 and words["clip_range"](0.5) == 0.1
 

@@ -148,4 +148,7 @@ def test_every_target_of_the_issue_is_in_the_workloads():
         "W2b": {"sb3": 5},
         "W3": {"sb3": 1.7, "sbx": 1},
         "W4": {"rate": 60_000},
+        "W5": {"sb3": 1},
+        "W6": {"sb3": 1},
+        "W7": {"sb3": 1},
     }
