@@ -128,6 +128,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "c51": ("C51", {**VALUES, "atoms": 5, "dueling": True}, {}),
     "naf": ("NAF", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
     "pqn": ("PQN", ROLLED, {"masked": True}),
+    "rainbow": ("Rainbow", {**VALUES, "atoms": 5, "stream_units": [4]}, {"masked": True}),
     "ppo": ("PPO", ROLLED, {}),
     "ppo of a shared network": ("PPO", {**ROLLED, "critic": "shared_state_value", "n_envs": 1}, {"acted": "box"}),
     "ppo nested": (

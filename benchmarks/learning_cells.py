@@ -51,10 +51,10 @@ def _cells() -> Iterator[Task]:
     yield Task("doubledqn", env, 475.0, 0.5, floor)
     yield Task("duelingdqn", env, 475.0, 0.7, floor)
     yield Task("c51", env, 475.0, 1.5, floor)
-    yield Task("pqn", env, 475.0, 0.4, floor)
     yield Task("discretesac", env, 475.0, 3.0, floor)
     yield Task("vpg", env, 400.0, 1.0, floor)
     yield Task("pqn", env, 475.0, 1.0, floor)
+    yield Task("rainbow", env, 475.0, 2.5, floor)
 
     env, floor = "Acrobot-v1", -400.0
     yield Task("dqn", env, -85.0, 3.0, floor, -71.0)

@@ -165,7 +165,7 @@ def run(
         "timesteps": agent.timesteps,
         "gradient_steps": agent.gradient_steps,
         "date": datetime.date.today().isoformat(),
-        "machine": speed.machine()["machine"],
+        "machine": f"{speed.processor()}, {os.cpu_count()} cores",
         "threads": measurement.thread_variables() | {"cores": len(os.sched_getaffinity(0))},
         "versions": versions(),
     }

@@ -94,14 +94,20 @@ def calibrate(
     return best
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on, apart from versions."""
+def processor() -> str:
+    """The processor's model."""
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
+    return model
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on, apart from versions."""
+    model = processor()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = f"{os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else "unknown"
     return {"machine": f"{model}, {usable} usable cores, {platform.system()}", "load": load}

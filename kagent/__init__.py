@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 _AGENTS = (
     "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
-    "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Random",
+    "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Rainbow", "Random",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from kagent.agents import DiscreteSAC as DiscreteSAC
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN
+    from kagent.agents import Rainbow as Rainbow
     from kagent.agents import Random as Random
     from kagent.agents.load import load as load
     from kagent.config.creation import register_agent as register_agent

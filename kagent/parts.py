@@ -80,7 +80,8 @@ class AgentParts:
 
     Attributes:
         optimizers: By role, as given: "policy", "critic", "temperature".
-        explorer: What chooses actions in training: the exploration, with noise on the policy where there is `variable_noise`.
+        explorer: What chooses actions in training: the exploration, with noise on the policy where there is `variable_noise`
+            or the policy has noisy layers.
     """
 
     objective: Objective
@@ -256,6 +257,8 @@ class AgentParts:
             if isinstance(online, critics.SharedStateValue):
                 online.share(self.policy)
             online.setup(observation, action, seeds, skip)
+            if role == "policy" and any(networks.holds_noise(model) for model in online.inner_models()):
+                self.explorer = exploration.WithNoisyLayers(self.explorer)
             if role in self.objective.targets:
                 targets.add(role, online, observation, action, seeds, skip)
         return targets

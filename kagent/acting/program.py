@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import merging, normalization, operations  # noqa: F401  (they fill OPERATIONS)
+from kagent.acting import merging, noisy, normalization, operations  # noqa: F401  (they fill OPERATIONS)
 from kagent.acting.activations import Step
 from kagent.acting.operation_base import FLOAT, OPERATIONS, Bound, Node, Shape, Spec, Value
 
@@ -114,6 +114,10 @@ class Program:
         if pieces:
             np.concatenate(pieces, out=self.weights, casting="same_kind")
         self.version += 1
+
+    def weight(self, index: int) -> np.ndarray:
+        """The array of a weight, of which nodes have the index. Who writes into it adds 1 to `version`."""
+        return self._views[index]
 
     def run(self, leaves: Sequence[np.ndarray]) -> list[np.ndarray]:
         """As calling the program, but the results are its own arrays, which the next call overwrites."""

@@ -16,6 +16,7 @@ from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
 from kagent.agents.pqn import PQN
 from kagent.agents.qrdqn import QRDQN
+from kagent.agents.rainbow import Rainbow
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
 from kagent.agents.td3 import TD3
@@ -50,6 +51,7 @@ __all__ = [
     "DoubleDQN",
     "DuelingDQN",
     "FromPart",
+    "Rainbow",
     "Random",
     "register_agent",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.epsilon import unless_noisy
 from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
@@ -64,12 +65,15 @@ class C51(Agent):
             "Rainbow", arXiv:1710.02298). May be a schedule, whose value at a timestep stays with it in the memory.
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
-        exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant. By default it falls to 0.01.
+        exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant. By default it falls to 0.01, and
+            with `noisy` it is 0.
         atoms: How many returns have a probability, at least 2.
         low, high: The first and the last of them, in units of the discounted return; the paper's are for rewards cut to
             [-1, 1].
         double: Whether the online network picks the target's action (double DQN).
         dueling: Whether logits come from two streams, a state's and the advantages of actions.
+        noisy: Whether noise on the weights of the heads explores in place of random actions (Fortunato et al. 2018,
+            arXiv:1706.10295): True, or a number in place of the initial `sigma` of 0.5; see `kagent.networks.NoisyDense`.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
@@ -106,6 +110,7 @@ class C51(Agent):
     high = FromPart("policy.high")
     double = FromPart("objective.double")
     dueling = FromPart("policy.dueling")
+    noisy = FromPart("policy.noisy")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     normalize = Normalize()
 
@@ -130,6 +135,7 @@ class C51(Agent):
         high: float = 10.0,
         double: bool = False,
         dueling: bool = False,
+        noisy: bool | float = False,
         max_grad_norm: float | None = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
@@ -148,12 +154,13 @@ class C51(Agent):
                 "low": low,
                 "high": high,
                 "dueling": dueling,
+                "noisy": noisy,
             },
             "objective": CategoricalReturnObjective(double=double),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
-            "exploration": EpsilonGreedy(final=0.01) if exploration is None else exploration,
+            "exploration": unless_noisy(exploration, EpsilonGreedy(final=0.01), noisy),
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {
                 "type": "Adam",

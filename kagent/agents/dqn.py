@@ -20,6 +20,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.epsilon import unless_noisy
 from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.prioritized import Replayed, replay
 from kagent.config.checks import check_positive
@@ -58,10 +59,12 @@ class DQN(Agent):
             "Rainbow", arXiv:1710.02298). May be a schedule, whose value at a timestep stays with it in the memory.
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
-        exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant.
+        exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant. With `noisy` it is 0 by default.
         double: Whether the online network picks the target's action (van Hasselt et al. 2016, arXiv:1509.06461).
         dueling: Whether values come from two streams, a state's and the advantages of actions (Wang et al. 2016,
             arXiv:1511.06581).
+        noisy: Whether noise on the weights of the heads explores in place of random actions (Fortunato et al. 2018,
+            arXiv:1706.10295): True, or a number in place of the initial `sigma` of 0.5; see `kagent.networks.NoisyDense`.
         prioritized: Whether transitions are drawn by their errors (Schaul et al. 2016, arXiv:1511.05952): True, or a dict
             of arguments of `kagent.memories.Prioritized`. `memory` is its capacity. None: as `memory` says, a number being
             a `Replay`.
@@ -100,6 +103,7 @@ class DQN(Agent):
     target_update_period = FromPart("target.period")
     double = FromPart("objective.double")
     dueling = FromPart("policy.dueling")
+    noisy = FromPart("policy.noisy")
     prioritized = FromPart("memory.prioritized")
     huber = FromPart("objective.huber")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
@@ -123,6 +127,7 @@ class DQN(Agent):
         exploration: Exploration | Scheduled | str | None = None,
         double: bool = False,
         dueling: bool = False,
+        noisy: bool | float = False,
         prioritized: bool | dict[str, Any] | None = None,
         huber: float | None = 1.0,
         max_grad_norm: float | None = 10.0,
@@ -136,12 +141,12 @@ class DQN(Agent):
     ):
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
-            "policy": {"type": "ValuePolicy", "network": network, "dueling": dueling},
+            "policy": {"type": "ValuePolicy", "network": network, "dueling": dueling, "noisy": noisy},
             "objective": ActionValueObjective(huber=huber, double=double),
             "memory": replay(memory, prioritized),
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
-            "exploration": EpsilonGreedy() if exploration is None else exploration,
+            "exploration": unless_noisy(exploration, EpsilonGreedy(), noisy),
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {
                 "type": "Adam",

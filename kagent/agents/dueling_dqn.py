@@ -17,8 +17,10 @@ import gymnasium
 
 from kagent.agents.arguments import FromPart
 from kagent.agents.double_dqn import DoubleDQN
+from kagent.agents.epsilon import unless_noisy
 from kagent.config.creation import register_agent
 from kagent.environments import Source
+from kagent.exploration import EpsilonGreedy
 from kagent.parts import Network
 
 
@@ -31,13 +33,14 @@ class DuelingDQN(DoubleDQN):
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
         network: As for `DQN`; what both streams share.
+        noisy: As for `DQN`; the streams are noisy, too.
         dueling: As for `DQN`; False leaves Double DQN.
         stream_units: Widths of dense ReLU layers that each stream has of its own; 512 in the paper, on convolutions.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
         name: The model's name.
-        **arguments: Those of `DQN`, with its defaults, but `double=True`. A `policy` takes the place of `network`, `dueling`
+        **arguments: Those of `DQN`, with its defaults, but `double=True`. A `policy` takes the place of `network`, `noisy`, `dueling`
             and `stream_units`.
 
     Attributes: the arguments by their names, as the agent's parts have them; read-only.
@@ -57,6 +60,7 @@ class DuelingDQN(DoubleDQN):
         env: Source | None = None,
         *,
         network: Network = "auto",
+        noisy: bool | float = False,
         dueling: bool = True,
         stream_units: Sequence[int] = (),
         observation_space: gymnasium.Space | None = None,
@@ -66,7 +70,10 @@ class DuelingDQN(DoubleDQN):
         name: str | None = None,
         **arguments: Any,
     ):
-        policy = {"type": "ValuePolicy", "network": network, "dueling": dueling, "stream_units": stream_units}
+        policy = {
+            "type": "ValuePolicy", "network": network, "dueling": dueling, "stream_units": stream_units, "noisy": noisy,
+        }  # fmt: skip
+        exploration = unless_noisy(arguments.pop("exploration", None), EpsilonGreedy(), noisy)
         super().__init__(
             env,
             observation_space=observation_space,
@@ -74,5 +81,5 @@ class DuelingDQN(DoubleDQN):
             n_envs=n_envs,
             seed=seed,
             name=name,
-            **{"policy": policy, **arguments},
+            **{"policy": policy, "exploration": exploration, **arguments},
         )

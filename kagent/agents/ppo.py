@@ -57,6 +57,10 @@ class PPO(Agent):
         clip_range: How far an action's probability ratio may move in one update. May be a schedule.
         entropy_coefficient: Weight of entropy in the loss. May be a schedule.
         value_coefficient: Weight of the critic's loss.
+        value_clip_range: How far a value may move from that of before the update until its error counts as if it had not moved
+            further, where that is larger. May be a schedule. None: values are free.
+        target_kl: An update ends with the gradient step on whose minibatch the KL divergence from the old policy, before the
+            step, is above 1.5 times this, in nats. None: all gradient steps are taken.
         normalize_advantage: Whether advantages are standardized in each minibatch.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
@@ -92,6 +96,8 @@ class PPO(Agent):
     clip_range = FromPart("objective.clip_range")
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     value_coefficient = FromPart("objective.value_coefficient")
+    value_clip_range = FromPart("objective.value_clip_range")
+    target_kl = FromPart("objective.target_kl")
     normalize_advantage = FromPart("objective.normalize_advantage")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
@@ -112,6 +118,8 @@ class PPO(Agent):
         clip_range: Scheduled = 0.2,
         entropy_coefficient: Scheduled = 0.0,
         value_coefficient: Scheduled = 0.5,
+        value_clip_range: Scheduled | None = None,
+        target_kl: float | None = None,
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,
@@ -129,6 +137,8 @@ class PPO(Agent):
             value_coefficient=value_coefficient,
             entropy_coefficient=entropy_coefficient,
             normalize_advantage=normalize_advantage,
+            value_clip_range=value_clip_range,
+            target_kl=target_kl,
         )
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {

@@ -11,13 +11,14 @@ from kagent.memories.identifiers import whole
 Replayed = Memory | int | str | dict[str, Any]
 
 
-def replay(memory: Replayed, prioritized: bool | dict[str, Any] | None) -> Any:
+def replay(memory: Replayed, prioritized: bool | dict[str, Any] | None, default: bool = False) -> Any:
     """The part `memory` of a preset.
 
     Args:
         memory: As the preset takes it.
         prioritized: True, or arguments of `kagent.memories.Prioritized` as a dict: `memory` is its capacity. False: it is the
-            capacity of a `Replay`. None: `memory` says it alone.
+            capacity of a `Replay`. None: `memory` says it alone, and of a number `default`.
+        default: See `prioritized`.
 
     Returns:
         `memory` itself, or a `Prioritized`.
@@ -32,15 +33,17 @@ def replay(memory: Replayed, prioritized: bool | dict[str, Any] | None) -> Any:
     >>> replay(1000, {"alpha": 0.5}).alpha
     0.5
     """
-    if prioritized is None:
+    capacity = whole(memory)
+    is_number = isinstance(capacity, numbers.Integral) and not isinstance(capacity, bool)
+    if prioritized is None and (not default or not is_number):
         return memory
+    prioritized = default if prioritized is None else prioritized
     if not isinstance(prioritized, bool | dict):
         raise TypeError(
             "`prioritized` must be True, False, None, or a dict of arguments of kagent.memories.Prioritized. "
             f"Received: {prioritized!r}"
         )
-    capacity = whole(memory)
-    if isinstance(capacity, bool) or not isinstance(capacity, numbers.Integral):
+    if not is_number:
         raise ValueError(
             "`prioritized` makes the memory, of which `memory` is the capacity in transitions: give `memory` as a number, or "
             "say `alpha`, `beta` and `epsilon` in the memory itself and leave `prioritized` out. "

@@ -21,6 +21,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
+from kagent.agents.epsilon import unless_noisy
 from kagent.agents.normalization import Normalize, normalized
 from kagent.config.checks import check_positive
 from kagent.config.creation import register_agent
@@ -66,11 +67,13 @@ class QRDQN(Agent):
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
         exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant. By default it falls to 0.01 in the first
-            0.5 % of the run, which is for long runs.
+            0.5 % of the run, which is for long runs; with `noisy` it is 0.
         quantiles: How many returns each action has.
         kappa: Error beyond which the loss is linear, a number >= 0; 0: linear everywhere.
         double: Whether the online network picks the target's action (double DQN).
         dueling: Whether quantiles come from two streams, a state's and the advantages of actions.
+        noisy: Whether noise on the weights of the heads explores in place of random actions (Fortunato et al. 2018,
+            arXiv:1706.10295): True, or a number in place of the initial `sigma` of 0.5; see `kagent.networks.NoisyDense`.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         normalize: Running statistics standardize what the agent sees: True, "observation" or "reward" alone, False. See
             `kagent.agents.normalization`.
@@ -106,6 +109,7 @@ class QRDQN(Agent):
     kappa = FromPart("objective.kappa")
     double = FromPart("objective.double")
     dueling = FromPart("policy.dueling")
+    noisy = FromPart("policy.noisy")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     normalize = Normalize()
 
@@ -129,6 +133,7 @@ class QRDQN(Agent):
         kappa: float = 1.0,
         double: bool = False,
         dueling: bool = False,
+        noisy: bool | float = False,
         max_grad_norm: float | None = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
@@ -140,12 +145,18 @@ class QRDQN(Agent):
     ):
         check_positive(max_grad_norm, "max_grad_norm")
         defaults = {
-            "policy": {"type": "QuantilePolicy", "network": network, "quantiles": quantiles, "dueling": dueling},
+            "policy": {
+                "type": "QuantilePolicy",
+                "network": network,
+                "quantiles": quantiles,
+                "dueling": dueling,
+                "noisy": noisy,
+            },
             "objective": QuantileRegressionObjective(kappa=kappa, double=double),
             "memory": memory,
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
             "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
-            "exploration": EpsilonGreedy(fraction=0.005, final=0.01) if exploration is None else exploration,
+            "exploration": unless_noisy(exploration, EpsilonGreedy(fraction=0.005, final=0.01), noisy),
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {
                 "type": "Adam",

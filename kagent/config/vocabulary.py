@@ -40,7 +40,8 @@ _NAMES = {
         "grad_clip grad_norm clip_grad clip_grad_norm gradient_clipping gradient_norm_clipping max_gradient_norm "
         "clipnorm global_clipnorm grad_norm_clipping"
     ),
-    "max_kl": "target_kl max_kl_divergence kl_threshold kl_bound",
+    "max_kl target_kl": "max_kl_divergence kl_threshold kl_bound kl_target",
+    "value_clip_range": "clip_range_vf vf_clip_param value_clip cliprange_vf value_clip_param",
     "cg_iterations": "cg_max_steps cg_iters max_cg_iterations",
     "linesearch_iterations": "line_search_max_iter line_search_steps backtrack_steps",
     "critic_steps": "n_critic_updates optim_critic_iters train_v_iters vf_iterations vf_iters",
@@ -155,13 +156,13 @@ _FIRST = {"fit": "env, ", "act": "observation, "}
 # What no argument says.
 _ADVICE = {
     "env_kwargs": "an environment with arguments of its own is a callable: lambda: gymnasium.make(\"CartPole-v1\", ...)",
-    "target_kl": "`kagent.TRPO(env, max_kl=...)` bounds the KL divergence",
     "anneal_lr": 'let the rate fall: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
     "num_minibatches": "`batch_size` is the size of one minibatch",
     "loss": "an algorithm has its own loss; `objective` takes another one",
     "dueling": "`kagent.DQN(env, dueling=True)` has dueling heads",
     "prioritized_replay": "`kagent.DQN(env, prioritized=True)`, or memory={\"type\": \"prioritized\", \"capacity\": 100_000}",
     "use_sde_at_warmup": 'exploration="sampling" acts by the policy from the first timestep on',
+    "clip_vloss": "`kagent.PPO(env, value_clip_range=...)` says how far values may move",
     "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
     "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
     "render": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",

@@ -22,7 +22,7 @@ from kagent.exploration.epsilon_greedy import EpsilonGreedy, Sampling
 from kagent.exploration.exploration import Exploration
 from kagent.exploration.noise import BARE, ActionNoise, OrnsteinUhlenbeckNoise
 from kagent.exploration.registry import EXPLORATIONS
-from kagent.exploration.wrappers import WithTemperature, WithVariableNoise
+from kagent.exploration.wrappers import WithNoisyLayers, WithTemperature, WithVariableNoise
 
 __all__ = [
     "BARE",
@@ -32,6 +32,7 @@ __all__ = [
     "Exploration",
     "OrnsteinUhlenbeckNoise",
     "Sampling",
+    "WithNoisyLayers",
     "WithTemperature",
     "WithVariableNoise",
     "get",

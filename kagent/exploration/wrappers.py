@@ -29,6 +29,21 @@ class WithVariableNoise(Exploration):
             return self.exploration.decide(actor, leaves, mask, clock, rng)
 
 
+class WithNoisyLayers(Exploration):
+    """An exploration whose every decision is made by a policy with noise on its noisy layers, drawn anew each time.
+
+    Args:
+        exploration: Which.
+    """
+
+    def __init__(self, exploration: Exploration):
+        self.exploration = exploration
+
+    def decide(self, actor: Any, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator) -> Leaves:
+        with actor.noisy(rng):
+            return self.exploration.decide(actor, leaves, mask, clock, rng)
+
+
 class WithTemperature(Exploration):
     """An exploration whose policy samples at a temperature that changes over time.
 

@@ -260,43 +260,46 @@ class Learner:
         cut = Minibatches(self.task, element, lambda batch: agent.reward_estimation.completed(batch, agent.clock))
         steps = cut.steps
 
+        ending = agent.objective.ends_updates
         # Whether a step counts is for the optimizer to say, by its iterations. A critic has learned in any case.
         refusing = agent.critic is None and getattr(agent.optimizer, "may_refuse", False)
 
-        def step(i: Any) -> tf.Tensor:
+        def step(i: Any) -> tuple[tf.Tensor, Any]:
             agent._clock.program = start._replace(updates=start.updates + tf.cast(i, tf.float64))
             before = tf.identity(agent.optimizer.iterations.value) if refusing else None
             logs = gradient_step(agent, self.task, cut[i])
             taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)
             self._names = list(logs)
             values = _scalars(logs)
-            return tf.concat([values, tf.zeros((_SLOTS - len(logs),)), [taken]], axis=0)
+            vector = tf.concat([values, tf.zeros((_SLOTS - len(logs),)), [taken, 1.0]], axis=0)
+            return vector, tf.where(agent.objective.is_last(logs), steps, i + 1) if ending else i + 1
 
         prioritized = "reward" not in element and cut.indices is None and self.task.memory.prioritized
         samples = cut.prepared["weight"].shape if prioritized else (0, 0)
 
         def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
-            found, errors = step(i), agent.minimizer.take_errors()
+            (found, following), errors = step(i), agent.minimizer.take_errors()
             if kept:
                 _check_errors(errors, samples[1])
                 kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[tf.newaxis]),)
-            return i + 1, sums + found, found, *kept
+            return following, sums + found, found, *kept
 
-        sums = latest = tf.zeros((_SLOTS + 1,))
+        sums = latest = tf.zeros((_SLOTS + 2,))
         kept: Any = (tf.zeros(samples),) if prioritized else ()
         if steps == 1:
             _, sums, latest, *kept = another(0, sums, latest, *kept)
         elif self.eager:
-            for i in range(steps):
-                _, sums, latest, *kept = another(i, sums, latest, *kept)
+            i: Any = 0
+            while i < steps:
+                i, sums, latest, *kept = another(i, sums, latest, *kept)
         else:
             # One body, traced and compiled once: the number of logs is known only when it has been traced, hence slots.
             _, sums, latest, *kept = tf.while_loop(
                 lambda i, *_: i < steps, another, (0, sums, latest, *kept), maximum_iterations=steps
             )
         errors = [tf.reshape(k, (-1,)) for k in kept]
-        count = len(self._names)
-        logs = tf.concat([sums[:count] / steps, latest[:count], *errors, sums[_SLOTS:]], axis=0)
+        count, of = len(self._names), sums[-1] if ending else steps
+        logs = tf.concat([sums[:count] / of, latest[:count], *errors, sums[_SLOTS:-1]], axis=0)
         return logs, ops.pieces([v.value for v in agent.actor.variables])
 
 

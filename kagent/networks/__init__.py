@@ -7,6 +7,7 @@ from kagent.networks.cloning import clone, copy_state, holds_constants, unchange
 from kagent.networks.layer_list import Layered
 from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
+from kagent.networks.noisy import NoisyDense, holds_noise, noise
 from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.networks.readings import images_of, note_images
 
@@ -20,6 +21,7 @@ __all__ = [
     "Bound",
     "Layered",
     "Legacy",
+    "NoisyDense",
     "OneHot",
     "StateIndependent",
     "clone",
@@ -29,7 +31,9 @@ __all__ = [
     "functional",
     "get",
     "holds_constants",
+    "holds_noise",
     "images_of",
+    "noise",
     "note_images",
     "serialize",
     "unchanged_by_errors",

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
+from kagent import networks, ops
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
@@ -46,9 +46,10 @@ class ActionValueObjective(TransitionObjective):
 
     def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target network says that the next observations are worth, `(B,)`."""
-        successors = context.target_policy.values(batch["next_observation"])
         double = self.double or context.reward_estimation.estimate_actions
-        selector = context.policy.values(batch["next_observation"]) if double else None
+        with networks.noise():
+            successors = context.target_policy.values(batch["next_observation"])
+            selector = context.policy.values(batch["next_observation"]) if double else None
         mask = context.policy.join_masks(batch.get("next_action_mask"))
         return tf.reduce_mean(ops.greedy_value(successors, context.policy.components, mask, selector), axis=-1)
 

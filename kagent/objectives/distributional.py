@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
+from kagent import networks, ops
 from kagent.config.checks import check_flag
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES
@@ -41,9 +41,10 @@ class DistributionalObjective(TransitionObjective):
     def following(self, context: LearningContext, batch: dict[str, Any]) -> tf.Tensor:
         """The target network's numbers of the best allowed next action, `(B, components, atoms)`."""
         policy = context.policy
-        tables = context.target_policy.tables(batch["next_observation"])
         double = self.double or context.reward_estimation.estimate_actions
-        chooser = policy.tables(batch["next_observation"]) if double else tables
+        with networks.noise():
+            tables = context.target_policy.tables(batch["next_observation"])
+            chooser = policy.tables(batch["next_observation"]) if double else tables
         mask = policy.join_masks(batch.get("next_action_mask"))
         best = ops.greedy_index(policy.means(chooser), policy.components, mask)
         return ops.select_atoms(tables, best, policy.components)

@@ -84,6 +84,15 @@ class Objective(Part):
         """The losses on one minibatch `(B, ...)`, at most one for each role."""
         raise NotImplementedError
 
+    @property
+    def ends_updates(self) -> bool:
+        """Whether an update may end before all its gradient steps are taken: `is_last` then says when."""
+        return False
+
+    def is_last(self, logs: dict[str, Any]) -> tf.Tensor:
+        """Whether the gradient step that logged this is its update's last, a bool scalar."""
+        raise NotImplementedError
+
     def update(self, agent: Any, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         """One gradient step of every role on one minibatch `(B, ...)`. Returns scalars to log, `loss` among them.
 

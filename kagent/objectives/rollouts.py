@@ -95,7 +95,7 @@ class RolloutObjective(Objective):
         terms = [Term("policy", policy_loss, batch)]
         if context.critic is not None:
             # What a critic learns through the advantage is in the policy's loss.
-            loss = _nothing if through_advantage else self._critic_loss(context)
+            loss = _nothing if through_advantage else self.critic_loss(context)
             terms.append(Term("critic", loss, batch))
         return terms
 
@@ -108,7 +108,8 @@ class RolloutObjective(Objective):
         asked = estimation.estimate_advantage and estimation.gae_lambda is None
         return asked and context.critic is not None and not context.shares_optimizer("critic")
 
-    def _critic_loss(self, context: LearningContext) -> Any:
+    def critic_loss(self, context: LearningContext) -> Any:
+        """The loss of the critic, a function of a batch."""
         objective = context.critic_objective
         if objective is not None:
             return objective.loss_of(context)

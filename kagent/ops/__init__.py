@@ -15,11 +15,13 @@ from .dueling import dueling
 from .imitation import cross_entropy
 from .means import weighted_mean
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
+from .noisy import noisy_linear, scaled_noise
 from .norms import clip_by_global_norm, sum_of_squares
 from .policy_gradient import (
     approx_kl,
     clip_fraction,
     clipped_surrogate,
+    clipped_value_loss,
     explained_variance,
     normalize_advantage,
     policy_gradient,
@@ -43,6 +45,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_fraction",
     "clipped_surrogate",
+    "clipped_value_loss",
     "conjugate_gradient",
     "cross_entropy",
     "deviation",
@@ -61,6 +64,7 @@ __all__ = [
     "mask_values",
     "n_step_return",
     "naf_value",
+    "noisy_linear",
     "normalize_advantage",
     "pieces",
     "policy_gradient",
@@ -70,6 +74,7 @@ __all__ = [
     "q_learning",
     "quadratic_advantage",
     "quantile_huber",
+    "scaled_noise",
     "select",
     "select_atoms",
     "smoothed_action",

@@ -41,6 +41,34 @@ def clipped_surrogate(log_prob: Any, old_log_prob: Any, advantage: Any, clip_ran
     return -tf.minimum(ratio * advantage, clipped * advantage)
 
 
+def clipped_value_loss(value: Any, old_value: Any, target: Any, clip_range: Any) -> tf.Tensor:
+    """The squared error of values that an update moves by `clip_range` at most, or their own where that is larger.
+
+    `max((value - target)^2, (old_value + clip(value - old_value, -clip_range, clip_range) - target)^2)`, which is in the PPO of
+    OpenAI Baselines (Dhariwal et al. 2017) and examined by Engstrom et al. 2020 (arXiv:2005.12729) and Andrychowicz et al. 2021
+    (arXiv:2006.05990). Stable-Baselines3 takes the second term alone.
+
+    Args:
+        value: float32 `(B,)`, of the critic that learns.
+        old_value: The same before the update. No gradient flows through it.
+        target: float32 `(B,)`, returns. No gradient flows through it.
+        clip_range: Number or scalar tensor.
+
+    Returns:
+        float32 `(B,)`, to be averaged by `weighted_mean`.
+
+    Example:
+
+    >>> clipped_value_loss([3.0], [1.0], [3.0], clip_range=0.5).numpy().tolist()
+    [2.25]
+    """
+    value, old_value, target = as_floats(value=value, old_value=old_value, target=target)
+    old_value, target = tf.stop_gradient(old_value), tf.stop_gradient(target)
+    clip_range = tf.cast(clip_range, tf.float32)
+    clipped = old_value + tf.clip_by_value(value - old_value, -clip_range, clip_range)
+    return tf.maximum(tf.square(value - target), tf.square(clipped - target))
+
+
 def policy_gradient(
     log_prob: Any, old_log_prob: Any, advantage: Any, importance_sampling: bool = False, clipping: Any = None
 ) -> tf.Tensor:

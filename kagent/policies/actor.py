@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent import schedules, spaces
+from kagent import networks, schedules, spaces
 from kagent.acting import Actor, Program, UnsupportedLayer, compile_model
+from kagent.acting.noisy import LayerNoise
 from kagent.spaces import Structure
 
 
@@ -30,9 +31,26 @@ class GraphForward:
         """Layers hold another state beside their variables: trace them again before the next use."""
         policy = self.policy
         self._call = tf.function(lambda leaves: policy.acting_heads(leaves), autograph=False)
+        self._noisy_call = tf.function(self._with_noise, autograph=False)
+        self._is_noisy = False
+
+    def _with_noise(self, leaves: list[tf.Tensor]) -> list[tf.Tensor]:
+        with networks.noise():
+            heads: list[tf.Tensor] = self.policy.acting_heads(leaves)
+            return heads
+
+    @contextlib.contextmanager
+    def noise(self) -> Iterator[None]:
+        """Within it, noisy layers draw at every call, from the streams that they draw from in gradient steps."""
+        self._is_noisy = True
+        try:
+            yield
+        finally:
+            self._is_noisy = False
 
     def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
-        return [head.numpy() for head in self._call([tf.convert_to_tensor(leaf) for leaf in leaves])]
+        call = self._noisy_call if self._is_noisy else self._call
+        return [head.numpy() for head in call([tf.convert_to_tensor(leaf) for leaf in leaves])]
 
     def __repr__(self) -> str:
         return f"tf.function of {self.policy.name!r}"
@@ -96,6 +114,7 @@ class PolicyActor(Actor):
         except UnsupportedLayer:
             forward = GraphForward(policy)
         self.policy, self.preprocessed = policy, preprocessed
+        self._noise = None if program is None else LayerNoise(program)
         trained = {id(variable) for variable in policy.trainable_variables}
         shares = [np.full(math.prod(v.shape), id(v) in trained, np.float32) for v in self.variables]
         self._trained = np.concatenate(shares) if shares else np.zeros(0, np.float32)
@@ -140,6 +159,20 @@ class PolicyActor(Actor):
         finally:
             for variable, value in zip(variables, values):
                 variable.assign(value)
+
+    @contextlib.contextmanager
+    def noisy(self, rng: np.random.Generator) -> Iterator[None]:
+        """Within it, `networks.NoisyDense` layers have noise: drawn once from `rng`, or, through TensorFlow, at every call from
+        their own streams.
+        """
+        if self.program is None or self._noise is None:
+            graph: Any = self.forward
+            with graph.noise():
+                yield
+            return
+        self.program.refresh_weights()
+        with self._noise.drawn(rng):
+            yield
 
     def save(self, directory: str | Path, standardization: tuple[dict[str, Any], list[Any]] | None = None) -> None:
         if self.preprocessed and standardization is None:

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from kagent.config.checks import check_count
-from kagent.networks.backbones import Seeds, dense
+from kagent.networks.backbones import Seeds
 from kagent.networks.layers import Dueling, Expectation
 from kagent.policies.role import ROLES, outputs
 from kagent.policies.value import ValuePolicy
@@ -46,15 +46,15 @@ class DistributionalPolicy(ValuePolicy):
     def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
         state, advantage = self.streams(features, seeds) if self.dueling else (None, features)
         if state is not None:
-            state = dense(state, self.atoms, None, "state_value", "fan_in", 1.0, seeds)
+            state = self.linear(state, self.atoms, "state_value", seeds)
             state = keras.layers.Reshape((self.atoms, 1), name="state_value_atoms")(state)
         made = []
         for i, (leaf, nvec) in enumerate(zip(action.leaves, self.nvec)):
             width = leaf.num_values * self.atoms
             if state is None:
-                table = dense(features, width, None, f"atoms_{i}", "fan_in", 1.0, seeds)
+                table = self.linear(features, width, f"atoms_{i}", seeds)
             else:
-                x = dense(advantage, width, None, f"advantage_{i}", "fan_in", 1.0, seeds)
+                x = self.linear(advantage, width, f"advantage_{i}", seeds)
                 x = keras.layers.Reshape((self.atoms, leaf.num_values), name=f"advantage_atoms_{i}")(x)
                 x = keras.layers.Permute((2, 1), name=f"by_value_{i}")(Dueling(nvec, name=f"joined_{i}")([state, x]))
                 table = keras.layers.Flatten(name=f"atoms_{i}")(x)
@@ -83,7 +83,7 @@ class QuantilePolicy(DistributionalPolicy):
     Args:
         network: As for every role.
         quantiles: How many: number i is the quantile at `(i - 1/2) / quantiles`.
-        dueling, stream_units: As for `ValuePolicy`.
+        dueling, stream_units, noisy: As for `ValuePolicy`.
 
     Raises:
         ValueError, TypeError: Arguments outside their range; at the agent's making, an action that is not discrete.
@@ -99,9 +99,10 @@ class QuantilePolicy(DistributionalPolicy):
         quantiles: int = 200,
         dueling: bool = False,
         stream_units: Sequence[int] = (),
+        noisy: bool | float = False,
         **kwargs: Any,
     ):
-        super().__init__(network, dueling, stream_units, **kwargs)
+        super().__init__(network, dueling, stream_units, noisy, **kwargs)
         self.quantiles = self.atoms = check_count(quantiles, "policy.quantiles", most=_MOST_ATOMS)
         self.support = [1.0 / self.atoms] * self.atoms
 
@@ -120,7 +121,7 @@ class CategoricalReturnPolicy(DistributionalPolicy):
         network: As for every role.
         atoms: How many numbers, at least 2.
         low, high: The first and the last of them, in units of the discounted return.
-        dueling, stream_units: As for `ValuePolicy`.
+        dueling, stream_units, noisy: As for `ValuePolicy`.
 
     Raises:
         ValueError, TypeError: Arguments outside their range; at the agent's making, an action that is not discrete.
@@ -142,9 +143,10 @@ class CategoricalReturnPolicy(DistributionalPolicy):
         high: float = 10.0,
         dueling: bool = False,
         stream_units: Sequence[int] = (),
+        noisy: bool | float = False,
         **kwargs: Any,
     ):
-        super().__init__(network, dueling, stream_units, **kwargs)
+        super().__init__(network, dueling, stream_units, noisy, **kwargs)
         self.atoms = check_count(atoms, "policy.atoms", least=2, most=_MOST_ATOMS)
         self.low, self.high = (_number(low, "low"), _number(high, "high"))
         if not self.low < self.high:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from kagent import distributions, networks
 from kagent.networks.backbones import Auto, Seeds, dense, widths
 from kagent.networks.layers import Dueling
+from kagent.networks.noisy import SIGMA, check_sigma, noisy_dense
 from kagent.policies.role import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
@@ -30,6 +31,8 @@ class ValuePolicy(Role):
             (Wang et al. 2016, arXiv:1511.06581, eq. 9). The mean is over a component's own choices, also the forbidden
             ones; all components share the state value (Tavakoli et al. 2018, section "Dueling networks").
         stream_units: Widths of dense ReLU layers that each stream has of its own before its head.
+        noisy: Whether heads and streams are `kagent.networks.NoisyDense` layers, whose noise explores (Fortunato et al. 2018,
+            arXiv:1706.10295): True, or a number in place of their `sigma`, 0.5.
 
     Raises:
         ValueError, TypeError: Arguments outside their range; at the agent's making, an action that is not discrete.
@@ -41,16 +44,29 @@ class ValuePolicy(Role):
 
     default_network = Auto(units=(64, 64), activation="relu", initialization="fan_in")
 
-    def __init__(self, network: Any = "auto", dueling: bool = False, stream_units: Sequence[int] = (), **kwargs: Any):
+    def __init__(
+        self,
+        network: Any = "auto",
+        dueling: bool = False,
+        stream_units: Sequence[int] = (),
+        noisy: bool | float = False,
+        **kwargs: Any,
+    ):
         if not isinstance(dueling, bool):
             raise TypeError(f"`policy.dueling` must be True or False. Received: {dueling!r}")
         super().__init__(network, **kwargs)
         self.dueling, self.stream_units = dueling, widths(stream_units, "policy.stream_units")
         if self.stream_units and not dueling:
             raise ValueError(f"`policy.stream_units` needs policy.dueling=True. Received: {stream_units!r}")
+        self.noisy = noisy if isinstance(noisy, bool) else check_sigma(noisy, "policy.noisy")
 
     def get_part(self) -> dict[str, Any]:
-        return {**super().get_part(), "dueling": self.dueling, "stream_units": list(self.stream_units)}
+        return {
+            **super().get_part(),
+            "dueling": self.dueling,
+            "stream_units": list(self.stream_units),
+            "noisy": self.noisy,
+        }
 
     def decision(self, leaf: Leaf) -> str:
         """Name of the actor's decision for an action leaf."""
@@ -73,10 +89,14 @@ class ValuePolicy(Role):
         """Symbolic values of each action leaf, `(N, leaf.num_values)`, from the network's features."""
         if self.dueling:
             return self._duel(features, action, seeds)
-        return [
-            dense(features, leaf.num_values, None, f"value_{i}", "fan_in", 1.0, seeds)
-            for i, leaf in enumerate(action.leaves)
-        ]
+        return [self.linear(features, leaf.num_values, f"value_{i}", seeds) for i, leaf in enumerate(action.leaves)]
+
+    def linear(self, x: Any, units: int, name: str, seeds: Seeds, activation: str | None = None) -> Any:
+        """A dense layer of the head, with noise where the policy is noisy."""
+        if not self.noisy:
+            return dense(x, units, activation, name, "fan_in", 1.0, seeds)
+        x = noisy_dense(x, units, SIGMA if self.noisy is True else self.noisy, name, seeds)
+        return x if activation is None else keras.layers.Activation(activation, name=f"{name}_activation")(x)
 
     def streams(self, features: Any, seeds: Seeds) -> list[Any]:
         """Features of the state value and of the advantages, behind the layers that each has of its own."""
@@ -84,16 +104,16 @@ class ValuePolicy(Role):
         for name in ("state", "advantage"):
             x = features
             for number, units in enumerate(self.stream_units):
-                x = dense(x, units, "relu", f"{name}_dense_{number}", "fan_in", 1.0, seeds)
+                x = self.linear(x, units, f"{name}_dense_{number}", seeds, "relu")
             streams.append(x)
         return streams
 
     def _duel(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
         streams = self.streams(features, seeds)
-        state = dense(streams[0], 1, None, "state_value", "fan_in", 1.0, seeds)
+        state = self.linear(streams[0], 1, "state_value", seeds)
         made = []
         for i, (leaf, nvec) in enumerate(zip(action.leaves, self.nvec)):
-            advantage = dense(streams[1], leaf.num_values, None, f"advantage_{i}", "fan_in", 1.0, seeds)
+            advantage = self.linear(streams[1], leaf.num_values, f"advantage_{i}", seeds)
             made.append(Dueling(nvec, name=f"value_{i}")([state, advantage]))
         return made
 

@@ -18,18 +18,22 @@ MLP = {"type": "mlp", "units": [4]}
 REPLAYED = {"batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "tau": 0.25, "discount": 0.5}
 UNTARGETED = {name: value for name, value in REPLAYED.items() if name != "tau"}
 Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, "huber": 2.0, "max_grad_norm": 3.0}
-DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"} | {"double": True, "dueling": True}
+DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"}
+DISTRIBUTION |= {"double": True, "dueling": True, "noisy": True}
 GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
 ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, **GAUSSIAN}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 RATES = {"critic_learning_rate": 0.25, "temperature_learning_rate": 0.125, "critic_network": {"units": [3]}}
 # Every argument, none with its default.
 GIVEN = {
-    "dqn": {**Q, "double": True, "dueling": True, "prioritized": True},
-    "doubledqn": {**Q, "double": False, "dueling": True, "prioritized": False},
-    "duelingdqn": {**Q, "double": False, "dueling": True, "stream_units": (3, 2), "prioritized": True},
+    "dqn": {**Q, "double": True, "dueling": True, "noisy": 0.25, "prioritized": True},
+    "doubledqn": {**Q, "double": False, "dueling": True, "noisy": True, "prioritized": False},
+    "duelingdqn": {**Q, "double": False, "dueling": True, "noisy": True, "stream_units": (3, 2), "prioritized": True},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
+    "rainbow": {
+        **DISTRIBUTION, "double": False, "atoms": 5, "low": -1.0, "high": 4.0, "stream_units": (3,), "prioritized": False,
+    },
     "sac": {
         **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
         **GAUSSIAN,
@@ -58,7 +62,7 @@ GIVEN = {
     },
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
-        "value_coefficient": 0.75, "max_grad_norm": 3.0,
+        "value_coefficient": 0.75, "max_grad_norm": 3.0, "value_clip_range": 0.5, "target_kl": 0.25,
     },
     "trpo": {
         **ROLLOUT, "max_kl": 0.5, "cg_iterations": 3, "cg_damping": 0.25, "linesearch_iterations": 4,
@@ -97,7 +101,7 @@ OTHERS = [
 
 REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
 BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "discretesac", *REPLAYED_BOXES)
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
 
 
 def spaces_of(name):

@@ -303,7 +303,11 @@ SPACES = {
 
 @pytest.mark.parametrize(
     ("algorithm", "environment"),
-    [(one.name, env) for one in algorithms.ALGORITHMS for env in tuned.environments(one.name)],
+    [
+        pytest.param(one.name, env, marks=pytest.mark.slow if number else [])
+        for one in algorithms.ALGORITHMS
+        for number, env in enumerate(tuned.environments(one.name))
+    ],
 )
 def test_tuned_settings_make_the_preset(algorithm, environment):
     preset = algorithms.find(algorithm).load()
@@ -336,6 +340,7 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
         "discrete-sac",
         "naf",
         "pqn",
+        "rainbow",
         "crossq",
     ],
 )

@@ -54,6 +54,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "discrete_sac": ("DiscreteSAC", REPLAYED, {}),
     "naf": ("NAF", REPLAYED, {"acted": "box"}),
     "pqn": ("PQN", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),
+    "rainbow": ("Rainbow", {**REPLAYED, "atoms": 3, "stream_units": [3]}, {}),
     "random": ("Random", {}, {}),
     "constant": ("Constant", {"action_values": [0.5, -0.5]}, {"acted": "box"}),
     "parts": (
@@ -74,7 +75,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
 }  # fmt: skip
 
-SEEDS = {"dueling_dqn": 4, "parts": 4}  # with 3 they would act alike everywhere
+SEEDS = {"dueling_dqn": 4, "rainbow": 5, "parts": 4}  # with 3 they would act alike everywhere
 
 
 def environment(case: str) -> gymnasium.Env:

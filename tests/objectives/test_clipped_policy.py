@@ -140,3 +140,114 @@ def test_advantages_and_returns_of_a_rollout():
     np.testing.assert_array_equal(prepared["weight"], valid.ravel().astype(np.float32))
     expected, _ = log_prob_and_entropy(policy, order(agent), action.ravel())
     np.testing.assert_allclose(prepared["old_log_prob"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_clipped_value_loss_is_what_the_critic_learns_by():
+    """Of values moved by 0.25, 0.25, 2, -2, 0 and -0.5 since the update began, by more than 0.5 the third and fourth."""
+    agent = agent_of(ACTIONS["discrete"][0], value_clip_range=0.5, value_coefficient=0.4)
+    critic = heads(agent.critic)
+    value = (OBSERVATION @ critic[0] + critic[1])[:, 0]
+    old = value - np.array([0.25, 0.25, 2.0, -2.0, 0.0, -0.5])
+    returns = value + np.array([1.0, -1.0, 1.0, 1.0, 2.0, 0.0])
+    batch = {"advantage": np.zeros(6), "old_log_prob": np.zeros(6), "return": returns, "old_value": old}
+    logs = agent.train_step(
+        tensors({**batch, "observation": OBSERVATION, "action": ACTIONS["discrete"][1], "weight": np.ones(6)})
+    )
+    # Third: 1 against (2 - 0.5 + 1)^2. Fourth, its value 2 below: 1 against (-2 + 0.5 + 1)^2.
+    expected = np.mean([1.0, 1.0, 6.25, 1.0, 4.0, 0.0])
+    np.testing.assert_allclose(logs["critic_loss"], expected, rtol=1e-4)
+
+
+def test_values_of_before_the_update_are_those_of_its_critic():
+    agent = agent_of(ACTIONS["discrete"][0], value_clip_range={"type": "linear", "initial": 0.5, "final": 0.1})
+    critic, shape = heads(agent.critic), (3, 2)
+    prepared = agent.prepare(
+        tensors(
+            {
+                "observation": OBSERVATION.reshape(3, 2, 2), "next_observation": OBSERVATION.reshape(3, 2, 2),
+                "action": ACTIONS["discrete"][1].reshape(shape), "reward": np.ones(shape),
+                "terminated": np.zeros(shape, bool), "truncated": np.zeros(shape, bool), "valid": np.ones(shape, bool),
+            }
+        )
+    )  # fmt: skip
+    np.testing.assert_allclose(prepared["old_value"], (OBSERVATION @ critic[0] + critic[1])[:, 0], rtol=1e-5)
+
+
+def trained(mode, target_kl, steps=32):
+    agent = kagent.PPO(
+        "CartPole-v1", network={"type": "mlp", "units": [4]}, n_steps=16, batch_size=4, epochs=3, learning_rate=0.05,
+        seed=1, target_kl=target_kl,
+    )  # fmt: skip
+    agent.compile(**mode)
+    logs = []
+    agent.fit("CartPole-v1", steps=steps, verbose=0, callbacks=[Logs(logs)])
+    return agent, logs
+
+
+class Logs(kagent.callbacks.Callback):
+    def __init__(self, logs):
+        super().__init__()
+        self.logs = logs
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs.append(dict(logs))
+
+
+EAGER, GRAPH = {"run_eagerly": True}, {"jit_compile": False}
+
+
+def test_an_update_ends_where_the_policy_has_moved_too_far():
+    """The first step is one from the old policy itself; so at least two are taken, of twelve."""
+    (eager, logs), (graph, of_graph) = (trained(mode, 1e-5) for mode in (EAGER, GRAPH))
+    assert eager.gradient_steps == graph.gradient_steps == 4 and eager.timesteps == 32
+    for one, other in zip(eager.get_weights(), graph.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    for one, other in zip(logs, of_graph, strict=True):
+        np.testing.assert_allclose(one["approx_kl"], other["approx_kl"], rtol=1e-3)
+        assert one["approx_kl"] > 1.5e-5 / 2  # the mean over 0 and what was too far
+
+
+def test_an_update_goes_on_where_it_has_not():
+    free, _ = trained(EAGER, None)
+    wide, _ = trained(EAGER, 1e3)
+    assert free.gradient_steps == wide.gradient_steps == 24
+    for one, other in zip(free.get_weights(), wide.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+class WithoutLogs(kagent.PPO):
+    def train_step(self, data):
+        return {"loss": super().train_step(data)["loss"]}
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: kagent.PPO("CartPole-v1", target_kl=0.0), r"`objective\.target_kl` must be a number > 0"),
+        (lambda: kagent.PPO("CartPole-v1", value_clip_range=0.0), r"`objective\.value_clip_range` must be a number > 0"),
+        (
+            lambda: kagent.PPO(
+                "CartPole-v1", value_clip_range=0.1, critic_objective={"type": "StateValueObjective"},
+                critic_optimizer="adam",
+            ),
+            r"`objective\.value_clip_range` needs a critic of state values",
+        ),
+        (
+            lambda: kagent.PPO(
+                "CartPole-v1",
+                objective={"type": "plus", "objective1": {"type": "ppo", "target_kl": 0.1}, "objective2": "state_value"},
+            ),
+            "cannot be added: it ends updates early",
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_step_of_ones_own_without_the_divergence_is_refused():
+    agent = WithoutLogs("CartPole-v1", network={"type": "mlp", "units": [4]}, n_steps=8, batch_size=4, target_kl=0.1)
+    agent.compile(run_eagerly=True)
+    with pytest.raises(ValueError, match=r"target_kl` needs `approx_kl` among the logs.*Received: loss"):
+        agent.fit("CartPole-v1", steps=8, verbose=0)

@@ -157,3 +157,18 @@ def test_log_probabilities_are_clipped_around_the_old_ones(mode):
 def test_hopeless_ratios_stay_finite():
     loss = ops.policy_gradient([100.0, -100.0], [-100.0, 100.0], [1.0, 1.0], importance_sampling=True)
     assert np.isfinite(loss).all() and float(loss[0]) == pytest.approx(-1e6, rel=1e-3)
+
+
+def test_clipped_values_by_hand(mode):
+    """Moved by 2 towards 3, which 0.5 is let count of: 1.5^2. By 0.2: 1.8^2. By -1 away: 3^2 itself, not 2.5^2. To 4: 1, and 1.5^2."""
+    value, old, target = np.float32([3.0, 1.2, 0.0, 4.0]), np.ones(4, np.float32), np.full(4, 3.0, np.float32)
+    found = mode(lambda *given: ops.clipped_value_loss(*given, 0.5))(value, old, target)
+    np.testing.assert_allclose(found, [2.25, 3.24, 9.0, 2.25], rtol=1e-6)
+
+
+def test_values_beyond_the_clip_range_learn_no_more_where_they_come_nearer():
+    value = tf.constant([3.0, 0.0])
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        total = tf.reduce_sum(ops.clipped_value_loss(value, [1.0, 1.0], [3.5, 3.5], 0.5))
+    np.testing.assert_array_equal(tape.gradient(total, value), [0.0, -7.0])

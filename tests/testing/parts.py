@@ -16,6 +16,7 @@ ALL = (*CHOICES, "Box", "Dict with a Box")
 # Name: how it is made, and the action spaces that it is for.
 AGENTS = {
     "DQN": (functools.partial(kagent.DQN, **REPLAY, target_update_period=20), CHOICES),
+    "Rainbow": (functools.partial(kagent.Rainbow, **REPLAY, atoms=3, low=0.0, stream_units=[3]), CHOICES),
     "DoubleDQN": (functools.partial(kagent.DoubleDQN, **REPLAY), CHOICES),
     "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
     "QRDQN": (functools.partial(kagent.QRDQN, **REPLAY, quantiles=3, dueling=True), CHOICES),
@@ -45,7 +46,7 @@ AGENTS = {
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
-LONG = ("PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
+LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
