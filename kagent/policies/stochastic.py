@@ -130,7 +130,7 @@ class StochasticPolicy(Role):
         return decisions.make(kind, leaf, **options)
 
     def acting_model(self) -> Any:
-        return self._acting()
+        return self.model if self.state_dependent_noise is None else self._acting()
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         self.selection.check(action)
@@ -143,10 +143,10 @@ class StochasticPolicy(Role):
             leaves = enumerate(action.leaves)
             return [head for i, leaf in leaves for head in self._heads(features, i, leaf, seeds)]
 
-        self.model = acting = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
         if self.state_dependent_noise is not None:
             acting = noises.acting_model(self.model, [f"log_std_{i}" for i in range(len(action.leaves))])
-        self._acting = lambda: acting  # a function, through which Keras does not look for layers
+            self._acting = lambda: acting  # a function, through which Keras does not look for layers
 
     def _heads(self, features: Any, i: int, leaf: Leaf, seeds: Seeds) -> list[Any]:
         choice = self.selection.of(leaf)

@@ -296,3 +296,26 @@ def test_a_network_without_a_numpy_form_has_the_same_noise():
             found[-1].append(states.decide(observations(), None, False, rng)[0])
             states.advance()
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+@keras.saving.register_keras_serializable("state_dependent_noise_test")
+class OwnHeads(kagent.policies.StochasticPolicy):
+    """Makes its model itself, as policies of users do."""
+
+    def make(self, observation, action, seeds, skip):
+        self.joint = kagent.policies.distributions.Joint(
+            [kagent.policies.distributions.for_leaf(leaf, self.decision(leaf)) for leaf in action.leaves]
+        )
+
+        def heads(features):
+            return [keras.layers.Dense(2, name=name)(features) for name in ("mean", "log_std")]
+
+        self.model = kagent.networks.functional(self.network, observation, heads, seeds, self.name, skip)
+
+
+def test_a_policy_that_makes_its_own_model_acts_by_it():
+    agent = kagent.PPO(observation_space=OBSERVATION, action_space=BOX, policy=OwnHeads(MLP), seed=3)
+    assert agent.actor.is_numpy and agent.actor.initial_state(1) == ()
+    np.testing.assert_allclose(
+        agent.actor.forward(observations()), agent.policy.heads(observations()), rtol=1e-5, atol=1e-6
+    )
