@@ -203,8 +203,8 @@ class _AgentCheck:
         contract, path = self.contract, folder / "agent.keras"
         observations = self.observations(8)
 
-        def actions(actor: Any) -> list[Any]:
-            return [actor.act(observation, deterministic=True) for observation in observations]
+        def actions(one: Any) -> list[Any]:
+            return [one.act(observation, deterministic=True) for observation in observations]
 
         with contract.rule("From a `.keras` file it is as before"):
             agent.save(path)
@@ -214,10 +214,10 @@ class _AgentCheck:
             contract.equal([loaded.timesteps, loaded.updates], [agent.timesteps, agent.updates], "counters")
         if agent.objective.learns:  # else acting may be random
             with contract.rule("From a `.keras` file it acts as before"):
-                contract.equal(actions(loaded.actor), actions(agent.actor), "actions")
+                contract.equal(actions(loaded), actions(agent), "actions")
             if agent.actor.is_numpy:
                 with contract.rule("`kagent.acting.load` acts from its `.keras` file as it does"):
-                    contract.equal(actions(acting.load(path)), actions(agent.actor), "actions")
+                    contract.equal(actions(acting.load(path)), actions(agent), "actions")
 
     def resume(self, folder: Path) -> None:
         contract, path, bounds = self.contract, folder / "half.weights.h5", {"max_steps": 2 * self.steps}
