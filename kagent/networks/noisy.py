@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kagent.distributions.distribution import normal
 from kagent.networks.backbones import Seeds, initializers
 from kagent.ops.noisy import noisy_linear, scaled_noise
 
@@ -93,12 +94,13 @@ class NoisyDense(keras.layers.Layer):
     def call(self, inputs: Any, training: Any = False) -> Any:
         if not (training or _NOISE.get()):
             return ops.matmul(inputs, self.kernel) + ops.cast(self.bias, self.compute_dtype)
-        drawn = [
-            scaled_noise(keras.random.normal((width,), dtype=self.compute_dtype, seed=self.seed_generator))
-            for width in self.kernel.shape
-        ]
-        means_and_deviations = (self.kernel, self.bias, self.kernel_deviation, self.bias_deviation)
-        return noisy_linear(inputs, *(ops.cast(weight, self.compute_dtype) for weight in means_and_deviations), *drawn)
+        rows, columns = self.kernel.shape
+        # Not by keras.random, whose numbers are others under XLA.
+        numbers = normal((rows + columns,), self.seed_generator.next())
+        factors = ops.cast(scaled_noise(numbers), self.compute_dtype)
+        weights = (self.kernel, self.bias, self.kernel_deviation, self.bias_deviation)
+        kernel, bias, *deviations = (ops.cast(weight, self.compute_dtype) for weight in weights)
+        return noisy_linear(inputs, kernel, bias, *deviations, in_noise=factors[:rows], out_noise=factors[rows:])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)

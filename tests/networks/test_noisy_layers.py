@@ -10,6 +10,7 @@ import kagent
 from kagent import networks, ops, testing
 from kagent.acting import Program, compile_model
 from kagent.acting.noisy import LayerNoise
+from kagent.distributions.distribution import normal
 from kagent.networks import NoisyDense
 
 pytestmark = pytest.mark.eager
@@ -63,8 +64,17 @@ def test_its_noise_is_the_equation_s():
     state = layer.seed_generator.state.numpy()
     found = layer(SEEN, training=True)
     layer.seed_generator.state.assign(state)
-    drawn = [ops.scaled_noise(keras.random.normal((n,), seed=layer.seed_generator)) for n in (3, 2)]
+    factors = ops.scaled_noise(normal((5,), layer.seed_generator.next()))
+    drawn = factors[:3], factors[3:]
     np.testing.assert_allclose(found, ops.noisy_linear(SEEN, *layer.weights, *drawn), rtol=1e-6)
+
+
+@pytest.mark.xla
+def test_its_numbers_are_the_same_under_xla():
+    layer, other = layer_of(), layer_of()
+    compiled = tf.function(lambda x: layer(x, training=True), jit_compile=True, autograph=False)
+    for _ in range(2):  # drawn anew each time
+        np.testing.assert_allclose(compiled(SEEN), other(SEEN, training=True), rtol=1e-5)
 
 
 def test_noise_on_a_program_is_the_equation_s_and_goes_away():
