@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,8 +37,10 @@ def pytest_runtest_protocol(item):
     # Around the fixtures, too: agents are made in some.
     number = item.config.getoption("seed_shift")
     with pytest.MonkeyPatch.context() as patch:
-        if not any(item.get_closest_marker(name) for name in ("xla", "slow", "sensitive")):
+        as_users = any(item.get_closest_marker(name) for name in ("xla", "slow", "sensitive"))
+        if not as_users:
             _without_xla(patch)
+        _rewrite_graphs(as_users)
         if number and item.get_closest_marker("sensitive"):
             import shifted_seeds
 
@@ -54,6 +57,12 @@ def _without_xla(patch):
 
     suits = compilation.suits_xla
     patch.setattr(compilation, "suits_xla", lambda jit, *rest: False if jit == "auto" else suits(jit, *rest))
+
+
+def _rewrite_graphs(on):
+    """Whether TensorFlow rewrites graphs before it runs them: those of a small agent take longer than their updates."""
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
 
 
 @pytest.fixture

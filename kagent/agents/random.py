@@ -34,8 +34,10 @@ class Fixed(Agent):
         super().__init__(env, **{**defaults, **parts})
 
     def update(self) -> dict[str, float]:
-        """Raises:
-        RuntimeError: There is nothing to learn.
+        """Not of this agent, which has nothing to learn.
+
+        Raises:
+            RuntimeError: Always.
         """
         raise RuntimeError(f"{type(self).__name__} learns nothing: there is no update to make")
 

@@ -44,6 +44,8 @@ class SAC(Agent):
 
     For `Box` actions with finite bounds, and nestings of these.
 
+    The defaults are those of Stable-Baselines3, initial weights and Adam's epsilon included.
+
     Two algorithms that take twenty gradient steps for each timestep are settings of this one. REDQ (Chen et al. 2021,
     arXiv:2101.05982, algorithm 1) has many critics, few of which make a target: `members=10, subset=2, gradient_steps=20,
     start=5000`. DroQ (Hiraoka et al. 2022, arXiv:2110.02034, algorithm 2) has two critics with dropout and layer normalization;

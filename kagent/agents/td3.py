@@ -49,6 +49,8 @@ class TD3(Agent):
     actions have similar values. The policy and all target networks move only every other gradient step, on a critic that
     has settled.
 
+    The defaults are those of Stable-Baselines3, but for networks (there 400-300) and noise on actions (there none).
+
     Args:
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.

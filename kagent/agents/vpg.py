@@ -106,6 +106,11 @@ class VPG(Agent):
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
+        if parts.get("baseline_policy") is not None:
+            raise ValueError(
+                "`baseline_policy` is `baseline` here: give that alone. "
+                f"Received: baseline={baseline!r} and baseline_policy={parts['baseline_policy']!r}"
+            )
         adam = {"type": "Adam", "learning_rate": learning_rate, "global_clipnorm": max_grad_norm}
         defaults = {
             "policy": {"type": "StochasticPolicy", "network": network},

@@ -13,8 +13,8 @@ import keras
 def mend_backups(callbacks: Any) -> None:
     """Has training go on from the weights of a `BackupAndRestore` whose `training_metadata.json` is damaged.
 
-    Keras writes the weights, then the number of the epoch, and not beside first: a kill in between leaves a file that is
-    cut, which Keras reads before it trains. The epoch follows from the timesteps in the weights, so the file is deleted.
+    Keras writes the weights, then the number of the epoch, and not beside first: a kill or a full disk in between leaves a file
+    that is cut, which Keras reads before it trains. The epoch follows from the timesteps in the weights, so the file is deleted.
 
     Args:
         callbacks: As given to `fit`: one, several, a `CallbackList` or None.
@@ -38,7 +38,7 @@ def _mend(folder: Path) -> None:
             metadata.unlink()
             if weights.is_file():
                 warnings.warn(
-                    f"{str(metadata)!r} is damaged, most likely because its process was killed while it was written. "
+                    f"{str(metadata)!r} is damaged, most likely because its process was killed or its disk full while it was written. "
                     f"Training goes on from {weights.name!r}, and the epoch follows from its timesteps",
                     stacklevel=5,  # the call of `fit`
                 )

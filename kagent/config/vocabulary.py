@@ -18,7 +18,7 @@ _NAMES = {
     "critic_learning_rate critic_optimizer": "critic_lr vf_lr value_lr q_lr qf_lr",
     "critic_optimizer": "value_optimizer vf_optimizer q_optimizer",
     "discount": "gamma discount_factor discount_rate",
-    "gae_lambda reward_estimation": "lambda lambda_ lam lambda_value gae_lam td_lambda gae",
+    "gae_lambda return_lambda reward_estimation": "lambda lambda_ lam lambda_value gae_lam td_lambda q_lambda gae",
     "entropy_coefficient temperature entropy_regularization": (
         "ent_coef entropy_coeff entropy_coef ent_coeff ent_weight entropy_weight entropy_beta entropy_cost"
     ),
@@ -97,6 +97,11 @@ _NAMES = {
         "epsilon eps epsilon_greedy exploration_rate exploration_config exploration_noise action_noise ou_stddev "
         "noise noise_std expl_noise sigma ou_noise eps_training policy_noise"
     ),
+    "dueling": "is_dueling use_dueling dueling_dqn dueling_network dueling_architecture",
+    "noisy": "is_noisy use_noisy noisy_net noisy_nets noisynet noisy_networks noisy_dqn",
+    "atoms": "num_atoms n_atoms",
+    "low": "v_min vmin",
+    "high": "v_max vmax",
     "double": "double_q is_double double_dqn use_double double_q_learning",
     "huber": "huber_loss huber_delta use_huber td_errors_loss_fn clip_loss_grad huber_loss_delta",
     "members": "n_critics num_critics n_critic twin_q num_q twin ensemble_size",

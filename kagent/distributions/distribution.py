@@ -79,8 +79,8 @@ class Distribution(abc.ABC):
         return tf.reshape(action, (-1, math.prod(self.shape)))
 
 
-def uniform(shape: tuple[int, ...], seed: Any) -> tf.Tensor:
-    """Float32 in (0, 1), never an end: odd multiples of 2**-24."""
+def uniform(shape: Any, seed: Any) -> tf.Tensor:
+    """Float32 in (0, 1), never an end: odd multiples of 2**-24. `shape`: a tuple, or a tensor of integers."""
     # From bits, because TensorFlow's own uniform and normal numbers differ between eager and XLA for one
     # seed; Philox, because XLA's default generator is 5 times slower on a CPU.
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
@@ -88,6 +88,6 @@ def uniform(shape: tuple[int, ...], seed: Any) -> tf.Tensor:
     return (tf.cast(high, tf.float32) + 0.5) * 2.0**-23
 
 
-def normal(shape: tuple[int, ...], seed: Any) -> tf.Tensor:
+def normal(shape: Any, seed: Any) -> tf.Tensor:
     """Standard normal numbers, float32, from a stateless seed."""
     return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(shape, seed) - 1.0)

@@ -216,7 +216,7 @@ def compile(
     made = of_parts(agent.parts.optimizers, list(parts)) if auto else given(optimizer)
     check_saves(lambda: optimizers.serialize(made.optimizer))
     check_natural_gradients(made.optimizer, list(parts), agent.policy)
-    if isinstance(made.optimizer, optimizers.RoleOptimizer) or optimizers.takes_own_steps(made.optimizer):
+    if isinstance(made.optimizer, optimizers.RoleOptimizer) or optimizers.uses_closure(made.optimizer):
         kwargs["auto_scale_loss"] = False  # Keras can scale dynamically only around a single optimizer
     # The optimizer of an agent whose saver has just restored it begins with the restored state.
     restored = None if agent._own_callbacks.counted_from is None else agent.optimizer

@@ -171,7 +171,7 @@ class Minimizer:
         turns = [turn for turn in self._optimizers_of(together) if self._variables(turn[1])]
         if not turns:  # all of it is frozen
             return optimizers.Problem(regularized, [], batch, clock, None, self._alone(together), ()).evaluate()
-        if any(self._steps_alone(optimizer, names) for optimizer, names in turns):
+        if any(self._uses_closure(optimizer, names) for optimizer, names in turns):
             before = []
             states = self._states()
             for optimizer, names in turns:
@@ -180,7 +180,7 @@ class Minimizer:
                 before.append(step(self._problem(names, regularized, batch, clock, drawn, states)))
             return before[0]
         whole = self._problem(together, regularized, batch, clock, states=())
-        found, gradients = whole.slope(turns[0][0].scale_loss)
+        found, gradients = whole.gradients(turns[0][0].scale_loss)
         by_variable = dict(zip(map(id, whole.variables), gradients))
         for optimizer, names in turns:
             own = self._variables(names)
@@ -235,8 +235,8 @@ class Minimizer:
         roles = self.optimizer.role_map if isinstance(self.optimizer, optimizers.RoleOptimizer) else None
         return roles is None or roles.of(role) is roles.of("policy")
 
-    def _steps_alone(self, optimizer: Any, roles: Sequence[str]) -> bool:
-        return optimizers.takes_own_steps(optimizer) or bool(self.modifiers_of(roles))
+    def _uses_closure(self, optimizer: Any, roles: Sequence[str]) -> bool:
+        return optimizers.uses_closure(optimizer) or bool(self.modifiers_of(roles))
 
     def _optimizers_of(self, together: Sequence[str]) -> list[tuple[Any, list[str]]]:
         if not isinstance(self.optimizer, optimizers.RoleOptimizer):

@@ -56,8 +56,10 @@ class Objective(Part):
         return self.critic
 
     def check(self, agent: Any) -> None:
-        """Raises:
-        ValueError: The agent's spaces or parts do not suit the objective.
+        """Looks at the agent's spaces and parts, before its networks are made.
+
+        Raises:
+            ValueError: They do not suit the objective.
         """
 
     def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:

@@ -46,8 +46,15 @@ def prepare_replayed(objective: Any, context: LearningContext, experience: dict[
 
 
 def check_replayed(estimation: Any, objective: str, memory: Any) -> None:
-    """Raises:
-    ValueError: `reward_estimation` asks for what only consecutive timesteps give.
+    """Looks at what a policy gradient asks of a replay memory of timesteps.
+
+    Args:
+        estimation: The agent's `RewardEstimation`.
+        objective: Name of the objective's class.
+        memory: The agent's memory.
+
+    Raises:
+        ValueError: `reward_estimation` asks for what only consecutive timesteps give.
     """
     for name in ("gae_lambda", "return_lambda"):
         value = getattr(estimation, name)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_count, check_flag
+from kagent.distributions.distribution import uniform
 from kagent.objectives.context import LearningContext
 from kagent.objectives.objective import OBJECTIVES, estimated_next_values
 from kagent.objectives.term import Found, Term
@@ -121,7 +122,7 @@ class SoftActorCriticObjective(TransitionObjective):
         if self.subset is None:
             return lowest(values)
         seed = tf.random.fold_in(context.step_seed(), _SUBSET, alg="philox")
-        draws = tf.random.stateless_uniform((len(values),), seed, alg="philox")
+        draws = uniform((len(values),), seed)  # the same ones under XLA
         return ops.subset_minimum(tf.stack(values), draws, self.subset)
 
     def climbed(self, critic: Any, observation: Any, action: Any) -> tf.Tensor:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_count
+from kagent.distributions.distribution import normal
 from kagent.objectives.context import LearningContext
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.objective import OBJECTIVES
@@ -65,7 +66,7 @@ class TwinDelayedObjective(DeterministicPolicyGradientObjective):
         smoothed = []
         for i, (leaf, found) in enumerate(zip(policy.action.leaves, leaves)):
             free = tf.constant(leaf.low < leaf.high, tf.float32)  # a component that its bounds fix has one value
-            draw = free * tf.random.stateless_normal(tf.shape(found), seeds[i], alg="philox")
+            draw = free * normal(tf.shape(found), seeds[i])  # the same numbers under XLA
             smoothed.append(ops.smoothed_action(found, draw, deviation, limit))
         return policy.action.unflatten(smoothed)
 

@@ -3,7 +3,7 @@
 from kagent.optimizers.get import argument_of, get, modifiers_of, serialize
 from kagent.optimizers.loss_closure import Problem, values_of
 from kagent.optimizers.role_optimizer import RoleMap, RoleOptimizer
-from kagent.optimizers.step import apply, step_of, takes_own_steps
+from kagent.optimizers.step import apply, step_of, uses_closure
 
 from .evolutionary import Evolutionary
 from .flat_adam import FlatAdam
@@ -42,6 +42,6 @@ __all__ = [
     "serialize",
     "step_of",
     "synchronization",
-    "takes_own_steps",
+    "uses_closure",
     "values_of",
 ]

@@ -45,7 +45,7 @@ class Evolutionary(keras.optimizers.Optimizer):
         deviation = tf.cast(tf.convert_to_tensor(self.learning_rate), tf.float32)
 
         def sample(i: Any, *changes: tf.Tensor) -> tuple[Any, ...]:
-            seed = problem.numbered(i).seed
+            seed = problem.with_seed(i).seed
             steps = [
                 tf.cast(deviation * normal(b.shape, tf.random.fold_in(seed, number, alg="philox")), b.dtype)
                 for number, b in enumerate(before)

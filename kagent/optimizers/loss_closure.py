@@ -51,7 +51,7 @@ class Problem:
         """The loss, now."""
         return self.evaluate()[0]
 
-    def slope(self, scale: Callable[[tf.Tensor], tf.Tensor] = lambda loss: loss) -> tuple[Found, list[Any]]:
+    def gradients(self, scale: Callable[[tf.Tensor], tf.Tensor] = lambda loss: loss) -> tuple[Found, list[Any]]:
         """What `evaluate` returns, and the gradients of `scale(loss)`, None where a variable has no part in it."""
         variables = [variable.value for variable in self.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -74,12 +74,12 @@ class Problem:
         for variable, value in zip(self.variables, values):
             variable.assign(value if variable.constraint is None else variable.constraint(value))
 
-    def keep_if(self, condition: tf.Tensor, before: list[tf.Tensor]) -> None:
+    def restore_unless(self, condition: tf.Tensor, before: list[tf.Tensor]) -> None:
         """Leaves the variables as they are where the scalar is True, else brings back what they were, to the bit."""
         for variable, value in zip(self.variables, before):
             variable.assign(tf.where(condition, variable.value, value))
 
-    def numbered(self, number: Any) -> Problem:
+    def with_seed(self, number: Any) -> Problem:
         """The same problem with another seed."""
         seed = tf.random.fold_in(self.seed, number, alg="philox")
         return dataclasses.replace(self, seed=seed, states=values_of([state for state, _ in self.states]))

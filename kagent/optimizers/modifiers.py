@@ -70,7 +70,7 @@ class MultiStep(Modifier):
             count = _count(self.num_steps, problem)
 
             def one(i: Any) -> tuple[Any]:
-                step(problem.numbered(i))
+                step(problem.with_seed(i))
                 return (i + 1,)
 
             tf.while_loop(lambda i: i < count, one, (tf.constant(0),))
@@ -239,7 +239,7 @@ class LinesearchStep(Modifier):
                 shrink,
                 (tf.constant(0), tf.constant(1.0), problem.value() < found[0]),
             )
-            problem.keep_if(tf.logical_or(improved, tf.equal(most, 0)), before)
+            problem.restore_unless(tf.logical_or(improved, tf.equal(most, 0)), before)
             return found
 
         return searched
@@ -254,7 +254,7 @@ class DoublecheckStep(Modifier):
         def checked(problem: Problem) -> Found:
             before = problem.snapshot()
             found = step(problem)
-            problem.keep_if(problem.value() < found[0], before)
+            problem.restore_unless(problem.value() < found[0], before)
             return found
 
         return checked

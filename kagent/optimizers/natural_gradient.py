@@ -88,7 +88,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
 
     def step(self, problem: Problem) -> Found:
         """One step on a problem, which has a `policy`; returns its loss and other values before it."""
-        found, gradients = problem.slope()
+        found, gradients = problem.gradients()
         radius = tf.cast(tf.convert_to_tensor(self.learning_rate), tf.float32)
         divergence = mean_kl(problem)
         variables = [variable.value for variable in problem.variables]
@@ -137,7 +137,7 @@ class NaturalGradient(keras.optimizers.Optimizer):
             problem.assign(whole)
             moved = tf.reduce_any([tf.reduce_any(c != 0.0) for c in change])
             accepted = tf.logical_or(accepted, tf.logical_and(moved, tf.math.is_finite(divergence())))
-        problem.keep_if(accepted, before)
+        problem.restore_unless(accepted, before)
         return accepted
 
     def get_config(self) -> dict[str, Any]:

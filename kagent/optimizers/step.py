@@ -31,7 +31,7 @@ def apply(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
         optimizer.global_clipnorm = norm
 
 
-def takes_own_steps(optimizer: Any) -> bool:
+def uses_closure(optimizer: Any) -> bool:
     """Whether it steps by more than gradients: from a `Problem`."""
     return isinstance(optimizer, NaturalGradient | Evolutionary)
 
@@ -40,11 +40,11 @@ def step_of(optimizer: Any, modifiers: Sequence[Modifier] = ()) -> Step:
     """What an optimizer does with a problem, modified from the inside (the last) to the outside (the first)."""
 
     def by_gradient(problem: Problem) -> Found:
-        found, gradients = problem.slope(optimizer.scale_loss)
+        found, gradients = problem.gradients(optimizer.scale_loss)
         apply(optimizer, gradients, problem.variables)
         return found
 
-    step = optimizer.step if takes_own_steps(optimizer) else by_gradient
+    step = optimizer.step if uses_closure(optimizer) else by_gradient
     for modifier in reversed(modifiers):
         step = step if modifier.idle else modifier.wrap(step)
     return step

@@ -122,3 +122,14 @@ def test_a_target_that_a_replaced_objective_has_no_use_for_is_forgotten():
         assert kagent.Agent.create(json.loads(json.dumps(each))).get_config() == config
     with pytest.raises(ValueError, match="`target_update_period` says how target networks follow"):
         kagent.DQN(**spaces_of("dqn"), memory=50, objective="behavior_cloning", target_update_period=10)
+
+
+@pytest.mark.parametrize("baseline", [None, "auto"])
+def test_a_vanilla_policy_gradient_has_one_name_of_its_baseline(baseline):
+    given = {name: value for name, value in GIVEN["vpg"].items() if not name.startswith("baseline")}
+    with pytest.raises(
+        ValueError, match=r"`baseline_policy` is `baseline` here.*Received: baseline=.*and baseline_policy="
+    ):
+        kagent.VPG(
+            **spaces_of("vpg"), **given, max_episode_timesteps=10, baseline=baseline, baseline_policy={"network": MLP}
+        )

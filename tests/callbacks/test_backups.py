@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from pathlib import Path
 
 import keras
 import pytest
@@ -98,3 +99,28 @@ def test_offline_training_too(small, backup):
     with pytest.warns(UserWarning, match="is damaged"):
         agent.fit(agent.memory.dataset(8).take(2), epochs=1, callbacks=BackupAndRestore(folder), verbose=0)
     assert agent.timesteps == 40  # of the backup
+
+
+@pytest.mark.eager
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
+def test_training_goes_on_after_a_disk_was_full_when_the_number_was_written(small, tmp_path):
+    """As of a tmpfs in which the weights fit, and nothing beside: OSError, and a file of no bytes."""
+    folder, whole = tmp_path / "backup", small("dqn")
+    run(whole, epochs=3)
+    folder.mkdir()
+    number = folder / "training_metadata.json"
+
+    def fill(epoch):
+        if epoch == 1:
+            number.unlink()
+            number.symlink_to("/dev/full")
+
+    full = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: fill(epoch))
+    with pytest.raises(OSError, match="No space left on device"):
+        run(small("dqn"), full, BackupAndRestore(folder), epochs=3)
+    number.unlink()
+    number.touch()
+    resumed = small("dqn", seed=9)
+    with pytest.warns(UserWarning, match=r"killed or its disk full.*goes on from 'latest\.weights\.h5'"):
+        assert run(resumed, BackupAndRestore(folder), epochs=3).epoch == [2]
+    assert equal(resumed.get_weights(), whole.get_weights())

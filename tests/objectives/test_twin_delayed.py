@@ -7,6 +7,7 @@ from gradient_steps import LINEAR, RATE, SGD, heads, randomize, tensors
 from gymnasium import spaces
 
 import kagent
+from kagent.distributions.distribution import normal
 from kagent.objectives import TwinDelayedObjective
 
 pytestmark = pytest.mark.eager
@@ -48,7 +49,7 @@ def values(critic, observation, action):
 def noise_of(agent):
     """The standard normal numbers that the step at the agent's present time draws."""
     (seed,) = tf.unstack(tf.random.split(agent.step_seed(), 1, alg="philox"))
-    return tf.random.stateless_normal((SIZE, 2), seed, alg="philox").numpy().astype(np.float64)
+    return normal((SIZE, 2), seed).numpy().astype(np.float64)
 
 
 @pytest.mark.parametrize("fixed", [False, True])

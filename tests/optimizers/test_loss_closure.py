@@ -15,7 +15,7 @@ def test_all_that_is_found_comes_before_any_step():
     def step(batch):
         aside = tf.reduce_sum(variable.value * 3.0)  # part of what is logged, and not of the gradient
         problem = Problem(lambda x: (tf.reduce_sum(x * variable.value), {"aside": aside}), [variable], batch, Clock())
-        found, (gradient,) = problem.slope()
+        found, (gradient,) = problem.gradients()
         assert set(gradient.op.control_inputs) >= {found[0].op, found[1]["aside"].op}
         variable.assign_sub(gradient)
         return found[1]["aside"]
