@@ -99,8 +99,8 @@ class NoisyDense(keras.layers.Layer):
         numbers = normal((rows + columns,), self.seed_generator.next())
         factors = ops.cast(scaled_noise(numbers), self.compute_dtype)
         weights = (self.kernel, self.bias, self.kernel_deviation, self.bias_deviation)
-        kernel, bias, *deviations = (ops.cast(weight, self.compute_dtype) for weight in weights)
-        return noisy_linear(inputs, kernel, bias, *deviations, in_noise=factors[:rows], out_noise=factors[rows:])
+        kernel, bias, kernel_deviation, bias_deviation = (ops.cast(weight, self.compute_dtype) for weight in weights)
+        return noisy_linear(inputs, kernel, bias, kernel_deviation, bias_deviation, factors[:rows], factors[rows:])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
