@@ -124,8 +124,17 @@ def noisy_dense(x: Any, units: int, sigma: float, name: str, seeds: Seeds) -> An
 
 
 def holds_noise(layer: Any) -> bool:
-    """Whether a layer or model is or has a `NoisyDense`."""
-    return isinstance(layer, NoisyDense) or any(holds_noise(inner) for inner in getattr(layer, "layers", ()))
+    """Whether a layer or model is or has a `NoisyDense`, also as an attribute of a layer of the user's, or in a list of one."""
+    waiting, known = [layer], {id(layer)}  # a layer may refer to the one that has it
+    while waiting:
+        layer = waiting.pop()
+        if isinstance(layer, NoisyDense):
+            return True
+        for inner in keras.tree.flatten([getattr(layer, "layers", ()), *vars(layer).values()]):
+            if isinstance(inner, keras.layers.Layer) and id(inner) not in known:
+                known.add(id(inner))
+                waiting.append(inner)
+    return False
 
 
 def check_sigma(sigma: Any, argument: str) -> float:

@@ -205,3 +205,22 @@ def test_it_comes_back_from_its_config():
 def test_what_is_no_noise_is_refused(noisy):
     with pytest.raises(ValueError, match=r"`policy.noisy` must be.*Received"):
         agent_of(noisy=noisy)
+
+
+def test_noise_is_found_wherever_a_network_has_it():
+    @keras.saving.register_keras_serializable("noisy_tests")
+    class Two(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.both = [keras.layers.Dense(4), NoisyDense(4)]
+
+        def call(self, inputs):
+            return self.both[1](self.both[0](inputs))
+
+    for layer in (NoisyDense(2), Two(), keras.layers.TimeDistributed(NoisyDense(2)), keras.Sequential([Two()])):
+        assert networks.holds_noise(layer)
+    inputs, circle = keras.Input((3,)), [keras.layers.Dense(2), keras.layers.Dense(2)]
+    circle[0].other, circle[1].other = circle[1], circle[0]
+    for layer in (circle[0], keras.layers.Dense(2), keras.Model(inputs, keras.layers.Dense(2)(inputs))):
+        assert not networks.holds_noise(layer)
+    assert isinstance(agent_of(noisy=False, network=Two()).explorer, kagent.exploration.WithNoisyLayers)
