@@ -1,9 +1,10 @@
 """Tuned hyper-parameters, shipped as data: one JSON file per algorithm, one entry per environment.
 
-The values are those of rl-baselines3-zoo in kagent's words, but where a seed in a few failed with them: DQN's learning rate
-on CartPole falls to 0 and its targets have the rewards of ten timesteps, and PPO on CartPole looks further ahead. C51, the double
-and dueling DQN have DQN's; those of VPG, discrete SAC and NAF are kagent's own. An entry holds arguments of the preset, and under
-`"fit"` arguments of `agent.fit`.
+The values are those of rl-baselines3-zoo in kagent's words, but where a seed in a few failed with them. DQN on CartPole: its
+learning rate falls to 0, and its targets have the rewards of ten timesteps. DQN on MountainCar: its rate falls to an eighth, and its
+targets have the rewards of five timesteps. PPO on CartPole looks further ahead. C51, the double and the dueling DQN have DQN's
+settings; those of VPG, discrete SAC, PQN, Rainbow, NAF and CrossQ are kagent's own. An entry holds arguments of the preset, and
+under `"fit"` arguments of `agent.fit`.
 
 Where a library counts otherwise, the words were translated: passes of a critic over a rollout are TRPO's `critic_steps`; PyTorch's
 RMSprop of A2C, which adds 1e-5 outside the root, is Keras's with an epsilon of 1e-10 inside it; A2C's rollouts are a `Rollout`
