@@ -166,9 +166,14 @@ def run(
         "gradient_steps": agent.gradient_steps,
         "date": datetime.date.today().isoformat(),
         "machine": f"{speed.processor()}, {os.cpu_count()} cores",
-        "threads": measurement.thread_variables() | {"cores": len(os.sched_getaffinity(0))},
+        "threads": measurement.thread_variables() | {"cores": usable_cores()},
         "versions": versions(),
     }
+
+
+def usable_cores() -> int:
+    """On how many cores this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
@@ -190,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--minutes", type=float, help="stop training after so many, and go on in the next process")
     p.add_argument("--core", type=int, help="the only one that this process may use")
     a = p.parse_args(argv)
-    if a.core is not None:
+    if a.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {a.core})  # before TensorFlow counts cores
     record = run(TASKS[a.task], a.seed, a.steps, a.episodes, a.minutes, Unfinished(a.file))
     if record is None:

@@ -196,6 +196,7 @@ class AgentParts:
         objective.check(agent)
         self._check_temperature()
         self._check_target(agent)
+        self._check_noise()
         if self.reward_estimation.estimate_horizon == "early" and not objective.estimating:
             raise ValueError(
                 f"`reward_estimation.estimate_horizon` must be False, 'late' or None: `objective` {kind} estimates nothing "
@@ -204,6 +205,14 @@ class AgentParts:
         critic_objective.check(self)
         if hasattr(self.exploration, "check"):
             self.exploration.check(action)
+
+    def _check_noise(self) -> None:
+        noise = getattr(self.policy, "state_dependent_noise", None)
+        if noise is not None and not getattr(self.exploration, "samples", True):
+            raise ValueError(
+                "`state_dependent_noise` is noise of the policy's own, and `exploration` takes the policy's best actions, without "
+                f"it. Received: {noise} and {self.exploration}. Allowed: exploration='sampling', or state_dependent_noise=None"
+            )
 
     def _check_temperature(self) -> None:
         kind, given = type(self.objective).__name__, self.optimizers["temperature"]

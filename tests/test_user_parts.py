@@ -161,7 +161,8 @@ def test_parts_know_their_configuration():
         config = one.get_config()
         assert "type" not in config and type(one).from_config(config).get_config() == config
     assert memories.Replay(5).get_config() == {"capacity": 5, "saved": True}
-    assert networks.MLP((3,)).get_config() == {"units": [3], "activation": "relu", "initialization": "fan_in"}
+    mlp = {"units": [3], "activation": "relu", "initialization": "fan_in", "normalization": None}
+    assert networks.MLP((3,)).get_config() == mlp
 
 
 def test_a_registered_class_of_another_kind_is_no_part():

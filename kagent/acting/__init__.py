@@ -5,10 +5,11 @@
 >>> action = actor.act(observation)
 """
 
-from kagent.acting.actor import Actor, load
+from kagent.acting.actor import Actor
 from kagent.acting.compiler import Compiler, UnsupportedLayer, compile_model
 from kagent.acting.distributions import Bernoulli, Beta, Categorical, Decision, Gaussian, SquashedGaussian
 from kagent.acting.episode_states import EpisodeStates
+from kagent.acting.loading import load
 from kagent.acting.program import Program
 
 __all__ = [

@@ -95,8 +95,7 @@ class Actor:
         )
         # Arrays of a program are shared by its calls, and NumPy lets other threads in while it multiplies.
         self._lock = threading.Lock()
-        stateless = type(self).initial_state is Actor.initial_state
-        self._fast = self._specialised() if runs_program and stateless else None
+        self._fast = self._specialised() if runs_program and self.best_is_stateless else None
 
     def decide(
         self,
@@ -126,6 +125,11 @@ class Actor:
         if not self._carries:
             return ()
         return tuple(part for decision in self.decisions for part in decision.initial_state(count))
+
+    @property
+    def best_is_stateless(self) -> bool:
+        """Whether the best action goes by the observation alone. Of a class with an `initial_state` of its own it may not."""
+        return type(self).initial_state is Actor.initial_state
 
     def decide_from(
         self,
@@ -200,7 +204,7 @@ class Actor:
 
     def answer(self, leaves: list[np.ndarray], masks: Masks, deterministic: bool) -> Any:
         """The action for what `read` gave; see `act`."""
-        if type(self).initial_state is not Actor.initial_state and len(self.initial_state(1)):
+        if not self.best_is_stateless and len(self.initial_state(1)):
             raise ValueError(
                 f"{type(self).__name__} has a state of its episode, which `act` does not know. Allowed: "
                 "kagent.acting.EpisodeStates(actor, 1), or `agent.player()`"
@@ -376,39 +380,3 @@ def _temperature(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
         raise ValueError(f"`temperature` must be a finite number >= 0. Received: {value!r}")
     return float(value)
-
-
-def load(path: str | Path, seed: int | None = None) -> Actor:
-    """The actor of a saved agent, with NumPy alone.
-
-    Args:
-        path: A `.keras` file that an agent wrote, or a directory that `Actor.save` wrote. Not trusted:
-            nothing in it is executed, and sizes are checked before they are believed.
-        seed: Seed of the samples of `act(..., deterministic=False)`; None: unpredictable.
-
-    Returns:
-        An `Actor`; its `act` takes raw observations.
-
-    Raises:
-        FileNotFoundError: There is nothing at `path`.
-        ValueError: Not a kagent agent, or one whose policy has layers without a NumPy form; or a damaged
-            file.
-
-    Example:
-
-    >>> actor = kagent.acting.load("agent.keras")
-    >>> observation, info = env.reset()
-    >>> observation, reward, terminated, truncated, info = env.step(actor.act(observation))
-    """
-    path = Path(path)
-    about = archive.about(path)
-    try:
-        program = Program(about["program"])
-        program.set_weights(archive.weights(path, program.size, about.get("checksum")))
-        made = [decisions.from_config(config) for config in about["decisions"]]
-        rng = np.random.Generator(np.random.Philox(seed))
-        temperature = about.get("temperature", 1.0)
-        frozen = about.get("standardization")
-        return Actor(None, about["observation"], made, rng, program, about["action"], temperature, frozen)
-    except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error

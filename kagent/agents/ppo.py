@@ -2,7 +2,7 @@
 
     each of `n_envs` environments takes `n_steps` timesteps, actions sampled from the policy pi
     A = generalized advantages by the critic V, R = A + V(s), p_old = pi(a | s)
-    `epochs` times, in minibatches of `batch_size` timesteps in a new order:
+    `epochs` times, in minibatches of `batch_size` timesteps in a new order (as long as `target_kl`, if there is one, allows):
         ratio  = pi(a | s) / p_old
         policy = mean of -min(ratio * A, clip(ratio, 1 - clip_range, 1 + clip_range) * A)
         loss   = policy + value_coefficient * mean of (R - V(s))^2 - entropy_coefficient * mean entropy of pi

@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable
 # kagent's name to the names that it has elsewhere. Of several names of kagent the first that the class takes is meant;
 # "fit.steps" is an argument of `fit`, "act.mask" one of `act`, "part.size" one of a part alone.
 _NAMES = {
-    "learning_rate optimizer": "lr lrate rate step_size alpha_lr initial_lr",
+    "learning_rate optimizer": "lr lrate rate step_size initial_lr",
     "learning_rate critic_learning_rate": "policy_lr pi_lr actor_lr actor_learning_rate policy_learning_rate",
     "critic_learning_rate critic_optimizer": "critic_lr vf_lr value_lr q_lr qf_lr",
+    "temperature_learning_rate learning_rate optimizer": "alpha_lr ent_coef_lr temperature_lr alpha_learning_rate",
     "critic_optimizer": "value_optimizer vf_optimizer q_optimizer",
     "discount": "gamma discount_factor discount_rate",
-    "gae_lambda reward_estimation": "lambda lambda_ lam lambda_value gae_lam td_lambda gae",
+    "gae_lambda return_lambda reward_estimation": "lambda lambda_ lam lambda_value gae_lam td_lambda q_lambda gae",
     "entropy_coefficient temperature entropy_regularization": (
         "ent_coef entropy_coeff entropy_coef ent_coeff ent_weight entropy_weight entropy_beta entropy_cost"
     ),
@@ -97,8 +98,18 @@ _NAMES = {
         "epsilon eps epsilon_greedy exploration_rate exploration_config exploration_noise action_noise ou_stddev "
         "noise noise_std expl_noise sigma ou_noise eps_training policy_noise"
     ),
+    "dueling": "is_dueling use_dueling dueling_dqn dueling_network dueling_architecture",
+    "noisy": "is_noisy use_noisy noisy_net noisy_nets noisynet noisy_networks noisy_dqn",
+    "atoms": "num_atoms n_atoms",
+    "low": "v_min vmin",
+    "high": "v_max vmax",
     "double": "double_q is_double double_dqn use_double double_q_learning",
     "huber": "huber_loss huber_delta use_huber td_errors_loss_fn clip_loss_grad huber_loss_delta",
+    "subset": "num_min_qs num_min_q num_q_min subset_size target_subset",
+    "policy_delay": "policy_freq policy_frequency actor_delay policy_update_delay actor_update_freq update_actor_freq",
+    "target_noise": "target_policy_noise target_noise_std",
+    "target_noise_clip": "noise_clip target_policy_noise_clip",
+    "quantiles": "n_quantiles num_quantiles",
     "members": "n_critics num_critics n_critic twin_q num_q twin ensemble_size",
     "network part.activation": "activation activation_fn act act_fn nonlinearity hidden_activation",
     "network policy part.units part.size": (

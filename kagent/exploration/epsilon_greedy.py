@@ -34,6 +34,8 @@ class EpsilonGreedy(Exploration):
     fraction: float = 0.1
     steps: int | None = None
 
+    samples = False
+
     def __post_init__(self) -> None:
         for name in ("initial", "final", "fraction"):
             value: Any = getattr(self, name)

@@ -16,6 +16,10 @@ Leaves = list[np.ndarray]
 class Exploration(Part):
     """Base of the explorations. One of your own is a frozen dataclass, decorated `@EXPLORATIONS.register()`.
 
+    Attributes:
+        samples: Whether it may take actions that are sampled from the policy. False: it takes the policy's best ones, so that
+            a setting of the policy's noise is refused beside it.
+
     Example:
 
     >>> @EXPLORATIONS.register()
@@ -27,6 +31,8 @@ class Exploration(Part):
     ...             return actor.random(len(leaves[0]), rng, mask)
     ...         return actor.decide(leaves, mask, True, rng)
     """
+
+    samples = True
 
     def check(self, action: Any) -> None:
         """Looks at the actions that it is to explore.

@@ -60,6 +60,10 @@ class ActionNoise(Exploration):
             amount = schedules.get(amount, "exploration", 0.0)
         object.__setattr__(self, "amount", amount)
 
+    @property
+    def samples(self) -> bool:  # type: ignore[override]
+        return self.sample
+
     def check(self, action: Any) -> None:
         """Compares with the agent's actions (a `spaces.Structure`).
 
@@ -126,6 +130,8 @@ class OrnsteinUhlenbeckNoise(Exploration):
     mu: float = 0.0
     num_actions: int | None = None
     seed: int = 0
+
+    samples = False
 
     def __post_init__(self) -> None:
         process = schedules.OrnsteinUhlenbeck(self.theta, self.sigma, self.mu, seed=self.seed)

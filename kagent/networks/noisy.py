@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kagent.distributions.distribution import normal
 from kagent.networks.backbones import Seeds, initializers
 from kagent.ops.noisy import noisy_linear, scaled_noise
 
@@ -93,12 +94,13 @@ class NoisyDense(keras.layers.Layer):
     def call(self, inputs: Any, training: Any = False) -> Any:
         if not (training or _NOISE.get()):
             return ops.matmul(inputs, self.kernel) + ops.cast(self.bias, self.compute_dtype)
-        drawn = [
-            scaled_noise(keras.random.normal((width,), dtype=self.compute_dtype, seed=self.seed_generator))
-            for width in self.kernel.shape
-        ]
-        means_and_deviations = (self.kernel, self.bias, self.kernel_deviation, self.bias_deviation)
-        return noisy_linear(inputs, *(ops.cast(weight, self.compute_dtype) for weight in means_and_deviations), *drawn)
+        rows, columns = self.kernel.shape
+        # Not by keras.random, whose numbers are others under XLA.
+        numbers = normal((rows + columns,), self.seed_generator.next())
+        factors = ops.cast(scaled_noise(numbers), self.compute_dtype)
+        weights = (self.kernel, self.bias, self.kernel_deviation, self.bias_deviation)
+        kernel, bias, kernel_deviation, bias_deviation = (ops.cast(weight, self.compute_dtype) for weight in weights)
+        return noisy_linear(inputs, kernel, bias, kernel_deviation, bias_deviation, factors[:rows], factors[rows:])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
@@ -122,8 +124,17 @@ def noisy_dense(x: Any, units: int, sigma: float, name: str, seeds: Seeds) -> An
 
 
 def holds_noise(layer: Any) -> bool:
-    """Whether a layer or model is or has a `NoisyDense`."""
-    return isinstance(layer, NoisyDense) or any(holds_noise(inner) for inner in getattr(layer, "layers", ()))
+    """Whether a layer or model is or has a `NoisyDense`, also as an attribute of a layer of the user's, or in a list of one."""
+    waiting, known = [layer], {id(layer)}  # a layer may refer to the one that has it
+    while waiting:
+        layer = waiting.pop()
+        if isinstance(layer, NoisyDense):
+            return True
+        for inner in keras.tree.flatten([getattr(layer, "layers", ()), *vars(layer).values()]):
+            if isinstance(inner, keras.layers.Layer) and id(inner) not in known:
+                known.add(id(inner))
+                waiting.append(inner)
+    return False
 
 
 def check_sigma(sigma: Any, argument: str) -> float:

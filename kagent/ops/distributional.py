@@ -78,9 +78,9 @@ def quantile_huber(quantiles: Any, targets: Any, kappa: float = 1.0) -> tf.Tenso
     """
     quantiles, targets = tf.cast(quantiles, tf.float32), tf.cast(targets, tf.float32)
     count = quantiles.shape[-1]
-    middle = (tf.range(count, dtype=tf.float32) + 0.5) / count
+    middle = ((tf.range(count, dtype=tf.float32) + 0.5) / count)[:, None]
     error = targets[..., None, :] - quantiles[..., None]
-    weight = tf.abs(middle[:, None] - tf.cast(error < 0.0, tf.float32))
+    weight = tf.where(error < 0.0, 1.0 - middle, middle)  # |tau - 1{u < 0}|, in fewer passes over the N x M errors
     size = tf.abs(error) if kappa == 0 else huber(error, kappa)
     return tf.reduce_mean(weight * size, axis=-1)
 

@@ -201,7 +201,7 @@ def act(
     if not (deterministic or independent):
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         action = loop.explore(agent, leaves, masks, loop.streams.index(parallel))
-    elif deterministic and agent._adapter.preprocessing is None and not agent.actor.initial_state(1):
+    elif deterministic and agent._adapter.preprocessing is None and _is_stateless(agent.actor):
         action = agent.actor.act(observation, True, mask)
     else:
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
@@ -216,6 +216,10 @@ def act(
             clock, rng = agent._clock.training(), agent._random["evaluate"]
             action = actor.release(agent.explorer.decide(actor, leaves, masks, clock, rng))
     return action if internals is None else (action, internals)
+
+
+def _is_stateless(actor: Any) -> bool:
+    return actor.best_is_stateless or not actor.initial_state(1)
 
 
 def _act_each(

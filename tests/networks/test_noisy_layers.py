@@ -10,6 +10,7 @@ import kagent
 from kagent import networks, ops, testing
 from kagent.acting import Program, compile_model
 from kagent.acting.noisy import LayerNoise
+from kagent.distributions.distribution import normal
 from kagent.networks import NoisyDense
 
 pytestmark = pytest.mark.eager
@@ -63,8 +64,17 @@ def test_its_noise_is_the_equation_s():
     state = layer.seed_generator.state.numpy()
     found = layer(SEEN, training=True)
     layer.seed_generator.state.assign(state)
-    drawn = [ops.scaled_noise(keras.random.normal((n,), seed=layer.seed_generator)) for n in (3, 2)]
+    factors = ops.scaled_noise(normal((5,), layer.seed_generator.next()))
+    drawn = factors[:3], factors[3:]
     np.testing.assert_allclose(found, ops.noisy_linear(SEEN, *layer.weights, *drawn), rtol=1e-6)
+
+
+@pytest.mark.xla
+def test_its_numbers_are_the_same_under_xla():
+    layer, other = layer_of(), layer_of()
+    compiled = tf.function(lambda x: layer(x, training=True), jit_compile=True, autograph=False)
+    for _ in range(2):  # drawn anew each time
+        np.testing.assert_allclose(compiled(SEEN), other(SEEN, training=True), rtol=1e-5)
 
 
 def test_noise_on_a_program_is_the_equation_s_and_goes_away():
@@ -195,3 +205,22 @@ def test_it_comes_back_from_its_config():
 def test_what_is_no_noise_is_refused(noisy):
     with pytest.raises(ValueError, match=r"`policy.noisy` must be.*Received"):
         agent_of(noisy=noisy)
+
+
+def test_noise_is_found_wherever_a_network_has_it():
+    @keras.saving.register_keras_serializable("noisy_tests")
+    class Two(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.both = [keras.layers.Dense(4), NoisyDense(4)]
+
+        def call(self, inputs):
+            return self.both[1](self.both[0](inputs))
+
+    for layer in (NoisyDense(2), Two(), keras.layers.TimeDistributed(NoisyDense(2)), keras.Sequential([Two()])):
+        assert networks.holds_noise(layer)
+    inputs, circle = keras.Input((3,)), [keras.layers.Dense(2), keras.layers.Dense(2)]
+    circle[0].other, circle[1].other = circle[1], circle[0]
+    for layer in (circle[0], keras.layers.Dense(2), keras.Model(inputs, keras.layers.Dense(2)(inputs))):
+        assert not networks.holds_noise(layer)
+    assert isinstance(agent_of(noisy=False, network=Two()).explorer, kagent.exploration.WithNoisyLayers)

@@ -186,6 +186,29 @@ def test_agents_without_such_a_policy_refuse_it():
         kagent.PPO(observation_space=OBSERVATION, action_space=BOX, policy={"network": MLP}, state_dependent_noise=4)
 
 
+@pytest.mark.parametrize("exploration", [0.1, {"type": "ActionNoise", "amount": 0.1, "sample": True}, "sampling"])
+def test_noise_on_top_of_it_is_allowed(exploration):
+    assert make(exploration=exploration).state_dependent_noise.period == 3
+
+
+@pytest.mark.parametrize(
+    "exploration",
+    [{"type": "ActionNoise", "amount": 0.1, "sample": False}, "ornstein_uhlenbeck", "epsilon_greedy"],
+)
+def test_explorations_that_take_the_best_actions_are_refused(exploration):
+    with pytest.raises(ValueError, match=r"`state_dependent_noise` is noise of the policy's own.*'sampling'"):
+        make(exploration=exploration)
+    assert make(noise=None, exploration=exploration).state_dependent_noise is None
+
+
+def test_diverged_weights_are_refused_as_without_it():
+    agent = make()
+    agent.policy.model.get_layer("mean_0").bias.assign([np.nan, 0.0])
+    agent.actor.refresh()
+    with pytest.raises(ValueError, match="outputs are not finite"):
+        agent.act(np.float32([0.5, -0.5]), deterministic=True)
+
+
 @pytest.mark.parametrize("name", ["use_sde", "sde_sample_freq"])
 @pytest.mark.parametrize("preset", [kagent.PPO, kagent.SAC])
 def test_names_of_other_libraries_are_understood(preset, name):
