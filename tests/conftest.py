@@ -2,11 +2,12 @@
 
 import gc
 import os
-import sys
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import forked
+import graphs
 import pytest
 
 SIZES = {
@@ -39,30 +40,14 @@ def pytest_runtest_protocol(item):
     with pytest.MonkeyPatch.context() as patch:
         as_users = any(item.get_closest_marker(name) for name in ("xla", "slow", "sensitive"))
         if not as_users:
-            _without_xla(patch)
-        _rewrite_graphs(as_users)
+            graphs.without_xla(patch)
+        graphs.rewrite(as_users)
+        forked.as_users = as_users
         if number and item.get_closest_marker("sensitive"):
             import shifted_seeds
 
             shifted_seeds.shift(patch, number)
         return (yield)
-
-
-def _without_xla(patch):
-    """Makes "auto" of `jit_compile` mean False: XLA's compilation takes three times as long as all else of a small agent.
-
-    `jit_compile=True` is left as it is.
-    """
-    from kagent.learning import compilation
-
-    suits = compilation.suits_xla
-    patch.setattr(compilation, "suits_xla", lambda jit, *rest: False if jit == "auto" else suits(jit, *rest))
-
-
-def _rewrite_graphs(on):
-    """Whether TensorFlow rewrites graphs before it runs them: those of a small agent take longer than their updates."""
-    if "tensorflow" in sys.modules:
-        sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import traceback
 
+# Whether TensorFlow optimizes graphs and XLA compiles, as for users; else as in fast tests. `conftest.py` says it for each test.
+as_users = True
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["gymnasium", "h5py", "keras", "tensorflow", "kagent", "kagent.cli"])
 
@@ -27,7 +29,13 @@ class Child:
     def __init__(self, arguments, cwd=None, env=None):
         self._outputs = [tempfile.NamedTemporaryFile("w+") for _ in range(2)]
         names = [file.name for file in self._outputs]
-        given = ([*map(str, arguments)], str(cwd or os.getcwd()), dict(os.environ if env is None else env), names)
+        given = (
+            [*map(str, arguments)],
+            str(cwd or os.getcwd()),
+            dict(os.environ if env is None else env),
+            names,
+            as_users,
+        )
         self._process = _CONTEXT.Process(target=_run, args=given)
         self._process.start()
         self.pid = self._process.pid
@@ -67,7 +75,7 @@ def run(arguments, cwd=None, env=None, timeout=300):
     return subprocess.CompletedProcess(arguments, child.returncode, output, error)
 
 
-def _run(arguments, cwd, env, names):
+def _run(arguments, cwd, env, names, compiled):
     for number, name in zip((1, 2), names):
         file = os.open(name, os.O_WRONLY | os.O_TRUNC)
         os.dup2(file, number)
@@ -77,6 +85,8 @@ def _run(arguments, cwd, env, names):
     os.environ.update(env)
     sys.path[:0] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
     try:
+        if not compiled:
+            _as_in_fast_tests()
         _execute(arguments)
     except SystemExit:
         raise
@@ -85,6 +95,14 @@ def _run(arguments, cwd, env, names):
         sys.exit(1)
     finally:
         sys.stdout.flush()
+
+
+def _as_in_fast_tests():
+    import graphs
+    import pytest
+
+    graphs.without_xla(pytest.MonkeyPatch())
+    graphs.rewrite(False)
 
 
 def _execute(arguments):

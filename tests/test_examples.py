@@ -1,4 +1,4 @@
-"""Every example runs, as a user would run it, only shorter."""
+"""Every example runs, as a user would run it, only shorter and without XLA."""
 
 import csv
 import os

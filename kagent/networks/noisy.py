@@ -12,8 +12,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from kagent.config.checks import check_count
 from kagent.distributions.distribution import normal
-from kagent.networks.backbones import Seeds, initializers
+from kagent.networks.backbones import _WIDEST, Seeds, initializers
 from kagent.ops.noisy import noisy_linear, scaled_noise
 
 SIGMA = 0.5  # of the paper, for factorised noise
@@ -56,7 +57,7 @@ class NoisyDense(keras.layers.Layer):
     Input `(..., p)`; output `(..., q)`.
 
     Raises:
-        ValueError: `sigma` is not a finite number > 0.
+        ValueError: `units` is not an integer from 1 to 32768, or `sigma` not a finite number > 0.
 
     Example:
 
@@ -74,7 +75,7 @@ class NoisyDense(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.units, self.sigma, self.seed = int(units), check_sigma(sigma, "sigma"), seed
+        self.units, self.sigma, self.seed = check_count(units, "units", most=_WIDEST), check_sigma(sigma, "sigma"), seed
         self._kernel, self._bias = kernel_initializer, bias_initializer
         self.seed_generator = keras.random.SeedGenerator(seed)
 

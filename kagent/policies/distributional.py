@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
@@ -153,6 +154,14 @@ class CategoricalReturnPolicy(DistributionalPolicy):
             raise ValueError(f"`policy.low` must be below `policy.high`. Received: low={low!r}, high={high!r}")
         step = (self.high - self.low) / (self.atoms - 1)
         self.support = [self.low + i * step for i in range(self.atoms)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            stored = np.asarray([*self.support, self.high - self.low]).astype(np.float32)
+            apart = np.diff(stored[:-1]) >= np.finfo(np.float32).tiny
+        if not (np.isfinite(stored).all() and apart.all()):
+            raise ValueError(
+                f"`policy.low` and `policy.high` and their distance must be finite, and the {self.atoms} returns from the one "
+                f"to the other distinct, as float32 numbers. Received: low={low!r}, high={high!r}"
+            )
 
     def get_part(self) -> dict[str, Any]:
         return {**super().get_part(), "atoms": self.atoms, "low": self.low, "high": self.high}

@@ -148,6 +148,7 @@ def test_the_log_counts_timesteps_and_the_tensorboard_agrees(trained):
     assert "nan" not in output and "inf" not in output and max(map(len, output.splitlines()[1:])) < 80
 
 
+@pytest.mark.xla  # as the run of a plain process that it is compared to
 def test_the_same_command_makes_the_same_run(trained, base):
     result = kagent("train", "dqn", "CartPole-v1", "--config", "run/config.json", "--out", "again", cwd=base)
     assert result.returncode == 0, result.stderr

@@ -155,8 +155,15 @@ def test_large_steps_on_many_threads_are_the_same_in_every_run():
         np.testing.assert_allclose(xla[name], value, atol=1e-3, rtol=1e-3, err_msg=name)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize(("kind", "jit"), [("dqn", False), ("dqn", True), ("ppo", False), ("sac", False)])
+@pytest.mark.parametrize(
+    ("policy", "kind", "jit"),
+    [
+        ("mixed_bfloat16", "dqn", False),
+        ("mixed_float16", "dqn", True),  # its losses are scaled
+        ("mixed_float16", "ppo", False),
+        ("mixed_float16", "sac", False),
+    ],
+)
 def test_mixed_precision_trains(small, dtype_policy, policy, kind, jit):
     dtype_policy(policy)
     agent = small(kind, jit=jit)

@@ -207,6 +207,12 @@ def test_what_is_no_noise_is_refused(noisy):
         agent_of(noisy=noisy)
 
 
+@pytest.mark.parametrize("arguments", [{"units": 0}, {"units": 2.5}, {"units": 1 << 40}, {"units": 2, "sigma": 0.0}])
+def test_sizes_and_deviations_that_are_none(arguments):
+    with pytest.raises(ValueError, match=r"`(units|sigma)` must be.*Received"):
+        NoisyDense(**arguments)
+
+
 def test_noise_is_found_wherever_a_network_has_it():
     @keras.saving.register_keras_serializable("noisy_tests")
     class Two(keras.layers.Layer):

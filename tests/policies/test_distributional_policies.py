@@ -1,5 +1,6 @@
 """Policies of distributions of returns: the mean's layer, the streams, and what is refused."""
 
+import functools
 import itertools
 import json
 
@@ -101,6 +102,14 @@ def test_the_support_never_moves(kind):
         (
             lambda: policies.CategoricalReturnPolicy(low=1, high=1),
             r"`policy.low` must be below `policy.high`. Received",
+        ),
+        # Infinite, or one number, once they are float32: 1e8 and 1e8 + 8 are the next ones there.
+        *(
+            (
+                functools.partial(policies.CategoricalReturnPolicy, low=low, high=high),
+                r"distinct, as float32 numbers.*Received",
+            )
+            for low, high in ((-1e300, 1e300), (-3e38, 3e38), (0, 1e-45), (1e8, 1e8 + 64), (-1.7e308, 1.7e308))
         ),
         (lambda: policies.CategoricalReturnPolicy(low="a"), r"`policy.low` must be a finite number. Received: 'a'"),
         (lambda: kagent.QRDQN("CartPole-v1", kappa=-1.0), r"`objective.kappa` must be a number >= 0. Received: -1.0"),

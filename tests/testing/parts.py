@@ -47,6 +47,7 @@ AGENTS = {
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
+LONG += ("C51", "DPG")  # QRDQN and TD3 have the same parts, and more
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
