@@ -1,8 +1,8 @@
 """Tuned hyper-parameters, shipped as data: one JSON file per algorithm, one entry per environment.
 
 The values are those of rl-baselines3-zoo in kagent's words, but where a seed in a few failed with them. DQN on CartPole: its
-learning rate falls to 0, and its targets have the rewards of ten timesteps. DQN on MountainCar: its rate falls to an eighth, and its
-targets have the rewards of five timesteps. PPO on CartPole looks further ahead. C51, the double and the dueling DQN have DQN's
+learning rate falls to 0, and its targets have the rewards of ten timesteps. DQN and QR-DQN on MountainCar: the rate falls to an
+eighth, and targets have the rewards of five timesteps. PPO on CartPole looks further ahead. C51, the double and the dueling DQN have DQN's
 settings; those of VPG, discrete SAC, PQN, Rainbow, NAF and CrossQ are kagent's own. An entry holds arguments of the preset, and
 under `"fit"` arguments of `agent.fit`.
 
