@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import os
 import sys
 from collections.abc import Callable, Collection
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kagent.config.signatures import check_known
+from kagent.config.signatures import check_known, constructor_parameters
 from kagent.config.vocabulary import suggest_part, unexpected
 
 T = TypeVar("T", bound=Any)
@@ -175,7 +174,7 @@ class Registry:
             close = suggest_part(name, self.names)
             hint = f" Did you mean {close!r}?" if close else ""
             raise ValueError(f"Unknown `{argument}`. Received: {name!r}. Known: {', '.join(self.names)}.{hint}")
-        parameters = inspect.signature(cls).parameters.values()
+        parameters = constructor_parameters(cls)
         known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         for other, own in self._arguments.items():
             if other in arguments and other not in known and own in known:
@@ -291,7 +290,7 @@ def _register_with_keras(cls: Any, package: str | None) -> None:
 @functools.cache
 def _keywords(cls: Any) -> tuple[tuple[str, ...], bool]:
     """Names that the constructor takes, and whether it takes all others too."""
-    parameters = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+    parameters = constructor_parameters(cls)
     names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
     return names, any(p.kind is p.VAR_KEYWORD for p in parameters)
 

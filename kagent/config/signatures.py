@@ -80,6 +80,17 @@ def check_known(given: Collection[str], known: Collection[str], what: str, noun:
         raise ValueError(f"{what} has no {noun}{noun and ' '}{unknown}. Known: {list(known)}{end and '.'}{end}")
 
 
+def constructor_parameters(made: Any) -> list[inspect.Parameter]:
+    """What is given to make an instance of a class, or to call a function that makes one.
+
+    Of a class it is read from `__init__`: under some Pythons, as Debian 12's 3.11.2, `inspect.signature(cls)` gives what the
+    `__new__` of Keras's layers takes, `(*args, **kwargs)`.
+    """
+    if not isinstance(made, type):
+        return list(inspect.signature(made).parameters.values())
+    return list(inspect.signature(made.__init__).parameters.values())[1:]  # type: ignore[misc]
+
+
 def parameters(cls: type) -> dict[str, Any]:
     """Named arguments of a class with their defaults, those included that `**keywords` hands on to a base class.
 

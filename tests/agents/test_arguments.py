@@ -148,7 +148,7 @@ def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
 @pytest.mark.parametrize("name", GIVEN)
 def test_no_argument_is_left_out_and_none_hides_an_attribute(name):
     cls = AGENTS[name]
-    own = {name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    own = {name for name, p in inspect.signature(cls.__init__).parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert own >= COMMON
     shown = declared(cls)
     assert own - COMMON - PARTS <= set(shown) == {*GIVEN[name], *({"network"} & set(shown))} - PARTS

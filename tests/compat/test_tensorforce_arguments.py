@@ -27,7 +27,7 @@ def made(**changes):
 
 
 def test_the_page_is_taken_and_the_core_is_small():
-    own = {name for name, p in inspect.signature(kagent.Agent).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    own = {name for name, p in inspect.signature(kagent.Agent.__init__).parameters.items() if p.kind is p.KEYWORD_ONLY}
     further = set(arguments.DEFAULTS)
     assert set(PAGE) <= own | further and not own & further and further <= set(PAGE)
     assert len(own) == 21 and len(further) == 15  # beside `env`
@@ -107,7 +107,7 @@ def test_what_is_neither_a_word_nor_an_argument_is_refused():
 
 def test_help_shows_the_arguments():
     for cls in (kagent.Agent, kagent.PPO, kagent.DuelingDQN):
-        assert {"observation_space", "seed"} <= set(inspect.signature(cls).parameters)
+        assert {"observation_space", "seed"} <= set(inspect.signature(cls.__init__).parameters)
     assert all(f"`{name}`" in inspect.getdoc(kagent.Agent) for name in arguments.DEFAULTS)
     assert all(name in inspect.getdoc(arguments.Words) for name in arguments.DEFAULTS)
 

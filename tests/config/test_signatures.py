@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from kagent.config.signatures import check_function, check_known
+from kagent.config.signatures import check_function, check_known, constructor_parameters
 
 
 def bounded(features, rate, *, mode):
@@ -79,3 +79,18 @@ def test_names():
         check_known(["c", "a", "d"], ("a", "b"), "`thing`")
     with pytest.raises(ValueError, match=r"^`thing` has no key \['c'\]. Known: \['a'\]$"):
         check_known({"c": 1}, {"a": 1}, "`thing`", "key")
+
+
+def test_a_class_is_read_from_its_init_whatever_its_new_takes():
+    # As Keras's layers: `inspect.signature` of the class shows one or the other, by the version of Python.
+    class Layer:
+        def __new__(cls, *args, **kwargs):
+            return super().__new__(cls)
+
+        def __init__(self, units, name=None):
+            self.units = units
+
+    class Inherits(Layer): ...
+
+    assert [p.name for p in constructor_parameters(Inherits)] == ["units", "name"]
+    assert [p.name for p in constructor_parameters(lambda width, *, depth=1: None)] == ["width", "depth"]

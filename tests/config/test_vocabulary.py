@@ -305,7 +305,7 @@ def test_environments_that_are_numbers_and_optimizers_that_are_arguments():
 def test_every_own_name_of_the_table_is_an_argument_somewhere():
     known = {name for preset in AGENTS.values() for name in signatures.parameters(preset)} | {"env"}
     for part in (exploration.EpsilonGreedy, memories.Replay):
-        known |= set(inspect.signature(part).parameters)
+        known |= {p.name for p in signatures.constructor_parameters(part)}
     for method in ("fit", "compile", "act", "observe", "save", "pretrain"):
         known |= {f"{method}.{name}" for name in inspect.signature(getattr(kagent.Agent, method)).parameters}
     parts = (
@@ -313,7 +313,7 @@ def test_every_own_name_of_the_table_is_an_argument_somewhere():
         schedules.OrnsteinUhlenbeck, keras.optimizers.Adam, networks.layer_list.LAYERS["dense"],
         kagent.policies.StateDependentNoise,
     )  # fmt: skip
-    known |= {f"part.{name}" for part in parts for name in inspect.signature(part).parameters}
+    known |= {f"part.{p.name}" for part in parts for p in signatures.constructor_parameters(part)}
     assert {own for meant in vocabulary._MEANT.values() for own in meant} - known == set()
     # A name that kagent has itself is no other library's, but that of an argument of a part.
     assert not {
