@@ -23,7 +23,7 @@ OBSERVATION, REWARD = "observation", "reward"
 
 
 def normalized(normalize: bool | str | None, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of a preset, with the preprocessing that `normalize` asks for.
+    """The parts of a preset, with the preprocessing that `normalize` stands for.
 
     Args:
         normalize: True, "observation", "reward", False or None.

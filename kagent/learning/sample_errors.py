@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Task:
-    # What `Minibatches` asks of the learner's task, about the shapes of one element alone.
+    # The part of the learner's task that `Minibatches` uses, with room for one element.
     def __init__(self, agent: Agent):
         self.memory, self.prepare = _empty(agent), agent.prepare
 

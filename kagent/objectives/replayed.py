@@ -46,7 +46,7 @@ def prepare_replayed(objective: Any, context: LearningContext, experience: dict[
 
 
 def check_replayed(estimation: Any, objective: str, memory: Any) -> None:
-    """Looks at what a policy gradient asks of a replay memory of timesteps.
+    """Checks what a policy gradient needs of a replay memory of timesteps.
 
     Args:
         estimation: The agent's `RewardEstimation`.
@@ -54,7 +54,7 @@ def check_replayed(estimation: Any, objective: str, memory: Any) -> None:
         memory: The agent's memory.
 
     Raises:
-        ValueError: `reward_estimation` asks for what only consecutive timesteps give.
+        ValueError: `reward_estimation` needs consecutive timesteps.
     """
     for name in ("gae_lambda", "return_lambda"):
         value = getattr(estimation, name)

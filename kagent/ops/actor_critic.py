@@ -44,7 +44,7 @@ def subset_minimum(values: Any, draws: Any, size: int) -> tf.Tensor:
 
     Args:
         values: float32 `(members, B)`.
-        draws: float32 `(members,)`, uniform: the critics with the `size` smallest draws are asked.
+        draws: float32 `(members,)`, uniform: the critics with the `size` smallest draws count.
         size: Number of these critics.
 
     Returns:

@@ -48,7 +48,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_effect(objective: Any) -> dict[str, None]:
-    # Parts that were taken beside such an objective, and are refused now where somebody asks for them.
+    # Parts that were taken beside such an objective, and are refused now where the user gives them.
     try:
         made = objectives.get(objective)
     except (TypeError, ValueError):  # the constructor says it

@@ -43,7 +43,7 @@ from kagent.objectives.critic_objective import PARTS, learned_by
 
 
 def without_defaults(given: dict[str, Any], own: dict[str, Any], agent: Any) -> dict[str, Any]:
-    """The critic's parts and the target that somebody asked for: a preset's own give way to the words that the user wrote.
+    """The critic's parts and the target that the user gave: a preset's own give way to the words that the user wrote.
 
     Args:
         given: The baseline's `policy`, `optimizer` and `objective`, as given.
