@@ -57,19 +57,13 @@ def _example(request, tmp_path, monkeypatch):
         return
     import gymnasium
     import numpy as np
+    import shortened
     import tensorflow as tf
 
     import kagent
 
     monkeypatch.chdir(tmp_path)
-    fit = kagent.Agent.fit
-
-    def short(agent, *args, **kwargs):
-        most = {"steps": LONGEST, "max_steps": LONGEST, "episodes": 2, "updates": 2, "epochs": 2, "steps_per_epoch": 20}
-        bounds = {name: min(value, kwargs[name]) for name, value in most.items() if isinstance(kwargs.get(name), int)}
-        return fit(agent, *args, **{**kwargs, **bounds, "verbose": 0})
-
-    monkeypatch.setattr(kagent.Agent, "fit", short)
+    shortened.fits(monkeypatch, LONGEST)
     test = request.node.dtest
     tf.config.run_functions_eagerly(True)
     request.addfinalizer(lambda: tf.config.run_functions_eagerly(False))

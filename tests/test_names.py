@@ -14,7 +14,10 @@ import kagent
 from kagent.exploration import EXPLORATIONS, Exploration
 
 ROOT = Path(__file__).parents[1]
-DOCS = [*ROOT.glob("*.md"), *ROOT.glob("callbacks/*.md"), *ROOT.glob("examples/*"), *ROOT.glob("kagent/**/*.py")]
+DOCS = [
+    *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/guides/**/*.md"), *ROOT.glob("docs/notes/*.md"),
+    *ROOT.glob("callbacks/*.md"), *ROOT.glob("examples/*"), *ROOT.glob("kagent/**/*.py"),
+]  # fmt: skip
 NAME = r"kagent((?:\.[A-Za-z_]\w*)+)"
 PARTS = {
     "callbacks": ["Callback", "Checkpoint", "ProgressBar", "Recorder", "Summarizer", "TensorBoard"],

@@ -1,0 +1,1 @@
+"""The documentation: guides in Markdown, and what Sphinx generates from docstrings and results."""
