@@ -13,7 +13,7 @@ that fails leaves `<seed>.error` in the folder, and is tried again next time.
     python -m benchmarks.learning --jobs 16 --budget 18                      # starts nothing that would take longer
     python -m benchmarks.learning --tasks dqn-cartpole --seeds 3
     python -m benchmarks.learning --seeds 1 --steps 2000 --results /tmp/trial   # does it all work here?
-    python -m benchmarks.learning_table                                      # writes the README's table
+    python -m benchmarks.learning_table                                      # writes the table of docs/learning.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The README's table of learning, made of the files under `benchmarks/results/`.
+"""The table of learning in the documentation, made of the files under `benchmarks/results/`.
 
-    python -m benchmarks.learning_table            # writes it into README.md, between two comments
+    python -m benchmarks.learning_table            # writes it into docs/learning.md, between two comments
     python -m benchmarks.learning_table --print
 
 Of each cell: the interquartile mean over its seeds of the mean return of 100 greedy episodes, with a 95 % bootstrap interval
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if a.print:
         print(content)
         return
-    path = ROOT / "README.md"
+    path = ROOT / "docs" / "learning.md"
     path.write_text(written(path.read_text(encoding="utf-8"), content), encoding="utf-8")
 
 

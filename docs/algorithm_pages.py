@@ -65,7 +65,7 @@ def page(cls: type, results: dict[str, list[Record]]) -> str:
         description(cls.__doc__),
         _named(cls),
         "## The update",
-        markdown(module.__doc__),
+        markdown((module.__doc__ or "").partition("\n\n")[2]),  # the first line is the title
         *([f"## Example\n\n{shown}"] if (shown := examples(cls.__doc__)) else []),
         "## Arguments",
         _defaults(cls),

@@ -13,6 +13,7 @@ _TITLES = {"Args": "Arguments", "Yields": "Yields", "Examples": "Example"}
 _ITEM = re.compile(r"(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): +(\S.*)$")
 _OWN_LINE = re.compile(r"\s*(?:[-*+] |\d{1,2}\. |\|)")  # bullets and rows of tables
 _CODE = re.compile(r"(`[^`]*`)")
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
 _NAME = re.compile(r"`(kagent(?:\.\w+)+)`")
 
 
@@ -126,7 +127,7 @@ def _block(lines: list[str]) -> str:
     if lines[0].lstrip().startswith(">>>"):
         return "```pycon\n" + textwrap.dedent("\n".join(lines)) + "\n```"
     if all(line.startswith("    ") for line in lines):
-        return "```text\n" + "\n".join(line[4:] for line in lines) + "\n```"
+        return "```text\n" + "\n".join(line[4:].replace("`", "") for line in lines) + "\n```"
     joined: list[str] = []
     for line in lines:
         if joined and not _OWN_LINE.match(line):
@@ -146,9 +147,8 @@ def _plain(text: str) -> str:
     for index in range(0, len(parts), 2):
         bullet = re.match(r"\s*[-*+] ", parts[index]) if index == 0 else None
         start = bullet.end() if bullet else 0
-        parts[index] = parts[index][:start] + re.sub(
-            r"(?<!\*)\*(?!\*)|<(?=[A-Za-z/])", r"\\\g<0>", parts[index][start:]
-        )
+        escaped = re.sub(r"(?<!\*)\*(?!\*)|<(?=[A-Za-z/])", r"\\\g<0>", parts[index][start:])
+        parts[index] = parts[index][:start] + _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", escaped)
     return "".join(parts)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import kagent
 from docs.docstrings import markdown, summary
+from kagent.config.registry import Registry
 
 FENCE = "`" * 8  # of an entry; its members have one less
 
@@ -152,10 +153,11 @@ def _constant(value: Any) -> str:
     shown = repr(value)
     if isinstance(value, dict):
         return f"A `{type(value).__name__}` with the keys " + ", ".join(f"`{key}`" for key in value) + "."
-    own = markdown(type(value).__doc__) if type(value).__module__.startswith("kagent") else ""
-    return "\n\n".join(
-        [f"A `{type(value).__name__}`" + (f": `{shown}`" if len(shown) < 200 else "."), *([own] if own else [])]
-    )
+    if isinstance(value, Registry):
+        return f"The {value.kind} parts by name: " + ", ".join(f"`{name}`" for name in value.names) + "."
+    if type(value).__module__.startswith("kagent"):
+        return f"A `{type(value).__name__}`: {summary(type(value).__doc__)}"
+    return f"A `{type(value).__name__}`" + (f": `{shown}`" if len(shown) < 200 else ".")
 
 
 def members(cls: type) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The README's table of learning is what the files say."""
+"""The documentation's table of learning is what the files say."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from benchmarks import learning_table
 from benchmarks.learning_cells import FIRST_SEED, TASKS
 from benchmarks.learning_table import reached, read, section, written
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "learning.md"
 
 
 def record(task, seed, mean, **changes):
@@ -18,8 +18,8 @@ def record(task, seed, mean, **changes):
     return {**cell, **where, **changes}
 
 
-def test_the_readme_has_the_table_of_the_files():
-    text = README.read_text(encoding="utf-8")
+def test_the_page_has_the_table_of_the_files():
+    text = PAGE.read_text(encoding="utf-8")
     assert text == written(text, section(read(learning_table.RESULTS))), "run python -m benchmarks.learning_table"
 
 
@@ -89,11 +89,13 @@ def test_the_comments_must_be_there():
             written(text, "new")
 
 
-def test_the_command_writes_the_readme(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(learning_table, "ROOT", tmp_path)
-    (tmp_path / "README.md").write_text(f"before\n{learning_table.BEGIN}\n{learning_table.END}\nafter\n")
+    page = tmp_path / "docs" / "learning.md"
+    page.parent.mkdir()
+    page.write_text(f"before\n{learning_table.BEGIN}\n{learning_table.END}\nafter\n")
     learning_table.main(["--results", str(tmp_path), "--print"])
     printed = capsys.readouterr().out
     learning_table.main(["--results", str(tmp_path)])
     expected = f"before\n{learning_table.BEGIN}\n{printed.strip()}\n{learning_table.END}\nafter\n"
-    assert (tmp_path / "README.md").read_text() == expected
+    assert page.read_text() == expected

@@ -98,10 +98,14 @@ def test_every_preset_has_a_page_with_all_its_arguments(algorithms):
                 assert text, (cls, name)
 
 
-def test_results_are_those_of_the_files(algorithms):
-    """PPO on CartPole: one file, seed 1000, mean 500."""
-    line = next(line for line in algorithms["ppo.md"].splitlines() if line.startswith("| CartPole-v1 "))
-    assert line.split(" | ")[1:4] == ["100,000", "1", "500.0"]
+def test_results_are_those_of_the_files():
+    """Of two seeds, 400 and 500, the interquartile mean is 450."""
+    cell = {"timesteps": 100_000, "seconds": 30.0, "steps_per_second": 2500.0}
+    page = algorithm_pages.page(kagent.PPO, {"ppo-cartpole": [{**cell, "mean": mean} for mean in (400.0, 500.0)]})
+    line = next(line for line in page.splitlines() if line.startswith("| CartPole-v1 "))
+    assert line.split(" | ")[1:4] == ["100,000", "2", "450.0"] and "missed" in line
+    line = next(line for line in page.splitlines() if line.startswith("| Acrobot-v1 "))
+    assert "not measured" in line
 
 
 def test_notes_are_of_presets():
@@ -116,8 +120,10 @@ DOC = """Takes a step.
     The rest of the
     first paragraph with a < b and a*b.
 
-        code  stays
+        `code`  stays
         as it is
+
+    It is arXiv:1707.06347, algorithm 1.
 
     * a list
       with two lines
@@ -149,6 +155,7 @@ DOC = """Takes a step.
 def test_a_docstring_as_markdown():
     assert docstrings.markdown(DOC) == (
         "Takes a step.\n\nThe rest of the first paragraph with a < b and a\\*b.\n\n```text\ncode  stays\nas it is\n```\n\n"
+        "It is [arXiv:1707.06347](https://arxiv.org/abs/1707.06347), algorithm 1.\n\n"
         "* a list with two lines\n* and a second entry\n\n**Arguments**\n\n- `x`, `y`: Numbers, >= 0.\n"
         "- `**parts`: Others: all of them.\n\n**Returns**\n\nThe sum `x+y`.\n\n**Raises**\n\n"
         "- `ValueError`: Not a number. As elsewhere.\n\n**Example**\n\n"
