@@ -1,9 +1,10 @@
 """What a reader of one update has to read: the files, functions and lines of kagent that one gradient step runs.
 
-    python -m benchmarks.reading                # DQN, from `train_step` to the gradient applied
+    python -m benchmarks.reading                # DQN, from `train_step` to the gradient, and to the gradient applied
     python -m benchmarks.reading --agent sac --whole
 
-The step is taken eagerly, after others that have built everything. Lines of code are counted once, however often they run: those
+The gradient is there when `Problem.gradients` returns; of an agent with several optimizers, when the first call of it does. The
+step is taken eagerly, after others that have built everything. Lines of code are counted once, however often they run: those
 that run, and all of the functions that run, with branches that are not taken, but without docstrings and comments. Lines of other
 libraries are not counted. A change of file is a line that runs in another file than the line of kagent before it, in a call or in
 a return.
@@ -28,6 +29,7 @@ AGENTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sac": ("SAC", "Pendulum-v1", {"memory": 100, "batch_size": 8, "start": 8}),
 }
 ENTRY = "train_step"
+GRADIENT = "Problem.gradients"
 
 
 class Totals(NamedTuple):
@@ -54,16 +56,17 @@ class Reading:
     Args:
         folder: Code elsewhere is not counted.
         entry: Name of a function below `folder`: only what runs in its first call is counted. None: all that runs.
+        until: Qualified name of a function in which counting stops: when its first counted call returns. None: nowhere.
     """
 
-    def __init__(self, folder: Path, entry: str | None = None):
-        self.folder, self.entry = os.path.join(folder, ""), entry
+    def __init__(self, folder: Path, entry: str | None = None, until: str | None = None):
+        self.folder, self.entry, self.until = os.path.join(folder, ""), entry, until
         self.lines: dict[str, set[int]] = {}
         self.functions: dict[str, dict[CodeType, None]] = {}
         self.changes = 0
         self._last = ""
         self._first: FrameType | None = None  # the frame of the entry
-        self._over = False
+        self._over = self._reached = False
 
     def of(self, function: Callable[[], Any]) -> Totals:
         """Calls `function` once and gives what ran."""
@@ -75,6 +78,8 @@ class Reading:
             sys.settrace(before)
         if self.entry is not None and self._first is None:
             raise RuntimeError(f"{self.entry!r} was not called")
+        if self.until is not None and not self._reached:
+            raise RuntimeError(f"{self.until!r} was not called")
         self._first = None
         return self.totals
 
@@ -109,18 +114,20 @@ class Reading:
                 self.functions.setdefault(name, {})[frame.f_code] = None
             self.changes += self._last not in ("", name)
             self._last = name
-        elif event == "return" and frame is self._first:
-            self._over = True
+        elif event == "return" and self._counts:
+            self._reached = frame.f_code.co_qualname == self.until
+            self._over = self._reached or frame is self._first
         return self._ran
 
 
-def read(name: str = "dqn", whole: bool = False) -> Reading:
+def read(name: str = "dqn", whole: bool = False, until: str | None = None) -> Reading:
     """Trains an agent a little and reads its next gradient step.
 
     Args:
         name: One of `AGENTS`.
         whole: Whether to count the whole of `agent.update()`, from the draw of the batch on, and not `train_step` alone.
             For agents that replay: others have nothing to learn from in between.
+        until: As of `Reading`.
     """
     import kagent
 
@@ -129,11 +136,24 @@ def read(name: str = "dqn", whole: bool = False) -> Reading:
     agent.compile(run_eagerly=True)
     agent.fit(env, steps=40, verbose=0)
     before = agent.updates
-    reading = Reading(Path(kagent.__file__).parent, None if whole else ENTRY)
+    reading = Reading(Path(kagent.__file__).parent, None if whole else ENTRY, until)
     reading.of(agent.update if whole else lambda: agent.fit(env, updates=1, verbose=0))
     if agent.updates <= before:
         raise RuntimeError("nothing was learned")
     return reading
+
+
+def _report(reading: Reading, what: str, lines: bool) -> None:
+    for name, ran in sorted(reading.lines.items(), key=lambda item: -len(item[1])):
+        functions = reading.functions.get(name, {})
+        print(f"{len(ran):4} lines of {len(reading.body(name)):4}, {len(functions):3} functions: kagent/{name}")
+        if lines:
+            print(f"       {', '.join(code.co_qualname for code in functions)}\n       {sorted(ran)}")
+    totals = reading.totals
+    print(
+        f"{what}: {totals.files} files, {totals.functions} functions, {totals.lines} lines run of {totals.body_lines} in them, "
+        f"{totals.changes} changes of file"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,18 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.whole and options.agent == "ppo":
         parser.error("--whole is for agents that replay: dqn, sac")
-    reading = read(options.agent, options.whole)
-    for name, lines in sorted(reading.lines.items(), key=lambda item: -len(item[1])):
-        functions = reading.functions.get(name, {})
-        print(f"{len(lines):4} lines of {len(reading.body(name)):4}, {len(functions):3} functions: kagent/{name}")
-        if options.lines:
-            print(f"       {', '.join(code.co_qualname for code in functions)}\n       {sorted(lines)}")
-    totals = reading.totals
-    what = "`update`" if options.whole else "`train_step`, the gradient applied"
-    print(
-        f"{options.agent}, {what}: {totals.files} files, {totals.functions} functions, {totals.lines} lines run "
-        f"of {totals.body_lines} in them, {totals.changes} changes of file"
-    )
+    if options.whole:
+        _report(read(options.agent, whole=True), f"{options.agent}, `update`", options.lines)
+        return 0
+    _report(read(options.agent, until=GRADIENT), f"{options.agent}, `train_step`, the gradient found", options.lines)
+    print()
+    _report(read(options.agent), f"{options.agent}, `train_step`, the gradient applied", options.lines)
     return 0
 
 

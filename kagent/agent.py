@@ -16,7 +16,7 @@ from kagent.config import creation, guidance, part_arguments
 from kagent.config.checks import MOST_ENVS, check_count, check_count_or_none
 from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
-from kagent.learning import compilation, minimizer, sample_errors, step_metrics, trainability
+from kagent.learning import compilation, sample_errors, step_metrics, trainability
 from kagent.learning.device import check_device
 from kagent.memories import Memory
 from kagent.objectives import LearningContext, Objective
@@ -204,7 +204,7 @@ class Agent(keras.Model):
     @property
     def clock(self) -> Clock:
         """The time now: tensors inside the learner's program, numbers elsewhere."""
-        return self._clock.now()
+        return self._clock.program or self._clock.host()
 
     def next_seed(self) -> int:
         """Seed of the next episode, from the agent's own stream."""
@@ -228,7 +228,7 @@ class Agent(keras.Model):
     close = own_callbacks.close
     train_on_batch = fitting.train_on_batch
     test_on_batch = fitting.test_on_batch
-    minimize = minimizer.minimize
+    minimize = optimizers.minimize
     report_errors = update_cycle.report_errors
 
     @property

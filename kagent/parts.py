@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ _CRITIC = ("critic", "critic_optimizer", "critic_objective", "target")
 _REGULARIZATION = ("variable_noise", "l2_regularization", "entropy_regularization")
 
 
-class Held(Generic[T]):
+class Held(property, Generic[T]):
     """An attribute of an agent that its parts hold.
 
     Args:
@@ -44,16 +44,19 @@ class Held(Generic[T]):
     """
 
     def __init__(self, name: str):
-        self.name, self._read = name, attrgetter(f"parts.{name}")
+        super().__init__(attrgetter(f"parts.{name}"), self._assign, doc=f"`{name}` of the agent's `parts`.")
+        self.name = name
 
-    def __get__(self, agent: Any, owner: type) -> T:
-        return cast(T, self if agent is None else self._read(agent))
-
-    def __set__(self, agent: Any, value: T) -> None:
+    def _assign(self, agent: Any, value: T) -> None:
         setattr(agent.parts, self.name, value)
 
+    if TYPE_CHECKING:
 
-class Shown(Generic[T]):
+        def __get__(self, agent: Any, owner: type | None = None) -> T: ...  # type: ignore[override]
+        def __set__(self, agent: Any, value: T) -> None: ...
+
+
+class Shown(property, Generic[T]):
     """An attribute of an agent that another of its objects holds; read-only.
 
     Args:
@@ -62,16 +65,19 @@ class Shown(Generic[T]):
     """
 
     def __init__(self, path: str, doc: str):
-        self.path, self.__doc__, self._read = path, doc, attrgetter(path)
+        super().__init__(attrgetter(path), self._refuse, doc=doc)
+        self.path = path
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, agent: Any, owner: type) -> T:
-        return cast(T, self if agent is None else self._read(agent))
-
-    def __set__(self, agent: Any, value: T) -> None:
+    def _refuse(self, agent: Any, value: T) -> None:
         raise AttributeError(f"{type(agent).__name__}.{self.name} is not to be set. Received: {value!r}")
+
+    if TYPE_CHECKING:
+
+        def __get__(self, agent: Any, owner: type | None = None) -> T: ...  # type: ignore[override]
+        def __set__(self, agent: Any, value: T) -> None: ...
 
 
 @dataclasses.dataclass(eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.distributions.distribution import Distribution, uniform
-from kagent.ops.components import by_component, mask_values, pick
+from kagent.ops.td import by_component, mask_values, pick
 
 
 @keras.saving.register_keras_serializable(package="kagent")

@@ -9,11 +9,9 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, Objective
+from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, Term
 from kagent.objectives.replayed import prepare_replayed
 from kagent.objectives.rollouts import prepare_rollout
-from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
 
 

@@ -14,10 +14,9 @@ from kagent.config import allowed, creation
 from kagent.config.checks import check_count, check_flag
 from kagent.config.registry import check_saves
 from kagent.config.signatures import answering
-from kagent.learning.minimizer import Minimizer
 from kagent.learning.step_metrics import StepMetrics
 from kagent.learning.trainability import Trainability
-from kagent.objectives.term import ROLES
+from kagent.optimizers.role_optimizer import ROLES
 from kagent.policies.stochastic import StochasticPolicy
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ def compile(
     if restored is not None:
         _keep_state(restored, agent.optimizer)
     # With the optimizer as Keras has it, which may be one around that which was made.
-    agent.minimizer = Minimizer(parts, agent.optimizer, made.rates, made.modifiers, agent.l2_regularization)
+    agent.minimizer = optimizers.Minimizer(parts, agent.optimizer, made.rates, made.modifiers, agent.l2_regularization)
     agent._trainability = Trainability(agent)
     agent.memory.reserve(steps_per_execution)
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kagent.objectives.term import ROLES
+from kagent.optimizers.role_optimizer import ROLES
 
 
 class DivergenceError(RuntimeError):

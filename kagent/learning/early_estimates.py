@@ -45,11 +45,11 @@ class EarlyEstimates:
 
 
 def _next_values(agent: Any, blocks: dict[str, tf.Tensor], clock: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    agent._clock.program = Clock(*tf.unstack(clock))
+    agent._clock.enter(Clock(*tf.unstack(clock)))
     try:
         batch, _ = agent.memory.experience(blocks)
         # Not the numbers that the gradient step after it draws.
         seed = tf.random.fold_in(agent.step_seed(), number + 1)
         return agent.objective.next_values(agent.learning_context, batch, seed)
     finally:
-        agent._clock.program = None
+        agent._clock.leave()

@@ -251,11 +251,11 @@ class Learner:
         try:
             return self._learn(element, Clock(*tf.unstack(clock)))
         finally:
-            self.agent._clock.program = None  # its tensors mean nothing outside
+            self.agent._clock.leave()
 
     def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
         agent = self.agent
-        agent._clock.program = start
+        agent._clock.enter(start)
         agent.minimizer.assign_learning_rates(agent.clock)
         cut = Minibatches(self.task, element, lambda batch: agent.reward_estimation.completed(batch, agent.clock))
         steps = cut.steps
@@ -265,7 +265,7 @@ class Learner:
         refusing = agent.critic is None and getattr(agent.optimizer, "may_refuse", False)
 
         def step(i: Any) -> tuple[tf.Tensor, Any]:
-            agent._clock.program = start._replace(updates=start.updates + tf.cast(i, tf.float64))
+            agent._clock.enter(start._replace(updates=start.updates + tf.cast(i, tf.float64)))
             before = tf.identity(agent.optimizer.iterations.value) if refusing else None
             logs = gradient_step(agent, self.task, cut[i])
             taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)

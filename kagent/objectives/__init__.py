@@ -4,7 +4,6 @@ from kagent.config import moved
 from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
-from kagent.objectives.context import LearningContext
 from kagent.objectives.crossq import CrossQObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
@@ -14,14 +13,13 @@ from kagent.objectives.distributional import (
     QuantileRegressionObjective,
 )
 from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
-from kagent.objectives.objective import OBJECTIVES, Objective, get
+from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, Term, get
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
 from kagent.objectives.q_lambda import QLambdaObjective
 from kagent.objectives.rollouts import THROUGH_ADVANTAGE, RolloutObjective
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
-from kagent.objectives.term import Term
 from kagent.objectives.transitions import TransitionObjective
 from kagent.objectives.truncated_quantiles import TruncatedQuantilesObjective
 from kagent.objectives.twin_delayed import TwinDelayedObjective

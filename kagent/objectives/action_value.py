@@ -7,11 +7,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import networks, ops
+from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import (
+    OBJECTIVES,
+    Found,
+    LearningContext,
+    Term,
+    estimated_next_values,
+    positive,
+    squared_or_huber,
+)
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -47,7 +53,7 @@ class ActionValueObjective(TransitionObjective):
     def next_values(self, context: LearningContext, batch: dict[str, Any], seed: Any = None) -> tf.Tensor:
         """What the target network says that the next observations are worth, `(B,)`."""
         double = self.double or context.reward_estimation.estimate_actions
-        with networks.noise():
+        with context.policy.layer_noise():
             successors = context.target_policy.values(batch["next_observation"])
             selector = context.policy.values(batch["next_observation"]) if double else None
         mask = context.policy.join_masks(batch.get("next_action_mask"))
@@ -60,7 +66,7 @@ class ActionValueObjective(TransitionObjective):
         def loss(batch: dict[str, Any]) -> Found:
             q, error = self._errors(policy, batch, training=True)
             weight = batch.get("weight")
-            per_sample = squared_or_huber(error, self.huber, context.clock)
+            per_sample = squared_or_huber(error, context.now(self.huber))
             value = ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight)
             return value, {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent.objectives.context import LearningContext
+from kagent.objectives.objective import LearningContext
 from kagent.objectives.transitions import lowest
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, Objective
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Objective, Term
 from kagent.policies.value import ValuePolicy
 
 _EDGE = 1.0 - 1e-3  # of a squashed action: nearer to a bound, which it reaches only at infinity, it counts as this

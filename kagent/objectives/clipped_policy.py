@@ -10,10 +10,8 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.config.checks import check_positive
 from kagent.objectives.baseline_values import learned_values, state_values
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, positive
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, positive
 from kagent.objectives.rollouts import RolloutObjective
-from kagent.objectives.term import Found
 
 _TOLERANCE = 1.5  # of `target_kl`, as in Spinning Up and Stable-Baselines3: an estimate from a minibatch is noisy
 
@@ -92,11 +90,11 @@ class ClippedPolicyObjective(RolloutObjective):
         def loss(batch: dict[str, Any]) -> Found:
             (values,), clip_range = (
                 learned_values(context, batch),
-                schedules.evaluate(self.value_clip_range, context.clock),
+                context.now(self.value_clip_range),
             )
             losses = ops.clipped_value_loss(values, batch["old_value"], batch["return"], clip_range)
             value = ops.weighted_mean(losses, batch.get("weight"))
-            return schedules.evaluate(self.value_coefficient, context.clock) * value, {"critic_loss": value}
+            return context.now(self.value_coefficient) * value, {"critic_loss": value}
 
         return loss
 

@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_count
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Term
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
-from kagent.objectives.term import Found, Term
 
 
 @OBJECTIVES.register("crossq")

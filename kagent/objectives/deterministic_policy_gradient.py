@@ -7,11 +7,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops, schedules
+from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import (
+    OBJECTIVES,
+    Found,
+    LearningContext,
+    Term,
+    estimated_next_values,
+    positive,
+    squared_or_huber,
+)
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -80,10 +86,10 @@ class DeterministicPolicyGradientObjective(TransitionObjective):
         policy, critic = context.policy, context.critic
         target = tf.stop_gradient(batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch))
 
-        critic_weight = schedules.evaluate(self.critic_weight, context.clock)
+        critic_weight = context.now(self.critic_weight)
 
         def loss(error: tf.Tensor) -> tf.Tensor:
-            return squared_or_huber(error, self.huber, context.clock)
+            return squared_or_huber(error, context.now(self.huber))
 
         def critic_loss(batch: dict[str, Any]) -> Found:
             values = critic.values(batch["observation"], batch["action"], training=True)

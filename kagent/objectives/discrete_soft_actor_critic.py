@@ -9,11 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops, schedules
+from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, estimated_next_values
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Term, estimated_next_values
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -67,7 +65,7 @@ class DiscreteSoftActorCriticObjective(TransitionObjective):
         policy, critic = context.policy, context.critic
         temperature = tf.stop_gradient(context.temperature(None))
         target = tf.stop_gradient(batch["reward"] + batch["discount"] * estimated_next_values(self, context, batch))
-        weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
+        weight_of_entropy = temperature + context.now(context.entropy_regularization)
 
         def critic_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")

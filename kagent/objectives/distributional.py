@@ -9,11 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import networks, ops
+from kagent import ops
 from kagent.config.checks import check_flag
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Term
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -42,7 +40,7 @@ class DistributionalObjective(TransitionObjective):
         """The target network's numbers of the best allowed next action, `(B, components, atoms)`."""
         policy = context.policy
         double = self.double or context.reward_estimation.estimate_actions
-        with networks.noise():
+        with context.policy.layer_noise():
             tables = context.target_policy.tables(batch["next_observation"])
             chooser = policy.tables(batch["next_observation"]) if double else tables
         mask = policy.join_masks(batch.get("next_action_mask"))

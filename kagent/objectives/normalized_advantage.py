@@ -8,9 +8,15 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, estimated_next_values, positive, squared_or_huber
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import (
+    OBJECTIVES,
+    Found,
+    LearningContext,
+    Term,
+    estimated_next_values,
+    positive,
+    squared_or_huber,
+)
 from kagent.objectives.transitions import TransitionObjective
 
 
@@ -51,7 +57,7 @@ class NormalizedAdvantageObjective(TransitionObjective):
         def loss(batch: dict[str, Any]) -> Found:
             values = policy.values(batch["observation"], batch["action"], training=True)
             weight = batch.get("weight")
-            per_sample = squared_or_huber(batch["target"] - values, self.huber, context.clock)
+            per_sample = squared_or_huber(batch["target"] - values, context.now(self.huber))
             return ops.weighted_mean(per_sample, weight), {"q_mean": ops.weighted_mean(values, weight)}
 
         def errors(batch: dict[str, Any]) -> tf.Tensor:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, Objective
-from kagent.objectives.term import Term
+from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, Term
 
 
 @OBJECTIVES.register("null")

@@ -1,18 +1,146 @@
-"""What an objective is."""
+"""An objective, the terms that it returns, and the context that it makes them of."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from kagent import ops, schedules
-from kagent.config.checks import check_positive
+from kagent.config.checks import check_count, check_positive
 from kagent.config.registry import Part, Registry
-from kagent.objectives.context import LearningContext
-from kagent.objectives.term import Term
+from kagent.optimizers.role_optimizer import ROLES
+from kagent.schedules import Clock
 
 OBJECTIVES = Registry("objective")
+Found = tuple[tf.Tensor, dict[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """One role's loss on a minibatch. An objective returns terms, and `kagent.optimizers.Minimizer` takes the steps.
+
+    Args:
+        role: Whose variables the loss trains: `"policy"`, `"critic"` or `"temperature"`.
+        loss: `loss(batch)` or `loss(batch, found)`. It returns the loss, a float32 scalar, and a dict of further values. The
+            dict's scalars are logged, but for names that begin with `_`: these are for later terms alone. `found` holds the
+            dicts of the terms before this one, by role.
+        batch: The batch, nested tensors `(B, ...)`; None: the loss reads no batch.
+        every: Gradient steps from one step of this role to the next, an integer >= 1. With 2 it steps in the second, the
+            fourth ... gradient step, as TD3's policy does (Fujimoto et al. 2018, arXiv:1802.09477, algorithm 1). Between
+            them the loss is computed and logged, and nothing of the role moves.
+        errors: From the batch to the absolute errors of its samples, `(B,)`, by which a prioritized memory draws; None: the
+            term gives none.
+
+    Raises:
+        ValueError, TypeError: An unknown role, `every` that is no integer >= 1, a loss that is no function.
+
+    Example:
+
+    >>> def loss(batch):
+    ...     return tf.reduce_mean(tf.square(batch["reward"])), {}
+    >>> term = Term("policy", loss, {"reward": tf.constant([1.0, 3.0])})
+    >>> float(term.evaluate(term.batch, {})[0])
+    5.0
+    """
+
+    role: str
+    loss: Callable[..., Found]
+    batch: Any = None
+    every: int = 1
+    errors: Callable[[Any], tf.Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"`role` of a term must be one of {ROLES}. Received: {self.role!r}")
+        for name, value in (("loss", self.loss), ("errors", self.errors)):
+            if not callable(value) and (name == "loss" or value is not None):
+                raise TypeError(f"`{name}` of a term must be a function. Received: {value!r}")
+        if type(self.every) is not int or self.every < 1:
+            self._check_every()
+
+    def _check_every(self) -> None:
+        if callable(self.every):
+            raise TypeError(
+                "`every` of a term must be an integer >= 1. `errors` is given by its name: "
+                f"Term(role, loss, batch, errors=...). Received: {self.every!r}"
+            )
+        check_count(self.every, "every")
+
+    def evaluate(self, batch: Any, found: dict[str, dict[str, tf.Tensor]]) -> Found:
+        """The loss and its further values.
+
+        Args:
+            batch: The term's batch, or a part of it.
+            found: Further values of the terms before, by role.
+        """
+        try:
+            inspect.signature(self.loss).bind(batch, found)
+        except TypeError:
+            return self.loss(batch)
+        return self.loss(batch, found)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningContext:
+    """The networks and settings that losses are made of, at one time. An objective sees this, not the agent.
+
+    Attributes:
+        policy: The policy that learns.
+        critic, temperature: The other roles that learn, or None.
+        target_policy, target_critic: Target networks, or None where the objective has none.
+        reward_estimation: The agent's `RewardEstimation`.
+        critic_objective: What the critic of a policy gradient learns, or None; see `Agent`.
+        entropy_regularization: Weight of the policy's entropy beside the objective's own, a number or a schedule.
+        num_action_components: Scalars in one action, over all leaves.
+        clock: The time now, for schedules: tensors in a compiled learner, else numbers.
+        step_seed: Function that returns the seed `(2,)` of this gradient step, for `tf.random.stateless_*`.
+        shares_optimizer: Function from a role's name to whether it has no optimizer of its own beside the policy's.
+    """
+
+    policy: Any
+    critic: Any
+    temperature: Any
+    target_policy: Any
+    target_critic: Any
+    reward_estimation: Any
+    critic_objective: Any
+    entropy_regularization: Any
+    num_action_components: int
+    clock: Clock
+    step_seed: Callable[[], tf.Tensor]
+    shares_optimizer: Callable[[str], bool]
+
+    @classmethod
+    def of(cls, agent: Any) -> LearningContext:
+        """The context of an agent, now."""
+        return cls(
+            policy=agent.policy,
+            critic=agent.critic,
+            temperature=agent.temperature,
+            target_policy=getattr(agent, "target_policy", None),
+            target_critic=getattr(agent, "target_critic", None),
+            reward_estimation=agent.reward_estimation,
+            critic_objective=agent.critic_objective,
+            entropy_regularization=agent.entropy_regularization,
+            num_action_components=agent._action.size,
+            clock=agent.clock,
+            step_seed=agent.step_seed,
+            shares_optimizer=agent.minimizer.shares_optimizer,
+        )
+
+    def now(self, value: Any) -> Any:
+        """A number as it is, or the value of a schedule at `clock`."""
+        return value(self.clock) if callable(value) else value
+
+    def __getattr__(self, name: str) -> Any:
+        known = [field.name for field in dataclasses.fields(self)]
+        raise AttributeError(
+            f"An objective sees a LearningContext in place of the agent, which has no {name!r}. It has: {', '.join(known)}"
+        )
 
 
 class Objective(Part):
@@ -137,9 +265,9 @@ def positive(value: Any, argument: str, optional: bool = False) -> Any:
     return value
 
 
-def squared_or_huber(error: tf.Tensor, huber: Any, clock: Any) -> tf.Tensor:
-    """Half the square of errors of any shape, or where `huber` is not None, Huber's loss with that delta."""
-    return 0.5 * tf.square(error) if huber is None else ops.huber(error, schedules.evaluate(huber, clock))
+def squared_or_huber(error: tf.Tensor, huber: Any) -> tf.Tensor:
+    """Half the square of errors of any shape, or where `huber` is a number, Huber's loss with that delta."""
+    return 0.5 * tf.square(error) if huber is None else ops.huber(error, huber)
 
 
 def get(identifier: Any, argument: str = "objective") -> Objective:

@@ -6,11 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import schedules
 from kagent.config.registry import plain
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, Objective, positive
-from kagent.objectives.term import Term
+from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, Term, positive
 
 
 @OBJECTIVES.register("plus")
@@ -101,7 +98,7 @@ class PlusObjective(Objective):
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         by_role: dict[str, list[tuple[Any, Term]]] = {}
-        weights = (schedules.evaluate(weight, context.clock) for weight in (self.weight1, self.weight2))
+        weights = (context.now(weight) for weight in (self.weight1, self.weight2))
         for weight, objective in zip(weights, self.objectives):
             for term in objective.terms(context, batch):
                 by_role.setdefault(term.role, []).append((weight, term))

@@ -8,9 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, Objective, positive, squared_or_huber
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Objective, Term, positive, squared_or_huber
 
 
 @OBJECTIVES.register("q_lambda", "pqn")
@@ -92,7 +90,7 @@ class QLambdaObjective(Objective):
         def loss(batch: dict[str, Any]) -> Found:
             values, weight = policy.values(batch["observation"], training=True), batch.get("weight")
             q = ops.select(values, policy.indices(batch["action"]), policy.components)
-            per_sample = squared_or_huber(batch["return"][:, None] - q, self.huber, context.clock)
+            per_sample = squared_or_huber(batch["return"][:, None] - q, context.now(self.huber))
             logs = {"q_mean": ops.weighted_mean(tf.reduce_mean(q, axis=-1), weight)}
             return ops.weighted_mean(tf.reduce_mean(per_sample, axis=-1), weight), logs
 

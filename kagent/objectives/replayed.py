@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.objectives.baseline_values import state_values
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import estimated_next_values
+from kagent.objectives.objective import LearningContext, estimated_next_values
 
 
 def prepare_replayed(objective: Any, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,8 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives.baseline_values import learned_values, state_values
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import Objective
+from kagent.objectives.objective import Found, LearningContext, Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed
-from kagent.objectives.term import Found, Term
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
@@ -65,7 +63,7 @@ class RolloutObjective(Objective):
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         clock = context.clock
         coefficients = (self.entropy_coefficient, context.entropy_regularization)
-        entropy_coefficient = sum(schedules.evaluate(coefficient, clock) for coefficient in coefficients)
+        entropy_coefficient = sum(map(context.now, coefficients))
         through_advantage, late = self._is_through_advantage(context), self._is_late(context)
 
         def policy_loss(batch: dict[str, Any]) -> Found:
@@ -117,7 +115,7 @@ class RolloutObjective(Objective):
         def loss(batch: dict[str, Any]) -> Found:
             errors = [tf.square(batch["return"] - values) for values in learned_values(context, batch)]
             value = ops.weighted_mean(tf.add_n(errors), batch.get("weight"))
-            return schedules.evaluate(self.value_coefficient, context.clock) * value, {"critic_loss": value}
+            return context.now(self.value_coefficient) * value, {"critic_loss": value}
 
         return loss
 

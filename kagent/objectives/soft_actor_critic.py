@@ -9,12 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops, schedules
+from kagent import ops
 from kagent.config.checks import check_count, check_flag
 from kagent.distributions.distribution import uniform
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, estimated_next_values
-from kagent.objectives.term import Found, Term
+from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Term, estimated_next_values
 from kagent.objectives.transitions import TransitionObjective, critic_errors, lowest
 from kagent.spaces import Structure
 
@@ -167,7 +165,7 @@ class SoftActorCriticObjective(TransitionObjective):
         policy, critic = context.policy, context.critic
         seeds = tf.random.split(context.step_seed(), 2)
         temperature = tf.stop_gradient(context.temperature(None))
-        weight_of_entropy = temperature + schedules.evaluate(context.entropy_regularization, context.clock)
+        weight_of_entropy = temperature + context.now(context.entropy_regularization)
 
         def policy_loss(batch: dict[str, Any]) -> Found:
             weight = batch.get("weight")

@@ -7,12 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops, schedules
+from kagent import ops
 from kagent.objectives.baseline_values import learned_values
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES, positive, squared_or_huber
+from kagent.objectives.objective import OBJECTIVES, LearningContext, Term, positive, squared_or_huber
 from kagent.objectives.rollouts import RolloutObjective
-from kagent.objectives.term import Term
 
 
 @OBJECTIVES.register("state_value", "value")
@@ -49,9 +47,9 @@ class StateValueObjective(RolloutObjective):
 
         def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             errors = [batch["return"] - values for values in learned_values(context, batch)]
-            per_sample = [squared_or_huber(error, self.huber, context.clock) for error in errors]
+            per_sample = [squared_or_huber(error, context.now(self.huber)) for error in errors]
             value = ops.weighted_mean(tf.add_n(per_sample), batch.get("weight"))
-            return schedules.evaluate(self.weight, context.clock) * value, {"critic_loss": value}
+            return context.now(self.weight) * value, {"critic_loss": value}
 
         return loss
 

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_count
-from kagent.objectives.context import LearningContext
-from kagent.objectives.objective import OBJECTIVES
+from kagent.objectives.objective import OBJECTIVES, LearningContext
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 
 

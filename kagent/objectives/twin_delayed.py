@@ -10,10 +10,8 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.config.checks import check_count
 from kagent.distributions.distribution import normal
-from kagent.objectives.context import LearningContext
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
-from kagent.objectives.objective import OBJECTIVES
-from kagent.objectives.term import Term
+from kagent.objectives.objective import OBJECTIVES, LearningContext, Term
 from kagent.objectives.transitions import lowest
 
 
@@ -58,9 +56,7 @@ class TwinDelayedObjective(DeterministicPolicyGradientObjective):
         return lowest(judge.values(batch["next_observation"], action, self.stochastic_critics))
 
     def _smoothed(self, context: LearningContext, policy: Any, action: Any, seed: Any) -> Any:
-        deviation, limit = (
-            schedules.evaluate(each, context.clock) for each in (self.target_noise, self.target_noise_clip)
-        )
+        deviation, limit = context.now(self.target_noise), context.now(self.target_noise_clip)
         leaves = policy.action.flatten(action)
         seeds = tf.random.split(context.step_seed() if seed is None else seed, len(leaves), alg="philox")
         smoothed = []

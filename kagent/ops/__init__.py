@@ -8,12 +8,10 @@ effect.
 from .actor_critic import polyak, soft_policy_loss, soft_target, subset_minimum, temperature_loss
 from .adam import Moments, adam
 from .batch_renormalization import batch_renormalization
-from .components import MASKED, by_component, mask_values, select
 from .discrete_soft import categorical_entropy, soft_value
 from .distributional import greedy_index, project, quantile_huber, select_atoms, truncate
 from .dueling import dueling
 from .imitation import cross_entropy
-from .means import weighted_mean
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
 from .noisy import noisy_linear, scaled_noise
 from .norms import clip_by_global_norm, sum_of_squares
@@ -26,10 +24,20 @@ from .policy_gradient import (
     normalize_advantage,
     policy_gradient,
 )
-from .returns import discount_factor, discounted_return, gae, lambda_return, n_step_return
+from .returns import discounted_return, gae, lambda_return, n_step_return
 from .smoothing import smoothed_action
 from .state_dependent_noise import deviation, state_dependent_log_std
-from .td import greedy_value, huber, q_learning
+from .td import (
+    MASKED,
+    by_component,
+    discount_factor,
+    greedy_value,
+    huber,
+    mask_values,
+    q_learning,
+    select,
+    weighted_mean,
+)
 from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .vectors import flatten, pieces, unflatten
 from .windows import window_ends

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .shapes import as_floats
+from .td import as_floats
 
 __all__ = ["categorical_entropy", "soft_value"]
 

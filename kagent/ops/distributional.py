@@ -8,8 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .components import by_component, mask_values
-from .td import huber
+from .td import by_component, huber, mask_values
 
 __all__ = ["greedy_index", "project", "quantile_huber", "select_atoms", "truncate"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .components import by_component, mask_values, pick
+from .td import by_component, mask_values, pick
 
 
 def cross_entropy(table: Any, action: Any, nvec: Sequence[int], mask: Any = None) -> tf.Tensor:

@@ -7,8 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .means import spread, weighted_mean
-from .shapes import as_floats
+from .td import as_floats, spread, weighted_mean
 
 _LARGEST_LOG_RATIO = math.log(1e6)
 

@@ -18,25 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .shapes import as_floats
-
-
-def discount_factor(discount: Any, terminated: Any) -> tf.Tensor:
-    """`discount * (1 - terminated)`: the weight of what follows. Truncation does not enter: it bootstraps.
-
-    Args:
-        discount: Number or tensor.
-        terminated: bool tensor of any shape.
-
-    Returns:
-        float32 tensor of the shape of `terminated`.
-
-    Example:
-
-    >>> discount_factor(0.5, [False, True]).numpy().tolist()
-    [0.5, 0.0]
-    """
-    return tf.cast(discount, tf.float32) * (1.0 - tf.cast(terminated, tf.float32))
+from .td import as_floats
 
 
 def gae(reward: Any, discount: Any, value: Any, next_value: Any, ended: Any, gae_lambda: Any) -> tf.Tensor:

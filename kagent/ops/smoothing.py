@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .shapes import as_floats
+from .td import as_floats
 
 
 def smoothed_action(action: Any, draw: Any, deviation: Any, limit: Any) -> tf.Tensor:

@@ -1,8 +1,8 @@
 """Optimizers by role, what modifies their steps, and how targets follow."""
 
 from kagent.optimizers.get import argument_of, get, modifiers_of, serialize
-from kagent.optimizers.loss_closure import Problem, values_of
-from kagent.optimizers.role_optimizer import RoleMap, RoleOptimizer
+from kagent.optimizers.minimizer import Minimizer, Problem, minimize, values_of
+from kagent.optimizers.role_optimizer import ROLES, RoleMap, RoleOptimizer
 from kagent.optimizers.step import apply, step_of, uses_closure
 
 from .evolutionary import Evolutionary
@@ -21,12 +21,14 @@ from .target import TARGETS, Target, synchronization
 
 __all__ = [
     "MODIFIERS",
+    "ROLES",
     "TARGETS",
     "ClippingStep",
     "DoublecheckStep",
     "Evolutionary",
     "FlatAdam",
     "LinesearchStep",
+    "Minimizer",
     "Modifier",
     "MultiStep",
     "NaturalGradient",
@@ -38,6 +40,7 @@ __all__ = [
     "apply",
     "argument_of",
     "get",
+    "minimize",
     "modifiers_of",
     "serialize",
     "step_of",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from kagent.config.checks import check_count
 from kagent.distributions.distribution import normal
-from kagent.optimizers.loss_closure import Found, Problem
+
+if TYPE_CHECKING:
+    from kagent.optimizers.minimizer import Found, Problem
 
 
 @keras.saving.register_keras_serializable("kagent")

@@ -6,16 +6,20 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.registry import Part, Registry
 from kagent.distributions.distribution import uniform
-from kagent.optimizers.loss_closure import Found, Problem
 
-Step = Callable[[Problem], Found]  # moves the variables; returns what the problem's `evaluate` would have before
+if TYPE_CHECKING:
+    from kagent.optimizers.minimizer import Found, Problem
+
+Step: TypeAlias = (
+    "Callable[[Problem], Found]"  # moves the variables; returns what the problem's `evaluate` would have before
+)
 
 MODIFIERS = Registry("optimizer", arguments={"ls_max_iterations": "max_iterations"})
 CLIPPING_MODES = ("global_norm", "norm", "value")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_count, check_flag
-from kagent.optimizers.loss_closure import Found, Problem
+
+if TYPE_CHECKING:
+    from kagent.optimizers.minimizer import Found, Problem
 
 
 @keras.saving.register_keras_serializable("kagent")

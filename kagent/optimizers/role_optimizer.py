@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+ROLES = ("policy", "critic", "temperature")  # what an optimizer trains
+
 
 class RoleMap(keras.optimizers.OptimizerMap):
     """Variables to optimizers by role. Looked up by identity, not by path: paths change when a model is loaded."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from kagent import ops
 from kagent.optimizers.evolutionary import Evolutionary
 from kagent.optimizers.flat_adam import FlatAdam
-from kagent.optimizers.loss_closure import Found, Problem
 from kagent.optimizers.modifiers import Modifier, Step
 from kagent.optimizers.natural_gradient import NaturalGradient
+
+if TYPE_CHECKING:
+    from kagent.optimizers.minimizer import Found, Problem
 
 
 def apply(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:

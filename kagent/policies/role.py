@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -40,9 +42,13 @@ class Role(keras.layers.Layer):
             changes some arguments of `default_network`. Targets and critics get twins of a layer: the same configuration,
             and the weights and other state that it has already, see `kagent.networks.clone`; so layers such as
             `keras.layers.Normalization` are adapted before the agent is made.
+
+    Attributes:
+        layer_noise: Makes a context in which `NoisyDense` layers draw; of a role without such layers, one that changes nothing.
     """
 
     default_network = Auto()
+    layer_noise: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __init__(self, network: Any = "auto", **kwargs: Any):
         super().__init__(**kwargs)
@@ -61,6 +67,8 @@ class Role(keras.layers.Layer):
         self.make(observation, action, seeds, skip)
         for state in self.random_states():
             state.assign(np.asarray([seeds(), 0], state.dtype))
+        if any(map(networks.holds_noise, self.inner_models())):
+            self.layer_noise = networks.noise
         self.ready = self.built = True
         self(list(self.inputs()))  # so that `agent.summary()` knows its shapes
 
@@ -163,7 +171,9 @@ class Role(keras.layers.Layer):
 
     def leaves(self, observation: Any) -> list[Any]:
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""
-        return observation if isinstance(observation, list) else self.observation.flatten(observation)
+        if isinstance(observation, list):
+            return observation
+        return self.observation.flatten(observation) if self.observation.is_nested else [observation]
 
     def twin(self, name: str) -> Role:
         """A role of the same configuration and another name, not yet set up."""

@@ -123,7 +123,8 @@ class ValuePolicy(Role):
 
     def indices(self, action: Any) -> tf.Tensor:
         """A batch of actions as indices `(N, len(components))`, int32."""
-        flat = [tf.reshape(a, (-1, len(n))) for a, n in zip(self.action.flatten(action), self.nvec)]
+        leaves = self.action.flatten(action) if self.action.is_nested else [action]
+        flat = [tf.reshape(a, (-1, len(n))) for a, n in zip(leaves, self.nvec)]
         return _side_by_side(flat)
 
     def join_masks(self, mask: list[Any] | None) -> tf.Tensor | None:

@@ -124,6 +124,11 @@ class Structure:
             `Dict` and `Tuple`.
         role: Word used in error messages: `"observation_space"` or `"action_space"`.
 
+    Attributes:
+        leaves: Its leaves, in order; of a space that is not nested, the space itself.
+        is_nested: Whether the space is a `Dict` or a `Tuple`.
+        size: Scalars in one value, over all leaves.
+
     Raises:
         TypeError: `space` is not a gymnasium space.
         ValueError: It contains a space that is not supported, or no leaf at all.
@@ -140,13 +145,11 @@ class Structure:
             raise TypeError(f"`{role}` must be a gymnasium.Space. Received: {space!r} ({type(space).__name__})")
         self.space = space
         self.role = role
+        self.is_nested = isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple)
         self.leaves: tuple[Leaf, ...] = tuple(_walk(space, (), role))
         if not self.leaves:
             raise ValueError(f"`{role}` has no leaves. Received: {space}. Allowed: {SUPPORTED}")
-
-    @property
-    def is_nested(self) -> bool:
-        return isinstance(self.space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple)
+        self.size = sum(leaf.size for leaf in self.leaves)
 
     def flatten(self, value: Any) -> list[Any]:
         """The leaves of a nested value, in order. Works on single values, batches, arrays and tensors.

@@ -86,7 +86,7 @@ class TrainingClock:
 
     Attributes:
         bounds: Of the running or last run, in absolute counts; infinite where there is none.
-        program: The time as tensors, while the learner's program is traced or runs eagerly; None outside.
+        program: The time as tensors, while the learner's program is traced or runs eagerly (`enter`); None outside.
     """
 
     def __init__(self, counters: Counters):
@@ -115,8 +115,10 @@ class TrainingClock:
         """`at` the timesteps of now."""
         return self.at(self._counters.timesteps)
 
-    def now(self) -> Clock:
-        """The time now: tensors inside the learner's program, numbers elsewhere."""
-        if self.program is None:
-            return self.host()
-        return watched(self.program, self._unbounded) if self.bounds == run_length.ENDLESS else self.program
+    def enter(self, clock: Clock) -> None:
+        """Makes `clock`, the time as tensors, that of the learner's program; `leave` ends it."""
+        self.program = watched(clock, self._unbounded) if self.bounds == run_length.ENDLESS else clock
+
+    def leave(self) -> None:
+        """Ends the time of the program, whose tensors mean nothing outside."""
+        self.program = None

@@ -69,6 +69,20 @@ def test_an_entry_that_is_not_called_is_an_error(first, tmp_path):
         reading.Reading(tmp_path, "learn").of(first.outer)
 
 
+def test_counting_stops_when_a_named_function_returns(first, tmp_path):
+    found = reading.Reading(tmp_path, "train_step", until="twice")
+    # train_step up to its first call of `twice`, whose line and the lambda's run once.
+    assert found.of(first.outer)[:3] == (2, 3, 5)
+    assert found.lines == {"first.py": {3, 4, 5}, "second.py": {5, 8}}
+    with pytest.raises(RuntimeError, match="'thrice' was not called"):
+        reading.Reading(tmp_path, "train_step", until="thrice").of(first.outer)
+
+
+def test_the_way_from_train_step_to_the_gradient_of_dqn_is_short():
+    files, _, lines = reading.read("dqn", until=reading.GRADIENT).totals[:3]
+    assert files <= 8 and lines <= 250
+
+
 def test_an_update_of_dqn_is_read(capsys):
     assert reading.main(["--agent", "dqn"]) == 0
     said = capsys.readouterr().out

@@ -80,7 +80,7 @@ def test_the_loss_is_that_of_the_policy_gradient(sampling):
     np.testing.assert_allclose(logs["old_log_prob"], log_prob, rtol=1e-5)
     assert (agent.policy.variables[0].numpy() != kernel).any()
     x = np.ones(32) if sampling else log_prob
-    again = agent.objective.terms(agent, {k: np.asarray(v) for k, v in logs.items()})[0]
+    again = agent.objective.terms(agent.learning_context, {k: np.asarray(v) for k, v in logs.items()})[0]
     agent.policy.variables[0].assign(kernel), agent.policy.variables[1].assign(bias)
     assert float(again.loss(again.batch)[0]) == pytest.approx(-(x * logs["return"]).mean(), rel=1e-5)
 

@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.ops import categorical_entropy, soft_value
-from kagent.ops.components import MASKED
+from kagent.ops.td import MASKED
 
 LOG_PROB = np.log(np.float32([[0.25, 0.75], [0.5, 0.5]]))
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from kagent.optimizers.loss_closure import Problem
+from kagent.optimizers.minimizer import Problem
 from kagent.schedules import Clock
 
 

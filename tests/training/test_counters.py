@@ -165,9 +165,11 @@ def test_a_clock_reads_counters_and_bounds():
     assert clock.host() == Clock(30, 2, 6, 0.0)
     clock.bounds = Bounds(40, math.inf, 12)
     assert clock.host() == Clock(30, 2, 6, 0.75)  # the larger of 30 of 40 and 6 of 12
-    assert clock.at(10) == Clock(10, 2, 6, 0.5) and clock.training() == clock.now() == clock.host()
-    clock.program = Clock(1, 1, 1, 0.1)
-    assert clock.now() == clock.program and clock.host().timesteps == 30
+    assert clock.at(10) == Clock(10, 2, 6, 0.5) and clock.training() == clock.host()
+    clock.enter(Clock(1, 1, 1, 0.1))
+    assert clock.program == Clock(1, 1, 1, 0.1) and clock.host().timesteps == 30
+    clock.leave()
+    assert clock.program is None
 
 
 def test_counts_of_an_agent_are_read(small):

@@ -44,7 +44,7 @@ class Probe:
 
     def _traced(self, element: Any, clock: Any, gradients: bool, activations: bool) -> Any:
         agent = self.agent
-        agent._clock.program = Clock(*tf.unstack(clock))
+        agent._clock.enter(Clock(*tf.unstack(clock)))
         try:
             with keras.StatelessScope():  # states of layers stay as they are
                 batch = Minibatches(
@@ -55,7 +55,7 @@ class Probe:
                     outputs = self._outputs(agent.policy.leaves(batch["observation"]))
                 return self._slopes(batch) if gradients else {}, outputs
         finally:
-            agent._clock.program = None
+            agent._clock.leave()
 
     def _slopes(self, batch: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Iterator
 from typing import Any
 
-from kagent.objectives.term import ROLES
+from kagent.optimizers.role_optimizer import ROLES
 from kagent.schedules import Clock, Schedule, evaluate
 
 _NUMBERS = ("variable_noise", "l2_regularization", "entropy_regularization")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from kagent import ops, optimizers
-from kagent.objectives.context import LearningContext
-from kagent.objectives.term import ROLES, Term
+from kagent import ops
+from kagent.optimizers.role_optimizer import ROLES, RoleOptimizer
+from kagent.optimizers.step import apply, step_of, uses_closure
 from kagent.schedules import Clock, evaluate
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
+    from kagent.objectives import LearningContext, Term
 
 NETWORKS = ("policy", "critic")
 _PREFIXES = {"policy": "", "critic": "critic_", "temperature": "temperature_"}  # of logs
@@ -44,7 +47,13 @@ class Minimizer:
     ):
         self.parts, self.optimizer, self.rates = parts, optimizer, rates
         self.l2_regularization = l2_regularization
+        self._has_l2 = not (isinstance(l2_regularization, float) and l2_regularization == 0.0)
         self._modifiers = modifiers or {}
+        self._by_role = {role: optimizer.role_map.of(role) if self._has_roles else optimizer for role in parts}
+        # Roles whose optimizers step by more than one gradient.
+        self._closures = {
+            role for role, own in self._by_role.items() if uses_closure(own) or self.modifiers_of((role,))
+        }
         self.errors: tf.Tensor | None = None
 
     @property
@@ -170,13 +179,13 @@ class Minimizer:
         regularized = self._regularized(together, loss, clock)
         turns = [turn for turn in self._optimizers_of(together) if self._variables(turn[1])]
         if not turns:  # all of it is frozen
-            return optimizers.Problem(regularized, [], batch, clock, None, self._alone(together), ()).evaluate()
-        if any(self._uses_closure(optimizer, names) for optimizer, names in turns):
+            return Problem(regularized, [], batch, clock, None, self._alone(together), ()).evaluate()
+        if any(names[0] in self._closures for _, names in turns):
             before = []
             states = self._states()
             for optimizer, names in turns:
                 drawn = tf.random.fold_in(seed(), 1 + ROLES.index(names[0]), alg="philox")
-                step = optimizers.step_of(optimizer, self.modifiers_of(names))
+                step = step_of(optimizer, self.modifiers_of(names))
                 before.append(step(self._problem(names, regularized, batch, clock, drawn, states)))
             return before[0]
         whole = self._problem(together, regularized, batch, clock, states=())
@@ -184,22 +193,18 @@ class Minimizer:
         by_variable = dict(zip(map(id, whole.variables), gradients))
         for optimizer, names in turns:
             own = self._variables(names)
-            optimizers.apply(optimizer, [by_variable[id(v)] for v in own], own)
+            apply(optimizer, [by_variable[id(v)] for v in own], own)
         return found
 
     def _regularized(self, together: Sequence[str], loss: Callable[..., Found], clock: Clock) -> Callable[[Any], Found]:
-        l2 = evaluate(self.l2_regularization, clock)
+        squares = self._squares(together, clock) if self._has_l2 else {}
 
         def regularized(part_of_batch: Any) -> Found:
             total, values = loss() if part_of_batch is None else loss(part_of_batch)
-            counted: set[int] = set()  # a network that two roles share is regularized once
             for name in together:
-                part = self.parts[name]
-                penalties = [tf.cast(penalty, tf.float32) for penalty in part.losses]
-                squared = [v for v in part.trainable_variables if name in NETWORKS and id(v) not in counted]
-                counted.update(map(id, squared))
-                if squared and not (isinstance(l2, float) and l2 == 0.0):
-                    penalties.append(l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in squared]))
+                penalties = [tf.cast(penalty, tf.float32) for penalty in self.parts[name].losses]
+                if name in squares:
+                    penalties.append(squares[name]())
                 if penalties:
                     penalty = tf.add_n(penalties)
                     total, values = total + penalty, {**values, f"{_PREFIXES[name]}regularization_loss": penalty}
@@ -207,11 +212,27 @@ class Minimizer:
 
         return regularized
 
+    def _squares(self, together: Sequence[str], clock: Clock) -> dict[str, Callable[[], tf.Tensor]]:
+        # By role the weighted sum of squares of its network; a network that two roles share counts once.
+        l2 = evaluate(self.l2_regularization, clock)
+        counted: set[int] = set()
+        found: dict[str, Callable[[], tf.Tensor]] = {}
+
+        def weighted(variables: list[Any]) -> tf.Tensor:
+            return l2 * tf.add_n([ops.sum_of_squares(variable.value) for variable in variables])
+
+        for name in together:
+            squared = [v for v in self.parts[name].trainable_variables if name in NETWORKS and id(v) not in counted]
+            counted.update(map(id, squared))
+            if squared:
+                found[name] = functools.partial(weighted, squared)
+        return found
+
     def _problem(
         self, names: Sequence[str], loss: Any, batch: Any, clock: Clock, seed: Any = None, states: Any = None
-    ) -> optimizers.Problem:
+    ) -> Problem:
         states = self._states() if states is None else states
-        return optimizers.Problem(loss, self._variables(names), batch, clock, seed, self._alone(names), states)
+        return Problem(loss, self._variables(names), batch, clock, seed, self._alone(names), states)
 
     def _alone(self, names: Sequence[str]) -> Any:
         return self.parts["policy"] if tuple(names) == ("policy",) else None
@@ -223,29 +244,103 @@ class Minimizer:
         # Of all networks: the policy's loss may have the critics draw, too.
         parts = [self.parts[name] for name in NETWORKS if name in self.parts]
         trainable = {id(v) for part in parts for v in part.trainable_variables}
-        return optimizers.values_of(_once([v for part in parts for v in part.variables if id(v) not in trainable]))
+        return values_of(_once([v for part in parts for v in part.variables if id(v) not in trainable]))
 
     def modifiers_of(self, roles: Sequence[str]) -> Any:
         """What modifies the steps of the optimizer that these roles have together."""
-        owned = isinstance(self.optimizer, optimizers.RoleOptimizer) and roles[0] in list(self.optimizer.role_map)
+        owned = self._has_roles and roles[0] in list(self.optimizer.role_map)
         return self._modifiers.get(roles[0] if owned else "policy", ())
 
     def shares_optimizer(self, role: str) -> bool:
         """Whether a role has no optimizer of its own beside the policy's."""
-        roles = self.optimizer.role_map if isinstance(self.optimizer, optimizers.RoleOptimizer) else None
-        return roles is None or roles.of(role) is roles.of("policy")
+        return not self._has_roles or self.optimizer.role_map.of(role) is self.optimizer.role_map.of("policy")
 
-    def _uses_closure(self, optimizer: Any, roles: Sequence[str]) -> bool:
-        return optimizers.uses_closure(optimizer) or bool(self.modifiers_of(roles))
+    @property
+    def _has_roles(self) -> bool:
+        return isinstance(self.optimizer, RoleOptimizer)
 
     def _optimizers_of(self, together: Sequence[str]) -> list[tuple[Any, list[str]]]:
-        if not isinstance(self.optimizer, optimizers.RoleOptimizer):
-            return [(self.optimizer, list(together))]
         grouped: dict[int, tuple[Any, list[str]]] = {}
         for name in together:
-            optimizer = self.optimizer.role_map.of(name)
-            grouped.setdefault(id(optimizer), (optimizer, []))[1].append(name)
+            grouped.setdefault(id(self._by_role[name]), (self._by_role[name], []))[1].append(name)
         return list(grouped.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A loss to make smaller, evaluated as often as an optimizer likes.
+
+    Attributes:
+        loss: From a batch to the loss, a float32 scalar with all regularization, and a dict of other values.
+        variables: Keras variables that may move; the loss is always that of their present values.
+        batch: What `loss` is called with: nested tensors `(B, ...)`, or None.
+        clock: The time now, for schedules.
+        seed: `(2,)`, of whatever is drawn: the same problem always draws the same. None where nothing is.
+        policy: The policy that learns, where nothing else does; None elsewhere.
+        states: Variables that an evaluation of the loss moves by itself, such as moving statistics and the states of random
+            layers, with their values before the first: each evaluation begins from these, so that all of them draw the same,
+            and a gradient step moves them once.
+    """
+
+    loss: Callable[[Any], Found]
+    variables: list[Any]
+    batch: Any
+    clock: Clock
+    seed: Any = None
+    policy: Any = None
+    states: Sequence[tuple[Any, tf.Tensor]] = ()
+
+    def evaluate(self) -> Found:
+        """The loss and the other values, now."""
+        self.rewind()
+        return self.loss(self.batch)
+
+    def rewind(self) -> None:
+        """Brings `states` back to where evaluations begin."""
+        for state, value in self.states:
+            state.assign(value)
+
+    def value(self) -> tf.Tensor:
+        """The loss, now."""
+        return self.evaluate()[0]
+
+    def gradients(self, scale: Callable[[tf.Tensor], tf.Tensor] = lambda loss: loss) -> tuple[Found, list[Any]]:
+        """What `evaluate` returns, and the gradients of `scale(loss)`, None where a variable has no part in it."""
+        variables = [variable.value for variable in self.variables]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for variable in variables:
+                tape.watch(variable)
+            found = self.evaluate()
+            scaled = scale(found[0])
+        gradients = tape.gradient(scaled, variables)
+        # All that was found before a variable moves: TensorFlow's optimizer of graphs (that of dependencies, in 2.21) does
+        # not keep to that by itself, and of a thousand updates one then mixed values of before and after its step.
+        with tf.control_dependencies(tf.nest.flatten(found)):
+            return found, [None if gradient is None else tf.identity(gradient) for gradient in gradients]
+
+    def snapshot(self) -> list[tf.Tensor]:
+        """The variables' present values."""
+        return [tf.identity(variable.value) for variable in self.variables]
+
+    def assign(self, values: list[tf.Tensor]) -> None:
+        """Gives the variables these values, moved to where their constraints allow."""
+        for variable, value in zip(self.variables, values):
+            variable.assign(value if variable.constraint is None else variable.constraint(value))
+
+    def restore_unless(self, condition: tf.Tensor, before: list[tf.Tensor]) -> None:
+        """Leaves the variables as they are where the scalar is True, else brings back what they were, to the bit."""
+        for variable, value in zip(self.variables, before):
+            variable.assign(tf.where(condition, variable.value, value))
+
+    def with_seed(self, number: Any) -> Problem:
+        """The same problem with another seed."""
+        seed = tf.random.fold_in(self.seed, number, alg="philox")
+        return dataclasses.replace(self, seed=seed, states=values_of([state for state, _ in self.states]))
+
+
+def values_of(variables: Sequence[Any]) -> list[tuple[Any, tf.Tensor]]:
+    """Variables with the values they have now."""
+    return [(variable, tf.identity(variable.value)) for variable in variables]
 
 
 def _logged(values: dict[str, Any]) -> dict[str, Any]:
