@@ -13,6 +13,7 @@ from kagent.config.signatures import answering
 from kagent.environments import checks
 from kagent.memories.compatibility import is_made_for
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
+from kagent.training.update_cycle import update_once
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
@@ -364,31 +365,6 @@ def update(agent: Agent) -> dict[str, float]:
     if not (memory.built and memory.has_any):
         raise OrderError(f"`update` needs {memory.missing}; let the agent collect first. Received: {memory!r}")
     return update_once(agent, due=False)
-
-
-def update_once(agent: Agent, due: bool) -> dict[str, float]:
-    """One update of an agent, due or requested, and its events. Returns its logs."""
-    trainer = agent._run.trainer
-    own = trainer is None and agent._occupation.running is None  # else a callback of `fit` requested it
-    if own:
-        agent._own_callbacks.begin(agent)
-    with agent._occupation.of("update"):
-        agent.make_train_function()
-        iterator = agent._update_cycle.iterator(agent) if trainer is None else trainer.iterator
-        if own:
-            agent._own_callbacks.update_begin(agent)
-        for hook in trainer.update_hooks if trainer is not None else ():
-            hook.on_update_begin(agent.updates, {})
-        agent._update_cycle.before(agent)
-        logs: dict[str, float] = agent.train_function(iterator)
-        agent._update_cycle.after(agent, due)
-        if trainer is not None:
-            trainer.requested.append(logs)
-            for hook in trainer.requested_hooks:
-                hook.on_requested_update_end(agent.updates, dict(logs))
-        elif own:
-            agent._own_callbacks.update_end(agent, logs)
-    return logs
 
 
 def _reward(value: Any) -> float:

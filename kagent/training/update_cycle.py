@@ -149,6 +149,31 @@ def make_train_function(agent: Agent, force: bool = False) -> Any:
     return agent.train_function
 
 
+def update_once(agent: Agent, due: bool) -> dict[str, float]:
+    """One update of an agent, due or requested, and its events. Returns its logs."""
+    trainer = agent._run.trainer
+    own = trainer is None and agent._occupation.running is None  # else a callback of `fit` requested it
+    if own:
+        agent._own_callbacks.begin(agent)
+    with agent._occupation.of("update"):
+        agent.make_train_function()
+        iterator = agent._update_cycle.iterator(agent) if trainer is None else trainer.iterator
+        if own:
+            agent._own_callbacks.update_begin(agent)
+        for hook in trainer.update_hooks if trainer is not None else ():
+            hook.on_update_begin(agent.updates, {})
+        agent._update_cycle.before(agent)
+        logs: dict[str, float] = agent.train_function(iterator)
+        agent._update_cycle.after(agent, due)
+        if trainer is not None:
+            trainer.requested.append(logs)
+            for hook in trainer.requested_hooks:
+                hook.on_requested_update_end(agent.updates, dict(logs))
+        elif own:
+            agent._own_callbacks.update_end(agent, logs)
+    return logs
+
+
 def _move_targets(agent: Agent) -> None:
     if agent.trainable:
         agent.target_networks.move_now(agent._clock.training(), bool(agent.jit_compile), agent.run_eagerly)
