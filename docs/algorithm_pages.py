@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,13 @@ def pages() -> dict[str, str]:
 
 def page(cls: type, results: dict[str, list[Record]]) -> str:
     """The page of a preset."""
-    module = sys.modules[cls.__module__]
+    doc = sys.modules[cls.__module__].__doc__ or ""
+    update = markdown("\n" + doc.partition("\n\n")[2])  # the first line is the title
     text = [
         f"# {cls.__name__}",
         description(cls.__doc__),
         _named(cls),
-        "## The update",
-        markdown((module.__doc__ or "").partition("\n\n")[2]),  # the first line is the title
+        *([f"## The update\n\n{update}"] if update else []),
         *([f"## Example\n\n{shown}"] if (shown := examples(cls.__doc__)) else []),
         "## Arguments",
         _defaults(cls),
@@ -90,14 +91,17 @@ def _named(cls: type) -> str:
 def merged(cls: type) -> dict[str, tuple[inspect.Parameter, str]]:
     """The arguments of a preset with their texts; of one that hands the others on, those of its base too."""
     found: dict[str, tuple[inspect.Parameter, str]] = {}
-    for base in reversed([base for base in cls.__mro__ if reference.is_preset(base)]):
+    for base in reversed([base for base in cls.__mro__ if base in presets()]):
         texts = arguments(base.__doc__)
         if "__init__" in vars(base):
             for one in reference.parameters(base):
                 if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD):
                     before = found[one.name][1] if one.name in found else ""
-                    text = texts.get(one.name, "")
-                    found[one.name] = (one, before if not text or (text.startswith("As for `") and before) else text)
+                    text = texts.get(one.name, before)
+                    more = re.match(r"As for `\w+`[.;] ?(.*)", text)
+                    if before and more:
+                        text = f"{before} {more[1][:1].upper()}{more[1][1:]}".strip()
+                    found[one.name] = (one, text)
     return found
 
 

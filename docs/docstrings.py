@@ -47,7 +47,7 @@ def examples(doc: str | None) -> str:
 def summary(doc: str | None) -> str:
     """The first sentence, for a cell of a table."""
     paragraph = description(doc).partition("\n\n")[0].replace("\n", " ")
-    found = re.match(r"(.*?[^\d.][.:])(?= [A-Z`]|$)(?<!et al\.)(?<!e\.g\.)", paragraph)
+    found = re.match(r"(.*?[^\d.]\.)(?= [A-Z`]|$)(?<!et al\.)(?<!e\.g\.)", paragraph)
     return (found.group(1) if found else paragraph).replace("|", "\\|")
 
 

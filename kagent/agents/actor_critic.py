@@ -160,7 +160,7 @@ class A2C(AC):
     """Advantage actor-critic (Mnih et al. 2016, arXiv:1602.01783, algorithm S3, with all actors in step): as `AC`, but the
     critic's value of the present state is subtracted.
 
-    Args: as for `AC`.
+    It takes the arguments of `AC`.
     """
 
     estimate_advantage = True

@@ -15,7 +15,7 @@ from docs import algorithm_pages
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 PAGES = [*sorted(GUIDES.rglob("*.md")), GUIDES.parent / "index.md"]
-SLOW = ("saving",)  # it exports
+SLOW = ("evaluating", "memories", "saving")  # several agents train, or a SavedModel is written
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
