@@ -48,6 +48,8 @@ class Actor:
 
     Attributes:
         program, decisions, rng, temperature: The arguments.
+        best_is_stateless: Whether the best action goes by the observation alone. Of a class with an `initial_state` of its own it
+            may not.
 
     Raises:
         ValueError: Program, spaces and decisions do not fit each other.
@@ -90,6 +92,7 @@ class Actor:
         self._heads = _shares([decision.heads for decision in self.decisions])
         self._carried = _shares([decision.parts for decision in self.decisions])
         self._carries = any(decision.parts for decision in self.decisions)
+        self.best_is_stateless = type(self).initial_state is Actor.initial_state
         self._mask_in_observation = self._observation.has_key(MASK_KEY) and any(
             leaf.nvec is not None for leaf in self._action.leaves
         )
@@ -125,11 +128,6 @@ class Actor:
         if not self._carries:
             return ()
         return tuple(part for decision in self.decisions for part in decision.initial_state(count))
-
-    @property
-    def best_is_stateless(self) -> bool:
-        """Whether the best action goes by the observation alone. Of a class with an `initial_state` of its own it may not."""
-        return type(self).initial_state is Actor.initial_state
 
     def decide_from(
         self,

@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 
+_OF_REWARDS = ("rnd", "random_network_distillation", "curiosity", "intrinsic_reward")
+
+
 def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
     """An exploration from a name, a dict, an object, or an amount.
 
@@ -54,6 +57,12 @@ def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
         ValueError, TypeError: An unknown name, or arguments that it refuses.
     """
     found = identifier
+    asked = found.get("type") if isinstance(found, dict) else found
+    if isinstance(asked, str) and asked.replace("-", "_").lower() in _OF_REWARDS:
+        raise ValueError(
+            "`exploration` changes single actions; rewards for new observations are a preprocessing: "
+            f"preprocessing={{'reward': {{'type': 'rnd', 'coefficient': 1.0}}}}. Received: exploration={identifier!r}"
+        )
     typed = isinstance(found, dict) and EXPLORATIONS.knows(found.get("type"))
     if typed or isinstance(found, str):
         found = _named(found)

@@ -24,6 +24,7 @@ empty list, does nothing. The observation's key `"action_mask"` is never process
 | `exponential_normalization` | `decay`, `axes`, `only_mean`, `min_variance`          | floats, the reward                        |
 | `running_normalization`     | `axes`, `only_mean`, `epsilon`, `clip`                | floats, the reward                        |
 | `return_normalization`      | `discount`, `epsilon`, `clip`                         | the reward                                |
+| `random_network_distillation`, `rnd` | `coefficient`, `units`, `features`, `learning_rate`, `discount`, `clip`, `seed` | the reward |
 | `instance_normalization`    | `axes`, `only_mean`, `min_variance`                   | floats with at least one axis             |
 | `deltafier`                 | `concatenate`                                         | floats, the reward                        |
 | `sequence`, `frame_stack`   | `length`, `axis`, `concatenate`                       | all states                                |
@@ -55,6 +56,7 @@ from kagent.preprocessing.history import Deltafier, Sequence
 from kagent.preprocessing.image import Image
 from kagent.preprocessing.keras_layer import KerasLayer
 from kagent.preprocessing.layer import LAYERS, Layer
+from kagent.preprocessing.novelty import RandomNetworkDistillation
 from kagent.preprocessing.player import Player
 from kagent.preprocessing.preprocessing import Preprocessing, get
 from kagent.preprocessing.scaling import Activation, Clipping, LinearNormalization, Rescaling
@@ -78,6 +80,7 @@ __all__ = [
     "LinearNormalization",
     "Player",
     "Preprocessing",
+    "RandomNetworkDistillation",
     "Rescaling",
     "ReturnNormalization",
     "RunningNormalization",

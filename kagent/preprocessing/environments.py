@@ -91,7 +91,7 @@ class Preprocessed(Environments):
         transition.terminated, transition.truncated, transition.ended = inner.terminated, inner.truncated, ended
         transition.valid, transition.all_valid = inner.valid, inner.all_valid
         transition.raw, transition.recorded = inner, inner.recorded
-        transition.reward = self._rewards(inner, ended) if self.learn else inner.reward
+        transition.reward = self._rewards(inner, self._sets[index], ended) if self.learn else inner.reward
         # With autoreset NEXT_STEP the ended episode's last observation stays, and no action follows it.
         if ended and self.raw_observation is not inner.next_observation:
             following = (index + 1) % 3
@@ -142,13 +142,14 @@ class Preprocessed(Environments):
                 into[rows] = x
         self._check_finite(index)
 
-    def _rewards(self, inner: Transition, ended: list[int]) -> np.ndarray:
+    def _rewards(self, inner: Transition, successor: Sequence[np.ndarray], ended: list[int]) -> np.ndarray:
         if not self.preprocessing.processes_reward:
             return inner.reward
         begins, reward = self._reward_begins, self._reward
         rows: Any = _ALL if inner.all_valid else np.flatnonzero(inner.valid)
         reward[~inner.valid] = 0.0
-        reward[rows] = self.preprocessing.reward(inner.reward[rows], self._past, rows, begins[rows], True)
+        came = [x[rows] for x in successor]
+        reward[rows] = self.preprocessing.reward(inner.reward[rows], self._past, rows, begins[rows], True, came)
         begins[rows] = False
         begins[ended] = True
         return reward

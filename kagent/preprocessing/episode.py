@@ -61,9 +61,10 @@ class Interacting:
         """
         before = [*self._past[:-1], self._before[-1]]
         begins = _FRESH if self._reward_begins else _GOING_ON
-        reward = float(self.preprocessing.reward(np.asarray([reward]), before, slice(None), begins, True)[0])
         self._before, self._begins, self._reward_begins, self._raw = before, False, False, None
         successor = None if leaves is None else self.observation(leaves, True)
+        given = np.asarray([reward])
+        reward = float(self.preprocessing.reward(given, before, slice(None), begins, True, successor)[0])
         if ended:
             self.restart()
         return reward, successor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -11,6 +11,7 @@ import numpy as np
 
 from kagent.config.registry import Part, Registry
 from kagent.schedules import Clock
+from kagent.spaces import Structure
 
 LAYERS = Registry("preprocessing")
 Past = dict[str, np.ndarray]
@@ -31,6 +32,18 @@ class Layer(Part):
             ValueError: The layer is not for such values; the message begins with what it needs.
         """
         raise NotImplementedError
+
+    def bind_reward(self, space: gymnasium.Space, observation: Structure) -> Bound:
+        """The layer for rewards; one that only looks at them is that of `bind`.
+
+        Args:
+            space: Of one reward.
+            observation: Of processed observations.
+
+        Raises:
+            ValueError: As `bind` does.
+        """
+        return self.bind(space)
 
 
 class Bound:
@@ -64,6 +77,22 @@ class Bound:
             `(n, *self.space.shape)`.
         """
         raise NotImplementedError
+
+    def reward(
+        self,
+        x: np.ndarray,
+        past: Past,
+        rows: Rows,
+        fresh: np.ndarray,
+        learn: bool,
+        successor: Sequence[np.ndarray] | None,
+    ) -> np.ndarray:
+        """Processes rewards `(n,)` of some environments, with the processed observations that came with them.
+
+        Args:
+            successor: `(n, *leaf.shape)` of each leaf; None where an episode's last observation is not known.
+        """
+        return self(x, past, rows, fresh, learn)
 
 
 class Function(Bound):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,7 @@ import numpy as np
 
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import Bound, Layer, Past, Rows
+from kagent.spaces import Structure
 
 
 class Pipeline:
@@ -19,6 +21,7 @@ class Pipeline:
         space: Of what comes in.
         where: Its path in messages, such as `"preprocessing['float']"`.
         whose: What else messages say of it, such as `" of state 'speed'"`.
+        observation: Of a pipeline for rewards, the structure of processed observations.
 
     Attributes:
         layers: The parts.
@@ -30,12 +33,19 @@ class Pipeline:
         ValueError: A layer that does not fit the values it would get.
     """
 
-    def __init__(self, layers: list[Layer], space: gymnasium.Space, where: str, whose: str = ""):
+    def __init__(
+        self,
+        layers: list[Layer],
+        space: gymnasium.Space,
+        where: str,
+        whose: str = "",
+        observation: Structure | None = None,
+    ):
         self.layers, self.bounds, self.spaces = layers, list[Bound](), list[gymnasium.Space]()
         for index, part in enumerate(layers):
             self.spaces.append(space)
             try:
-                self.bounds.append(part.bind(space))
+                self.bounds.append(part.bind(space) if observation is None else part.bind_reward(space, observation))
             except ValueError as error:
                 raise ValueError(f"`{where}[{index}]`{whose}: {type(part).__name__} {error}") from error
             space = self.bounds[-1].space
@@ -53,6 +63,20 @@ class Pipeline:
         """Values `(n, *shape)` of the environments `rows`, processed; see `Bound`."""
         for bound, remembered in zip(self.bounds, past):
             x = bound(x, remembered, rows, fresh, learn)
+        return x
+
+    def reward(
+        self,
+        x: np.ndarray,
+        past: list[Past],
+        rows: Rows,
+        fresh: np.ndarray,
+        learn: bool,
+        successor: Sequence[np.ndarray] | None,
+    ) -> np.ndarray:
+        """Rewards `(n,)` of the environments `rows`, processed; see `Bound.reward`."""
+        for bound, remembered in zip(self.bounds, past):
+            x = bound.reward(x, remembered, rows, fresh, learn, successor)
         return x
 
     @property

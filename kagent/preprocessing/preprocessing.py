@@ -22,6 +22,7 @@ BARE = "state"  # the name of a state that is not nested
 REWARD = "reward"
 MASK = "action_mask"
 TYPES = ("float", "int", "bool")
+_NEVER_NEGATIVE = ("weight", "variance", "second_moment", "steps")  # ends of names of statistics
 
 
 class Preprocessing:
@@ -89,7 +90,7 @@ class Preprocessing:
         parts = self.parts.get(REWARD)
         if not parts:
             return None
-        made = Pipeline(parts, layer.box(-np.inf, np.inf, ()), f"preprocessing[{REWARD!r}]")
+        made = Pipeline(parts, layer.box(-np.inf, np.inf, ()), f"preprocessing[{REWARD!r}]", observation=self.processed)
         if made.space.shape != ():
             raise ValueError(
                 f"`preprocessing[{REWARD!r}]` must give one number. Received: layers that give {made.space}"
@@ -152,13 +153,25 @@ class Preprocessing:
         return found
 
     def reward(
-        self, reward: np.ndarray, past: list[list[Past]], rows: Rows, fresh: np.ndarray, learn: bool
+        self,
+        reward: np.ndarray,
+        past: list[list[Past]],
+        rows: Rows,
+        fresh: np.ndarray,
+        learn: bool,
+        successor: Sequence[np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Processed rewards, float64 `(n,)`. Arguments as for `observation`."""
+        """Processed rewards, float64 `(n,)`.
+
+        Args:
+            reward: `(n,)`, as the environments gave them.
+            past, rows, fresh, learn: As for `observation`.
+            successor: The processed observations that came with them, `(n, *leaf.shape)`; None where they are not known.
+        """
         if self._reward is None:
             return reward
         with np.errstate(over="ignore", invalid="ignore"):
-            found = self._reward(reward, past[-1], rows, fresh, learn)
+            found = self._reward.reward(reward, past[-1], rows, fresh, learn, successor)
         finite = np.abs(found) < INFINITE  # as it is stored, in float32
         if not finite.all():
             wrong = int(np.argmin(finite))
@@ -190,10 +203,11 @@ class Preprocessing:
             begin = fresh if begins else going_on
             if begins:
                 now = self.stored(self.observation([x[t : t + 1] for x in observation], past, rows, fresh, True))
-            rewards[t] = self.reward(np.asarray(reward[t : t + 1], np.float64), past, rows, begin, True)[0]
             later = now
             if known[t]:
                 later = self.stored(self.observation([x[t : t + 1] for x in successor], past, rows, going_on, True))
+            came = later if known[t] else None
+            rewards[t] = self.reward(np.asarray(reward[t : t + 1], np.float64), past, rows, begin, True, came)[0]
             steps.append((now, later))
             now, begins = later, bool(ended[t])
         before, after = ([np.concatenate(parts) for parts in zip(*side)] for side in zip(*steps))
@@ -234,7 +248,7 @@ class Preprocessing:
         found = pipeline.matching(statistics, self.statistics(), "The statistics of `preprocessing`")
         for parts in found:
             for part in parts:
-                if part and not (part["weight"] >= 0.0 and (part["variance"] >= 0.0).all()):
+                if any((part[name] < 0.0).any() for name in part if name.endswith(_NEVER_NEGATIVE)):
                     raise ValueError("The statistics of `preprocessing` must have weights and variances >= 0")
         result: list[list[dict[str, np.ndarray]]] = found
         return result
