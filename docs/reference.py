@@ -228,6 +228,15 @@ def signature(value: Any, bound: bool = False) -> str:
     return f"({', '.join(marks)})"
 
 
+@functools.cache
+def _by_short_name() -> dict[str, str]:
+    """By a short name the path that is meant where Polyaxon's door, `kagent.estimators`, has another of this name."""
+    made: dict[str, str] = {}
+    for found in sorted(homes().values(), key=lambda name: name.module.startswith("kagent.estimators")):
+        made.setdefault(found.name, found.path)
+    return made
+
+
 def _namespace(value: Any) -> dict[str, Any]:
     return vars(sys.modules.get(getattr(value, "__module__", None) or "", kagent))
 
@@ -244,7 +253,10 @@ def _annotation(annotation: Any, namespace: dict[str, Any]) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
     def whole(found: re.Match[str]) -> str:
-        value: Any = namespace.get(found[0].partition(".")[0])
+        first = found[0].partition(".")[0]
+        if first not in namespace:  # imported for checkers of types alone
+            return _by_short_name().get(found[0], found[0])
+        value: Any = namespace[first]
         for part in found[0].split(".")[1:]:
             value = getattr(value, part, None)
         known = homes().get(id(value))

@@ -185,6 +185,8 @@ def test_signatures():
     assert reference.signature(function) == "(a, b: int = 3, *, c = math.inf, d = ('x',), e = print, **f)"
     assert "memory: kagent.memories.Memory | int | str" in reference.signature(kagent.SAC)
     assert "memory: kagent.estimators.Memory" not in reference.signature(kagent.Agent)
+    imported_for_mypy = reference._annotation("Agent | Memory | str", {})
+    assert imported_for_mypy == "kagent.Agent | kagent.memories.Memory | str"
     assert reference.signature(kagent.EpsilonGreedy).startswith("(initial: float = 1.0, final: float = 0.05")
 
 
