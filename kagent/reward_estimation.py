@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.registry import Part, Registry
+from kagent.ops import timesteps
+from kagent.ops.timesteps import Timesteps
 from kagent.schedules import Clock
 
-_FLAGS = ("terminated", "truncated")
 _WHEN = (None, False, "early", "late")
 _ALIASES = {
     "predict_horizon_values": "estimate_horizon",
@@ -314,7 +314,7 @@ class RewardEstimation(Part):
 
     # On tensors (T, N) -----------------------------------------------------------------------------------------
 
-    def _returns(self, steps: _Steps, clock: Clock) -> tf.Tensor:
+    def _returns(self, steps: Timesteps, clock: Clock) -> tf.Tensor:
         next_values = steps.next_values
         if self.estimate_horizon is False or next_values is None:
             next_values = tf.zeros_like(steps.rewards)
@@ -335,7 +335,7 @@ class RewardEstimation(Part):
         values: Any = None,
         *,
         weight: Any = None,
-    ) -> _Steps:
+    ) -> Timesteps:
         mixes = self.gae_lambda is not None or self.return_lambda is not None
         if next_values is None and (mixes or self.estimate_horizon in ("early", "late")):
             raise ValueError(
@@ -343,60 +343,9 @@ class RewardEstimation(Part):
                 f"estimate_horizon={self.estimate_horizon!r}, gae_lambda={self.gae_lambda}, "
                 f"return_lambda={self.return_lambda}"
             )
-        given = {
-            "rewards": rewards, "terminated": terminated, "truncated": truncated, "next_values": next_values,
-            "values": values, "weight": weight,
-        }  # fmt: skip
-        symbolic = any(isinstance(value, tf.Tensor) for value in given.values())
-        arrays = {
-            name: value if value is None or isinstance(value, tf.Tensor) else _array(name, value)
-            for name, value in given.items()
-        }
-        shapes = {name: tuple(value.shape) for name, value in arrays.items() if value is not None}
-        if len(set(shapes.values())) > 1 or len(shapes["rewards"]) not in (1, 2) or 0 in shapes["rewards"]:
-            raise ValueError(f"Arrays must be of one shape, (T,) or (T, N), none empty. Received: {shapes}")
-        flat = len(shapes["rewards"]) == 1
-        tensors = {
-            name: tf.cast(value[:, None] if flat else value, tf.bool if name in _FLAGS else tf.float32)
-            for name, value in arrays.items()
-            if value is not None
-        }
-        return _Steps(**tensors, flat=flat, symbolic=symbolic)
-
-
-class _Steps(NamedTuple):
-    """Consecutive timesteps as tensors `(T, N)`, and the form in which what is computed of them goes back."""
-
-    rewards: tf.Tensor
-    terminated: tf.Tensor
-    truncated: tf.Tensor
-    flat: bool
-    symbolic: bool
-    next_values: tf.Tensor | None = None
-    values: tf.Tensor | None = None
-    weight: tf.Tensor | None = None
-
-    @property
-    def ended(self) -> tf.Tensor:
-        return tf.logical_or(self.terminated, self.truncated)
-
-    def release(self, found: tf.Tensor, normalize: bool) -> Any:
-        found = ops.normalize_advantage(found, self.weight) if normalize else found
-        found = found[:, 0] if self.flat else found
-        return found if self.symbolic else found.numpy()
-
-
-def _array(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if name in _FLAGS:
-        if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
-            raise TypeError(f"`{name}` must be bools. Received: {value!r}")
-        return array.astype(bool)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"`{name}` must be numbers. Received: {value!r}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"`{name}` must be finite. Received: {value!r}")
-    return array.astype(np.float32)
+        return timesteps.read(
+            rewards=rewards, terminated=terminated, truncated=truncated, next_values=next_values, values=values, weight=weight
+        )  # fmt: skip
 
 
 def _horizon(value: Any) -> Any:
