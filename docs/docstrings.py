@@ -13,7 +13,7 @@ _TITLES = {"Args": "Arguments", "Yields": "Yields", "Examples": "Example"}
 _ITEM = re.compile(r"(\*{0,2}[A-Za-z_][\w.]*(?:, \*{0,2}[A-Za-z_][\w.]*)*): +(\S.*)$")
 _OWN_LINE = re.compile(r"\s*(?:[-*+] |\d{1,2}\. |\|)")  # bullets and rows of tables
 _CODE = re.compile(r"(`[^`]*`)")
-_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 _NAME = re.compile(r"`(kagent(?:\.\w+)+)`")
 
 

@@ -140,13 +140,23 @@ def entry(found: Name) -> str:
     value = found.value
     if isinstance(value, type):
         kind = "exception" if issubclass(value, BaseException) else "class"
-        bases = [base for base in value.__bases__ if base is not object]
-        lines = [f"Bases: {', '.join(f'`{base.__module__}.{base.__qualname__}`' for base in bases)}"] if bases else []
+        bases = [public for base in value.__bases__ if (public := public_name(base))]
+        lines = [f"Bases: {', '.join(bases)}"] if bases else []
         lines += [markdown(value.__doc__), *(member(value, name, one) for name, one in members(value))]
         return _directive(kind, f"{found.name}{signature(value)}", lines, FENCE)
     if callable(value) and not isinstance(value, dict):
         return _directive("function", f"{found.name}{signature(value)}", [markdown(inspect.getdoc(value))], FENCE)
     return _directive("data", found.name, [_constant(value)], FENCE)
+
+
+def public_name(base: type) -> str:
+    """A base class as readers know it, in MyST; "" where it is none of theirs."""
+    if id(base) in homes():
+        return f"{{py:obj}}`{homes()[id(base)].path}`"
+    parts = base.__module__.split(".")
+    if parts[:2] == ["keras", "src"]:
+        return f"`keras.{parts[2]}.{base.__qualname__}`"
+    return "" if base is object or parts[0] == "kagent" else f"`{base.__qualname__}`"
 
 
 def _constant(value: Any) -> str:
@@ -250,6 +260,7 @@ def _parameter(one: inspect.Parameter, namespace: dict[str, Any]) -> str:
 
 def _annotation(annotation: Any, namespace: dict[str, Any]) -> str:
     """An annotation whose public names are whole: `Memory` is that of `kagent.memories` or of `kagent.estimators`."""
+    annotation = getattr(annotation, "__forward_arg__", annotation)
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
     def whole(found: re.Match[str]) -> str:

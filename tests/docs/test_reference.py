@@ -5,6 +5,7 @@ import inspect
 import re
 import types
 
+import keras
 import pytest
 
 import kagent
@@ -188,6 +189,14 @@ def test_signatures():
     imported_for_mypy = reference._annotation("Agent | Memory | str", {})
     assert imported_for_mypy == "kagent.Agent | kagent.memories.Memory | str"
     assert reference.signature(kagent.EpsilonGreedy).startswith("(initial: float = 1.0, final: float = 0.05")
+
+
+def test_bases_are_public():
+    assert reference.public_name(kagent.memories.Replay) == "{py:obj}`kagent.memories.Replay`"
+    assert reference.public_name(keras.callbacks.Callback) == "`keras.callbacks.Callback`"
+    assert (
+        reference.public_name(kagent.agents.random.Fixed) == "" and reference.public_name(ValueError) == "`ValueError`"
+    )
 
 
 def test_pages_that_have_not_changed_are_not_written(tmp_path):
