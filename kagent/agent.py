@@ -155,7 +155,7 @@ class Agent(keras.Model):
         super().__init__(name=given["name"] or type(self).__name__.lower())
         self.seed = seed_from(given["seed"])
         self._random, self.counters = RandomStreams(self.seed), Counters()
-        self._clock = TrainingClock(self.counters)
+        self._clock = TrainingClock(self.counters, self._random)
         self.parallel_interactions = given["parallel_interactions"]
         self.n_envs = check_count(given["n_envs"], "n_envs", most=MOST_ENVS)
         self.max_episode_timesteps = check_count_or_none(max_episode_timesteps, "max_episode_timesteps")

@@ -74,6 +74,11 @@ class ActionNoise(Exploration):
         unknown = sorted(set(self.amount) - names) if isinstance(self.amount, dict) else []
         if unknown:
             raise ValueError(f"`exploration` names no such action. Received: {unknown}. Known: {sorted(names)}")
+        if self.relative and all(leaf.is_discrete for leaf in action.leaves):
+            raise ValueError(
+                "`exploration.relative` is how the noise of float actions is measured, and there are none. Received: "
+                "relative=True. Allowed: False"
+            )
         for leaf in action.leaves:
             if self.relative and not leaf.is_discrete and not leaf.is_bounded and self._amount(leaf) != 0.0:
                 raise ValueError(
@@ -118,7 +123,7 @@ class OrnsteinUhlenbeckNoise(Exploration):
         sigma: Standard deviation of what is added to it, >= 0, in the environment's units.
         mu: Where it starts, and what it wanders around.
         num_actions: Components of an action, where they are to be checked; None: as many as there are.
-        seed: Integer from 0 to 2**64 - 1. The same seed gives the same noise.
+        seed: Integer from 0 to 2**64 - 1. The same seed gives the same noise. None: one derived from the agent's seed.
 
     Raises:
         TypeError, ValueError: Arguments of the wrong type or outside their range; at the agent's making, actions that are
@@ -129,7 +134,7 @@ class OrnsteinUhlenbeckNoise(Exploration):
     sigma: float = 0.3
     mu: float = 0.0
     num_actions: int | None = None
-    seed: int = 0
+    seed: int | None = None
 
     samples = False
 
@@ -152,25 +157,27 @@ class OrnsteinUhlenbeckNoise(Exploration):
         if self.num_actions not in (None, size):
             raise ValueError(f"`exploration.num_actions` must be {size}, as actions have. Received: {self.num_actions}")
 
-    def noise(self, timesteps: int, count: int, size: int) -> np.ndarray:
+    def noise(self, timesteps: int, count: int, size: int, seed: int = 0) -> np.ndarray:
         """What is added at a time.
 
         Args:
             timesteps: Of each environment.
             count, size: Environments, and components of an action.
+            seed: Of the noise where it has none of its own, from 0 to 2**64 - 1.
 
         Returns:
             float32 `(count, size)`.
         """
         clock = schedules.Clock(timesteps=timesteps)
-        found = [process(clock) for process in _processes(self, count * size)]
+        found = [process(clock) for process in _processes(self, count * size, seed if self.seed is None else self.seed)]
         return np.asarray(found, np.float32).reshape(count, size)
 
     def decide(
         self, actor: Actor, leaves: Leaves, mask: Any, clock: schedules.Clock, rng: np.random.Generator
     ) -> Leaves:
         chosen, count, start = actor.decide(leaves, mask, True, rng), len(leaves[0]), 0
-        noise = self.noise(clock.timesteps // count, count, sum(decision.leaf.size for decision in actor.decisions))
+        size = sum(decision.leaf.size for decision in actor.decisions)
+        noise = self.noise(clock.timesteps // count, count, size, clock.seed)
         for i, decision in enumerate(actor.decisions):
             end = start + decision.leaf.size
             tried = decision.add(chosen[i], noise[:, start:end].reshape(chosen[i].shape))
@@ -180,9 +187,9 @@ class OrnsteinUhlenbeckNoise(Exploration):
 
 
 @functools.lru_cache(maxsize=16)
-def _processes(noise: OrnsteinUhlenbeckNoise, number: int) -> tuple[schedules.OrnsteinUhlenbeck, ...]:
-    seeds = np.random.SeedSequence(noise.seed).generate_state(number, np.uint64)
-    return tuple(schedules.OrnsteinUhlenbeck(noise.theta, noise.sigma, noise.mu, seed=int(seed)) for seed in seeds)
+def _processes(noise: OrnsteinUhlenbeckNoise, number: int, seed: int) -> tuple[schedules.OrnsteinUhlenbeck, ...]:
+    seeds = np.random.SeedSequence(seed).generate_state(number, np.uint64)
+    return tuple(schedules.OrnsteinUhlenbeck(noise.theta, noise.sigma, noise.mu, seed=int(each)) for each in seeds)
 
 
 def check_components(value: Any) -> int | None:

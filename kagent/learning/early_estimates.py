@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.schedules import Clock
-
 _MOST = 1024  # rows whose next values are computed in one call
 
 
@@ -33,7 +31,7 @@ class EarlyEstimates:
                 return _next_values(agent, blocks, clock, number)
 
             self._function = values_of if agent.run_eagerly else tf.function(values_of, autograph=False)
-        clock = np.asarray(agent.clock, np.float64)
+        clock = np.asarray(agent._clock.times(), np.float64)
         rows = memory.take_unestimated()
         for number, begin in enumerate(range(0, len(rows), _MOST)):
             part = rows[begin : begin + _MOST]
@@ -45,7 +43,7 @@ class EarlyEstimates:
 
 
 def _next_values(agent: Any, blocks: dict[str, tf.Tensor], clock: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    agent._clock.enter(Clock(*tf.unstack(clock)))
+    agent._clock.enter(agent._clock.of_times(clock))
     try:
         batch, _ = agent.memory.experience(blocks)
         # Not the numbers that the gradient step after it draws.

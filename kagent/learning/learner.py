@@ -95,7 +95,7 @@ class Learner:
         self._names: list[str] = []
         self._element: Any = None  # of which names are looked for, where nothing is compiled
         self.running: frozenset[str] = frozenset()
-        self._now = shared_array((len(Clock._fields),), "float64")  # where the program reads the time
+        self._now = shared_array((len(agent._clock.times()),), "float64")  # where the program reads the time
         self._clock = shared_tensor(self._now)
         self._program = self._compile(jit)
         self._pull: Any = None  # pulls from the iterator it is bound to and learns
@@ -113,7 +113,7 @@ class Learner:
             DivergenceError: The loss is not finite.
         """
         self.pulls += 1
-        self._now[:] = self.agent._clock.host()
+        self._now[:] = self.agent._clock.times()
         packed = iterator is self._bound
         if packed:
             logs, weights = self._pull_from(iterator)
@@ -249,7 +249,7 @@ class Learner:
     def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         self.traces += 1
         try:
-            return self._learn(element, Clock(*tf.unstack(clock)))
+            return self._learn(element, self.agent._clock.of_times(clock))
         finally:
             self.agent._clock.leave()
 

@@ -16,9 +16,11 @@ class Clock(NamedTuple):
         updates: Gradient steps so far.
         progress: The largest part already used of any bound of the run, 0 to 1: of those that `fit` was given, or
             `agent.begin` in a loop of the user's own. 0 where there is none.
+        seed: Of random schedules and explorations without a seed of their own: derived from the agent's.
     """
 
     timesteps: Any = 0
     episodes: Any = 0
     updates: Any = 0
     progress: Any = 0.0
+    seed: int = 0

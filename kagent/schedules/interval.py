@@ -61,6 +61,10 @@ class Interval(Schedule):
         low, high = self.schedule.bounds
         return (low, high) if self.minimum is None else (max(low, self.minimum), max(high, self.minimum))
 
+    def seeded(self, seed: int) -> Schedule:
+        inner = self.schedule.seeded(seed)
+        return self if inner is self.schedule else dataclasses.replace(self, schedule=inner)
+
     def at(self, time: Any, numerics: Any) -> Any:
         held = time if self.stop is None else numerics.minimum(time, float(self.stop))
         value = self.schedule.at(numerics.maximum(held - self.start, 0.0), numerics)

@@ -1,11 +1,15 @@
-"""Random numbers over time. Seeded: the same at the same time, however often and wherever they are read."""
+"""Random numbers over time. Seeded: the same at the same time, however often and wherever they are read.
+
+A schedule without a seed of its own has that of the clock, which an agent derives from its own seed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import numbers
-from typing import Any
+from typing import Any, cast
 
 from kagent.config.checks import check_flag
 from kagent.schedules import noise
@@ -18,23 +22,22 @@ SMALLEST_THETA = 1e-4
 
 class _Process(Schedule):
     # Shared by the schedules that have a seed and may be held between two values.
-    seed: int
+    seed: int | None
     minval: float | None
     maxval: float | None
 
     def _check(self) -> None:
         check_unit(self.unit, COUNTS)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, numbers.Integral):
-            raise TypeError(f"`seed` must be an integer. Received: {self.seed!r}")
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"`seed` must be in [0, 2**64). Received: {self.seed!r}")
-        object.__setattr__(self, "seed", int(self.seed))
+        object.__setattr__(self, "seed", check_seed(self.seed))
         for name in ("minval", "maxval"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, check_number(getattr(self, name), name))
         low, high = self._limits
         if not low < high:
             raise ValueError(f"`minval` must be < `maxval`. Received: {self.minval!r}, {self.maxval!r}")
+
+    def seeded(self, seed: int) -> Schedule:
+        return self if self.seed is not None else _with_seed(self, seed)
 
     @property
     def _limits(self) -> tuple[float, float]:
@@ -47,6 +50,27 @@ class _Process(Schedule):
         if self.maxval is not None:
             value = numerics.minimum(value, float(self.maxval))
         return value
+
+
+@functools.lru_cache(maxsize=64)
+def _with_seed(schedule: Any, seed: int) -> Any:
+    return dataclasses.replace(schedule, seed=seed)
+
+
+def check_seed(seed: Any) -> int | None:
+    """The seed of random numbers over time: an integer from 0 to 2**64 - 1, or None.
+
+    Raises:
+        TypeError, ValueError: Anything else.
+    """
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise TypeError(f"`seed` must be an integer or None. Received: {seed!r}")
+    number = int(seed)
+    if not 0 <= number < 2**64:
+        raise ValueError(f"`seed` must be in [0, 2**64). Received: {seed!r}")
+    return number
 
 
 @SCHEDULES.register()
@@ -64,7 +88,8 @@ class Random(_Process):
         minval, maxval: Ends of the uniform distribution, [minval, maxval); default 0 and 1. Of the normal one: values
             beyond are set to them; default None: none are.
         unit: What a step is: `"timesteps"`, `"episodes"` or `"updates"` (gradient steps).
-        seed: Integer from 0 to 2**64 - 1. Schedules with the same seed and unit have the same noise.
+        seed: Integer from 0 to 2**64 - 1; None: one derived from the agent's seed, which is 0 on a bare `Clock`. Schedules
+            with the same seed and unit have the same noise.
 
     Raises:
         TypeError, ValueError: Arguments of the wrong type, outside their range, or of the other distribution.
@@ -82,7 +107,7 @@ class Random(_Process):
     minval: float | None = None
     maxval: float | None = None
     unit: str = "timesteps"
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.distribution not in ("normal", "uniform"):
@@ -109,8 +134,8 @@ class Random(_Process):
         step = numerics.step(time)
         if self.distribution == "uniform":
             low, high = self._limits
-            return low + (high - low) * noise.uniform(self.seed, step)
-        return self._held(self.mean + self.stddev * noise.normal(self.seed, step, numerics), numerics)
+            return low + (high - low) * noise.uniform(cast(int, self.seed), step)
+        return self._held(self.mean + self.stddev * noise.normal(cast(int, self.seed), step, numerics), numerics)
 
 
 @SCHEDULES.register()
@@ -134,7 +159,8 @@ class OrnsteinUhlenbeck(_Process):
         mu: Where it starts, and what it wanders around.
         absolute: Take the absolute values.
         unit: What a step is: `"timesteps"`, `"episodes"` or `"updates"` (gradient steps).
-        seed: Integer from 0 to 2**64 - 1. Schedules with the same seed and unit have the same noise.
+        seed: Integer from 0 to 2**64 - 1; None: one derived from the agent's seed, which is 0 on a bare `Clock`. Schedules
+            with the same seed and unit have the same noise.
         minval, maxval: Values beyond are set to them. None: none are.
 
     Raises:
@@ -154,7 +180,7 @@ class OrnsteinUhlenbeck(_Process):
     mu: float = 0.0
     absolute: bool = False
     unit: str = "timesteps"
-    seed: int = 0
+    seed: int | None = None
     minval: float | None = None
     maxval: float | None = None
 
@@ -175,6 +201,6 @@ class OrnsteinUhlenbeck(_Process):
         return (min(max(low, 0.0), high) if self.absolute else low), high
 
     def at(self, time: Any, numerics: Any) -> Any:
-        wandered = numerics.discounted_noise(self.seed, numerics.step(time), 1.0 - self.theta)
+        wandered = numerics.discounted_noise(cast(int, self.seed), numerics.step(time), 1.0 - self.theta)
         value = self.mu + self.sigma * wandered
         return self._held(abs(value) if self.absolute else value, numerics)

@@ -42,10 +42,14 @@ class Schedule(Part):
         """The value at `clock`: a float where the clock holds numbers, a float32 tensor where it holds tensors."""
         time = getattr(clock, self.unit)
         if isinstance(time, numbers.Real):
-            return float(self.at(float(time), numpy_math))
+            return float(self.seeded(clock.seed).at(float(time), numpy_math))
         from kagent.schedules import tensor_math  # the host needs no TensorFlow
 
-        return tensor_math.single(self.at(tensor_math.double(time), tensor_math))
+        return tensor_math.single(self.seeded(clock.seed).at(tensor_math.double(time), tensor_math))
+
+    def seeded(self, seed: int) -> Schedule:
+        """The schedule that gives the values: this one, or one with `seed` where random numbers have no seed of their own."""
+        return self
 
     def at(self, time: Any, numerics: Any) -> Any:
         """The formula.

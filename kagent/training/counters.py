@@ -5,8 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import tensorflow as tf
+
 from kagent.config import run_length
 from kagent.schedules import Clock
+from kagent.training.random_streams import RandomStreams
 
 
 class Counters:
@@ -83,16 +86,18 @@ class TrainingClock:
 
     Args:
         counters: Of the agent. They are read.
+        streams: Of the agent: their `graph_seed` is that of schedules and explorations without one of their own. It is a
+            constant of the learner's program already, and a file restores it.
 
     Attributes:
         bounds: Of the running or last run, in absolute counts; infinite where there is none.
         program: The time as tensors, while the learner's program is traced or runs eagerly (`enter`); None outside.
     """
 
-    def __init__(self, counters: Counters):
+    def __init__(self, counters: Counters, streams: RandomStreams):
         self.bounds = run_length.ENDLESS
         self.program: Clock | None = None
-        self._counters, self._unbounded = counters, Unbounded()
+        self._counters, self._streams, self._unbounded = counters, streams, Unbounded()
 
     def progress_at(self, timesteps: int) -> float:
         """The largest part used of any of the run's bounds at `timesteps`, 0 to 1; 0 without a bound."""
@@ -102,14 +107,23 @@ class TrainingClock:
         """The time now, as numbers."""
         counters = self._counters
         progress = self.progress_at(counters.timesteps)
-        return Clock(counters.timesteps, counters.episodes, counters.gradient_steps, progress)
+        return Clock(counters.timesteps, counters.episodes, counters.gradient_steps, progress, self._streams.graph_seed)
 
     def at(self, timesteps: int) -> Clock:
         """The time at `timesteps` for what steers training: a schedule by progress that stands still warns."""
         counters, bounds = self._counters, self.bounds
         progress = bounds.used(timesteps, counters.episodes, counters.gradient_steps)
-        clock = Clock(timesteps, counters.episodes, counters.gradient_steps, progress)
+        clock = Clock(timesteps, counters.episodes, counters.gradient_steps, progress, self._streams.graph_seed)
         return watched(clock, self._unbounded) if progress == 0.0 and bounds == run_length.ENDLESS else clock
+
+    def times(self) -> tuple[float, ...]:
+        """The time now as numbers alone, in the order of `Clock`: what `of_times` takes as a tensor."""
+        return self.host()[:-1]
+
+    def of_times(self, times: Any) -> Clock:
+        """The time in the learner's program, of a float64 tensor of `times`."""
+        timesteps, episodes, updates, progress = tf.unstack(times)
+        return Clock(timesteps, episodes, updates, progress, self._streams.graph_seed)
 
     def training(self) -> Clock:
         """`at` the timesteps of now."""

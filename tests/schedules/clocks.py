@@ -8,7 +8,7 @@ from kagent.schedules import Clock
 
 
 def tensors(clock):
-    return Clock(*(tf.constant(value, tf.float64) for value in clock))
+    return Clock(*(tf.constant(value, tf.float64) for value in clock[:-1]), seed=clock.seed)
 
 
 def on_tensors(schedule, time):

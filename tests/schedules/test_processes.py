@@ -7,12 +7,13 @@ import timeit
 
 import numpy as np
 import pytest
-from clocks import on_host, on_tensors
+from clocks import on_host, on_tensors, tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kagent import schedules
-from kagent.schedules import Clock, OrnsteinUhlenbeck, Random, noise
+from kagent.config.registry import plain
+from kagent.schedules import Clock, Interval, OrnsteinUhlenbeck, Random, noise
 
 # Of seed 0 at steps 0 to 3, see test_noise.py.
 UNIFORM = [0.418457112, 0.314681719, 0.393160279, 0.721370984]
@@ -121,8 +122,8 @@ def test_wrong_arguments_are_named(kind):
         ValueError, match=r"`unit` must be one of \('timesteps', 'episodes', 'updates'\). Received: 'pr"
     ):
         kind(unit="progress")
-    for seed in (1.0, "1", True, None):
-        with pytest.raises(TypeError, match=r"`seed` must be an integer. Received: "):
+    for seed in (1.0, "1", True):
+        with pytest.raises(TypeError, match=r"`seed` must be an integer or None. Received: "):
             kind(seed=seed)
     for seed in (-1, 2**64):
         with pytest.raises(ValueError, match=r"`seed` must be in \[0, 2\*\*64\). Received: "):
@@ -158,3 +159,14 @@ def test_wrong_processes_are_named():
         OrnsteinUhlenbeck(absolute=1)
     with pytest.raises(TypeError, match=r"`mu` of a schedule must be a number. Received: None"):
         OrnsteinUhlenbeck(mu=None)
+
+
+@pytest.mark.parametrize("kind", [Random, OrnsteinUhlenbeck])
+def test_without_a_seed_it_has_that_of_the_clock(kind):
+    clocks = [Clock(timesteps=9, seed=seed) for seed in (0, 5)]
+    for wrapped in (lambda schedule: schedule, lambda schedule: Interval(schedule, start=2)):
+        at_zero, at_five = (wrapped(kind())(clock) for clock in clocks)
+        assert at_zero != at_five and at_zero == wrapped(kind())(Clock(timesteps=9))
+        assert [wrapped(kind(seed=5))(clock) for clock in clocks] == [at_five, at_five]
+        np.testing.assert_allclose(wrapped(kind())(tensors(clocks[1])), at_five, rtol=1e-6)
+    assert schedules.get(plain(kind())) == kind() and kind().seed is None

@@ -13,6 +13,7 @@ import kagent
 from kagent.config.run_length import Bounds
 from kagent.schedules import Clock, Linear
 from kagent.training.counters import Counters, TrainingClock
+from kagent.training.random_streams import RandomStreams
 
 pytestmark = pytest.mark.eager
 
@@ -159,13 +160,13 @@ def test_pretraining_goes_over_its_own_updates(small, tmp_path):
 
 
 def test_a_clock_reads_counters_and_bounds():
-    counters = Counters()
-    clock = TrainingClock(counters)
+    counters, streams = Counters(), RandomStreams(0)
+    clock, seed = TrainingClock(counters, streams), streams.graph_seed
     counters.timesteps, counters.episodes, counters.gradient_steps = 30, 2, 6
-    assert clock.host() == Clock(30, 2, 6, 0.0)
+    assert clock.host() == Clock(30, 2, 6, 0.0, seed)
     clock.bounds = Bounds(40, math.inf, 12)
-    assert clock.host() == Clock(30, 2, 6, 0.75)  # the larger of 30 of 40 and 6 of 12
-    assert clock.at(10) == Clock(10, 2, 6, 0.5) and clock.training() == clock.host()
+    assert clock.host() == Clock(30, 2, 6, 0.75, seed)  # the larger of 30 of 40 and 6 of 12
+    assert clock.at(10) == Clock(10, 2, 6, 0.5, seed) and clock.training() == clock.host()
     clock.enter(Clock(1, 1, 1, 0.1))
     assert clock.program == Clock(1, 1, 1, 0.1) and clock.host().timesteps == 30
     clock.leave()

@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 from kagent.training.counters import Counters, TrainingClock
+from kagent.training.random_streams import RandomStreams
 from kagent.training.update_scheduler import UpdateScheduler
 from kagent.update import Update
 
@@ -19,7 +20,7 @@ class Ready:
 
 def scheduler(**rule):
     counters, parts = Counters(), SimpleNamespace(update_rule=Update(batch_size=2, **rule), memory=Ready())
-    return UpdateScheduler(parts, counters, TrainingClock(counters)), counters, parts
+    return UpdateScheduler(parts, counters, TrainingClock(counters, RandomStreams(0))), counters, parts
 
 
 def due(found, counters, timesteps, executions=1):

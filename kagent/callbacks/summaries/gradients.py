@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from kagent.learning.learner import Minibatches
 from kagent.objectives.objective import Objective
-from kagent.schedules import Clock
 
 Arrays = dict[str, np.ndarray]
 
@@ -38,13 +37,13 @@ class Probe:
     def read(self, gradients: bool = True, activations: bool = True) -> tuple[Arrays, Arrays]:
         """Gradients by their variables' paths, and outputs `(B, ...)` by their layers' names."""
         agent = self.agent
-        element, clock = next(agent._update_cycle.elements(agent)), tf.constant(agent.clock, tf.float64)
+        element, clock = next(agent._update_cycle.elements(agent)), tf.constant(agent._clock.times(), tf.float64)
         found = self._compute(element, clock, gradients and self._has_terms, activations)
         return tuple({name: value.numpy() for name, value in part.items()} for part in found)  # type: ignore[return-value]
 
     def _traced(self, element: Any, clock: Any, gradients: bool, activations: bool) -> Any:
         agent = self.agent
-        agent._clock.enter(Clock(*tf.unstack(clock)))
+        agent._clock.enter(agent._clock.of_times(clock))
         try:
             with keras.StatelessScope():  # states of layers stay as they are
                 batch = Minibatches(
