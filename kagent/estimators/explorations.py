@@ -14,7 +14,8 @@ __all__ = ["constant", "decay", "get", "greedy", "ornstein_uhlenbeck", "random",
 
 
 def get(identifier: Any) -> Any:
-    """An exploration from one of the names here, or a dict `{"type": name, **arguments}`; None is greedy.
+    """An exploration from one of the names here, or a dict `{"type": name, **arguments}`; None is a rate of 0: the actions
+    that the model gives.
 
     Anything else is returned as it is: `kagent.Agent` reads it.
 
@@ -27,6 +28,6 @@ def get(identifier: Any) -> Any:
     0.25
     """
     if identifier is None:
-        return greedy()
+        return 0.0
     named = isinstance(identifier, dict) and EXPLORATIONS.knows(identifier.get("type"))
     return EXPLORATIONS.get(identifier) if named or isinstance(identifier, str) else identifier

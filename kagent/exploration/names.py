@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from kagent import schedules
+from kagent.exploration.epsilon_greedy import EpsilonGreedy
 from kagent.exploration.noise import OrnsteinUhlenbeckNoise, check_components
 from kagent.exploration.registry import EXPLORATIONS
 
@@ -34,9 +35,9 @@ def constant(value: float = 0.5) -> float:
 
 
 @EXPLORATIONS.register()
-def greedy() -> float:
-    """Never anything but the best known action."""
-    return 0.0
+def greedy() -> EpsilonGreedy:
+    """Never anything but the best known action, also of a policy whose actions are sampled otherwise."""
+    return EpsilonGreedy(initial=0.0, final=0.0)
 
 
 @EXPLORATIONS.register()
@@ -105,7 +106,7 @@ def random_decay(
 
 @EXPLORATIONS.register("ornsteinuhlenbeck_process")
 def ornstein_uhlenbeck(
-    num_actions: int | None = None, sigma: float = 0.3, mu: float = 0.0, theta: float = 0.15, seed: int = 0
+    num_actions: int | None = None, sigma: float = 0.3, mu: float = 0.0, theta: float = 0.15, seed: int | None = None
 ) -> OrnsteinUhlenbeckNoise:
     """Noise on a Box action that wanders around `mu`: `x + theta * (mu - x) + sigma * noise` in every timestep.
 

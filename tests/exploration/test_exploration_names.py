@@ -43,7 +43,8 @@ def test_a_line_in_between():
 
 
 def test_constants():
-    assert (explorations.constant(), explorations.greedy(), explorations.random()) == (0.5, 0.0, 1.0)
+    assert (explorations.constant(), explorations.random()) == (0.5, 1.0)
+    assert explorations.greedy() == kagent.EpsilonGreedy(0.0, 0.0)
     assert explorations.constant(1) == 1.0
 
 
@@ -86,7 +87,7 @@ def test_names_that_schedules_have_too_are_those_of_explorations():
 def test_at_the_estimators_door():
     """There a name is what its function returns, and nothing at all is greedy."""
     get = by_other_door.get
-    assert get(None) == get("greedy") == 0.0
+    assert get(None) == 0.0 and get("greedy") == kagent.EpsilonGreedy(0.0, 0.0)
     assert get("random") == 1.0 and get("constant") == 0.5
     assert get({"type": "constant", "value": 0.25}) == 0.25
     assert get("decay") == explorations.decay() == by_other_door.decay()
@@ -198,6 +199,56 @@ def test_it_is_added_to_the_best_action_in_the_environments_units():
         assert tried - best == pytest.approx(noise.noise(timesteps, 1, 1)[0, 0], abs=1e-5)
         assert rng.bit_generator.state == state
     assert exploration.EXPLORATIONS.get(exploration.EXPLORATIONS.serialize(noise)) == noise
+
+
+def noise_of(agent, timesteps=500, envs=1):
+    """What the agent's exploration adds in `envs` environments, `(envs, 1)`."""
+    leaves, rng = [np.zeros((envs, 3), np.float32)], np.random.default_rng(0)
+    best = agent.actor.to_env(agent.actor.decide(leaves, None, True, rng))
+    tried = agent.explorer.decide(agent.actor, leaves, None, agent._clock.at(timesteps * envs), rng)
+    return np.asarray(agent.actor.to_env(tried)) - np.asarray(best)
+
+
+SMALL = {"network": {"type": "mlp", "units": [4]}, "memory": 50, "batch_size": 4}
+
+
+def test_noise_without_a_seed_takes_the_agents(tmp_path):
+    def agent(seed, noise_seed=None):
+        quiet = {"type": "ornstein_uhlenbeck", "sigma": 0.05, "seed": noise_seed}
+        return kagent.DPG("Pendulum-v1", exploration=quiet, seed=seed, **SMALL)
+
+    one, same, other = agent(0), agent(0), agent(1)
+    np.testing.assert_array_equal(noise_of(one), noise_of(same))
+    assert (noise_of(one) != noise_of(other)).all()
+    np.testing.assert_allclose(noise_of(agent(0, 7)), noise_of(agent(1, 7)), atol=1e-6)
+    first, second = np.ravel(noise_of(one, envs=2))  # each environment has its own
+    assert first != second
+    # A file brings the noise of the agent that it is from, whoever loads it; the configuration says no seed.
+    before = noise_of(one) + 0.0
+    assert one.get_config()["exploration"]["seed"] is None
+    one.save_weights(tmp_path / "a.weights.h5")
+    other.load_weights(tmp_path / "a.weights.h5")
+    np.testing.assert_array_equal(noise_of(other), before)
+    one.save(tmp_path / "a.keras")
+    np.testing.assert_array_equal(noise_of(kagent.load(tmp_path / "a.keras")), before)
+
+
+@pytest.mark.parametrize("action", [SPACES.Discrete(3), SPACES.Box(-1, 1, (2,))])
+@pytest.mark.parametrize("given", ["greedy", {"type": "greedy"}])
+def test_greedy_is_greedy_also_of_a_policy_that_samples(action, given):
+    box = SPACES.Box(-1, 1, (2,))
+    network = {"type": "mlp", "units": [4]}
+    agent = kagent.PPO(
+        observation_space=box, action_space=action, network=network, n_steps=8, batch_size=8, exploration=given, seed=0
+    )
+    leaves, rng = [np.full((1, 2), 0.5, np.float32)], np.random.default_rng(0)
+    best = agent.actor.decide(leaves, None, True, rng)[0]
+    for _ in range(20):
+        tried = agent.explorer.decide(agent.actor, leaves, None, Clock(), rng)[0]
+        np.testing.assert_array_equal(tried, best)
+    rate = kagent.PPO(observation_space=box, action_space=action, network=network, exploration=0.0, seed=0)
+    drawn = [rate.explorer.decide(rate.actor, leaves, None, Clock(), rng)[0].tolist() for _ in range(20)]
+    assert any(each != drawn[0] for each in drawn)  # a rate is of the noise beside the samples
 
 
 def test_it_is_for_continuous_actions():
