@@ -201,8 +201,8 @@ def get(identifier: Any, allowed: tuple[str, ...], argument: str) -> Any:
     """A role from a name, a dict, an object, a list of layers or a Keras model.
 
     Args:
-        identifier: What is given. A dict without a `"type"`, "auto", "default", a list of layers and a Keras layer that
-            is no role stand for the first allowed class, the latter two as its network.
+        identifier: What is given. A dict without a `"type"`, "auto", "default", a network by name or as a dict, a list of
+            layers and a Keras layer that is no role stand for the first allowed class, the latter three as its network.
         allowed: Names of classes.
         argument: What it is called in messages, and the role's name.
     """
@@ -211,6 +211,9 @@ def get(identifier: Any, allowed: tuple[str, ...], argument: str) -> Any:
     if isinstance(identifier, list) or (
         isinstance(identifier, keras.layers.Layer) and not isinstance(identifier, Role)
     ):
+        identifier = {"network": identifier}
+    kind = identifier.get("type") if isinstance(identifier, dict) else identifier
+    if isinstance(kind, str) and not ROLES.knows(kind) and networks.NETWORKS.knows(kind):
         identifier = {"network": identifier}
     if isinstance(identifier, dict) and "type" not in identifier and allowed:
         identifier = {"type": allowed[0], **identifier}
