@@ -13,6 +13,9 @@ from kagent.exploration import Sampling
 from kagent.objectives.null import NullObjective
 from kagent.update import Update
 
+_LEARNING = ("optimizer", "update", "reward_estimation", "l2_regularization", "variable_noise")
+_WHOLE = {"objective", "memory", "exploration", "target", *_LEARNING}  # of a configuration, which says all parts
+
 
 class Fixed(Agent):
     """An agent that acts, is evaluated, counts and is saved like any other, and learns nothing.
@@ -20,7 +23,10 @@ class Fixed(Agent):
     Args:
         env: As for `Agent`.
         policy: What acts.
-        **parts: As for `Agent`.
+        **parts: As for `Agent`, but for those of learning.
+
+    Raises:
+        ValueError: A part of learning.
     """
 
     def __init__(self, env: Any = None, *, policy: Any, **parts: Any):
@@ -31,6 +37,12 @@ class Fixed(Agent):
             "reward_estimation": {"type": "RewardEstimation"},
             "exploration": Sampling(),
         }
+        given = [name for name in _LEARNING if parts.get(name) is not None]
+        if given and not _WHOLE <= set(parts):
+            raise ValueError(
+                f"`{given[0]}` is of learning, and {type(self).__name__} learns nothing. Received: "
+                f"{', '.join(f'{name}={parts[name]!r}' for name in given)}. Leave it out"
+            )
         super().__init__(env, **{**defaults, **parts})
 
     def update(self) -> dict[str, float]:

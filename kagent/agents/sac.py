@@ -73,7 +73,7 @@ class SAC(Agent):
         target_entropy: Entropy the learned temperature holds the policy at; "auto": minus the number of components.
         subset: How many of the critics have a say in a target: so many are drawn anew at each gradient step, and the policy climbs
             the mean of all critics. None: the smallest value of all critics, in targets and for the policy.
-        stochastic_critics: Whether the critics' dropout also draws in targets and in the policy's loss.
+        stochastic_critics: Whether the critics' dropout also draws in targets and in the policy's loss. For critics with dropout.
         members: Number of critics.
         log_std: Initial log standard deviation of actions before tanh; of those with `state_dependent_noise` that of each
             feature's noise. None: -3 with `state_dependent_noise`, else 0.
@@ -199,3 +199,10 @@ class SAC(Agent):
             name=name,
             **normalized(normalize, {**defaults, **parts}),
         )
+        # Known when the networks are there. Moving statistics have another value in training mode, too.
+        critic = self.critic
+        if stochastic_critics and critic and not (critic.random_states() or critic.non_trainable_weights):
+            raise ValueError(
+                "`stochastic_critics` is dropout where critics are read, and these have none. Received: True. Allowed: False, or "
+                '`critic_network` with layers of dropout, such as [{"type": "dense", "size": 256}, {"type": "dropout", "rate": 0.01}]'
+            )

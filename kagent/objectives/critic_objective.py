@@ -92,7 +92,7 @@ def complete(objective: Any, optimizer: Any, estimation: Any, given: Mapping[str
     parts = {**given, "objective": objective, "reward_estimation": estimation}
     if objective.critic is None and given["critic_optimizer"] is not None:
         raise ValueError(
-            f"`critic_optimizer` has no place beside {type(objective).__name__}, which has no critic. "
+            f"`critic_optimizer` has no place beside `objective` {type(objective).__name__}, which has no critic. "
             f"Received: {given['critic_optimizer']!r}"
         )
     if _lacks(objective, estimation, given):

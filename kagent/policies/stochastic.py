@@ -21,6 +21,8 @@ from kagent.policies import state_dependent_noise as noises
 from kagent.policies.role import ROLES, Role, observed_masks
 from kagent.spaces import Leaf, Structure
 
+_LOG_STD_RANGE = (-20.0, 2.0)
+
 
 @ROLES.register("stochastic", "parametrized_distributions")
 @keras.saving.register_keras_serializable("kagent")
@@ -51,8 +53,8 @@ class StochasticPolicy(Role):
             of a type. `"auto"`, which files of older versions say, is categorical for "bool" too.
         use_beta_distribution: Whether Boxes of floats with finite bounds, of which `distribution` says nothing, have Beta
             distributions.
-        log_std: Initial log standard deviation of Gaussian leaves (before tanh).
-        log_std_range: Bounds of predicted log standard deviations.
+        log_std: Initial log standard deviation of Gaussian leaves (before tanh). Other actions take none.
+        log_std_range: Bounds of predicted log standard deviations. Other deviations have none.
         temperature: How far sampled actions spread, >= 0: 1 as the distributions say; logits are divided by it, standard
             deviations multiplied, and the density of a Beta distribution is taken to the power of its inverse. 0 takes
             the most likely action, as acting deterministically does. May be a schedule. It is for acting alone:
@@ -68,7 +70,7 @@ class StochasticPolicy(Role):
 
     Raises:
         ValueError, TypeError: Arguments outside their range; at the agent's making, a distribution that does not fit, or that
-            `state_dependent_noise` is not for.
+            `state_dependent_noise` is not for; a `log_std` or `log_std_range` that no action has a use for.
 
     Example:
 
@@ -83,7 +85,7 @@ class StochasticPolicy(Role):
         distribution: Any = "default",
         use_beta_distribution: bool = False,
         log_std: float = 0.0,
-        log_std_range: tuple[float, float] = (-20.0, 2.0),
+        log_std_range: tuple[float, float] = _LOG_STD_RANGE,
         temperature: Any = 1.0,
         head_gain: float | str = "auto",
         state_dependent_noise: Any = None,
@@ -137,6 +139,7 @@ class StochasticPolicy(Role):
         if self.state_dependent_noise is not None:
             for leaf in action.leaves:
                 self.state_dependent_noise.check(leaf.name or BARE, self.selection.of(leaf))
+        self._check_deviations(action)
         self.joint = distributions.Joint([distributions.for_leaf(leaf, self.decision(leaf)) for leaf in action.leaves])
 
         def heads(features: Any) -> list[Any]:
@@ -147,6 +150,24 @@ class StochasticPolicy(Role):
         if self.state_dependent_noise is not None:
             acting = noises.acting_model(self.model, [f"log_std_{i}" for i in range(len(action.leaves))])
             self._acting = lambda: acting  # a function, through which Keras does not look for layers
+
+    def _check_deviations(self, action: Structure) -> None:
+        choices = {leaf.name or BARE: self.selection.of(leaf) for leaf in action.leaves}
+        kinds = ", ".join(f"{name!r} {choice.kind!r}" for name, choice in choices.items())
+        modes = {choice.stddev_mode for choice in choices.values()}
+        if self.log_std != 0.0 and modes == {None}:
+            raise ValueError(
+                "`log_std` is the initial log standard deviation of actions with a distribution 'gaussian' or "
+                f"'squashed_gaussian', and there are none: {kinds}. Received: log_std={self.log_std}. Leave it out"
+            )
+        if self.log_std_range != _LOG_STD_RANGE and (
+            "predicted" not in modes or self.state_dependent_noise is not None
+        ):
+            raise ValueError(
+                "`log_std_range` bounds standard deviations that a network predicts (stddev_mode='predicted' without "
+                f"`state_dependent_noise`), and there are none: {kinds}. Received: log_std_range={self.log_std_range}. "
+                "Leave it out"
+            )
 
     def _heads(self, features: Any, i: int, leaf: Leaf, seeds: Seeds) -> list[Any]:
         choice = self.selection.of(leaf)

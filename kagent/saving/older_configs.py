@@ -28,6 +28,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     whole = set(config) >= _WHOLE
     if whole:
         config |= _without_effect(config["objective"])
+        config["policy"] = _without_deviations(config["policy"], config["action_space"])
     if form is not None or not whole:
         return config
     config["policy"] = _with_distributions(config["policy"], config["action_space"])
@@ -56,6 +57,18 @@ def _without_effect(objective: Any) -> dict[str, None]:
     targets = {} if made.targets else {"target": None}
     fixed = getattr(made, "learn_temperature", None) is False
     return targets | ({"temperature_optimizer": None} if fixed else {})
+
+
+def _without_deviations(policy: Any, space: Any) -> Any:
+    # The same of arguments of the policy: standard deviations that no action has, or that nothing predicts.
+    given = {"log_std", "log_std_range"} & set(policy) if isinstance(policy, dict) else set()
+    if not given or "distribution" not in policy or space is None:
+        return policy
+    selection = Selection(policy["distribution"], policy.get("use_beta_distribution") is True)
+    modes = {selection.of(leaf).stddev_mode for leaf in _structure(space).leaves}
+    predicted = "predicted" in modes and policy.get("state_dependent_noise") is None
+    unused = ({"log_std"} if modes == {None} else set()) | (set() if predicted else {"log_std_range"})
+    return {name: value for name, value in policy.items() if name not in unused}
 
 
 def _with_distributions(policy: Any, space: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 
+import gymnasium
 import pytest
 from test_arguments import GIVEN, MLP, REPLAYING, made, spaces_of
 
@@ -133,3 +134,93 @@ def test_a_vanilla_policy_gradient_has_one_name_of_its_baseline(baseline):
         kagent.VPG(
             **spaces_of("vpg"), **given, max_episode_timesteps=10, baseline=baseline, baseline_policy={"network": MLP}
         )
+
+
+BOX, FEW = gymnasium.spaces.Box(-1.0, 1.0, (2,)), gymnasium.spaces.Discrete(3)
+MIXED = gymnasium.spaces.Dict(steer=BOX, gear=FEW)
+
+
+@pytest.mark.parametrize("name", ["ppo", "trpo", "a2c", "ac"])
+def test_a_deviation_of_no_action_is_refused(name):
+    def agent(action, **given):
+        return AGENTS[name](observation_space=BOX, action_space=action, network=MLP, **given)
+
+    with pytest.raises(
+        ValueError, match=r"`log_std` is .*there are none: 'action' 'categorical'. Received: log_std=-1.0"
+    ):
+        agent(FEW, log_std=-1.0)
+    for action in (FEW, BOX, MIXED):
+        assert agent(action, log_std=0.0).log_std == 0.0
+    assert agent(BOX, log_std=-1.0).log_std == agent(MIXED, log_std=-1.0).log_std == -1.0
+    # As earlier versions wrote it.
+    config = agent(FEW).get_config()
+    old = {**config, "policy": {**config["policy"], "log_std": -1.0, "log_std_range": [-5.0, 2.0]}}
+    assert AGENTS[name].from_config(old).get_config() == config
+
+
+def test_a_range_of_no_predicted_deviation_is_refused():
+    def agent(**policy):
+        return kagent.PPO(observation_space=BOX, action_space=BOX, policy={"network": MLP, **policy})
+
+    narrow, predicted = {"log_std_range": (-5.0, 0.0)}, {"type": "gaussian", "stddev_mode": "predicted"}
+    for others in ({}, {"distribution": "beta"}, {"distribution": "squashed_gaussian", "state_dependent_noise": 2}):
+        with pytest.raises(ValueError, match=r"`log_std_range` bounds .*Received: log_std_range=\(-5.0, 0.0\)"):
+            agent(**narrow, **others)
+    assert agent(**narrow, distribution=predicted).policy.log_std_range == (-5.0, 0.0)
+
+
+def test_relative_noise_of_no_float_action_is_refused():
+    noise = {"type": "ActionNoise", "amount": 0.1, "relative": True}
+    with pytest.raises(ValueError, match=r"`exploration.relative` .*Received: relative=True"):
+        kagent.PPO(observation_space=BOX, action_space=FEW, network=MLP, exploration=noise)
+    assert kagent.PPO(observation_space=BOX, action_space=MIXED, network=MLP, exploration=noise).exploration.relative
+
+
+def test_stochastic_critics_without_dropout_are_refused():
+    given = {**spaces_of("sac"), "network": MLP, "memory": 300, "stochastic_critics": True}
+    with pytest.raises(ValueError, match=r"`stochastic_critics` is dropout .*Received: True"):
+        kagent.SAC(**given)
+    dropping = [{"type": "dense", "size": 3}, {"type": "dropout", "rate": 0.5}]
+    assert kagent.SAC(**given, critic_network=dropping).stochastic_critics
+
+
+@pytest.mark.parametrize("kind", [kagent.Random, kagent.Constant])
+def test_what_learns_is_refused_by_agents_that_do_not(kind):
+    given = {"observation_space": BOX, "action_space": FEW}
+    for name, value in {
+        "optimizer": "sgd", "update": 6, "reward_estimation": {"discount": 0.5}, "l2_regularization": 0.1,
+        "variable_noise": 0.1,
+    }.items():  # fmt: skip
+        with pytest.raises(
+            ValueError, match=f"`{name}` is of learning, and {kind.__name__} learns nothing. Received: {name}="
+        ):
+            kind(**given, **{name: value})
+    with pytest.raises(
+        ValueError, match=r"A baseline has no place beside `objective` NullObjective.*baseline_policy='auto'"
+    ):
+        kind(**given, baseline_policy="auto")
+    config = kind(**given).get_config()
+    assert kagent.Agent.create(config).get_config() == config
+
+
+def test_a_baseline_of_an_objective_without_critic_and_target():
+    with pytest.raises(
+        ValueError, match=r"A baseline has no place beside `objective` QLambdaObjective, which has neither"
+    ):
+        kagent.PQN(observation_space=BOX, action_space=FEW, network=MLP, baseline_policy="auto")
+
+
+NETWORK = {"type": "mlp", "units": [3]}
+
+
+@pytest.mark.parametrize("given", [NETWORK, {"network": NETWORK}, {"type": "StateValue", "network": NETWORK}])
+def test_a_critic_may_be_its_network(given):
+    """Of each argument that says "a network": named, as a dict, and as the role that it is of."""
+    for name, argument in (("ac", "critic"), ("ppo", "critic"), ("vpg", "baseline"), ("trpo", "baseline_policy")):
+        agent = AGENTS[name](
+            observation_space=BOX, action_space=FEW, network=MLP, max_episode_timesteps=9, **{argument: given}
+        )
+        assert type(agent.critic).__name__ == "StateValue" and agent.critic.network.units == (3,)
+    assert kagent.PPO(observation_space=BOX, action_space=FEW, policy=NETWORK).network.units == (3,)
+    with pytest.raises(ValueError, match=r"Unknown `critic`. Received: 'mpl'"):
+        kagent.AC(observation_space=BOX, action_space=FEW, critic={**NETWORK, "type": "mpl"})

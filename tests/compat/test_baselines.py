@@ -329,7 +329,7 @@ def test_what_means_nothing_is_refused(parts, message):
         ({"baseline_optimizer": "synchronization", "baseline_objective": "action_value"}, "must be None"),
         ({"baseline_optimizer": "synchronization", "baseline_policy": MLP}, "is a copy of the policy"),
         ({"baseline_optimizer": "synchronization", "target": Target()}, "another way to give `target`"),
-        ({"critic_optimizer": SGD}, "`critic_optimizer` has no place beside ActionValueObjective"),
+        ({"critic_optimizer": SGD}, "`critic_optimizer` has no place beside `objective` ActionValueObjective"),
     ],
 )
 def test_what_means_nothing_to_value_learning_is_refused(parts, message):

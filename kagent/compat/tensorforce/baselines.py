@@ -100,6 +100,11 @@ def translate(
             raise ValueError(
                 f"`baseline_{name}` is another name of `{part}`. Received: both, {given[name]!r} and {own[part]!r}"
             )
+    if objective.critic is None and not objective.targets:
+        raise ValueError(
+            f"A baseline has no place beside `objective` {type(objective).__name__}, which has neither a critic nor a target "
+            f"network. Received: {_described(given)}"
+        )
     if objective.critic is None:
         raise ValueError(
             f"`objective` {type(objective).__name__} learns with a target network: the baseline must be that, with "
