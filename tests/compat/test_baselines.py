@@ -14,7 +14,7 @@ from kagent import Agent
 from kagent.objectives import PolicyGradientObjective, StateValueObjective
 from kagent.optimizers import Target
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue
-from kagent.schedules import Clock, Linear
+from kagent.schedules import Clock, Linear, evaluate
 
 MLP = NETWORK = {"network": {"type": "MLP", "units": [4]}}
 SGD = {"type": "SGD", "learning_rate": 0.1}
@@ -266,6 +266,9 @@ def test_half_the_squared_error_by_hand():
     class Agent_:
         critic = Values()
         clock = Clock(updates=5)
+
+        def now(self, value):
+            return evaluate(value, self.clock)
 
     loss = objective.loss_of(Agent_())
     batch = {"observation": keras.ops.array([0.0, 1.0]), "return": keras.ops.array([3.0, 1.5])}
