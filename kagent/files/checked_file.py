@@ -1,8 +1,9 @@
 """Files that are written by Keras and checked by kagent: a full disk is an `OSError`, a flipped bit is found.
 
 A `.weights.h5` file ends in a trailer of 24 bytes: a name, the number of bytes before it, and their CRC-32. HDF5 does
-not read it. Files of other programs, and those of kagent before there was one, have none and are taken as they are. A
-`.keras` file is a zip archive, which holds a CRC-32 of each member.
+not read it. Files of other programs, and those of kagent before there was one, have none and are taken as they are: they
+end where HDF5 says that they end. A file that goes on behind that has lost its trailer. A `.keras` file is a zip archive,
+which holds a CRC-32 of each member.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ import zipfile
 import zlib
 from typing import Any
 
+import h5py
+
 _TRAILER = struct.Struct("<8sQQ")
 _NAME = b"kagent/1"
 _PART = 1 << 24  # bytes read at once
+_HDF5, _ADDRESS = b"\x89HDF\r\n\x1a\n", struct.Struct("<Q")
+# By the version of HDF5's superblock, where it has the size of addresses, the base address and that of the end of the file.
+_PLACES = {0: (13, 24, 40), 1: (13, 28, 44), 2: (9, 12, 28), 3: (9, 12, 28)}
+_LONGEST_HEAD = 52  # bytes
 _NO_ARCHIVE = (
     zipfile.BadZipFile, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError, struct.error
 )  # fmt: skip
@@ -136,15 +143,33 @@ def check(path: Any) -> None:
         return
     with open(path, "rb") as file:
         length = file.seek(0, os.SEEK_END) - _TRAILER.size
-        if length < 0:
-            return
+        if length < 0 or not h5py.is_hdf5(path):
+            raise DamagedFile(f"{str(path)!r} is damaged, or no weights file: HDF5 does not know it")
         file.seek(length)
         trailer = file.read(_TRAILER.size)
         name, size, checksum = _TRAILER.unpack(trailer)
-        if name != _NAME and (_NAME in trailer or any(trailer.endswith(_NAME[:cut]) for cut in range(3, len(_NAME)))):
-            raise DamagedFile(f"{str(path)!r} is damaged: it is cut within its checksum")
-        if name == _NAME and (size, checksum) != (length, _checksum(file, length)[1]):
-            raise DamagedFile(f"{str(path)!r} is damaged: it is not what was written. Its checksum differs")
+        if name == _NAME:
+            if (size, checksum) != (length, _checksum(file, length)[1]):
+                raise DamagedFile(f"{str(path)!r} is damaged: it is not what was written. Its checksum differs")
+            return
+        end = _end_of_hdf5(file)
+        if end is not None and end != length + _TRAILER.size:
+            what = "it is cut" if end > length + _TRAILER.size else "its checksum was cut or overwritten"
+            raise DamagedFile(f"{str(path)!r} is damaged: {what}")
+
+
+def _end_of_hdf5(file: Any) -> int | None:
+    """Where an HDF5 file says that it ends, in bytes; None: it is none, or its addresses do not begin at its first byte.
+
+    HDF5 checks only that a file is not shorter. Disks lose whole blocks, most often the last ones.
+    """
+    file.seek(0)
+    head = file.read(_LONGEST_HEAD)
+    places = None if len(head) < _LONGEST_HEAD or not head.startswith(_HDF5) else _PLACES.get(head[8])
+    if places is None or head[places[0]] != _ADDRESS.size:
+        return None
+    base, end = (_ADDRESS.unpack_from(head, place)[0] for place in places[1:])
+    return end if base == 0 else None
 
 
 def _checksum(file: Any, size: int | None = None) -> tuple[int, int]:

@@ -154,6 +154,45 @@ def test_a_damaged_file_is_an_oserror_too(agent, tmp_path):
     assert isinstance(raised.value, ValueError)
 
 
+def test_a_lost_end_is_found(agent, tmp_path):
+    """Disks lose whole blocks, most often the last ones, and the checksum with them."""
+    path, damaged = tmp_path / "a.weights.h5", tmp_path / "damaged.weights.h5"
+    agent.save_weights(path)
+    content, before = path.read_bytes(), state_of(agent)
+    blank = [content[:-lost] + bytes(lost) for lost in (8, 17, 24, 25, 512, 4096)]  # of 24 bytes the last 4 are zero
+    cut = [content[:-lost] for lost in (1, 8, 16, 21, 23, 25, 4096)]
+    for changed in (*blank, *cut, content + b"x", content + bytes(4096)):
+        damaged.write_bytes(changed)
+        with pytest.raises(ValueError) as raised:
+            agent.load_weights(damaged)
+        assert isinstance(raised.value, checked_file.DamagedFile)
+        assert differences(state_of(agent), before) == []
+    damaged.write_bytes(content[:-24])  # without a checksum, and whole
+    agent.load_weights(damaged)
+    assert differences(state_of(agent), before) == []
+
+
+def test_files_that_say_no_end_are_left_to_hdf5(tmp_path):
+    path = tmp_path / "a.h5"
+    for libver in ("earliest", "v110", "latest"):
+        with h5py.File(path, "w", libver=libver) as file:
+            file["a"] = np.arange(100)
+        checked_file.check(path)
+        path.write_bytes(path.read_bytes() + bytes(24))
+        with pytest.raises(checked_file.DamagedFile, match="cut or overwritten"):
+            checked_file.check(path)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["a"] = np.arange(100)
+    path.write_bytes(path.read_bytes() + bytes(24))
+    checked_file.check(path)
+    for content in (b"", b"x" * 30, b"x" * 1000):
+        path.write_bytes(content)
+        with pytest.raises(
+            checked_file.DamagedFile, match=r"a\.h5' is damaged, or no weights file: HDF5 does not know it"
+        ):
+            checked_file.check(path)
+
+
 def test_files_of_before_are_read(agent):
     # Written by kagent before there were checksums: 40 timesteps of the seed 0, 7 of them in the open episode.
     assert OLD.stat().st_size == 43307
