@@ -174,13 +174,13 @@ class Agent(keras.Model):
         self._run, self._occupation = run.Run(), Occupation()
         self._interaction = interaction.InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = own_callbacks.OwnCallbacks(further.saver, further.summarizer, further.recorder)
-        self._files = agent_files.AgentFiles(self)
         with tf.device(self.device):
             self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
             for role, (_, network) in self.target_networks.pairs.items():
                 setattr(self, f"target_{role}", network)  # by which Keras finds it in files
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
             self.built = True
+            self._files = agent_files.AgentFiles(self)
             self.compile(**options)
         sample_errors.check_terms(self)
         self._own_callbacks.restore(self)

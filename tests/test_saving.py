@@ -822,6 +822,18 @@ def test_what_could_not_be_loaded_is_not_written(small, tmp_path):
     assert os.listdir(tmp_path) == ["a.keras"]
 
 
+@pytest.mark.parametrize("change", ["quantize", "enable_lora"])
+@pytest.mark.parametrize("name", ["value_0", "dense_0"])  # kagent's own head, and a layer of kagent's own network
+def test_no_file_has_layers_that_were_changed(change, name, small, tmp_path):
+    agent = small("dqn", network={"type": "mlp", "units": [4]})
+    layer = next(found for found in agent.policy._flatten_layers() if found.name == name)
+    layer.quantize("int8") if change == "quantize" else layer.enable_lora(2)
+    for save, path in ((agent.save, "a.keras"), (agent.save_weights, "a.weights.h5")):
+        with pytest.raises(ValueError, match=rf"layers of this agent were changed since it was made.*{name}"):
+            save(tmp_path / path)
+    assert os.listdir(tmp_path) == []
+
+
 def test_weights_that_are_not_finite_are_refused_by_name(small, tmp_path):
     agent = small("dqn")
     kernel = agent.policy.trainable_variables[0]

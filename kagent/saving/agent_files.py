@@ -60,12 +60,16 @@ class AgentFiles:
             ValueError: Layers were changed since. A file could not be loaded: its weights would be other ones than those of a
                 new agent.
         """
-        missing = self._built - Counter(_signatures(agent))
-        if missing:
-            names = sorted(path for path, _, _ in missing)
+        now, layers = Counter(_signatures(agent)), {_layer_of(signature) for signature in self._built}
+        changed = self._built - now
+        changed += Counter(
+            added for added in now - self._built if _layer_of(added) in layers
+        )  # other layers may be new
+        if changed:
+            names = sorted({path for path, _, _ in changed})
             raise ValueError(
-                "The layers of this agent were changed since it was made (as by `quantize`), so that no file of it could be "
-                f"loaded. Changed: {names[:4]}{' ...' if len(names) > 4 else ''}"
+                "The layers of this agent were changed since it was made (as by `quantize` or `enable_lora`), so that no file of it "
+                f"could be loaded. Changed: {names[:4]}{' ...' if len(names) > 4 else ''}"
             )
 
     @contextlib.contextmanager
@@ -299,6 +303,10 @@ def _weights_kept(agent: Agent) -> Iterator[None]:
             for variable, value in zip(variables, values):
                 variable.assign(value)
             raise
+
+
+def _layer_of(signature: _Signature) -> str:
+    return signature[0].rpartition("/")[0]
 
 
 def _signatures(agent: Agent) -> list[_Signature]:
