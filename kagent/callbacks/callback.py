@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -31,11 +31,7 @@ class Callback(keras.callbacks.Callback):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        renamed = [name for name in _RENAMED if name in vars(cls)]
-        if renamed:
-            raise TypeError(
-                f"{cls.__name__}.{renamed[0]} would not be called: its name is {_RENAMED[renamed[0]]!r} now"
-            )
+        _refuse_renamed(cls, cls.__name__)
 
     def on_episode_begin(self, episode: int, logs: dict[str, Any] | None = None) -> None:
         """An episode begins.
@@ -106,20 +102,52 @@ class Callback(keras.callbacks.Callback):
         """
 
     def overrides(self, event: str) -> bool:
-        """Whether this callback overrides `event`."""
-        return getattr(type(self), event) is not getattr(Callback, event)
+        """Whether this callback overrides `event`, in its class or with an attribute of its own."""
+        return event in vars(self) or getattr(type(self), event) is not getattr(Callback, event)
+
+
+_EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
+def _refuse_renamed(owner: Any, kind: str) -> None:
+    for name, now in _RENAMED.items():
+        if callable(getattr(owner, name, None)):
+            raise TypeError(f"{kind}.{name} would not be called: its name is {now!r} now")
+
+
+def check_events(callbacks: Iterable[Any]) -> None:
+    """Checks that no callback waits for an event that it does not get.
+
+    Raises:
+        TypeError: A callback of Keras has a method for an event that only agents have; one of kagent's has a method under a
+            former name.
+    """
+    for callback in callbacks:
+        kind = type(callback).__name__
+        if isinstance(callback, Callback):
+            _refuse_renamed(callback, kind)
+            continue
+        own = [
+            name for name in (*_EVENTS, *_RENAMED) if name.startswith("on_") and callable(getattr(callback, name, None))
+        ]
+        if own:
+            raise TypeError(
+                f"{kind}.{own[0]} would not be called: only a kagent.callbacks.Callback has that event, and {kind} is none. "
+                "Derive a class from it"
+            )
 
 
 def listed(callbacks: Any, argument: str = "callbacks") -> list[Any]:
     """One Keras callback, several or None as a list.
 
     Raises:
-        TypeError: Something else.
+        TypeError: Something else, or a callback with an event that it does not get; see `check_events`.
     """
     given = [] if callbacks is None else list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
     for callback in given:
         if not isinstance(callback, keras.callbacks.Callback):
             raise TypeError(f"`{argument}` must be keras.callbacks.Callback objects. Received: {callback!r}")
+    check_events(given)
     return given
 
 

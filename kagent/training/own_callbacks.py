@@ -10,7 +10,7 @@ import numpy as np
 
 from kagent import callbacks
 from kagent.callbacks.backups import mend_backups
-from kagent.callbacks.callback import listed
+from kagent.callbacks.callback import check_events, listed
 from kagent.memories.transition import each_array
 
 _CLASSES = {"saver": "Checkpoint", "summarizer": "Summarizer", "recorder": "Recorder"}
@@ -77,6 +77,7 @@ class OwnCallbacks:
         mend_backups(given)
         if not isinstance(given, keras.callbacks.CallbackList):
             return [*self, *listed(given)]
+        check_events(given.callbacks)
         for callback in self:
             if callback not in given.callbacks:
                 callback.set_model(agent)

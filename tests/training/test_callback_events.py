@@ -1,6 +1,7 @@
 """What kagent's own Callback hears beside what Keras tells every callback."""
 
 import gymnasium
+import keras
 import numpy as np
 import pytest
 from toy_envs import Counter
@@ -221,3 +222,39 @@ def test_an_agent_saved_by_a_callback_is_whole(small, tmp_path, event):
     assert (loaded.timesteps, loaded.episodes) == (6, 2)
     loaded.fit(lambda: Alike(lengths=(3,)), steps=6, n_envs=2, verbose=0, callbacks=[listener])
     assert [logs["episode_length"] for _, logs in listener.ends] == [3, 3]
+
+
+def test_events_that_a_callback_would_not_get_are_refused_before_the_first_step(small):
+    agent = small("dqn")
+
+    def never(*arguments, **named):
+        raise AssertionError("a step was taken")
+
+    class Mixin:
+        def on_asked_update_end(self, update, logs=None):
+            pass
+
+    with pytest.raises(
+        TypeError, match=r"Former\.on_asked_update_end would not be called: its name is 'on_requested_update_end'"
+    ):
+        type("Former", (Mixin, Callback), {})
+    former = Callback()
+    former.on_asked_update_end = never
+    plain = type("Plain", (keras.callbacks.Callback,), {"on_timestep_end": lambda self, timestep, logs=None: None})()
+    for callback, message in (
+        (former, r"Callback\.on_asked_update_end would not be called"),
+        (plain, r"Plain\.on_timestep_end would not be called: only a kagent\.callbacks\.Callback has that event"),
+        (keras.callbacks.LambdaCallback(on_episode_end=never), r"LambdaCallback\.on_episode_end would not be called"),
+    ):
+        for given in ([callback], keras.callbacks.CallbackList([callback])):
+            with pytest.raises(TypeError, match=message):
+                agent.fit("CartPole-v1", steps=3, verbose=0, callbacks=given)
+    assert agent.timesteps == 0
+
+
+def test_an_event_may_be_an_attribute_of_the_callback(small):
+    callback, seen = Callback(), []
+    callback.on_timestep_end = lambda timestep, logs=None: seen.append(timestep)
+    callback.watches = ["loss"]  # the former name of a method, and no method
+    small("dqn").fit("CartPole-v1", steps=3, verbose=0, callbacks=[callback])
+    assert seen == [1, 2, 3]
