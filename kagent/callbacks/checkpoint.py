@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -11,20 +10,20 @@ import warnings
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from kagent.callbacks.callback import Callback, agent_of
 from kagent.callbacks.checkpoint_files import (
     SUFFIX,
     File,
-    aside,
     bare_name,
     described,
     episodes_between,
     file_names,
     find,
     seconds_between,
-)  # fmt: skip
+)
+from kagent.callbacks.checkpoint_series import Series
 from kagent.config.checks import check_count
 from kagent.config.signatures import check_known
 from kagent.files.atomic_files import local_directory, sweep
@@ -36,14 +35,8 @@ _UNITS = ("seconds", "episodes")
 _DAMAGES = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
-class _Run(NamedTuple):
-    load: bool | str  # what it began with
-    own: dict[Path, int]  # its files and their counts
-    damaged: set[Path]
-
-
-# By agent, and by folder and name of the series: another Checkpoint of the same series goes on with its agent's run.
-_RUNS: weakref.WeakKeyDictionary[Any, dict[tuple[str, str], _Run]] = weakref.WeakKeyDictionary()
+# By agent, and by folder and name: another Checkpoint of the same series goes on with its agent's run.
+_RUNS: weakref.WeakKeyDictionary[Any, dict[tuple[str, str], Series]] = weakref.WeakKeyDictionary()
 
 
 class Checkpoint(Callback):
@@ -123,10 +116,8 @@ class Checkpoint(Callback):
             raise TypeError(f"`strict` must be True or False. Received: {strict!r}")
         self.strict = strict
         self.newest: Path | None = None
-        self._name = ""
         self._begun: Any = None  # the agent whose run this is
-        self._own: dict[Path, int] = {}  # files of this run and their counts
-        self._damaged: set[Path] = set()
+        self._series = Series(self.directory, self.filename or "", self.load)
         self._begin = self._epoch = 0
         self._saved = 0.0  # when: a time, or a number of episodes
         self._trained = False
@@ -178,11 +169,11 @@ class Checkpoint(Callback):
             As when training begins; see above.
         """
         if self.load is False:
-            self._name = self.filename or bare_name(agent.name, "filename")
-            if series := self.files:
+            self._series = self._new_series(agent)
+            if found := self.files:
                 warnings.warn(
-                    f"load=False begins a new run. When it is trained, the {len(series)} checkpoint(s) of another one in "
-                    f"{str(self.directory)!r} are moved to {aside(self.directory, self._name).name!r} in there",
+                    f"load=False begins a new run. When it is trained, the {len(found)} checkpoint(s) of another one in "
+                    f"{str(self.directory)!r} are moved to {self._series.aside().name!r} in there",
                     stacklevel=6,  # the agent's constructor
                 )
         elif isinstance(self.load, str) or find(self.directory, self.filename or agent.name):
@@ -198,27 +189,29 @@ class Checkpoint(Callback):
         with tempfile.TemporaryFile(dir=self.directory):
             pass  # that nothing can be written here is better known now than after the first ten minutes
         if agent is self._begun:
-            self._refuse_mixing(self._count(agent), "The agent")
+            self._series.refuse_mixing(self._count(agent), self._counted, "The agent")
         else:
             self._begin_run(agent)
         # What a process left that was killed while it saved.
-        sweep(self.directory, f"{self._name}-", SUFFIX, series=True)
+        sweep(self.directory, f"{self._series.name}-", SUFFIX, series=True)
 
     def _begin_run(self, agent: Any) -> None:
-        self._name = self.filename or bare_name(agent.name, "filename")
         self.set_model(agent)
+        self._series = self._new_series(agent)
         runs = _RUNS.setdefault(agent, {})
-        series = os.path.realpath(self.directory), self._name
-        run = runs.get(series)
+        place = os.path.realpath(self.directory), self._series.name
+        run = runs.get(place)
         if run is not None and (self.load is True or run.load == self.load):
-            self._own, self._damaged = run.own, run.damaged
-            self.newest = max(self._own, key=self._own.__getitem__, default=None)
-            self._refuse_mixing(self._count(agent), "The agent")
+            self._series, self.newest = run, run.newest
+            run.refuse_mixing(self._count(agent), self._counted, "The agent")
         else:
-            self._own, self._damaged, self.newest = {}, set(), None
+            self.newest = None
             self._load()
-            runs[series] = _Run(self.load, self._own, self._damaged)
+            runs[place] = self._series
         self._begun = agent
+
+    def _new_series(self, agent: Any) -> Series:
+        return Series(self.directory, self.filename or bare_name(agent.name, "filename"), self.load)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._trained = True
@@ -283,8 +276,7 @@ class Checkpoint(Callback):
     @property
     def files(self) -> list[Path]:
         """The checkpoints that there are, the newest last. Of a series without `filename`, once training has begun."""
-        self._name = self.filename or self._name
-        return [file.path for file in self._series()] if self._name else []
+        return [file.path for file in self._series.files] if self._series.name else []
 
     def spaces(self) -> tuple[Any, Any] | None:
         """Observation and action space of the newest of `files` that says them; None where there are no files.
@@ -320,41 +312,23 @@ class Checkpoint(Callback):
             )
 
     def _write(self) -> None:
-        agent = self.model
-        path = self.directory / f"{self._name}-{self._count(agent)}{SUFFIX}"
-        if os.path.lexists(path) and path not in self._own and path not in self._damaged:
-            raise FileExistsError(
-                f"{str(path)!r} was written by another run while this one was training. Give every run its own "
-                "`directory` or `filename`"
-            )
-        agent.save_weights(path)
-        self._damaged.discard(path)
-        self._own[path] = self._count(agent)
+        age = self._count(self.model)
+        path = self._series.place_of(age)
+        self.model.save_weights(path)
         self.newest = path
-        # Files which were not there when this run began are not its own: they stay, and so do damaged ones.
-        for old in sorted(self._own, key=self._own.__getitem__)[: -self.max_checkpoints]:
-            if old != path:  # as it would be if somebody had given a file a later number
-                with contextlib.suppress(FileNotFoundError):
-                    old.unlink()
-                del self._own[old]
+        self._series.add(path, age, self.max_checkpoints)
         self._saved = self._now()  # a save that takes longer than `frequency` is not followed by the next at once
 
     # Loading ---------------------------------------------------------------------------------------------------
 
-    def _series(self) -> list[File]:
-        return find(self.directory, self._name)
-
     def _load(self) -> None:
-        series = self._series()
+        series = self._series.files
         if isinstance(self.load, str):
             self._load_named(self.load, series)
         elif self.load:
             self._load_newest(series)
         elif series:
-            folder = aside(self.directory, self._name)
-            folder.mkdir()
-            for file in series:
-                os.replace(file.path, folder / file.path.name)
+            folder = self._series.set_aside()
             warnings.warn(
                 f"load=False begins a new run. The checkpoints of another one, {file_names(series)}, were moved to "
                 f"{str(folder)!r}. To go on from them, give load=True and that directory",
@@ -372,7 +346,7 @@ class Checkpoint(Callback):
                 f"{path.name!r} begins another run than that of the checkpoints {file_names(series)} in "
                 f"{str(self.directory)!r}: it would delete them in time. Give it another `filename`"
             )
-        self._refuse_mixing(begin, repr(path.name))
+        self._series.refuse_mixing(begin, self._counted, repr(path.name))
         try:
             agent.load_weights(path)
         except _DAMAGES as error:
@@ -398,7 +372,7 @@ class Checkpoint(Callback):
                 refused.append((path, described(error)))
                 continue
             for other, reason in refused:
-                self._damaged.add(other)
+                self._series.damaged.add(other)
                 warnings.warn(
                     f"The checkpoint {str(other)!r} is damaged; training goes on from {path.name!r}. {reason}",
                     stacklevel=8,  # the call of `fit`
@@ -413,14 +387,5 @@ class Checkpoint(Callback):
             )
 
     def _went_on(self, path: Path, series: list[File]) -> None:
-        self._own = {file.path: file.age for file in series}
+        self._series.own = {file.path: file.age for file in series}
         self.newest = path
-
-    def _refuse_mixing(self, begin: int, what: str) -> None:
-        later = [file for file in self._series() if file.age > begin and file.path not in self._damaged]
-        if later:
-            raise ValueError(
-                f"{what} is {begin} {self._counted} old, and {str(self.directory)!r} holds checkpoints from beyond that: "
-                f"{file_names(later)}. Give what branches off there another `filename`, move them away, or go on from the "
-                "newest with load=True"
-            )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import numbers
-import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,12 +29,6 @@ def find(directory: Path, name: str) -> list[File]:
         if match and path.is_file() and not path.is_symlink():
             found.append(File(int(match[1]), path))
     return sorted(found)
-
-
-def aside(directory: Path, name: str) -> Path:
-    """Where the files of a series go to make room for a new run: a folder that does not exist yet."""
-    folders = (directory / f"{name}-before-{number}" for number in itertools.count(1))
-    return next(folder for folder in folders if not os.path.lexists(folder))
 
 
 def bare_name(name: Any, argument: str, others: str = "") -> str:

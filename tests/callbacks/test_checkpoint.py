@@ -701,3 +701,13 @@ def test_the_spaces_of_the_newest_file_that_says_them(small, tmp_path):
     older.write_bytes(b"x")
     with pytest.raises(ValueError, match=r"None of the checkpoints in .*series' can be read: .*run-10"):
         saver.spaces()
+
+
+def test_a_folder_by_another_name_is_the_same_series(small, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    agent = small("dqn")
+    epoch(begin(agent, tmp_path / "folder"), 30)
+    again = begin(agent, tmp_path / "link")
+    epoch(again, 30)  # the run's own file, which it may replace
+    epoch(again, 40)
+    assert names(tmp_path / "folder") == series(30, 40) and again.newest.name == "dqn-40.weights.h5"
