@@ -66,10 +66,10 @@ class Agent(keras.Model):
             says; "advantage": it learns through the advantage in the policy's loss.
         temperature: Weight of entropy, or None: `Temperature`, or a number: its initial value.
         target: How target networks follow: `Target`.
-        optimizer: Optimizer of the policy, and of all roles without their own: a Keras optimizer, a learning rate, or
-            a dict `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`; rates may be schedules. A dict
-            may also modify its steps (`multi_step`, `subsampling_fraction`, `clipping_threshold`,
-            `linesearch_iterations` ...), see `kagent.optimizers.modifiers_of`; such a step is one update.
+        optimizer: Optimizer of the policy, and of all roles without their own: a Keras optimizer, a learning rate, or a dict
+            `{"type": "Adam", "learning_rate": ..., "global_clipnorm": ...}`; rates may be schedules. A dict may also modify its
+            steps (`multi_step`, `subsampling_fraction`, `clipping_threshold`, `linesearch_iterations` ...), see
+            `kagent.optimizers.modifiers_of`; such a step is one update.
         critic_optimizer, temperature_optimizer: Of those roles; None: they share the policy's, and step together with it.
         preprocessing: Layers that change observations and rewards for the agent, see `kagent.preprocessing`.
         device: Where variables and the learner live, such as "CPU:0"; None: TensorFlow's choice.
@@ -153,10 +153,9 @@ class Agent(keras.Model):
             }, self,
         )  # fmt: skip
         super().__init__(name=given["name"] or type(self).__name__.lower())
-        self.seed = seed_from(given["seed"])
+        self.seed, self.parallel_interactions = seed_from(given["seed"]), given["parallel_interactions"]
         self._random, self.counters = RandomStreams(self.seed), Counters()
         self._clock = TrainingClock(self.counters, self._random)
-        self.parallel_interactions = given["parallel_interactions"]
         self.n_envs = check_count(given["n_envs"], "n_envs", most=MOST_ENVS)
         self.max_episode_timesteps = check_count_or_none(max_episode_timesteps, "max_episode_timesteps")
         self.device, self.execution = check_device(given["device"]), options
@@ -179,6 +178,7 @@ class Agent(keras.Model):
             for role, (_, network) in self.target_networks.pairs.items():
                 setattr(self, f"target_{role}", network)  # by which Keras finds it in files
             self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
+            self.memory.keep_state(self.actor.kept_state())
             self.built = True
             self._files = agent_files.AgentFiles(self)
             self.compile(**options)

@@ -227,9 +227,9 @@ class RewardEstimation(Part):
             clock: What time it is, for schedules.
 
         Returns:
-            `(T * N, ...)` each: `observation` and `action` of the window's first timestep; `reward`, the discounted sum
-            over its `m` timesteps; `next_observation`, `terminated` and `truncated` of its last one; `discount`, the
-            `m`-th power of the discount; `weight`, 0 for padding; and masks, where there are any.
+            `(T * N, ...)` each: `observation`, `action` and `actor_state`, where it is kept, of the window's first timestep;
+            `reward`, the discounted sum over its `m` timesteps; `next_observation`, `terminated` and `truncated` of its last
+            one; `discount`, the `m`-th power of the discount; `weight`, 0 for padding; and masks, where there are any.
         """
         reward, terminated = experience["reward"], experience["terminated"]
         steps, columns = reward.shape
@@ -248,7 +248,8 @@ class RewardEstimation(Part):
         def last(x: Any) -> Any:
             return None if x is None else tf.gather(flat(x), places)
 
-        found = {name: tf.nest.map_structure(flat, experience[name]) for name in ("observation", "action")}
+        first = [name for name in ("observation", "action", "actor_state") if name in experience]
+        found = {name: tf.nest.map_structure(flat, experience[name]) for name in first}
         found |= {name: last(experience[name]) for name in ("terminated", "truncated")}
         found["next_observation"] = tf.nest.map_structure(last, experience["next_observation"])
         if "action_mask" in experience:

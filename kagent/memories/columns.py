@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,15 @@ import tensorflow as tf
 from kagent.memories.storage import Column
 from kagent.spaces import Structure
 
+StateSpec = tuple[tuple[int, ...], np.dtype]  # of a part of an actor's state: its shape in one episode, and its dtype
+
 
 def columns_of(
-    observation: Structure, action: Structure, masked: Collection[int] = (), flags: Collection[str] = ()
+    observation: Structure,
+    action: Structure,
+    masked: Collection[int] = (),
+    flags: Collection[str] = (),
+    state: Sequence[StateSpec] = (),
 ) -> list[Column]:
     """The columns of whole transitions.
 
@@ -21,6 +27,7 @@ def columns_of(
         observation, action: Leaves of the spaces.
         masked: Indices of the action leaves that have masks.
         flags: Names of further columns of bool.
+        state: Shape and dtype of each part of an actor's state.
     """
     columns = []
     for name in ("observation", "next_observation"):
@@ -36,16 +43,20 @@ def columns_of(
     columns += [Column(name, (), np.dtype(np.bool_)) for name in ("terminated", "truncated", *flags)]
     for name in ("action_mask", "next_action_mask"):
         columns += [Column(f"{name}.{i}", (action.leaves[i].num_values,), np.dtype(np.bool_)) for i in masked]
+    columns += [Column(f"actor_state.{i}", shape, np.dtype(dtype)) for i, (shape, dtype) in enumerate(state)]
     return columns
 
 
-def nested(columns: Mapping[str, Any], observation: Structure, action: Structure, masked: bool) -> dict[str, Any]:
+def nested(
+    columns: Mapping[str, Any], observation: Structure, action: Structure, masked: bool, parts: int = 0
+) -> dict[str, Any]:
     """Flat columns as transitions; see `Memory.nest`.
 
     Args:
         columns: Arrays or tensors `(..., *shape)` by the names of `columns_of`, and others, which stay as they are.
         observation, action: Leaves of the spaces.
         masked: Whether there are masks.
+        parts: Of an actor's state.
     """
     flat = dict(columns)
 
@@ -60,6 +71,8 @@ def nested(columns: Mapping[str, Any], observation: Structure, action: Structure
     if masked:
         for name in ("action_mask", "next_action_mask"):
             found[name] = [flat.pop(f"{name}.{i}", None) for i in range(len(action.leaves))]
+    if parts:
+        found["actor_state"] = tuple(flat.pop(f"actor_state.{i}") for i in range(parts))
     return {**found, **flat}
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from kagent.memories.memory import Memory
 
 
-def is_made_for(memory: Memory, num_envs: int, masked: bool, source: str = "the environment gives") -> bool:
+def is_made_for(
+    memory: Memory, num_envs: int, masked: bool, source: str = "the environment gives", acted: bool = True
+) -> bool:
     """Whether a memory is built for transitions of so many environments, with masks or without.
 
     Args:
@@ -13,10 +15,17 @@ def is_made_for(memory: Memory, num_envs: int, masked: bool, source: str = "the 
         num_envs: Environments, each of which adds a transition per timestep.
         masked: Whether transitions have action masks.
         source: Words for the message: who has masks or none.
+        acted: Whether the agent's own actor chose the actions, so that its state is known.
 
     Raises:
-        ValueError: It holds some already that have masks where these have none, or the other way round.
+        ValueError: It holds some already that have masks where these have none, or the other way round; or it keeps the actor's
+            state, which is not known.
     """
+    if memory.actor_state and not acted:
+        raise ValueError(
+            f"The memory keeps the state that the actor acted from, and {source} none: such a policy learns from `fit`, or "
+            "`act` and `observe`"
+        )
     if not memory.built or not memory.fits(num_envs):
         return False
     if memory.masked != masked and len(memory):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
-from kagent.memories.columns import columns_of, nested
+from kagent.memories.columns import StateSpec, columns_of, nested
 from kagent.memories.storage import Column, Storage, check_plan
-from kagent.memories.transition import Leaves, Masks, Transition
+from kagent.memories.transition import Leaves, Masks, Transition, state_of
 from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")
@@ -49,6 +49,7 @@ class Memory(Part):
         observation, action: `Structure`s of the spaces it is built for.
         masked: Whether it stores action masks.
         num_envs: Environments whose timesteps arrive together.
+        actor_state: Shape and dtype of each part of the actor's state that it keeps beside a timestep; see `keep_state`.
         size: Transitions in it.
         storage: The rows. Another object after every `build`: iterators of `elements` read the one they were made with.
     """
@@ -59,6 +60,7 @@ class Memory(Part):
     prioritized = False
     consecutive = False
     missing = "a memory with experience"
+    actor_state: tuple[StateSpec, ...] = ()
 
     def __init__(self, saved: bool = True):
         self.saved = bool(saved)
@@ -119,6 +121,7 @@ class Memory(Part):
             return [views[f"{name}.{i}"] for i in range(len(structure.leaves))]
 
         self._flags = (views["terminated"], views["truncated"])
+        self._states = [views[f"actor_state.{i}"] for i in range(len(self.actor_state))]
         own = (*leaves("observation", self.observation), *leaves("action", self.action))
         self._own = (*own, views["reward"], *self._flags)
         self._successors = leaves("next_observation", self.observation)
@@ -143,6 +146,14 @@ class Memory(Part):
                 f"`memory` {type(self).__name__} counts {self.unit} and needs update.unit={self.unit!r}. "
                 f"Received: update.unit={rule.unit!r}"
             )
+
+    def keep_state(self, specs: Sequence[StateSpec]) -> None:
+        """Keeps from now on what the actor knew of an episode at each timestep, `actor_state` of transitions. Before `build`.
+
+        Args:
+            specs: Of each part of the actor's state.
+        """
+        self.actor_state = tuple((tuple(shape), np.dtype(dtype)) for shape, dtype in specs)
 
     def reserve(self, executions: int) -> None:
         """Makes room for the due updates of one compiled call.
@@ -238,16 +249,17 @@ class Memory(Part):
         return [i for i, leaf in enumerate(self.action.leaves) if leaf.is_discrete] if self.masked else []
 
     def _columns(self) -> list[Column]:
-        return columns_of(self.observation, self.action, self._masked_leaves(), self._extra_flags)
+        return columns_of(self.observation, self.action, self._masked_leaves(), self._extra_flags, self.actor_state)
 
     _extra_flags: tuple[str, ...] = ()
 
     def nest(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Flat columns as transitions: `observation`, `next_observation` and `action` nested as their spaces.
 
-        `action_mask` and `next_action_mask`, where stored, are lists with one entry per action leaf (None: no mask).
+        `action_mask` and `next_action_mask`, where stored, are lists with one entry per action leaf (None: no mask);
+        `actor_state`, where it is kept, is a tuple with one entry per part.
         """
-        return nested(columns, self.observation, self.action, self.masked)
+        return nested(columns, self.observation, self.action, self.masked, len(self.actor_state))
 
     def append(
         self,
@@ -278,18 +290,11 @@ class Memory(Part):
             (np.asarray(part, np.float32) if leaf.nvec is None else leaf.encode(part))[None]
             for leaf, part in zip(self.action.leaves, self.action.flatten(action))
         ]
-        self.append_step(
-            Transition(
-                [leaf[None] for leaf in self.observation.encode(observation)],
-                actions,
-                np.asarray([reward], np.float32),
-                np.asarray([terminated]),
-                np.asarray([truncated]),
-                [leaf[None] for leaf in self.observation.encode(next_observation)],
-                allowed(action_mask),
-                allowed(next_action_mask),
-            )
-        )
+        before, after = ([x[None] for x in self.observation.encode(one)] for one in (observation, next_observation))
+        self.append_leaves(
+            before, actions, np.asarray([reward], np.float32), np.asarray([terminated]), np.asarray([truncated]), after,
+            None, allowed(action_mask), allowed(next_action_mask),
+        )  # fmt: skip
 
     def append_leaves(
         self,
@@ -302,9 +307,12 @@ class Memory(Part):
         valid: np.ndarray | None = None,
         mask: Masks | None = None,
         next_mask: Masks | None = None,
+        actor_state: Leaves | None = None,
     ) -> None:
         """`append_step`, of the fields of the transition."""
-        fields = (observation, action, reward, terminated, truncated, next_observation, mask, next_mask, valid)
+        fields = (
+            observation, action, reward, terminated, truncated, next_observation, mask, next_mask, valid, actor_state
+        )  # fmt: skip
         self.append_step(tuple.__new__(Transition, fields))  # in half the time of `Transition(*fields)`
 
     def append_step(self, step: Transition) -> None:
@@ -325,7 +333,7 @@ class Memory(Part):
 
     def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
         # `rows` is a slice or an index array; `pick` chooses environments. This runs at every timestep.
-        observation, action, reward, terminated, truncated, successor, mask, next_mask, _ = step
+        observation, action, reward, terminated, truncated, successor, mask, next_mask, *_ = step
         own = zip(self._own, (*observation, *action, reward, terminated, truncated))
         if pick is None and len(reward) == 1 and isinstance(rows, slice):
             row = rows.start  # a number is written in half the time of a slice
@@ -342,6 +350,9 @@ class Memory(Part):
                 for i, target in targets:
                     allowed = None if given is None else given[i]
                     target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
+        if self._states:
+            for target, source in zip(self._states, state_of(step, len(self._states))):
+                target[rows] = source if pick is None else source[pick]
 
     def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
         """Where the next observations of new rows are written, whose observations are there already."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from kagent import schedules
 from kagent.memories.saved_arrays import counters, saved_array
-from kagent.memories.transition import Leaves, Masks, Transition
+from kagent.memories.transition import Leaves, Masks, Transition, state_of
 
 _ROOM = 8  # open windows of each environment for which there is room at first
 
@@ -67,6 +67,8 @@ class NStepAccumulator:
         for i in memory._masked_leaves():
             found[f"action_mask.{i}"] = np.ones((room, self.num_envs, memory.action.leaves[i].num_values), bool)
             found[f"next_action_mask.{i}"] = found[f"action_mask.{i}"][:1].copy()
+        for i, (shape, dtype) in enumerate(memory.actor_state):
+            found[f"actor_state.{i}"] = np.zeros((room, self.num_envs, *shape), dtype)
         # float64: rounded once, when a window closes. A factor of 0 keeps closed windows out of all sums.
         found["reward"] = np.zeros((room, self.num_envs))
         found["discount"] = np.zeros((room, self.num_envs))
@@ -95,6 +97,8 @@ class NStepAccumulator:
         self._take("observation", columns, step.observation, (place, env), env)
         self._take("action", columns, step.action, (place, env), env)
         self._take_masks("action_mask", columns, step.mask, (place, env), env)
+        if self.memory.actor_state:
+            self._take("actor_state", columns, state_of(step, len(self.memory.actor_state)), (place, env), env)
         self._take("next_observation", self.newest, step.next_observation, env, env)
         self._take_masks("next_action_mask", self.newest, step.next_mask, env, env)
         columns["reward"][place, env], columns["discount"][place, env] = 0.0, 1.0
@@ -159,6 +163,7 @@ class NStepAccumulator:
             leaves("next_observation", self.newest, env, observations),
             allowed("action_mask", columns, (place, env)),
             allowed("next_action_mask", self.newest, env),
+            actor_state=leaves("actor_state", columns, (place, env), range(len(memory.actor_state))),
         )
         discount = columns["discount"][place, env]
         columns["discount"][place, env] = columns["reward"][place, env] = 0.0

@@ -28,6 +28,8 @@ class Transition(NamedTuple):
             all.
         next_mask: The same in `next_observation`.
         valid: Bool `(N,)`: whether the environment made a timestep; its other rows mean nothing. None: all did.
+        actor_state: What the actor knew of the episode when it chose the action, an array `(N, ...)` for each part of its
+            state. None or `()`: it has none. Kept where `Memory.keep_state` was called.
 
     Example:
 
@@ -45,6 +47,7 @@ class Transition(NamedTuple):
     mask: Masks | None = None
     next_mask: Masks | None = None
     valid: np.ndarray | None = None
+    actor_state: Leaves | None = None
 
     def picked(self) -> np.ndarray | None:
         """Indices of the rows that are timesteps; None: all are."""
@@ -64,6 +67,21 @@ def each_array(field: Any, change: Callable[[np.ndarray], Any]) -> Any:
     if field is None or isinstance(field, np.ndarray):
         return None if field is None else change(field)
     return [None if array is None else change(array) for array in field]
+
+
+def state_of(step: Transition, parts: int) -> Leaves:
+    """The actor's state in a transition, for a memory that keeps so many parts of it.
+
+    Raises:
+        ValueError: It has another number of parts: the timestep was not acted by the agent's own actor.
+    """
+    found = () if step.actor_state is None else step.actor_state
+    if len(found) != parts:
+        raise ValueError(
+            f"The memory keeps the actor's state of every timestep, {parts} part(s): recorded and hand-made timesteps "
+            f"have none. Received: {len(found)} part(s)"
+        )
+    return found
 
 
 def concatenate(transitions: Sequence[Transition]) -> Transition:

@@ -129,6 +129,12 @@ class PolicyActor(Actor):
             temperature=schedules.start_of(self._temperature),
         )
 
+    def kept_state(self) -> list[tuple[tuple[int, ...], np.dtype]]:
+        """Shape and dtype of each part of its state that memories keep for the policy's losses; none where these need none."""
+        if not self.policy.keeps_state:
+            return []
+        return [(part.shape[1:], part.dtype) for part in self.initial_state(1)]
+
     def set_time(self, clock: schedules.Clock) -> None:
         """Takes the temperature that the policy has at `clock`."""
         self.temperature = schedules.evaluate(self._temperature, clock)

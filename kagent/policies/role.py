@@ -44,10 +44,13 @@ class Role(keras.layers.Layer):
             `keras.layers.Normalization` are adapted before the agent is made.
 
     Attributes:
+        keeps_state: Whether losses need the state that each timestep was acted from; memories keep it then, and batches have it
+            as `actor_state`.
         layer_noise: Makes a context in which `NoisyDense` layers draw; of a role without such layers, one that changes nothing.
     """
 
     default_network = Auto()
+    keeps_state = False
     layer_noise: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __init__(self, network: Any = "auto", **kwargs: Any):

@@ -29,7 +29,8 @@ def check_memory(make: Callable[[], Memory]) -> None:
             timesteps of one environment, such as `lambda: Replay(capacity=50)`. It is called several times.
 
     Raises:
-        AssertionError: It breaks a rule: what is drawn are whole transitions that were appended, the newest ones that it has
+        AssertionError: It breaks a rule: what is drawn are whole transitions that were appended (with the actor's state where
+            it is kept), the newest ones that it has
             room for, and none that were not valid; sequences are consecutive timesteps of one environment; element n
             depends on the seed, n and the content alone, and is made when it is asked for; `state` and `restore`
             bring everything back to the bit; `clear` forgets all; an empty memory, and a batch that is too large, are
@@ -68,6 +69,8 @@ class _Filled:
 
     def built(self) -> Any:
         memory: Any = self.make()
+        if self.masked:
+            memory.keep_state([((2,), np.dtype(np.float32)), ((), np.dtype(np.int64))])
         memory.build(OBSERVATION, ACTIONS[self.action], masked=self.masked, num_envs=self.count)
         return memory
 
@@ -121,7 +124,7 @@ class _Filled:
         wrong = np.where(valid, 0, -5000)  # no row that is not valid may be seen again
         memory.append_leaves(
             _observation(number + wrong), [action], (number + wrong).astype(np.float64), terminated, truncated,
-            _observation(number + 0.5), valid, mask, after,
+            _observation(number + 0.5), valid, mask, after, _state(number + wrong) if self.masked else None,
         )  # fmt: skip
         for e in np.flatnonzero(valid):
             self.ends[int(number[e])] = bool(terminated[e]), bool(truncated[e])
@@ -164,7 +167,7 @@ class _Filled:
         contract, case = self.contract, self.case
         with contract.rule("An element has what was appended, by name", case):
             names = ["observation", "action", "reward", "terminated", "truncated", "next_observation"]
-            names += ["action_mask", "next_action_mask"] if self.masked else []
+            names += ["action_mask", "next_action_mask", "actor_state"] if self.masked else []
             contract.expect(set(names) <= set(rows), f"at least {names}", sorted(rows))
         lead = rows["reward"].shape
         valid = np.asarray(rows.get("valid", np.ones(lead)), bool)
@@ -203,6 +206,8 @@ class _Filled:
         if self.masked:
             self.contract.equal(rows["action_mask"][0][valid], _allowed(number)[valid], "action_mask, by the reward")
             self.contract.equal(rows["next_action_mask"][0][valid], _allowed(number + 1)[valid], "next_action_mask")
+            for found, part in zip(rows["actor_state"], _state(number)):
+                self.contract.equal(found[valid], part[valid].astype(found.dtype), "actor_state, by the reward")
 
     def check_restored(self) -> None:
         contract, case = self.contract, self.case
@@ -249,6 +254,10 @@ def _check_single(contract: Contract, make: Any) -> None:
 
 def _observation(number: np.ndarray) -> list[np.ndarray]:
     return [np.stack([number, -number], -1).astype(np.float32), (number.astype(int) % 5).astype(np.int32)]
+
+
+def _state(number: np.ndarray) -> list[np.ndarray]:
+    return [np.stack([number + 0.25, -number], -1).astype(np.float32), number.astype(np.int64)]
 
 
 def _allowed(number: np.ndarray) -> np.ndarray:

@@ -21,12 +21,14 @@ class OrderError(RuntimeError, ValueError):
 
 @dataclasses.dataclass(slots=True)
 class Acted:
-    """An exploring act: what was seen (`raw`: before preprocessing), done and allowed, as batches of one."""
+    """An exploring act: what was seen (`raw`: before preprocessing), done, allowed, and known of the episode (`state`), as
+    batches of one."""
 
     observation: list[np.ndarray]
     action: list[np.ndarray]
     mask: list[np.ndarray | None] | None
     raw: list[np.ndarray]
+    state: tuple[np.ndarray, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)
@@ -98,7 +100,7 @@ class EpisodeStreams:
             )
 
     def put(self, index: int, memory: Any, row: Sequence[Any]) -> None:
-        """Hands a `Transition` over, or its fields but `valid`, `(1, ...)` each."""
+        """Hands a `Transition` over, or its fields, `(1, ...)` each."""
         step = Transition(*row)
         if len(self) == 1:
             memory.append_step(step)

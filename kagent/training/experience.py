@@ -70,7 +70,7 @@ def experience(
         raise OrderError("`experience` takes whole episodes, and one of `act` and `observe` is under way")
     trace = _trace(agent, states, actions, terminal, reward, final_states, masks, final_masks)
     masked = masks is not None
-    if not is_made_for(agent.memory, len(loop.streams), masked, "`experience` has"):
+    if not is_made_for(agent.memory, len(loop.streams), masked, "`experience` has", acted=False):
         memory.build(agent._observation, agent._action, masked=masked, num_envs=len(loop.streams))
     count, ends = len(trace["reward"]), trace["terminated"] | trace["truncated"]
     if memory.on_policy:

@@ -90,7 +90,8 @@ class InteractionLoop:
         # Copies: some environments change the arrays they gave in place.
         kept = None if masks is None else [None if m is None else m.copy() for m in masks]
         seen = [leaf.copy() for leaf in leaves]
-        stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw])
+        known = () if states is None else states.state
+        stream.acted = Acted(seen, action, kept, seen if raw is leaves else [leaf.copy() for leaf in raw], known)
         return agent.actor.release(action)
 
     def states(self, agent: Agent, index: int) -> EpisodeStates | None:
@@ -122,7 +123,17 @@ class InteractionLoop:
             memory.build(agent._observation, agent._action, masked=masked, num_envs=count)
         self.follow(memory)
         flags = (np.asarray([flag]) for flag in ends)
-        row = (acted.observation, acted.action, np.asarray([reward]), *flags, successor, acted.mask, next_mask)
+        row = (
+            acted.observation,
+            acted.action,
+            np.asarray([reward]),
+            *flags,
+            successor,
+            acted.mask,
+            next_mask,
+            None,
+            acted.state,
+        )
         self.streams.put(index, memory, row)
         if agent._own_callbacks:
             known = raw_successor is not None

@@ -163,7 +163,7 @@ class _Own:
 
     def __init__(self, agent: Any, masked: bool):
         self.agent, self.memory = agent, agent.memory
-        if not is_made_for(agent.memory, 1, masked, "the traces have"):
+        if not is_made_for(agent.memory, 1, masked, "the traces have", acted=False):
             self.memory.build(agent._observation, agent._action, masked=masked)
         self.memory.check(agent.update_rule.batch_size)
         self.steps = (agent.update_rule.steps or 1) * agent.steps_per_execution  # of gradient, per update

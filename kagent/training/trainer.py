@@ -225,7 +225,7 @@ class Trainer:
             valid = None if outcome.all_valid else outcome.valid
             append(
                 taken.observation, taken.action, outcome.reward, outcome.terminated, outcome.truncated,
-                outcome.next_observation, valid, taken.mask, outcome.next_mask,
+                outcome.next_observation, valid, taken.mask, outcome.next_mask, taken.actor_state,
             )  # fmt: skip
             timesteps += count if valid is None else int(valid.sum())
             counters.timesteps = timesteps
