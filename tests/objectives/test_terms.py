@@ -176,6 +176,15 @@ def test_objectives_of_before_go_on_working(objective, steps):
     assert "loss" in logs and ("twice" in logs) == (steps == 2)
 
 
+def test_a_context_gives_numbers_and_the_present_values_of_schedules(small):
+    agent = small("dqn")
+    agent.counters.timesteps = 25
+    context = agent.learning_context
+    linear = kagent.schedules.Linear(2.0, 1.0, steps=100, unit="timesteps")
+    assert context.now(0.5) == 0.5 and context.now(None) is None
+    assert context.now(linear) == 1.75  # a quarter of the way
+
+
 @pytest.mark.eager
 def test_what_an_objective_does_not_see_is_named():
     agent = delayed(Curious(), critic=None)
