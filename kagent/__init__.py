@@ -82,12 +82,11 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"kagent.{name}")
     else:
-        from kagent.config.vocabulary import elsewhere
+        from kagent.config.module_names import elsewhere, missing
 
-        place = elsewhere(name)
-        message = f"module 'kagent' has no attribute {name!r}" + (f": it is {place}" if place else "")
         # With the module, Python itself suggests a close name.
-        raise AttributeError(message, name=name, obj=None if place else sys.modules[__name__])
+        found = None if elsewhere(name) else sys.modules[__name__]
+        raise AttributeError(missing(__name__, name), name=name, obj=found)
     globals()[name] = value
     return value
 

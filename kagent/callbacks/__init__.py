@@ -15,6 +15,7 @@ from kagent.callbacks.recorder import Recorder
 from kagent.callbacks.summarizer import Summarizer
 from kagent.callbacks.tensorboard import TensorBoard
 from kagent.config import moved
+from kagent.config.module_names import missing
 
 _moved = moved.attributes(__name__, {"EpisodeSummaries": "kagent.estimators.episode_summaries:EpisodeSummaries"})
 
@@ -33,7 +34,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "EpisodeSummaries":
         return _moved(name)
-    message = f"module 'kagent.callbacks' has no attribute {name!r}"
+    message = missing(__name__, name)
     if not name.startswith("_") and hasattr(keras.callbacks, name):
         message += f": Keras's own callbacks work as they are, keras.callbacks.{name}"
     raise AttributeError(message)

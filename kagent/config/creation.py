@@ -91,6 +91,8 @@ def create(cls: type[Agent], agent: Any = None, environment: Any = None, **overr
 
     >>> agent = kagent.Agent.create({"agent": "dqn", "learning_rate": 1e-3}, "CartPole-v1", seed=0)
     """
+    if "env" in overrides:
+        raise TypeError(f"create takes the environment as `environment`. Received: env={overrides['env']!r}")
     arguments: dict[str, Any] = {}
     if isinstance(agent, str | Path) and Path(agent).suffix.lower() in settings_file.SUFFIXES:
         agent = settings_file.read(agent, "`agent`")

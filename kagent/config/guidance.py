@@ -13,6 +13,9 @@ from kagent.config import limits, vocabulary
 _FIT = "agent.fit(env, steps=...) trains in an environment, agent.evaluate(env, episodes=...) measures"
 _ONE = "agent.act(observation, deterministic=True) is the greedy action for one observation"
 _ACT = f"{_ONE}, without True an exploring one"
+_OBSERVE = (
+    "agent.act(observation) is followed by agent.observe(reward, terminated, truncated), which remembers and learns"
+)
 INSTEAD = {
     "load": 'kagent.load("agent.keras") brings back what agent.save("agent.keras") wrote',
     "train": _FIT,
@@ -23,6 +26,18 @@ INSTEAD = {
     "get_action": _ACT,
     "select_action": _ACT,
     "choose_action": _ACT,
+    "sample_action": _ACT,
+    "compute_actions": _ACT,
+    "predict_proba": _ACT,
+    "test": _FIT,
+    "run": _FIT,
+    "remember": _OBSERVE,
+    "memorize": _OBSERVE,
+    "store_transition": _OBSERVE,
+    "restore": 'agent.load_weights("agent.weights.h5") reads what agent.save_weights wrote, kagent.load("agent.keras") whole agents',
+    "save_model": 'agent.save("agent.keras") writes the agent, which kagent.load("agent.keras") brings back',
+    "get_parameters": "agent.get_weights() are the weights of all networks, agent.policy.weights those of the policy",
+    "q_values": "agent.policy.values(observations) are the action values of a batch, where the policy is of values",
 }
 Class = TypeVar("Class", bound=type)
 

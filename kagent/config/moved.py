@@ -16,6 +16,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from kagent.config import module_names
+
 MODULES = {
     "kagent.exploration.named": "kagent.exploration.names",
     "kagent.plotting": "kagent.cli.plotting",
@@ -48,7 +50,7 @@ def find() -> None:
 
 
 def attributes(module: str, places: dict[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module some of whose names have moved.
+    """The `__getattr__` of a module: for names that have moved, and for those of other libraries.
 
     Args:
         module: Its name.
@@ -57,7 +59,7 @@ def attributes(module: str, places: dict[str, str]) -> Callable[[str], Any]:
 
     def __getattr__(name: str) -> Any:
         if name not in places:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            raise AttributeError(module_names.missing(module, name))
         home, _, attribute = places[name].partition(":")
         place = importlib.import_module(home)
         return getattr(place, attribute) if attribute else place

@@ -49,7 +49,7 @@ _NAMES = {
     "memory capacity": (
         "buffer_size replay_size replay_buffer_size memory_size replay_capacity replay_buffer_capacity "
         "replay_buffer_max_length max_replay_size replay_buffer replay_buffer_config replay_buffer_class "
-        "replay_buffer_kwargs buffer buffer_capacity experience_replay max_size"
+        "replay_buffer_kwargs buffer buffer_capacity memory_capacity experience_replay max_size"
     ),
     "part.capacity part.batch_size": "size maxlen max_len",
     "n_steps memory": (
@@ -67,7 +67,7 @@ _NAMES = {
     ),
     "n_envs": (
         "num_envs num_env n_env nenvs env_num training_num num_environments num_workers num_env_runners "
-        "num_envs_per_worker num_envs_per_env_runner num_parallel_environments"
+        "num_envs_per_worker num_envs_per_env_runner num_rollout_workers num_parallel_environments"
     ),
     "start": (
         "learning_starts learning_start start_learning start_updating start_steps warmup warmup_steps random_steps "
@@ -98,12 +98,12 @@ _NAMES = {
         "epsilon eps epsilon_greedy exploration_rate exploration_config exploration_noise action_noise ou_stddev "
         "noise noise_std expl_noise sigma ou_noise eps_training policy_noise"
     ),
-    "dueling": "is_dueling use_dueling dueling_dqn dueling_network dueling_architecture",
+    "dueling": "is_dueling use_dueling enable_dueling_network dueling_dqn dueling_network dueling_architecture",
     "noisy": "is_noisy use_noisy noisy_net noisy_nets noisynet noisy_networks noisy_dqn",
     "atoms": "num_atoms n_atoms",
     "low": "v_min vmin",
     "high": "v_max vmax",
-    "double": "double_q is_double double_dqn use_double double_q_learning",
+    "double": "double_q is_double enable_double_dqn double_dqn use_double double_q_learning",
     "huber": "huber_loss huber_delta use_huber td_errors_loss_fn clip_loss_grad huber_loss_delta",
     "subset": "num_min_qs num_min_q num_q_min subset_size target_subset",
     "policy_delay": "policy_freq policy_frequency actor_delay policy_update_delay actor_update_freq update_actor_freq",
@@ -114,7 +114,7 @@ _NAMES = {
     "network part.activation": "activation activation_fn act act_fn nonlinearity hidden_activation",
     "network policy part.units part.size": (
         "net net_arch policy_kwargs hidden_sizes hidden_dim hidden_dims hidden_layers hidden_units layers layer_sizes "
-        "fc_layer_params fcnet_hiddens model_config q_network q_net qnet actor_network actor_net actor model network_spec "
+        "fc_layer_params fcnet_hiddens hiddens model_config q_network q_net qnet actor_network actor_net actor model network_spec "
         "units network_arch"
     ),
     "state_dependent_noise part.period": "use_sde sde sde_sample_freq use_gsde gsde",
@@ -134,8 +134,12 @@ _NAMES = {
     "act.parallel": "env_index env_idx stream",
     "save.include_memory": "save_memory save_buffer include_buffer include_replay_buffer with_memory",
     "save.filepath pretrain.directory": "path filename file file_path fname save_path folder",
-    "preprocessing": "observation_filter obs_filter normalize_observations normalize_obs norm_obs frame_stack obs_norm",
-    "max_episode_timesteps": "max_episode_steps max_ep_len max_episode_length max_ep_length time_limit",
+    "normalize preprocessing": (
+        "observation_filter obs_filter normalize_observations normalize_obs norm_obs obs_norm normalize_env vec_normalize "
+        "norm_reward norm_rewards normalize_reward normalize_rewards reward_norm reward_normalization rew_norm"
+    ),
+    "preprocessing": "frame_stack framestack num_stack observation_wrapper",
+    "max_episode_timesteps": "max_episode_steps max_ep_len max_episode_length max_ep_length time_limit nb_max_episode_steps",
     "observation_space": "state_space obs_space time_step_spec observation_spec",
     "action_space": "action_spec act_space",
     "env": "environment env_id env_name gym_id task env_fn",
@@ -177,6 +181,13 @@ _ADVICE = {
     "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
     "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
     "render": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
+    "seed": "the seed is the agent's, from its making on: kagent.PPO(env, seed=0)",
+    "framework": "kagent runs on TensorFlow, by Keras: there is nothing to choose",
+    "optimize_memory_usage": "a replay memory stores each observation of 512 bytes or more once",
+    "action_scaling": "actions are brought to the bounds of the environment's space",
+    "capture_video": "`kagent record FOLDER` makes a video of a trained agent",
+    "stop_fn": 'a callback ends training: keras.callbacks.EarlyStopping("episode_return", mode="max", patience=10)',
+    "save_best_fn": 'a callback saves: keras.callbacks.ModelCheckpoint("a.keras", "episode_return", mode="max", save_best_only=True)',
     "batch_size": "the size of batches is the agent's: kagent.PPO(env, batch_size=...)",
     "lr_schedule": 'a learning rate may be a schedule: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
     "optimizer_kwargs": 'an optimizer may be a dict: optimizer={"type": "adam", "learning_rate": 3e-4, "epsilon": 1e-5}',
@@ -194,7 +205,11 @@ _ADVICE["env_args"] = _ADVICE["env_kwargs"]
 _ADVICE["loss_fn"] = _ADVICE["loss_function"] = _ADVICE["loss"]
 _ADVICE["cuda"] = _ADVICE["use_gpu"] = _ADVICE["use_cuda"] = _ADVICE["gpu"]
 _ADVICE["state_dim"] = _ADVICE["action_dim"] = _ADVICE["obs_dim"] = _ADVICE["input_dim"] = _ADVICE["input_shape"]
-_ADVICE["prioritized"] = _ADVICE["prioritized_replay_alpha"] = _ADVICE["per"] = _ADVICE["prioritized_replay"]
+_ADVICE["visualize"] = _ADVICE["render"]
+_ADVICE["action_bound_method"] = _ADVICE["action_scaling"]
+_ADVICE["final_prioritized_replay_beta"] = _ADVICE["prioritized"] = _ADVICE["prioritized_replay_alpha"] = _ADVICE[
+    "per"
+] = _ADVICE["prioritized_replay"]
 
 _MEANT: dict[str, list[str]] = {}
 _BESIDE: dict[str, list[str]] = {}  # kagent's names to those of the same meaning in other places of kagent
@@ -216,20 +231,6 @@ _PARTS = {
     "Replay": "replay_buffer buffer uniform uniform_replay experience_replay deque",
     "Rollout": "rollout_buffer on_policy",
     "Sampling": "softmax boltzmann stochastic categorical",
-}
-_ELSEWHERE = {
-    "DDQN": "kagent.DoubleDQN",
-    "make": 'gymnasium.make, or an environment\'s id itself: kagent.PPO("CartPole-v1")',
-    "load_model": "kagent.load",
-    "save": "agent.save",
-    "train": "agent.fit",
-    "learn": "agent.fit",
-    "evaluate": "agent.evaluate",
-    "Callback": "kagent.callbacks.Callback",
-    "Checkpoint": "kagent.callbacks.Checkpoint",
-    "Recorder": "kagent.callbacks.Recorder",
-    "Summarizer": "kagent.callbacks.Summarizer",
-    "ReplayBuffer": "kagent.memories.Replay",
 }
 
 _POLICY = re.compile(r"(Actor|Cnn|Mlp|MultiInput)\w*Policy")
@@ -350,11 +351,6 @@ def unexpected(what: str, unknown: Collection[str], known: Collection[str]) -> s
 
 def _hints_and_known(unknown: Collection[str], known: Collection[str]) -> str:
     return f"{hints(sorted(unknown), known)} Known: {', '.join(sorted(known))}."
-
-
-def elsewhere(name: str) -> str | None:
-    """Where in kagent that is which other libraries have at the top by the name `name`, or None."""
-    return _ELSEWHERE.get(name)
 
 
 def is_policy_name(value: object) -> bool:

@@ -17,6 +17,7 @@ import numbers
 from typing import Any
 
 from kagent import schedules
+from kagent.config import moved
 from kagent.exploration import names
 from kagent.exploration.epsilon_greedy import EpsilonGreedy, Sampling
 from kagent.exploration.exploration import Exploration
@@ -38,6 +39,8 @@ __all__ = [
     "get",
     "names",
 ]
+
+__getattr__ = moved.attributes(__name__, {})
 
 
 _OF_REWARDS = ("rnd", "random_network_distillation", "curiosity", "intrinsic_reward")

@@ -1,5 +1,6 @@
 """Networks: observation to features, and the layers the NumPy actor knows by their `actor_node`."""
 
+from kagent.config import moved
 from kagent.networks.backbones import CNN, MLP, NETWORKS, Auto, dense, get, serialize
 from kagent.networks.batch_renormalization import BatchRenormalization
 from kagent.networks.builder import features_of, functional
@@ -38,3 +39,5 @@ __all__ = [
     "serialize",
     "unchanged_by_errors",
 ]
+
+__getattr__ = moved.attributes(__name__, {})

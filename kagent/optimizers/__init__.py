@@ -1,5 +1,6 @@
 """Optimizers by role, what modifies their steps, and how targets follow."""
 
+from kagent.config import moved
 from kagent.optimizers.get import argument_of, get, modifiers_of, serialize
 from kagent.optimizers.minimizer import Minimizer, Problem, minimize, values_of
 from kagent.optimizers.role_optimizer import ROLES, RoleMap, RoleOptimizer
@@ -48,3 +49,5 @@ __all__ = [
     "uses_closure",
     "values_of",
 ]
+
+__getattr__ = moved.attributes(__name__, {})

@@ -52,6 +52,7 @@ observation; a deterministic act is about the open episode of `act` and `observe
 observation. A program that only acts takes `agent.player()`, and calls its `reset` where an episode begins.
 """
 
+from kagent.config import moved
 from kagent.preprocessing.history import Deltafier, Sequence
 from kagent.preprocessing.image import Image
 from kagent.preprocessing.keras_layer import KerasLayer
@@ -87,3 +88,5 @@ __all__ = [
     "Sequence",
     "get",
 ]
+
+__getattr__ = moved.attributes(__name__, {})

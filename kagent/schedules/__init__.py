@@ -13,6 +13,7 @@ Example:
 [1.0, 0.5, 0.0, 0.0]
 """
 
+from kagent.config import moved
 from kagent.schedules.clock import UNITS, Clock
 from kagent.schedules.decays import Exponential, InverseTime, NaturalExponential
 from kagent.schedules.get import evaluate, get, is_schedule, start_of
@@ -44,3 +45,5 @@ __all__ = [
     "is_schedule",
     "start_of",
 ]
+
+__getattr__ = moved.attributes(__name__, {})

@@ -36,6 +36,14 @@ ARGUMENTS = [
     ("DQN", "CartPole-v1", "estimation_step", "'horizon'"),
     ("DQN", "CartPole-v1", "polyak", "'tau'"),
     ("DQN", "CartPole-v1", "policy_kwargs", "'network'"),
+    ("PPO", "CartPole-v1", "norm_reward", "'normalize'"),
+    ("DQN", "CartPole-v1", "normalize_obs", "'normalize'"),
+    ("PPO", "CartPole-v1", "frame_stack", "'preprocessing'"),
+    ("DQN", "CartPole-v1", "memory_capacity", "'memory'"),
+    ("DQN", "CartPole-v1", "enable_double_dqn", "'double'"),
+    ("PPO", "CartPole-v1", "num_rollout_workers", "n_envs'"),
+    ("PPO", "CartPole-v1", "framework", "runs on TensorFlow"),
+    ("DQN", "CartPole-v1", "optimize_memory_usage", "each observation of 512 bytes"),
     ("SAC", "Pendulum-v1", "ent_coef", "'temperature'"),
     ("SAC", "Pendulum-v1", "n_critics", "'members'"),
     ("SAC", "Pendulum-v1", "alpha_lr", "'temperature_learning_rate'"),
@@ -279,15 +287,30 @@ def test_parts_as_dicts_and_names_say_what_is_meant(arguments, message):
 
 
 def test_names_of_other_libraries_in_modules():
-    for name, place in {"DDQN": "kagent.DoubleDQN", "load_model": "kagent.load", "make": "gymnasium.make"}.items():
-        with pytest.raises(AttributeError, match=f"no attribute '{name}': it is {place}"):
-            getattr(kagent, name)
+    for module, names in {
+        kagent: {
+            "DDQN": "kagent.DoubleDQN",
+            "load_model": "kagent.load",
+            "make": "gymnasium.make",
+            "REDQ": "kagent.SAC",
+        },
+        memories: {"ReplayBuffer": "kagent.memories.Replay"},
+        exploration: {"OUNoise": "kagent.exploration.OrnsteinUhlenbeckNoise"},
+        networks: {"NatureCNN": "kagent.networks.CNN"},
+        schedules: {"LinearSchedule": "kagent.schedules.Linear"},
+        kagent.preprocessing: {"VecNormalize": "normalize of the agent"},
+        kagent.callbacks: {"EvalCallback": "validation_env of fit"},
+    }.items():
+        for name, place in names.items():
+            with pytest.raises(AttributeError, match=f"no attribute '{name}': it is {place}"):
+                getattr(module, name)
     with pytest.raises(
         AttributeError, match=r"'EarlyStopping': Keras's own callbacks.* keras\.callbacks\.EarlyStopping"
     ):
         kagent.callbacks.EarlyStopping  # noqa: B018
-    with pytest.raises(AttributeError, match=r"no attribute 'EvalCallback'$"):
-        kagent.callbacks.EvalCallback  # noqa: B018
+    for module in (kagent.callbacks, memories, objectives):
+        with pytest.raises(AttributeError, match=r"no attribute 'Unheard'$"):
+            module.Unheard  # noqa: B018
 
 
 def test_environments_that_are_numbers_and_optimizers_that_are_arguments():
