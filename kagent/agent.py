@@ -24,15 +24,15 @@ from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled, Shown
 from kagent.policies import Role, prediction
 from kagent.policies.actor import PolicyActor
 from kagent.policies.greedy_actions import greedy_actions
-from kagent.preprocessing import Layer, player
+from kagent.preprocessing import Layer, Preprocessing, player
 from kagent.preprocessing.adapter import Adapter
-from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.reward_estimation import RewardEstimation
 from kagent.saving import agent_config, agent_files, compile_config, exporting
 from kagent.schedules import Clock, Schedule
 from kagent.spaces import Structure
 from kagent.training import evaluator, experience, fitting, interaction, own_callbacks, pretraining, run, update_cycle
 from kagent.training.counters import Counters, TrainingClock
+from kagent.training.interaction_loop import InteractionLoop
 from kagent.training.occupation import Occupation
 from kagent.training.random_streams import RandomStreams, seed_from
 from kagent.update import Update
@@ -171,7 +171,7 @@ class Agent(keras.Model):
         check_saves(self.get_config)
         self._update_cycle = update_cycle.UpdateCycle(self.parts, self.counters, self._clock)
         self._run, self._occupation = run.Run(), Occupation()
-        self._interaction = interaction.InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
+        self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = own_callbacks.OwnCallbacks(further.saver, further.summarizer, further.recorder)
         with tf.device(self.device):
             self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
