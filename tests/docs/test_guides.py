@@ -15,7 +15,8 @@ from docs import algorithm_pages
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 PAGES = [*sorted(GUIDES.rglob("*.md")), GUIDES.parent / "index.md"]
-SLOW = ("evaluating", "memories", "saving")  # several agents train, or a SavedModel is written
+# Pages on which several agents train; `.ci/run` runs them, too.
+SLOW = ("environments", "evaluating", "exploration", "first_ten_minutes", "memories", "saving")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
