@@ -1,8 +1,10 @@
 """Stock Keras callbacks that log: CSVLogger, TensorBoard, ProgbarLogger, LambdaCallback."""
 
 import csv
+import errno
 import io
 import math
+import resource
 import shutil
 
 import numpy as np
@@ -149,6 +151,38 @@ def test_tensorboard_of_batches_weights_and_pace(small, tmp_path):
     assert "batch_steps_per_second" in train and "epoch_steps_per_second" in train
     histograms = [values for tag, values in train.items() if tag.endswith("kernel/histogram")]
     assert histograms and all([step for step, _ in values] == [0, 1] for values in histograms)
+
+
+@pytest.mark.eager
+@pytest.mark.parametrize("kind", ["TensorBoard", "Summarizer"])
+def test_a_full_disk_is_an_error_at_the_beginning_and_a_warning_later(kind, small, tmp_path):
+    """A limit on the size of files, which root has to keep too, stands for the disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def curves():
+        arguments = {"labels": ["episode-reward"], "flush": 0.001} if kind == "Summarizer" else {"write_graph": False}
+        return getattr(kagent.callbacks, kind)(tmp_path, **arguments)
+
+    def fill(epoch, logs=None):
+        if epoch == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        agent = small("dqn")
+        with pytest.raises(OSError, match=f"File too large.*bytes are free there: '{tmp_path}") as raised:
+            run(agent, curves())
+        assert raised.value.errno == errno.EFBIG and "\n" not in str(raised.value) and agent.timesteps == 0
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        env = Counter(lengths=(2,))
+        agent = small("dqn", env=env)
+        with pytest.warns(UserWarning, match=f"cannot be written.*{tmp_path}") as warned:
+            agent.fit(
+                env, 100, steps_per_epoch=20, callbacks=[LambdaCallback(on_epoch_begin=fill), curves()], verbose=0
+            )
+        assert agent.timesteps == 100 and sum("cannot be written" in str(one.message) for one in warned) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("verbose", [1, 2])

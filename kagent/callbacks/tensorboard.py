@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from kagent.files.atomic_files import errors_of_tensorflow, naming_the_disk
 
 UNITS = ("timesteps", "episodes", "updates")
 
@@ -18,7 +22,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
     Keras's own x axis counts epochs, which are longer in a longer run: runs with other bounds cannot be compared by it. A
     metric that has no value yet, because no episode has ended and no update was made, has no point. What `update_freq`
     writes of batches stays over batches. A warning is given where the event files are removed during training: what Keras
-    writes from then on is lost.
+    writes from then on is lost. Where they can no longer be written, as on a full disk, a warning says so once, and training
+    goes on.
 
     Args:
         log_dir: Where event files go.
@@ -27,6 +32,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     Raises:
         ValueError: Another unit.
+        OSError: Event files cannot be written when training begins. The error names the directory and the bytes that are free.
 
     Example:
 
@@ -42,10 +48,32 @@ class TensorBoard(keras.callbacks.TensorBoard):
         super().__init__(log_dir, **arguments)
         self.unit = unit
         self._there = False  # whether event files were there at the end of the last epoch
+        self._failed = False  # whether they could not be written
+
+    def set_model(self, model: Any) -> None:
+        with naming_the_disk(Path(self.log_dir)), errors_of_tensorflow():
+            super().set_model(model)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        super().on_train_begin(logs)
-        self._there = False
+        with naming_the_disk(Path(self.log_dir)), errors_of_tensorflow():
+            super().on_train_begin(logs)
+        self._there = self._failed = False
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        with self._surviving_a_full_disk():
+            super().on_train_end(logs)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        with naming_the_disk(Path(self.log_dir)), errors_of_tensorflow():
+            super().on_test_begin(logs)
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        with self._surviving_a_full_disk():
+            super().on_test_end(logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        with self._surviving_a_full_disk():
+            super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         known = {name: value for name, value in (logs or {}).items() if not _is_nan(value)}
@@ -53,10 +81,21 @@ class TensorBoard(keras.callbacks.TensorBoard):
         # They are frequencies of epochs, which is not the number handed on.
         self.histogram_freq, self.embeddings_freq = (int(bool(n) and epoch % n == 0) for n in every)
         try:
-            super().on_epoch_end(getattr(self.model, self.unit), known)
+            with self._surviving_a_full_disk():
+                super().on_epoch_end(getattr(self.model, self.unit), known)
         finally:
             self.histogram_freq, self.embeddings_freq = every
         self._check_files()
+
+    @contextlib.contextmanager
+    def _surviving_a_full_disk(self) -> Iterator[None]:
+        try:
+            with naming_the_disk(Path(self.log_dir)), errors_of_tensorflow():
+                yield
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                warnings.warn(f"Curves cannot be written, and training goes on without them. {error}", stacklevel=3)
 
     def _check_files(self) -> None:
         there = any(Path(self.log_dir).joinpath("train").glob("events.out.tfevents.*"))

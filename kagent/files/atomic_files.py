@@ -227,5 +227,9 @@ def errors_of_tensorflow() -> Iterator[None]:
         found = [code for code in sorted(_OF_THE_DISK) if os.strerror(code) in message]
         if isinstance(error, OSError) or not found:
             raise
-        said = re.sub(r"\{\{.*?\}\} ?|\s*\[Op:\w*\]", "", message).strip()
-        raise OSError(found[0], f"{os.strerror(found[0])} ({said})") from error
+        raise OSError(found[0], f"{os.strerror(found[0])} ({words_of(error)})") from error
+
+
+def words_of(error: BaseException) -> str:
+    """What an error of TensorFlow says, in one line and without the names of its operations."""
+    return " ".join(re.sub(r"\{\{.*?\}\} ?|\s*\[Op:\w*\]( name: ?)?", "", str(error)).split())

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kagent.files.atomic_files import errors_of_tensorflow, naming_the_disk, words_of
+
 _QUEUE = 1000  # events between flushes at most
 _FILES = "events.out.tfevents.*"  # as TensorFlow names them
 _LOOK = 1.0  # seconds at most from one look at the file to the next
@@ -27,13 +29,17 @@ class Writer:
     Args:
         path: The directory.
         flush: Seconds between flushes; a flush comes with the next event after them.
+
+    Raises:
+        OSError: The file cannot be made. The error names the directory and the bytes that are free.
     """
 
     def __init__(self, path: Path, flush: float):
         self._path, self._milliseconds = path, min(max(1, round(flush * 1000)), 2**31 - 1)
         self._every = min(flush, _LOOK)
         self._failed = False
-        self._open()
+        with naming_the_disk(path), errors_of_tensorflow():
+            self._open()
 
     def _open(self) -> None:
         before = {*self._path.glob(_FILES)}
@@ -50,7 +56,10 @@ class Writer:
         self._looked = now
         if not self._is_there():
             self.close()
-            self._open()
+            try:
+                self._open()
+            except tf.errors.OpError as error:
+                self._warn_of(error)
 
     def _is_there(self) -> bool:
         return any(file.exists() for file in self._files)
@@ -68,7 +77,7 @@ class Writer:
             self._failed = True
             free = shutil.disk_usage(self._path).free
             warnings.warn(
-                f"Summaries cannot be written to {str(self._path)!r}, where {free} bytes are free: {error.message}. Training "
+                f"Summaries cannot be written to {str(self._path)!r}, where {free} bytes are free: {words_of(error)}. Training "
                 "goes on without them.",
                 stacklevel=3,
             )
