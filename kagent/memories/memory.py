@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
+from kagent.environments.checks import INFINITE, not_finite_reward
 from kagent.memories.columns import StateSpec, columns_of, nested
 from kagent.memories.storage import Column, Storage, check_plan
 from kagent.memories.transition import Leaves, Masks, Transition, state_of
@@ -281,7 +282,12 @@ class Memory(Part):
             terminated, truncated: Whether the episode ended, and whether it was cut off.
             action_mask, next_action_mask: Lists with a flat bool array `(sum(nvec),)` for each discrete action leaf and None
                 for a box. None: everything is allowed.
+
+        Raises:
+            ValueError: `reward` is not finite as float32.
         """
+        if not abs(reward) < INFINITE:  # NaN neither
+            raise ValueError(not_finite_reward(reward))
 
         def allowed(masks: Any) -> Masks | None:
             return None if masks is None else [None if m is None else np.asarray(m, bool)[None] for m in masks]

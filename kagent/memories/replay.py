@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
+from kagent.environments.checks import INFINITE
 from kagent.memories.chains import Chains
 from kagent.memories.columns import portable
 from kagent.memories.identifiers import whole
@@ -38,7 +39,7 @@ class Replay(Memory):
         saved: Whether weights files carry its content, so that training resumes exactly.
 
     Raises:
-        ValueError: `capacity` is not an integer >= 1.
+        ValueError: `capacity` is not an integer >= 1; later, the sum of a window's rewards is not finite as float32.
 
     Example:
 
@@ -186,6 +187,11 @@ class Replay(Memory):
         if closed is None:
             return
         step, discount = closed
+        if not (np.abs(step.reward) < INFINITE).all():
+            raise ValueError(
+                "The discounted sum of rewards over reward_estimation.horizon is not finite as float32, in which it is stored. "
+                f"Received: {step.reward[np.argmax(np.abs(step.reward))]}"
+            )
         if len(discount) > self.capacity:  # an episode that is longer than the memory: its newest timesteps
             newest = slice(len(discount) - self.capacity, None)
             step, discount = step.take(newest), discount[newest]

@@ -51,6 +51,23 @@ def rows(memory, *names):
     return [tuple(views[name][row].item() for name in names) for row in range(len(memory))]
 
 
+def test_a_sum_that_float32_cannot_hold_is_refused_before_it_is_stored():
+    memory = built(10, horizon=2, discount=1.0)
+    append(memory, 0, [1.5e38], [False])
+    append(memory, 1, [1.5e38], [False])
+    with pytest.raises(
+        ValueError, match=r"sum of rewards over reward_estimation\.horizon is not finite as float32.*4\.5\d*e\+38"
+    ):
+        append(memory, 2, [1.5e38], [False])
+    assert len(memory) == 0
+    for reward in (1e39, -1e39, np.nan):
+        with pytest.raises(ValueError, match="The reward is not finite"):
+            memory.append(
+                observation=0.0, action=1, reward=reward, terminated=True, truncated=False, next_observation=1.0
+            )
+    assert len(memory) == 0
+
+
 def test_returns_by_hand():
     # The acceptance case: rewards 1, 2, 3, 4, terminated, discount 0.5, of two timesteps each.
     memory = built(10, horizon=1, discount=0.5)
