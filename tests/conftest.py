@@ -41,6 +41,12 @@ def pytest_runtest_protocol(item):
         as_users = any(item.get_closest_marker(name) for name in ("xla", "slow", "sensitive"))
         if not as_users:
             graphs.without_xla(patch)
+            patch.setattr(
+                os, "fsync", lambda file: None
+            )  # waits for the disk; what is read back here comes from memory
+        eager = item.get_closest_marker("eager")
+        if eager is not None and "epochs" not in eager.kwargs:
+            graphs.in_one_epoch(patch)
         graphs.rewrite(as_users)
         forked.as_users = as_users
         if number and item.get_closest_marker("sensitive"):

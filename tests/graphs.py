@@ -18,3 +18,21 @@ def rewrite(on):
     """Whether TensorFlow rewrites graphs before it runs them: those of a small agent take longer than their updates."""
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
+
+
+def in_one_epoch(patch):
+    """Makes a `fit` of which nothing says how long its epochs are one epoch, not ten.
+
+    Where nothing is compiled, an epoch without an update has the program traced, to know the names of its logs: that takes
+    longer than all else of a few updates.
+    """
+    from kagent.config import run_length
+
+    of_fit = run_length.of_fit
+
+    def in_one(counters, given, steps_per_epoch, epochs, initial_epoch):
+        says = steps_per_epoch is not None or epochs is not None or initial_epoch
+        bounded = given.get("steps") is not None or given.get("max_steps") is not None
+        return of_fit(counters, given, steps_per_epoch, 1 if bounded and not says else epochs, initial_epoch)
+
+    patch.setattr(run_length, "of_fit", in_one)

@@ -105,6 +105,8 @@ class _AgentCheck:
         return agent
 
     def fit(self, agent: Agent, env: Any = None, callback: Any = None, **bounds: Any) -> Any:
+        # One epoch by default: of an eager agent, an epoch without an update costs a trace.
+        bounds = {"steps_per_epoch": 2 * self.steps, **bounds}
         with_ = [] if callback is None else [callback]
         return agent.fit(self.env() if env is None else env, callbacks=with_, verbose=0, **bounds)
 

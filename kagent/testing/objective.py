@@ -54,7 +54,7 @@ def check_objective(objective: Any, *, steps: int = 40, **parts: Any) -> None:
         contract.equal(OBJECTIVES.serialize(again), config, "its configuration")
     name, agent = _agent(contract, made, parts)
     with contract.rule("It is learned by in `fit`", f"action space {name}"):
-        history = agent.fit(_env(name), steps=steps, verbose=0).history
+        history = agent.fit(_env(name), steps=steps, steps_per_epoch=steps, verbose=0).history
         contract.expect(agent.seen, f"an update within {steps} timesteps (else give more `steps`)", "none")
     with contract.rule("What it logs is finite, `loss` among it"):
         contract.expect("loss" in agent.logged, "loss", sorted(agent.logged))
