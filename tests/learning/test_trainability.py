@@ -11,6 +11,9 @@ import kagent
 pytestmark = pytest.mark.eager
 
 
+FEW = {"sac": {"frequency": 4}}  # updates: eager ones of three roles take long
+
+
 def values(part):
     return [variable.numpy().copy() for variable in part.variables]
 
@@ -23,7 +26,7 @@ def moved(part, before):
 @pytest.mark.parametrize("when", ["before", "between"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_nothing_of_a_frozen_agent_moves(small, kind, when, compiled):
-    agent = small(kind)
+    agent = small(kind, **FEW.get(kind, {}))
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
     if when == "between":
         agent.fit(env, steps=32, verbose=0)
@@ -42,7 +45,7 @@ def test_nothing_of_a_frozen_agent_moves(small, kind, when, compiled):
 @pytest.mark.parametrize("kind", ["ppo", "sac"])
 @pytest.mark.parametrize("frozen, free", [("policy", "critic"), ("critic", "policy")])
 def test_a_role_is_frozen_alone(small, kind, frozen, free):
-    agent, env = small(kind), "Pendulum-v1" if kind == "sac" else "CartPole-v1"
+    agent, env = small(kind, **FEW.get(kind, {})), "Pendulum-v1" if kind == "sac" else "CartPole-v1"
     getattr(agent, frozen).trainable = False
     fixed, moving = values(getattr(agent, frozen)), values(getattr(agent, free))
     agent.fit(env, steps=32, verbose=0)
