@@ -4,7 +4,7 @@ import kagent
 
 
 def fits(patch, longest):
-    """Has `fit` take `longest` timesteps at most, without a progress bar.
+    """Has `fit` take `longest` timesteps at most, without a progress bar; of a replay agent 20 after its first update will do.
 
     Args:
         patch: pytest's `monkeypatch`.
@@ -13,7 +13,10 @@ def fits(patch, longest):
     fit = kagent.Agent.fit
 
     def short(agent, *args, **kwargs):
-        most = {"steps": longest, "max_steps": longest, "episodes": 2, "updates": 2, "epochs": 2, "steps_per_epoch": 20}
+        rule, replays = agent.update_rule, isinstance(agent.memory, kagent.memories.Replay)
+        first = max(rule.start or 0, rule.batch_size) if replays and rule.unit == "timesteps" else longest
+        few = {name: min(longest, first + 20) for name in ("steps", "max_steps") if (kwargs.get(name) or 0) > longest}
+        most = {**few, "episodes": 2, "updates": 2, "epochs": 2, "steps_per_epoch": 20}
         bounds = {name: min(value, kwargs[name]) for name, value in most.items() if isinstance(kwargs.get(name), int)}
         return fit(agent, *args, **{**kwargs, **bounds, "verbose": 0})
 

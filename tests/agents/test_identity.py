@@ -27,12 +27,19 @@ BOUNDED = {
 }
 
 
+def each(spaces, *fast):
+    """Those beside `fast` are slow: they are leaves of one of these, too."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in spaces]
+    )
+
+
 def learned(agent, space, steps, closeness, **fit):
     agent.fit(lambda: Identity(space), steps=steps, verbose=0, **fit)
     return right_of(agent, Identity(space), closeness)
 
 
-@pytest.mark.parametrize("name", DISCRETE)
+@each(DISCRETE, "nested")
 def test_dqn_repeats_what_it_sees(name):
     space = DISCRETE[name]
     agent = make("dqn", lambda: Identity(space))
@@ -40,7 +47,7 @@ def test_dqn_repeats_what_it_sees(name):
     assert learned(agent, space, 1500, 1.0) >= 90
 
 
-@pytest.mark.parametrize("name", DISCRETE)
+@each(DISCRETE, "nested")
 def test_ppo_repeats_what_it_sees(name):
     space = DISCRETE[name]
     agent = make("ppo", lambda: Identity(space))
@@ -48,7 +55,7 @@ def test_ppo_repeats_what_it_sees(name):
     assert learned(agent, space, 2000, 1.0) >= 90
 
 
-@pytest.mark.parametrize("name", BOXES)
+@each(BOXES, "unbounded", "mixed")
 def test_ppo_comes_close_with_boxes(name):
     space = BOXES[name]
     agent = make("ppo", lambda: Identity(space), n_steps=128, epochs=10, log_std=-0.5)
@@ -56,7 +63,7 @@ def test_ppo_comes_close_with_boxes(name):
     assert learned(agent, space, 4000, 0.8) >= 90
 
 
-@pytest.mark.parametrize("name", BOUNDED)
+@each(BOUNDED, "nested")
 def test_sac_comes_close_with_boxes(name):
     space = BOUNDED[name]
     agent = make("sac", lambda: Identity(space))

@@ -324,25 +324,15 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
         assert getattr(agent, argument) == arguments[argument]
 
 
+# The command line is the same for all; those that are as another one to it are slow.
 @pytest.mark.parametrize(
     "algorithm",
     [
-        "double-dqn",
-        "duelingdqn",
-        "dpg",
-        "vpg",
-        "ac",
-        "a2c",
-        "trpo",
-        "td3",
-        "qr-dqn",
-        "c51",
-        "tqc",
-        "discrete-sac",
-        "naf",
-        "pqn",
-        "rainbow",
-        "crossq",
+        *("duelingdqn", "vpg", "a2c", "trpo", "td3", "rainbow", "crossq"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("double-dqn", "dpg", "ac", "qr-dqn", "c51", "tqc", "discrete-sac", "naf", "pqn")
+        ),
     ],
 )
 def test_every_preset_trains(here, base, algorithm):

@@ -21,6 +21,8 @@ from kagent.schedules import Clock
 MODE = pytest.mark.parametrize("mode", MODES)
 # What is compiled is the same graph; where a test takes many of them, XLA's is enough.
 ENDS = pytest.mark.parametrize("mode", ["eager", "xla"])
+# Where XLA has several programs to compile, the graph's are enough.
+GRAPH = pytest.mark.parametrize("mode", ["eager", "graph", pytest.param("xla", marks=pytest.mark.slow)])
 P = np.array([0.5, 0.3, 0.2])
 FISHER = np.diag(P) - np.outer(P, P)
 
@@ -143,7 +145,7 @@ def test_the_radius_is_kept_whatever_the_scale_of_the_loss(mode, radius):
     np.testing.assert_allclose(ends[2], ends[1], atol=1e-4)
 
 
-@ENDS
+@GRAPH
 def test_what_does_not_help_moves_nothing(mode):
     start = np.log(P).astype(np.float32)
     for loss in (
@@ -178,7 +180,7 @@ def test_the_largest_step_that_helps_is_taken(mode):
     np.testing.assert_allclose(end - np.log(P), full, atol=2e-6)
 
 
-@ENDS
+@GRAPH
 def test_a_search_that_fails_may_be_overridden_and_it_tells(mode):
     # Behind a wall everywhere but at the start: with the override, the whole step is taken all the same.
     start, direction = np.log(P).astype(np.float32), np.array([1.0, -0.5, -0.25])

@@ -48,6 +48,10 @@ QUICK = {
             "reward_estimation": {"horizon": 2, "discount": 0.9},
         },
     },
+}  # fmt: skip
+
+# More memories and preprocessing; that they come back as they were is tested with each of them.
+MORE = {
     "dqn preprocessed": {
         "kind": "DQN", "env": "CartPole-v1", "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
         "arguments": {**OFF, "preprocessing": {
@@ -55,10 +59,6 @@ QUICK = {
             "reward": ["deltafier", {"type": "exponential_normalization", "decay": 0.9}],
         }},
     },
-}  # fmt: skip
-
-# More memories; that they come back as they were is tested with each of them.
-MORE = {
     "early windows of 3": {
         "kind": "SAC", "env": "Pendulum-v1", "n_envs": 3, "steps": 240, "epoch": 55, "stops": [2],
         "arguments": {**OFF, "reward_estimation": {"horizon": 4, "discount": 0.9, "estimate_horizon": "early"}},

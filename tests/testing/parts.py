@@ -119,3 +119,6 @@ OBJECTIVES = {
         "memory": 100,
     },
 }
+# Whose programs are made of the steps of others, twin_delayed and soft_actor_critic, and take XLA seconds to compile. Their own
+# equations have tests by hand in `tests/objectives`.
+ALIKE = ("deterministic_policy_gradient", "crossq", "truncated_quantiles", "discrete_soft_actor_critic")

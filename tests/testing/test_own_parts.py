@@ -27,9 +27,11 @@ def test_explorations(name):
     testing.check_exploration(parts.EXPLORATIONS[name])
 
 
-@pytest.mark.parametrize("name", parts.OBJECTIVES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in parts.ALIKE else []) for name in parts.OBJECTIVES]
+)
 def test_objectives(name):
-    testing.check_objective(**{"objective": name, **parts.OBJECTIVES[name]})
+    testing.check_objective(**{"objective": name, "steps": 16, **parts.OBJECTIVES[name]})
 
 
 ENVIRONMENTS = {
