@@ -270,6 +270,15 @@ def at(leaf: Leaf) -> str:
     return f" leaf {leaf.name!r}" if leaf.path else ""
 
 
+def described(env: Any) -> str:
+    """An environment as it shows itself, for messages. gymnasium's way needs an `id` of its spec, which those of other
+    libraries need not have; it is then the name of the class."""
+    try:
+        return str(env)
+    except Exception:
+        return f"<{type(env).__name__}>"
+
+
 def time_limit(spec: Any) -> int | None:
     """`max_episode_steps` of a spec. Those of other libraries (EnvPool) need not have it."""
     limit = getattr(spec, "max_episode_steps", None)

@@ -187,7 +187,7 @@ class SingleEnvs(Environments):
 
     def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
         for i, env in enumerate(self.envs):
-            check_idle(env, f"env {i}, {env},")
+            check_idle(env, f"env {i}, {checks.described(env)},")
         self._reset_options = reset_options
         if self._watchdog is not None:
             self._watchdog.stop()

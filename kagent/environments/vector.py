@@ -427,4 +427,8 @@ def _row(batch: Any, row: int) -> Any:
     # gymnasium's final observations are an object array, one per env; others batch them like observations.
     if isinstance(batch, dict):
         return {key: _row(part, row) for key, part in batch.items()}
-    return tuple(_row(part, row) for part in batch) if isinstance(batch, tuple) else batch[row]
+    if isinstance(batch, tuple):
+        return tuple(_row(part, row) for part in batch)
+    found = batch[row]
+    # `np.array([...], dtype=object)` of observations of one shape makes an object of every number.
+    return np.array(found.tolist()) if isinstance(found, np.ndarray) and found.dtype == object else found

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from . import checks
+
 
 class StepTimeoutError(TimeoutError):
     """An environment did not answer `step` or `reset` within `step_timeout`."""
@@ -91,7 +93,7 @@ class Watched:
             return self.watchdog.call(self.env, name, function, *args, **kwargs)
         except StepTimeoutError as error:
             raise StepTimeoutError(
-                f"env {self.index}, {self.env}: {error}. It cannot be stopped: make a new one"
+                f"env {self.index}, {checks.described(self.env)}: {error}. It cannot be stopped: make a new one"
             ) from None
 
 

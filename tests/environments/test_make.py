@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from toy_envs import Counter, Identity, NativeCounter
 
 from kagent import environments
-from kagent.environments import SingleEnvs, VectorEnvs, check_spaces, make
+from kagent.environments import SingleEnvs, VectorEnvs, check_spaces, checks, make
 
 
 class Closing(Counter):
@@ -112,6 +112,25 @@ class Promised(VectorEnv):
         return np.ones((3, 2), np.float32), np.ones(3), self.done, np.zeros(3, bool), {}
 
 
+class Together(Promised):
+    """Ends all its episodes together, so that `np.array` makes one array of objects of the last observations."""
+
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def step(self, actions):
+        final = np.array([np.full(2, 0.5, np.float32)] * 3, dtype=object)
+        assert final.shape == (3, 2)
+        ended = np.ones(3, bool)
+        return np.zeros((3, 2), np.float32), np.ones(3), ended, ~ended, {"final_obs": final, "_final_obs": ended}
+
+
+def test_last_observations_of_episodes_that_end_together():
+    envs = make(Together())
+    envs.reset()
+    taken = envs.step([np.zeros(3, np.int64)])
+    np.testing.assert_array_equal(taken.next_observation[0], np.full((3, 2), 0.5, np.float32))
+
+
 @pytest.mark.parametrize("bases", [(), (gymnasium.Env,)])
 def test_a_vector_env_needs_only_what_its_class_promises(bases):
     env = type("Native", (Promised, *bases), {})()
@@ -130,6 +149,8 @@ def test_specs_without_a_limit_and_envs_that_are_several():
     env = Counter()
     env.spec = types.SimpleNamespace(id="mine")
     assert make(env).time_limit is None and make(env, max_episode_timesteps=4)
+    env.spec = types.SimpleNamespace()  # gymnasium cannot show such an environment
+    assert make(env, step_timeout=1.0).time_limit is None and checks.described(env) == "<Counter>"
     env.is_vector_env, env.num_envs = True, 8
     with pytest.raises(TypeError, match=r"must then be a gymnasium.vector.VectorEnv.*a gymnasium.Env of 8"):
         make(env)
