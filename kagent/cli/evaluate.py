@@ -53,6 +53,10 @@ def load(arguments: argparse.Namespace) -> Any:
         CommandError: There is no agent in it, with the reason; or no such module.
     """
     file = arguments.file
+    if file.is_dir():
+        inside = file / "agent.keras"
+        found = f". The agent of this run is {inside}" if inside.is_file() else ""
+        raise CommandError(f"an agent is in a file, and this is a folder. Received: {file}{found}")
     if not file.is_file():
         raise CommandError(f"no such file. Received: {file}")
     if not zipfile.is_zipfile(file):

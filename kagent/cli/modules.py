@@ -36,6 +36,9 @@ def load_named(arguments: argparse.Namespace) -> None:
 
 def _search_here() -> None:
     # As `python -m` does: modules are found in the folder where the command runs.
-    here = os.getcwd()
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        raise CommandError("the folder where the command runs does not exist any more") from error
     if not sys.flags.safe_path and not {"", here} & set(sys.path):
         sys.path.insert(0, here)

@@ -91,6 +91,25 @@ def test_bad_input_gives_one_line_and_code_2_before_tensorflow_loads(arguments, 
     assert message in error and error.startswith("kagent") and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["evaluate", "record"])
+def test_the_folder_of_a_run_says_where_its_agent_is(command, tmp_path, capsys):
+    arguments = [command, str(tmp_path), "CartPole-v1", *(["--out", "x.gif"] if command == "record" else [])]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"this is a folder. Received: {tmp_path}\n")
+    (tmp_path / "agent.keras").write_bytes(b"")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"The agent of this run is {tmp_path / 'agent.keras'}\n")
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["train", "own:Agent", "CartPole-v1"]) == 2
+    assert "the folder where the command runs does not exist any more" in capsys.readouterr().err
+
+
 def test_a_filled_folder_is_refused(tmp_path, capsys):
     (tmp_path / "something").write_text("precious")
     assert main(["train", "DQN", "CartPole-v1", "--out", str(tmp_path)]) == 2
