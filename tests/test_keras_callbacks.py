@@ -237,6 +237,46 @@ def test_reduce_lr_on_plateau_of_the_loss_does_not_stumble_over_the_warm_up(smal
     np.testing.assert_allclose(history["learning_rate"], [0.4] * 5, rtol=1e-6)
 
 
+_SCHEDULE = {"type": "linear", "initial": 1e-3, "final": 0.0}
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [LearningRateScheduler(lambda epoch, rate: rate), ReduceLROnPlateau(monitor="episode_return", mode="max")],
+)
+@pytest.mark.parametrize(
+    ("kind", "arguments", "roles"),
+    [
+        ("dqn", {"learning_rate": _SCHEDULE}, "policy"),
+        ("sac", {"critic_learning_rate": _SCHEDULE}, "critic"),
+        ("ppo", {"learning_rate": keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)}, "policy, critic"),
+    ],
+)
+@pytest.mark.eager
+def test_a_callback_that_sets_a_rate_and_a_schedule_of_it_are_refused_together(small, callback, kind, arguments, roles):
+    """The schedule replaced the rate that the callback had set, at each update and without a word."""
+    agent = small(kind, **arguments)
+    message = f"{type(callback).__name__} sets learning rates, .* the learning rate of {roles}, which"
+    for given in ([callback], keras.callbacks.CallbackList([callback], model=agent)):
+        with pytest.raises(ValueError, match=message):
+            agent.fit({"sac": "Pendulum-v1"}.get(kind, "CartPole-v1"), steps=20, verbose=0, callbacks=given)
+    assert agent.timesteps == 0
+
+
+@pytest.mark.eager
+def test_a_schedule_of_keras_in_compile_is_refused_with_a_callback_that_sets_it(small):
+    agent = small("dqn")
+    agent.compile(optimizer=keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)))
+    with pytest.raises(ValueError, match="LearningRateScheduler sets learning rates"):
+        run(agent, LearningRateScheduler(lambda epoch, rate: rate))
+    other = small("dqn", start=10_000)
+    run(other, epochs=1)
+    with pytest.raises(ValueError, match="LearningRateScheduler sets learning rates"):
+        agent.fit(
+            other.memory.dataset(4).take(1), callbacks=[LearningRateScheduler(lambda epoch, rate: rate)], verbose=0
+        )
+
+
 # Averages --------------------------------------------------------------------------------------------------
 
 

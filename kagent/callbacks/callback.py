@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from kagent.config.creation import is_agent_class
 _MONITORS = (keras.callbacks.EarlyStopping, keras.callbacks.ModelCheckpoint, keras.callbacks.ReduceLROnPlateau)
 
 
+_RATES = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 _RENAMED = {"on_asked_update_end": "on_requested_update_end", "watches": "overrides"}
 
 
@@ -134,6 +135,25 @@ def check_events(callbacks: Iterable[Any]) -> None:
             raise TypeError(
                 f"{kind}.{own[0]} would not be called: only a kagent.callbacks.Callback has that event, and {kind} is none. "
                 "Derive a class from it"
+            )
+
+
+def check_rates(callbacks: Iterable[Any], scheduled: Sequence[str]) -> None:
+    """Checks that no callback sets a learning rate which is a schedule.
+
+    Args:
+        callbacks: The callbacks.
+        scheduled: The roles whose learning rate is a schedule.
+
+    Raises:
+        ValueError: A `LearningRateScheduler` or `ReduceLROnPlateau`, and a role is among `scheduled`: at the next update the
+            schedule would take the place of the rate that the callback has set.
+    """
+    for callback in callbacks:
+        if scheduled and isinstance(callback, _RATES):
+            raise ValueError(
+                f"{type(callback).__name__} sets learning rates, which must be numbers. Received: a schedule as the learning "
+                f"rate of {', '.join(scheduled)}, which would replace them at each update. Give a number, or leave the callback out"
             )
 
 

@@ -61,6 +61,16 @@ class Minimizer:
         """The roles that learn."""
         return list(self.parts)
 
+    @property
+    def scheduled(self) -> list[str]:
+        """The roles whose learning rate is a schedule: of the agent's parts, or one of Keras in an optimizer of `compile`."""
+        ours = [id(optimizer) for optimizer, _ in self.rates]
+        return [
+            role
+            for role, own in self._by_role.items()
+            if id(own) in ours or isinstance(own.get_config().get("learning_rate"), dict)
+        ]
+
     def take_errors(self) -> tf.Tensor | None:
         """The errors that were reported since the last call, `(B,)`, or None."""
         errors, self.errors = self.errors, None

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kagent import environments as envs
 from kagent.callbacks.backups import mend_backups
-from kagent.callbacks.callback import abortable, listed
+from kagent.callbacks.callback import abortable, check_rates, listed
 from kagent.callbacks.csv_columns import with_columns
 from kagent.callbacks.progress_bar import with_bar
 from kagent.config import run_length
@@ -217,6 +217,7 @@ def _fit_dataset(
     if steps_per_epoch is not None:
         check_count(steps_per_epoch, "steps_per_epoch")
     given_callbacks = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
+    check_rates(getattr(given_callbacks, "callbacks", given_callbacks), agent.minimizer.scheduled)
     mend_backups(given_callbacks)
     size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
     length = EpochLength(agent, epochs - initial_epoch, size)

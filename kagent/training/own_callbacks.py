@@ -10,7 +10,7 @@ import numpy as np
 
 from kagent import callbacks
 from kagent.callbacks.backups import mend_backups
-from kagent.callbacks.callback import check_events, listed
+from kagent.callbacks.callback import check_events, check_rates, listed
 from kagent.memories.transition import each_array
 
 _CLASSES = {"saver": "Checkpoint", "summarizer": "Summarizer", "recorder": "Recorder"}
@@ -76,8 +76,11 @@ class OwnCallbacks:
         """These callbacks before those given to `fit`, in a list; or within the `CallbackList` that was given."""
         mend_backups(given)
         if not isinstance(given, keras.callbacks.CallbackList):
-            return [*self, *listed(given)]
+            own = listed(given)
+            check_rates(own, agent.minimizer.scheduled)
+            return [*self, *own]
         check_events(given.callbacks)
+        check_rates(given.callbacks, agent.minimizer.scheduled)
         for callback in self:
             if callback not in given.callbacks:
                 callback.set_model(agent)
