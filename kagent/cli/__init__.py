@@ -1,4 +1,4 @@
-"""The command line: `kagent train | evaluate | record | plot`.
+"""The command line: `kagent train | evaluate | record | plot | list`.
 
 Nothing here imports TensorFlow before a command needs it, so that `kagent --help` is immediate.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from kagent.cli import evaluate, plot, record, train
+from kagent.cli import catalog, evaluate, plot, record, train
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
 from kagent.config.vocabulary import meaning
@@ -31,7 +31,9 @@ EPILOG = f"""\
 examples:
   kagent train dqn CartPole-v1
       train with tuned settings, evaluate, save to a folder in runs/
-  kagent record runs/first/agent.keras CartPole-v1 --out cartpole.gif
+  kagent train --resume runs/first
+      go on with a run that was stopped or killed, bit for bit
+  kagent record runs/first --out cartpole.gif
       watch what an agent learned (needs: pip install 'kagent[render]')
   kagent plot runs/* --out curves.png
       compare how runs learned (needs: pip install 'kagent[plots]')
@@ -81,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole = argv is None  # the process is this command
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
+    if not argv:
+        parser.print_help()
+        return 0
     try:
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
@@ -132,7 +137,7 @@ def _parser() -> Parser:
     parser = Parser(prog="kagent", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"kagent {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, evaluate, record, plot):
+    for command in (train, evaluate, record, plot, catalog):
         command.add_parser(commands)
     return parser
 

@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from kagent.cli import modules, process
+from kagent.cli import environment, modules, process
+from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
+from kagent.cli.folder import RunFolder
 from kagent.cli.options import add_import, count
 
 DESCRIPTION = """\
@@ -22,8 +24,7 @@ Actions are greedy unless --stochastic; the same --seed gives the same episodes.
 def add_parser(commands: Any) -> None:
     """Adds the command and its arguments."""
     parser = commands.add_parser("evaluate", help="measure a saved agent", description=DESCRIPTION)
-    parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
-    parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
+    add_target(parser)
     parser.add_argument("--episodes", type=count, default=20, metavar="N", help="number of episodes (default: 20)")
     parser.add_argument("--seed", type=int, metavar="S", help="seed of the episodes")
     parser.add_argument("--stochastic", action="store_true", help="sample actions as in training")
@@ -34,16 +35,48 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     """Runs the command; the exit status."""
+    source = target(arguments)
     agent = load(arguments)
     summary = summarize(
         agent,
-        arguments.environment,
+        source,
         arguments.episodes,
         deterministic=not arguments.stochastic,
         seed=arguments.seed,
     )
     print(json.dumps(summary, indent=2) if arguments.json else report(summary))
     return 0
+
+
+def add_target(parser: Any) -> None:
+    """Adds the agent and its environment."""
+    parser.add_argument("file", metavar="RUN", type=Path, help="folder of a run, or the .keras file of an agent")
+    parser.add_argument(
+        "environment", metavar="ENV", nargs="?", help="gymnasium id, such as CartPole-v1 (default: that of the run)"
+    )
+    environment.add_options(parser)
+
+
+def target(arguments: argparse.Namespace) -> Source:
+    """Where the agent is to play. `arguments` then have its file and the id.
+
+    Raises:
+        CommandError: There is no run in the folder; or a file is given without an environment.
+    """
+    path = arguments.file
+    source = None
+    if path.is_dir():
+        folder = RunFolder.existing(path)
+        config = folder.config()
+        source, arguments.file = environment.of_record(config, arguments.modules), folder.agent
+    if arguments.environment is not None or arguments.env_kwargs or arguments.wrapper:
+        arguments.environment = arguments.environment or (source and source.id)
+        source = None
+    if arguments.environment is None and source is None:
+        raise CommandError(f"ENV is needed beside a file; a run's folder knows its own. Received: {path}")
+    source = environment.of_options(arguments) if source is None else source
+    arguments.environment = source.id
+    return source
 
 
 def load(arguments: argparse.Namespace) -> Any:
@@ -73,7 +106,7 @@ def load(arguments: argparse.Namespace) -> Any:
 
 def summarize(
     agent: Any,
-    environment: str,
+    source: Source,
     episodes: int,
     *,
     deterministic: bool = True,
@@ -82,12 +115,12 @@ def summarize(
 ) -> dict[str, Any]:
     """What `agent.evaluate` found, as plain JSON values."""
     logs = agent.evaluate(
-        environment, episodes=episodes, deterministic=deterministic, seed=seed, step_timeout=step_timeout, verbose=0
+        source.made_by, episodes=episodes, deterministic=deterministic, seed=seed, step_timeout=step_timeout, verbose=0
     )
     returns = [float(value) for value in logs["episode_returns"]]
     lengths = [int(value) for value in logs["episode_lengths"]]
     return {
-        "environment": environment,
+        **source.record(),
         "episodes": len(returns),
         "deterministic": deterministic,
         "seed": seed,

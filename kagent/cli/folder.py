@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import json
+import math
 import platform
 import re
 import time
@@ -21,7 +23,9 @@ CONTENTS = """\
   log.csv          a row per epoch: timesteps, episode_return, losses ...
   tensorboard/     the same for: tensorboard --logdir
   agent.keras      the trained agent, for kagent.load
-  evaluation.json  return of the finished agent: mean, std, every episode"""
+  evaluation.json  return of the finished agent: mean, std, every episode
+  checkpoints/     everything to go on from, for: kagent train --resume
+  best.keras       of --save-best: the agent with the best validation"""
 
 
 class RunFolder:
@@ -45,9 +49,65 @@ class RunFolder:
         name = re.sub(r"[^\w.-]+", "-", f"{algorithm}-{environment}-{seed}", flags=re.ASCII)
         return cls(Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
 
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """The folder of a run that was begun.
+
+        Raises:
+            CommandError: It is none.
+        """
+        if not (path / "config.json").is_file():
+            raise CommandError(f"no folder of a run: there is no config.json. Received: {path}")
+        folder = cls.__new__(cls)
+        folder.path = path
+        return folder
+
+    def config(self) -> dict[str, Any]:
+        """`config.json`.
+
+        Raises:
+            CommandError: It cannot be read, or is none that `kagent train` wrote.
+        """
+        path = self.path / "config.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise CommandError(f"cannot read {path}: {error}") from error
+        if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+            raise CommandError(f"{path} is not the record of a run of `kagent train`")
+        return found
+
     log = property(lambda self: self.path / "log.csv")
     agent = property(lambda self: self.path / "agent.keras")
+    best = property(lambda self: self.path / "best.keras")
+    checkpoints = property(lambda self: self.path / "checkpoints")
     tensorboard = property(lambda self: self.path / "tensorboard")
+
+    def best_validation(self) -> float | None:
+        """The largest `val_episode_return` in the log; None: there is none."""
+        try:
+            with self.log.open(newline="", encoding="utf-8") as file:
+                texts = [row.get("val_episode_return") or "nan" for row in csv.DictReader(file)]
+        except FileNotFoundError:
+            return None
+        found = [value for value in map(float, texts) if value == value]
+        return max(found, default=None)
+
+    def cut_log(self, timesteps: int) -> None:
+        """Takes rows of the log away that are behind these timesteps: a run that goes on from there writes them again."""
+        try:
+            lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        names = lines[0].strip().split(",") if lines else []
+        if "timesteps" not in names:
+            return
+        place = names.index("timesteps")
+        whole = (line for line in lines[1:] if line.endswith("\n"))  # a kill may have cut the last one
+        kept = [line for line in whole if _number(line.strip().split(","), place) <= timesteps]
+        if len(kept) < len(lines) - 1:
+            with replacing(self.log) as beside:
+                beside.write_text("".join([lines[0], *kept]), encoding="utf-8")
 
     def create(self, config: dict[str, Any]) -> None:
         """Make the folder with `config.json` and `versions.json` in it."""
@@ -62,6 +122,14 @@ class RunFolder:
         """`content` as readable JSON, whole or not at all."""
         with replacing(self.path / name) as beside:
             beside.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def _number(row: list[str], place: int) -> float:
+    # A row without it is none.
+    try:
+        return float(row[place])
+    except (IndexError, ValueError):
+        return math.inf
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Collection
 from types import ModuleType
 
 from kagent.cli.errors import CommandError
@@ -24,6 +25,19 @@ def load(name: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # it is there, and imports one that is not
         raise CommandError(f"no module named {error.name!r}. Received: {name!r}") from error
+
+
+def check_named(name: str, imported: Collection[str]) -> None:
+    """Refuses a name of a file, `module:object`, whose module the command line does not name.
+
+    Raises:
+        CommandError: It is such a name.
+    """
+    module, colon, _ = name.rpartition(":")
+    if colon and module not in imported:
+        raise CommandError(
+            f"the run names {name!r}, and nothing is imported because a file names it: give --import {module}"
+        )
 
 
 def load_named(arguments: argparse.Namespace) -> None:

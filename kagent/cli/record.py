@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent.cli.errors import CommandError
-from kagent.cli.evaluate import load
+from kagent.cli.evaluate import add_target, load, target
 from kagent.cli.options import add_import, count
 
 DESCRIPTION = """\
@@ -20,8 +20,7 @@ Needs: pip install 'kagent[render]'
 def add_parser(commands: Any) -> None:
     """Adds the command and its arguments."""
     parser = commands.add_parser("record", help="film a saved agent", description=DESCRIPTION)
-    parser.add_argument("file", metavar="FILE", type=Path, help="agent.keras of a run")
-    parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
+    add_target(parser)
     parser.add_argument("--out", metavar="PATH", type=Path, required=True, help="file to write, .gif or .mp4")
     parser.add_argument("--episodes", type=count, default=1, metavar="N", help="number of episodes (default: 1)")
     parser.add_argument("--fps", type=float, metavar="F", help="frames per second (default: the environment's)")
@@ -40,16 +39,23 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
 
     if arguments.out.suffix.lower() not in rendering.SUFFIXES:
         raise CommandError(f"--out must end in {' or '.join(rendering.SUFFIXES)}. Received: {arguments.out}")
-    result = rendering.record(
-        load(arguments),
-        arguments.environment,
-        arguments.out,
-        episodes=arguments.episodes,
-        fps=arguments.fps,
-        max_steps=arguments.max_steps,
-        deterministic=not arguments.stochastic,
-        seed=arguments.seed,
-    )
+    source = target(arguments)
+    agent = load(arguments)
+    env = source.id if source.made_by == source.id else source.make(render_mode="rgb_array")
+    try:
+        result = rendering.record(
+            agent,
+            env,
+            arguments.out,
+            episodes=arguments.episodes,
+            fps=arguments.fps,
+            max_steps=arguments.max_steps,
+            deterministic=not arguments.stochastic,
+            seed=arguments.seed,
+        )
+    finally:
+        if not isinstance(env, str):
+            env.close()
     returns = ", ".join(f"{value:.1f}" for value in result["episode_returns"])
     print(f"Wrote {arguments.out}: {result['frames']} frames at {result['fps']:g} per second, return {returns}")
     return 0

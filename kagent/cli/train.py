@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from kagent import tuned
-from kagent.cli import algorithms, modules, process, settings
+from kagent.cli import algorithms, environment, modules, process, settings
 from kagent.cli.algorithms import Algorithm
+from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import CONTENTS, RunFolder
 from kagent.cli.options import add_import, count, number, seconds
 
 STEPS = 100_000
+CHECKPOINTS = 600  # seconds
+EVALUATED = 20  # episodes
+RECORDED = ("validation", "save_best", "checkpoint_every", "eval_episodes")  # options that a resumed run keeps
 _EPOCHS = 50  # rows in the log: enough for a curve, few enough to read
 _SHORTEST_EPOCH = 100
 
@@ -34,14 +38,17 @@ settings, the later the stronger:
   2. the tuned values for this algorithm and environment, where kagent has them
   3. --config FILE: YAML, JSON, or the config.json of an earlier run
   4. --set part.key=value, as often as you like; values are JSON, or else text
-  5. --steps, --seed, --n-envs, --step-timeout
+  5. --steps, --seed, --n-envs, --step-timeout, --normalize, --device
 
   --set learning_rate=0.0003 --set network.units=[64,64]
   --set exploration.fraction=0.2 --set compile.steps_per_execution=16
   --set 'learning_rate={{"type": "Linear", "initial": 0.001, "final": 0}}'
 A key that does not exist is answered with the list of those that do.
 
-Ctrl-C once stops cleanly and saves; twice stops at once.
+  --env-kwargs gravity=9.0 --wrapper TimeLimit:'{{"max_episode_steps": 300}}'
+
+Ctrl-C once stops cleanly and saves; twice stops at once. Either way, and after
+a power cut, --resume RUN goes on from the last checkpoint, bit for bit.
 
 the folder it leaves:
 {CONTENTS}
@@ -53,8 +60,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train", help="train an agent on an environment", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.add_argument("algorithm", metavar="ALGO", help="an algorithm of those above")
-    parser.add_argument("environment", metavar="ENV", help="gymnasium id, such as CartPole-v1")
+    parser.add_argument("algorithm", metavar="ALGO", nargs="?", help="an algorithm of those above")
+    parser.add_argument("environment", metavar="ENV", nargs="?", help="gymnasium id, such as CartPole-v1")
     parser.add_argument("--steps", type=count, metavar="N", help=f"environment steps (default: tuned, or {STEPS})")
     parser.add_argument(
         "--seed", type=int, metavar="S", help="one number for all randomness (default: drawn, recorded)"
@@ -63,26 +70,60 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="new or empty folder (default: runs/ALGO-ENV-SEED-TIME)"
     )
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, in place of ALGO and ENV"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a .yaml or .json file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
     parser.add_argument(
+        "--normalize",
+        nargs="?",
+        const=True,
+        choices=("observation", "reward"),
+        help="standardize observations and rewards, or one of them; the same as --set normalize=...",
+    )
+    parser.add_argument("--device", metavar="NAME", help="where it learns, such as CPU:0; the same as --set device=...")
+    environment.add_options(parser)
+    parser.add_argument(
+        "--validation", type=count, metavar="N", help="greedy episodes after every epoch, logged as val_*"
+    )
+    parser.add_argument(
+        "--save-best", action="store_true", help="keep the agent with the best validation (of 5 episodes by default)"
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=seconds,
+        metavar="S",
+        help=f"seconds between checkpoints, from which --resume goes on (default: {CHECKPOINTS})",
+    )
+    parser.add_argument(
         "--eval-episodes",
         type=number,
-        default=20,
         metavar="N",
-        help="episodes of the final evaluation (default: 20)",
+        help=f"episodes of the final evaluation (default: {EVALUATED})",
     )
     parser.add_argument(
         "--step-timeout", type=seconds, metavar="S", help="seconds a step of an environment may take (default: any)"
     )
     add_import(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result; the same as --verbose 0")
+    parser.add_argument(
+        "--verbose",
+        type=int,
+        choices=(0, 1, 2),
+        help="0: no progress; 1: a bar; 2: a line per epoch (default: 1 in a terminal, else 2)",
+    )
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     """Runs the command; the exit status."""
+    if arguments.resume is not None:
+        return _resume(arguments)
+    if arguments.algorithm is None or arguments.environment is None:
+        raise CommandError("train needs ALGO and ENV, or --resume RUN (see kagent train --help)")
     algorithm = algorithms.find(arguments.algorithm)
+    source = environment.of_options(arguments)
     folder = None if arguments.out is None else RunFolder(arguments.out)
     layers = _layers(algorithm, arguments)
 
@@ -95,28 +136,76 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     if chosen["fit"].get("steps") is None and chosen["fit"].get("episodes") is None:
         chosen["fit"]["steps"] = STEPS
     folder = folder or RunFolder.named(algorithm.name, arguments.environment, chosen["seed"])
-    agent = _build(preset, arguments.environment, chosen)
+    agent = _build(preset, source, chosen)
     folder.create(
         {
             "algorithm": algorithm.name,
-            "environment": arguments.environment,
+            **source.record(),
             "seed": chosen["seed"],
             "command": shlex.join(["kagent", *argv]),
+            "options": {name: getattr(arguments, name) for name in RECORDED},
             "settings": chosen,
             "agent": agent.get_config(),
         }
     )
-    if not arguments.quiet:
+    if _verbose(arguments):
         origin = "tuned settings" if tuned.load(algorithm.name, arguments.environment) else "default settings"
-        print(f"{algorithm.preset} on {arguments.environment}, seed {chosen['seed']}, {origin}: {folder.path}/")
+        print(f"{algorithm.preset} on {source}, seed {chosen['seed']}, {origin}: {folder.path}/")
+    return _train(agent, source, chosen, arguments, folder)
 
-    received = _fit(agent, arguments, chosen["fit"], folder)
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """Goes on with a run, from its newest checkpoint that is whole."""
+    kept: dict[str, Any] = {
+        "seed": None,
+        "n_envs": None,
+        "out": None,
+        "config": None,
+        "set": [],
+        "normalize": None,
+        "device": None,
+    }
+    kept |= {"env_kwargs": [], "wrapper": [], "algorithm": None, "environment": None, "step_timeout": None}
+    changed = [name for name, value in kept.items() if getattr(arguments, name) != value]
+    if changed:
+        options = ", ".join(
+            {"algorithm": "ALGO", "environment": "ENV"}.get(n, f"--{n.replace('_', '-')}") for n in changed
+        )
+        raise CommandError(f"a resumed run keeps its settings; --steps may give more timesteps. Received: {options}")
+    folder = RunFolder.existing(arguments.resume)
+    config = folder.config()
+    if not folder.checkpoints.is_dir():
+        raise CommandError(f"there is no checkpoint to go on from in {folder.checkpoints}")
+    source = environment.of_record(config, arguments.modules)
+    arguments.environment = source.id
+    for name, value in config.get("options", {}).items():
+        if name in RECORDED and getattr(arguments, name) in (None, False):
+            setattr(arguments, name, value)
+    modules.check_named(str(config.get("algorithm")), arguments.modules)
+    algorithm = algorithms.find(str(config.get("algorithm")))
+    process.prepare()
+    modules.load_named(arguments)
+    preset = algorithm.load()
+    chosen = settings.resolve(preset, config["settings"])
+    if arguments.steps is not None:
+        chosen["fit"]["steps"] = arguments.steps
+    agent = _build(preset, source, chosen)
+    if _verbose(arguments):
+        print(f"{algorithm.preset} on {source}, seed {chosen.get('seed')}, goes on: {folder.path}/")
+    return _train(agent, source, chosen, arguments, folder)
+
+
+def _train(
+    agent: Any, source: Source, chosen: settings.Settings, arguments: argparse.Namespace, folder: RunFolder
+) -> int:
+    received = _fit(agent, source, arguments, chosen["fit"], folder)
     print(f"Saved {folder.agent} after {agent.timesteps:,} timesteps, {agent.episodes:,} episodes.")
     if received is not None:
         print("Training was stopped before its end; the agent was not evaluated.")
+        print(f"Go on with: kagent train --resume {shlex.quote(str(folder.path))}")
         return 128 + received
-    if arguments.eval_episodes:
-        _evaluate(agent, arguments, chosen, folder)
+    if arguments.eval_episodes != 0:
+        _evaluate(agent, source, arguments, chosen, folder)
     return 0
 
 
@@ -131,17 +220,20 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
         flags["fit"]["n_envs"] = arguments.n_envs
     if arguments.step_timeout is not None:
         flags["fit"]["step_timeout"] = arguments.step_timeout
+    for name in ("normalize", "device"):
+        if getattr(arguments, name) is not None:
+            flags[name] = getattr(arguments, name)
     best = tuned.load(algorithm.name, arguments.environment) or {}
     config = settings.read(arguments.config) if arguments.config else {}
     return [best, config, settings.parse(arguments.set), flags]
 
 
-def _build(preset: Any, environment: str, chosen: settings.Settings) -> Any:
+def _build(preset: Any, source: Source, chosen: settings.Settings) -> Any:
     arguments = {key: value for key, value in chosen.items() if key not in ("fit", "compile")}
     if (n_envs := chosen["fit"].get("n_envs")) is not None:
         arguments["n_envs"] = n_envs  # the agent's own, so that it is saved with it; `fit` goes by it
     try:
-        agent = preset(environment, **arguments)
+        agent = preset(source.made_by, **arguments)
         if chosen.get("compile"):
             agent.compile(**chosen["compile"])
     except (ValueError, TypeError) as error:
@@ -150,25 +242,22 @@ def _build(preset: Any, environment: str, chosen: settings.Settings) -> Any:
     return agent
 
 
-def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, folder: RunFolder) -> int | None:
+def _fit(
+    agent: Any, source: Source, arguments: argparse.Namespace, bounds: settings.Settings, folder: RunFolder
+) -> int | None:
     """Train and save; returns the signal that stopped it, if one did."""
-    import keras
-
-    from kagent.callbacks import TensorBoard
     from kagent.cli.interruption import Interruption
 
     options = {key: value for key, value in bounds.items() if value is not None and key != "n_envs"}
     if "steps" in options:
         options.setdefault("steps_per_epoch", _epoch(agent, options["steps"]))
-    verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
+    validation = arguments.validation or (5 if arguments.save_best else None)
+    if validation:
+        options |= {"validation_env": source.made_by, "validation_episodes": validation}
     with Interruption(agent) as interruption:
-        callbacks = [
-            keras.callbacks.CSVLogger(str(folder.log)),
-            TensorBoard(str(folder.tensorboard), write_graph=False),
-            interruption,
-        ]
+        callbacks = [*_callbacks(agent, arguments, folder), interruption]
         try:
-            agent.fit(arguments.environment, callbacks=callbacks, verbose=verbose, **options)
+            agent.fit(source.made_by, callbacks=callbacks, verbose=_verbose(arguments), **options)
         except Exception:
             if agent.timesteps:  # what was learned before the fault is not lost
                 agent.save(folder.agent)
@@ -178,6 +267,35 @@ def _fit(agent: Any, arguments: argparse.Namespace, bounds: settings.Settings, f
     return interruption.received
 
 
+def _callbacks(agent: Any, arguments: argparse.Namespace, folder: RunFolder) -> list[Any]:
+    """The checkpoints first: what they bring back is what the others begin with."""
+    import keras
+
+    from kagent.callbacks import Checkpoint, TensorBoard
+
+    every = arguments.checkpoint_every or CHECKPOINTS
+    goes_on = arguments.resume is not None
+    found: list[Any] = [
+        Checkpoint(folder.checkpoints, "agent", frequency=every, max_checkpoints=2),
+        keras.callbacks.LambdaCallback(on_train_begin=lambda logs: folder.cut_log(agent.timesteps)),
+        keras.callbacks.CSVLogger(str(folder.log), append=goes_on),
+        TensorBoard(str(folder.tensorboard), write_graph=False),
+    ]
+    if arguments.save_best:
+        best = {"monitor": "val_episode_return", "mode": "max", "save_best_only": True}
+        threshold = folder.best_validation() if goes_on else None
+        found.append(keras.callbacks.ModelCheckpoint(str(folder.best), initial_value_threshold=threshold, **best))
+    return found
+
+
+def _verbose(arguments: argparse.Namespace) -> int:
+    if arguments.quiet:
+        return 0
+    if arguments.verbose is not None:
+        return int(arguments.verbose)
+    return 1 if sys.stdout.isatty() else 2
+
+
 def _epoch(agent: Any, steps: int) -> int:
     """Timesteps of a row in the log: never so few that no update falls into it."""
     rule = agent.update_rule
@@ -185,11 +303,13 @@ def _epoch(agent: Any, steps: int) -> int:
     return max(steps // _EPOCHS, _SHORTEST_EPOCH, 0 if between == math.inf else int(between))
 
 
-def _evaluate(agent: Any, arguments: argparse.Namespace, chosen: settings.Settings, folder: RunFolder) -> None:
+def _evaluate(
+    agent: Any, source: Source, arguments: argparse.Namespace, chosen: settings.Settings, folder: RunFolder
+) -> None:
     from kagent.cli.evaluate import report, summarize
 
     summary = summarize(
-        agent, arguments.environment, arguments.eval_episodes, seed=chosen["seed"],
+        agent, source, arguments.eval_episodes or EVALUATED, seed=chosen["seed"],
         step_timeout=chosen["fit"].get("step_timeout"),
     )  # fmt: skip
     folder.write("evaluation.json", {**summary, "timesteps": agent.timesteps})

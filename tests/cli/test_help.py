@@ -34,6 +34,11 @@ def test_help_teaches_and_is_quick():
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_nothing_asked_for_is_answered_by_the_help(capsys):
+    assert main([]) == 0
+    assert "kagent train dqn CartPole-v1" in capsys.readouterr().out
+
+
 def test_help_imports_no_heavy_package():
     program = (
         "import sys; from kagent.cli import main; codes = [main([*c, '--help']) for c in "
@@ -72,7 +77,6 @@ def test_the_algorithms_of_the_text_are_those_that_are_registered():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "COMMAND"),
         (["fly"], "'fly'"),
         (["train"], "ALGO"),
         (["train", "dqn"], "ENV"),

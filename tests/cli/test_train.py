@@ -112,7 +112,7 @@ def trained(base):
 
 def test_a_run_leaves_a_folder_one_can_read(trained):
     folder, output = trained
-    names = {"config.json", "versions.json", "log.csv", "tensorboard", "agent.keras", "evaluation.json"}
+    names = {"config.json", "versions.json", "log.csv", "tensorboard", "agent.keras", "evaluation.json", "checkpoints"}
     assert {path.name for path in folder.iterdir()} == names
     config = json.loads((folder / "config.json").read_text())
     assert (config["algorithm"], config["environment"], config["seed"]) == ("dqn", "CartPole-v1", 3)
