@@ -65,7 +65,9 @@ def target(arguments: argparse.Namespace) -> Source:
     """
     path = arguments.file
     source = None
-    if path.is_dir():
+    if (path / "agent.keras").is_file() and not (path / "config.json").exists():
+        arguments.file = path / "agent.keras"
+    elif path.is_dir():
         folder = RunFolder.existing(path)
         config = folder.config()
         source, arguments.file = environment.of_record(config, arguments.modules), folder.agent
@@ -86,10 +88,6 @@ def load(arguments: argparse.Namespace) -> Any:
         CommandError: There is no agent in it, with the reason; or no such module.
     """
     file = arguments.file
-    if file.is_dir():
-        inside = file / "agent.keras"
-        found = f". The agent of this run is {inside}" if inside.is_file() else ""
-        raise CommandError(f"an agent is in a file, and this is a folder. Received: {file}{found}")
     if not file.is_file():
         raise CommandError(f"no such file. Received: {file}")
     if not zipfile.is_zipfile(file):

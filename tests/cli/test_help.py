@@ -96,13 +96,13 @@ def test_bad_input_gives_one_line_and_code_2_before_tensorflow_loads(arguments, 
 
 
 @pytest.mark.parametrize("command", ["evaluate", "record"])
-def test_the_folder_of_a_run_says_where_its_agent_is(command, tmp_path, capsys):
+def test_a_folder_stands_for_the_agent_in_it(command, tmp_path, capsys):
     arguments = [command, str(tmp_path), "CartPole-v1", *(["--out", "x.gif"] if command == "record" else [])]
     assert main(arguments) == 2
-    assert capsys.readouterr().err.endswith(f"this is a folder. Received: {tmp_path}\n")
+    assert capsys.readouterr().err.endswith(f"there is no config.json. Received: {tmp_path}\n")
     (tmp_path / "agent.keras").write_bytes(b"")
     assert main(arguments) == 2
-    assert capsys.readouterr().err.endswith(f"The agent of this run is {tmp_path / 'agent.keras'}\n")
+    assert capsys.readouterr().err.endswith(f"not a .keras file. Received: {tmp_path / 'agent.keras'}\n")
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch, capsys):
