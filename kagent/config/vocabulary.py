@@ -51,7 +51,7 @@ _NAMES = {
         "replay_buffer_max_length max_replay_size replay_buffer replay_buffer_config replay_buffer_class "
         "replay_buffer_kwargs buffer buffer_capacity memory_capacity experience_replay max_size"
     ),
-    "part.capacity part.batch_size": "size maxlen max_len",
+    "part.capacity part.batch_size": "size maxlen max_len limit",
     "n_steps memory": (
         "num_steps n_step_rollout rollout_length rollout_steps rollout_fragment_length step_per_collect "
         "collect_steps collect_steps_per_iteration horizon_length nsteps steps_per_update train_batch_size "
@@ -90,8 +90,8 @@ _NAMES = {
     "final exploration": "end_e eps_end epsilon_end exploration_final_eps final_epsilon epsilon_min eps_min",
     "fraction exploration": "exploration_fraction epsilon_decay eps_decay exploration_decay",
     "steps exploration": "epsilon_timesteps epsilon_decay_steps eps_decay_steps",
-    "part.initial": "start start_value init begin initial_value",
-    "part.final": "end end_value stop final_value",
+    "part.initial": "start start_value init begin initial_value value_max",
+    "part.final": "end end_value stop final_value value_min",
     "part.amount part.sigma": "std stddev scale",
     "part.beta_1": "betas beta1",
     "exploration part.final part.amount part.epsilon part.sigma": (
@@ -104,7 +104,7 @@ _NAMES = {
     "low": "v_min vmin",
     "high": "v_max vmax",
     "double": "double_q is_double enable_double_dqn double_dqn use_double double_q_learning",
-    "huber": "huber_loss huber_delta use_huber td_errors_loss_fn clip_loss_grad huber_loss_delta",
+    "huber": "huber_loss huber_delta use_huber td_errors_loss_fn clip_loss_grad huber_loss_delta delta_clip",
     "subset": "num_min_qs num_min_q num_q_min subset_size target_subset",
     "policy_delay": "policy_freq policy_frequency actor_delay policy_update_delay actor_update_freq update_actor_freq",
     "target_noise": "target_policy_noise target_noise_std",

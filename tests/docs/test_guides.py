@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import kagent
 from docs import algorithm_pages
+from kagent.config.vocabulary import suggest
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 PAGES = [*sorted(GUIDES.rglob("*.md")), GUIDES.parent / "index.md"]
@@ -75,23 +76,25 @@ def check(code):
     """Refuses an expression that names what there is not: an attribute, or a keyword of a call."""
     tree = ast.parse(code, mode="eval").body
     call, called = (tree, tree.func) if isinstance(tree, ast.Call) else (None, tree)
-    parts = []
-    while isinstance(called, ast.Attribute):
-        parts.append(called.attr)
-        called = called.value
-    if not isinstance(called, ast.Name) or called.id not in ROOTS:
+    value = resolved(called)
+    if value is None:
         return False
-    value = ROOTS[called.id]
-    for part in reversed(parts):
-        value = getattr(value, part)
-        if getattr(value, "__module__", None) == "kagent.config.guidance":
-            raise AttributeError(f"{code} says what to write in its place")
+    if getattr(value, "__module__", None) == "kagent.config.guidance":
+        raise AttributeError(f"{code} says what to write in its place")
     if call is not None:
         given = {keyword.arg for keyword in call.keywords}
         unknown = given - accepted(value)
         if unknown or call.args:
             raise TypeError(f"{code} has no {sorted(unknown)}, or arguments without names")
     return True
+
+
+def resolved(called):
+    """The object that an expression of dots names; None where it does not begin with kagent, an agent or Keras."""
+    if isinstance(called, ast.Name):
+        return ROOTS.get(called.id)
+    owner = resolved(called.value) if isinstance(called, ast.Attribute) else None
+    return None if owner is None else getattr(owner, called.attr)
 
 
 def accepted(value):
@@ -128,6 +131,36 @@ def test_the_check_of_tables_takes():
         check(code) for code in ("kagent.DQN(discount=...)", "agent.fit(steps=...)", "kagent.DoubleDQN(huber=1.0)")
     )
     assert not check("{'type': 'mlp'}")
+
+
+# Arguments that are no arguments here, and have an advice or an example in their row.
+OTHERWISE = {
+    "critic", "env_config", "evaluation", "interval", "level", "nb_actions", "reset_num_timesteps", "save_checkpoints_steps",
+    "stats_window_size", "tensorboard_log",
+}  # fmt: skip
+
+
+def renamed():
+    """Arguments of other libraries with kagent's in the same place of the same row, and the callable that takes these."""
+    for lines in TABLES.values():
+        for old, new in lines:
+            spans = re.findall(r"`([^`]+)`", old)
+            given = [n for span in spans for n in ([span] if span.isidentifier() else re.findall(r"\b(\w+)=", span))]
+            for code in re.findall(r"`((?:kagent|agent)\.[^`]+\))`", new):
+                call = ast.parse(code, mode="eval").body
+                own = [keyword.arg for keyword in call.keywords]
+                if len(own) == len(given) and set(own).isdisjoint(given):
+                    yield from (
+                        (name, wanted, resolved(call.func)) for name, wanted in zip(given, own) if name.islower()
+                    )
+
+
+def test_kagent_answers_arguments_of_other_libraries_as_the_tables_do():
+    found = [
+        (name, wanted, suggest(name, accepted(value))) for name, wanted, value in renamed() if name not in OTHERWISE
+    ]
+    assert len(found) > 40
+    assert [(name, wanted, answer) for name, wanted, answer in found if answer != wanted] == []
 
 
 def test_the_guide_of_callbacks_names_all_of_keras():
