@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import measurement, speed
 from benchmarks.learning_cells import EPISODES, TASKS, Task
-from benchmarks.scores import interquartile_mean
+from kagent.cli.scores import interquartile_mean
 
 Record = dict[str, Any]
 EPOCH = 1000  # timesteps between looks at the clock

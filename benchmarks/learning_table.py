@@ -4,7 +4,7 @@
     python -m benchmarks.learning_table --print
 
 Of each cell: the interquartile mean over its seeds of the mean return of 100 greedy episodes, with a 95 % bootstrap interval
-(`benchmarks/scores.py`).
+(`kagent/cli/scores.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.learning_cells import TASKS, Task
-from benchmarks.scores import bootstrap_interval, interquartile_mean
 from benchmarks.table import rows
+from kagent.cli.scores import bootstrap_interval, interquartile_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -44,7 +44,7 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def named(cls, algorithm: str, environment: str, seed: int) -> RunFolder:
+    def named(cls, algorithm: str, environment: str, seed: int | str) -> RunFolder:
         """`runs/<algorithm>-<environment>-<seed>-<time>`."""
         name = re.sub(r"[^\w.-]+", "-", f"{algorithm}-{environment}-{seed}", flags=re.ASCII)
         return cls(Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")

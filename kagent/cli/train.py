@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent import tuned
-from kagent.cli import algorithms, environment, modules, process, settings
+from kagent.cli import algorithms, environment, modules, process, seeds, settings
 from kagent.cli.algorithms import Algorithm
 from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
@@ -66,6 +66,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="S", help="one number for all randomness (default: drawn, recorded)"
     )
+    parser.add_argument(
+        "--seeds", type=count, metavar="N", help="so many runs, with seeds from --seed on, in one folder, and a table"
+    )
+    parser.add_argument("--jobs", type=count, metavar="N", help="runs of --seeds side by side (default: 1)")
     parser.add_argument("--n-envs", type=count, metavar="N", help="environments stepped side by side")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="new or empty folder (default: runs/ALGO-ENV-SEED-TIME)"
@@ -118,6 +122,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     """Runs the command; the exit status."""
+    seeds.check(arguments.seeds or 0, arguments.jobs, arguments.resume, arguments.out)
     if arguments.resume is not None:
         return _resume(arguments)
     if arguments.algorithm is None or arguments.environment is None:
@@ -126,6 +131,13 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     source = environment.of_options(arguments)
     folder = None if arguments.out is None else RunFolder(arguments.out)
     layers = _layers(algorithm, arguments)
+    if arguments.seeds:
+        first = secrets.randbelow(10_000) if arguments.seed is None else arguments.seed
+        together = (
+            arguments.out or RunFolder.named(algorithm.name, arguments.environment, f"{arguments.seeds}seeds").path
+        )
+        together.mkdir(parents=True, exist_ok=True)
+        return seeds.run(argv, range(first, first + arguments.seeds), arguments.jobs or 1, together)
 
     process.prepare()
     modules.load_named(arguments)

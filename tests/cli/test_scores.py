@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.scores import bootstrap_interval, interquartile_mean, quantile
+from kagent.cli.scores import bootstrap_interval, interquartile_mean, quantile
 
 
 @pytest.mark.parametrize(
