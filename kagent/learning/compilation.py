@@ -96,6 +96,7 @@ def check_natural_gradients(compiled: Any, roles: Sequence[str], policy: Any) ->
             raise ValueError(
                 "`optimizer` NaturalGradient is for the policy alone: it measures steps by the KL divergence of "
                 f"policies. Received: it for the {role} too. Give `{role}_optimizer`"
+                f"{' (`baseline_optimizer`) as an optimizer' if role == 'critic' else ''}"
             )
         if not (isinstance(policy, StochasticPolicy) or getattr(policy, "samples", False)):
             raise ValueError(

@@ -187,14 +187,15 @@ def _of_actions(objective: Any, optimizer: Any, given: dict[str, Any]) -> dict[s
         found = objectives.get(wanted, "baseline_objective")
         if not isinstance(found, objectives.ActionValueObjective) or "huber" not in names:
             raise ValueError(
-                f"`baseline_objective` of {type(objective).__name__} must be None"
+                f"`baseline_objective` (`critic_objective`) of {type(objective).__name__} must be None"
                 f"{' or action_value' if 'huber' in names else ''}. Received: {wanted!r}"
             )
         changes["huber"] = None if isinstance(wanted, str) else found.huber
     if weight is not None:
         if "critic_weight" not in names:
             raise ValueError(
-                f"`baseline_optimizer` of {type(objective).__name__} must be an optimizer or None. Received: {own!r}"
+                f"`baseline_optimizer` (`critic_optimizer`) of {type(objective).__name__} must be an optimizer or None, and no "
+                f"weight of a loss. Received: {own!r}"
             )
         changes["critic_weight"] = _times(objective.critic_weight, weight)
     return {
