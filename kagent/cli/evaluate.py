@@ -48,9 +48,14 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     return 0
 
 
+def add_agent(parser: Any) -> None:
+    """Adds the agent."""
+    parser.add_argument("file", metavar="RUN", type=Path, help="folder of a run, or the .keras file of an agent")
+
+
 def add_target(parser: Any) -> None:
     """Adds the agent and its environment."""
-    parser.add_argument("file", metavar="RUN", type=Path, help="folder of a run, or the .keras file of an agent")
+    add_agent(parser)
     parser.add_argument(
         "environment", metavar="ENV", nargs="?", help="gymnasium id, such as CartPole-v1 (default: that of the run)"
     )

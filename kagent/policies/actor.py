@@ -186,6 +186,8 @@ class PolicyActor(Actor):
                 "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
                 "environment gave. Save the agent, and load it with `kagent.load`"
             )
+        if self.program is not None:
+            self.program.read()  # weights may be newer than those that were acted with
         super().save(directory, standardization)
 
     @property

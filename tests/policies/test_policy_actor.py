@@ -166,3 +166,16 @@ class Steps(gymnasium.Env):
     def step(self, action):
         self.time += 1
         return self.np_random.uniform(-1, 1, 4).astype(np.float32), float(action), self.time >= 5, False, {}
+
+
+def test_an_actor_that_is_saved_before_it_acts_has_the_agents_weights(tmp_path):
+    agent, other = (
+        kagent.DQN("CartPole-v1", memory=100, network={"type": "mlp", "units": [4]}, seed=seed) for seed in (0, 1)
+    )
+    other.set_weights(agent.get_weights())
+    for name, one in (("a", agent), ("b", other)):
+        one.actor.save(tmp_path / name)
+    agent.policy.trainable_variables[0].assign_add(np.ones((4, 4), np.float32))  # by hand, without a word to the actor
+    agent.actor.save(tmp_path / "c")
+    a, b, c = (kagent.acting.load(tmp_path / name).program.weights for name in "abc")
+    assert np.array_equal(a, b) and np.abs(a).max() > 0.1 and np.isclose((c - a).sum(), 16.0)
