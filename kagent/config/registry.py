@@ -360,8 +360,9 @@ def _keras_config(value: Any) -> dict[str, Any]:
     import keras  # the host needs none, but here is an object of its
 
     config = keras.saving.serialize_keras_object(value)
-    name = config.get("registered_name")
-    if name is not None and keras.saving.get_registered_object(name) is not type(value):
+    name, cls = config.get("registered_name"), type(value)
+    own = cls.__module__.partition(".")[0] == "keras"  # `Functional` has a name and is not registered; Keras finds it
+    if name is not None and not own and keras.saving.get_registered_object(name) is not cls:
         raise ValueError(
             f"{type(value).__name__} is not registered, so a file could not name it: decorate the class with "
             "@keras.saving.register_keras_serializable()"

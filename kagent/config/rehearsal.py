@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 import random
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import keras
 import tensorflow as tf
 
 from kagent.config import limits
+
+_NUMBERS = itertools.count()  # of objects in the configurations of twins
 
 
 def check(config: dict[str, Any], argument: str) -> None:
@@ -24,7 +27,7 @@ def check(config: dict[str, Any], argument: str) -> None:
     with _without_memory():
         twin = None
         with contextlib.suppress(Exception):  # making it raises the same
-            twin = made(config)
+            twin = made(apart(config))
         _check(twin, argument)
 
 
@@ -49,7 +52,7 @@ def before_call(layer: Any, x: Any) -> None:
     config, argument = layer.kagent_config()
     del layer.kagent_config
     with _without_memory():
-        twin, given = made(config), []
+        twin, given = made(apart(config)), []
         with contextlib.suppress(Exception):  # the call of the layer itself raises the same
             given = keras.tree.flatten(twin(keras.tree.map_structure(_symbol, x)))
         _check(twin, argument)
@@ -67,6 +70,22 @@ def hand_on(layer: Any, twin: Any) -> None:
 def made(config: dict[str, Any]) -> Any:
     """The Keras object of a configuration."""
     return keras.saving.deserialize_keras_object(copy.deepcopy(config))  # Keras writes into such dicts
+
+
+def apart(config: Any) -> Any:
+    """A copy of a configuration whose objects are shared with those of no other.
+
+    While Keras reads a file, it takes configurations of one `shared_object_id` for one object, a second twin for the first.
+    """
+    return _renumbered(copy.deepcopy(config), {})
+
+
+def _renumbered(config: Any, numbers: dict[Any, str]) -> Any:
+    if isinstance(config, dict):
+        config = {key: _renumbered(value, numbers) for key, value in config.items()}
+        if "shared_object_id" in config:
+            config["shared_object_id"] = numbers.setdefault(config["shared_object_id"], f"twin_{next(_NUMBERS)}")
+    return [_renumbered(value, numbers) for value in config] if isinstance(config, list) else config
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import keras
 
 from kagent.config.rehearsal import before_call
 from kagent.networks.backbones import CNN, Auto, Seeds, dense
-from kagent.networks.cloning import begin, waits
+from kagent.networks.cloning import begin, clone, holds_constants, waits
 from kagent.networks.encoding import encode, nvec_of, picture, scale, state_of
 from kagent.networks.layer_list import Layered
 from kagent.networks.layers import OneHot
@@ -18,6 +18,7 @@ from kagent.networks.legacy import Legacy, legacy_scale
 from kagent.networks.readings import note_images
 from kagent.spaces import Leaf, Structure
 
+_TRIAL = "trial"  # the name of a model that is made to be tried
 _MANY = 32  # features that are more are not taken for values of actions
 
 
@@ -43,8 +44,10 @@ def functional(
         skip: Indices of observation leaves the network does not see (an action mask).
         action: With it, the model also takes canonical action leaves, after the observation's: a critic Q(s, a). A Keras
             layer gets observation and action side by side if it takes them, else the observation alone; its features
-            and the action then go through a dense layer of 256 ReLU. So they do behind an image, and behind a list of
-            layers that sees one and retrieves nothing by name: what scales pixels is not for actions.
+            and the action then go through a dense layer of 256 ReLU. So they do behind an image, behind a list of
+            layers that sees one and retrieves nothing by name (what scales pixels is not for actions), and behind layers
+            that were made for observations: built for them, or with state for them, as an adapted
+            `keras.layers.Normalization` has.
 
     Returns:
         Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each.
@@ -70,7 +73,10 @@ def functional(
                     actions.append(OneHot(nvec_of(leaf))(x))
                 else:
                     actions.append(keras.layers.Reshape((1,))(x) if leaf.shape == () else x)
-        later = [] if legacy or not _is_of_observations(core, observation) else actions
+        alone = not legacy and (
+            _is_of_observations(core, observation) or (name != _TRIAL and _refuses(core, observation, action))
+        )
+        later = actions if alone else []
         actions = [] if later else actions
         if isinstance(core, keras.layers.Layer):
             seen = observation.unflatten([(legacy_scale if legacy else encode)(leaf, x) for leaf, x in leaves])
@@ -143,6 +149,24 @@ def _is_of_observations(network: Any, observation: Structure) -> bool:
     if isinstance(network, Layered):
         return not any(isinstance(layer, dict) and layer["type"] == "retrieve" for layer in network.layers)
     return isinstance(network, keras.layers.Layer)
+
+
+def _refuses(network: Any, observation: Structure, action: Structure | None) -> bool:
+    """Whether a critic's network, given by layers, is not for observation and action side by side.
+
+    A layer may have been built for observations, or hold state for them, which Keras does not compare with shapes. A twin is
+    tried with zeros.
+    """
+    listed = isinstance(network, Layered)
+    given = [layer for layer in (network.layers if listed else [network]) if isinstance(layer, keras.layers.Layer)]
+    if action is None or not any((listed and layer.built) or holds_constants(layer) for layer in given):
+        return False
+    try:
+        model = functional(clone(network), observation, lambda features: [features], lambda: 0, _TRIAL, (), action)
+        model([keras.ops.zeros((1, *x.shape[1:]), x.dtype) for x in model.inputs])
+    except Exception:  # whatever its layers raise
+        return True
+    return False
 
 
 def _vectors(actions: list[Any], legacy: bool) -> list[Any]:

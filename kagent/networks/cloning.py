@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,8 +13,6 @@ import numpy as np
 from kagent.config import rehearsal
 from kagent.networks.layer_list import Layered
 from kagent.networks.legacy import Legacy
-
-_NUMBERS = itertools.count()  # of objects in the configurations of twins
 
 
 def clone(network: Any) -> Any:
@@ -41,7 +37,7 @@ def clone(network: Any) -> Any:
         return network
     try:
         with _functions_by_name(network) as functions:
-            config = _alone(copy.deepcopy(keras.saving.serialize_keras_object(network)), {})
+            config = rehearsal.apart(keras.saving.serialize_keras_object(network))
         twin = keras.saving.deserialize_keras_object(config, functions)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
@@ -55,15 +51,6 @@ def clone(network: Any) -> Any:
     else:
         copy_state(network, twin)
     return twin
-
-
-def _alone(config: Any, numbers: dict[Any, str]) -> Any:
-    # While Keras reads a file, it takes configurations of one `shared_object_id` for one object, a second twin for the first.
-    if isinstance(config, dict):
-        config = {key: _alone(value, numbers) for key, value in config.items()}
-        if "shared_object_id" in config:
-            config["shared_object_id"] = numbers.setdefault(config["shared_object_id"], f"twin_{next(_NUMBERS)}")
-    return [_alone(value, numbers) for value in config] if isinstance(config, list) else config
 
 
 @contextlib.contextmanager

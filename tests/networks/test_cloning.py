@@ -96,6 +96,39 @@ def test_adapted_normalization_is_that_of_every_role(name):
         np.testing.assert_allclose(agent.actor.forward([POINT])[0], values, rtol=1e-5, atol=1e-6)
 
 
+def backbone():
+    x = keras.Input((2,))
+    model = keras.Model(x, keras.layers.Dense(3, "tanh", name="pretrained")(x))
+    model.trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    "make", [
+        lambda: keras.Sequential([normalization(), keras.layers.Dense(3)]),
+        lambda: [normalization(), keras.layers.Dense(3)],
+        lambda: [backbone(), {"type": "dense", "size": 3}],
+    ], ids=["sequential", "list", "backbone"],
+)  # fmt: skip
+def test_layers_made_for_observations_see_them_alone_in_critics_of_actions(make, tmp_path):
+    network = make()
+    first = network.layers[0] if isinstance(network, keras.Sequential) else network[0]
+    agent = agent_of("sac", network)
+    seen = np.asarray(first(POINT))  # [[2, -1.5]] where they are normalized
+    action = np.float32([[0.25]])
+    values = agent.critic.values(POINT, action)
+    for value, model in zip(values, agent.critic.models):
+        weights = {weight.path: weight.numpy() for weight in model.trainable_weights}
+        (kernel, bias), (joint, joint_bias), (last, last_bias) = zip(*[iter(weights.values())] * 2)
+        features = seen @ kernel + bias
+        features = np.maximum(features, 0) if isinstance(network, list) and isinstance(network[1], dict) else features
+        hidden = np.maximum(np.concatenate([features, action], 1) @ joint + joint_bias, 0)
+        np.testing.assert_allclose(value, (hidden @ last + last_bias)[:, 0], rtol=1e-4, atol=1e-6)
+    agent.save(tmp_path / "a.keras")
+    for value, loaded in zip(values, kagent.load(tmp_path / "a.keras").critic.values(POINT, action)):
+        np.testing.assert_array_equal(value, loaded)
+
+
 @pytest.mark.parametrize("make", [shift, normalization])
 def test_layers_of_a_list_too(make):
     agent = agent_of("ppo", [make(), {"type": "dense", "size": 3}])
