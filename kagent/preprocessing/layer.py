@@ -63,6 +63,10 @@ class Bound:
         self.remembers: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
         self.clock: Callable[[], Clock] = Clock
 
+    def start(self, clock: Callable[[], Clock]) -> None:
+        """Gives it the agent's time, with the seed of what is drawn without a seed of its own. Called once, by the agent."""
+        self.clock = clock
+
     def __call__(self, x: np.ndarray, past: Past, rows: Rows, fresh: np.ndarray, learn: bool) -> np.ndarray:
         """Processes values of some environments.
 

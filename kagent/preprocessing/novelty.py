@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -17,6 +17,7 @@ from kagent.ops import novelty as ops
 from kagent.ops.preprocessing import merged_moments, running_return, standardize
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Layer, Past, Rows
+from kagent.schedules import Clock
 from kagent.spaces import Leaf, Structure
 
 _LARGEST = 16_384  # entries of an observation; a network of dense layers is not for more
@@ -49,7 +50,7 @@ class RandomNetworkDistillation(Layer):
         learning_rate: Of the predictor, > 0.
         discount: Weight in `G` of an error one timestep earlier, from 0 to 1.
         clip: Bound of the bonus, > 0.
-        seed: Of both networks' first weights, >= 0.
+        seed: Of both networks' first weights, >= 0. None: one derived from the agent's seed.
 
     Raises:
         ValueError, TypeError: Arguments outside their range; at the agent's making, a state in place of the reward, or observations
@@ -67,7 +68,7 @@ class RandomNetworkDistillation(Layer):
     learning_rate: float = 1e-3
     discount: float = 0.99
     clip: float = 5.0
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         name = "random_network_distillation"
@@ -89,7 +90,8 @@ class RandomNetworkDistillation(Layer):
         object.__setattr__(self, "learning_rate", rate)
         object.__setattr__(self, "discount", layer.number(self.discount, f"{name}.discount", 0.0, 1.0))
         object.__setattr__(self, "clip", layer.number(self.clip, f"{name}.clip", 0.0, above=True))
-        object.__setattr__(self, "seed", layer.integer(self.seed, f"{name}.seed", 0))
+        if self.seed is not None:
+            object.__setattr__(self, "seed", layer.integer(self.seed, f"{name}.seed", 0))
 
     def bind(self, space: gymnasium.Space) -> Bound:
         raise ValueError("belongs to the reward: write it as `preprocessing={'reward': ...}`")
@@ -118,8 +120,7 @@ class Novelty(Bound):
         inputs = sum(_width(leaf) for _, leaf in self._watched)
         sizes = (inputs, *part.units, part.features)
         self._shapes = list(itertools.pairwise(sizes))
-        generator = np.random.default_rng(part.seed)
-        target, predictor = (self._drawn(generator) for _ in range(2))
+        target, predictor = self._networks(part.seed or 0)
         self.statistics = {
             "weight": np.zeros(()),
             "mean": np.zeros(inputs),
@@ -133,6 +134,12 @@ class Novelty(Bound):
             "second_moment": np.zeros_like(predictor),
             "steps": np.zeros((), np.int64),
         }
+
+    def start(self, clock: Callable[[], Clock]) -> None:
+        super().start(clock)
+        if self.part.seed is None:
+            target, predictor = self._networks(clock().seed)
+            self.statistics |= {"target": target, "predictor": predictor}
 
     def __call__(self, x: np.ndarray, past: Past, rows: Rows, fresh: np.ndarray, learn: bool) -> np.ndarray:
         return x  # what the action led to is not known: there is nothing to call new
@@ -200,6 +207,10 @@ class Novelty(Bound):
             "second_moment": second,
             "steps": np.asarray(count, np.int64),
         }
+
+    def _networks(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        generator = np.random.default_rng(seed)
+        return self._drawn(generator), self._drawn(generator)
 
     def _drawn(self, generator: np.random.Generator) -> np.ndarray:
         # He et al. 2015: activations keep their scale through ReLU.

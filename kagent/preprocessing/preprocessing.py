@@ -64,7 +64,7 @@ class Preprocessing:
         self._reward = self._make_reward()
         self.processes_reward = self._reward is not None
         for bound in (bound for made in (*self.pipelines, self._reward) if made is not None for bound in made.bounds):
-            bound.clock = clock
+            bound.start(clock)
 
     def _key(self, leaf: Leaf) -> str | None:
         if leaf.path[:1] == (MASK,) and len(self.raw.leaves) > 1:

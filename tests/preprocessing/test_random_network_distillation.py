@@ -208,3 +208,21 @@ def test_damaged_statistics_are_refused():
         damaged[-1][0][name] = np.full_like(damaged[-1][0][name], value)
         with pytest.raises(ValueError, match="statistics"):
             make({"reward": SMALL}).set_statistics(damaged)
+
+
+def test_networks_without_a_seed_take_the_agents(tmp_path):
+    def weights(seed, own=None):
+        box = spaces.Box(-1, 1, (2,))
+        agent = kagent.PPO(
+            observation_space=box, action_space=spaces.Discrete(2), network={"type": "mlp", "units": [4]}, n_steps=8,
+            batch_size=8, seed=seed, preprocessing={"reward": {**SMALL, "seed": own}},
+        )  # fmt: skip
+        return agent, agent.preprocessing.statistics()[-1][0]["target"]
+
+    one, first = weights(0)
+    assert np.array_equal(first, weights(0)[1]) and not np.array_equal(first, weights(1)[1])
+    np.testing.assert_array_equal(weights(0, 7)[1], weights(1, 7)[1])
+    one.save_weights(tmp_path / "a.weights.h5")
+    other, _ = weights(1)
+    other.load_weights(tmp_path / "a.weights.h5")
+    np.testing.assert_array_equal(other.preprocessing.statistics()[-1][0]["target"], first)
