@@ -12,6 +12,7 @@ _DATA = (
 )  # fmt: skip
 
 MOST_ENVS = 1 << 16  # environments side by side
+MOST_ITERATIONS = 1 << 20  # of a loop within one gradient step
 
 
 def check_count(value: Any, argument: str, least: int = 1, most: int = 2**63 - 1) -> int:

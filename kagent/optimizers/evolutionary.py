@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from kagent.config.checks import check_count
+from kagent.config.checks import MOST_ITERATIONS, check_count
 from kagent.distributions.distribution import normal
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Evolutionary(keras.optimizers.Optimizer):
 
     def __init__(self, learning_rate: Any = 1e-3, num_samples: int = 1, name: str = "evolutionary"):
         super().__init__(learning_rate=learning_rate, name=name)
-        self.num_samples = check_count(num_samples, "optimizer.num_samples")
+        self.num_samples = check_count(num_samples, "optimizer.num_samples", most=MOST_ITERATIONS)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         raise ValueError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import tensorflow as tf
 
 from kagent import ops, schedules
+from kagent.config.checks import MOST_ITERATIONS
 from kagent.config.registry import Part, Registry
 from kagent.distributions.distribution import uniform
 
@@ -266,7 +267,7 @@ class DoublecheckStep(Modifier):
 
 def _set_count(modifier: Any, field: str, name: str, least: int) -> None:
     given = getattr(modifier, field)
-    found = schedules.get(given, f"optimizer.{name}", float(least))
+    found = schedules.get(given, f"optimizer.{name}", float(least), float(MOST_ITERATIONS))
     if isinstance(found, float) and found != int(found):
         raise ValueError(f"`optimizer.{name}` must be an integer >= {least} or a schedule. Received: {given!r}")
     object.__setattr__(modifier, field, found)

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from kagent import ops
-from kagent.config.checks import check_count, check_flag
+from kagent.config.checks import MOST_ITERATIONS, check_count, check_flag
 
 if TYPE_CHECKING:
     from kagent.optimizers.minimizer import Found, Problem
@@ -71,13 +71,15 @@ class NaturalGradient(keras.optimizers.Optimizer):
         if isinstance(learning_rate, numbers.Real):
             learning_rate = _number(learning_rate, "learning_rate", "at least 0", lambda x: x >= 0.0)
         super().__init__(learning_rate=learning_rate, name=name)
-        self.cg_max_iterations = check_count(cg_max_iterations, "optimizer.cg_max_iterations")
+        self.cg_max_iterations = check_count(cg_max_iterations, "optimizer.cg_max_iterations", most=MOST_ITERATIONS)
         self.cg_damping = _number(cg_damping, "cg_damping", "at least 0", lambda x: x >= 0.0)
         flags = {"only_positive_updates": only_positive_updates, "override_line_search": override_line_search}
         for flag, given in flags.items():
             check_flag(given, f"optimizer.{flag}")
         self.only_positive_updates, self.override_line_search = only_positive_updates, override_line_search
-        self.linesearch_iterations: int = check_count(linesearch_iterations, "optimizer.linesearch_iterations", least=0)
+        self.linesearch_iterations: int = check_count(
+            linesearch_iterations, "optimizer.linesearch_iterations", 0, MOST_ITERATIONS
+        )
         self.linesearch_backtracking: float = _number(
             linesearch_backtracking, "linesearch_backtracking", "in (0.0, 1.0), ends excluded", lambda x: 0.0 < x < 1.0
         )

@@ -135,7 +135,7 @@ def test_it_comes_back_from_its_config_and_its_file(tmp_path):
         ({"cg_iterations": 0}, "cg_max_iterations` must be an integer >= 1. Received: 0"),
         ({"cg_damping": -1}, "cg_damping` must be a number at least 0. Received: -1"),
         ({"linesearch_iterations": 1.5}, "linesearch_iterations` must be an integer >= 0. Received: 1.5"),
-        ({"critic_steps": 0}, r"multi_step` must be in \[1.0, inf\). Received: 0"),
+        ({"critic_steps": 0}, r"multi_step` must be in \[1.0, 1048576.0\]. Received: 0"),
         ({"critic_batch_size": 0}, "`critic_batch_size` must be an integer >= 1. Received: 0"),
         ({"n_steps": 0}, "`n_steps` must be an integer >= 1. Received: 0"),
         ({"n_envs": 0}, "`n_envs` must be an integer >= 1. Received: 0"),

@@ -96,10 +96,15 @@ def test_a_natural_gradient_searches_by_itself():
 @pytest.mark.parametrize(
     "identifier, error, message",
     [
-        ({"type": "adam", "multi_step": 0}, ValueError, r"`optimizer.multi_step` must be in \[1.0, inf\). Received: 0"),
+        ({"type": "adam", "multi_step": 0}, ValueError, r"`optimizer.multi_step` must be in \[1.0, 1048576.0\]. Received: 0"),
+        ({"type": "adam", "multi_step": 10**9}, ValueError, r"multi_step` must be in \[1.0, 1048576.0\]. Received: 1000000000"),
+        ({"type": "adam", "linesearch_iterations": 10**9}, ValueError, r"linesearch_iterations` must be in \[0.0, 1048576.0\]"),
+        ({"type": "evolutionary", "num_samples": 10**9}, ValueError, r"num_samples` must be at most 1048576"),
+        ({"type": "natural_gradient", "cg_max_iterations": 10**9}, ValueError, r"cg_max_iterations` must be at most 1048576"),
+        ({"type": "natural_gradient", "linesearch_iterations": 10**9}, ValueError, r"linesearch_iterations` must be at most"),
         ({"type": "adam", "multi_step": 1.5}, ValueError, r"multi_step` must be an integer >= 1 or a sch.*Received: 1.5"),
         ({"type": "adam", "multi_step": "2"}, TypeError, r"multi_step` must be a number or a schedule.*Received: '2'"),
-        ({"type": "adam", "multi_step": {**LINEAR, "initial": 0.0}}, ValueError, r"multi_step` must be in \[1.0, inf\)"),
+        ({"type": "adam", "multi_step": {**LINEAR, "initial": 0.0}}, ValueError, r"multi_step` must be in \[1.0, 1048576"),
         ({"type": "adam", "subsampling_fraction": 0}, ValueError, r"subsampling_fraction` must be an int.*Received: 0"),
         ({"type": "adam", "subsampling_fraction": 0.0}, ValueError, r"subsampling_fraction` must be .*Received: 0.0"),
         ({"type": "adam", "subsampling_fraction": 1.5}, ValueError, r"subsampling_fraction` must be in .*Received: 1.5"),
