@@ -6,7 +6,6 @@ import inspect
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import kagent
 from benchmarks.learning_cells import TASKS
@@ -137,15 +136,7 @@ def _note(cls: type) -> str:
 
 
 def _entry(cls: type) -> str:
-    names = [n for n in kagent.__all__ if getattr(kagent, n) is cls]
+    home = reference.Name("kagent", cls.__name__, cls)
     text = "Its methods are those of {py:obj}`kagent.Agent`."
-    return (
-        reference._directive("class", f"kagent.{cls.__name__}{reference.signature(cls)}", [text], reference.FENCE)
-        if names
-        else ""
-    )
-
-
-def argument_names(cls: Any) -> set[str]:
-    """The names that a page's table has."""
-    return set(merged(cls)) - set(_NOT_DEFAULTS)
+    title = f"{home.path}{reference.signature(cls)}"
+    return reference.directive("class", title, [text], reference.FENCE, reference.other_name(home))

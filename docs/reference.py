@@ -143,10 +143,17 @@ def entry(found: Name) -> str:
         bases = [public for base in value.__bases__ if (public := public_name(base))]
         lines = [f"Bases: {', '.join(bases)}"] if bases else []
         lines += [markdown(value.__doc__), *(member(value, name, one) for name, one in members(value))]
-        return _directive(kind, f"{found.name}{signature(value)}", lines, FENCE)
+        return directive(kind, f"{found.name}{signature(value)}", lines, FENCE, other_name(found))
     if callable(value) and not isinstance(value, dict):
-        return _directive("function", f"{found.name}{signature(value)}", [markdown(inspect.getdoc(value))], FENCE)
-    return _directive("data", found.name, [_constant(value)], FENCE)
+        lines = [markdown(inspect.getdoc(value))]
+        return directive("function", f"{found.name}{signature(value)}", lines, FENCE, other_name(found))
+    return directive("data", found.name, [_constant(value)], FENCE)
+
+
+def other_name(home: Name) -> list[str]:
+    """The option of an entry by which links to its other name at the top, `kagent.EpsilonGreedy`, find it."""
+    found = [n for n in kagent.__all__ if getattr(kagent, n) is home.value and f"kagent.{n}" != home.path]
+    return [f":canonical: kagent.{name}" for name in found[:1]]
 
 
 def public_name(base: type) -> str:
@@ -186,14 +193,14 @@ def member(cls: type, name: str, value: Any) -> str:
     kind = _kind(value)
     plain = getattr(value, "__func__", value)
     if kind != "method":
-        return _directive(kind, name, [markdown(value.__doc__)], FENCE[1:])
+        return directive(kind, name, [markdown(value.__doc__)], FENCE[1:])
     options = [
         f":{option}:"
         for option, t in (("classmethod", classmethod), ("staticmethod", staticmethod))
         if isinstance(value, t)
     ]
     text = signature(plain, bound=not isinstance(value, staticmethod))
-    return _directive("method", f"{name}{text}", [markdown(plain.__doc__)], FENCE[1:], options)
+    return directive("method", f"{name}{text}", [markdown(plain.__doc__)], FENCE[1:], options)
 
 
 def _kind(value: Any) -> str:
@@ -204,7 +211,7 @@ def _kind(value: Any) -> str:
     return "attribute" if type(value).__name__ == "Shown" else ""
 
 
-def _directive(kind: str, title: str, lines: list[str], fence: str, options: list[str] | None = None) -> str:
+def directive(kind: str, title: str, lines: list[str], fence: str, options: list[str] | None = None) -> str:
     head = "\n".join([f"{fence}{{py:{kind}}} {title}", *(options or [])])
     body = "\n\n".join(line for line in lines if line)
     return f"{head}\n\n{body}\n{fence}"

@@ -110,6 +110,18 @@ def test_results_are_those_of_the_files():
     assert "not measured" in line
 
 
+def test_links_of_guides_and_notes_lead_to_entries(api, algorithms):
+    """Sphinx says nothing of a role whose target it does not know."""
+    pages = [*api.values(), *algorithms.values()]
+    others = {name for page in pages for name in re.findall(r"^:canonical: ([\w.]+)$", page, re.MULTILINE)}
+    known = {*entries_of(pages), *others, *(name.removesuffix(".md") for name in api)}
+    root = algorithm_pages.NOTES.parent
+    pages = [*root.glob("*.md"), *root.glob("guides/**/*.md"), *root.glob("notes/*.md")]
+    linked = {name for page in pages for name in re.findall(r"\{py:obj\}`([\w.]+)`", page.read_text(encoding="utf-8"))}
+    assert len(linked) > 40
+    assert linked - known == set()
+
+
 def test_notes_are_of_presets():
     names = {path.stem for path in algorithm_pages.NOTES.glob("*.md")}
     assert names == {algorithm_pages.name_of(cls) for cls in algorithm_pages.presets()}
