@@ -1,0 +1,111 @@
+"""Where `kagent tune` searches, as data: for each algorithm the settings that it varies."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from kagent.cli import settings
+from kagent.cli.errors import CommandError
+
+Space = dict[str, dict[str, Any]]
+_FILE = "search_spaces.json"
+
+
+def load(algorithm: str) -> Space:
+    """What is searched for an algorithm: by key of a setting its `choices`, or `low`, `high` and perhaps `log`.
+
+    Example:
+
+    >>> load("ppo")["clip_range"]
+    {'choices': [0.1, 0.2, 0.3, 0.4]}
+    """
+    text = importlib.resources.files("kagent.cli").joinpath("data", _FILE).read_text(encoding="utf-8")
+    data = json.loads(text)
+    space: Space = {}
+    for group in data["presets"].get(algorithm, ()):
+        space |= data["groups"][group]
+    return space
+
+
+def without(space: Space, fixed: settings.Settings) -> Space:
+    """The space without the settings that the user has fixed, or whose part has been given another type.
+
+    Example:
+
+    >>> without({"discount": {"choices": [0.9]}, "network.units": {"choices": [[8]]}}, {"network": {"type": "auto"}})
+    {'discount': {'choices': [0.9]}}
+    """
+
+    def is_free(path: list[str], given: Any) -> bool:
+        if not isinstance(given, Mapping) or "type" in given:
+            return False
+        return path[0] not in given or (len(path) > 1 and is_free(path[1:], given[path[0]]))
+
+    return {key: values for key, values in space.items() if is_free(key.split("."), fixed)}
+
+
+def check(space: Any) -> Space:
+    """A space of the user's own, from a file.
+
+    Raises:
+        CommandError: It has another form than those of kagent.
+    """
+    if not isinstance(space, Mapping) or not space:
+        raise CommandError(f"--space must be a mapping of settings. Received: {space!r}")
+    for key, values in space.items():
+        if not isinstance(key, str) or not all(key.split(".")):
+            raise CommandError(f"--space: a key is part.key. Received: {key!r}")
+        if not isinstance(values, Mapping):
+            raise CommandError(f"--space: {key!r} must have choices, or low and high. Received: {values!r}")
+        choices = values.get("choices")
+        if set(values) == {"choices"} and isinstance(choices, list) and choices:
+            continue
+        low, high = (_number(values.get(name)) for name in ("low", "high"))
+        named = set(values) <= {"low", "high", "log", "int"}
+        if not (named and low < high and (low > 0 or not values.get("log"))):
+            raise CommandError(
+                f"--space: {key!r} must be {{choices: [...]}}, or {{low, high}} with low < high, and perhaps log: true "
+                f"(low > 0) and int: true. Received: {dict(values)!r}"
+            )
+    return {key: dict(values) for key, values in space.items()}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def suggest(trial: Any, space: Space) -> settings.Settings:
+    """Nested settings that an Optuna trial proposes."""
+    chosen: settings.Settings = {}
+    for key, values in space.items():
+        if "choices" in values:
+            # Optuna stores plain values alone, so that lists go by their text.
+            text = trial.suggest_categorical(key, [json.dumps(value) for value in values["choices"]])
+            value: Any = json.loads(text)
+        elif values.get("int"):
+            value = trial.suggest_int(key, int(values["low"]), int(values["high"]), log=bool(values.get("log")))
+        else:
+            value = trial.suggest_float(key, values["low"], values["high"], log=bool(values.get("log")))
+        chosen = settings.merge(chosen, nested(key, value))
+    return chosen
+
+
+def nested(key: str, value: Any) -> settings.Settings:
+    """`{"a": {"b": value}}` of the key `"a.b"`."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    found: settings.Settings = value
+    return found
+
+
+def of_trial(parameters: Mapping[str, Any], space: Space) -> settings.Settings:
+    """The settings of a finished trial, from the values that Optuna stored."""
+    chosen: settings.Settings = {}
+    for key, value in parameters.items():
+        stored = json.loads(value) if "choices" in space.get(key, {}) else value
+        chosen = settings.merge(chosen, nested(key, stored))
+    return chosen

@@ -1,0 +1,129 @@
+"""`kagent tune`: where it searches, and what a study leaves."""
+
+import itertools
+import json
+import sys
+
+import optuna
+import pytest
+from test_train import base, here  # noqa: F401
+
+import kagent
+from kagent.cli import algorithms, search_spaces, settings
+from kagent.cli.errors import CommandError
+
+CONTINUOUS = ("dpg", "td3", "sac", "tqc", "naf", "crossq")
+QUICK = ["--steps", "120", "--episodes", "2", "--set", "network.units=[4]", "--set", "compile.run_eagerly=true"]
+
+
+@pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS, ids=lambda one: one.name)
+def test_every_algorithm_has_a_space_of_its_own_arguments(algorithm):
+    space, preset = search_spaces.load(algorithm.name), getattr(kagent, algorithm.preset)
+    assert search_spaces.check(space) == space and len(space) >= 4
+    for key, values in space.items():
+        for value in values.get("choices", [values.get("low"), values.get("high")]):
+            settings.resolve(preset, search_spaces.nested(key, value))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS, ids=lambda one: one.name)
+def test_agents_can_be_made_of_what_is_proposed(algorithm):
+    space, preset = search_spaces.load(algorithm.name), getattr(kagent, algorithm.preset)
+    env = "Pendulum-v1" if algorithm.name in CONTINUOUS else "CartPole-v1"
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    made = 0
+    for _ in range(6):
+        chosen = settings.resolve(preset, search_spaces.suggest(study.ask(), space))
+        n_envs = chosen["fit"].pop("n_envs", None) if "fit" in chosen else None
+        chosen.pop("fit", None)
+        try:
+            preset(env, n_envs=n_envs, **chosen)
+        except ValueError as error:
+            assert "batch_size" in str(error)  # more than a rollout
+        else:
+            made += 1
+    assert made >= 2
+
+
+def test_what_is_fixed_is_not_searched():
+    space = {name: {"choices": [1]} for name in ("a", "part.b", "part.c", "other.d")}
+    assert list(search_spaces.without(space, {"a": 3, "part": {"b": 1}})) == ["part.c", "other.d"]
+    assert list(search_spaces.without(space, {"part": {"type": "x"}, "other": "name"})) == ["a"]
+    assert search_spaces.without(space, {}) == space
+
+
+def test_proposals_and_what_optuna_stored_are_the_same_settings():
+    space = {
+        "network.units": {"choices": [[8], [4, 4]]},
+        "rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "count": {"low": 2, "high": 9, "int": True},
+        "flag": {"choices": [True, None, "text"]},
+    }
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(5):
+        trial = study.ask()
+        chosen = search_spaces.suggest(trial, space)
+        assert search_spaces.of_trial(trial.params, space) == chosen
+        assert chosen["network"]["units"] in ([8], [4, 4]) and 2 <= chosen["count"] <= 9
+        assert isinstance(chosen["count"], int) and 1e-4 <= chosen["rate"] <= 1e-2
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        [],
+        {},
+        {"a": 3},
+        {"a.": {"choices": [1]}},
+        {"a": {"choices": []}},
+        {"a": {"choices": [1], "low": 0}},
+        {"a": {"low": 1}},
+        {"a": {"low": 2, "high": 1}},
+        {"a": {"low": 0, "high": 1, "log": True}},
+        {"a": {"low": True, "high": 2}},
+        {"a": {"low": "0", "high": 2}},
+        {"a": {"low": 0, "high": 1, "step": 0.1}},
+    ],
+)
+def test_spaces_of_ones_own_are_checked(space):
+    with pytest.raises(CommandError, match="--space"):
+        search_spaces.check(space)
+
+
+def test_a_study_is_gone_on_with_and_leaves_settings_that_train_takes(base, here):  # noqa: F811
+    (base / "space.json").write_text(json.dumps({"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}))
+    command = ["tune", "dqn", "CartPole-v1", "--space", "space.json", "--out", "study", *QUICK, "--set", "memory=500"]
+    result = here(*command, "--trials", 1)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("trial 0: return ") and "trial 1" not in result.stdout
+    result = here(*command, "--trials", 3)
+    assert "trial 0: return" not in result.stdout and "trial 2: return " in result.stdout
+    assert "3 trials, 0 of them stopped early" in result.stdout and (base / "study" / "study.png").is_file()
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{base / 'study' / 'study.db'}")
+    rates = [trial.params["learning_rate"] for trial in study.trials]
+    assert len(set(rates)) == 3
+    best = json.loads((base / "study" / "best.json").read_text())
+    assert best["learning_rate"] == study.best_params["learning_rate"]
+    assert best["memory"] == 500 and best["network"] == {"units": [4]} and best["fit"] == {"steps": 120}
+    config = ["--config", "study/best.json", "--out", "trained", "--quiet", "--eval-episodes", 1]
+    assert here("train", "dqn", "CartPole-v1", *config).returncode == 0
+
+
+def test_settings_that_do_not_go_together_are_a_trial_that_is_left(base, here):  # noqa: F811
+    (base / "wrong.json").write_text(json.dumps({"n_steps": {"choices": [16]}, "batch_size": {"choices": [64]}}))
+    result = here("tune", "ppo", "CartPole-v1", "--space", "wrong.json", "--out", "wrong", "--trials", 2, *QUICK)
+    assert result.returncode == 1
+    assert result.stdout.count("no agent of these settings: `batch_size`") == 2
+    assert "No trial of 2 was trained to its end" in result.stdout
+
+
+def test_bad_input_is_refused_before_anything_is_trained(base, here, monkeypatch):  # noqa: F811
+    (base / "other.json").write_text(json.dumps({"learning_rat": {"choices": [1.0]}}))
+    result = here("tune", "dqn", "CartPole-v1", "--space", "other.json", "--out", "none", "--trials", 1)
+    assert result.returncode == 2 and "Did you mean 'learning_rate'?" in result.stderr
+    every = itertools.chain.from_iterable(("--set", f"{key}=null") for key in search_spaces.load("naf"))
+    result = here("tune", "naf", "Pendulum-v1", "--out", "none", *every)
+    assert result.returncode == 2 and "nothing to search" in result.stderr
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = here("tune", "dqn", "CartPole-v1", "--out", "none")
+    assert result.returncode == 2 and "pip install 'kagent[tune]'" in result.stderr
