@@ -249,6 +249,7 @@ def _plot(trials: list[Any], path: Path) -> None:
     """Every trial's return, and the best so far."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         print("No picture of the study, which needs: pip install 'kagent[plots]'")
         return
@@ -263,6 +264,7 @@ def _plot(trials: list[Any], path: Path) -> None:
     best = [max(value for _, value in done[: i + 1]) for i in range(len(done))]
     axes.step([number for number, _ in done], best, where="post", label="best so far")
     axes.set(xlabel="trial", ylabel="mean return of an episode")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     with replacing(path) as beside:
         figure.savefig(beside, format="png", dpi=150)
