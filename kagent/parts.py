@@ -18,7 +18,7 @@ from kagent.learning.targets import TargetNetworks
 from kagent.memories import Memory
 from kagent.objectives import Objective, critic_objective
 from kagent.optimizers import Target
-from kagent.policies import Role, critics, stochastic, value
+from kagent.policies import Role, critics, deterministic, stochastic, value
 from kagent.policies import role as roles
 from kagent.reward_estimation import RewardEstimation
 from kagent.schedules import Schedule
@@ -213,6 +213,13 @@ class AgentParts:
             self.exploration.check(action)
 
     def _check_noise(self) -> None:
+        single = isinstance(self.policy, deterministic.DeterministicPolicy)
+        if single and type(self.exploration) is exploration.Sampling:
+            raise ValueError(
+                f"`exploration` Sampling takes actions that the policy samples, and {type(self.policy).__name__} has one for each "
+                "observation, so that no other is tried. Allowed: an amount of noise, or 'greedy' to try none. "
+                f"Received: {self.exploration}"
+            )
         noise = getattr(self.policy, "state_dependent_noise", None)
         if noise is not None and not getattr(self.exploration, "samples", True):
             raise ValueError(

@@ -122,7 +122,7 @@ class Selection:
             if key is None:
                 continue
             unused.discard(key)
-            _fitted(leaf, self.choices[key].kind)  # says what does not fit
+            self._check_fits(leaf, key)
         for name in unused & set(_OF_TYPES) if self.by_action else ():
             unused.discard(name)
             kind = self.choices[name].kind
@@ -134,12 +134,19 @@ class Selection:
         if not unused:
             return
         if not self.by_action:
-            _fitted(action.leaves[0], self.choices[""].kind)  # raises
+            self._check_fits(action.leaves[0], "")  # raises
         names = sorted(leaf.name or BARE for leaf in action.leaves)
         raise ValueError(
             f"`policy.distribution` names no such action. Received: {sorted(unused)}. Known: {names}, and the types "
             f"{sorted(_OF_TYPES)}"
         )
+
+    def _check_fits(self, leaf: Leaf, key: str) -> None:
+        argument = f"policy.distribution[{key!r}]" if self.by_action else "policy.distribution"
+        try:
+            _fitted(leaf, self.choices[key].kind)
+        except ValueError as error:
+            raise ValueError(str(error).replace("`kind`", f"`{argument}`")) from None
 
     def of(self, leaf: Leaf) -> Choice:
         """The choice for one action leaf, never "auto" or "default"."""

@@ -29,6 +29,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     if whole:
         config |= _without_effect(config["objective"])
         config["policy"] = _without_deviations(config["policy"], config["action_space"])
+        config["exploration"] = _without_samples(config["exploration"], config["policy"])
     if form is not None or not whole:
         return config
     config["policy"] = _with_distributions(config["policy"], config["action_space"])
@@ -57,6 +58,14 @@ def _without_effect(objective: Any) -> dict[str, None]:
     targets = {} if made.targets else {"target": None}
     fixed = getattr(made, "learn_temperature", None) is False
     return targets | ({"temperature_optimizer": None} if fixed else {})
+
+
+def _without_samples(exploration: Any, policy: Any) -> Any:
+    # Samples of a policy that has one action for each observation were this action.
+    kinds = [part.get("type") if isinstance(part, dict) else None for part in (exploration, policy)]
+    if kinds[0] != "Sampling" or kinds[1] not in ("DeterministicPolicy", "NormalizedAdvantagePolicy"):
+        return exploration
+    return {**exploration, "type": "ActionNoise", "amount": 0.0, "sample": False}
 
 
 def _without_deviations(policy: Any, space: Any) -> Any:

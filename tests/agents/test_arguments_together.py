@@ -224,3 +224,23 @@ def test_a_critic_may_be_its_network(given):
     assert kagent.PPO(observation_space=BOX, action_space=FEW, policy=NETWORK).network.units == (3,)
     with pytest.raises(ValueError, match=r"Unknown `critic`. Received: 'mpl'"):
         kagent.AC(observation_space=BOX, action_space=FEW, critic={**NETWORK, "type": "mpl"})
+
+
+@pytest.mark.parametrize("name", ["dpg", "td3", "naf"])
+def test_samples_of_a_policy_with_one_action_are_refused(name):
+    given = {"observation_space": BOX, "action_space": BOX, "network": MLP, "memory": 300}
+    with pytest.raises(
+        ValueError, match=r"`exploration` Sampling .* one for each .*Received: Sampling\(random_steps=0\)"
+    ):
+        AGENTS[name](**given, exploration="sampling")
+    config = AGENTS[name](**given, exploration="greedy").get_config()
+    # As earlier versions wrote it.
+    old = {**config, "exploration": {"type": "Sampling", "random_steps": 7}}
+    assert AGENTS[name].from_config(old).exploration == kagent.ActionNoise(0.0, sample=False, random_steps=7)
+
+
+@pytest.mark.parametrize("given, name", [("beta", "distribution"), ({"action": "beta"}, r"distribution\['action'\]")])
+def test_a_distribution_that_does_not_fit_is_named_as_it_was_given(given, name):
+    policy = {"network": MLP, "distribution": given}
+    with pytest.raises(ValueError, match=f"`policy.{name}` does not fit the action, a discrete. Received: 'beta'"):
+        kagent.PPO(observation_space=BOX, action_space=FEW, policy=policy)
