@@ -1,6 +1,7 @@
 """Imports run downwards: no module imports one of a layer above its own, inside functions or out of them, and none in a circle."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,9 @@ def imported(name):
     return found
 
 
-IMPORTS = {name: imported(name) for name in MODULES if name not in TOP}
+@functools.cache  # not when the file is collected, which every process does
+def imports():
+    return {name: imported(name) for name in MODULES if name not in TOP}
 
 
 def layer(name):
@@ -103,22 +106,22 @@ def layer(name):
 
 
 def test_the_reading_of_imports():
-    assert {"kagent.agents.ppo", "kagent.config.creation"} <= IMPORTS["kagent.agents"]
-    assert "kagent.spaces" in IMPORTS["kagent.environments.checks"]  # a relative one
-    assert "kagent.schedules.tensor_math" in IMPORTS["kagent.schedules.schedule"]  # inside a function
+    assert {"kagent.agents.ppo", "kagent.config.creation"} <= imports()["kagent.agents"]
+    assert "kagent.spaces" in imports()["kagent.environments.checks"]  # a relative one
+    assert "kagent.schedules.tensor_math" in imports()["kagent.schedules.schedule"]  # inside a function
 
 
 @pytest.mark.parametrize("layered", LAYERS)
 def test_no_import_runs_upwards(layered):
     own = LAYERS.index(layered)
     upwards = [
-        (a, b) for a, found in IMPORTS.items() if layer(a) == own for b in found if b != "kagent" and layer(b) > own
+        (a, b) for a, found in imports().items() if layer(a) == own for b in found if b != "kagent" and layer(b) > own
     ]
     assert upwards == []
 
 
 def test_no_circle():
-    left = {name: found - set(TOP) for name, found in IMPORTS.items()}
+    left = {name: found - set(TOP) for name, found in imports().items()}
     while True:
         lowest = [name for name, found in left.items() if not found & left.keys()]
         if not lowest:
@@ -129,7 +132,7 @@ def test_no_circle():
 
 
 def test_every_import_is_of_a_module_that_is_there():
-    missing = {name: found - MODULES.keys() for name, found in IMPORTS.items() if found - MODULES.keys()}
+    missing = {name: found - MODULES.keys() for name, found in imports().items() if found - MODULES.keys()}
     assert missing == {}
 
 
