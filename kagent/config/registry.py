@@ -166,6 +166,11 @@ class Registry:
             f"`{argument}` must be a name, a dict with 'type', or one of {self.names}. "
             f"Received: {identifier!r} ({type(identifier).__name__})"
             + (f". {_unregistered(type(identifier))}" if self._admits(type(identifier)) else "")
+            + (
+                f". A class is no object of it: write {identifier.__name__}(...)"
+                if isinstance(identifier, type)
+                else ""
+            )
         )
 
     def _make(self, name: str, arguments: dict[str, Any], argument: str, extra: dict[str, Any]) -> Any:

@@ -69,6 +69,8 @@ def get(identifier: Any, sample: bool = False, epsilon: bool = True) -> Any:
     typed = isinstance(found, dict) and EXPLORATIONS.knows(found.get("type"))
     if typed or isinstance(found, str):
         found = _named(found)
+    if isinstance(found, type):  # which is callable, as an amount may be
+        return EXPLORATIONS.get(found, "exploration")
     number = isinstance(found, numbers.Real) and not isinstance(found, bool)
     if number and epsilon and not sample:
         return EpsilonGreedy(initial=float(found), final=float(found))

@@ -278,6 +278,11 @@ def test_parts_say_what_is_meant_as_objects_too(part, wrong, own):
         ({"exploration": "epsilon_gredy"}, "Did you mean 'EpsilonGreedy'"),
         ({"network": {"type": "mlp", "hidden_sizes": [4]}}, "Did you mean 'units'"),
         ({"network": [{"type": "dense", "units": 4}]}, "Did you mean 'size'"),
+        (
+            {"exploration": kagent.EpsilonGreedy},
+            r"`exploration` must be .*A class is no object of it: write EpsilonGreedy\(\.\.\.\)",
+        ),
+        ({"memory": memories.Replay}, r"A class is no object of it: write Replay\(\.\.\.\)"),
         ({"network": [64, 64]}, r'network=\{"type": "mlp", "units": \[64, 64\]\}'),
     ],
 )
