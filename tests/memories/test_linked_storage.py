@@ -65,6 +65,23 @@ class Stream:
             self.written += 1
             self.here[env] = after[env] if kind == "on" else self.fresh()
 
+    def sequence(self, length):
+        """Timesteps of one environment that is none of those attached; every third one ends an episode."""
+        numbers = self.fresh() + np.arange(length)
+        ended = numbers % 3 == 2
+        self.memory.append_sequence(
+            Transition(leaves(numbers), [numbers % 5], numbers * 1.0, ended, ended & False, leaves(numbers + 1))
+        )
+        for number in numbers.tolist():
+            self.rows[self.written % self.capacity] = (number, float(number), number % 3 == 2, False, number + 1)
+            self.written += 1
+
+    def exchange(self, num_envs):
+        """So many other environments from now on."""
+        self.memory.cut_episodes(range(self.memory.num_envs))
+        self.memory.set_num_envs(num_envs)
+        self.here = [self.fresh() for _ in range(num_envs)]
+
     def check(self):
         size = min(self.written, self.capacity)
         assert len(self.memory) == size
@@ -88,7 +105,7 @@ KINDS = st.sampled_from(["on"] * 6 + ["end", "cut", "jump", "out"])
 
 def streams(num_envs):
     step = st.lists(KINDS, min_size=num_envs, max_size=num_envs)
-    event = st.one_of(step, step, step, st.sampled_from(["interrupt", "save", "clear"]))
+    event = st.one_of(step, step, step, st.sampled_from(["interrupt", "save", "clear", "sequence", "environments"]))
     return st.lists(event, min_size=1, max_size=40)
 
 
@@ -103,6 +120,11 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
         if event == "interrupt":
             stream.memory.cut_episodes(range(num_envs))
             stream.here = [stream.fresh() for _ in range(num_envs)]
+        elif event == "sequence":
+            stream.sequence(data.draw(st.integers(1, 4)))
+        elif event == "environments":
+            num_envs = data.draw(st.integers(1, 4))
+            stream.exchange(num_envs)
         elif event == "clear":
             stream.memory.clear()
             stream.rows, stream.written = [None] * capacity, 0
@@ -114,7 +136,8 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
             assert_equal_states(other.state(), stream.memory.state())
             stream.memory = other
         else:
-            stream.step(event)
+            kinds = (event * num_envs)[:num_envs]  # there may be more or fewer environments than at first
+            stream.step(kinds)
         stream.check()
     if not linked:
         return
