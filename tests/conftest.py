@@ -41,12 +41,13 @@ def pytest_runtest_protocol(item):
         as_users = any(item.get_closest_marker(name) for name in ("xla", "slow", "sensitive"))
         if not as_users:
             graphs.without_xla(patch)
-            patch.setattr(
-                os, "fsync", lambda file: None
-            )  # waits for the disk; what is read back here comes from memory
+            # It waits for the disk. What is read back here comes from the system's memory.
+            patch.setattr(os, "fsync", lambda file: None)
         eager = item.get_closest_marker("eager")
-        if eager is not None and "epochs" not in eager.kwargs:
-            graphs.in_one_epoch(patch)
+        if not (as_users or (eager is not None and "as_users" in eager.kwargs)):
+            graphs.untraced(patch)
+            if eager is not None:
+                graphs.in_one_epoch(patch)
         graphs.rewrite(as_users)
         forked.as_users = as_users
         if number and item.get_closest_marker("sensitive"):

@@ -20,12 +20,19 @@ def rewrite(on):
         sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
 
 
-def in_one_epoch(patch):
-    """Makes a `fit` of which nothing says how long its epochs are one epoch, not ten.
+def untraced(patch):
+    """Has eager agents learn the names of their logs from the first update, and from no trace before it.
 
-    Where nothing is compiled, an epoch without an update has the program traced, to know the names of its logs: that takes
-    longer than all else of a few updates.
+    Where nothing is compiled, an epoch without an update has the program traced for its names: that takes longer than all else
+    of a few updates.
     """
+    from kagent.learning.learner import Learner
+
+    patch.setattr(Learner, "names", property(lambda learner: learner._names))
+
+
+def in_one_epoch(patch):
+    """Makes a `fit` of which nothing says how long its epochs are one epoch, not ten, which have the same logs then."""
     from kagent.config import run_length
 
     of_fit = run_length.of_fit

@@ -33,7 +33,7 @@ def test_csv_logger_has_every_column_from_the_first_epoch(small, kind, tmp_path)
     assert math.isnan(float(rows[0]["loss"])) and math.isfinite(float(rows[3]["loss"]))
 
 
-@pytest.mark.eager
+@pytest.mark.eager(as_users=True)
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
 def test_eager_epochs_before_the_first_update_have_the_same_columns(small, kind, tmp_path):
     agent = small(kind, **({"n_steps": 24, "epochs": 2} if kind == "ppo" else {"start": 30, "frequency": 10}))
@@ -50,7 +50,7 @@ def test_eager_epochs_before_the_first_update_have_the_same_columns(small, kind,
         np.testing.assert_array_equal(value, same)  # traced, never run
 
 
-@pytest.mark.eager
+@pytest.mark.eager(as_users=True)
 @pytest.mark.parametrize("method", ["train_step", "prepare"])
 def test_an_eager_step_of_the_users_own_is_called_with_values_only(small, method):
     seen = []

@@ -16,6 +16,8 @@ from kagent.optimizers import Target
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue
 from kagent.schedules import Clock, Linear, evaluate
 
+pytestmark = pytest.mark.eager
+
 MLP = NETWORK = {"network": {"type": "MLP", "units": [4]}}
 SGD = {"type": "SGD", "learning_rate": 0.1}
 ESTIMATION = {"discount": 0.9, "estimate_advantage": True}

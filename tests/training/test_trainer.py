@@ -184,7 +184,7 @@ def test_every_role_logs_its_loss(small, kind, roles):
     assert {f"{role}_loss" for role in roles} | {"loss", "entropy", "episode_return"} <= set(logs)
 
 
-@pytest.mark.eager(epochs=10)
+@pytest.mark.eager(as_users=True)
 def test_the_default_epoch_is_a_tenth_of_the_bound(agent, env):
     assert agent.fit(env, steps=100, verbose=0).history["timesteps"] == list(range(10, 101, 10))
     assert agent.fit(env, max_steps=150, verbose=0).history["timesteps"] == list(range(105, 151, 5))
