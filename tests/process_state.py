@@ -71,6 +71,9 @@ def _settings():
         import tensorflow as tf
 
         yield tf.config.functions_run_eagerly, tf.config.run_functions_eagerly
+        # TensorFlow leaves a writer of summaries in place whose last flush has failed, as on a full disk.
+        state = sys.modules["tensorflow.python.ops.summary_ops_v2"]._summary_state
+        yield lambda: state.writer, functools.partial(setattr, state, "writer")
         yield keras.config.dtype_policy, keras.config.set_dtype_policy
         yield keras.config.floatx, keras.config.set_floatx
         yield keras.config.image_data_format, keras.config.set_image_data_format
