@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 import keras
+
+from kagent.files.atomic_files import replacing
 
 
 def mend_backups(callbacks: Any) -> None:
@@ -30,6 +33,7 @@ def mend_backups(callbacks: Any) -> None:
 
 def _mend(folder: Path) -> None:
     # The names are those of Keras; `tests/callbacks/test_backups.py` breaks where they change.
+    _bring_back(folder)
     for suffix in ("", ".bkp"):
         weights, metadata = (folder / f"{name}{suffix}" for name in ("latest.weights.h5", "training_metadata.json"))
         if not metadata.is_file():
@@ -47,6 +51,22 @@ def _mend(folder: Path) -> None:
                 f"{str(metadata)!r} says which epoch to go on with, but {weights.name!r} is not there. Put the weights back, "
                 "or delete the folder to begin anew"
             )
+
+
+def _bring_back(folder: Path) -> None:
+    # Of a double checkpoint Keras looks at the older files where the newest weights cannot be read, and not where they are gone.
+    newest, older = folder / "latest.weights.h5", folder / "latest.weights.h5.bkp"
+    if newest.is_file() or not older.is_file():
+        return
+    metadata, former = folder / "training_metadata.json", folder / "training_metadata.json.bkp"
+    metadata.unlink(missing_ok=True)  # of the weights that are gone
+    for source, target in ((older, newest), (former, metadata)):
+        if source.is_file():
+            with replacing(target) as beside:
+                shutil.copyfile(source, beside)
+    warnings.warn(
+        f"{str(newest)!r} is gone: training goes on from the backup before, {older.name!r}", stacklevel=6
+    )  # the call of `fit`
 
 
 def _is_whole(path: Path) -> bool:

@@ -124,3 +124,24 @@ def test_training_goes_on_after_a_disk_was_full_when_the_number_was_written(smal
     with pytest.warns(UserWarning, match=r"killed or its disk full.*goes on from 'latest\.weights\.h5'"):
         assert run(resumed, BackupAndRestore(folder), epochs=3).epoch == [2]
     assert equal(resumed.get_weights(), whole.get_weights())
+
+
+@pytest.mark.eager
+def test_a_double_backup_whose_newest_files_are_gone_goes_on_from_the_ones_before(small, tmp_path):
+    whole, folder = small("dqn"), tmp_path / "backup"
+    run(whole, epochs=4)
+
+    def kill(epoch, logs):
+        if epoch == 3:
+            raise Killed
+
+    killing = keras.callbacks.LambdaCallback(on_epoch_begin=kill)
+    with pytest.raises(Killed):
+        run(small("dqn"), BackupAndRestore(folder, double_checkpoint=True), killing, epochs=4)
+    for name in ("latest.weights.h5", "training_metadata.json"):
+        (folder / name).unlink()
+    resumed = small("dqn", seed=9)
+    with pytest.warns(UserWarning, match=r"latest\.weights\.h5' is gone: training goes on from the backup before"):
+        history = run(resumed, BackupAndRestore(folder, double_checkpoint=True), epochs=4)
+    assert history.epoch == [2, 3] and resumed.timesteps == 80
+    assert equal(resumed.get_weights(), whole.get_weights())
