@@ -15,7 +15,8 @@ def fits(patch, longest):
     def short(agent, *args, **kwargs):
         rule, replays = agent.update_rule, isinstance(agent.memory, kagent.memories.Replay)
         first = max(rule.start or 0, rule.batch_size) if replays and rule.unit == "timesteps" else longest
-        few = {name: min(longest, first + 20) for name in ("steps", "max_steps") if (kwargs.get(name) or 0) > longest}
+        enough = longest if kwargs.get("callbacks") else first + 20  # a callback may need more episodes
+        few = {name: min(longest, enough) for name in ("steps", "max_steps") if (kwargs.get(name) or 0) > longest}
         most = {**few, "episodes": 2, "updates": 2, "epochs": 2, "steps_per_epoch": 20}
         bounds = {name: min(value, kwargs[name]) for name, value in most.items() if isinstance(kwargs.get(name), int)}
         return fit(agent, *args, **{**kwargs, **bounds, "verbose": 0})
