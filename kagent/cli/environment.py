@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from kagent.cli import modules
+from kagent.cli import modules, settings
 from kagent.cli.errors import CommandError
 from kagent.config.vocabulary import hints
 
@@ -119,18 +119,10 @@ def of_options(arguments: argparse.Namespace) -> Source:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise CommandError(f"--env-kwargs takes KEY=VALUE. Received: {text!r}")
-        given[name] = _value(value)
+        given[name] = settings.value_of(value)
     for text in arguments.wrapper:
         _parsed(text)
     return Source(arguments.environment, given, tuple(arguments.wrapper))
-
-
-def _value(text: str) -> Any:
-    words = {"True": True, "False": False, "None": None}
-    try:
-        return words[text] if text in words else json.loads(text)
-    except ValueError:
-        return text
 
 
 def _parsed(text: str) -> tuple[str, dict[str, Any]]:

@@ -90,16 +90,8 @@ def suggest(trial: Any, space: Space) -> settings.Settings:
             value = trial.suggest_int(key, int(values["low"]), int(values["high"]), log=bool(values.get("log")))
         else:
             value = trial.suggest_float(key, values["low"], values["high"], log=bool(values.get("log")))
-        chosen = settings.merge(chosen, nested(key, value))
+        chosen = settings.merge(chosen, settings.nested(key, value))
     return chosen
-
-
-def nested(key: str, value: Any) -> settings.Settings:
-    """`{"a": {"b": value}}` of the key `"a.b"`."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    found: settings.Settings = value
-    return found
 
 
 def of_trial(parameters: Mapping[str, Any], space: Space) -> settings.Settings:
@@ -107,5 +99,5 @@ def of_trial(parameters: Mapping[str, Any], space: Space) -> settings.Settings:
     chosen: settings.Settings = {}
     for key, value in parameters.items():
         stored = json.loads(value) if "choices" in space.get(key, {}) else value
-        chosen = settings.merge(chosen, nested(key, stored))
+        chosen = settings.merge(chosen, settings.nested(key, stored))
     return chosen

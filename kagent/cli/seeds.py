@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent.cli.errors import CommandError
+from kagent.cli.folder import RunFolder
 from kagent.cli.scores import bootstrap_interval, interquartile_mean
 from kagent.files.atomic_files import replacing
 
@@ -138,8 +139,8 @@ def check(seeds: int, jobs: int | None, resume: Path | None, folder: Path | None
         raise CommandError("--resume goes on with one run: give the folder of a seed, without --seeds")
     if jobs is not None and not seeds:
         raise CommandError("--jobs is for --seeds: how many of them run side by side")
-    if seeds and folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CommandError(f"--out must be a new or an empty folder. Received: {folder}, which is not empty")
+    if seeds and folder is not None:
+        RunFolder(folder)  # it refuses one with something in it
 
 
 def _evaluation(folder: Path, seed: int) -> dict[str, Any] | None:

@@ -41,11 +41,16 @@ def parse(assignments: Iterable[str]) -> Settings:
         path = key.strip().split(".")
         if not equals or not all(path):
             raise CommandError(f"--set takes part.key=value. Received: {assignment!r}")
-        nested: Settings = {path[-1]: _value(text.strip())}
-        for part in reversed(path[:-1]):
-            nested = {part: nested}
-        settings = merge(settings, nested)
+        settings = merge(settings, nested(key.strip(), value_of(text.strip())))
     return settings
+
+
+def nested(key: str, value: Any) -> Settings:
+    """`{"a": {"b": value}}` of the key `"a.b"`."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    found: Settings = value
+    return found
 
 
 def read(path: Path) -> Settings:
@@ -118,7 +123,8 @@ def arguments(preset: type) -> dict[str, Any]:
     return {name: default for name, default in parameters(preset).items() if name not in _NOT_SETTINGS}
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A value on the command line: JSON or one of Python's words, or else the text."""
     if text in _PYTHON_WORDS:
         return _PYTHON_WORDS[text]
     try:

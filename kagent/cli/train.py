@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     if chosen["fit"].get("steps") is None and chosen["fit"].get("episodes") is None:
         chosen["fit"]["steps"] = STEPS
     folder = folder or RunFolder.named(algorithm.name, arguments.environment, chosen["seed"])
-    agent = _build(preset, source, chosen)
+    agent = build(preset, source, chosen)
     folder.create(
         {
             "algorithm": algorithm.name,
@@ -201,7 +201,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     chosen = settings.resolve(preset, config["settings"])
     if arguments.steps is not None:
         chosen["fit"]["steps"] = arguments.steps
-    agent = _build(preset, source, chosen)
+    agent = build(preset, source, chosen)
     if _verbose(arguments):
         print(f"{algorithm.preset} on {source}, seed {chosen.get('seed')}, goes on: {folder.path}/")
     return _train(agent, source, chosen, arguments, folder)
@@ -240,7 +240,12 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
     return [best, config, settings.parse(arguments.set), flags]
 
 
-def _build(preset: Any, source: Source, chosen: settings.Settings) -> Any:
+def build(preset: Any, source: Source, chosen: settings.Settings) -> Any:
+    """The agent of settings that `settings.resolve` returned.
+
+    Raises:
+        CommandError: It refuses them.
+    """
     arguments = {key: value for key, value in chosen.items() if key not in ("fit", "compile")}
     if (n_envs := chosen["fit"].get("n_envs")) is not None:
         arguments["n_envs"] = n_envs  # the agent's own, so that it is saved with it; `fit` goes by it

@@ -16,6 +16,7 @@ from kagent.cli import algorithms, environment, modules, process, search_spaces,
 from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.options import add_import, count
+from kagent.cli.train import build
 from kagent.files.atomic_files import replacing
 
 INSTALL = "pip install 'kagent[tune]'"
@@ -158,7 +159,7 @@ def _check(preset: type, space: search_spaces.Space, fixed: settings.Settings) -
     """Refuses keys that the preset does not take, before the first trial."""
     for key, values in space.items():
         value = values["choices"][0] if "choices" in values else values["low"]
-        settings.resolve(preset, search_spaces.nested(key, value), fixed)
+        settings.resolve(preset, settings.nested(key, value), fixed)
 
 
 def _trial(
@@ -175,7 +176,7 @@ def _trial(
 
     from kagent.learning.divergence import DivergenceError
 
-    chosen = settings.resolve(preset, search_spaces.suggest(trial, space), fixed, {"seed": arguments.seed})
+    chosen = settings.resolve(preset, search_spaces.suggest(trial, space), fixed, {"seed": arguments.seed, "fit": {}})
     begin, shown = time.monotonic(), f"trial {trial.number}"
     pruned = False
 
@@ -189,12 +190,7 @@ def _trial(
                     pruned = self.model.stop_training = True
 
     try:
-        parts = {key: value for key, value in chosen.items() if key not in ("fit", "compile")}
-        if (n_envs := chosen.get("fit", {}).get("n_envs")) is not None:
-            parts["n_envs"] = n_envs
-        agent = preset(source.made_by, **parts)
-        if chosen.get("compile"):
-            agent.compile(**chosen["compile"])
+        agent = build(preset, source, chosen)
         agent.fit(
             source.made_by,
             steps=arguments.steps,
@@ -204,8 +200,8 @@ def _trial(
             callbacks=[Look()],
             verbose=0,
         )
-    except (ValueError, TypeError, DivergenceError) as error:
-        if not isinstance(error, DivergenceError) and not is_complaint(error):
+    except (CommandError, ValueError, TypeError, DivergenceError) as error:
+        if not isinstance(error, CommandError | DivergenceError) and not is_complaint(error):
             raise
         print(f"{shown}: no agent of these settings: {str(error).splitlines()[0]}", flush=True)
         raise optuna.TrialPruned from error

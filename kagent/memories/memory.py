@@ -339,7 +339,7 @@ class Memory(Part):
 
     def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
         # `rows` is a slice or an index array; `pick` chooses environments. This runs at every timestep.
-        observation, action, reward, terminated, truncated, successor, mask, next_mask, *_ = step
+        observation, action, reward, terminated, truncated, successor, mask, next_mask, _, _ = step
         own = zip(self._own, (*observation, *action, reward, terminated, truncated))
         if pick is None and len(reward) == 1 and isinstance(rows, slice):
             row = rows.start  # a number is written in half the time of a slice

@@ -37,8 +37,8 @@ class RandomNetworkDistillation(Layer):
 
     where `o'` is the next observation, processed and standardised by running statistics to -5 to 5, and `G` the discounted sum of
     errors in each environment's episode. Each timestep of training is one step of Adam on the environments' new observations. Both
-    networks are perceptrons in NumPy with ReLU, and need some tens of microseconds a timestep; they act in `fit`, `pretrain` and
-    `observe` alone, are saved with the agent, and resume exactly. Returns of episodes, wherever they are reported, are of the
+    networks are perceptrons in NumPy with ReLU, whose work is added to every timestep; they act in `fit`, `pretrain` and `observe`
+    alone, are saved with the agent, and resume exactly. Returns of episodes, wherever they are reported, are of the
     environment's own rewards. A replay memory holds the bonus that a transition had when it came.
 
     It is a preprocessing of the reward and not an exploration, since it changes what is learned and no single action.

@@ -22,7 +22,7 @@ def test_every_algorithm_has_a_space_of_its_own_arguments(algorithm):
     assert search_spaces.check(space) == space and len(space) >= 4
     for key, values in space.items():
         for value in values.get("choices", [values.get("low"), values.get("high")]):
-            settings.resolve(preset, search_spaces.nested(key, value))
+            settings.resolve(preset, settings.nested(key, value))
 
 
 @pytest.mark.slow
