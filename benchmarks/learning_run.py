@@ -55,12 +55,12 @@ class Unfinished:
         self.weights, self.about = file.with_suffix(".weights.h5"), file.with_suffix(".part")
 
     def resume(self, agent: Any) -> Record:
-        """Loads the state, if there is one. Seconds and parts so far."""
+        """Loads the state, if there is one. Seconds, parts and episodes so far."""
         if not self.about.exists():
-            return {"seconds": 0.0, "parts": 0}
+            return {"seconds": 0.0, "parts": 0, "points": []}
         agent.load_weights(self.weights)
         about: Record = json.loads(self.about.read_text(encoding="utf-8"))
-        return about
+        return {"points": [], **about}  # one that was begun before curves were kept has the rest of its curve
 
     def keep(self, agent: Any, about: Record) -> None:
         """Writes the state."""
@@ -84,11 +84,14 @@ def train_part(agent: Any, env: Any, fit: Record, minutes: float, unfinished: Un
         unfinished: The state of the parts before, and of this one.
 
     Returns:
-        Seconds and parts in all; None where it is not at the end.
+        Seconds, parts, and the ends and returns of all episodes; None where it is not at the end.
     """
     import keras
 
+    from benchmarks import training_curve
+
     about = unfinished.resume(agent)
+    noted = training_curve.EpisodeReturns(about["points"])
     began = time.perf_counter()
 
     class Stop(keras.callbacks.Callback):
@@ -96,8 +99,9 @@ def train_part(agent: Any, env: Any, fit: Record, minutes: float, unfinished: Un
             self.model.stop_training = time.perf_counter() - began >= 60.0 * minutes
 
     rest = {key: value for key, value in fit.items() if key != "steps"}
-    agent.fit(env, max_steps=fit["steps"], verbose=0, callbacks=[Stop()], **{"steps_per_epoch": EPOCH, **rest})
-    about = {"seconds": about["seconds"] + time.perf_counter() - began, "parts": about["parts"] + 1}
+    agent.fit(env, max_steps=fit["steps"], verbose=0, callbacks=[Stop(), noted], **{"steps_per_epoch": EPOCH, **rest})
+    seconds = about["seconds"] + time.perf_counter() - began
+    about = {"seconds": seconds, "parts": about["parts"] + 1, "points": noted.points}
     if agent.timesteps < fit["steps"]:
         unfinished.keep(agent, about)
         return None
@@ -124,11 +128,14 @@ def run(
         unfinished: Where the state of parts is.
 
     Returns:
-        JSON-ready: settings, returns of all episodes, figures of time, versions, machine. None: training is not at its end.
+        JSON-ready: settings, returns of all evaluated episodes, the learning curve (`training_curve.means`), figures of time,
+        versions, machine. None: training is not at its end.
     """
     from kagent.cli import process, settings
 
     process.prepare()
+    from benchmarks import training_curve  # it imports Keras
+
     preset, best = settings_of(task)
     chosen = settings.resolve(preset, best, {"seed": seed, "fit": {} if steps is None else {"steps": steps}})
     used = json.loads(json.dumps(chosen))
@@ -139,9 +146,9 @@ def run(
     if compiled:
         agent.compile(**compiled)
     if minutes is None or unfinished is None:
-        began = time.perf_counter()
-        agent.fit(task.environment, verbose=0, **fit)
-        about: Record | None = {"seconds": time.perf_counter() - began, "parts": 1}
+        noted, began = training_curve.EpisodeReturns(), time.perf_counter()
+        agent.fit(task.environment, verbose=0, callbacks=[noted], **fit)
+        about: Record | None = {"seconds": time.perf_counter() - began, "parts": 1, "points": noted.points}
     else:
         about = train_part(agent, task.environment, fit, minutes, unfinished)
     if about is None:
@@ -159,6 +166,7 @@ def run(
         "mean": statistics.fmean(returns),
         "interquartile_mean": interquartile_mean(returns),
         "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
+        "curve": training_curve.means(about["points"], agent.timesteps),
         "seconds": seconds,
         "parts": about["parts"],
         "steps_per_second": agent.timesteps / seconds,
@@ -169,6 +177,18 @@ def run(
         "threads": measurement.thread_variables() | {"cores": usable_cores()},
         "versions": versions(),
     }
+
+
+def with_earlier(record: Record, file: Path) -> Record:
+    """A record that takes the place of an earlier one of the same run.
+
+    Where all returns of the evaluation are equal, the earlier one stays and gains the curve: its times were measured then.
+    """
+    if not file.exists():
+        return record
+    earlier: Record = json.loads(file.read_text(encoding="utf-8"))
+    same = all(earlier.get(key) == record[key] for key in ("settings", "evaluation", "returns"))
+    return {**earlier, "curve": record["curve"]} if same else record
 
 
 def usable_cores() -> int:
@@ -203,6 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     from kagent.files import atomic_files
 
+    record = with_earlier(record, a.file)
     with atomic_files.beside(a.file, ".json") as temporary:
         Path(temporary).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({key: record[key] for key in ("mean", "seconds")}), flush=True)

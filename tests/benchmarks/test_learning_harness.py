@@ -6,7 +6,7 @@ import threading
 import children
 import pytest
 
-from benchmarks import learning, learning_run, speed
+from benchmarks import learning, learning_run, speed, training_curve
 from benchmarks.learning_cells import TASKS
 
 
@@ -53,6 +53,32 @@ def test_runs_that_are_there_are_skipped_and_a_failure_is_kept_beside(monkeypatc
     )
 
 
+def test_runs_without_a_curve_are_run_again_where_asked(monkeypatch, tmp_path):
+    """The file of one whose evaluation comes out the same keeps its times; that of another is replaced."""
+    asked = []
+    monkeypatch.setattr(speed, "run_child", lambda module, given, *more: asked.append(given[0]) or {"error": "x"})
+    for name, more in (("dqn-cartpole", {}), ("ppo-cartpole", {"curve": {}})):
+        path = learning.path_of(tmp_path, (name, 1000))
+        path.parent.mkdir()
+        path.write_text(json.dumps({"settings": {}, "evaluation": {}, "returns": [1.0], "seconds": 5.0, **more}))
+    call = arguments(tmp_path, "--tasks", "dqn-cartpole,ppo-cartpole", "--seeds", "1")
+    assert learning.main(call) == 0 and asked == []
+    assert learning.main([*call, "--curves"]) == 1 and asked == ["dqn-cartpole"]
+    again = {"settings": {}, "evaluation": {}, "returns": [1.0], "seconds": 9.0, "curve": {"returns": [2.0]}}
+    file = learning.path_of(tmp_path, ("dqn-cartpole", 1000))
+    assert learning_run.with_earlier(again, file) == {**again, "seconds": 5.0}
+    assert learning_run.with_earlier({**again, "returns": [3.0]}, file)["seconds"] == 9.0
+    assert learning_run.with_earlier(again, tmp_path / "absent.json") == again
+
+
+def test_a_curve_has_a_mean_for_each_part_in_which_episodes_ended():
+    """Of 1,000 timesteps in 4 parts: the first ends with 250, the third has no episode, and what is beyond the end is its last."""
+    points = [(1, 2.0), (250, 4.0), (251, 5.0), (751, 1.0), (1000, 2.0), (1007, 6.0)]
+    assert training_curve.means(points, 1000, 4) == {"timesteps": [250, 500, 1000], "returns": [3.0, 5.0, 3.0]}
+    assert training_curve.means([(2, 1.0)], 3, 100) == {"timesteps": [3], "returns": [1.0]}
+    assert training_curve.means([], 1000) == {"timesteps": [], "returns": []}
+
+
 def test_runs_side_by_side_have_cores_of_their_own(monkeypatch, tmp_path):
     together = threading.Barrier(2, timeout=60)
     cores = []
@@ -95,9 +121,10 @@ def test_a_run_in_parts_is_that_of_one_piece(small, tmp_path, monkeypatch):
     found = learning_run.train_part(
         whole, "CartPole-v1", {"steps": 60}, 60.0, learning_run.Unfinished(tmp_path / "whole.json")
     )
-    assert found["parts"] == 1 and not list(tmp_path.iterdir())
+    assert found["parts"] == 1 and not list(tmp_path.iterdir()) and len(found["points"]) == whole.episodes > 0
     made = [learning_run.train_part(part, "CartPole-v1", {"steps": 60}, 0.0, state) for part in parts]
     assert made[:2] == [None, None] and made[2]["parts"] == 3 and made[2]["seconds"] > 0.0
+    assert [tuple(point) for point in made[2]["points"]] == found["points"]
     assert [part.timesteps for part in parts] == [25, 50, 60] and whole.updates == parts[2].updates > 0
     for one, other in zip(whole.get_weights(), parts[2].get_weights(), strict=True):
         assert (one == other).all()
@@ -137,6 +164,9 @@ def test_a_short_run_for_real(monkeypatch, capsys, tmp_path):
     assert (found["task"], found["seed"], found["timesteps"]) == ("dqn-cartpole", 1000, 1300)
     assert len(found["returns"]) == 2 and found["mean"] == sum(found["returns"]) / 2
     assert found["settings"]["learning_rate"]["type"] == "Linear" and found["settings"]["fit"]["steps"] == 1300
+    curve = found["curve"]
+    assert len(curve["timesteps"]) == len(curve["returns"]) > 20 and set(curve["timesteps"]) <= set(range(13, 1301, 13))
+    assert min(curve["returns"]) >= 8.0  # no episode of CartPole is shorter
     assert found["gradient_steps"] > 0 < found["steps_per_second"] and found["versions"]["tensorflow"][0].isdigit()
     assert found["threads"]["OMP_NUM_THREADS"] == "1" and found["machine"] and found["date"].startswith("20")
     assert [path.name for path in (tmp_path / "dqn-cartpole").iterdir()] == ["1000.json"]

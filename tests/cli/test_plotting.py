@@ -9,7 +9,8 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from kagent.cli import main, plotting
+from kagent.cli import bands, curves, main, plot, plotting
+from kagent.cli.scores import bootstrap_interval, interquartile_mean
 
 
 def write_run(folder, timesteps, returns, algorithm="dqn", environment="CartPole-v1", seed=0, **settings):
@@ -36,21 +37,130 @@ def test_seeds_become_one_curve_on_the_timesteps_they_share(tmp_path):
     write_run(tmp_path / "a", [0, 50, 100], [0, 50, 100], seed=0)
     write_run(tmp_path / "b", [10, 100], [20, 200], seed=1)
     write_run(tmp_path / "c", [0, 80], [0, 480], seed=2)
-    (curve,) = plotting.summarize([plotting.read(tmp_path / name) for name in "abc"])
-    assert (curve.timesteps[0], curve.timesteps[-1]) == (10, 80)
-    np.testing.assert_allclose(curve.line, 3 * curve.timesteps)
-    np.testing.assert_allclose(curve.low, curve.timesteps)
-    np.testing.assert_allclose(curve.high, 6 * curve.timesteps)
+    runs = [plotting.read(tmp_path / name) for name in "abc"]
+    (curve,) = plotting.summarize(runs, spread="range")
+    assert (curve.x[0], curve.x[-1]) == (10, 80)
+    np.testing.assert_allclose(curve.line, 3 * curve.x)
+    np.testing.assert_allclose(curve.low, curve.x)
+    np.testing.assert_allclose(curve.high, 6 * curve.x)
     assert curve.seeds == 3 and curve.cut == 100 and curve.label == "DQN, 3 seeds"
-    (middle,) = plotting.summarize([plotting.read(tmp_path / name) for name in "abc"], spread="iqr")
-    np.testing.assert_allclose(middle.line, 2 * middle.timesteps)
-    np.testing.assert_allclose(middle.low, 1.5 * middle.timesteps)
-    np.testing.assert_allclose(middle.high, 4 * middle.timesteps)
+    (middle,) = plotting.summarize(runs, spread="iqr")
+    np.testing.assert_allclose(middle.line, 2 * middle.x)
+    np.testing.assert_allclose(middle.low, 1.5 * middle.x)
+    np.testing.assert_allclose(middle.high, 4 * middle.x)
+    # Of 27 resamples the lowest mean is t, then three times (t + t + 2t) / 3; 2.5 % lies at place 0.65 of 26.
+    for spread in ("iqm", "mean"):  # of three seeds none is left out
+        (sure,) = plotting.summarize(runs, spread=spread)
+        np.testing.assert_allclose(sure.line, 3 * sure.x)
+        np.testing.assert_allclose(sure.low, (1 + 0.65 / 3) * sure.x)
+        np.testing.assert_allclose(sure.high, (6 - 0.65 * 4 / 3) * sure.x)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4, 5, 6])
+def test_the_band_at_a_point_is_the_interval_of_one_score(seeds):
+    table = np.random.default_rng(seeds).normal(size=(seeds, 3))
+    line, low, high = bands.band(table)
+    for place in range(3):
+        scores = table[:, place].tolist()
+        assert line[place] == pytest.approx(interquartile_mean(scores))
+        # Beyond five seeds both draw resamples, and not the same ones.
+        near = 1e-9 if seeds <= 5 else 0.25
+        assert (low[place], high[place]) == pytest.approx(bootstrap_interval(scores), abs=near)
+
+
+def test_the_interquartile_band_leaves_out_the_ends():
+    table = np.array([[0.0], [1.0], [2.0], [6.0], [500.0]])
+    assert bands.band(table)[0].tolist() == [3.0] and bands.band(table, "mean")[0].tolist() == [101.8]
+
+
+def test_over_time_and_episodes(tmp_path):
+    """100 timesteps at 50 and 100 at 25 a second: 2 and 6 seconds."""
+    run = write_run(tmp_path / "a", [100, 200], [1, 2])
+    assert np.isnan(plotting.read(run).time).all() and np.isnan(plotting.read(run).episodes).all()
+    (run / "log.csv").write_text(
+        "timesteps,episode_return,steps_per_second,episodes\n50,nan,50,0\n100,1,50,3\n200,2,25,8\n"
+    )
+    read = plotting.read(run)
+    assert read.time.tolist() == [2, 6] and read.episodes.tolist() == [3, 8]
+    for x, expected in (("timesteps", [100, 200]), ("time", [2, 6]), ("episodes", [3, 8])):
+        (curve,) = plotting.plot([run], tmp_path / "x.svg", x=x)
+        assert curve.x.tolist() == expected
+    write_run(tmp_path / "b", [100, 200], [1, 2])
+    with pytest.warns(UserWarning, match=r"No time in .*b/log.csv"):
+        assert len(plotting.plot([tmp_path], tmp_path / "x.svg", x="time")) == 1
+
+
+def test_the_unit_of_time_goes_by_its_length():
+    assert [plotting.unit_of("time", seconds)[1].split()[0] for seconds in (179.0, 180.0, 7199.0, 7200.0)] == [
+        "seconds", "minutes", "minutes", "hours",
+    ]  # fmt: skip
+
+
+def test_all_runs_of_an_algorithm_are_one_curve_where_asked(tmp_path):
+    write_run(tmp_path / "a", [1, 2], [1, 2], learning_rate=0.1)
+    write_run(tmp_path / "b", [1, 2], [3, 4], learning_rate=0.2, seed=1)
+    write_run(tmp_path / "c", [1, 2], [1, 2], algorithm="ppo")
+    found = plotting.summarize([plotting.read(path) for path in plotting.expand([tmp_path])], group="algorithm")
+    assert [(curve.label, curve.algorithm) for curve in found] == [("DQN, 2 seeds", "dqn"), ("PPO", "ppo")]
+    assert found[0].line[0] == 2
+
+
+def overlapping(figure):
+    """Pairs of texts and legends of a figure that lie on each other, and those that leave it."""
+    renderer = figure.canvas.get_renderer()
+    found = []
+    for axes in figure.axes:
+        texts = [axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label, axes.get_legend()]
+        (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+        texts += [
+            text for text in axes.get_xticklabels() if left <= text.get_position()[0] <= right
+        ]  # others are not drawn
+        texts += [text for text in axes.get_yticklabels() if low <= text.get_position()[1] <= high]
+        shown = [text for text in texts if not hasattr(text, "get_text") or text.get_text()]
+        found += [(axes, text, text.get_window_extent(renderer)) for text in shown]
+        found.append((axes, axes.patch, axes.patch.get_window_extent(renderer)))
+    wrong = [text for _, text, box in found if not figure.bbox.padded(1).contains(box.x0, box.y0)]
+    wrong += [text for _, text, box in found if not figure.bbox.padded(1).contains(box.x1, box.y1)]
+    for index, (_, one, box) in enumerate(found):
+        for _, other, second in found[index + 1 :]:
+            if box.shrunk(0.98, 0.9).overlaps(second.shrunk(0.98, 0.9)):
+                wrong.append((one, other))
+    return wrong
+
+
+def test_nothing_overlaps_however_long_the_labels_are(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    kept = []
+    saved = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **more: (kept.append(self), saved(self, *args, **more)))
+    for index in range(9):
+        name = {"type": "Linear", "initial": 0.001 * index, "final": 0.0, "a_setting_with_a_very_long_name": "x" * 70}
+        write_run(tmp_path / f"a{index}", [1, 1_000_000], [-1e6 * index, 2e6], learning_rate=name)
+    write_run(tmp_path / "b", [1, 2], [1, 2], environment="Pendulum-v1")
+    write_run(tmp_path / "c", [1, 2], [1, 2], environment="Pendulum-v1", seed=1)
+    plotting.plot([tmp_path], tmp_path / "x.png", smooth=3)
+    assert overlapping(kept[0]) == []
+    kept[0].axes[0].get_legend().set_bbox_to_anchor((0.0, 0.5), transform=kept[0].axes[0].transAxes)
+    kept[0].canvas.draw()
+    assert overlapping(kept[0])  # it would be found
+
+
+def test_labels_of_the_users_own(tmp_path, capsys):
+    write_run(tmp_path / "a", [1, 2], [1, 2])
+    write_run(tmp_path / "b", [1, 2], [1, 2], algorithm="ppo")
+    given = ["plot", str(tmp_path), "--out", str(tmp_path / "x.svg")]
+    assert main([*given, "--labels", "Ours", "Theirs"]) == 0
+    text = (tmp_path / "x.svg").read_text()
+    assert "<!-- Ours -->" in text and "<!-- Theirs -->" in text and "<!-- DQN -->" not in text
+    capsys.readouterr()
+    assert main([*given, "--labels", "Ours"]) == 2
+    assert "one for each of 2 curves (DQN on CartPole-v1; PPO on CartPole-v1)" in capsys.readouterr().err
 
 
 def test_a_single_run_is_drawn_where_it_was_logged(tmp_path):
     (curve,) = plotting.summarize([plotting.read(write_run(tmp_path / "a", [1, 2, 3, 4], [0, 4, 2, 6]))], smooth=2)
-    assert curve.timesteps.tolist() == [1, 2, 3, 4]
+    assert curve.x.tolist() == [1, 2, 3, 4]
     assert curve.line.tolist() == [0, 2, 3, 4]  # mean of the last two
     assert curve.seeds == 1 and curve.cut is None
 
@@ -62,21 +172,21 @@ def test_other_settings_algorithms_and_environments_are_curves_of_their_own(tmp_
     write_run(tmp_path / "d", [1, 2], [1, 2], algorithm="ppo")
     write_run(tmp_path / "e", [1, 2], [1, 2], environment="Acrobot-v1")
     write_run(tmp_path / "f", [1, 2], [1, 2], environment="Acrobot-v1")
-    curves = plotting.summarize([plotting.read(path) for path in plotting.expand([tmp_path])])
-    assert [curve.label for curve in curves] == [
+    found = plotting.summarize([plotting.read(path) for path in plotting.expand([tmp_path])])
+    assert [curve.label for curve in found] == [
         "DQN learning_rate=0.1",
         "DQN learning_rate=0.2",
         "DQN learning_rate default",
         "PPO",
         "DQN, 2 runs",  # the same seed twice is no second seed
     ]
-    assert [curve.environment for curve in curves] == ["CartPole-v1"] * 4 + ["Acrobot-v1"]
+    assert [curve.environment for curve in found] == ["CartPole-v1"] * 4 + ["Acrobot-v1"]
 
 
 def test_the_image_shows_line_and_band(tmp_path):
     for seed in range(3):
         write_run(tmp_path / str(seed), [0, 500, 1000], [0, 100 * seed, 200 * seed], seed=seed)
-    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "out" / "curve.png")]) == 0
+    assert main(["plot", str(tmp_path), "--spread", "range", "--out", str(tmp_path / "out" / "curve.png")]) == 0
     image = imageio.imread(tmp_path / "out" / "curve.png")[..., :3].astype(int)
     assert image.shape[0] > 600 and image.shape[1] > 1000
     line = (np.abs(image - (0, 0x72, 0xB2)) <= 8).all(axis=-1)
@@ -124,8 +234,8 @@ def test_what_is_no_run_is_left_out_with_a_line(tmp_path, capsys, monkeypatch):
     for line, name in zip(lines, ("backup", "begun", "notes.txt", "other")):
         assert name in line
     with pytest.warns(UserWarning, match=r"Left out: Not a run folder.*backup"):
-        curves = plotting.plot(["runs/a", "runs/backup"], "y.png")
-    assert [curve.seeds for curve in curves] == [1]
+        found = plotting.plot(["runs/a", "runs/backup"], "y.png")
+    assert [curve.seeds for curve in found] == [1]
     assert main(["plot", "runs/backup", "runs/other", "--out", "z.png"]) == 2
     assert "backup" in capsys.readouterr().err and not (tmp_path / "z.png").exists()
 
@@ -159,6 +269,8 @@ def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path, capsys, spoil,
         (["--out", "x.jpgg"], "Unknown image format"),
         (["--out", "x.png", "--smooth", "0"], "at least 1"),
         (["--out", "x.png", "--spread", "all"], "invalid choice"),
+        (["--out", "x.png", "--x", "steps"], "invalid choice"),
+        (["--out", "x.png", "--by", "seed"], "invalid choice"),
         ([], "--out"),
     ],
 )
@@ -168,6 +280,11 @@ def test_bad_options_are_refused_in_one_line(tmp_path, capsys, monkeypatch, opti
     assert main(["plot", str(run), *options]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_the_choices_of_the_command_are_those_of_the_functions():
+    assert (plot.SPREADS, plot.X, plot.GROUPS) == (bands.SPREADS, curves.X, curves.GROUPS)
+    assert all("seeds" in bands.caption(spread) for spread in bands.SPREADS)
 
 
 def test_plotting_imports_neither_tensorflow_nor_pyplot(tmp_path):
