@@ -233,20 +233,27 @@ class RewardEstimation(Part):
         """
         reward, terminated = experience["reward"], experience["terminated"]
         steps, columns = reward.shape
-        ended = tf.logical_or(terminated, experience["truncated"])
         further = steps if self.horizon == "episode" else schedules.evaluate(self.horizon, clock)
-        further = further if isinstance(further, int) else tf.cast(further, tf.int32)
-        ends = ops.window_ends(ended, further)
-        factors = self.discounts(terminated, clock)
-        summed = ops.n_step_return(reward, factors, tf.zeros_like(reward), ended, further + 1)
-        length = tf.cast(ends - tf.range(steps)[:, tf.newaxis] + 1, tf.float32)
-        places = tf.reshape(ends * columns + tf.range(columns), (-1,))
+        discount = tf.cast(schedules.evaluate(self.discount, clock), tf.float32)
 
         def flat(x: Any) -> Any:
             return None if x is None else tf.reshape(x, (steps * columns, *x.shape[2:]))
 
-        def last(x: Any) -> Any:
-            return None if x is None else tf.gather(flat(x), places)
+        last = flat
+        if isinstance(further, int) and further == 0:  # a window is a timestep; its general form takes 0.1 s to compile
+            summed, factor = reward, tf.fill(reward.shape, discount)
+        else:
+            further = further if isinstance(further, int) else tf.cast(further, tf.int32)
+            ended = tf.logical_or(terminated, experience["truncated"])
+            ends = ops.window_ends(ended, further)
+            places = tf.reshape(ends * columns + tf.range(columns), (-1,))
+            summed = ops.n_step_return(
+                reward, self.discounts(terminated, clock), tf.zeros_like(reward), ended, further + 1
+            )
+            factor = tf.pow(discount, tf.cast(ends - tf.range(steps)[:, tf.newaxis] + 1, tf.float32))
+
+            def last(x: Any) -> Any:
+                return None if x is None else tf.gather(flat(x), places)
 
         first = [name for name in ("observation", "action", "actor_state") if name in experience]
         found = {name: tf.nest.map_structure(flat, experience[name]) for name in first}
@@ -255,9 +262,8 @@ class RewardEstimation(Part):
         if "action_mask" in experience:
             found["action_mask"] = [flat(m) for m in experience["action_mask"]]
             found["next_action_mask"] = [last(m) for m in experience["next_action_mask"]]
-        discount = tf.cast(schedules.evaluate(self.discount, clock), tf.float32)
         weight = tf.cast(experience["valid"], tf.float32)
-        return {**found, "reward": flat(summed), "discount": flat(tf.pow(discount, length)), "weight": flat(weight)}
+        return {**found, "reward": flat(summed), "discount": flat(factor), "weight": flat(weight)}
 
     def completed(self, batch: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
         """Transitions with the two columns that every batch has: what objectives and a `train_step` learn from.

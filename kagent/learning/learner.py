@@ -50,15 +50,20 @@ class Minibatches:
         self.indices: Any
         experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
         self.prepared = task.prepare(experience)
+        self._complete = complete
+        if self.indices is not None:  # cut many times from one experience, which is completed once
+            self.prepared = self._completed(self.prepared)
         whole = next(iter(tf.nest.flatten(self.prepared))) if self.indices is None else self.indices
         self.steps: int = whole.shape[0]
         self._size: int = whole.shape[1]
-        self._complete = complete
 
     def __getitem__(self, i: Any) -> dict[str, Any]:
         batch = self._cut(i)
         if "weight" not in batch:
             batch["weight"] = tf.ones((self._size,))  # made here: as a constant it costs nothing
+        return batch if self.indices is not None else self._completed(batch)
+
+    def _completed(self, batch: dict[str, Any]) -> dict[str, Any]:
         return self._complete(batch) if "terminated" in batch else batch
 
     def _cut(self, i: Any) -> dict[str, Any]:
@@ -67,9 +72,8 @@ class Minibatches:
             row = (lambda x: tf.squeeze(x, 0)) if self.steps == 1 else (lambda x: x[i])
             return dict(tf.nest.map_structure(lambda x: None if x is None else row(x), self.prepared))
         places = self.indices[i]
-        batch = tf.nest.map_structure(
-            lambda x: None if x is None else tf.gather(x, tf.maximum(places, 0)), self.prepared
-        )
+        rows = tf.maximum(places, 0)
+        batch = tf.nest.map_structure(lambda x: None if x is None else tf.gather(x, rows), self.prepared)
         real = tf.cast(places >= 0, tf.float32)
         return {**batch, "weight": real * batch["weight"] if "weight" in batch else real}
 
