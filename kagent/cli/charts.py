@@ -18,7 +18,7 @@ import numpy as np
 COLOURS = ("#2f86c9", "#d9661f", "#1f9d74", "#c464a0", "#a8860b", "#7a6ff0")
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")
 _THEMES = "svg{color:#333}@media(prefers-color-scheme:dark){svg{color:#ccc}}"
-_WIDTH, _PLOT = 560, 240  # of the view box, and of the area of lines, in pixels
+_WIDTH, _PLOT = 480, 210  # of the view box, and of the area of lines, in pixels
 _LETTER = 7.2  # pixels that a letter of 13 takes at most, on average
 _RIGHT, _HEAD, _FOOT = 18, 58, 46
 
@@ -93,7 +93,7 @@ def chart(
         return _HEAD + _PLOT * (top - value) / (top - bottom)
 
     drawn = [
-        f'<text x="{left:.0f}" y="20" font-size="15" font-weight="600">{escape(_cut(title, 500 / 8))}</text>',
+        f'<text x="{left:.0f}" y="20" font-size="15" font-weight="600">{escape(_cut(title, (_WIDTH - left) / 8))}</text>',
         f'<text x="{left:.0f}" y="43" opacity=".8">{escape(y_label)}</text>',
     ]
     for value in y_ticks:

@@ -16,6 +16,7 @@ from kagent.cli import bands
 X = ("timesteps", "time", "episodes")
 GROUPS = ("settings", "algorithm")
 _POINTS = 400
+_UNITS = ((3600.0, 7200.0, "hours"), (60.0, 180.0, "minutes"), (1.0, 0.0, "seconds"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ class Curve:
         seeds: Number of runs.
         cut: `x` at the end of the longest run, if another run ends clearly before, and so the curve; else None.
         algorithm: As `kagent train` names it.
+        name: The label without the number of seeds.
     """
 
     label: str
@@ -66,6 +68,7 @@ class Curve:
     seeds: int
     cut: float | None
     algorithm: str = ""
+    name: str = ""
 
 
 def expand(folders: Iterable[str | Path]) -> list[Path]:
@@ -143,16 +146,15 @@ def summarize(
     check(smooth=smooth, spread=spread, x=x, group=group)
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
-        same = json.dumps(run.settings, sort_keys=True) if group == "settings" else ""
-        groups.setdefault((run.environment, run.algorithm, same), []).append(run)
+        groups.setdefault(key(run, group), []).append(run)
     curves = []
     for (environment, algorithm, _), members in groups.items():
         rivals = [runs[0].settings for key, runs in groups.items() if key[:2] == (environment, algorithm)]
-        label = algorithm.upper() + _difference(members[0].settings, rivals)
+        label = name = algorithm.upper() + _difference(members[0].settings, rivals)
         if len(members) > 1:
             distinct = len({run.seed for run in members}) == len(members)
             label += f", {len(members)} {'seeds' if distinct else 'runs'}"
-        curves.append(_curve(label, members, smooth, spread, x))
+        curves.append(dataclasses.replace(_curve(label, members, smooth, spread, x), name=name))
     return curves
 
 
@@ -167,6 +169,25 @@ def check(*, smooth: int, spread: str, x: str, group: str) -> None:
     for name, value, allowed in (("spread", spread, bands.SPREADS), ("x", x, X), ("group", group, GROUPS)):
         if value not in allowed:
             raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}")
+
+
+def unit_of(x: str, longest: float) -> tuple[float, str]:
+    """By how much values along the axis are divided, and its label.
+
+    Example:
+
+    >>> unit_of("time", 600.0), unit_of("episodes", 600.0)
+    ((60.0, 'minutes of training'), (1.0, 'finished episodes'))
+    """
+    if x == "time":
+        size, unit = next((size, unit) for size, least, unit in _UNITS if longest >= least)
+        return size, f"{unit} of training"
+    return 1.0, "environment timesteps" if x == "timesteps" else "finished episodes"
+
+
+def key(run: Run, group: str = "settings") -> tuple[str, str, str]:
+    """Equal for runs that become one curve: environment, algorithm, and the settings where they count."""
+    return run.environment, run.algorithm, json.dumps(run.settings, sort_keys=True) if group == "settings" else ""
 
 
 def _curve(label: str, runs: Sequence[Run], smooth: int, spread: str, x: str) -> Curve:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kagent.cli import bands
 from kagent.cli.charts import shown as tick
-from kagent.cli.curves import Curve, Run, check, expand, read, read_all, summarize
+from kagent.cli.curves import Curve, Run, check, expand, read, read_all, summarize, unit_of
 from kagent.files.atomic_files import replacing
 
 __all__ = ["Curve", "Run", "draw", "expand", "plot", "read", "summarize"]
@@ -20,7 +20,6 @@ INSTALL = "pip install 'kagent[plots]'"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", ":", "-.")
 _WIDTH, _PANEL, _ROW = 8.0, 4.6, 0.22  # inches: the image, a panel without its legend, a row of the legend
-_UNITS = ((3600.0, 7200.0, "hours"), (60.0, 180.0, "minutes"), (1.0, 0.0, "seconds"))
 
 
 def plot(
@@ -123,20 +122,6 @@ def draw(
         legend.get_title().set_color("0.35")
     with replacing(path) as beside:
         figure.savefig(beside)
-
-
-def unit_of(x: str, longest: float) -> tuple[float, str]:
-    """By how much values along the axis are divided, and its label.
-
-    Example:
-
-    >>> unit_of("time", 600.0), unit_of("episodes", 600.0)
-    ((60.0, 'minutes of training'), (1.0, 'finished episodes'))
-    """
-    if x == "time":
-        size, unit = next((size, unit) for size, least, unit in _UNITS if longest >= least)
-        return size, f"{unit} of training"
-    return 1.0, "environment timesteps" if x == "timesteps" else "finished episodes"
 
 
 def _labels(curves: Sequence[Curve], labels: Sequence[str] | None) -> list[str]:

@@ -1,28 +1,15 @@
 """Learning curves from run folders that this file writes, looked at as arrays and as pixels."""
 
-import csv
-import json
 import subprocess
 import sys
 
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from run_folders import write_run
 
 from kagent.cli import bands, curves, main, plot, plotting
 from kagent.cli.scores import bootstrap_interval, interquartile_mean
-
-
-def write_run(folder, timesteps, returns, algorithm="dqn", environment="CartPole-v1", seed=0, **settings):
-    folder.mkdir(parents=True)
-    config = {"algorithm": algorithm, "environment": environment, "seed": seed}
-    config["settings"] = {**settings, "seed": seed, "fit": {"steps": 1000}}
-    (folder / "config.json").write_text(json.dumps(config))
-    with (folder / "log.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", "episode_return", "loss", "timesteps"])
-        writer.writerows([index, value, 0.5, step] for index, (step, value) in enumerate(zip(timesteps, returns)))
-    return folder
 
 
 def test_read_keeps_rows_with_a_return_in_order(tmp_path):
@@ -91,7 +78,7 @@ def test_over_time_and_episodes(tmp_path):
 
 
 def test_the_unit_of_time_goes_by_its_length():
-    assert [plotting.unit_of("time", seconds)[1].split()[0] for seconds in (179.0, 180.0, 7199.0, 7200.0)] == [
+    assert [curves.unit_of("time", seconds)[1].split()[0] for seconds in (179.0, 180.0, 7199.0, 7200.0)] == [
         "seconds", "minutes", "minutes", "hours",
     ]  # fmt: skip
 
