@@ -175,9 +175,16 @@ def _charts(groups: Sequence[Group], smooth: int, spread: str, group: str) -> li
             shown = [curve for curve in found if curve.environment == environment]
             size, unit = curves.unit_of(x, max(float(curve.x[-1]) for curve in shown))
             lines = [
-                charts.Line(one.label, one.x / size, one.line, *((one.low, one.high) if one.seeds > 1 else (None, None)), colour)
+                charts.Line(
+                    one.label,
+                    one.x / size,
+                    one.line,
+                    low=one.low if one.seeds > 1 else None,
+                    high=one.high if one.seeds > 1 else None,
+                    colour=colour,
+                )
                 for colour, one in enumerate(shown)
-            ]  # fmt: skip
+            ]
             drawn.append(charts.chart(lines, title=environment, x_label=unit, y_label="return of an episode"))
     return drawn
 
