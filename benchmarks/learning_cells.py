@@ -51,6 +51,7 @@ def _cells() -> Iterator[Task]:
     yield Task("doubledqn", env, 475.0, 0.5, floor)
     yield Task("duelingdqn", env, 475.0, 0.7, floor)
     yield Task("c51", env, 475.0, 1.5, floor)
+    yield Task("iqn", env, 475.0, 2.0, floor)
     yield Task("discretesac", env, 475.0, 3.0, floor)
     yield Task("vpg", env, 400.0, 1.0, floor)
     yield Task("pqn", env, 475.0, 1.0, floor)

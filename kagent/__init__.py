@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
+    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
     "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Rainbow", "Random",
 )  # fmt: skip
 _HOMES = {
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from kagent.agents import DDPG as DDPG
     from kagent.agents import DPG as DPG
     from kagent.agents import DQN as DQN
+    from kagent.agents import IQN as IQN
     from kagent.agents import NAF as NAF
     from kagent.agents import PPO as PPO
     from kagent.agents import PQN as PQN

@@ -12,6 +12,7 @@ from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
+from kagent.agents.iqn import IQN
 from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
 from kagent.agents.pqn import PQN
@@ -35,6 +36,7 @@ __all__ = [
     "DDPG",
     "DPG",
     "DQN",
+    "IQN",
     "NAF",
     "PPO",
     "PQN",

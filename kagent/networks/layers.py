@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kagent.ops.dueling import check_aggregator, dueling
@@ -121,6 +122,48 @@ class StateDependentDeviation(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         own = {"full_std": self.full_std, "expln": self.expln, "learn_features": self.learn_features}
         return {**super().get_config(), "units": self.units, "initial": self.initial, **own}
+
+
+@keras.saving.register_keras_serializable("kagent")
+class EvenFractions(keras.layers.Layer):
+    """The cosines of evenly spaced fractions, `(k - 1/2) / samples`, the same for every input; see `kagent.ops.fraction_cosines`.
+
+    Args:
+        samples: How many fractions.
+        cosines: How many cosines of each.
+
+    Input `(N, ...)`; output `(N, samples, cosines)`.
+
+    Raises:
+        ValueError: An argument below 1, or a product above 2**26.
+    """
+
+    def __init__(self, samples: int, cosines: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.samples, self.cosines = int(samples), int(cosines)
+        if min(self.samples, self.cosines) < 1 or self.samples * self.cosines > _MOST_VALUES:
+            raise ValueError(f"`samples` and `cosines` must be >= 1. Received: {samples!r}, {cosines!r}")
+
+    def build(self, input_shape: Any) -> None:
+        # A weight, though it never changes: so the NumPy actor has it among its arrays.
+        shape = (self.samples, self.cosines)
+        self.weight = self.add_weight(
+            shape=shape, initializer="zeros", trainable=False, name="cosines", dtype="float32"
+        )
+        middle = (np.arange(self.samples) + 0.5) / self.samples
+        self.weight.assign(np.cos(np.pi * np.outer(middle, np.arange(self.cosines))))
+
+    def call(self, inputs: Any) -> Any:
+        return ops.repeat(ops.cast(self.weight, self.compute_dtype)[None], ops.shape(inputs)[0], axis=0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.samples, self.cosines)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "samples": self.samples, "cosines": self.cosines}
+
+    def actor_node(self) -> dict[str, Any]:
+        return {"op": "broadcast", "variables": [self.weight]}
 
 
 class WeightOf(keras.layers.Layer):

@@ -12,6 +12,7 @@ from kagent.objectives.distributional import (
     DistributionalObjective,
     QuantileRegressionObjective,
 )
+from kagent.objectives.implicit_quantiles import ImplicitQuantilesObjective
 from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, Term, get
 from kagent.objectives.plus import PlusObjective
@@ -35,6 +36,7 @@ __all__ = [
     "DeterministicPolicyGradientObjective",
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
+    "ImplicitQuantilesObjective",
     "LearningContext",
     "NormalizedAdvantageObjective",
     "Objective",

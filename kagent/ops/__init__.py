@@ -9,7 +9,7 @@ from .actor_critic import polyak, soft_policy_loss, soft_target, subset_minimum,
 from .adam import Moments, adam
 from .batch_renormalization import batch_renormalization
 from .discrete_soft import categorical_entropy, soft_value
-from .distributional import greedy_index, project, quantile_huber, select_atoms, truncate
+from .distributional import fraction_cosines, greedy_index, project, quantile_huber, select_atoms, truncate
 from .dueling import dueling
 from .imitation import cross_entropy
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
@@ -62,6 +62,7 @@ __all__ = [
     "dueling",
     "explained_variance",
     "flatten",
+    "fraction_cosines",
     "gae",
     "greedy_index",
     "greedy_value",

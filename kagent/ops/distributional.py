@@ -1,8 +1,10 @@
-"""Distributions of returns: quantiles (Dabney et al. 2017, arXiv:1710.10044), atoms with probabilities (Bellemare et al. 2017,
-arXiv:1707.06887), and truncated mixtures of quantiles (Kuznetsov et al. 2020, arXiv:2005.04269)."""
+"""Distributions of returns: quantiles (Dabney et al. 2017, arXiv:1710.10044), implicit quantiles (Dabney et al. 2018,
+arXiv:1806.06923), atoms with probabilities (Bellemare et al. 2017, arXiv:1707.06887), and truncated mixtures of quantiles
+(Kuznetsov et al. 2020, arXiv:2005.04269)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 from .td import by_component, huber, mask_values
 
-__all__ = ["greedy_index", "project", "quantile_huber", "select_atoms", "truncate"]
+__all__ = ["fraction_cosines", "greedy_index", "project", "quantile_huber", "select_atoms", "truncate"]
 
 
 def greedy_index(values: Any, nvec: Sequence[int], mask: Any = None) -> tf.Tensor:
@@ -56,16 +58,37 @@ def select_atoms(table: Any, action: Any, nvec: Sequence[int]) -> tf.Tensor:
     return tf.matmul(tf.one_hot(index, sum(sizes), dtype=tf.float32), table)
 
 
-def quantile_huber(quantiles: Any, targets: Any, kappa: float = 1.0) -> tf.Tensor:
+def fraction_cosines(fractions: Any, count: int) -> tf.Tensor:
+    """The cosines of which an implicit quantile network makes features of a fraction: `cos(pi * i * tau)` for i from 0 to
+    `count - 1`, in eq. 4 of Dabney et al. 2018.
+
+    Args:
+        fractions: float32 `(...)`, tau, from 0 to 1.
+        count: How many, at least 1.
+
+    Returns:
+        float32 `(..., count)`. The first is 1.
+
+    Example:
+
+    >>> fraction_cosines([0.0, 0.5, 1.0], 3).numpy().round(6).tolist()
+    [[1.0, 1.0, 1.0], [1.0, -0.0, -1.0], [1.0, -1.0, 1.0]]
+    """
+    return tf.cos(tf.cast(fractions, tf.float32)[..., None] * (math.pi * tf.range(count, dtype=tf.float32)))
+
+
+def quantile_huber(quantiles: Any, targets: Any, kappa: float = 1.0, fractions: Any = None) -> tf.Tensor:
     """The loss of each quantile, its mean over the targets.
 
-    `mean over j of |tau_i - 1{u < 0}| * huber(u, kappa)` with `u = targets_j - quantiles_i` and the midpoints
-    `tau_i = (i - 1/2) / N`: eq. 9 and 10 of Dabney et al. 2017. Their algorithm 1 takes the sum over i of it, TQC the mean.
+    `mean over j of |tau_i - 1{u < 0}| * huber(u, kappa)` with `u = targets_j - quantiles_i`: eq. 9 and 10 of Dabney et al. 2017,
+    where tau are the midpoints `tau_i = (i - 1/2) / N`. Their algorithm 1 takes the sum over i of it, TQC the mean. With random
+    `fractions` it is eq. 3 of Dabney et al. 2018, times `kappa`.
 
     Args:
         quantiles: float32 `(..., N)`.
         targets: float32 `(..., M)`, samples of what is to be the distribution, each as likely.
         kappa: Where the loss turns from quadratic to linear, a number >= 0. 0: linear everywhere, the quantiles proper.
+        fractions: float32 `(..., N)`, tau of each quantile, from 0 to 1; None: the midpoints.
 
     Returns:
         float32 `(..., N)`. Gradients flow through `quantiles` and `targets`.
@@ -74,12 +97,16 @@ def quantile_huber(quantiles: Any, targets: Any, kappa: float = 1.0) -> tf.Tenso
 
     >>> quantile_huber([0.0, 2.0], [1.0, 4.0]).numpy().tolist()
     [0.5, 0.625]
+    >>> quantile_huber([0.0, 2.0], [1.0, 4.0], fractions=[0.5, 0.0]).numpy().tolist()
+    [1.0, 0.25]
     """
     quantiles, targets = tf.cast(quantiles, tf.float32), tf.cast(targets, tf.float32)
-    count = quantiles.shape[-1]
-    middle = ((tf.range(count, dtype=tf.float32) + 0.5) / count)[:, None]
+    if fractions is None:
+        count = quantiles.shape[-1]
+        fractions = (tf.range(count, dtype=tf.float32) + 0.5) / count
+    tau = tf.cast(fractions, tf.float32)[..., None]
     error = targets[..., None, :] - quantiles[..., None]
-    weight = tf.where(error < 0.0, 1.0 - middle, middle)  # |tau - 1{u < 0}|, in fewer passes over the N x M errors
+    weight = tf.where(error < 0.0, 1.0 - tau, tau)  # |tau - 1{u < 0}|, in fewer passes over the N x M errors
     size = tf.abs(error) if kappa == 0 else huber(error, kappa)
     return tf.reduce_mean(weight * size, axis=-1)
 

@@ -7,6 +7,7 @@ from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, T
 from kagent.policies.deterministic import DeterministicPolicy
 from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePolicy
 from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
+from kagent.policies.implicit_quantile import ImplicitQuantilePolicy
 from kagent.policies.normalized_advantage import NormalizedAdvantagePolicy
 from kagent.policies.role import ROLES, Role, get, outputs
 from kagent.policies.state_dependent_noise import StateDependentNoise
@@ -20,6 +21,7 @@ __all__ = [
     "ConstantPolicy",
     "DeterministicPolicy",
     "DiscreteActionValue",
+    "ImplicitQuantilePolicy",
     "NormalizedAdvantagePolicy",
     "QuantileActionValue",
     "QuantilePolicy",

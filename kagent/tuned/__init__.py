@@ -3,7 +3,7 @@
 The values are those of rl-baselines3-zoo in kagent's words, but where a seed in a few failed with them. DQN on CartPole: its
 learning rate falls to 0, and its targets have the rewards of ten timesteps. DQN and QR-DQN on MountainCar: the rate falls to an
 eighth, and targets have the rewards of five timesteps. PPO on CartPole looks further ahead. C51, the double and the dueling DQN have DQN's
-settings; those of VPG, discrete SAC, PQN, Rainbow, NAF and CrossQ are kagent's own. An entry holds arguments of the preset, and
+settings; those of IQN, VPG, discrete SAC, PQN, Rainbow, NAF and CrossQ are kagent's own. An entry holds arguments of the preset, and
 under `"fit"` arguments of `agent.fit`.
 
 Where a library counts otherwise, the words were translated: passes of a critic over a rollout are TRPO's `critic_steps`; PyTorch's

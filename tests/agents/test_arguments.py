@@ -30,6 +30,10 @@ GIVEN = {
     "doubledqn": {**Q, "double": False, "dueling": True, "noisy": True, "prioritized": False},
     "duelingdqn": {**Q, "double": False, "dueling": True, "noisy": True, "stream_units": (3, 2), "prioritized": True},
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
+    "iqn": {
+        **{name: value for name, value in DISTRIBUTION.items() if name not in ("dueling", "noisy")}, "policy_samples": 5,
+        "samples": 3, "target_samples": 2, "cosines": 6, "units": (3,), "kappa": 0.5,
+    },
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "rainbow": {
         **DISTRIBUTION, "double": False, "atoms": 5, "low": -1.0, "high": 4.0, "stream_units": (3,), "prioritized": False,
@@ -101,7 +105,7 @@ OTHERS = [
 
 REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
 BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
+REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "iqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
 
 
 def spaces_of(name):

@@ -143,6 +143,7 @@ LEARNING = [
     ("rainbow", None, {}, 400),
     ("crossq", 5_000, {"network": {"units": [256, 256]}, "policy_delay": 2}, -400),
     ("qrdqn", 50_000, {**TUNED, "quantiles": 10}, 300),
+    ("iqn", None, {}, 400),
     ("c51", 50_000, {**TUNED, "low": 0.0, "high": 200.0}, 100),
     ("discrete_sac", 20_000, {"learning_rate": 1e-3, "start": 1000, "network": {"units": [64, 64]}}, 150),
 ]

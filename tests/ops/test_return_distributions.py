@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kagent.ops import greedy_index, project, quantile_huber, select_atoms, truncate
+from kagent.ops import fraction_cosines, greedy_index, project, quantile_huber, select_atoms, truncate
 
 NVEC = (2, 3)
 VALUES = np.float32([[1.0, 5.0, 2.0, 9.0, 4.0], [3.0, -1.0, 0.0, -2.0, -4.0]])
@@ -33,6 +33,22 @@ def test_other_kappas_by_hand(mode):
     for kappa, sizes in ((0.0, (1, 3)), (2.0, (0.5, 2 * (3 - 1)))):
         found = mode(lambda q, t, kappa=kappa: quantile_huber(q, t, kappa))(one, two)
         np.testing.assert_allclose(found, [[sum(sizes) / 2 / 2]])
+
+
+def test_quantile_huber_of_given_fractions_by_hand(mode):
+    # Of quantile 0 at 0.1: errors 1 and 4 with Huber's 0.5 and 3.5, a tenth of each. Of quantile 2 at 0.9: errors -1 and 2 with
+    # 0.5 and 1.5, the first with the weight 0.1, the second with 0.9.
+    quantiles, targets, fractions = np.float32([[0.0, 2.0]]), np.float32([[1.0, 4.0]]), np.float32([[0.1, 0.9]])
+    found = mode(lambda q, t, f: quantile_huber(q, t, fractions=f))(quantiles, targets, fractions)
+    np.testing.assert_allclose(found, [[(0.05 + 0.35) / 2, (0.05 + 1.35) / 2]], rtol=1e-6)
+    middle = mode(lambda q, t: quantile_huber(q, t, fractions=[0.25, 0.75]))(quantiles, targets)
+    np.testing.assert_array_equal(middle, mode(quantile_huber)(quantiles, targets))
+
+
+def test_cosines_of_fractions_by_hand(mode):
+    found = mode(lambda x: fraction_cosines(x, 4))(np.float32([[0.0, 0.5], [1 / 3, 1.0]]))
+    expected = [[[1, 1, 1, 1], [1, 0, -1, 0]], [[1, 0.5, -0.5, -1], [1, -1, 1, -1]]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_without_huber_the_minimum_is_the_quantile():

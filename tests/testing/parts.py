@@ -20,6 +20,10 @@ AGENTS = {
     "DoubleDQN": (functools.partial(kagent.DoubleDQN, **REPLAY), CHOICES),
     "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
     "QRDQN": (functools.partial(kagent.QRDQN, **REPLAY, quantiles=3, dueling=True), CHOICES),
+    "IQN": (
+        functools.partial(kagent.IQN, **REPLAY, policy_samples=4, samples=3, target_samples=2, cosines=5, units=[4]),
+        CHOICES,
+    ),
     "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
     "PQN": (functools.partial(kagent.PQN, network={"units": [4]}, n_steps=16, batch_size=8, epochs=2), CHOICES),
     "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
@@ -48,6 +52,7 @@ AGENTS = {
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
 LONG += ("C51", "DPG")  # QRDQN and TD3 have the same parts, and more
+LONG += ("IQN",)  # its policy and objective have tests of their own
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
@@ -84,6 +89,7 @@ ACTION_VALUE = {"critic": {"type": "ActionValue", **NETWORK}, "memory": 100}
 OBJECTIVES = {
     "action_value": {"memory": 100, "target": {"period": 100}},
     "quantile_regression": {"policy": {**NETWORK, "quantiles": 3}, "memory": 100},
+    "implicit_quantiles": {"policy": {**NETWORK, "samples": 3, "cosines": 4, "units": [4]}, "memory": 100},
     "categorical_return": {"policy": {**NETWORK, "atoms": 3}, "memory": 100},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
