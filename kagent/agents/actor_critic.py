@@ -59,6 +59,8 @@ class AC(Agent):
         critic_weight: Weight of half the critic's squared error beside the policy's loss.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
+        head_gain: Scale of the initial (orthogonal) weights of the policy's head, "fan_in" or "auto" (0.01); see
+            `kagent.policies.StochasticPolicy`.
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
@@ -94,6 +96,7 @@ class AC(Agent):
     critic_weight = FromPart("critic_objective.weight")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
+    head_gain = FromPart("policy.head_gain")
     state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
@@ -113,6 +116,7 @@ class AC(Agent):
         critic_weight: Scheduled = 1.0,
         max_grad_norm: float | None = None,
         log_std: float = 0.0,
+        head_gain: float | str = "auto",
         state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
@@ -128,6 +132,7 @@ class AC(Agent):
                 "type": "StochasticPolicy",
                 "network": network,
                 "log_std": log_std,
+                "head_gain": head_gain,
                 "state_dependent_noise": state_dependent_noise,
             },
             "critic": {"type": "StateValue", "network": networks.clone(network)} if critic is None else critic,

@@ -64,6 +64,8 @@ class PPO(Agent):
         normalize_advantage: Whether advantages are standardized in each minibatch.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
+        head_gain: Scale of the initial (orthogonal) weights of the policy's head, "fan_in" or "auto" (0.01); see
+            `kagent.policies.StochasticPolicy`.
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", "rollout" (`n_steps`), or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
@@ -101,6 +103,7 @@ class PPO(Agent):
     normalize_advantage = FromPart("objective.normalize_advantage")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
     log_std = FromPart("policy.log_std")
+    head_gain = FromPart("policy.head_gain")
     state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
@@ -123,6 +126,7 @@ class PPO(Agent):
         normalize_advantage: bool = True,
         max_grad_norm: float | None = 0.5,
         log_std: float = 0.0,
+        head_gain: float | str = "auto",
         state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
@@ -146,6 +150,7 @@ class PPO(Agent):
                 "type": "StochasticPolicy",
                 "network": network,
                 "log_std": log_std,
+                "head_gain": head_gain,
                 "state_dependent_noise": noises.get(state_dependent_noise, rollout=n_steps),
             },
             "critic": {"type": "StateValue", "network": networks.clone(network)},

@@ -65,6 +65,8 @@ class TRPO(Agent):
         entropy_coefficient: Weight of entropy in the policy's loss. May be a schedule.
         normalize_advantage: Whether advantages are standardized.
         log_std: Initial log standard deviation of Gaussian actions.
+        head_gain: Scale of the initial (orthogonal) weights of the policy's head, "fan_in" or "auto" (0.01); see
+            `kagent.policies.StochasticPolicy`.
         state_dependent_noise: Noise that stays for some timesteps in place of independent noise at each one: timesteps of an
             environment from one draw to the next, "episode", "rollout" (`n_steps`), or a `kagent.policies.StateDependentNoise` or its
             arguments in a dict (Raffin et al. 2021, arXiv:2005.05719). For Box actions. None: independent noise.
@@ -102,6 +104,7 @@ class TRPO(Agent):
     entropy_coefficient = FromPart("objective.entropy_coefficient")
     normalize_advantage = FromPart("objective.normalize_advantage")
     log_std = FromPart("policy.log_std")
+    head_gain = FromPart("policy.head_gain")
     state_dependent_noise = FromPart("policy.state_dependent_noise")
     normalize = Normalize()
 
@@ -123,6 +126,7 @@ class TRPO(Agent):
         entropy_coefficient: Scheduled = 0.0,
         normalize_advantage: bool = True,
         log_std: float = 0.0,
+        head_gain: float | str = "auto",
         state_dependent_noise: Noise = None,
         normalize: bool | str | None = False,
         observation_space: gymnasium.Space | None = None,
@@ -141,6 +145,7 @@ class TRPO(Agent):
                 "type": "StochasticPolicy",
                 "network": network,
                 "log_std": log_std,
+                "head_gain": head_gain,
                 "state_dependent_noise": noises.get(state_dependent_noise, rollout=n_steps),
             },
             "critic": {"type": "StateValue", "network": networks.clone(network)},

@@ -61,8 +61,9 @@ class StochasticPolicy(Role):
             log-probabilities and entropies that are learned from remain those at temperature 1. (The weight of
             entropy in soft objectives, `kagent.Agent(temperature=...)`, is another thing.)
         head_gain: Scale of the initial (orthogonal) head weights; small: nearly uniform choices at the start. "auto":
-            0.01, but uniform weights within 1/sqrt(features) for leaves with a squashed Gaussian whose standard
-            deviation is predicted, as usual in soft actor-critic.
+            0.01, but as "fan_in" for leaves with a squashed Gaussian whose standard deviation is predicted, as usual in
+            soft actor-critic. "fan_in": weights and biases are uniform within 1/sqrt(features) instead, so that the first
+            actions differ from 0 and from state to state.
         state_dependent_noise: Noise of Gaussian leaves, squashed or not, that depends on the state and stays for some
             timesteps: a `kagent.policies.StateDependentNoise`, a dict of its arguments, or its period, in timesteps or
             "episode". `log_std` is then that of each feature's noise at the start, to which `log_std_range` is no bound.
@@ -99,7 +100,7 @@ class StochasticPolicy(Role):
         self.selection = distributions.Selection(distribution, use_beta_distribution)
         self.temperature = schedules.get(temperature, "policy.temperature", 0.0)
         self.log_std = _finite(log_std, "log_std")
-        self.head_gain = head_gain if head_gain == "auto" else _finite(head_gain, "head_gain")
+        self.head_gain = _gain(head_gain)
         self.log_std_range = _range(log_std_range)
         self.state_dependent_noise = noises.get(state_dependent_noise)
 
@@ -173,8 +174,9 @@ class StochasticPolicy(Role):
         choice = self.selection.of(leaf)
         predicted, squashed = choice.stddev_mode == "predicted", choice.kind == "squashed_gaussian"
         noise = self.state_dependent_noise
-        initialization = "fan_in" if predicted and squashed and self.head_gain == "auto" else "orthogonal"
-        gain = 0.01 if self.head_gain == "auto" else float(self.head_gain)
+        soft = predicted and squashed and self.head_gain == "auto"
+        initialization = "fan_in" if soft or self.head_gain == "fan_in" else "orthogonal"
+        gain = 0.01 if isinstance(self.head_gain, str) else float(self.head_gain)
 
         def head(width: int, name: str) -> Any:
             return dense(features, width, None, f"{name}_{i}", initialization, gain, seeds)
@@ -230,6 +232,14 @@ def _finite(value: Any, argument: str) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"`policy.{argument}` must be a finite number. Received: {value!r}")
     return float(value)
+
+
+def _gain(value: Any) -> float | str:
+    if isinstance(value, str):
+        if value not in ("auto", "fan_in"):
+            raise ValueError(f"`policy.head_gain` must be a finite number, 'auto' or 'fan_in'. Received: {value!r}")
+        return value
+    return _finite(value, "head_gain")
 
 
 def _range(value: Any) -> tuple[float, float]:

@@ -21,7 +21,14 @@ Q = {**REPLAYED, "learning_rate": 0.5, "horizon": 2, "target_update_period": 5, 
 DISTRIBUTION = {name: value for name, value in Q.items() if name != "huber"}
 DISTRIBUTION |= {"double": True, "dueling": True, "noisy": True}
 GAUSSIAN = {"log_std": -0.5, "state_dependent_noise": kagent.policies.StateDependentNoise(2)}
-ROLLOUT = {"n_steps": 8, "discount": 0.5, "gae_lambda": 0.25, "normalize_advantage": False, **GAUSSIAN}
+ROLLOUT = {
+    "n_steps": 8,
+    "discount": 0.5,
+    "gae_lambda": 0.25,
+    "normalize_advantage": False,
+    "head_gain": "fan_in",
+    **GAUSSIAN,
+}
 ON_POLICY = {"batch_size": 4, "frequency": 2, "start": 7, "learning_rate": 0.5, "discount": 0.5, "max_grad_norm": 3.0}
 RATES = {"critic_learning_rate": 0.25, "temperature_learning_rate": 0.125, "critic_network": {"units": [3]}}
 # Every argument, none with its default.
@@ -73,8 +80,8 @@ GIVEN = {
         "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
     },
     "vpg": {**ON_POLICY, "baseline": "auto", "baseline_optimizer": {"type": "SGD", "learning_rate": 0.125}},
-    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
-    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, **GAUSSIAN},
+    "ac": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, "head_gain": 0.5, **GAUSSIAN},
+    "a2c": {**ON_POLICY, "horizon": 2, "entropy_coefficient": 0.25, "critic_weight": 0.75, "head_gain": 0.5, **GAUSSIAN},
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip

@@ -155,6 +155,20 @@ def test_numbers_of_a_policy(bad):
         StochasticPolicy(**bad)
 
 
+@pytest.mark.parametrize(("gain", "low", "high"), [("auto", 0.0, 0.01), (0.5, 0.0, 0.5), ("fan_in", 0.1, 0.25)])
+def test_the_scale_of_a_head(gain, low, high):
+    """Of 16 features: a column of an orthogonal matrix has the length of its gain, and "fan_in" is within 1/4, biases too."""
+    agent = kagent.PPO(
+        observation_space=SPACES.Box(-1, 1, (3,)), action_space=SPACES.Box(-1, 1, (4,)), head_gain=gain, seed=0,
+        network={"type": "mlp", "units": [16]},
+    )  # fmt: skip
+    kernel, bias = (v.numpy() for v in agent.policy.model.get_layer("mean_0").weights)
+    assert agent.head_gain == gain and low < abs(kernel).max() <= high
+    assert (abs(bias).max() > 0.01) is (gain == "fan_in") and abs(bias).max() <= high
+    if gain != "fan_in":
+        np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), high, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("given", "canonical"),
     [
