@@ -160,7 +160,8 @@ def listing(results: Path) -> str:
     for name, task in TASKS.items():
         there = [seed for _, seed in order([name], SEEDS) if path_of(results, (name, seed)).exists()]
         state = f"{len(there)} of {task.seeds} seeds"
-        lines.append(f"{name:34} gate {task.gate:6g}   about {task.minutes:4.1f} min a seed   {state}")
+        gate = "none" if task.gate is None else f"{task.gate:g}"
+        lines.append(f"{name:34} gate {gate:>6}   about {task.minutes:4.1f} min a seed   {state}")
     return "\n".join(lines)
 
 

@@ -145,6 +145,7 @@ def run(
     agent: Any = preset(task.environment, **chosen)
     if compiled:
         agent.compile(**compiled)
+    loads = [load()]
     if minutes is None or unfinished is None:
         noted, began = training_curve.EpisodeReturns(), time.perf_counter()
         agent.fit(task.environment, verbose=0, callbacks=[noted], **fit)
@@ -153,7 +154,8 @@ def run(
         about = train_part(agent, task.environment, fit, minutes, unfinished)
     if about is None:
         return None
-    seconds = about["seconds"]
+    seconds, cores = about["seconds"], os.cpu_count() or 1
+    loads.append(load())
     outcome = agent.evaluate(task.environment, episodes, seed=EVALUATION + seed)
     returns = [float(value) for value in outcome["episode_returns"]]
     return {
@@ -170,10 +172,12 @@ def run(
         "seconds": seconds,
         "parts": about["parts"],
         "steps_per_second": agent.timesteps / seconds,
+        "load": loads,
+        "loaded": any(found is not None and found > cores + 0.5 for found in loads),
         "timesteps": agent.timesteps,
         "gradient_steps": agent.gradient_steps,
         "date": datetime.date.today().isoformat(),
-        "machine": f"{speed.processor()}, {os.cpu_count()} cores",
+        "machine": f"{speed.processor()}, {cores} cores",
         "threads": measurement.thread_variables() | {"cores": usable_cores()},
         "versions": versions(),
     }
@@ -189,6 +193,14 @@ def with_earlier(record: Record, file: Path) -> Record:
     earlier: Record = json.loads(file.read_text(encoding="utf-8"))
     same = all(earlier.get(key) == record[key] for key in ("settings", "evaluation", "returns"))
     return {**earlier, "curve": record["curve"]} if same else record
+
+
+def load() -> float | None:
+    """How many processes of this machine ran or waited for a core in the last minute, on average; None: it is not known.
+
+    Of a run that began or ended with more of them than there are cores, `loaded` is true: its seconds are no measure of speed.
+    """
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def usable_cores() -> int:

@@ -56,18 +56,20 @@ def read(folder: Path) -> dict[str, list[Record]]:
 
 
 def reached(task: Task, means: Sequence[float]) -> bool:
-    """Whether the interquartile mean reaches the gate, and at most one seed is below the floor."""
+    """Whether the interquartile mean reaches the gate, and at most one seed is below the floor. Without a gate it is False."""
+    if task.gate is None:
+        return False
     broken = sum(mean < task.floor for mean in means) if task.floor is not None else 0
     return interquartile_mean(means) >= task.gate and broken <= (len(means) > 1)
 
 
 def row(task: Task, records: Sequence[Record]) -> list[str]:
-    """One line of the table."""
+    """One line of the table. Minutes and steps/s are of the runs that had their core alone."""
     head = [task.environment, task.algorithm + (" (defaults)" if task.steps else "")]
-    gate, published = f"{task.gate:g}", "—" if task.published is None else f"{task.published:g}"
+    gate, published = ("—" if number is None else f"{number:g}" for number in (task.gate, task.published))
     if not records:
         return [*head, "", "", "not measured", "", "", gate, "", published, "", ""]
-    means = [record["mean"] for record in records]
+    means, alone = [record["mean"] for record in records], [one for one in records if not one.get("loaded")]
     low, high = bootstrap_interval(means)
     return [
         *head,
@@ -77,10 +79,10 @@ def row(task: Task, records: Sequence[Record]) -> list[str]:
         f"{low:.1f} to {high:.1f}" if len(means) > 1 else "—",
         f"{min(means):.1f}",
         gate,
-        "reached" if reached(task, means) else "🔴 missed",
+        "" if task.gate is None else "reached" if reached(task, means) else "🔴 missed",
         published,
-        f"{statistics.median(record['seconds'] for record in records) / 60.0:.1f}",
-        f"{statistics.median(record['steps_per_second'] for record in records):,.0f}",
+        f"{statistics.median(record['seconds'] for record in alone) / 60.0:.1f}" if alone else "—",
+        f"{statistics.median(record['steps_per_second'] for record in alone):,.0f}" if alone else "—",
     ]
 
 
@@ -91,6 +93,8 @@ def summary(found: dict[str, list[Record]]) -> str:
     known = {name: scores for name, scores in means.items() if TASKS[name].published is not None}
     above = sum(interquartile_mean(scores) >= (TASKS[name].published or 0.0) for name, scores in known.items())
     text = f"{len(means)} of {len(TASKS)} cells are measured, and {gates} of these reach their gate."
+    if ungated := sum(TASKS[name].gate is None for name in means):
+        text += f" {ungated} measured cells have no gate yet."
     if known:
         text += f" {above} of {len(known)} with a published median are at or above it."
     records = [record for name in means for record in found[name]]

@@ -72,6 +72,21 @@ def test_rows_of_cells_that_are_measured_missed_and_not_measured():
     assert "| reached | 500 |" in reaching and "1 of these reach their gate. 1 of 1 with a published" in reaching
 
 
+def test_times_of_loaded_runs_are_left_out():
+    pair = [
+        record("dqn-cartpole", 1000, 480.0, loaded=True, seconds=999.0),
+        record("dqn-cartpole", 1001, 480.0, loaded=False),
+    ]
+    assert "| 475 | reached | 500 | 1.0 | 2,500 |" in section({"dqn-cartpole": pair})
+    assert "| 475 | reached | 500 | — | — |" in section({"dqn-cartpole": pair[:1]})
+
+
+def test_a_cell_without_a_gate_reaches_none():
+    lines = section({"sac-hopper": [record("sac-hopper", 1000, 3000.0)]})
+    assert "| Hopper-v5 | sac | 50,000 | 1 | 3000.0 | — | 3000.0 | — |  | — | 1.0 | 2,500 |" in lines
+    assert "0 of these reach their gate. 1 measured cells have no gate yet." in lines
+
+
 def test_a_file_of_another_run_or_task_is_refused(tmp_path):
     (tmp_path / "dqn-cartpole").mkdir()
     (tmp_path / "dqn-cartpole" / "1000.json").write_text(json.dumps(record("dqn-cartpole", 1001, 1.0)))

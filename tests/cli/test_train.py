@@ -295,10 +295,17 @@ def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, monkeypa
     assert "kagent: error: " in result.stderr and not list(tmp_path.iterdir())
 
 
-LANDER = gymnasium.spaces.Box(-10.0, 10.0, (8,))  # box2d need not be installed
+LANDER = gymnasium.spaces.Box(-10.0, 10.0, (8,))  # box2d and mujoco need not be installed
 SPACES = {
     "LunarLander-v3": {"observation_space": LANDER, "action_space": gymnasium.spaces.Discrete(4)},
     "LunarLanderContinuous-v3": {"observation_space": LANDER, "action_space": gymnasium.spaces.Box(-1.0, 1.0, (2,))},
+    **{
+        name: {
+            "observation_space": gymnasium.spaces.Box(-10.0, 10.0, (observed,)),
+            "action_space": gymnasium.spaces.Box(-1.0, 1.0, (moved,)),
+        }
+        for name, observed, moved in (("HalfCheetah-v5", 17, 6), ("Hopper-v5", 11, 3))
+    },
 }
 
 
