@@ -164,7 +164,7 @@ def test_the_scale_of_a_head(gain, low, high):
     )  # fmt: skip
     kernel, bias = (v.numpy() for v in agent.policy.model.get_layer("mean_0").weights)
     assert agent.head_gain == gain and low < abs(kernel).max() <= high
-    assert (abs(bias).max() > 0.01) is (gain == "fan_in") and abs(bias).max() <= high
+    assert (abs(bias).max() > 0.01) == (gain == "fan_in") and abs(bias).max() <= high
     if gain != "fan_in":
         np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), high, rtol=1e-4)
 
