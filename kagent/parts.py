@@ -200,6 +200,7 @@ class AgentParts:
                 "`self.report_errors(errors)` in a class with `gives_errors = True`"
             )
         objective.check(agent)
+        self.memory.check_agent(agent)
         self._check_temperature()
         self._check_target(agent)
         self._check_noise()

@@ -23,7 +23,7 @@ PARTS = {
     "callbacks": ["Callback", "Checkpoint", "ProgressBar", "Recorder", "Summarizer", "TensorBoard"],
     "estimators": ["Agent", "BatchMemory", "EstimatorSpec", "Memory", "PGAgent", "RunConfig", "explorations", "models"],
     "exploration": ["ActionNoise", "EpsilonGreedy", "Exploration", "OrnsteinUhlenbeckNoise", "Sampling"],
-    "memories": ["Memory", "Prioritized", "Recent", "Replay", "Rollout"],
+    "memories": ["Hindsight", "Memory", "Prioritized", "Recent", "Replay", "Rollout"],
     "objectives": ["Objective", "PlusObjective", "RolloutObjective", "Term", "TransitionObjective"],
     "optimizers": ["Modifier", "Target"],
     "plotting": ["plot"],

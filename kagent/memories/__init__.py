@@ -2,6 +2,7 @@
 
 from kagent.config import moved
 from kagent.memories.episodes import RecentEpisodes, ReplayEpisodes
+from kagent.memories.hindsight import Hindsight
 from kagent.memories.identifiers import get
 from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.prioritized import Prioritized
@@ -13,6 +14,7 @@ from kagent.memories.transition import Transition
 
 __all__ = [
     "MEMORIES",
+    "Hindsight",
     "Memory",
     "Prioritized",
     "Recent",

@@ -117,6 +117,7 @@ class EpisodeMemory(Sequences):
         self._open_up(_OPEN)
         try:
             super().append_sequence(sequence)
+            self.cut_episodes([0])
         finally:
             self.num_envs, self.positions, self._length, self._open = own
             self._bind(self._open.views)

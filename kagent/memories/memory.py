@@ -148,6 +148,20 @@ class Memory(Part):
                 f"Received: update.unit={rule.unit!r}"
             )
 
+    def check_agent(self, agent: Any) -> None:
+        """Looks at the agent's spaces and preprocessing, before its networks are made.
+
+        Raises:
+            ValueError: It cannot keep such experience, or not learn from it.
+        """
+
+    def use_environments(self, environments: Any) -> None:
+        """Takes what it needs of the environments that its agent is about to train in, `kagent.environments.Environments`.
+
+        Raises:
+            ValueError: They lack it.
+        """
+
     def keep_state(self, specs: Sequence[StateSpec]) -> None:
         """Keeps from now on what the actor knew of an episode at each timestep, `actor_state` of transitions. Before `build`.
 

@@ -36,7 +36,7 @@ class Sequences(Memory):
         saved: Whether weights files carry its content, so that training resumes exactly.
     """
 
-    substitutes = ("Rollout", "Replay")
+    substitutes: tuple[str, ...] = ("Rollout", "Replay")
     consecutive = True
 
     def __init__(self, capacity: int | None = None, saved: bool = True):

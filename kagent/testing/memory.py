@@ -13,10 +13,15 @@ from gymnasium import spaces
 
 from kagent import memories
 from kagent.memories import MEMORIES, Memory
+from kagent.memories.episodes import EpisodeMemory
 from kagent.testing.contract import Contract, name_of
 from kagent.update import Update
 
-OBSERVATION = spaces.Dict(place=spaces.Box(-np.inf, np.inf, (2,), np.float32), gear=spaces.Discrete(5, start=2))
+_PLACE = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+# Goals, too, as memories that exchange them need.
+OBSERVATION = spaces.Dict(
+    [("place", _PLACE), ("gear", spaces.Discrete(5, start=2)), ("achieved_goal", _PLACE), ("desired_goal", _PLACE)]
+)
 ACTIONS = {"Discrete": spaces.Discrete(4, start=1), "Box": spaces.Box(-1, 1, (2,), np.float32)}
 _TURNS = 400  # steps of all environments, to go round a small memory several times
 
@@ -177,7 +182,8 @@ class _Filled:
             contract.expect((number[valid] >= 0).all(), "rows that were valid", rows["reward"][valid])
             self.compare(rows, number, valid)
         with contract.rule("What is drawn are the newest timesteps that there is room for", case):
-            slack = 10 * self.count if self.memory.unit == "episodes" else 0  # open episodes lie beside the ring
+            whole = self.memory.unit == "episodes" or isinstance(self.memory, EpisodeMemory)
+            slack = 10 * self.count if whole else 0  # open episodes lie beside the ring
             for each in number[valid].tolist():
                 age, own = self.total - self.arrived[each], (self.times[each // 1000] - each % 1000) % 1000
                 fits = age <= latest + slack or own <= -(-latest // self.count)
@@ -190,10 +196,11 @@ class _Filled:
                 contract.expect((follows | ~both | ended.reshape(both.shape)).all(), "k, k + 1, k + 2 ...", number)
 
     def compare(self, rows: Any, number: np.ndarray, valid: np.ndarray) -> None:
-        place, gear = _observation(number)[0], _observation(number)[1]
+        place, gear, _, goal = _observation(number)
         after = _observation(number + 0.5)
         self.contract.equal(rows["observation"]["place"][valid], place[valid], "observation, by the reward")
         self.contract.equal(rows["observation"]["gear"][valid], gear[valid], "observation, by the reward")
+        self.contract.equal(rows["observation"]["desired_goal"][valid], goal[valid], "observation, by the reward")
         self.contract.equal(
             rows["next_observation"]["place"][valid], after[0][valid], "next_observation, by the reward"
         )
@@ -241,7 +248,7 @@ def _check_single(contract: Contract, make: Any) -> None:
         for memory in (one, other):
             memory.build(OBSERVATION, ACTIONS["Discrete"])
         for k in range(5):
-            before, after = ({"place": np.asarray([n, -n], np.float32), "gear": 2 + int(n) % 5} for n in (k, k + 0.5))
+            before, after = (_single(n) for n in (k, k + 0.5))
             one.append(before, 1 + k % 4, float(k), k == 4, False, after)
             number = np.asarray([k])
             flags = np.asarray([k == 4]), np.asarray([False])
@@ -253,7 +260,13 @@ def _check_single(contract: Contract, make: Any) -> None:
 
 
 def _observation(number: np.ndarray) -> list[np.ndarray]:
-    return [np.stack([number, -number], -1).astype(np.float32), (number.astype(int) % 5).astype(np.int32)]
+    place = np.stack([number, -number], -1).astype(np.float32)
+    return [place, (number.astype(int) % 5).astype(np.int32), place, -place]
+
+
+def _single(number: float) -> dict[str, Any]:
+    place = np.asarray([number, -number], np.float32)
+    return {"place": place, "gear": 2 + int(number) % 5, "achieved_goal": place, "desired_goal": -place}
 
 
 def _state(number: np.ndarray) -> list[np.ndarray]:

@@ -66,6 +66,7 @@ class Trainer:
         self.agent, self.callbacks, self.bounds, self.validation = agent, callbacks, bounds, validation
         self._origin, self._initial_epoch = origin, initial_epoch
         self._steps_per_epoch, self._by_episode = steps_per_epoch, run_length.is_episode(steps_per_epoch)
+        agent.memory.use_environments(environments)
         environments = agent._adapter.environments(environments, learn=True)
         self.collector = Collector(agent.actor, agent.explorer, environments)
         self.metrics, self.losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()

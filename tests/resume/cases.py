@@ -11,6 +11,7 @@ import keras
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from agent_states import state_of
+from goal_envs import BitFlipping
 
 import kagent
 
@@ -68,6 +69,12 @@ MORE = {
         "arguments": {
             **NETWORK, "memory": {"type": "recent", "capacity": 60},
             "update": {"unit": "timesteps", "batch_size": 24, "frequency": 14},
+        },
+    },
+    "hindsight windows of 2": {
+        "kind": "DQN", "env": BitFlipping, "n_envs": 2, "steps": 240, "epoch": 55, "stops": [2],
+        "arguments": {
+            **OFF, "memory": {"type": "hindsight", "capacity": 150}, "reward_estimation": {"horizon": 2, "discount": 0.9},
         },
     },
     "replayed episodes": {

@@ -57,6 +57,7 @@ LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
     "Replay": lambda: memories.Replay(50),
     "Prioritized": lambda: memories.Prioritized(40),
+    "Hindsight": lambda: memories.Hindsight(60, n_sampled_goals=0),
     "Rollout": lambda: memories.Rollout(25),
     "Recent": lambda: memories.Recent(60),
     "RecentEpisodes": lambda: memories.RecentEpisodes(60),
