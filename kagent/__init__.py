@@ -33,9 +33,9 @@ _HOMES = {
     "load": "kagent.agents.load",
 }
 _MODULES = (
-    "acting", "agents", "callbacks", "environments", "estimators", "exploration", "memories", "networks", "objectives", "ops",
-    "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces", "specifications", "traces",
-    "testing", "tuned",
+    "acting", "agents", "callbacks", "diagnosis", "environments", "estimators", "exploration", "memories", "networks",
+    "objectives", "ops", "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces",
+    "specifications", "traces", "testing", "tuned",
 )  # fmt: skip
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]

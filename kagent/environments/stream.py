@@ -139,6 +139,11 @@ class Environments(abc.ABC):
         return any(map(shows_recorder, self.sources))
 
     @property
+    def reset_options(self) -> dict[str, Any] | None:
+        """What every `reset` of the environments gets as `options`; see `configure`."""
+        return self._reset_options
+
+    @property
     @abc.abstractmethod
     def sources(self) -> Sequence[Any]:
         """The environments of gymnasium that these are made of."""

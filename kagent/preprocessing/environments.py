@@ -65,6 +65,10 @@ class Preprocessed(Environments):
         return self.environments.sources
 
     @property
+    def reset_options(self) -> dict[str, Any] | None:
+        return self.environments.reset_options
+
+    @property
     def time_limit(self) -> int | None:
         return self.environments.time_limit
 

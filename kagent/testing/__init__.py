@@ -5,6 +5,7 @@ expected and what was received.
 """
 
 from kagent.testing.agent import check_agent
+from kagent.testing.checked_environment import check_env
 from kagent.testing.contract import BrokenRuleError, Contract
 from kagent.testing.environment import check_environments
 from kagent.testing.exploration import check_exploration
@@ -13,6 +14,6 @@ from kagent.testing.objective import check_objective
 from kagent.testing.toy import ACTIONS, OBSERVATIONS, Toy
 
 __all__ = [
-    "ACTIONS", "OBSERVATIONS", "BrokenRuleError", "Contract", "Toy", "check_agent", "check_environments", "check_exploration",
-    "check_memory", "check_objective",
+    "ACTIONS", "OBSERVATIONS", "BrokenRuleError", "Contract", "Toy", "check_agent", "check_env", "check_environments",
+    "check_exploration", "check_memory", "check_objective",
 ]  # fmt: skip

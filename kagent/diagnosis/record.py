@@ -1,0 +1,185 @@
+"""What is known of a run, as plain numbers: whoever has them can be examined, an agent is not needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_FEWEST = 5  # episodes that a mean return is taken of
+_MARGIN = 2.0  # standard errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Entries:
+    """What was seen of one leaf of observations or of actions, entry by entry.
+
+    Attributes:
+        name: The leaf's name; `""` of a space that is not nested.
+        low, high: Smallest and largest value seen, one number for each entry. Of an image, and of a leaf of more than 4,096
+            entries, one number for all.
+        declared_low, declared_high: Bounds that the space declares for them, perhaps infinite.
+        samples: How many values of each entry were looked at.
+        at_low, at_high: Parts of the latest samples that lie at the lower and at the upper bound; empty where that is not
+            counted.
+        image: Whether it is an image.
+        discrete: Whether it has values without order: then `low` and `high` only say whether it varies.
+    """
+
+    name: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    declared_low: tuple[float, ...]
+    declared_high: tuple[float, ...]
+    samples: int
+    at_low: tuple[float, ...] = ()
+    at_high: tuple[float, ...] = ()
+    image: bool = False
+    discrete: bool = False
+
+    @property
+    def title(self) -> str:
+        """The leaf's name in a sentence."""
+        return f" of leaf {self.name!r}" if self.name else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewards:
+    """The latest rewards that were looked at.
+
+    Attributes:
+        raw: As the environment gave them.
+        seen: As the agent sees them, after preprocessing; as long as `raw`.
+    """
+
+    raw: tuple[float, ...] = ()
+    seen: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Episodes:
+    """The episodes that have ended.
+
+    Attributes:
+        first, last: Returns of the earliest and of the latest episodes: at most 100 each, and none in both.
+        count: How many have ended.
+        truncated: How many of them by truncation alone; None: unknown.
+        longest: Timesteps of the longest one; 0: unknown.
+        magnitude: The largest absolute return.
+    """
+
+    first: tuple[float, ...] = ()
+    last: tuple[float, ...] = ()
+    count: int = 0
+    truncated: int | None = None
+    longest: int = 0
+    magnitude: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Statistics of a run. What is not known is left out, and rules that need it find nothing.
+
+    Attributes:
+        timesteps, gradient_steps: How far it has come.
+        progress: Part of the run that is done, 0 to 1.
+        history: What each epoch logged, by name, as `History` and `log.csv` have it; NaN: no value yet.
+        settings: Numbers of the agent by name: `learns` (0: never), `discount`, `batch_size` and `start` (timesteps), `huber`,
+            `epsilon` (now), `noisy` (1: its layers explore), `on_policy` (0: it replays), `bonus` (1: values hold entropy),
+            `steps_per_update` (gradient steps), `most_entropy` (nats, of uniform actions), `box_components`.
+        movement: By role how far a gradient step moves the weights, relative to their size: a mean for each time that it was
+            measured.
+        growth: By role the size of the weights, relative to that at the beginning.
+        baseline: Returns of random play.
+        episodes, rewards: See there.
+        observations: Leaves as the environment gives them.
+        inputs: Leaves as the agent sees them, after preprocessing.
+        actions: Leaves of the actions as the environment takes them.
+        single_choice: Part of the looked-at decisions in which masks left one value; None: no masks.
+
+    Example:
+
+    >>> record = Record(timesteps=20_000, gradient_steps=0, settings={"start": 50_000})
+    """
+
+    timesteps: int = 0
+    gradient_steps: int = 0
+    progress: float = 1.0
+    history: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    movement: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    growth: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    baseline: tuple[float, ...] = ()
+    episodes: Episodes = Episodes()
+    rewards: Rewards = Rewards()
+    observations: tuple[Entries, ...] = ()
+    inputs: tuple[Entries, ...] = ()
+    actions: tuple[Entries, ...] = ()
+    single_choice: float | None = None
+
+    def logged(self, name: str) -> list[float]:
+        """The values of an epoch's log that there are."""
+        return [value for value in self.history.get(name, ()) if math.isfinite(value)]
+
+    def late(self, name: str) -> list[float]:
+        """Of `logged` the later two thirds; empty where there are fewer than three."""
+        values = self.logged(name)
+        return values[len(values) // 3 :] if len(values) >= 3 else []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.progress >= 1.0
+
+    @property
+    def learned(self) -> bool | None:
+        """Whether the latest returns are better than those of random play, or where that is not known than the first
+        ones, by two standard errors; None: too few episodes to say."""
+        compared = self.baseline or self.episodes.first
+        if min(len(compared), len(self.episodes.last)) < _FEWEST:
+            return None
+        return is_better(self.episodes.last, compared)
+
+
+def is_better(values: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether the mean of the values is above that of the others by two standard errors.
+
+    Example:
+
+    >>> is_better([3.0, 5.0], [1.0, 3.0])  # 4 and 2; the standard error is sqrt(2 / 2 + 2 / 2), 1.41
+    False
+    >>> is_better([3.0, 3.0], [1.0, 1.0])
+    True
+    """
+    error = math.sqrt(sum(statistics.variance(each) / len(each) for each in (values, others) if len(each) > 1))
+    # Returns that are equal everywhere have no error: rounding is no progress.
+    tiny = 1e-6 * max(abs(statistics.fmean(values)), abs(statistics.fmean(others)))
+    return statistics.fmean(values) - statistics.fmean(others) > max(_MARGIN * error, tiny)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as plain values; `from_json` is the inverse."""
+    return dataclasses.asdict(record)
+
+
+def from_json(found: Mapping[str, Any]) -> Record:
+    """The record that `to_json` wrote.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        nested: dict[str, Any] = {
+            "episodes": _made(Episodes, found["episodes"]), "rewards": _made(Rewards, found["rewards"]),
+            **{name: tuple(_made(Entries, leaf) for leaf in found[name]) for name in ("observations", "inputs", "actions")},
+        }  # fmt: skip
+        record: Record = _made(Record, {**found, **nested})
+        return record
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no record of a run: {type(error).__name__}: {error}") from error
+
+
+def _made(cls: Any, values: Mapping[str, Any]) -> Any:
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
