@@ -8,6 +8,7 @@ import keras
 
 from kagent.callbacks.callback import Callback
 from kagent.callbacks.checkpoint import Checkpoint
+from kagent.callbacks.doctor import Doctor
 from kagent.callbacks.episode_log import EpisodeLog
 from kagent.callbacks.episode_statistics import EpisodeStatistics
 from kagent.callbacks.progress_bar import ProgressBar
@@ -22,6 +23,7 @@ _moved = moved.attributes(__name__, {"EpisodeSummaries": "kagent.estimators.epis
 __all__ = [
     "Callback",
     "Checkpoint",
+    "Doctor",
     "EpisodeLog",
     "EpisodeStatistics",
     "ProgressBar",
