@@ -14,7 +14,7 @@ curve: where the evaluation comes out the same, the file gains the curve and kee
     python -m benchmarks.learning --jobs 16 --budget 18                      # starts nothing that would take longer
     python -m benchmarks.learning --tasks dqn-cartpole --seeds 3
     python -m benchmarks.learning --seeds 1 --steps 2000 --results /tmp/trial   # does it all work here?
-    python -m benchmarks.learning_table                                      # writes the table of docs/learning.md
+    python -m benchmarks.learning_table                                      # writes the table of docs/learning.md, and the curves
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The table of learning in the documentation, made of the files under `benchmarks/results/`.
 
-    python -m benchmarks.learning_table            # writes it into docs/learning.md, between two comments
+    python -m benchmarks.learning_table            # writes it into docs/learning.md, between two comments, and draws the curves
     python -m benchmarks.learning_table --print
 
 Of each cell: the interquartile mean over its seeds of the mean return of 100 greedy episodes, with a 95 % bootstrap interval
@@ -149,6 +149,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     path = ROOT / "docs" / "learning.md"
     path.write_text(written(path.read_text(encoding="utf-8"), content), encoding="utf-8")
+    if a.results == RESULTS:
+        from benchmarks import learning_curves  # here: it reads the records by this module
+
+        learning_curves.main([])
 
 
 if __name__ == "__main__":

@@ -8,16 +8,23 @@ import sys
 from pathlib import Path
 
 import kagent
+from benchmarks import learning_curves
 from benchmarks.learning_cells import TASKS
 from benchmarks.learning_table import HEADER, RESULTS, Record, read, row
 from benchmarks.table import rows
 from docs import reference
 from docs.docstrings import arguments, cell, description, examples, markdown, summary
 from kagent import tuned
+from kagent.cli import charts
 from kagent.config.creation import AGENTS
 
 NOTES = Path(__file__).parent / "notes"
 _NOT_DEFAULTS = ("env", "observation_space", "action_space", "n_envs", "seed", "name")
+_CURVES = (
+    "Lines are returns of training episodes, of the exploring agent: the mean of each hundredth of a run, and over several seeds the "
+    "interquartile mean with its 95 % bootstrap interval. Dots are the agents that training ended with, the scores of the table above. "
+    "`python -m benchmarks.learning_curves` draws them."
+)
 _ALGORITHM = HEADER.index("algorithm")
 _MEASURED = (
     "Each line is a cell of the table that `python -m benchmarks.learning_table` makes of the files under `benchmarks/results/`: "
@@ -128,7 +135,14 @@ def _results(cls: type, results: dict[str, list[Record]]) -> str:
         lines.append([text for index, text in enumerate(line) if index != _ALGORITHM])
     known = tuned.environments(name_of(cls))
     settings = "Tuned settings are shipped for " + ", ".join(known) + "." if known else "No tuned settings are shipped."
-    return f"{rows(tuple(header), lines)}\n\n{_MEASURED} {settings}"
+    table = f"{rows(tuple(header), lines)}\n\n{_MEASURED} {settings}"
+    drawn = [
+        charts.inline(learning_curves.picture(task, results[task.name])) for task in cells if results.get(task.name)
+    ]
+    if not drawn:
+        return table
+    # Part of the page, so that text and axes have the colours of the reader's theme.
+    return f'{table}\n\n## Learning curves\n\n{_CURVES}\n\n```{{raw}} html\n<div class="curves">\n{"".join(drawn)}</div>\n```'
 
 
 def _note(cls: type) -> str:

@@ -117,8 +117,9 @@ def chart(
     height = below if keys else floor + _FOOT
     about = f"<metadata>{escape(metadata)}</metadata>" if metadata else ""
     style = f"<style>{_THEMES}</style>" if standalone else ""
+    size = f'width="{1.5 * _WIDTH:.0f}" height="{1.5 * height:.0f}" ' if standalone else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}viewBox="0 0 {_WIDTH} {height:.0f}" role="img" '
         f'aria-label="{escape(title, {chr(34): "&quot;"})}" font-family="system-ui, sans-serif" font-size="13" '
         f'fill="currentColor">{about}{style}\n' + "\n".join(drawn + keys) + "\n</svg>\n"
     )
@@ -205,11 +206,12 @@ def _cut(text: str, letters: float) -> str:
 
 
 def inline(svg: str) -> str:
-    """A chart of a file of its own as part of a page, whose colours it takes.
+    """A chart of a file of its own as part of a page, whose colours it takes and which gives it its size.
 
     Example:
 
     >>> inline('<svg x="1"><metadata>a</metadata><style>svg{}</style><path/></svg>')
     '<svg x="1"><path/></svg>'
     """
-    return re.sub(r"<(metadata|style)>.*?</\1>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<(metadata|style)>.*?</\1>", "", svg, flags=re.DOTALL)
+    return re.sub(r' width="\d+" height="\d+"', "", svg, count=1)
