@@ -143,6 +143,12 @@ def test_the_agent_is_a_short_file():
     assert len(lines) <= 300, "functions of an agent's packages hold what it does"
 
 
+def test_every_file_can_be_read_whole():
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    long = {name: length for name, length in lengths.items() if length > 400}
+    assert long == {}, "a file is a noun: its parts have files of their own"
+
+
 def test_few_files_lie_at_the_top():
     assert len(list((ROOT / "kagent").glob("*.py"))) <= 8
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..spaces import Structure
+
 REWARD, TERMINATED = "compute_reward", "compute_terminated"
 ACHIEVED, DESIRED = "achieved_goal", "desired_goal"
 
@@ -103,3 +105,25 @@ def method_of(environments: Any, name: str) -> Callable[..., Any] | None:
         found = getattr(base, name, None)
         return found if callable(found) else None
     return None
+
+
+def goal_leaves(observation: Structure) -> tuple[int, int]:
+    """Indices of the leaves `achieved_goal` and `desired_goal`.
+
+    Raises:
+        ValueError: One is missing, or they are of different shapes or kinds.
+    """
+    places = {leaf.path: i for i, leaf in enumerate(observation.leaves)}
+    found = [places.get((name,)) for name in (ACHIEVED, DESIRED)]
+    if found[0] is None or found[1] is None:
+        raise ValueError(
+            f"`memory` Hindsight needs observations that are a Dict with {ACHIEVED!r} and {DESIRED!r}, each a Box, Discrete, "
+            f"MultiDiscrete or MultiBinary. Received: {observation.space}"
+        )
+    achieved, desired = (observation.leaves[i] for i in found if i is not None)
+    if achieved.shape != desired.shape or achieved.is_discrete != desired.is_discrete:
+        raise ValueError(
+            f"{ACHIEVED!r} and {DESIRED!r} must have the same shape and both be boxes, or both discrete: `memory` Hindsight puts "
+            f"one in the place of the other. Received: {observation.space}"
+        )
+    return found[0], found[1]

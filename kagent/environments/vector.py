@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from kagent.environments import autoreset, checks, claims, open_episodes, workers
 
-from .copies import Copies
 from .episode_records import recorded_returns, restarts_records
 from .masks import KEY, from_infos, rows
 from .stream import Environments, NextSeed, Transition
-from .watchdog import StepTimeoutError, Watchdog, check_idle, is_hanging
+from .vector_calls import VectorCalls
+from .watchdog import check_idle, is_hanging
 
 _SETTLING_STEPS = 4
 
@@ -69,13 +69,11 @@ class VectorEnvs(Environments):
                 f"The environments in a vector env must be different ones. Received: {inner[pair[0]].unwrapped!r} as "
                 f"environments {pair[0]} and {pair[1]} of {type(base).__name__}"
             )
-        self._copies = Copies(base)
+        self._calls = VectorCalls(env)
         self._lost_warned = False
         self._seeds_listed = isinstance(base, SyncVectorEnv | AsyncVectorEnv)
         self._pending = autoreset.pending_rows(base, self.num_envs)
         self._lengths = np.zeros(self.num_envs, np.int64)
-        self._timeout: float | None = None
-        self._watchdog: Watchdog | None = None
         self._records = not restarts_records(env, self.autoreset_mode)
         if not self._records:
             warnings.warn(
@@ -90,17 +88,7 @@ class VectorEnvs(Environments):
         self._ready = False  # an error below leaves it so
         structure = self.action_structure
         actions = structure.unflatten([np.array(part, leaf.dtype) for leaf, part in zip(structure.leaves, action)])
-        try:
-            with self._copies.of_step():
-                result = self.env.step(actions) if self._timeout is None else self._in_time("step", actions)
-        except BaseException as error:
-            self._raise(error, f"kagent: raised by `step` of {self._where(None)}, actions {actions!r}")
-        try:
-            observation, reward, terminated, truncated, infos = result
-        except (TypeError, ValueError):
-            raise checks.located(checks.step_result(result), self._where(None)) from None
-        if type(infos) is not dict:
-            self._check_infos(infos)
+        observation, reward, terminated, truncated, infos = self._calls.step(actions)
         index, fresh = (self._current + 1) % 3, (self._current + 2) % 3
         transition, pending = self._transition, self._pending
         self._lengths += 1
@@ -183,11 +171,8 @@ class VectorEnvs(Environments):
                 "autoreset_mode=AutoresetMode.DISABLED, or hand in an id or a callable that makes single environments. "
                 f"Received: {reset_options}, and a vector environment of mode {self.autoreset_mode.name}"
             )
-        self._reset_options, self._timeout = reset_options, step_timeout
-        if self._watchdog is not None:
-            self._watchdog.stop()
-        needed = step_timeout is not None and not isinstance(self._base, AsyncVectorEnv)
-        self._watchdog = Watchdog(step_timeout) if needed and step_timeout is not None else None
+        self._reset_options = reset_options
+        self._calls.limit(step_timeout)
 
     def limit(self, max_episode_timesteps: int) -> None:
         checks.check_limit(getattr(self.env, "spec", None), max_episode_timesteps)
@@ -203,8 +188,7 @@ class VectorEnvs(Environments):
         self._ready = False
         if self.owned and not is_hanging(self.env):
             workers.close(self.env)
-        if self._watchdog is not None:
-            self._watchdog.stop()
+        self._calls.stop()
 
     def _settle(self) -> None:
         """Before a reset: finds out which rows the environment would reset in its next step all the same."""
@@ -223,38 +207,12 @@ class VectorEnvs(Environments):
             masks = None if self._mask_sets is None else self._mask_sets[0]
             structure = self.action_structure
             action = structure.unflatten(autoreset.first_allowed(structure, masks, self.num_envs))
-            try:
-                result = self.env.step(action) if self._timeout is None else self._in_time("step", action)
-            except BaseException as error:
-                self._raise(error, f"kagent: raised by `step` of {self._where(None)}, actions {action!r}")
-            try:
-                _, _, terminated, truncated, _ = result
-            except (TypeError, ValueError):
-                raise checks.located(checks.step_result(result), self._where(None)) from None
+            _, _, terminated, truncated, _ = self._calls.step(action)
             self._pending[:] = self._flags(terminated, "terminated") | self._flags(truncated, "truncated")
             if not self._pending.any():
                 return
         if not keeps:
             self._pending.fill(False)
-
-    def _in_time(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Calls a method of the environment that may take `step_timeout`."""
-        function, seconds = getattr(self.env, name), self._timeout
-        assert seconds is not None
-        if self._watchdog is None:
-            with workers.answering_within(self._base, seconds):
-                return function(*args, **kwargs)
-        try:
-            return self._watchdog.call(self.env, name, function, *args, **kwargs)
-        except StepTimeoutError as error:
-            raise StepTimeoutError(f"{self._where(None)}: {error}. It cannot be stopped: make a new one") from None
-
-    def _raise(self, error: BaseException, note: str) -> NoReturn:
-        explained = workers.explained(self._base, error)
-        explained.add_note(note)
-        if explained is error:
-            raise error
-        raise explained from error
 
     def _call_reset(self, chosen: np.ndarray | None, seed: Any = None) -> tuple[Any, dict[str, Any]]:
         count = self.num_envs
@@ -269,20 +227,7 @@ class VectorEnvs(Environments):
         if chosen is not None:
             options["reset_mask"] = chosen.copy()
         given = {"options": options} if options or self._reset_options is not None else {}
-        try:
-            with self._copies.of_reset():
-                if self._timeout is None:
-                    result = self.env.reset(seed=seed, **given)
-                else:
-                    result = self._in_time("reset", seed=seed, **given)
-        except BaseException as error:
-            self._raise(error, f"kagent: raised by `reset` of {self._where(None)}, seed {seed}")
-        if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[1], list):
-            self._check_infos(result[1])
-        try:
-            return checks.reset_result(result)
-        except ValueError as error:
-            raise checks.located(error, self._where(None)) from None
+        return self._calls.reset(seed, **given)
 
     def _reset_rows(self, index: int, chosen: np.ndarray) -> None:
         observation, infos = self._call_reset(chosen)
@@ -397,14 +342,6 @@ class VectorEnvs(Environments):
             return rows(observation[KEY], self.num_envs)
         return from_infos(infos, self.num_envs)
 
-    def _check_infos(self, infos: Any) -> None:
-        if infos is not None and not isinstance(infos, dict):
-            raise TypeError(
-                "`infos` of a vector env must be a dict of batched values, as gymnasium's vector environments give it. "
-                f"Received: {type(infos).__name__}. gymnasium's wrapper DictInfoToList makes a list of it: leave it out "
-                f"({self._where(None)})"
-            )
-
     def _write_masks(self, index: int, observation: Any, infos: Any, final: np.ndarray) -> None:
         if self._mask_sets is None and not (self._masks.applicable and isinstance(infos, dict) and KEY in infos):
             return
@@ -419,7 +356,7 @@ class VectorEnvs(Environments):
 
     def _where(self, row: int | None) -> str:
         if row is None:
-            return f"vector env {type(self.env.unwrapped).__name__}"
+            return self._calls.name
         return f"env {row}, episode step {self._lengths[row]}"
 
 

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import math
 import secrets
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +20,8 @@ from kagent.callbacks.callback import listed
 from kagent.config.checks import check_count
 from kagent.config.run_length import check_bounds
 from kagent.config.signatures import check_known
-from kagent.estimators.branches import Branch
 from kagent.estimators.config import RunConfig
+from kagent.estimators.descriptions import Descriptions
 from kagent.estimators.episode_summaries import EpisodeSummaries
 from kagent.estimators.function import ModelFunction
 from kagent.estimators.function_objective import ModelObjective
@@ -85,7 +84,7 @@ class Agent:
         config: RunConfig | None = None,
         params: Mapping[str, Any] | None = None,
     ):
-        self._function = ModelFunction(model_fn, params)
+        function = ModelFunction(model_fn, params)
         if config is None:
             config = RunConfig()
         if not isinstance(config, RunConfig):
@@ -102,8 +101,7 @@ class Agent:
         self.memory: Any = memory
         self._params = copy.deepcopy(dict(params or {}))
         self._seed = secrets.randbits(31) if config.seed is None else int(config.seed)
-        self._spec: Any = None  # what `model_fn` returned for TRAIN
-        self._described: dict[str, Any] = {}  # by another mode: what it returned, and what it predicts
+        self._descriptions = Descriptions(function, self.columns, self._config, self._seed)
         self._saver = None if self.model_dir is None else Checkpoint(
             self.model_dir, "ckpt", frequency=config.save_episodes or 2**62, unit="episodes",
             max_checkpoints=config.keep_checkpoint_max,
@@ -231,7 +229,7 @@ class Agent:
                     f"`{name}` must be None: there is no graph and no session in TensorFlow 2, and the agent counts and "
                     f"feeds its function itself. Received: {value!r}. `first_update` and `update_frequency` go by name"
                 )
-        if estimator_spec is not None and estimator_spec is not self._spec:
+        if estimator_spec is not None and estimator_spec is not self._descriptions.training:
             raise ValueError(
                 f"`estimator_spec` must be None, or what `model_fn` returned. Received: {estimator_spec!r}"
             )
@@ -259,7 +257,7 @@ class Agent:
         log = [] if config.log_episodes is None else [EpisodeLog(config.log_episodes, "kagent.estimators")]
         with contextlib.closing(envs.make(env, next_seed=lambda: self.model.next_seed())) as environments:
             model = self._prepare(environments, rule)
-            hooks += [*listed(self._spec.training_hooks, "training_hooks"), *log, *summaries]
+            hooks += [*listed(self._descriptions.training.training_hooks, "training_hooks"), *log, *summaries]
             self.history = model.fit(
                 environments, callbacks=[*hooks, *([self._saver] if self._saver else [])], verbose=verbose,
                 steps_per_epoch="episode", initial_epoch=model.episodes, **bounds,
@@ -286,7 +284,7 @@ class Agent:
         check_count(episodes, "episodes")
         callbacks = listed(hooks, "hooks")
         self._trained()
-        spec, _ = self._describe(Modes.EVAL)
+        spec, _ = self._descriptions.of(Modes.EVAL, self.model.policy, self._params)
         callbacks += listed(spec.evaluation_hooks, "evaluation_hooks")
         found = self.model.evaluate(env, episodes, callbacks=callbacks)
         counted = {"global_step": self.global_step, "global_timestep": self.global_timestep}
@@ -310,7 +308,7 @@ class Agent:
         self._trained()
         observation = Structure(self.model.observation_space, "states")
         parts = observation.batch(states)
-        _, branch = self._describe(Modes.PREDICT)
+        _, branch = self._descriptions.of(Modes.PREDICT, self.model.policy, self._params)
         if predict_keys is None:
             return np.asarray(self.model(observation.unflatten(parts)))
         names = [predict_keys] if isinstance(predict_keys, str) else list(predict_keys)
@@ -318,31 +316,6 @@ class Agent:
         found = {**self.model.policy.predictions(leaves), **(branch(leaves) if branch is not None else {})}
         check_known(names, sorted(found), "`predict_keys`")
         return {name: found[name].numpy() for name in names}
-
-    def _describe(self, mode: str) -> tuple[EstimatorSpec, Branch | None]:
-        # What `model_fn` returns for another mode than TRAIN. It is called once.
-        if mode not in self._described:
-            if mode == Modes.EVAL and "mode" not in self._function.arguments:  # it cannot tell it from TRAIN
-                return self._spec, None
-            policy, structures = self.model.policy, (self.model.policy.observation, self.model.policy.action)
-            try:
-                spec, model = self._function.describe(mode, *structures, self.columns, self._seed, **self._given())
-            except Exception as error:
-                if not Modes.is_infer(mode):
-                    raise
-                warnings.warn(
-                    f"`model_fn` does not take labels=None, as in mode {mode!r}: predictions are those of 'train'. "
-                    f"Its error: {type(error).__name__}: {error}",
-                    stacklevel=3,
-                )
-                spec, model = self._spec, None
-            branch = None if model is None else Branch(model, [policy.acting, policy.learning], mode)
-            self._described[mode] = spec, branch
-        result: tuple[EstimatorSpec, Branch | None] = self._described[mode]
-        return result
-
-    def _given(self) -> dict[str, Any]:
-        return {"params": self.params, "config": self._config, "model_dir": self.model_dir}
 
     def _trained(self) -> None:
         self._restore()
@@ -371,7 +344,7 @@ class Agent:
 
     def _make(self, observation_space: Any, action_space: Any, rule: Update | None = None) -> None:
         observation, action = Structure(observation_space, "observation_space"), Structure(action_space, "action_space")
-        self._spec, traced = self._function.trace(observation, action, self.columns, self._seed, **self._given())
+        traced, spec = self._descriptions.trace(observation, action, self._params), self._descriptions.training
         policy = ModelPolicy(traced, self.sampled, name="policy")
         model = kagent.Agent(
             observation_space=observation_space,
@@ -382,7 +355,7 @@ class Agent:
             execution={"jit_compile": self._config.jit_compile},
             seed=self._seed,
             name="agent",
-            **{"optimizer": self._spec.train_op, **self._parts(self._spec, policy)},
+            **{"optimizer": spec.train_op, **self._parts(spec, policy)},
         )
         if self._saver is not None:
             self._saver.resume(model)

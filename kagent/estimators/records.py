@@ -256,7 +256,9 @@ class RecentRecords(Records, Recent):
         if len(self) < self.batch_size:
             return False
         newest = (self.written - 1) % self.steps * self.num_envs + np.arange(self.num_envs)
-        return not self.at_episode_ends or bool((self._flags[0][newest] + self._flags[1][newest]).any())
+        return not self.at_episode_ends or bool(
+            (self._writer.terminated[newest] + self._writer.truncated[newest]).any()
+        )
 
     def sample(self) -> dict[str, Any]:
         """All records, oldest first, which are gone afterwards: a dict of arrays `(batch_size, ...)`.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kagent import schedules
 from kagent.config.checks import check_count
 from kagent.environments.checks import INFINITE
-from kagent.environments.goals import ACHIEVED, DESIRED, REWARD, TERMINATED, GoalFunction, method_of
+from kagent.environments.goals import REWARD, TERMINATED, GoalFunction, goal_leaves, method_of
 from kagent.memories.columns import portable
 from kagent.memories.episodes import EpisodeMemory
 from kagent.memories.host_iterator import HostBatches, generator_of
@@ -20,7 +20,6 @@ from kagent.memories.memory import MEMORIES
 from kagent.memories.pipeline import pipeline
 from kagent.memories.transition import Transition
 from kagent.schedules import Clock
-from kagent.spaces import Structure
 
 STRATEGIES = ("future", "final", "episode")
 _MISMATCHES = 0.1  # part of an episode's rewards that may differ from `compute_reward`, by rounding at a threshold
@@ -377,25 +376,3 @@ class Hindsight(EpisodeMemory):
             return batch if steps is not None else tf.nest.map_structure(lambda x: x[0], batch)
 
         return pipeline(packed, unpack)
-
-
-def goal_leaves(observation: Structure) -> tuple[int, int]:
-    """Indices of the leaves `achieved_goal` and `desired_goal`.
-
-    Raises:
-        ValueError: One is missing, or they are of different shapes or kinds.
-    """
-    places = {leaf.path: i for i, leaf in enumerate(observation.leaves)}
-    found = [places.get((name,)) for name in (ACHIEVED, DESIRED)]
-    if found[0] is None or found[1] is None:
-        raise ValueError(
-            f"`memory` Hindsight needs observations that are a Dict with {ACHIEVED!r} and {DESIRED!r}, each a Box, Discrete, "
-            f"MultiDiscrete or MultiBinary. Received: {observation.space}"
-        )
-    achieved, desired = (observation.leaves[i] for i in found if i is not None)
-    if achieved.shape != desired.shape or achieved.is_discrete != desired.is_discrete:
-        raise ValueError(
-            f"{ACHIEVED!r} and {DESIRED!r} must have the same shape and both be boxes, or both discrete: `memory` Hindsight puts "
-            f"one in the place of the other. Received: {observation.space}"
-        )
-    return found[0], found[1]

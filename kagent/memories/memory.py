@@ -14,8 +14,9 @@ from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
 from kagent.environments.checks import INFINITE, not_finite_reward
 from kagent.memories.columns import StateSpec, columns_of, nested
+from kagent.memories.row_writer import RowWriter
 from kagent.memories.storage import Column, Storage, check_plan
-from kagent.memories.transition import Leaves, Masks, Transition, state_of
+from kagent.memories.transition import Leaves, Masks, Transition
 from kagent.spaces import Structure
 
 MEMORIES = Registry("memory")
@@ -118,16 +119,7 @@ class Memory(Part):
 
     def _bind(self, views: Mapping[str, np.ndarray]) -> None:
         # Where `_write` writes.
-        def leaves(name: str, structure: Structure) -> list[Any]:
-            return [views[f"{name}.{i}"] for i in range(len(structure.leaves))]
-
-        self._flags = (views["terminated"], views["truncated"])
-        self._states = [views[f"actor_state.{i}"] for i in range(len(self.actor_state))]
-        own = (*leaves("observation", self.observation), *leaves("action", self.action))
-        self._own = (*own, views["reward"], *self._flags)
-        self._successors = leaves("next_observation", self.observation)
-        self._masks = [(i, views[f"action_mask.{i}"]) for i in self._masked_leaves()]
-        self._next_masks = [(i, views[f"next_action_mask.{i}"]) for i in self._masked_leaves()]
+        self._writer = RowWriter(views, self.observation, self.action, self._masked_leaves(), len(self.actor_state))
 
     # What its agent calls -------------------------------------------------------------------------------------------
 
@@ -353,26 +345,7 @@ class Memory(Part):
 
     def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
         # `rows` is a slice or an index array; `pick` chooses environments. This runs at every timestep.
-        observation, action, reward, terminated, truncated, successor, mask, next_mask, _, _ = step
-        own = zip(self._own, (*observation, *action, reward, terminated, truncated))
-        if pick is None and len(reward) == 1 and isinstance(rows, slice):
-            row = rows.start  # a number is written in half the time of a slice
-            for target, source in own:
-                target[row] = source if source.ndim > 1 else source.item()
-        else:
-            for target, source in own:
-                target[rows] = source if pick is None else source[pick]
-        ahead = self._ahead(rows, step, pick)
-        for target, source in zip(self._successors, successor):
-            target[ahead] = source if pick is None else source[pick]
-        if self.masked:
-            for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):
-                for i, target in targets:
-                    allowed = None if given is None else given[i]
-                    target[rows] = True if allowed is None else allowed if pick is None else allowed[pick]
-        if self._states:
-            for target, source in zip(self._states, state_of(step, len(self._states))):
-                target[rows] = source if pick is None else source[pick]
+        self._writer.write(rows, step, pick, self._ahead)
 
     def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
         """Where the next observations of new rows are written, whose observations are there already."""

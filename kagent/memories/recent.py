@@ -72,8 +72,8 @@ class Recent(RecentSequences):
         """Marks the newest timestep of these environments as truncated: what is appended next does not follow it."""
         for index in environments:
             newest = (self.written[index] - 1) % self.steps * self.num_envs + index
-            if self.written[index] and not self._flags[0][newest]:
-                self._flags[1][newest] = 1
+            if self.written[index] and not self._writer.terminated[newest]:
+                self._writer.truncated[newest] = 1
 
     def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
         steps = -(-batch_size // self.num_envs)

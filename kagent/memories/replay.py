@@ -165,7 +165,7 @@ class Replay(Memory):
     def _bind(self, views: Mapping[str, Any]) -> None:
         super()._bind(views)
         if isinstance(self.storage, LinkedStorage):
-            self._successors = self.storage.ahead
+            self._writer.next_observation = self.storage.ahead
 
     def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""

@@ -93,8 +93,8 @@ class Rollout(Memory):
         """Marks the newest step of these environments as truncated: what is appended next does not follow it."""
         newest = (self.size - 1) * self.num_envs
         for index in environments if self.size else ():
-            if not self._flags[0][newest + index]:
-                self._flags[1][newest + index] = 1
+            if not self._writer.terminated[newest + index]:
+                self._writer.truncated[newest + index] = 1
 
     def __len__(self) -> int:
         return self.size * self.num_envs

@@ -506,7 +506,10 @@ def test_run_episode_takes_the_names_of_the_page():
         Count(), sess=None, features=None, labels=None, no_run_hooks=None, global_step=None, update_episode_op=None,
         update_timestep_op=None, estimator_spec=None, **GRID,
     )  # fmt: skip
-    assert found["length"] == 10 and agent.run_episode(Count(), estimator_spec=agent._spec, **GRID)["length"] == 10
+    assert (
+        found["length"] == 10
+        and agent.run_episode(Count(), estimator_spec=agent._descriptions.training, **GRID)["length"] == 10
+    )
     for name in (
         "sess",
         "features",
