@@ -31,6 +31,7 @@ LAYERS = (
     "kagent.reward_estimation",
     "kagent.update",
     "kagent.traces",
+    "kagent.datasets",
     "kagent.saving",
     "kagent.learning",
     "kagent.callbacks",

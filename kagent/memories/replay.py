@@ -176,7 +176,9 @@ class Replay(Memory):
         if self._chains is not None:
             self._chains.newest = np.full(1, -1, np.int64)
         try:
-            self._append_parts(1, sequence)
+            # Rows that stand for themselves are written together.
+            alone = self._chains is None and not self._is_windowed
+            self._append_parts(self.capacity if alone else 1, sequence)
             self.cut_episodes([0])
         finally:
             self.windows = own

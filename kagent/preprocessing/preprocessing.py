@@ -185,29 +185,36 @@ class Preprocessing:
         successor: Sequence[np.ndarray],
         ended: np.ndarray,
         known: np.ndarray,
+        learn: bool = True,
     ) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
-        """Whole recorded episodes, one behind the other, as if they happened: statistics learn.
+        """Whole recorded episodes, one behind the other, as if they happened.
 
         Args:
             observation, successor: `(T, *leaf.shape)`, in stored form.
             reward, ended: `(T,)`.
             known: bool `(T,)`: whether `successor` is an observation. False at ends without one; nothing is learned of
                 it there, and the processed observation stands in its place.
+            learn: Whether statistics take them in.
 
         Returns:
             All three processed: observations in stored form, rewards float64.
         """
+        if not (learn or self.remembers or self.processes_reward):  # then each observation stands for itself
+            here, there = self.first(observation), self.first(successor)
+            for into, x in zip(there, here):
+                into[~known] = x[~known]
+            return here, reward, there
         past, rows, fresh, going_on = self.begin(1), slice(None), np.ones(1, bool), np.zeros(1, bool)
         begins, steps, rewards = True, [], np.empty(len(reward))
         for t in range(len(reward)):
             begin = fresh if begins else going_on
             if begins:
-                now = self.stored(self.observation([x[t : t + 1] for x in observation], past, rows, fresh, True))
+                now = self.stored(self.observation([x[t : t + 1] for x in observation], past, rows, fresh, learn))
             later = now
             if known[t]:
-                later = self.stored(self.observation([x[t : t + 1] for x in successor], past, rows, going_on, True))
+                later = self.stored(self.observation([x[t : t + 1] for x in successor], past, rows, going_on, learn))
             came = later if known[t] else None
-            rewards[t] = self.reward(np.asarray(reward[t : t + 1], np.float64), past, rows, begin, True, came)[0]
+            rewards[t] = self.reward(np.asarray(reward[t : t + 1], np.float64), past, rows, begin, learn, came)[0]
             steps.append((now, later))
             now, begins = later, bool(ended[t])
         before, after = ([np.concatenate(parts) for parts in zip(*side)] for side in zip(*steps))

@@ -195,8 +195,15 @@ def raw_steps(agent: Agent, trace: dict[str, np.ndarray]) -> tuple[list[np.ndarr
     return encoded("observation"), trace["reward"], encoded("next_observation")
 
 
-def transitions_of(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> Transition:
-    """All timesteps of a checked trace."""
+def transitions_of(agent: Agent, trace: dict[str, np.ndarray], masked: bool, learn: bool = True) -> Transition:
+    """All timesteps of a checked trace.
+
+    Args:
+        agent: Who sees them.
+        trace: Arrays by name.
+        masked: Whether there are masks.
+        learn: Whether the statistics of its preprocessing take them in.
+    """
     seen = raw_steps(agent, trace)
 
     def leaves(group: str, structure: Any) -> list[Any]:
@@ -209,7 +216,7 @@ def transitions_of(agent: Agent, trace: dict[str, np.ndarray], masked: bool) -> 
         over = flags[0] | flags[1]
         known = np.ones(len(over), bool)
         known[over] = trace.get("end_observed", True)
-        seen = agent.preprocessing.episodes(*seen, over, known)
+        seen = agent.preprocessing.episodes(*seen, over, known, learn)
     observation, reward, successor = seen
     return Transition(observation, action, reward, *flags, successor, mask=masks[0], next_mask=masks[1])
 

@@ -18,11 +18,14 @@ from kagent.callbacks.progress_bar import with_bar
 from kagent.config import run_length
 from kagent.config.checks import check_count, check_source, from_environment
 from kagent.config.vocabulary import hints
-from kagent.training import evaluator
+from kagent.datasets import Episodes, as_episodes
+from kagent.training import evaluator, offline
 from kagent.training.epoch_length import EpochLength
 from kagent.training.metrics import validation_logs
-from kagent.training.own_callbacks import counts_of
+from kagent.training.own_callbacks import Counts, counts_of
 from kagent.training.trainer import Trainer, Validation, divergence_refused
+
+_OF_ENVIRONMENTS = ("steps", "episodes", "max_steps", "max_episodes")
 
 
 def fit(
@@ -49,10 +52,15 @@ def fit(
     replay_limit: int | str | None = "auto",
     **kwargs: Any,
 ) -> keras.callbacks.History:
-    """Trains in an environment, or offline from a `tf.data.Dataset` of transitions.
+    """Trains in an environment, or offline: from recorded episodes, or from a `tf.data.Dataset` of transitions.
 
     Args:
         env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
+            Or recorded episodes: a directory of traces as `kagent.callbacks.Recorder` writes them, or
+            `kagent.datasets.Episodes`. They go into the memory, in place of what an earlier `fit` of such put there, and
+            gradient steps follow: `updates` of them, or `epochs` (1) of `steps_per_epoch` gradient steps each, by default
+            as many as make one pass over the transitions. Statistics of `preprocessing` (`normalize`) that have seen
+            nothing yet are those of the episodes. A `fit` of an environment goes on from there, with the same memory.
             Or a dataset of dicts as `memory.dataset` gives them; then `epochs` (1), `steps_per_epoch` and `shuffle`
             mean what they mean in `keras.Model.fit`.
         steps: Timesteps (environment steps, over all environments) to add to those taken before.
@@ -120,19 +128,20 @@ def fit(
         "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
     }  # fmt: skip
     if isinstance(env, tf.data.Dataset):
-        others = {
-            **given, "n_envs": n_envs, "validation_env": validation_env,
-            "reset_options": reset_options, "step_timeout": step_timeout,
-        }  # fmt: skip
-        refused = [name for name, value in others.items() if value is not None]
+        refused = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
         refused += [name for name in kwargs if name not in ("shuffle",)]
         if refused:
             raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
         if not isinstance(env.element_spec, dict) or "reward" not in env.element_spec:
             raise from_environment("fit", f"a dataset of {env.element_spec}")
-        with agent._occupation.of("fit"):
-            return _fit_dataset(agent, env, steps_per_epoch, epochs, initial_epoch, callbacks, verbose, kwargs)
+        rules = {"reset_options": reset_options, "step_timeout": step_timeout}
+        run_length.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+        with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
+            validation = _validation(agent, opened, validation_env, validation_episodes, validation_freq, rules)
+            own = offline.validating(agent, validation, callbacks)
+            return _fit_dataset(agent, env, steps_per_epoch, epochs, initial_epoch, own, verbose, kwargs)
     check_source("fit", env, kwargs)
+    recorded = as_episodes(env)
     if kwargs:
         takes = [name for name in signature(fit).parameters if name not in ("agent", "kwargs")]
         raise TypeError(
@@ -144,6 +153,20 @@ def fit(
     if replay_limit not in (None, "auto"):
         replay_limit = check_count(replay_limit, "replay_limit")
     origin = agent._own_callbacks.counted_from or counts_of(agent)
+    if recorded is not None:
+        refused = [name for name in _OF_ENVIRONMENTS if given.get(name) is not None]
+        refused += [
+            name for name, value in (("n_envs", n_envs), ("replay_limit", replay_limit)) if value not in (None, "auto")
+        ]
+        if refused:
+            raise ValueError(
+                f"Recorded episodes are learned from for updates=, max_updates=, or epochs= and steps_per_epoch=, in gradient steps. "
+                f"Received: {', '.join(refused)}"
+            )
+        length = offline.Length(steps_per_epoch, epochs, initial_epoch, updates, max_updates)
+        with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
+            validation = _validation(agent, opened, validation_env, validation_episodes, validation_freq, rules)
+            return _fit_recorded(agent, recorded, length, origin, validation, callbacks, verbose)
     if not agent.memory.built:
         agent.parts.check_room(
             agent._observation, agent._action, agent.n_envs, agent.steps_per_execution
@@ -153,13 +176,7 @@ def fit(
         environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)
         environments.limit_replay(replay_limit)
         opened.enter_context(envs.claim(environments, "fit"))
-        validation = None
-        if validation_env is not None:
-            count = evaluator.num_envs(validation_env, validation_episodes)
-            where = _opened(agent, opened, validation_env, count, None, rules)
-            with envs.claim(where, "validation"):
-                pass  # that they are others than those of training is better known now
-            validation = Validation(where, validation_episodes, validation_freq)
+        validation = _validation(agent, opened, validation_env, validation_episodes, validation_freq, rules)
         agent.close()
         callbacks = agent._own_callbacks.joined(agent, callbacks)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -181,6 +198,45 @@ def fit(
                 trainer.train()
         finally:
             agent._run.trainer = None
+    return agent.history
+
+
+def _validation(
+    agent: Any, opened: contextlib.ExitStack, env: Any, episodes: int, frequency: Any, rules: dict[str, Any]
+) -> Validation | None:
+    if env is None:
+        return None
+    where = _opened(agent, opened, env, evaluator.num_envs(env, episodes), None, rules)
+    with envs.claim(where, "validation"):
+        pass  # that they are others than those of training is better known now
+    return Validation(where, episodes, frequency)
+
+
+def _fit_recorded(
+    agent: Any, episodes: Episodes, length: offline.Length, origin: Counts, validation: Validation | None, callbacks: Any,
+    verbose: Any,
+) -> keras.callbacks.History:  # fmt: skip
+    verbose = 1 if verbose == "auto" else verbose
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: {verbose!r}")
+    if validation is not None:
+        agent.memory.use_environments(validation.environments)
+    size = offline.fill_memory(agent, episodes)
+    steps_per_epoch, epochs, updates = length.divide(agent, size, origin)
+    agent.close()
+    callbacks = agent._own_callbacks.joined(agent, callbacks)
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        columns = [] if validation is None else validation_logs(validation.environments.records_returns)
+        callbacks = keras.callbacks.CallbackList(
+            with_columns(callbacks, columns), add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs,
+            steps=steps_per_epoch, model=agent,
+        )  # fmt: skip
+    agent._run.origin, agent._own_callbacks.counted_from = origin, None
+    trainer = offline.OfflineTrainer(
+        agent, callbacks, origin, steps_per_epoch, length.initial_epoch, epochs, updates, validation
+    )
+    with abortable(callbacks), divergence_refused(agent, callbacks):
+        trainer.train()
     return agent.history
 
 

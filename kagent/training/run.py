@@ -22,6 +22,7 @@ class Run:
         origin: Counts from which the running or last `fit` counts its bounds.
         open_episodes: Of the last `fit`, or of a file: what `Collector.start` goes on with; None: all environments are reset.
         known: Returns and losses that the last epoch ended with, or None.
+        recorded: Transitions that the last `fit` of recorded episodes put into the memory, 0 where there was none.
         refuses_divergence: Whether a loss that is not finite is an error.
     """
 
@@ -30,6 +31,7 @@ class Run:
         self.origin = Counts()
         self.open_episodes: dict[str, Any] | None = None
         self.known: dict[str, Any] | None = None
+        self.recorded = 0
         self.refuses_divergence = True
 
     def leave_episodes(self, begun: bool = False) -> None:
