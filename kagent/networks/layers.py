@@ -13,6 +13,7 @@ from kagent.ops.dueling import check_aggregator, dueling
 from kagent.ops.state_dependent_noise import state_dependent_log_std
 
 _MOST_VALUES = 1 << 26
+_MOST_FRACTIONS = 1 << 16
 
 
 @keras.saving.register_keras_serializable("kagent")
@@ -125,45 +126,72 @@ class StateDependentDeviation(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kagent")
-class EvenFractions(keras.layers.Layer):
-    """The cosines of evenly spaced fractions, `(k - 1/2) / samples`, the same for every input; see `kagent.ops.fraction_cosines`.
+class FractionFeatures(keras.layers.Layer):
+    """Features of fractions, `relu(cosines @ kernel + bias)`: eq. 4 of Dabney et al. 2018 (arXiv:1806.06923).
 
     Args:
-        samples: How many fractions.
-        cosines: How many cosines of each.
+        units: How many features.
+        samples: How many fractions where none are given: the evenly spaced `(k - 1/2) / samples`.
+        cosines: How many cosines a fraction is given by; see `kagent.ops.fraction_cosines`.
+        kernel_initializer, bias_initializer: Of the weights.
 
-    Input `(N, ...)`; output `(N, samples, cosines)`.
+    Input: `(N, T, cosines)`, of given fractions; output `(N, T, units)`. Or `(N, F)`, which only says how many rows; output
+    `(N, samples, units)`, the same for every row.
 
     Raises:
-        ValueError: An argument below 1, or a product above 2**26.
+        ValueError: An argument below 1, or one above 2**16.
     """
 
-    def __init__(self, samples: int, cosines: int, **kwargs: Any):
+    def __init__(
+        self,
+        units: int,
+        samples: int,
+        cosines: int,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
-        self.samples, self.cosines = int(samples), int(cosines)
-        if min(self.samples, self.cosines) < 1 or self.samples * self.cosines > _MOST_VALUES:
-            raise ValueError(f"`samples` and `cosines` must be >= 1. Received: {samples!r}, {cosines!r}")
+        self.units, self.samples, self.cosines = int(units), int(samples), int(cosines)
+        sizes = (self.units, self.samples, self.cosines)
+        if min(sizes) < 1 or max(sizes) > _MOST_FRACTIONS:
+            raise ValueError(
+                f"`units`, `samples` and `cosines` must be integers from 1 to {_MOST_FRACTIONS}. "
+                f"Received: {units!r}, {samples!r}, {cosines!r}"
+            )
+        self._kernel, self._bias = map(keras.initializers.get, (kernel_initializer, bias_initializer))
 
     def build(self, input_shape: Any) -> None:
+        shape = (self.cosines, self.units)
+        self.kernel = self.add_weight(shape=shape, initializer=self._kernel, name="kernel")
+        self.bias = self.add_weight(shape=(self.units,), initializer=self._bias, name="bias")
         # A weight, though it never changes: so the NumPy actor has it among its arrays.
-        shape = (self.samples, self.cosines)
-        self.weight = self.add_weight(
-            shape=shape, initializer="zeros", trainable=False, name="cosines", dtype="float32"
+        self.even = self.add_weight(
+            shape=(self.samples, self.cosines), initializer="zeros", trainable=False, name="even", dtype="float32"
         )
         middle = (np.arange(self.samples) + 0.5) / self.samples
-        self.weight.assign(np.cos(np.pi * np.outer(middle, np.arange(self.cosines))))
+        self.even.assign(np.cos(np.pi * np.outer(middle, np.arange(self.cosines))))
 
     def call(self, inputs: Any) -> Any:
-        return ops.repeat(ops.cast(self.weight, self.compute_dtype)[None], ops.shape(inputs)[0], axis=0)
+        given = len(inputs.shape) == 3
+        cosines = inputs if given else ops.cast(self.even, self.compute_dtype)[None]
+        found = ops.relu(ops.matmul(cosines, self.kernel) + ops.cast(self.bias, self.compute_dtype))
+        return found if given else ops.repeat(found, ops.shape(inputs)[0], axis=0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.samples, self.cosines)
+        return (input_shape[0], input_shape[1] if len(input_shape) == 3 else self.samples, self.units)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "samples": self.samples, "cosines": self.cosines}
+        own = {"units": self.units, "samples": self.samples, "cosines": self.cosines}
+        initializers = {"kernel_initializer": self._kernel, "bias_initializer": self._bias}
+        written = {name: keras.initializers.serialize(one) for name, one in initializers.items()}
+        return {**super().get_config(), **own, **written}
 
-    def actor_node(self) -> dict[str, Any]:
-        return {"op": "broadcast", "variables": [self.weight]}
+    def actor_node(self) -> list[dict[str, Any]]:
+        return [
+            {"op": "broadcast", "variables": [self.even]},
+            {"op": "dense", "variables": [self.kernel, self.bias], "activation": "relu"},
+        ]
 
 
 class WeightOf(keras.layers.Layer):

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kagent import ops
 from kagent.config.checks import check_count
 from kagent.networks.backbones import Seeds, initializers, widths
-from kagent.networks.layers import EvenFractions, Expectation
+from kagent.networks.layers import Expectation, FractionFeatures
 from kagent.policies.role import ROLES, Role, outputs
 from kagent.policies.value import ValuePolicy
 from kagent.spaces import Structure
@@ -75,7 +75,8 @@ class ImplicitQuantilePolicy(ValuePolicy):
     def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
         width = int(features.shape[-1])
         sizes = (width, *self.units)
-        embed = _dense("fraction", self.cosines, width, "relu", seeds)
+        kernel, bias = initializers("fan_in", 1.0, seeds)(self.cosines)
+        embed = FractionFeatures(width, self.samples, self.cosines, kernel, bias, name="fraction")
         hidden = [
             _dense(f"quantile_dense_{i}", *ends, "relu", seeds) for i, ends in enumerate(itertools.pairwise(sizes))
         ]
@@ -84,15 +85,15 @@ class ImplicitQuantilePolicy(ValuePolicy):
         ]
         row = keras.layers.Reshape((1, width), name="state")(features)
 
-        def tables(cosines: Any) -> list[Any]:
-            x = keras.layers.Multiply()([row, embed(cosines)])
+        def tables(fractions: Any) -> list[Any]:
+            x = keras.layers.Multiply()([row, fractions])
             for layer in hidden:
                 x = layer(x)
             return [keras.layers.Permute((2, 1))(layer(x)) for layer in last]  # (N, choices, fractions)
 
-        even = tables(EvenFractions(self.samples, self.cosines, name="even")(features))
+        even = tables(embed(features))
         given = keras.Input((None, self.cosines), name="cosines")
-        graph = (given, tables(given))
+        graph = (given, tables(embed(given)))
         self._graph = lambda: graph  # a function, through which Keras does not look for layers
         mean = [1.0 / self.samples] * self.samples
         flat = [keras.layers.Flatten()(table) for table in even]

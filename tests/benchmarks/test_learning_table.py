@@ -8,6 +8,7 @@ import pytest
 from benchmarks import learning_table
 from benchmarks.learning_cells import FIRST_SEED, TASKS
 from benchmarks.learning_table import reached, read, section, written
+from kagent import tuned
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "learning.md"
 
@@ -32,6 +33,14 @@ def test_the_files_are_those_of_the_protocol():
             assert found["mean"] == pytest.approx(sum(found["returns"]) / 100)
             assert found["evaluation"]["seed"] == 10**6 + found["seed"] == 10**6 + found["settings"]["seed"]
             assert found["settings"]["fit"]["steps"] <= found["timesteps"]
+
+
+def test_the_files_are_of_the_settings_that_are_shipped():
+    for name, records in read(learning_table.RESULTS).items():
+        task = TASKS[name]
+        best = {"fit": {"steps": task.steps}} if task.steps else tuned.load(task.algorithm, task.environment)
+        for found in records:
+            assert found["settings"] == {**best, "seed": found["seed"]}, f"{name} {found['seed']}: measure it again"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 import kagent
 from kagent import policies
-from kagent.networks.layers import EvenFractions
+from kagent.networks.layers import FractionFeatures
 
 pytestmark = pytest.mark.eager
 
@@ -32,12 +32,17 @@ def test_its_values_are_the_means_of_quantiles_at_even_fractions(units):
     np.testing.assert_allclose(np.concatenate(heads, axis=1), quantiles.mean(-1), atol=1e-6)
 
 
-def test_even_fractions_by_hand():
-    # 1/4 and 3/4, of which the cosines of pi, and of 2 pi, times them.
-    layer = EvenFractions.from_config(EvenFractions(2, 3).get_config())
-    row = [[1, 0.5**0.5, 0], [1, -(0.5**0.5), 0]]
-    np.testing.assert_allclose(layer(np.zeros((2, 7), np.float32)), [row, row], atol=1e-7)
-    assert not layer.trainable_variables and layer.compute_output_shape((None, 7)) == (None, 2, 3)
+def test_features_of_fractions_by_hand():
+    # Even are 1/4 and 3/4, of which the cosines of 0, of pi and of 2 pi, times them, are 1, +-0.7071 and 0.
+    layer = FractionFeatures.from_config(FractionFeatures(1, 2, 3).get_config())
+    rows = layer(np.zeros((2, 7), np.float32))
+    layer.set_weights([np.float32([[0.5], [1.0], [9.0]]), np.float32([0.25]), layer.even.numpy()])
+    rows = layer(np.zeros((2, 7), np.float32))
+    np.testing.assert_allclose(rows, [[[0.75 + 0.5**0.5], [0.75 - 0.5**0.5]]] * 2, rtol=1e-6)
+    given = layer(np.float32([[[1, 1, 1]], [[1, -1, 0]]]))
+    np.testing.assert_allclose(given, [[[0.5 + 1 + 9 + 0.25]], [[0]]], rtol=1e-6)
+    assert [v.name for v in layer.trainable_variables] == ["kernel", "bias"]
+    assert layer.compute_output_shape((None, 7)) == (None, 2, 1) == layer.compute_output_shape((None, 2, 3))
 
 
 def test_a_quantile_is_of_its_own_row_and_fraction():
@@ -58,7 +63,7 @@ def test_a_quantile_is_of_its_own_row_and_fraction():
         (lambda: policies.ImplicitQuantilePolicy(cosines=0), r"`policy.cosines` must be an integer >= 1. Received: 0"),
         (lambda: policies.ImplicitQuantilePolicy(units=[0]), r"`policy.units`.*Received: \[?0"),
         (lambda: kagent.IQN("Pendulum-v1"), r"ImplicitQuantilePolicy needs a discrete action space.*Received: Box"),
-        (lambda: EvenFractions(0, 1), r"must be >= 1. Received: 0, 1"),
+        (lambda: FractionFeatures(4, 0, 1), r"from 1 to 65536. Received: 4, 0, 1"),
         (
             lambda: agent_of(reward_estimation={"discount": 0.9, "estimate_horizon": "early"}),
             r"needs reward_estimation.estimate_horizon='late'. Received: 'early'",
