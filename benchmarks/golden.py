@@ -125,7 +125,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "double_dqn": ("DoubleDQN", VALUES, {}),
     "dueling_dqn": ("DuelingDQN", {**VALUES, "stream_units": [4]}, {}),
     "qrdqn": ("QRDQN", {**VALUES, "quantiles": 5, "double": True}, {"masked": True}),
-    "iqn": ("IQN", {**VALUES, "policy_samples": 4, "samples": 3, "cosines": 5, "units": [4]}, {"masked": True}),
+    "iqn": ("IQN", {**VALUES, "policy_samples": 4, "samples": 3, "cosines": 5, "head_units": [4]}, {"masked": True}),
     "c51": ("C51", {**VALUES, "atoms": 5, "dueling": True}, {}),
     "naf": ("NAF", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
     "pqn": ("PQN", ROLLED, {"masked": True}),

@@ -74,7 +74,7 @@ class IQN(Agent):
         samples: Fractions of the taken action in the loss of a transition; N in the paper.
         target_samples: Fractions of the next action in it; N' in the paper.
         cosines: Cosines that a fraction is given by; n in the paper.
-        units: Widths of the dense ReLU layers behind the product of features. (The paper has 512, for images.)
+        head_units: Widths of the dense ReLU layers behind the product of features. (The paper has 512, for images.)
         kappa: Error beyond which the loss is linear, a number >= 0; 0: linear everywhere.
         double: Whether the online network picks the target's action (double DQN).
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
@@ -112,7 +112,7 @@ class IQN(Agent):
     samples = FromPart("objective.samples")
     target_samples = FromPart("objective.target_samples")
     cosines = FromPart("policy.cosines")
-    units = FromPart("policy.units")
+    head_units = FromPart("policy.head_units")
     kappa = FromPart("objective.kappa")
     double = FromPart("objective.double")
     max_grad_norm = FromPart("optimizer.global_clipnorm")
@@ -138,7 +138,7 @@ class IQN(Agent):
         samples: int = 8,
         target_samples: int = 8,
         cosines: int = 64,
-        units: Sequence[int] = (64,),
+        head_units: Sequence[int] = (64,),
         kappa: float = 1.0,
         double: bool = False,
         max_grad_norm: float | None = None,
@@ -157,7 +157,7 @@ class IQN(Agent):
                 "network": network,
                 "samples": policy_samples,
                 "cosines": cosines,
-                "units": units,
+                "head_units": head_units,
             },
             "objective": ImplicitQuantilesObjective(
                 samples=samples, target_samples=target_samples, kappa=kappa, double=double

@@ -35,6 +35,7 @@ class ImplicitQuantilesObjective(QuantileRegressionObjective):
     target_samples: int = 8
 
     policies = ("ImplicitQuantilePolicy",)
+    takes_temperature = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

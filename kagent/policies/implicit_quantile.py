@@ -29,7 +29,7 @@ class ImplicitQuantilePolicy(ValuePolicy):
         Z_tau(s, .) = f(psi(s) * phi(tau))
         phi(tau)    = relu(a dense layer of cos(pi * i * tau), i = 0 ... cosines - 1)
 
-    psi is `network`, f has dense ReLU layers of `units` and a linear one. The policy takes the choice of the largest mean of Z
+    psi is `network`, f has dense ReLU layers of `head_units` and a linear one. The policy takes the choice of the largest mean of Z
     over `samples` fractions. The paper draws them at random; here they are the midpoints `(k - 1/2) / samples`, so that the mean
     has no noise, and an actor in NumPy draws nothing.
 
@@ -39,14 +39,14 @@ class ImplicitQuantilePolicy(ValuePolicy):
         network: As for every role.
         samples: Fractions in the mean by which it acts, K in the paper.
         cosines: How many cosines a fraction has, n in the paper.
-        units: Widths of the dense ReLU layers in f.
+        head_units: Widths of the dense ReLU layers in f.
 
     Raises:
         ValueError, TypeError: Arguments outside their range; at the agent's making, an action that is not discrete.
 
     Example:
 
-    >>> policy = ImplicitQuantilePolicy(network={"type": "mlp", "units": [256]}, samples=16, units=[128])
+    >>> policy = ImplicitQuantilePolicy(network={"type": "mlp", "units": [256]}, samples=16, head_units=[128])
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class ImplicitQuantilePolicy(ValuePolicy):
         network: Any = "auto",
         samples: int = 32,
         cosines: int = 64,
-        units: Sequence[int] = (64,),
+        head_units: Sequence[int] = (64,),
         **kwargs: Any,
     ):
         super().__init__(network, dueling=False, stream_units=(), noisy=False, **kwargs)
         self.samples = check_count(samples, "policy.samples", most=_MOST)
         self.cosines = check_count(cosines, "policy.cosines", most=_MOST)
-        self.units = widths(units, "policy.units")
+        self.head_units = widths(head_units, "policy.head_units")
 
     def get_part(self) -> dict[str, Any]:
-        own = {"samples": self.samples, "cosines": self.cosines, "units": list(self.units)}
+        own = {"samples": self.samples, "cosines": self.cosines, "head_units": list(self.head_units)}
         return {**Role.get_part(self), **own}
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
@@ -74,7 +74,7 @@ class ImplicitQuantilePolicy(ValuePolicy):
 
     def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
         width = int(features.shape[-1])
-        sizes = (width, *self.units)
+        sizes = (width, *self.head_units)
         kernel, bias = initializers("fan_in", 1.0, seeds)(self.cosines)
         embed = FractionFeatures(width, self.samples, self.cosines, kernel, bias, name="fraction")
         hidden = [

@@ -39,7 +39,7 @@ GIVEN = {
     "qrdqn": {**DISTRIBUTION, "quantiles": 5, "kappa": 0.5},
     "iqn": {
         **{name: value for name, value in DISTRIBUTION.items() if name not in ("dueling", "noisy")}, "policy_samples": 5,
-        "samples": 3, "target_samples": 2, "cosines": 6, "units": (3,), "kappa": 0.5,
+        "samples": 3, "target_samples": 2, "cosines": 6, "head_units": (3,), "kappa": 0.5,
     },
     "c51": {**DISTRIBUTION, "atoms": 5, "low": -1.0, "high": 4.0},
     "rainbow": {

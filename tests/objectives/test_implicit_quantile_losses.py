@@ -21,7 +21,7 @@ SPACES = {"discrete": spaces.Discrete(3), "branches": spaces.MultiDiscrete(NVEC)
 def agent_of(space, **changes):
     agent = kagent.IQN(
         observation_space=spaces.Box(-5, 5, (2,)), action_space=space, network=LINEAR, discount=0.9, memory=40, optimizer=SGD,
-        policy_samples=3, samples=4, target_samples=2, cosines=COSINES, units=[3], kappa=KAPPA, seed=0, **changes,
+        policy_samples=3, samples=4, target_samples=2, cosines=COSINES, head_units=[3], kappa=KAPPA, seed=0, **changes,
     )  # fmt: skip
     for number, role in enumerate((agent.policy, agent.target_policy)):
         generator = np.random.default_rng(number)

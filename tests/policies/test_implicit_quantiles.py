@@ -22,7 +22,7 @@ def agent_of(space=NESTED, **changes):
 
 @pytest.mark.parametrize("units", [[], [6]])
 def test_its_values_are_the_means_of_quantiles_at_even_fractions(units):
-    agent = agent_of(units=units)
+    agent = agent_of(head_units=units)
     observation = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     quantiles = agent.policy.quantiles(observation, np.tile(np.float32([1, 3, 5, 7]) / 8, (6, 1))).numpy()
     assert quantiles.shape == (6, 13, 4) and np.ptp(quantiles, axis=-1).min() > 0
@@ -61,7 +61,7 @@ def test_a_quantile_is_of_its_own_row_and_fraction():
     [
         (lambda: policies.ImplicitQuantilePolicy(samples=0), r"`policy.samples` must be an integer >= 1. Received: 0"),
         (lambda: policies.ImplicitQuantilePolicy(cosines=0), r"`policy.cosines` must be an integer >= 1. Received: 0"),
-        (lambda: policies.ImplicitQuantilePolicy(units=[0]), r"`policy.units`.*Received: \[?0"),
+        (lambda: policies.ImplicitQuantilePolicy(head_units=[0]), r"`policy.head_units`.*Received: \[?0"),
         (lambda: kagent.IQN("Pendulum-v1"), r"ImplicitQuantilePolicy needs a discrete action space.*Received: Box"),
         (lambda: FractionFeatures(4, 0, 1), r"from 1 to 65536. Received: 4, 0, 1"),
         (
@@ -82,10 +82,10 @@ def test_streams_and_noise_are_refused_by_name(argument):
 
 
 def test_it_goes_through_json():
-    policy = agent_of(units=[3, 2]).policy
+    policy = agent_of(head_units=[3, 2]).policy
     part = policies.ROLES.serialize(policy)
     again = policies.ROLES.get(json.loads(json.dumps(part)))
     assert type(again) is type(policy) and policies.ROLES.serialize(again) == part
     assert part == {
-        "type": "ImplicitQuantilePolicy", "network": part["network"], "samples": 4, "cosines": 3, "units": [3, 2],
+        "type": "ImplicitQuantilePolicy", "network": part["network"], "samples": 4, "cosines": 3, "head_units": [3, 2],
     }  # fmt: skip

@@ -21,7 +21,9 @@ AGENTS = {
     "DuelingDQN": (functools.partial(kagent.DuelingDQN, **REPLAY), CHOICES),
     "QRDQN": (functools.partial(kagent.QRDQN, **REPLAY, quantiles=3, dueling=True), CHOICES),
     "IQN": (
-        functools.partial(kagent.IQN, **REPLAY, policy_samples=4, samples=3, target_samples=2, cosines=5, units=[4]),
+        functools.partial(
+            kagent.IQN, **REPLAY, policy_samples=4, samples=3, target_samples=2, cosines=5, head_units=[4]
+        ),
         CHOICES,
     ),
     "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
@@ -90,7 +92,7 @@ ACTION_VALUE = {"critic": {"type": "ActionValue", **NETWORK}, "memory": 100}
 OBJECTIVES = {
     "action_value": {"memory": 100, "target": {"period": 100}},
     "quantile_regression": {"policy": {**NETWORK, "quantiles": 3}, "memory": 100},
-    "implicit_quantiles": {"policy": {**NETWORK, "samples": 3, "cosines": 4, "units": [4]}, "memory": 100},
+    "implicit_quantiles": {"policy": {**NETWORK, "samples": 3, "cosines": 4, "head_units": [4]}, "memory": 100},
     "categorical_return": {"policy": {**NETWORK, "atoms": 3}, "memory": 100},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
