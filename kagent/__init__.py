@@ -30,6 +30,7 @@ _HOMES = {
     "Sampling": "kagent.exploration",
     "RewardEstimation": "kagent.reward_estimation",
     "Update": "kagent.update",
+    "history_frame": "kagent.callbacks.history_frame",
     "load": "kagent.agents.load",
 }
 _MODULES = (
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from kagent.agents import Rainbow as Rainbow
     from kagent.agents import Random as Random
     from kagent.agents.load import load as load
+    from kagent.callbacks.history_frame import history_frame as history_frame
     from kagent.config.creation import register_agent as register_agent
     from kagent.config.registry import register_part as register_part
     from kagent.exploration import ActionNoise as ActionNoise

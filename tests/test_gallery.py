@@ -1,6 +1,5 @@
 """The gallery of callbacks: each file alone, as a user would copy it."""
 
-import csv
 import doctest
 import importlib.util
 import math
@@ -113,19 +112,6 @@ def test_wall_clock_limit(agent):
     assert 0 < taken < 10**6
     agent.fit(Counter(lengths=(1000,)), steps=3, verbose=0)
     assert agent.timesteps == taken + 3
-
-
-@pytest.mark.filterwarnings("ignore:The open episodes")
-def test_episode_log(agent, tmp_path):
-    path = tmp_path / "episodes.csv"
-    for lengths in ((2, 3), (4,)):
-        agent.fit(Counter(lengths=lengths), steps=10, verbose=0, callbacks=[load("episode_log")(path)])
-    with open(path) as lines:
-        rows = list(csv.DictReader(lines))
-    assert [int(row["episode"]) for row in rows] == [0, 1, 2, 3, 4, 5]
-    assert [int(row["timesteps"]) for row in rows] == [2, 5, 7, 10, 14, 18]
-    assert [int(row["episode_length"]) for row in rows] == [2, 3, 2, 3, 4, 4]
-    assert float(rows[1]["episode_return"]) > 300 and float(rows[0]["seconds"]) >= 0
 
 
 @pytest.mark.parametrize("vector", [False, True])

@@ -9,6 +9,7 @@ import keras
 from kagent.callbacks.callback import Callback
 from kagent.callbacks.checkpoint import Checkpoint
 from kagent.callbacks.doctor import Doctor
+from kagent.callbacks.episode_csv import EpisodeCSV
 from kagent.callbacks.episode_log import EpisodeLog
 from kagent.callbacks.episode_statistics import EpisodeStatistics
 from kagent.callbacks.progress_bar import ProgressBar
@@ -24,6 +25,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "Doctor",
+    "EpisodeCSV",
     "EpisodeLog",
     "EpisodeStatistics",
     "ProgressBar",

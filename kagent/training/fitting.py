@@ -188,7 +188,8 @@ def fit(
             )
             callbacks = keras.callbacks.CallbackList(
                 callbacks, add_history=True, verbose=verbose,
-                epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch, model=agent,
+                epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch,
+                validation_freq=None if validation is None else validation_freq, model=agent,
             )  # fmt: skip
         agent._clock.bounds = bounds
         agent._run.origin, agent._own_callbacks.counted_from = origin, None
