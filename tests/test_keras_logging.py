@@ -88,7 +88,7 @@ def test_a_csv_log_on_a_full_disk_is_an_error_with_its_path(small, tmp_path):
 def test_tensorboard_over_the_agents_time(small, tmp_path, unit):
     """Runs of epochs of another length are on the same axis; what is not known yet has no point."""
     agent = small("dqn", start=40, frequency=20, batch_size=4)
-    callback = kagent.callbacks.TensorBoard(tmp_path, unit=unit, histogram_freq=2)
+    callback = kagent.callbacks.TensorBoard(tmp_path, unit=unit, tags="keras", histogram_freq=2)
     history = run(agent, callback, epochs=3, validation_env="CartPole-v1", validation_episodes=1).history
     steps = history[unit]
     found, values = curves(tmp_path / "train")["epoch_timesteps"]
@@ -111,7 +111,7 @@ def test_tensorboards_unit_is_checked(tmp_path):
 
 def test_tensorboard_warns_where_its_files_are_removed(small, tmp_path):
     remove = LambdaCallback(on_epoch_end=lambda epoch, logs: epoch == 1 and shutil.rmtree(tmp_path / "train"))
-    callbacks = [kagent.callbacks.TensorBoard(tmp_path), remove]
+    callbacks = [kagent.callbacks.TensorBoard(tmp_path, tags="keras"), remove]
     with pytest.warns(UserWarning, match="The event files in .* were removed during training") as found:
         run(small("dqn"), *callbacks, epochs=4)
     assert sum("event files" in str(warning.message) for warning in found) == 1  # at the end of the third epoch
@@ -154,14 +154,16 @@ def test_tensorboard_of_batches_weights_and_pace(small, tmp_path):
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("kind", ["TensorBoard", "Summarizer"])
+@pytest.mark.parametrize("kind", ["TensorBoard", "Groups", "Summarizer"])
 def test_a_full_disk_is_an_error_at_the_beginning_and_a_warning_later(kind, small, tmp_path):
     """A limit on the size of files, which root has to keep too, stands for the disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def curves():
-        arguments = {"labels": ["episode-reward"], "flush": 0.001} if kind == "Summarizer" else {"write_graph": False}
-        return getattr(kagent.callbacks, kind)(tmp_path, **arguments)
+        if kind == "Summarizer":
+            return kagent.callbacks.Summarizer(tmp_path, labels=["episode-reward"], flush=0.001)
+        tags = "keras" if kind == "TensorBoard" else "groups"
+        return kagent.callbacks.TensorBoard(tmp_path, tags=tags, write_graph=False)
 
     def fill(epoch, logs=None):
         if epoch == 1:

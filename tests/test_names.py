@@ -48,7 +48,7 @@ MOVED = {
     "policies.distributions.Beta": "distributions.Beta",
     "policies.heads.Values": "estimators.heads.Values",
     "plotting.plot": "cli.plotting.plot",
-    "rendering.record": "cli.rendering.record",
+    "rendering.record": "environments.rendering.record",
     "saving.load": "agents.load.load",
     "specifications.to_space": "compat.tensorforce.specifications.to_space",
 }

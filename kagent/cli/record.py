@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     """Runs the command; the exit status."""
-    from kagent.cli import rendering
+    from kagent.environments import rendering
 
     if arguments.out.suffix.lower() not in rendering.SUFFIXES:
         raise CommandError(f"--out must end in {' or '.join(rendering.SUFFIXES)}. Received: {arguments.out}")

@@ -23,7 +23,7 @@ MODULES = {
     "kagent.plotting": "kagent.cli.plotting",
     "kagent.policies.distributions": "kagent.distributions",
     "kagent.policies.heads": "kagent.estimators.heads",
-    "kagent.rendering": "kagent.cli.rendering",
+    "kagent.rendering": "kagent.environments.rendering",
     "kagent.specifications": "kagent.compat.tensorforce.specifications",
 }
 

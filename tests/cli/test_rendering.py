@@ -8,7 +8,8 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
-from kagent.cli import main, rendering
+from kagent.cli import main
+from kagent.environments import rendering
 
 
 class Scripted:

@@ -138,11 +138,11 @@ def test_the_log_counts_timesteps_and_the_tensorboard_agrees(trained):
     assert [int(float(row["timesteps"])) for row in log] == [100, 200, 300, 400, 500, 600]
     assert float(log[-1]["updates"]) > 0 and float(log[-1]["episode_return"]) > 0
     assert "steps_per_second" in log[0]
-    events = EventAccumulator(str(folder / "tensorboard" / "train"))
+    events = EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
-    assert "epoch_episode_return" in events.Tags()["tensors"]
+    assert "rollout/episode_return" in events.Tags()["tensors"]
     tags = events.Tags()["tensors"]
-    assert [event.step for event in events.Tensors("epoch_timesteps")] == [100, 200, 300, 400, 500, 600]
+    assert [event.step for event in events.Tensors("time/timesteps")] == [100, 200, 300, 400, 500, 600]
     assert len(tags) > 5 and not any(name.startswith("val_") for name in log[0])
     assert "episode_return: " in output and "episodes: " in output  # the progress
     assert "nan" not in output and "inf" not in output and max(map(len, output.splitlines()[1:])) < 80

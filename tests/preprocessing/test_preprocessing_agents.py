@@ -12,7 +12,7 @@ from toy_envs import Counter, Identity
 
 import kagent
 from kagent.callbacks import Callback, Recorder
-from kagent.cli import rendering
+from kagent.environments import rendering
 from kagent.traces import load_trace, trace_files
 
 FULL = {

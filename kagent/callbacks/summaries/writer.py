@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import struct
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ class Writer:
     def __init__(self, path: Path, flush: float):
         self._path, self._milliseconds = path, min(max(1, round(flush * 1000)), 2**31 - 1)
         self._every = min(flush, _LOOK)
-        self._failed = False
+        self._failed = self._in_session = False
         with naming_the_disk(path), errors_of_tensorflow():
             self._open()
 
@@ -108,6 +109,34 @@ class Writer:
         """Writes a graph, at step 0."""
         with self._at(0):
             tf.summary.graph(graph)
+
+    def hparams(self, values: Mapping[str, bool | int | float | str]) -> None:
+        """Writes settings for TensorBoard's HParams page: a session of theirs begins."""
+        from tensorboard.plugins.hparams import api  # half a second, of runs that have it
+
+        self._raw(0, api.hparams_pb(dict(values)))
+        self._in_session = True
+
+    def session_end(self) -> None:
+        """Writes that the session of `hparams` has ended well, if there is one."""
+        if self._in_session:
+            from tensorboard.plugins.hparams import api_pb2, summary
+
+            self._raw(0, summary.session_end_pb(api_pb2.STATUS_SUCCESS))
+            self._in_session = False
+
+    def gif(self, step: int, tag: str, content: bytes) -> None:
+        """Writes an animated picture, the content of a `.gif` file."""
+        width, height = struct.unpack("<HH", content[6:10])  # of every GIF
+        made = tf.compat.v1.Summary()
+        image = tf.compat.v1.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+        made.value.add(tag=tag, image=image)
+        self._raw(step, made)
+
+    def _raw(self, step: int, summary: Any) -> None:
+        self._look()
+        with self._at(step):
+            tf.summary.experimental.write_raw_pb(summary.SerializeToString(), step=step)
 
     def close(self) -> None:
         """Writes what is left, and closes the file. Warns where that was removed."""

@@ -66,7 +66,7 @@ def record(
     for name, value in (("episodes", episodes), ("fps", fps), ("max_steps", max_steps)):
         if value is not None and not value >= 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {value!r}")
-    _imageio()  # before anything is played
+    check_installed()  # before anything is played
     made = gymnasium.make(env, render_mode="rgb_array") if isinstance(env, str) else env
     rate = float(fps or made.metadata.get("render_fps") or 30)
     returns: list[float] = []
@@ -83,6 +83,15 @@ def record(
         if made is not env:
             made.close()
     return {"frames": frames, "fps": rate, "episode_returns": returns, "episode_lengths": lengths}
+
+
+def check_installed() -> None:
+    """Checks that GIFs can be written.
+
+    Raises:
+        ImportError: imageio is missing; the message is the line that installs it.
+    """
+    _imageio()
 
 
 def write(frames: Iterator[np.ndarray], path: str | Path, fps: float) -> int:
