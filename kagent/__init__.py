@@ -31,6 +31,7 @@ _HOMES = {
     "RewardEstimation": "kagent.reward_estimation",
     "Update": "kagent.update",
     "history_frame": "kagent.callbacks.history_frame",
+    "inspect": "kagent.inspection",
     "load": "kagent.agents.load",
 }
 _MODULES = (
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from kagent.exploration import ActionNoise as ActionNoise
     from kagent.exploration import EpsilonGreedy as EpsilonGreedy
     from kagent.exploration import Sampling as Sampling
+    from kagent.inspection import inspect as inspect
     from kagent.learning.divergence import DivergenceError as DivergenceError
     from kagent.reward_estimation import RewardEstimation as RewardEstimation
     from kagent.update import Update as Update

@@ -4,7 +4,7 @@
 """
 
 from kagent.config import moved
-from kagent.saving.headers import FORMAT as FORMAT
+from kagent.files.stored_state import FORMAT as FORMAT
 from kagent.saving.headers import is_of_another as is_of_another
 from kagent.saving.headers import spaces_of as spaces_of
 from kagent.saving.state import AgentState as AgentState

@@ -14,7 +14,7 @@ import numpy as np
 
 from kagent.config.checks import check_count
 from kagent.files import json_arrays
-from kagent.saving.headers import read_state, read_text
+from kagent.files.stored_state import read_state, read_text
 
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
 

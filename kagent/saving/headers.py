@@ -3,61 +3,40 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import keras
 import numpy as np
+import tensorflow as tf
 
 from kagent import spaces
 from kagent.files import checked_file, json_arrays, packed
+from kagent.files.stored_state import FORMAT, arrays_of, read_state, read_text
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
-
-FORMAT = 2  # 1: every array of the state is text, and the algorithm is not said
-_LARGEST = 1 << 30  # bytes of one entry
-
-
-def read_state(store: Any) -> dict[str, Any]:
-    """The state in a store's entries `state` and `state.0`, `state.1` ...
-
-    Raises:
-        ValueError: Damaged, too large, or written by a newer kagent.
-        KeyError: An entry is missing.
-    """
-    state = json_arrays.load(read_text(store, "state"), _arrays(store))
-    form = state.get("format") if isinstance(state, dict) else None
-    if not isinstance(form, int) or form > FORMAT:
-        raise ValueError(f"The file was written by a newer kagent: its format is {form!r}, this one's is {FORMAT}")
-    return state
-
-
-def _arrays(store: Any) -> Callable[[int], np.ndarray]:
-    return lambda number: np.frombuffer(read_text(store, f"state.{number}"), np.uint8)
-
-
-def read_text(store: Any, key: str) -> bytes:
-    """The bytes of one entry.
-
-    Raises:
-        ValueError: There are more than 1 GiB.
-    """
-    entry = store[key]
-    if getattr(entry, "size", 0) > _LARGEST:
-        raise ValueError(f"Refusing to read {key!r}: {entry.size} bytes, more than {_LARGEST}")
-    return np.asarray(entry, np.uint8).tobytes()
 
 
 def collect(agent: Agent) -> dict[str, Any]:
     """What a file says of its agent, for `check`."""
     return {
         "format": FORMAT,
+        "versions": versions(),
         "algorithm": algorithm_of(agent),
         "observation_space": spaces.to_config(agent.observation_space),
         "action_space": spaces.to_config(agent.action_space),
         "images": agent.parts.image_readings(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what writes a file, by package. They are for readers: no file is refused because of them."""
+    import kagent
+
+    packages = {"kagent": kagent, "keras": keras, "tensorflow": tf, "numpy": np}
+    return {name: str(package.__version__) for name, package in packages.items()}
 
 
 def check(agent: Agent, found: Mapping[str, Any]) -> None:
@@ -143,7 +122,7 @@ def is_of_another(agent: Agent, filepath: Any) -> bool:
         checked_file.check(filepath)
         with h5py.File(filepath, "r") as file:
             entries = file["vars"]
-            state = json_arrays.load(read_text(entries, "state"), _arrays(entries))
+            state = json_arrays.load(read_text(entries, "state"), arrays_of(entries))
         roles = ("observation_space", "action_space")
         return (
             state["format"] > FORMAT
