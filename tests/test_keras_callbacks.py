@@ -204,6 +204,17 @@ def test_epochs_before_the_first_update_are_not_taken_for_nan(small):
 # Learning rates --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.eager
+def test_the_learning_rate_of_several_optimizers_is_the_policys(small):
+    """Loggers of other libraries read one learning rate from every optimizer."""
+    agent = small("sac", learning_rate=0.25, critic_learning_rate=0.5)
+    assert float(agent.optimizer.learning_rate) == 0.25
+    assert float(agent.optimizer.role_map.of("critic").learning_rate) == 0.5
+    with pytest.raises(AttributeError, match=r"role_map\.of\(role\)\.learning_rate\. Received: 0\.1"):
+        agent.optimizer.learning_rate = 0.1
+    assert float(agent.optimizer.learning_rate) == 0.25
+
+
 @pytest.mark.parametrize("kind", RATES)
 def test_learning_rate_scheduler(small, kind):
     history = run(small(kind), LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1)), epochs=2).history

@@ -49,6 +49,20 @@ class RoleOptimizer(keras.optimizers.MultiOptimizer):
         self.role_map = role_map
         self._bound: dict[str, list[Any]] = {}
 
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the policy's optimizer: loggers of other libraries, such as W&B's, read one from every optimizer.
+
+        Those of the roles are `optimizer.role_map.of("critic").learning_rate`. It cannot be set here.
+        """
+        return self.role_map.default_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        raise AttributeError(
+            f"Each role has a learning rate of its own: set optimizer.role_map.of(role).learning_rate. Received: {value!r}"
+        )
+
     def bind(self, roles: dict[str, list[Any]]) -> None:
         """Tells it the variables of each role; the agent does when it is compiled."""
         self.role_map.roles = {}
