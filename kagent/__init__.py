@@ -35,7 +35,8 @@ _HOMES = {
     "load": "kagent.agents.load",
 }
 _MODULES = (
-    "acting", "agents", "callbacks", "datasets", "diagnosis", "environments", "estimators", "exploration", "memories", "networks",
+    "acting", "agents", "callbacks", "datasets", "diagnosis", "environments", "estimators", "exploration", "hub",
+    "memories", "networks",
     "objectives", "ops", "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces",
     "specifications", "traces", "testing", "tuned",
 )  # fmt: skip

@@ -44,6 +44,7 @@ LAYERS = (
     "kagent.estimators",
     "kagent.testing",
     "kagent.tuned",
+    "kagent.hub",
     "kagent.cli",
 )
 TOP = ("kagent", "kagent.keras_registration")  # they import what is above by name, when it is used
