@@ -36,7 +36,8 @@ _HOMES = {
 }
 _MODULES = (
     "acting", "agents", "callbacks", "datasets", "diagnosis", "environments", "estimators", "exploration", "hub",
-    "inspection", "memories", "networks", "objectives", "ops", "optimizers", "plotting", "policies", "preprocessing", "rendering", "schedules", "spaces",
+    "inspection", "memories", "networks", "objectives", "ops", "optimizers", "plotting", "policies", "preprocessing",
+    "rendering", "schedules", "spaces",
     "specifications", "traces", "testing", "tuned",
 )  # fmt: skip
 
