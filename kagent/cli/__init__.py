@@ -1,4 +1,4 @@
-"""The command line: `kagent train | tune | evaluate | record | plot | report | export | inspect | list`.
+"""The command line: `kagent train | tune | evaluate | watch | record | plot | report | doctor | export | inspect | list`.
 
 Nothing here imports TensorFlow before a command needs it, so that `kagent --help` is immediate.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from kagent.cli import catalog, evaluate, export, inspect, plot, record, report, train, tune
+from kagent.cli import catalog, doctor, evaluate, export, inspect, plot, record, report, train, tune, watch
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
 from kagent.config.vocabulary import meaning
@@ -33,6 +33,8 @@ examples:
       train with tuned settings, evaluate, save to a folder in runs/
   kagent train --resume runs/first
       go on with a run that was stopped or killed, bit for bit
+  kagent doctor runs/first
+      say in words what went wrong, and what to try
   kagent record runs/first --out cartpole.gif
       watch what an agent learned (needs: pip install 'kagent[render]')
   kagent plot runs/* --out curves.png
@@ -139,7 +141,7 @@ def _parser() -> Parser:
     parser = Parser(prog="kagent", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"kagent {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, tune, evaluate, record, plot, report, export, inspect, catalog):
+    for command in (train, tune, evaluate, watch, record, plot, report, doctor, export, inspect, catalog):
         command.add_parser(commands)
     return parser
 

@@ -25,7 +25,8 @@ CONTENTS = """\
   agent.keras      the trained agent, for kagent.load
   evaluation.json  return of the finished agent: mean, std, every episode
   checkpoints/     everything to go on from, for: kagent train --resume
-  best.keras       of --save-best: the agent with the best validation"""
+  best.keras       of --save-best: the agent with the best validation
+  doctor.json      of --doctor: what kagent doctor RUN judges"""
 
 
 class RunFolder:
@@ -82,6 +83,7 @@ class RunFolder:
     best = property(lambda self: self.path / "best.keras")
     checkpoints = property(lambda self: self.path / "checkpoints")
     tensorboard = property(lambda self: self.path / "tensorboard")
+    doctor = property(lambda self: self.path / "doctor.json")
 
     def best_validation(self) -> float | None:
         """The largest `val_episode_return` in the log; None: there is none."""

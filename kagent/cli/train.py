@@ -21,7 +21,13 @@ from kagent.cli.options import add_import, count, number, seconds
 STEPS = 100_000
 CHECKPOINTS = 600  # seconds
 EVALUATED = 20  # episodes
-RECORDED = ("validation", "save_best", "checkpoint_every", "eval_episodes")  # options that a resumed run keeps
+RECORDED = (
+    "validation",
+    "save_best",
+    "checkpoint_every",
+    "eval_episodes",
+    "doctor",
+)  # options that a resumed run keeps
 _EPOCHS = 50  # rows in the log: enough for a curve, few enough to read
 _SHORTEST_EPOCH = 100
 
@@ -99,6 +105,9 @@ def add_parser(commands: Any) -> None:
         type=seconds,
         metavar="S",
         help=f"seconds between checkpoints, from which --resume goes on (default: {CHECKPOINTS})",
+    )
+    parser.add_argument(
+        "--doctor", action="store_true", help="say what goes wrong, and leave doctor.json for kagent doctor RUN"
     )
     parser.add_argument(
         "--eval-episodes",
@@ -263,6 +272,7 @@ def _fit(
     agent: Any, source: Source, arguments: argparse.Namespace, bounds: settings.Settings, folder: RunFolder
 ) -> int | None:
     """Train and save; returns the signal that stopped it, if one did."""
+    from kagent import diagnosis
     from kagent.cli.interruption import Interruption
 
     options = {key: value for key, value in bounds.items() if value is not None and key != "n_envs"}
@@ -271,8 +281,9 @@ def _fit(
     validation = arguments.validation or (5 if arguments.save_best else None)
     if validation:
         options |= {"validation_env": source.made_by, "validation_episodes": validation}
+    doctors = _doctors(source, arguments)
     with Interruption(agent) as interruption:
-        callbacks = [*_callbacks(agent, arguments, folder), interruption]
+        callbacks = [*_callbacks(agent, arguments, folder), *doctors, interruption]
         try:
             agent.fit(source.made_by, callbacks=callbacks, verbose=_verbose(arguments), **options)
         except Exception:
@@ -280,8 +291,18 @@ def _fit(
                 agent.save(folder.agent)
                 print(f"kagent: training failed; the agent so far is in {folder.agent}", file=sys.stderr)
             raise
+        finally:
+            for doctor in doctors:
+                if doctor.record.timesteps:
+                    folder.write(folder.doctor.name, diagnosis.to_json(doctor.record))
         agent.save(folder.agent)
     return interruption.received
+
+
+def _doctors(source: Source, arguments: argparse.Namespace) -> list[Any]:
+    from kagent.callbacks import Doctor
+
+    return [Doctor(baseline=source.made_by, verbose=min(_verbose(arguments), 1))] if arguments.doctor else []
 
 
 def _callbacks(agent: Any, arguments: argparse.Namespace, folder: RunFolder) -> list[Any]:

@@ -196,6 +196,8 @@ class _Examination:
         try:
             result = self.env.step(action)
         except Exception as error:
+            if isinstance(error, ValueError) and "to unpack" in str(error) and _is_of_gymnasium(error):
+                raise self._stop("step_result", f"{checks.STEP}. A wrapper of gymnasium says: {error}") from None
             raise self._stop(
                 "step_fails", f"`step({given!r})`, step {number}, raised {type(error).__name__}: {error}"
             ) from error
@@ -355,6 +357,14 @@ class _Examination:
                 "Scale rewards to about 1: normalize='reward'.",
                 largest=largest,
             )
+
+
+def _is_of_gymnasium(error: Exception) -> bool:
+    """Whether a wrapper of gymnasium raised it, and not the environment."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).split(".")[0] == "gymnasium"
 
 
 def _same(one: Step, other: Step) -> bool:

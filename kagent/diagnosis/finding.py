@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,8 +47,9 @@ class Finding:
             raise ValueError(f"`severity` must be one of {SEVERITIES}. Received: {self.severity!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values by the names of the attributes."""
-        return {**dataclasses.asdict(self), "advice": list(self.advice), "numbers": dict(self.numbers)}
+        """Plain values by the names of the attributes; numbers that are not finite, which JSON lacks, are None."""
+        numbers = {name: value if math.isfinite(value) else None for name, value in self.numbers.items()}
+        return {**dataclasses.asdict(self), "advice": list(self.advice), "numbers": numbers}
 
     def __str__(self) -> str:
         lines = [f"{self.name} ({self.severity})", *_wrapped(self.evidence, "  ", "  ")]

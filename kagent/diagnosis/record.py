@@ -153,10 +153,16 @@ def is_better(values: Sequence[float], others: Sequence[float]) -> bool:
     >>> is_better([3.0, 3.0], [1.0, 1.0])
     True
     """
-    error = math.sqrt(sum(statistics.variance(each) / len(each) for each in (values, others) if len(each) > 1))
+    error = math.sqrt(sum(_variance(each) / len(each) for each in (values, others) if len(each) > 1))
     # Returns that are equal everywhere have no error: rounding is no progress.
     tiny = 1e-6 * max(abs(statistics.fmean(values)), abs(statistics.fmean(others)))
     return statistics.fmean(values) - statistics.fmean(others) > max(_MARGIN * error, tiny)
+
+
+def _variance(values: Sequence[float]) -> float:
+    # A hundred times as fast as that of `statistics`, which is exact.
+    mean = statistics.fmean(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def to_json(record: Record) -> dict[str, Any]:

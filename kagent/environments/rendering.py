@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,7 +73,7 @@ def record(
     lengths: list[int] = []
     try:
         _check_spaces(agent, made)
-        images = _play(agent, made, episodes, max_steps, deterministic, seed, returns, lengths)
+        images = _play(agent, made, episodes, max_steps, deterministic, seed, returns, lengths, _image)
         frames = write(images, path, rate)
     except gymnasium.error.DependencyNotInstalled as error:
         if "pygame" not in str(error):
@@ -92,6 +92,39 @@ def check_installed() -> None:
         ImportError: imageio is missing; the message is the line that installs it.
     """
     _imageio()
+
+
+def show(
+    agent: Acting, env: gymnasium.Env, *, episodes: int = 1, deterministic: bool = True, seed: int | None = None
+) -> Iterator[float]:
+    """Let `agent` play in an environment that draws itself, and give the return of each episode when it has ended.
+
+    Args:
+        agent: Has `act(observation, deterministic, mask)`, which returns one action of the environment.
+        env: An environment made with `render_mode="human"` (not closed).
+        episodes: Number of episodes.
+        deterministic: Greedy actions instead of sampled ones.
+        seed: Seed of the first reset; later ones go on from it.
+
+    Raises:
+        ValueError: An environment with spaces unlike the agent's.
+
+    Example:
+
+    ```python
+    agent = kagent.load("agent.keras")
+    env = gymnasium.make("CartPole-v1", render_mode="human")
+    for episode_return in kagent.rendering.show(agent, env, episodes=3):
+        print(episode_return)
+    ```
+    """
+    _check_spaces(agent, env)
+    returns: list[float] = []
+    for episode in range(episodes):
+        own = seed if episode == 0 else None
+        for _ in _play(agent, env, 1, None, deterministic, own, returns, [], lambda env: None):
+            pass
+        yield returns[-1]
 
 
 def write(frames: Iterator[np.ndarray], path: str | Path, fps: float) -> int:
@@ -133,7 +166,8 @@ def _play(
     seed: int | None,
     returns: list[float],
     lengths: list[int],
-) -> Iterator[np.ndarray]:
+    look: Callable[[gymnasium.Env], Any],
+) -> Iterator[Any]:
     # Preprocessing may have to know where an episode begins, and is not to learn from what is only watched.
     acting: Any = agent
     player = acting.player() if getattr(agent, "preprocessing", None) is not None else None
@@ -142,12 +176,12 @@ def _play(
             player.reset()
         observation, info = env.reset(seed=seed if episode == 0 else None)
         total, length, ended = 0.0, 0, False
-        yield _image(env)
+        yield look(env)
         while not ended and (max_steps is None or length < max_steps):
             action = (player or agent).act(observation, deterministic=deterministic, mask=info.get("action_mask"))
             observation, reward, terminated, truncated, info = env.step(action)
             total, length, ended = total + float(reward), length + 1, bool(terminated or truncated)
-            yield _image(env)
+            yield look(env)
         returns.append(total)
         lengths.append(length)
 

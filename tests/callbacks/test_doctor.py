@@ -148,11 +148,12 @@ def test_truncations_are_told_from_ends(small):
     assert (doctor.record.episodes.count, doctor.record.episodes.longest) == (6, 10)
 
 
-def test_severe_findings_are_warnings_once(small):
+def test_severe_findings_are_warnings_once(small, monkeypatch):
+    monkeypatch.setattr(kagent.callbacks.doctor, "_PERIOD", 100)
     build = lambda: Lane(mask=(0, 1))  # noqa: E731
-    agent = small("dqn", env=build, start=5_000, memory=6_000)
+    agent = small("dqn", env=build, start=500, memory=600)
     with pytest.warns(UserWarning, match="Doctor: masks_leave_one_action: Masks leave one action in 100 %") as caught:
-        agent.fit(build, steps=3_000, steps_per_epoch=1_000, callbacks=[Doctor(baseline=None)], verbose=0)
+        agent.fit(build, steps=300, steps_per_epoch=100, callbacks=[Doctor(baseline=None)], verbose=0)
     assert sum("masks_leave_one_action" in str(one.message) for one in caught) == 1
 
 

@@ -42,8 +42,8 @@ def test_nothing_asked_for_is_answered_by_the_help(capsys):
 def test_help_imports_no_heavy_package():
     program = (
         "import sys; from kagent.cli import main; codes = [main([*c, '--help']) for c in "
-        "([], ['train'], ['evaluate'], ['record'], ['plot'])]; "
-        "assert codes == [0] * 5, codes; "
+        "([], ['train'], ['evaluate'], ['record'], ['plot'], ['doctor'], ['watch'])]; "
+        "assert codes == [0] * 7, codes; "
         "assert not {'tensorflow', 'keras', 'gymnasium', 'numpy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL, timeout=60)
