@@ -74,10 +74,8 @@ def picture(task: Task, records: Sequence[Record]) -> str:
     trained = line("training", data)
     scores = np.array([run["score"] for run in data["runs"]])
     steps = np.array([run["steps"] for run in data["runs"]], float)
-    alone = "" if trained else " (no curve was recorded)"
-    dots = Line(
-        f"{len(scores)} trained agent{'s' * (len(scores) > 1)}, greedy{alone}", steps, scores, colour=1, dots=True
-    )
+    alone = "" if trained else ", no curve recorded"
+    dots = Line(f"{len(scores)} trained agent{'s' * (len(scores) > 1)}{alone}", steps, scores, colour=1, dots=True)
     end = float(steps.max())
     lines = [trained, dots] if trained else [dots]
     defaults = " (defaults)" if task.steps else ""

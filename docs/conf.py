@@ -10,13 +10,22 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import kagent
 
+# Tutorials run in processes of their own, in folders of their own.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (sys.path[0], os.environ.get("PYTHONPATH"))))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several of them side by side
+
 project = "kagent"
 author = "kagent contributors"
 version = release = kagent.__version__
-extensions = ["myst_parser", "sphinx_copybutton", "docs.pages"]
+extensions = ["myst_nb", "sphinx_copybutton", "docs.pages"]
 exclude_patterns = ["_build", "notes"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 300  # seconds of a cell
+nb_execution_raise_on_error = True  # a cell that fails ends the build
+nb_output_stderr = "remove"  # TensorFlow's start-up lines
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 add_module_names = False

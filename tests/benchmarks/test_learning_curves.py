@@ -62,9 +62,7 @@ def test_a_curve_joins_the_seeds_that_recorded_one():
 
 def test_a_cell_without_curves_has_dots_and_says_so():
     svg = learning_curves.picture(DQN, [record(1000, 100.0), record(1001, 500.0)])
-    assert (
-        svg.count("<circle") == 3 and "<polyline" not in svg and "no curve was recorded" in svg
-    )  # one is the legend's
+    assert svg.count("<circle") == 3 and "<polyline" not in svg and "no curve recorded" in svg  # one is the legend's
     drawn = learning_curves.picture(DQN, [record(1000, 100.0, curve([4, 400], [9.0, 200.0]))])
     assert drawn.count("<polyline") == 1 and "no curve" not in drawn
     assert (
