@@ -12,6 +12,8 @@ from kagent.config.checks import check_count
 from kagent.environments.checks import INFINITE
 from kagent.memories.chains import Chains
 from kagent.memories.columns import portable
+from kagent.memories.framed_storage import FramedStorage, framed_columns
+from kagent.memories.frames import frame_axes
 from kagent.memories.identifiers import whole
 from kagent.memories.linked_storage import LinkedStorage, pays
 from kagent.memories.memory import MEMORIES, Memory
@@ -33,6 +35,11 @@ class Replay(Memory):
     drawn yet. Where the estimate is to be that of the time when the experience was stored ("early"), it is in
     `next_value`. It is computed for many rows at once, right before the next update (or where `fit` ends): networks do
     not change in between, so that these are the values of when the rows were stored.
+
+    Observations of 512 bytes or more are stored once where the next transition begins with them, and those that are stacks of
+    frames take the room of one frame: an observation may be one where it is an image with 2 to 32 channels (but not three in
+    the last place, which are colours), or has 2 to 32 parts along the first axis of another rank. Nothing is assumed of them: each
+    frame is compared, and what occurs once is stored once.
 
     Args:
         capacity: Number of transitions kept. None: its agent infers it; see `required_capacity`.
@@ -93,15 +100,23 @@ class Replay(Memory):
         return super()._columns() + [Column(name, (), np.dtype(np.float32)) for name in names]
 
     @property
+    def _is_framed(self) -> bool:
+        return bool(frame_axes(self._columns()))
+
+    @property
     def _is_linked(self) -> bool:
         # Not where a transition leads further than to the next one, or its values are looked up by rows.
         return not self._is_windowed and not self.early and pays(self._columns())
 
     def _make_storage(self) -> Storage:
+        if self._is_framed:
+            return FramedStorage(self._columns(), self._rows())
         return LinkedStorage(self._columns(), self._rows()) if self._is_linked else super()._make_storage()
 
     def _stored_columns(self) -> list[Column]:
         columns = super()._stored_columns()
+        if self._is_framed:
+            return framed_columns(columns)
         return [c for c in columns if not (self._is_linked and c.name.startswith("next_observation"))]
 
     def set_num_envs(self, num_envs: int) -> None:
@@ -133,6 +148,7 @@ class Replay(Memory):
     def clear(self) -> None:
         self.size = self.cursor = self.total = 0
         storage = self.storage
+        storage.clear()
         self._chains = Chains(storage, self.num_envs) if isinstance(storage, LinkedStorage) else None
         self.unestimated = 0  # of the newest rows, where there is a `next_value`
         if self.windows is not None:
@@ -279,13 +295,12 @@ class Replay(Memory):
         return self.nest(self.storage.unpack(blocks)), None
 
     def state(self) -> dict[str, Any]:
-        blocks = {f"block.{name}": array[: self.size] for name, array in self.storage.blocks.items()}
         more = {} if self.windows is None else self.windows.state()
         if self.early:
             more["unestimated"] = np.asarray([self.unestimated], np.int64)
         if self._chains is not None:
             more |= self._chains.state(self.size, self.total)
-        return {"counters": np.asarray([self.size, self.cursor], np.int64), **blocks, **more}
+        return {"counters": np.asarray([self.size, self.cursor], np.int64), **self.storage.state(self.size), **more}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         size, cursor = counters(state["counters"], ("size", "cursor"))
@@ -297,6 +312,8 @@ class Replay(Memory):
         shift, storage = self._restored_shift, self.storage
         if self._chains is not None:
             self._chains.restore(state, size, cursor, shift)
+        elif isinstance(storage, FramedStorage):
+            storage.restore(state, size, cursor, shift)
         else:
             read_rows(storage, state, size, cursor)
             storage.turn(size, shift)

@@ -71,3 +71,27 @@ def saved_slices(source: Any, name: str, rows: int, width: int, dtype: Any) -> I
         begin = end
     if begin != rows:
         raise ValueError(f"Saved memory lacks rows: block {name!r} must have {rows}. Received: {begin}")
+
+
+class Rows:
+    """Rows of an array in an order of their own, copied when they are read.
+
+    Args:
+        source: The array.
+        places: int64 `(N,)`, its rows.
+    """
+
+    def __init__(self, source: np.ndarray, places: np.ndarray):
+        self._source, self._places = source, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        found: np.ndarray = self._source[self._places[part]]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("These rows cannot be had without a copy")
+        return np.asarray(self[:], dtype)

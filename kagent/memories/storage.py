@@ -92,6 +92,13 @@ class Storage:
             for name, tensor in self.tensors.items()
         }
 
+    def clear(self) -> None:
+        """Forgets what it knows of the rows, all of which are written anew."""
+
+    def state(self, size: int) -> dict[str, Any]:
+        """The first `size` rows, by name: arrays of packed rows, not copied."""
+        return {f"block.{name}": array[:size] for name, array in self.blocks.items()}
+
     def turn(self, size: int, shift: int) -> None:
         """Moves the first `size` rows so many places back, the first ones behind the last."""
         if shift:

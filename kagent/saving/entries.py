@@ -15,6 +15,7 @@ import numpy as np
 from kagent.config.checks import check_count
 from kagent.files import json_arrays
 from kagent.files.stored_state import read_state, read_text
+from kagent.memories.saved_arrays import Rows
 
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
 
@@ -29,7 +30,7 @@ class SavedMemory(NamedTuple):
 
     masked: bool
     num_envs: int
-    content: Mapping[str, np.ndarray | Iterable[np.ndarray]]
+    content: Mapping[str, np.ndarray | Rows | Iterable[np.ndarray]]
 
 
 def write(store: Any, data: Mapping[str, Any]) -> None:
@@ -43,13 +44,14 @@ def write(store: Any, data: Mapping[str, Any]) -> None:
         store[f"state.{number}"] = array
     if memory is None:
         return
-    slices = {name: _slices(np.asarray(value)) for name, value in memory.content.items()}
+    content = {name: value if isinstance(value, Rows) else np.asarray(value) for name, value in memory.content.items()}
+    slices = {name: _slices(value) for name, value in content.items()}
     counts = {name: len(parts) for name, parts in slices.items()}
     about = {"masked": memory.masked, "num_envs": memory.num_envs, "slices": counts}
     store["memory"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     for name, parts in slices.items():
         for number, part in enumerate(parts):
-            store[f"memory.{name}.{number}"] = part
+            store[f"memory.{name}.{number}"] = content[name][part]
 
 
 def read(store: Any) -> dict[str, Any]:
@@ -76,6 +78,6 @@ def _memory(store: Any) -> SavedMemory:
     return SavedMemory(bool(about["masked"]), check_count(about["num_envs"], "num_envs"), content)
 
 
-def _slices(array: np.ndarray) -> list[np.ndarray]:
+def _slices(array: np.ndarray | Rows) -> list[slice]:
     rows = max(1, _SLICE // max(1, array[:1].nbytes))
-    return [array[begin : begin + rows] for begin in range(0, max(1, len(array)), rows)]
+    return [slice(begin, begin + rows) for begin in range(0, max(1, len(array)), rows)]
