@@ -127,6 +127,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "qrdqn": ("QRDQN", {**VALUES, "quantiles": 5, "double": True}, {"masked": True}),
     "iqn": ("IQN", {**VALUES, "policy_samples": 4, "samples": 3, "cosines": 5, "head_units": [4]}, {"masked": True}),
     "c51": ("C51", {**VALUES, "atoms": 5, "dueling": True}, {}),
+    "td3bc": ("TD3BC", {**REPLAYED, "frequency": 3}, {"acted": "box"}),
+    "bc": ("BC", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"masked": True}),
     "naf": ("NAF", {**REPLAYED, "frequency": 3, "learning_rate": 5e-3}, {"acted": "box"}),
     "pqn": ("PQN", ROLLED, {"masked": True}),
     "rainbow": ("Rainbow", {**VALUES, "atoms": 5, "stream_units": [4]}, {"masked": True}),

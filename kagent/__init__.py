@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _AGENTS = (
-    "A2C", "AC", "C51", "DDPG", "DPG", "DQN", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3", "TQC", "TRPO", "VPG",
-    "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Rainbow", "Random",
+    "A2C", "AC", "BC", "C51", "DDPG", "DPG", "DQN", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3",
+    "TD3BC", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Rainbow",
+    "Random",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from kagent.agent import Agent as Agent
     from kagent.agents import A2C as A2C
     from kagent.agents import AC as AC
+    from kagent.agents import BC as BC
     from kagent.agents import C51 as C51
     from kagent.agents import DDPG as DDPG
     from kagent.agents import DPG as DPG
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from kagent.agents import REINFORCE as REINFORCE
     from kagent.agents import SAC as SAC
     from kagent.agents import TD3 as TD3
+    from kagent.agents import TD3BC as TD3BC
     from kagent.agents import TQC as TQC
     from kagent.agents import TRPO as TRPO
     from kagent.agents import VPG as VPG

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_naf": 30,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
-         "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700}  # fmt: skip
+         "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700, "offline": 100}  # fmt: skip
 
 
 def run(name, folder, *arguments):
@@ -58,6 +58,7 @@ def test_it_runs(finished, name):
         "continuous_control",
         "c51",
         "goals",
+        "offline",
         "custom_train_step",
         "own_network",
         "own_loop",

@@ -4,6 +4,7 @@ from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras it
 
 from kagent.agents.actor_critic import A2C, AC
 from kagent.agents.arguments import FromPart
+from kagent.agents.bc import BC
 from kagent.agents.c51 import C51
 from kagent.agents.constant import Constant
 from kagent.agents.crossq import CrossQ
@@ -21,6 +22,7 @@ from kagent.agents.rainbow import Rainbow
 from kagent.agents.random import Random
 from kagent.agents.sac import SAC
 from kagent.agents.td3 import TD3
+from kagent.agents.td3bc import TD3BC
 from kagent.agents.tqc import TQC
 from kagent.agents.trpo import TRPO
 from kagent.agents.vpg import VPG
@@ -32,6 +34,7 @@ __all__ = [
     "A2C",
     "AC",
     "AGENTS",
+    "BC",
     "C51",
     "DDPG",
     "DPG",
@@ -44,6 +47,7 @@ __all__ = [
     "REINFORCE",
     "SAC",
     "TD3",
+    "TD3BC",
     "TQC",
     "TRPO",
     "VPG",

@@ -18,6 +18,7 @@ from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, 
 from kagent.objectives.plus import PlusObjective
 from kagent.objectives.policy_gradient import PolicyGradientObjective
 from kagent.objectives.q_lambda import QLambdaObjective
+from kagent.objectives.regularized_policy import RegularizedPolicyObjective
 from kagent.objectives.rollouts import THROUGH_ADVANTAGE, RolloutObjective
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 from kagent.objectives.state_value import StateValueObjective
@@ -44,6 +45,7 @@ __all__ = [
     "PolicyGradientObjective",
     "QLambdaObjective",
     "QuantileRegressionObjective",
+    "RegularizedPolicyObjective",
     "RolloutObjective",
     "SoftActorCriticObjective",
     "StateValueObjective",

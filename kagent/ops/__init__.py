@@ -15,6 +15,7 @@ from .imitation import cross_entropy
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
 from .noisy import noisy_linear, scaled_noise
 from .norms import clip_by_global_norm, sum_of_squares
+from .offline import regularized_policy_loss
 from .policy_gradient import (
     approx_kl,
     clip_fraction,
@@ -83,6 +84,7 @@ __all__ = [
     "q_learning",
     "quadratic_advantage",
     "quantile_huber",
+    "regularized_policy_loss",
     "scaled_noise",
     "select",
     "select_atoms",

@@ -66,6 +66,14 @@ GIVEN = {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]},
     },
+    "td3bc": {
+        **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
+        "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]}, "alpha": 1.5,
+    },
+    "bc": {
+        "batch_size": 4, "start": 7, "frequency": 2, "gradient_steps": 3, "learning_rate": 0.5, "log_std": -0.5,
+        "max_grad_norm": 3.0,
+    },
     "naf": {**{name: value for name, value in Q.items() if name != "target_update_period"}, "prioritized": True},
     "pqn": {
         "n_steps": 8, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "discount": 0.5, "return_lambda": 0.25, "huber": 2.0,
@@ -110,7 +118,7 @@ OTHERS = [
 ]
 
 
-REPLAYED_BOXES = ("sac", "dpg", "td3", "tqc", "naf", "crossq")
+REPLAYED_BOXES = ("sac", "dpg", "td3", "td3bc", "bc", "tqc", "naf", "crossq")
 BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
 REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "iqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
 

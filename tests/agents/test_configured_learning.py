@@ -165,7 +165,10 @@ def test_presets_learn(kind, steps, arguments, least):
 
 
 def test_every_preset_that_learns_has_a_learning_run():
-    kinds = {AGENTS[kind.replace("_", "")] for kind, *_ in LEARNING}
+    from test_offline_learning import LEARNING as OFFLINE
+
+    kinds = {getattr(kagent, name) for name in OFFLINE}
+    kinds |= {AGENTS[kind.replace("_", "")] for kind, *_ in LEARNING}
     assert kinds == {getattr(make, "func", make) for make, _ in parts.AGENTS.values()} - {
         kagent.Random,
         kagent.Constant,

@@ -48,12 +48,15 @@ AGENTS = {
         functools.partial(kagent.SAC, **REPLAY, state_dependent_noise={"period": 5, "expln": True}),
         ("Box",),
     ),
+    "BC": (functools.partial(kagent.BC, **REPLAY), ALL),
+    "TD3BC": (functools.partial(kagent.TD3BC, **REPLAY, normalize=False), ("Box",)),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
 LONG += ("C51", "DPG")  # QRDQN and TD3 have the same parts, and more
+LONG += ("BC", "TD3BC")  # policies of PPO and TD3
 LONG += ("IQN",)  # its policy and objective have tests of their own
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
@@ -99,6 +102,7 @@ OBJECTIVES = {
     "state_value": {**CRITIC, "memory": 100},
     "deterministic_policy_gradient": ACTION_VALUE,
     "twin_delayed": ACTION_VALUE,
+    "regularized_policy": ACTION_VALUE,
     "soft_actor_critic": {
         **ACTION_VALUE,
         "temperature": 0.3,
@@ -130,4 +134,10 @@ OBJECTIVES = {
 }
 # Whose programs are made of the steps of others, twin_delayed and soft_actor_critic, and take XLA seconds to compile. Their own
 # equations have tests by hand in `tests/objectives`.
-ALIKE = ("deterministic_policy_gradient", "crossq", "truncated_quantiles", "discrete_soft_actor_critic")
+ALIKE = (
+    "deterministic_policy_gradient",
+    "regularized_policy",
+    "crossq",
+    "truncated_quantiles",
+    "discrete_soft_actor_critic",
+)
