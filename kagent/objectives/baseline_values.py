@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kagent import ops
 from kagent.objectives.objective import LearningContext
 from kagent.objectives.transitions import lowest
 
@@ -40,3 +41,13 @@ def learned_values(context: LearningContext, batch: dict[str, Any]) -> list[tf.T
         return [critic.values(batch["observation"], training=True)]
     values: list[Any] = critic.values(batch["observation"], batch["action"], training=True)
     return values
+
+
+def explained(values: list[tf.Tensor], batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """What a critic's loss logs beside itself: the part of the variance of a minibatch's returns that the values explain.
+
+    Args:
+        values: What `learned_values` gave; the first member's count.
+        batch: With `return`, `(B,)`, and perhaps `weight`.
+    """
+    return {"explained_variance": ops.explained_variance(values[0], batch["return"], batch.get("weight"))}

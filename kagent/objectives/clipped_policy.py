@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_positive
-from kagent.objectives.baseline_values import learned_values, state_values
+from kagent.objectives.baseline_values import explained, learned_values, state_values
 from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, positive
 from kagent.objectives.rollouts import RolloutObjective
 
@@ -94,7 +94,7 @@ class ClippedPolicyObjective(RolloutObjective):
             )
             losses = ops.clipped_value_loss(values, batch["old_value"], batch["return"], clip_range)
             value = ops.weighted_mean(losses, batch.get("weight"))
-            return context.now(self.value_coefficient) * value, {"critic_loss": value}
+            return context.now(self.value_coefficient) * value, {"critic_loss": value, **explained([values], batch)}
 
         return loss
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
-from kagent.objectives.baseline_values import learned_values, state_values
+from kagent.objectives.baseline_values import explained, learned_values, state_values
 from kagent.objectives.objective import Found, LearningContext, Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed
 
@@ -113,9 +113,10 @@ class RolloutObjective(Objective):
             return objective.loss_of(context)
 
         def loss(batch: dict[str, Any]) -> Found:
-            errors = [tf.square(batch["return"] - values) for values in learned_values(context, batch)]
+            values = learned_values(context, batch)
+            errors = [tf.square(batch["return"] - each) for each in values]
             value = ops.weighted_mean(tf.add_n(errors), batch.get("weight"))
-            return context.now(self.value_coefficient) * value, {"critic_loss": value}
+            return context.now(self.value_coefficient) * value, {"critic_loss": value, **explained(values, batch)}
 
         return loss
 

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.objectives.baseline_values import learned_values
+from kagent.objectives.baseline_values import explained, learned_values
 from kagent.objectives.objective import OBJECTIVES, LearningContext, Term, positive, squared_or_huber
 from kagent.objectives.rollouts import RolloutObjective
 
@@ -46,10 +46,11 @@ class StateValueObjective(RolloutObjective):
         """The critic's loss, from a batch with `observation`, `return` and perhaps `weight`, `(B, ...)`."""
 
         def loss(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            errors = [batch["return"] - values for values in learned_values(context, batch)]
+            values = learned_values(context, batch)
+            errors = [batch["return"] - each for each in values]
             per_sample = [squared_or_huber(error, context.now(self.huber)) for error in errors]
             value = ops.weighted_mean(tf.add_n(per_sample), batch.get("weight"))
-            return context.now(self.weight) * value, {"critic_loss": value}
+            return context.now(self.weight) * value, {"critic_loss": value, **explained(values, batch)}
 
         return loss
 

@@ -67,6 +67,8 @@ def losses(weights, names, critic, batch, action, weight, normalize):
         "clip_fraction": (np.abs(ratio - 1) > 0.3).astype(float),
     }
     means = {name: np.average(part, weights=weight) for name, part in parts.items()}
+    variance = lambda x: np.average((x - np.average(x, weights=weight)) ** 2, weights=weight)  # noqa: E731
+    means["explained_variance"] = 1.0 - variance(batch["return"] - value) / variance(batch["return"])
     return means["policy_loss"] + 0.4 * means["critic_loss"] - 0.05 * means["entropy"], means
 
 
