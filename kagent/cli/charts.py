@@ -17,7 +17,7 @@ import numpy as np
 # Told apart by colour-blind readers, and at least 3:1 in contrast to white and to black pages; dashes beyond them.
 COLOURS = ("#2f86c9", "#d9661f", "#1f9d74", "#c464a0", "#a8860b", "#7a6ff0")
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")
-_THEMES = "svg{color:#333}@media(prefers-color-scheme:dark){svg{color:#ccc}}"
+_THEMES = "svg:root{color:#333}@media(prefers-color-scheme:dark){svg:root{color:#ccc}}"  # `:root`: not inside a page
 _WIDTH, _PLOT = 480, 210  # of the view box, and of the area of lines, in pixels
 _LETTER = 7.2  # pixels that a letter of 13 takes at most, on average
 _RIGHT, _HEAD, _FOOT = 18, 58, 46
@@ -83,7 +83,8 @@ def chart(
     start = min(0.0, min(float(line.x[0]) for line in lines))
     end = max(float(line.x[-1]) for line in lines) if x_end is None else x_end
     end = end if end > start else start + 1.0
-    left = 16 + _LETTER * max(len(shown(value)) for value in y_ticks)
+    highest, farthest = max(map(abs, y_ticks)), max(abs(start), abs(end))
+    left = 16 + _LETTER * max(len(shown(value, highest)) for value in y_ticks)
     width = _WIDTH - left - _RIGHT
 
     def across(value: float) -> float:
@@ -98,12 +99,16 @@ def chart(
     ]
     for value in y_ticks:
         drawn.append(f'<path d="M{left:.0f} {up(value):.1f}H{_WIDTH - _RIGHT}" stroke="currentColor" opacity=".15"/>')
-        drawn.append(f'<text x="{left - 8:.0f}" y="{up(value) + 4.5:.1f}" text-anchor="end">{shown(value)}</text>')
+        drawn.append(
+            f'<text x="{left - 8:.0f}" y="{up(value) + 4.5:.1f}" text-anchor="end">{shown(value, highest)}</text>'
+        )
     x_ticks = [value for value in ticks(start, end, 5) if start <= value <= end]
     for value in x_ticks:
         anchor = "end" if across(value) > _WIDTH - _RIGHT - 14 else "middle"
         place = _WIDTH - 4 if anchor == "end" else across(value)
-        drawn.append(f'<text x="{place:.1f}" y="{_HEAD + _PLOT + 18}" text-anchor="{anchor}">{shown(value)}</text>')
+        drawn.append(
+            f'<text x="{place:.1f}" y="{_HEAD + _PLOT + 18}" text-anchor="{anchor}">{shown(value, farthest)}</text>'
+        )
     floor = _HEAD + _PLOT
     drawn.append(f'<path d="M{left:.0f} {floor}H{_WIDTH - _RIGHT}" stroke="currentColor" opacity=".5"/>')
     drawn.append(f'<text x="{left + width / 2:.0f}" y="{floor + 37}" text-anchor="middle">{escape(x_label)}</text>')
@@ -142,16 +147,16 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [round(number * step, 12) + 0.0 for number in range(first, last + 1)]
 
 
-def shown(value: float) -> str:
-    """A number of an axis.
+def shown(value: float, largest: float = math.inf) -> str:
+    """A number of an axis whose largest is this one: thousands are short where there are ten of them.
 
     Example:
 
-    >>> shown(50_000.0), shown(1_500_000.0), shown(-0.25)
-    ('50k', '1.5M', '-0.25')
+    >>> shown(50_000.0), shown(1_500_000.0), shown(-0.25), shown(1500.0, largest=2000.0)
+    ('50k', '1.5M', '-0.25', '1500')
     """
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size * (10 if letter == "k" else 1) or (letter == "k" and value and value % 1000 == 0):
+        if abs(value) >= size and abs(largest) >= 1e4:
             return f"{value / size:.4g}{letter}"
     return f"{value:.4g}"
 

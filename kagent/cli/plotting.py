@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kagent.cli import bands
-from kagent.cli.charts import shown as tick
+from kagent.cli import bands, charts
 from kagent.cli.curves import Curve, Run, check, expand, read, read_all, summarize, unit_of
 from kagent.files.atomic_files import replacing
 
@@ -111,7 +111,7 @@ def draw(
         axes.set_xlabel(unit)
         axes.set_ylabel("episode return while training")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(ticker.FuncFormatter(lambda value, place: tick(value)))
+            axis.set_major_formatter(ticker.FuncFormatter(functools.partial(_tick, axis)))
         axes.grid(alpha=0.3)
         axes.set_xlim(left=0)
         axes.spines[["top", "right"]].set_visible(False)
@@ -122,6 +122,10 @@ def draw(
         legend.get_title().set_color("0.35")
     with replacing(path) as beside:
         figure.savefig(beside)
+
+
+def _tick(axis: Any, value: float, place: int | None) -> str:
+    return charts.shown(value, max(map(abs, axis.get_view_interval())))
 
 
 def _labels(curves: Sequence[Curve], labels: Sequence[str] | None) -> list[str]:

@@ -120,7 +120,13 @@ def test_ticks_are_round(low, high, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (500, "500"), (1500, "1500"), (2000, "2k"), (12_500, "12.5k"), (1e6, "1M"), (-0.05, "-0.05")]
+    ("value", "text"), [(0, "0"), (500, "500"), (1500, "1.5k"), (2000, "2k"), (12_500, "12.5k"), (1e6, "1M"), (-0.05, "-0.05")]
 )  # fmt: skip
 def test_numbers_of_axes_are_short(value, text):
     assert charts.shown(value) == text
+
+
+def test_thousands_are_short_on_the_whole_axis_or_nowhere_on_it():
+    assert [charts.shown(value, 1500) for value in (-1500, -1000, 0)] == ["-1500", "-1000", "0"]
+    assert [charts.shown(value, 20_000) for value in (0, 5000, 20_000)] == ["0", "5k", "20k"]
+    assert [charts.shown(value, 1e6) for value in (200_000, 1e6)] == ["200k", "1M"]
