@@ -15,11 +15,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_naf": 30,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
-         "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700, "offline": 100}  # fmt: skip
+         "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700, "offline": 100,
+         "atari": 60}  # fmt: skip
+FURTHER = {"atari": ("--episodes", "1")}
 
 
 def run(name, folder, *arguments):
-    program = [ROOT / "examples" / f"{name}.py", "--steps", STEPS[name], *arguments]
+    program = [ROOT / "examples" / f"{name}.py", "--steps", STEPS[name], *FURTHER.get(name, ()), *arguments]
     return forked.run(program, folder, {**os.environ, "PYTHONPATH": str(ROOT)})
 
 
@@ -56,6 +58,7 @@ def test_it_runs(finished, name):
     [
         "train_cartpole",
         "continuous_control",
+        "atari",
         "c51",
         "goals",
         "offline",

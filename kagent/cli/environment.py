@@ -42,10 +42,10 @@ class Source:
         Raises:
             CommandError: It does not take the arguments, or a wrapper is not known or does not take its own.
         """
-        import gymnasium
+        from kagent import environments
 
         try:
-            env = gymnasium.make(self.id, **self.arguments, **more)
+            env = environments.make_id(self.id, **self.arguments, **more)
         except TypeError as error:
             raise CommandError(f"--env-kwargs: {self.id} does not take {self.arguments}: {error}") from error
         for text in self.wrappers:

@@ -15,7 +15,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from kagent.config.checks import MOST_ENVS, check_count, check_positive
-from kagent.environments import checks
+from kagent.environments import atari, checks
 
 from .checks import check_spaces
 from .claims import claim
@@ -40,9 +40,9 @@ def make(
     """Turns any source of environments into `Environments`.
 
     Args:
-        env: An id that `gymnasium.make` knows; an environment; a vector environment; a callable without
-            arguments that returns one of these two, a new one at each call; or `Environments`, returned as
-            they are.
+        env: An id that `gymnasium.make` knows (one of an Atari game comes with the usual preprocessing, see `atari.make`); an
+            environment; a vector environment; a callable without arguments that returns one of these two, a new one at each
+            call; or `Environments`, returned as they are.
         n_envs: How many environments to make of an id or of a callable that returns single ones. 1 by
             default.
         next_seed: Gives the seed of each reset; see `Environments.reset`.
@@ -142,7 +142,7 @@ def _own(envs: list[Any], build: Callable[[], Any], n_envs: int | None, next_see
 
 
 def make_id(env_id: str, **kwargs: Any) -> gymnasium.Env:
-    """One environment of an id, with further arguments of `gymnasium.make`.
+    """One environment of an id, with further arguments of `gymnasium.make`; of an Atari game, see `atari.make`.
 
     Raises:
         ValueError: Unknown id.
@@ -151,7 +151,8 @@ def make_id(env_id: str, **kwargs: Any) -> gymnasium.Env:
     errors = gymnasium.error
     try:
         # What gymnasium's checker looks for is checked here, without its cost at every step.
-        return gymnasium.make(env_id, **{"disable_env_checker": True, **kwargs})
+        build = atari.make if atari.is_atari(env_id) else gymnasium.make
+        return build(env_id, **{"disable_env_checker": True, **kwargs})
     except (errors.UnregisteredEnv, errors.DeprecatedEnv) as error:
         raise checks.unknown_id(env_id, error) from error
     except ModuleNotFoundError as error:

@@ -256,7 +256,8 @@ def unknown_id(env_id: str, error: Exception) -> ValueError:
 
 def missing_extra(env_id: str, error: Exception) -> Exception:
     """The error for an id whose simulator is not installed, with kagent's extra that has it; of others gymnasium's own."""
-    extra = next((name for name in ("box2d", "mujoco") if name in str(error).lower()), None)
+    extras = {"box2d": "box2d", "mujoco": "mujoco", "opencv": "atari", "cv2": "atari"}
+    extra = next((extra for name, extra in extras.items() if name in str(error).lower()), None)
     if extra is None:
         return error
     made: Exception = gymnasium.error.DependencyNotInstalled(

@@ -19,13 +19,17 @@ import importlib.resources
 import json
 from typing import Any
 
+from kagent.environments import atari
+
+ATARI = "ALE/*"
+
 
 def load(algorithm: str, environment: str) -> dict[str, Any] | None:
     """The tuned settings of a pair, or None where there are none.
 
     Args:
         algorithm: Name of a preset in lower case, such as `"dqn"`.
-        environment: A gymnasium id, such as `"CartPole-v1"`.
+        environment: A gymnasium id, such as `"CartPole-v1"`. All Atari games have the settings of `"ALE/*"`.
 
     Returns:
         Nested dict of JSON values, a fresh one each time: preset arguments, and `"fit"`.
@@ -35,7 +39,8 @@ def load(algorithm: str, environment: str) -> dict[str, Any] | None:
     >>> load("dqn", "CartPole-v1")["fit"]
     {'steps': 50000}
     """
-    return _entries(algorithm).get(environment)
+    entries = _entries(algorithm)
+    return entries.get(environment, entries.get(ATARI) if atari.is_atari(environment) else None)
 
 
 def environments(algorithm: str) -> list[str]:

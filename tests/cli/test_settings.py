@@ -194,7 +194,7 @@ def test_tuned_settings_are_looked_up_not_opened_by_path():
     assert tuned.load("../tuned/dqn", "CartPole-v1") is None
     assert tuned.load("", "CartPole-v1") is None
     assert {name: tuned.environments(name) for name in ("dqn", "naf", "absent")} == {
-        "dqn": ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3"],
+        "dqn": ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "LunarLander-v3", "ALE/*"],
         "naf": ["Pendulum-v1"],
         "absent": [],
     }

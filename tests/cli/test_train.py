@@ -297,6 +297,10 @@ def test_bad_input_gives_one_clear_message_and_leaves_nothing(tmp_path, monkeypa
 
 LANDER = gymnasium.spaces.Box(-10.0, 10.0, (8,))  # box2d and mujoco need not be installed
 SPACES = {
+    "ALE/*": {
+        "observation_space": gymnasium.spaces.Box(0, 255, (4, 84, 84), "uint8"),
+        "action_space": gymnasium.spaces.Discrete(6),
+    },
     "LunarLander-v3": {"observation_space": LANDER, "action_space": gymnasium.spaces.Discrete(4)},
     "LunarLanderContinuous-v3": {"observation_space": LANDER, "action_space": gymnasium.spaces.Box(-1.0, 1.0, (2,))},
     **{
