@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 _AGENTS = (
     "A2C", "AC", "BC", "C51", "DDPG", "DPG", "DQN", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3",
     "TD3BC", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Rainbow",
-    "Random",
+    "Random", "RecurrentPPO",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from kagent.agents import DuelingDQN as DuelingDQN
     from kagent.agents import Rainbow as Rainbow
     from kagent.agents import Random as Random
+    from kagent.agents import RecurrentPPO as RecurrentPPO
     from kagent.agents.load import load as load
     from kagent.callbacks.history_frame import history_frame as history_frame
     from kagent.config.creation import register_agent as register_agent

@@ -22,7 +22,6 @@ from kagent.memories import Memory
 from kagent.objectives import LearningContext, Objective
 from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled, Shown
 from kagent.policies import Role, prediction
-from kagent.policies.actor import PolicyActor
 from kagent.policies.greedy_actions import greedy_actions
 from kagent.preprocessing import Layer, Preprocessing, player
 from kagent.preprocessing.adapter import Adapter
@@ -177,8 +176,7 @@ class Agent(keras.Model):
             self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
             for role, (_, network) in self.target_networks.pairs.items():
                 setattr(self, f"target_{role}", network)  # by which Keras finds it in files
-            self.actor = PolicyActor(self.policy, self._observation, self._action, self.preprocessing is not None)
-            self.memory.keep_state(self.actor.kept_state())
+            self.actor = self.parts.make_actor(self._observation, self._action, self.preprocessing is not None)
             self.built = True
             self._files = agent_files.AgentFiles(self)
             self.compile(**options)

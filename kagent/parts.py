@@ -16,10 +16,13 @@ from kagent.config.registry import Part, plain
 from kagent.exploration import Exploration
 from kagent.learning.targets import TargetNetworks
 from kagent.memories import Memory
+from kagent.memories.compatibility import keep_sequences
 from kagent.objectives import Objective, critic_objective
 from kagent.optimizers import Target
 from kagent.policies import Role, critics, deterministic, stochastic, value
 from kagent.policies import role as roles
+from kagent.policies.actor import PolicyActor
+from kagent.policies.unrolled import carried_sizes
 from kagent.reward_estimation import RewardEstimation
 from kagent.schedules import Schedule
 from kagent.spaces import Structure
@@ -277,14 +280,43 @@ class AgentParts:
         for role, online in (("policy", self.policy), ("critic", self.critic)):
             if online is None:
                 continue
-            if isinstance(online, critics.SharedStateValue):
-                online.share(self.policy)
+            if isinstance(online, critics.StateValue):
+                online.follow(self.policy)
             online.setup(observation, action, seeds, skip)
             if role == "policy" and any(networks.holds_noise(model) for model in online.inner_models()):
                 self.explorer = exploration.WithNoisyLayers(self.explorer)
             if role in self.objective.targets:
                 targets.add(role, online, observation, action, seeds, skip)
         return targets
+
+    def make_actor(self, observation: Structure, action: Structure, preprocessed: bool) -> PolicyActor:
+        """Makes the actor, and has the memory keep the states of it that losses need. After `build`.
+
+        Args:
+            observation, action: The spaces.
+            preprocessed: Whether there is `preprocessing`.
+
+        Raises:
+            ValueError: A recurrent network with parts that learn from single timesteps; or `sequence_length` without one.
+        """
+        actor = PolicyActor(self.policy, observation, action, preprocessed, self.critic)
+        self._keep_states(actor)
+        return actor
+
+    def _keep_states(self, actor: PolicyActor) -> None:
+        self.memory.keep_state(actor.kept_state())
+        if not carried_sizes(self.policy, self.critic):
+            if (length := getattr(self.memory, "sequence_length", None)) is not None:
+                raise ValueError(
+                    f"`sequence_length` is for recurrent networks, and there is none. Received: {length}. Allowed: None"
+                )
+            return
+        if not self.objective.takes_sequences:
+            raise ValueError(
+                f"`objective` {type(self.objective).__name__} learns from single timesteps, and a recurrent network from sequences "
+                "of them. Allowed: the objectives of PPO, A2C, AC and VPG, or networks without recurrent layers"
+            )
+        keep_sequences(self.memory)
 
     def check_room(self, observation: Structure, action: Structure, num_envs: int, executions: int = 0) -> None:
         """Checks that the memory, and the batches of one call of the learner, fit into this machine's free memory.

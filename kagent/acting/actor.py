@@ -15,7 +15,7 @@ from kagent.acting import archive
 from kagent.acting import distributions as decisions
 from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
-from kagent.acting.episode_states import State
+from kagent.acting.episode_states import State, from_zeros
 from kagent.acting.program import Program
 from kagent.acting.standardization import Standardization
 
@@ -45,6 +45,8 @@ class Actor:
             `kagent.policies.stochastic.StochasticPolicy`.
         standardization: What is done to observations before the program sees them, a list for `Standardization`; None:
             nothing.
+        network_state: Shapes of the parts of the state that a recurrent network carries, float32. `forward` then takes them
+            behind the observation's leaves, and gives those that follow behind the heads. They are 0 where an episode begins.
 
     Attributes:
         program, decisions, rng, temperature: The arguments.
@@ -70,6 +72,7 @@ class Actor:
         action: dict[str, Any] | None = None,
         temperature: float = 1.0,
         standardization: list[Any] | None = None,
+        network_state: Sequence[Sequence[int]] = (),
     ):
         runs_program = forward is None and standardization is None
         if forward is None:
@@ -87,12 +90,16 @@ class Actor:
         if standardization is not None:
             shapes = [leaf.shape for leaf in self._observation.leaves]
             self._standardization = standardize = Standardization(standardization, shapes)
-            self.forward = lambda leaves: forward(standardize(leaves))
+            self.forward = lambda leaves: forward([*standardize(leaves[: len(shapes)]), *leaves[len(shapes) :]])
+        self._network_state = tuple(tuple(shape) for shape in network_state)
         self._check()
         self._heads = _shares([decision.heads for decision in self.decisions])
-        self._carried = _shares([decision.parts for decision in self.decisions])
-        self._carries = any(decision.parts for decision in self.decisions)
-        self.best_is_stateless = type(self).initial_state is Actor.initial_state
+        self._carried = _shares([len(self._network_state), *(decision.parts for decision in self.decisions)])[1:]
+        self._carries = bool(self._network_state) or any(decision.parts for decision in self.decisions)
+        self._following = self.forward
+        if self._network_state:
+            self.forward = from_zeros(self.forward, self._network_state)
+        self.best_is_stateless = type(self).initial_state is Actor.initial_state and not self._network_state
         self._mask_in_observation = self._observation.has_key(MASK_KEY) and any(
             leaf.nvec is not None for leaf in self._action.leaves
         )
@@ -127,7 +134,8 @@ class Actor:
         """The state in which `count` episodes begin, arrays `(count, ...)`. `()`: actions depend on the observation alone."""
         if not self._carries:
             return ()
-        return tuple(part for decision in self.decisions for part in decision.initial_state(count))
+        zeros = [np.zeros((count, *shape), np.float32) for shape in self._network_state]
+        return (*zeros, *(part for decision in self.decisions for part in decision.initial_state(count)))
 
     def decide_from(
         self,
@@ -154,7 +162,12 @@ class Actor:
             return self.decide(leaves, masks, deterministic, rng), state
         actions: list[np.ndarray] = []
         following: list[np.ndarray] = []
-        heads, deterministic = self._tempered(self.forward(leaves), deterministic)
+        if parts := len(self._network_state):
+            found = self._following([*leaves, *state[:parts]])
+            following = [part.copy() for part in found[-parts:]]  # a program writes into the same arrays again
+            heads, deterministic = self._tempered(found[:-parts], deterministic)
+        else:
+            heads, deterministic = self._tempered(self.forward(leaves), deterministic)
         rng, masks = self.rng if rng is None else rng, [None] * len(self.decisions) if masks is None else masks
         for decision, where, own, mask in zip(self.decisions, self._heads, self._carried, masks):
             action, after = decision.choose_from(heads[where], state[own], rng, deterministic, mask)
@@ -270,6 +283,8 @@ class Actor:
             "program": self.program.config,
             **heat,
         }
+        if self._network_state:
+            about["network_state"] = [list(shape) for shape in self._network_state]
         if self._standardization is not None:
             about["standardization"] = self._standardization.config
         if standardization is not None:
@@ -308,10 +323,12 @@ class Actor:
         stored = [layout.stored_dtype(leaf) for leaf in self._observation.leaves]
         dtypes = stored if self._standardization is None else self._standardization.dtypes(stored)
         expected = [(leaf.shape, dtype) for leaf, dtype in zip(self._observation.leaves, dtypes)]
+        expected += [(shape, np.dtype(np.float32)) for shape in self._network_state]
         if [tuple(spec) for spec in self.program.input_specs] != expected:
             given = [tuple(spec) for spec in self.program.input_specs]
             raise ValueError(f"The program's inputs must be the observation's leaves {expected}. Received: {given}")
-        widths = [(width,) for decision in self.decisions for width in decision.widths]
+        widths: list[Any] = [(width,) for decision in self.decisions for width in decision.widths]
+        widths += self._network_state
         shapes = [spec.shape for spec in self.program.output_specs]
         if shapes != widths or any(spec.dtype != np.float32 for spec in self.program.output_specs):
             raise ValueError(f"The program's outputs must be the decisions' heads {widths}. Received: {shapes}")

@@ -20,6 +20,7 @@ from kagent.files.atomic_files import replacing
 JSON, NPZ = "actor.json", "actor.npz"
 VERSION = 1
 STANDARDIZED = 2  # with "standardization", which readers of version 1 would leave out
+RECURRENT = 3  # with "network_state", and perhaps "standardization"
 _MAX_JSON = 1 << 24  # bytes
 _HEADERS = 1 << 12  # bytes, more than zip and npy headers of one array take
 
@@ -35,6 +36,7 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     flat = np.ascontiguousarray(flat, "<f4")
     version = STANDARDIZED if "standardization" in content else VERSION
+    version = RECURRENT if "network_state" in content else version
     text = json.dumps({"version": version, "checksum": zlib.crc32(flat.tobytes()), **content}, allow_nan=False)
     with replacing(directory / NPZ) as weights_file, replacing(directory / JSON) as about_file:
         about_file.write_text(text, encoding="utf-8")
@@ -59,10 +61,10 @@ def about(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{JSON} in {str(path)!r} is not JSON: {error}") from error
     version = parsed.get("version") if isinstance(parsed, dict) else None
-    if version not in (VERSION, STANDARDIZED) or (version == STANDARDIZED) != isinstance(
-        parsed.get("standardization"), list
-    ):
-        known = f"{VERSION}, or {STANDARDIZED} with a standardization"
+    found = [isinstance(parsed.get(name), list) for name in ("standardization", "network_state")] if version else []
+    allowed = {VERSION: [[False, False]], STANDARDIZED: [[True, False]], RECURRENT: [[False, True], [True, True]]}
+    if type(version) is not int or found not in allowed.get(version, []):
+        known = f"{VERSION}, {STANDARDIZED} with a standardization, or {RECURRENT} with a network's state"
         raise ValueError(f"{JSON} in {str(path)!r} must be of version {known}. Received: {version!r}")
     if parsed.get("preprocessing"):
         raise ValueError(

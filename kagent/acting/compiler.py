@@ -17,7 +17,8 @@ def compile_model(model: Any) -> tuple[dict[str, Any], list[Any]]:
         model: A built Functional or Sequential model (they may be nested in each other), float32. Besides the
             usual layers of a multi-layer perceptron it may hold layers with a method `actor_node()`, which
             returns the layer as `{"op": ..., "variables": [Keras variables], **parameters}`, or a list of
-            these to be chained.
+            these to be chained; or with `actor_values(compiler, inputs)`, which adds its nodes itself and returns the
+            numbers of its outputs.
 
     Returns:
         The config, JSON-ready, its inputs and outputs in the order of `model.inputs` and `model.outputs`; and
@@ -109,6 +110,9 @@ class Compiler:
             return values
         if _is_functional(layer):
             return self._functional(layer, list(inputs))
+        if hasattr(type(layer), "actor_values"):
+            found: list[int] = layer.actor_values(self, list(inputs))
+            return found
         return [self._layer(layer, list(inputs))]
 
     def finish(self, outputs: Sequence[int]) -> tuple[dict[str, Any], list[Any]]:
@@ -214,9 +218,14 @@ def _tensors(arguments: Any) -> list[tuple[str, int, int]]:
 
 
 def _check_call(layer: Any, arguments: Any, keywords: dict[str, Any]) -> None:
-    special = {name: value for name, value in keywords.items() if value is not None and value is not False}
+    special = {name: value for name, value in keywords.items() if value is not False and not _is_nothing(value)}
     if special or len(arguments) != 1:
         raise UnsupportedLayer(f"{named(layer)} is called with arguments of its own: {special or arguments}")
+
+
+def _is_nothing(value: Any) -> bool:
+    # Keras gives a model of several inputs a list of masks.
+    return value is None or (isinstance(value, list) and all(one is None for one in value))
 
 
 def _speaks(layer: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,3 +92,20 @@ class EpisodeStates:
 def states_of(actor: Any, count: int) -> EpisodeStates | None:
     """The actor with its states in N episodes; None where it has none."""
     return EpisodeStates(actor, count) if len(actor.initial_state(count)) else None
+
+
+def from_zeros(
+    forward: Callable[[list[np.ndarray]], list[np.ndarray]], shapes: Sequence[tuple[int, ...]]
+) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+    """The heads of a recurrent network for the first observations of episodes.
+
+    Args:
+        forward: From an observation's leaves and the parts of the state to heads and the parts that follow.
+        shapes: Of each part.
+    """
+
+    def first(leaves: list[np.ndarray]) -> list[np.ndarray]:
+        zeros = [np.zeros((len(leaves[0]), *shape), np.float32) for shape in shapes]
+        return forward([*leaves, *zeros])[: -len(shapes)]
+
+    return first

@@ -77,7 +77,7 @@ def _dense(compiler: Compiler, layer: Any, inputs: list[int]) -> int:
     if getattr(layer, "lora_enabled", False):
         raise UnsupportedLayer(f"{named(layer)} has LoRA weights")
     variables = [layer.kernel, layer.bias] if layer.use_bias else [layer.kernel]
-    name = _function(layer.activation)
+    name = function_name(layer.activation)
     if name is not None:
         return compiler.add("dense", inputs, variables, **({} if name == "linear" else {"activation": name}))
     return _activate(compiler, layer.activation, compiler.add("dense", inputs, variables), layer)
@@ -88,14 +88,14 @@ def _activate(compiler: Compiler, activation: Any, value: int, layer: Any) -> in
 
     if isinstance(activation, keras.layers.Layer):
         return compiler.call(activation, [value])[0]
-    name = _function(activation)
+    name = function_name(activation)
     if name is None:
         raise UnsupportedLayer(f"{named(layer)} has an activation without a NumPy form: {activation!r}")
     return value if name == "linear" else compiler.add("activation", [value], name=name)
 
 
-def _function(activation: Any) -> str | None:
-    # By identity: a user's own function may bear the name of a stock one.
+def function_name(activation: Any) -> str | None:
+    """The name of an activation of Keras's; None: another function, which may bear the name of a stock one."""
     import keras
 
     for name in activations.PARAMETERS:

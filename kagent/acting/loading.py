@@ -42,7 +42,7 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
         made = [decisions.from_config(config) for config in about["decisions"]]
         rng = np.random.Generator(np.random.Philox(seed))
         temperature = about.get("temperature", 1.0)
-        frozen = about.get("standardization")
-        return Actor(None, about["observation"], made, rng, program, about["action"], temperature, frozen)
+        frozen, carried = about.get("standardization"), about.get("network_state", [])
+        return Actor(None, about["observation"], made, rng, program, about["action"], temperature, frozen, carried)
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error

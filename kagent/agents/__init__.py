@@ -20,6 +20,7 @@ from kagent.agents.pqn import PQN
 from kagent.agents.qrdqn import QRDQN
 from kagent.agents.rainbow import Rainbow
 from kagent.agents.random import Random
+from kagent.agents.recurrent_ppo import RecurrentPPO
 from kagent.agents.sac import SAC
 from kagent.agents.td3 import TD3
 from kagent.agents.td3bc import TD3BC
@@ -59,5 +60,6 @@ __all__ = [
     "FromPart",
     "Rainbow",
     "Random",
+    "RecurrentPPO",
     "register_agent",
 ]  # fmt: skip

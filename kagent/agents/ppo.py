@@ -47,8 +47,11 @@ class PPO(Agent):
             `action_space`.
         network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, or a Keras layer or model from
             observation to features, which gets the observation as the space declares it: a uint8 image as floats from 0
-            to 255. The critic gets a network of the same configuration with its own weights.
+            to 255. The critic gets a network of the same configuration with its own weights. Recurrent layers carry their
+            state through episodes, as in `[keras.layers.Dense(64), keras.layers.LSTM(64)]` or `{"rnn": 64}`.
         n_steps: Timesteps of each environment in one rollout.
+        sequence_length: Of recurrent networks, timesteps in a sequence, through which gradients flow; `n_steps` and
+            `batch_size` are multiples of it. None: the largest such number up to 32. Other networks take none.
         batch_size: Transitions per gradient step.
         epochs: Passes over each rollout.
         learning_rate: Of Adam. May be a schedule.
@@ -90,6 +93,7 @@ class PPO(Agent):
 
     network = FromPart("policy.network")
     n_steps = FromPart("memory.steps")
+    sequence_length = FromPart("memory.sequence_length")
     batch_size = FromPart("update.batch_size")
     epochs = FromPart("update.epochs")
     learning_rate = FromPart("optimizer.learning_rate")
@@ -113,6 +117,7 @@ class PPO(Agent):
         *,
         network: Network = "auto",
         n_steps: int = 2048,
+        sequence_length: int | None = None,
         batch_size: int = 64,
         epochs: int = 10,
         learning_rate: Scheduled = 3e-4,
@@ -155,7 +160,7 @@ class PPO(Agent):
             },
             "critic": {"type": "StateValue", "network": networks.clone(network)},
             "objective": objective,
-            "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps")},
+            "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps"), "sequence_length": sequence_length},
             "update": Update(batch_size=batch_size, epochs=epochs),
             "reward_estimation": RewardEstimation(discount=discount, gae_lambda=gae_lambda, estimate_horizon="late"),
             "exploration": Sampling(),

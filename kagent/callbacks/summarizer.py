@@ -24,10 +24,12 @@ from kagent.callbacks.summaries.policy import Behavior
 from kagent.callbacks.summaries.writer import Writer
 from kagent.config.checks import check_count
 from kagent.config.signatures import check_known
+from kagent.policies.unrolled import carried_sizes
 from kagent.schedules import evaluate
 
 _KEYS = ("directory", "frequency", "flush", "max_summaries", "labels")
 _UNITS = {"act": 0, "observe": 1, "experience": 1, "update": 2, "variables": 2}  # of timesteps, episodes, updates
+_OF_DECISIONS = frozenset((*DISTRIBUTIONS, *ENTROPIES, *DIVERGENCES, "estimated-reward", "dropout", "relu"))
 _CHANGES = frozenset(("update-norm", "updates", "updates-histogram"))
 
 
@@ -98,7 +100,8 @@ class Summarizer(Callback):
         path: The run's sub-directory, or None before the first.
 
     Raises:
-        TypeError, ValueError: A bad argument, at once; no agent, when training begins.
+        TypeError, ValueError: A bad argument, at once; when training begins, no agent, or labels that need what a recurrent
+            network makes of single observations.
 
     Example:
 
@@ -183,6 +186,7 @@ class Summarizer(Callback):
         if not again:
             self.path, self._begun = open_run(self.directory, self.max_summaries), agent
             self._counts = None
+        _check_recurrent(agent, self.labels)
         self._behavior = Behavior(agent)
         # Per layer: the function that finds them, and whether it is asked for.
         chosen = {"dropout": (is_dropout, True), "relu": (is_relu, False)}
@@ -336,6 +340,16 @@ class Summarizer(Callback):
             if label in labels:
                 given = arrays[label.removesuffix("-histogram")]
                 self._writer.histograms(step, {f"{label}/{name}": array for name, array in zip(names, given)})
+
+
+def _check_recurrent(agent: Any, labels: frozenset[str]) -> None:
+    """Refuses labels that need the policy's decisions, which depend on the states of episodes where it is recurrent."""
+    refused = sorted(labels & _OF_DECISIONS)
+    if refused and carried_sizes(agent.policy, agent.critic):
+        raise ValueError(
+            "`summarizer.labels` of an agent with a recurrent network must not need what it makes of single observations. "
+            f"Received: {refused}. Allowed: {', '.join(sorted(known_labels.LABELS.keys() - _OF_DECISIONS))}"
+        )
 
 
 def _with_sum(whole: str, each: str, parts: dict[str, float | None]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Whether a memory takes what environments give."""
+"""Whether a memory takes what environments give, and gives what networks learn from."""
 
 from __future__ import annotations
 
@@ -34,3 +34,24 @@ def is_made_for(
             f"{source} {'them' if masked else 'none'}: `agent.memory.clear()` it, or train where masks are alike"
         )
     return bool(memory.masked == masked)
+
+
+def keep_sequences(memory: Memory) -> None:
+    """Has a memory make minibatches of whole sequences from now on, for recurrent networks, by its method `keep_sequences()`.
+
+    Its `experience` then gives indices `(K, L, B)`: of each minibatch L consecutive timesteps of B columns. L is its
+    `sequence_length`; where it has none, or None, L are all the timesteps that it hands out together.
+
+    Args:
+        memory: The memory, configured and not built.
+
+    Raises:
+        ValueError: It has no such method, because it hands out single timesteps.
+    """
+    keep = getattr(memory, "keep_sequences", None)
+    if keep is None:
+        raise ValueError(
+            f"`memory` {type(memory).__name__} hands out single timesteps, and a recurrent network learns from sequences of them. "
+            "Allowed: Rollout, Recent, RecentEpisodes or ReplayEpisodes, or networks without recurrent layers"
+        )
+    keep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from kagent.memories.pipeline import pipeline
 from kagent.memories.saved_arrays import counters, read_block
 from kagent.memories.transition import Transition
 
+_LONGEST = 32  # sequences of recurrent networks, where nobody says how long
+
 
 @MEMORIES.register()
 class Rollout(Memory):
@@ -24,6 +27,9 @@ class Rollout(Memory):
         steps: Steps of each environment in one rollout. None: its agent infers them, so that a rollout of its `n_envs`
             environments is one batch.
         saved: Whether weights files carry its content (an unfinished rollout).
+        sequence_length: Of recurrent networks, timesteps in a sequence, through all of which gradients flow: a divisor of
+            `steps` and of the batch size, which is a number of such sequences. None: the largest one up to 32. Other networks
+            take none.
 
     Example:
 
@@ -43,13 +49,16 @@ class Rollout(Memory):
     consecutive = True
     missing = "a full rollout"
 
-    def __init__(self, steps: int | None = None, saved: bool = True):
+    def __init__(self, steps: int | None = None, saved: bool = True, sequence_length: int | None = None):
         super().__init__(saved)
         self.steps: Any = None if steps is None else check_count(steps, "memory.steps")
+        self.sequence_length = None if sequence_length is None else check_count(sequence_length, "sequence_length")
         self.rollouts = 1
+        self._by_sequence, self._batch_size = False, 1
 
     def get_part(self) -> dict[str, Any]:
-        return {"type": "Rollout", "steps": self.steps, "saved": self.saved}
+        own = {} if self.sequence_length is None else {"sequence_length": self.sequence_length}
+        return {"type": "Rollout", "steps": self.steps, "saved": self.saved, **own}
 
     def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
         super().configure(rule, estimation, clock)
@@ -58,6 +67,26 @@ class Rollout(Memory):
                 "A rollout memory is learned from when it is full, all of it in update.epochs passes: it needs no "
                 f"update.steps, update.frequency or update.start. Received: {rule}"
             )
+        self._batch_size = rule.batch_size
+        if self._by_sequence:
+            self._check_sequences()
+
+    def keep_sequences(self) -> None:
+        """Makes minibatches of sequences, see `kagent.memories.compatibility.keep_sequences`."""
+        if self.sequence_length is None:
+            common = math.gcd(self.steps, self._batch_size)
+            self.sequence_length = next(n for n in range(min(common, _LONGEST), 0, -1) if common % n == 0)
+        self._check_sequences()
+        self._by_sequence = True
+
+    def _check_sequences(self) -> None:
+        length: Any = self.sequence_length
+        for name, value in (("n_steps", self.steps), ("batch_size", self._batch_size)):
+            if value % length:
+                raise ValueError(
+                    f"`{name}` must be a multiple of the length of the sequences that a recurrent network learns from. "
+                    f"Received: {name}={value} and sequence_length={length}"
+                )
 
     def fits(self, num_envs: int) -> bool:
         return num_envs == self.num_envs
@@ -124,22 +153,28 @@ class Rollout(Memory):
     def minibatches(self, batch_size: int) -> int:
         """Minibatches in one pass over one rollout; the last is filled up with rows of weight 0."""
         rows: int = self.steps * self.num_envs
-        return -(-rows // batch_size)
+        return -(-rows // batch_size)  # of sequences, the same: both are so many times their length
 
     def packed_dataset(self, batch_size: int, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Elements of all rollouts in packed form with the indices of every minibatch; see `dataset`."""
         tensors = self.storage.tensors
         rows, count, envs = self.steps * self.num_envs, self.rollouts, self.num_envs
-        padding = self.minibatches(batch_size) * batch_size - rows
+        length = self.sequence_length if self._by_sequence and self.sequence_length else 1
+        sequences, together = rows // length, batch_size // length
+        padding = self.minibatches(batch_size) * together - sequences
 
         def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
             seeds = tf.stack([tf.constant(seed, tf.int64), number])
-            order = tf.argsort(tf.random.stateless_uniform((count, epochs, rows), seeds), axis=-1)
-            # Row r of rollout c is step r // envs of environment r % envs; rollouts lie side by side on the env axis.
-            step, env = order // envs, order % envs
+            order = tf.argsort(tf.random.stateless_uniform((count, epochs, sequences), seeds), axis=-1)
+            # Sequence r of rollout c begins with step r // envs * length of environment r % envs; rollouts lie side by side on
+            # the env axis.
+            step, env = order // envs * length, order % envs
             places = step * (envs * count) + tf.range(count)[:, None, None] * envs + env
             places = tf.pad(places, [[0, 0], [0, 0], [0, padding]], constant_values=-1)
-            indices = tf.reshape(places, (-1, batch_size))
+            indices = tf.reshape(places, (-1, together))
+            if self._by_sequence:
+                further = tf.range(length)[:, None] * (envs * count)
+                indices = tf.where(indices[:, None] < 0, -1, indices[:, None] + further)  # (K, L, B)
             # A copy: the element stays as it was when the next rollout overwrites the memory.
             everything = tf.range(rows * count)
             return {"indices": indices, **{name: tf.gather(t, everything) for name, t in tensors.items()}}
@@ -169,7 +204,8 @@ class Rollout(Memory):
         Returns:
             Dicts of `experience` (transitions, time-major `(steps, envs, ...)`, with `valid`; masks as in
             `Replay.dataset`) and `indices`
-            `(epochs * minibatches, batch_size)`: rows of the flattened experience; -1 fills up.
+            `(epochs * minibatches, batch_size)`: rows of the flattened experience; -1 fills up. For recurrent networks
+            `(epochs * minibatches, sequence_length, batch_size // sequence_length)`.
 
         Raises:
             ValueError: `batch_size` is larger than a rollout, or the rollout is not complete.

@@ -38,6 +38,7 @@ class Sequences(Memory):
 
     substitutes: tuple[str, ...] = ("Rollout", "Replay")
     consecutive = True
+    _by_sequence = False
 
     def __init__(self, capacity: int | None = None, saved: bool = True):
         super().__init__(saved)
@@ -58,6 +59,10 @@ class Sequences(Memory):
         if self.capacity is None:
             raise ValueError("`memory.capacity` must be given here. Received: None, which only an agent can infer")
         return self.capacity
+
+    def keep_sequences(self) -> None:
+        """Makes minibatches of whole columns, see `kagent.memories.compatibility.keep_sequences`."""
+        self._by_sequence = True
 
     def _draw_rows(self, batch_size: int, passes: int, seed: int, number: int) -> Drawn:
         """What element `number` is made of."""
@@ -97,7 +102,10 @@ class Sequences(Memory):
         packed = {
             name: tf.reshape(blocks[name], (steps, columns, width)) for name, width in self.storage.widths.items()
         }
-        return {**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]}, blocks["indices"]
+        indices = blocks["indices"]
+        if self._by_sequence:  # minibatches are time-major already
+            indices = tf.reshape(indices, (indices.shape[0], steps, -1))
+        return {**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]}, indices
 
     def dataset(self, batch_size: int, seed: int = 0, start: int = 0) -> tf.data.Dataset:
         """An endless dataset of what an update learns from, read from the memory as it is at each element.

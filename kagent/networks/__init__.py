@@ -11,6 +11,7 @@ from kagent.networks.legacy import Legacy
 from kagent.networks.noisy import NoisyDense, holds_noise, noise
 from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.networks.readings import images_of, note_images
+from kagent.networks.recurrent import Recurrent, state_sizes
 
 __all__ = [
     "CNN",
@@ -24,6 +25,7 @@ __all__ = [
     "Legacy",
     "NoisyDense",
     "OneHot",
+    "Recurrent",
     "StateIndependent",
     "clone",
     "copy_state",
@@ -37,6 +39,7 @@ __all__ = [
     "noise",
     "note_images",
     "serialize",
+    "state_sizes",
     "unchanged_by_errors",
 ]
 

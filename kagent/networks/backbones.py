@@ -216,6 +216,7 @@ class Auto(Part):
         units, activation, initialization: As for `MLP`.
         data_format: As for `CNN`. `agent.summary()` says how an image is read.
         normalization: As for `MLP`; of several components each has it. Of images, `"layer_normalization"` alone: see `CNN`.
+        rnn: Units of an LSTM behind all of it, whose state is carried through the episode; None: there is none.
 
     Raises:
         ValueError: An image of which "auto" cannot say the axis of the channels; an image beside another `normalization`.
@@ -226,12 +227,15 @@ class Auto(Part):
     initialization: str = "fan_in"
     data_format: str = "auto"
     normalization: Any = None
+    rnn: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         _check(self.activation, self.initialization)
         normalizing.check(self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
+        if self.rnn is not None:
+            widths(self.rnn, "network.rnn")
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
         """How an observation leaf is read as an image; None: it is none, or too small for convolutions."""

@@ -12,10 +12,11 @@ from kagent.config.rehearsal import before_call
 from kagent.networks.backbones import CNN, Auto, Seeds, dense
 from kagent.networks.cloning import begin, clone, holds_constants, waits
 from kagent.networks.encoding import encode, nvec_of, picture, scale, state_of
-from kagent.networks.layer_list import Layered
+from kagent.networks.layer_list import Layered, recurrent_by_name
 from kagent.networks.layers import OneHot
 from kagent.networks.legacy import Legacy, legacy_scale
 from kagent.networks.readings import note_images
+from kagent.networks.recurrent import Recurrence, holds_recurrent, is_recurrent
 from kagent.spaces import Leaf, Structure
 
 _TRIAL = "trial"  # the name of a model that is made to be tried
@@ -30,6 +31,7 @@ def functional(
     name: str,
     skip: tuple[int, ...] = (),
     action: Structure | None = None,
+    recurrent: bool = False,
 ) -> keras.Model:
     """A functional model from stored-form leaves to heads.
 
@@ -48,18 +50,22 @@ def functional(
             layers that sees one and retrieves nothing by name (what scales pixels is not for actions), and behind layers
             that were made for observations: built for them, or with state for them, as an adapted
             `keras.layers.Normalization` has.
+        recurrent: Whether recurrent layers may carry their state through episodes; see `kagent.networks.recurrent`.
 
     Returns:
-        Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each.
+        Inputs: a list, `(N, *leaf.shape)` in stored dtypes. Outputs: a list, `(N, width)` each. Of a recurrent network the
+        states, and where sequences begin, are further inputs, and the states after each row further outputs.
 
     Raises:
-        ValueError: The network's output is not of rank 2; or an image that the network cannot read.
+        ValueError: The network's output is not of rank 2; an image that the network cannot read; a recurrent layer that must
+            not carry a state here.
 
     Warns where a given network of a policy ends in no more features than the head behind it: it will be a network that
     already ends in the values or logits of the actions.
     """
     legacy = isinstance(network, Legacy)
     core = network.network if legacy else network
+    recurrence = Recurrence()
     with keras.name_scope(name):  # so that variables of two roles never share a path
         inputs = [_input(leaf, f"observation_{i}") for i, leaf in enumerate(observation.leaves)]
         leaves = list(zip(observation.leaves, inputs))
@@ -80,7 +86,10 @@ def functional(
         actions = [] if later else actions
         if isinstance(core, keras.layers.Layer):
             seen = observation.unflatten([(legacy_scale if legacy else encode)(leaf, x) for leaf, x in leaves])
-            features = _joined(core, seen, actions, seeds) if actions else _called(core, seen)
+            if is_recurrent(core) and not actions and len(getattr(seen, "shape", ())) == 2:
+                features = recurrence.through(core, seen, "network")
+            else:
+                features = _joined(core, seen, actions, seeds) if actions else _called(core, seen)
             begin(core)
         else:
             leaves = [pair for i, pair in enumerate(leaves) if i not in skip]
@@ -89,9 +98,13 @@ def functional(
             if isinstance(core, Layered):
                 names = [leaf.name or "state" for leaf, _ in leaves]
                 names += [leaf.name or "action" for leaf in action.leaves] if action is not None and actions else []
-                features = core.features(parts + actions, seeds, names)
+                features = core.features(parts + actions, seeds, names, recurrence)
             elif isinstance(core, Auto):
                 features = core.features(parts + _vectors(actions, legacy), seeds, len(parts), legacy)
+                if core.rnn is not None:
+                    features = recurrence.through(
+                        recurrent_by_name("lstm", core.rnn, True, seeds), features, "network.rnn"
+                    )
             elif isinstance(core, CNN):
                 features = core.features(parts + _vectors(actions, legacy), seeds, legacy)
             else:
@@ -103,10 +116,17 @@ def functional(
         if later:
             beside = keras.layers.Concatenate()([features, *map(_flat, later)])
             features = dense(beside, 256, "relu", "joint", "fan_in", 1.0, seeds)
+        if recurrence.sizes and not recurrent:
+            raise ValueError(
+                f"`network` of {name!r} must not be recurrent: this policy or critic learns from single timesteps. Received: a "
+                "recurrent layer that carries its state. Allowed: the networks of on-policy agents such as PPO and A2C"
+            )
         outputs = heads(features)
         if name == "policy" and isinstance(core, Layered | keras.layers.Layer):
             _check_width(int(features.shape[-1]), [int(x.shape[-1]) for x in outputs])
-        model = keras.Model(inputs, outputs, name=name)
+        model = keras.Model([*inputs, *recurrence.inputs], [*outputs, *recurrence.outputs], name=name)
+    sizes = tuple(recurrence.sizes)
+    model.kagent_state_sizes = lambda: sizes
     model.kagent_features = lambda: features  # a function, through which Keras does not look for layers
     note_images(model, network, [leaf for i, leaf in enumerate(observation.leaves) if i not in skip])
     return model
@@ -119,7 +139,15 @@ def features_of(model: keras.Model) -> Any:
 
 def _called(network: Any, x: Any) -> Any:
     before_call(network, x)
-    return network(x)
+    try:
+        return network(x)
+    except ValueError as error:
+        if not holds_recurrent(network) or is_recurrent(network):
+            raise
+        raise ValueError(
+            "`network` is a Keras model with recurrent layers over an axis of the observation, which does not fit it. To carry "
+            f"their state through episodes, give the layers in a list: network=model.layers. Received: {error}"
+        ) from error
 
 
 def _joined(network: Any, seen: Any, actions: list[Any], seeds: Seeds) -> Any:

@@ -15,15 +15,12 @@ from kagent.config.rehearsal import before_call
 from kagent.config.vocabulary import hints
 from kagent.networks.backbones import _WIDEST, NETWORKS, Seeds, _flat, check_weights, initializers, side_by_side
 from kagent.networks.encoding import State
+from kagent.networks.recurrent import Recurrence, is_recurrent
 
 _ACTIVATIONS = {"none": None, "crelu": "crelu", "swish": "silu"}
+_OVER_AN_AXIS = "over an axis of one observation, give the Keras layer; through the episode, its name is 'internal_{}'"
 _REFUSED = {
-    "rnn": "recurrent policies are not there yet",
-    "lstm": "recurrent policies are not there yet",
-    "gru": "recurrent policies are not there yet",
-    "internal_rnn": "recurrent policies are not there yet",
-    "internal_lstm": "recurrent policies are not there yet",
-    "internal_gru": "recurrent policies are not there yet",
+    **{name: _OVER_AN_AXIS.format(name) for name in ("rnn", "lstm", "gru")},
     "function": "functions do not come from data: give a Keras layer, such as keras.layers.Lambda's",
     "block": "name the tensor with 'register' and take it with 'retrieve'",
     "reuse": "give one Keras layer object in both places",
@@ -51,9 +48,14 @@ class Layered(Part):
     | `dropout`; `layer_normalization`              | `rate`;                                                          |
     | `register`; `retrieve`                        | `tensor`: a name for what is there; `tensors`: names, of states  |
     |                                               | too, `aggregation` ("concat", "product", "stack", "sum"), `axis` |
+    | `internal_rnn`, `internal_lstm`,              | `size`, `bias` (True): a state that is carried through the       |
+    | `internal_gru`                                | episode                                                          |
 
     It begins with all states side by side (one state alone keeps its shape), or with what `retrieve` takes. What it ends
     with is flattened. A list of lists is read as one list.
+
+    A recurrent layer of Keras's (LSTM, GRU, SimpleRNN, RNN) behind features `(N, F)` carries its state through the episode, as
+    the internal ones by name do; over `(N, W, F)` it goes along the axis W of one observation, as in Keras.
 
     A Keras layer is given a state as its space declares it, uint8 images as 0 to 255. Layers by name are given uint8 images in
     [0, 1]; `conv2d` and `pool2d` read channels last, and of a state whose shape plainly has them first, or that is a stack of
@@ -90,13 +92,23 @@ class Layered(Part):
         """`{"type": name, **arguments}`, JSON-ready."""
         return {"type": "Layered", "layers": [plain(layer) for layer in self.layers]}
 
-    def features(self, leaves: list[Any], seeds: Seeds, names: list[str] | None = None) -> Any:
-        """Features `(N, F)` of encoded leaves (tensors or `State`s), which `retrieve` finds by their names."""
-        registered = dict(zip(names or (), leaves))
+    def features(
+        self,
+        leaves: list[Any],
+        seeds: Seeds,
+        names: list[str] | None = None,
+        recurrence: Recurrence | None = None,
+    ) -> Any:
+        """Features `(N, F)` of encoded leaves (tensors or `State`s), which `retrieve` finds by their names. `recurrence` takes the
+        layers that carry a state through the episode; None: such layers stay outside."""
+        registered, recurrence = dict(zip(names or (), leaves)), Recurrence() if recurrence is None else recurrence
         x = _together(leaves, side_by_side) if len(leaves) > 1 else leaves[0]
         for index, layer in enumerate(self.layers):
             if isinstance(layer, keras.layers.Layer):
                 x = x.declared if isinstance(x, State) else x
+                if is_recurrent(layer) and len(x.shape) == 2:
+                    x = recurrence.through(layer, x, f"network[{index}]")
+                    continue
                 before_call(layer, x)
                 x = layer(x)
                 continue
@@ -110,6 +122,9 @@ class Layered(Part):
                 elif isinstance(x, State) and layer["type"] in ("flatten", "reshape"):
                     made = LAYERS[layer["type"]]
                     x = x.rearranged(lambda part, suffix: made(part, seeds, name + suffix, **arguments))  # noqa: B023
+                elif layer["type"] in _INTERNAL:
+                    made = LAYERS[layer["type"]](None, seeds, name, **arguments)
+                    x = recurrence.through(made, x.scaled if isinstance(x, State) else x, f"network[{index}]")
                 else:
                     x = LAYERS[layer["type"]](_given(x, layer["type"]), seeds, name, **arguments)
             except (TypeError, ValueError) as error:
@@ -327,6 +342,23 @@ def _retrieved(registered: dict[str, Any], tensors: Any, aggregation: str = "con
     return _together(found, kinds[aggregation])
 
 
+def recurrent_by_name(kind: str, size: int, bias: bool, seeds: Any, name: str | None = None) -> Any:
+    """A recurrent layer of Keras's, "rnn", "lstm" or "gru", with weights drawn from the agent's generator."""
+    layer = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[kind]
+    kernel, recurrent = (
+        make(seed=seeds()) for make in (keras.initializers.GlorotUniform, keras.initializers.Orthogonal)
+    )
+    return layer(size, use_bias=bias, kernel_initializer=kernel, recurrent_initializer=recurrent, name=name)
+
+
+def _internal(kind: str) -> Any:
+    def internal(x: Any, seeds: Any, name: str, size: int, bias: bool = True) -> Any:
+        return recurrent_by_name(kind, size, bias, seeds, name)
+
+    return internal
+
+
+_INTERNAL = ("internal_rnn", "internal_lstm", "internal_gru")
 LAYERS: dict[str, Any] = {
     "dense": _dense,
     "linear": _linear,
@@ -341,4 +373,5 @@ LAYERS: dict[str, Any] = {
     "activation": _activation,
     "dropout": _dropout,
     "layer_normalization": _layer_normalization,
+    **{name: _internal(name.removeprefix("internal_")) for name in _INTERNAL},
 }

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_positive
+from kagent.objectives import sequences
 from kagent.objectives.baseline_values import explained, learned_values, state_values
 from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, positive
 from kagent.objectives.rollouts import RolloutObjective
@@ -76,7 +77,9 @@ class ClippedPolicyObjective(RolloutObjective):
         prepared = super().prepare(context, experience)
         if self.value_clip_range is None:
             return prepared
-        values = state_values(context, prepared["observation"], prepared.get("action_mask"))
+        recurrent = sequences.is_recurrent(context)
+        observation = sequences.of_experience(context, experience) if recurrent else prepared["observation"]
+        values = state_values(context, observation, prepared.get("action_mask"))
         return {**prepared, "old_value": tf.stop_gradient(values)}
 
     def surrogate(self, log_prob: tf.Tensor, old_log_prob: tf.Tensor, advantage: tf.Tensor, clock: Any) -> tf.Tensor:

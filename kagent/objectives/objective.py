@@ -99,6 +99,7 @@ class LearningContext:
         clock: The time now, for schedules: tensors in a compiled learner, else numbers.
         step_seed: Function that returns the seed `(2,)` of this gradient step, for `tf.random.stateless_*`.
         shares_optimizer: Function from a role's name to whether it has no optimizer of its own beside the policy's.
+        sequence_length: Timesteps of the sequences that recurrent networks learn from; None: as many as an update gets.
     """
 
     policy: Any
@@ -113,6 +114,7 @@ class LearningContext:
     clock: Clock
     step_seed: Callable[[], tf.Tensor]
     shares_optimizer: Callable[[str], bool]
+    sequence_length: int | None = None
 
     @classmethod
     def of(cls, agent: Any) -> LearningContext:
@@ -130,6 +132,7 @@ class LearningContext:
             clock=agent.clock,
             step_seed=agent.step_seed,
             shares_optimizer=agent.minimizer.shares_optimizer,
+            sequence_length=getattr(agent.memory, "sequence_length", None),
         )
 
     def now(self, value: Any) -> Any:
@@ -160,6 +163,7 @@ class Objective(Part):
             declares.
         takes_temperature: Whether the agent's `temperature` weighs anything in its terms. False: the constructor refuses one.
             None: the terms know. A class with `terms` of its own begins at None.
+        takes_sequences: Whether its terms learn recurrent networks, from sequences; see `kagent.objectives.sequences`.
         learns: Whether it moves weights at all.
     """
 
@@ -171,6 +175,7 @@ class Objective(Part):
     in_turn: bool = False
     gives_errors: bool | None = None
     takes_temperature: bool | None = None
+    takes_sequences: bool = False
     learns: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

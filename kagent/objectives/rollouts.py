@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
+from kagent.objectives import sequences
 from kagent.objectives.baseline_values import explained, learned_values, state_values
 from kagent.objectives.objective import Found, LearningContext, Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed
@@ -27,6 +28,7 @@ class RolloutObjective(Objective):
     memory = "Rollout"
     gives_errors = False
     takes_temperature = False
+    takes_sequences = True
     value_coefficient: Any
     entropy_coefficient: Any
     normalize_advantage: bool
@@ -61,7 +63,7 @@ class RolloutObjective(Objective):
         return prepare_replayed(self, context, experience)
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
-        clock = context.clock
+        clock, batch = context.clock, sequences.flattened(context, batch)
         coefficients = (self.entropy_coefficient, context.entropy_regularization)
         entropy_coefficient = sum(map(context.now, coefficients))
         through_advantage, late = self._is_through_advantage(context), self._is_late(context)
@@ -123,12 +125,17 @@ class RolloutObjective(Objective):
 
 def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
     """A rollout, time-major `(T, N, ...)`, as transitions `(T * N, ...)` with the values that the policy learns by: `advantage`,
-    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding."""
+    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding. For recurrent networks they have
+    `begins`, too: 1 where an episode begins."""
     estimation = context.reward_estimation
     steps, envs = experience["reward"].shape
     rows = estimation.transitions(experience, context.clock)
     flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
     observation, mask = rows["observation"], rows.get("action_mask")
+    recurrent = sequences.is_recurrent(context)
+    if recurrent:
+        rows[sequences.BEGINS] = flat(sequences.begins_of(experience))
+        observation = sequences.of_experience(context, experience)
     log_prob = context.policy.log_prob(context.policy.parameters_of(observation, mask), rows["action"])
     rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
     time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": context.clock}
@@ -137,6 +144,8 @@ def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dic
     else:
         successor = tf.nest.map_structure(flat, experience["next_observation"])  # of one timestep, not of the window
         next_mask = [m if m is None else flat(m) for m in experience["next_action_mask"]] if mask is not None else None
+        if recurrent:
+            successor = sequences.following(context, observation, successor)
         judged = (observation, mask), (successor, next_mask)
         values, next_values = (tf.reshape(state_values(context, *given), (steps, envs)) for given in judged)
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)

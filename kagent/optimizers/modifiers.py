@@ -145,6 +145,9 @@ class SubsamplingStep(Modifier):
             return {**batch, "weight": drawn if weight is None else drawn * tf.cast(weight, tf.float32)}
         whole = isinstance(self.fraction, int)
         number = min(self.fraction, rows) if whole else max(1, math.floor(self.fraction * rows + 1e-9))
+        if isinstance(batch, dict) and "begins" in batch:  # sequences stay whole: the others weigh nothing
+            drawn = tf.cast(tf.argsort(tf.argsort(keys, direction="DESCENDING")) < number, tf.float32)
+            return {**batch, "weight": drawn * batch["weight"]}
         drawn = tf.math.top_k(keys, number, sorted=False).indices
         return tf.nest.map_structure(lambda x: None if x is None else tf.gather(x, drawn), batch)
 

@@ -14,29 +14,36 @@ import tensorflow as tf
 from kagent import networks, schedules, spaces
 from kagent.acting import Actor, Program, UnsupportedLayer, compile_model
 from kagent.acting.noisy import LayerNoise
+from kagent.policies.role import outputs
+from kagent.policies.unrolled import acting_model, carried_sizes
 from kagent.spaces import Structure
 
 
 class GraphForward:
     """A policy's heads through one `tf.function`, traced once per number of environments.
 
-    For policies with layers that have no NumPy form: convolutions, recurrent or user layers.
+    For policies with layers that have no NumPy form: convolutions, or user layers.
+
+    Args:
+        policy: The policy.
+        model: What is computed in place of its `acting_heads`: a model from leaves to outputs. None: nothing is.
     """
 
-    def __init__(self, policy: Any):
+    def __init__(self, policy: Any, model: Any = None):
         self.policy = policy
+        self._heads = policy.acting_heads if model is None else lambda leaves: outputs(model(leaves, training=False))
         self.retrace()
 
     def retrace(self) -> None:
         """Layers hold another state beside their variables: trace them again before the next use."""
-        policy = self.policy
-        self._call = tf.function(lambda leaves: policy.acting_heads(leaves), autograph=False)
+        heads = self._heads
+        self._call = tf.function(lambda leaves: heads(leaves), autograph=False)
         self._noisy_call = tf.function(self._with_noise, autograph=False)
         self._is_noisy = False
 
     def _with_noise(self, leaves: list[tf.Tensor]) -> list[tf.Tensor]:
         with networks.noise():
-            heads: list[tf.Tensor] = self.policy.acting_heads(leaves)
+            heads: list[tf.Tensor] = self._heads(leaves)
             return heads
 
     @contextlib.contextmanager
@@ -96,23 +103,28 @@ class PolicyActor(Actor):
         policy: A policy that has been set up.
         observation, action: The agent's spaces.
         preprocessed: Whether the observations it gets were processed; then it is saved with what was done to them.
+        critic: A critic that has been set up, whose recurrent state it carries beside the policy's; or None.
 
     Attributes:
         variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
             TensorFlow, which reads them itself.
     """
 
-    def __init__(self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False):
+    def __init__(
+        self, policy: Any, observation: Structure, action: Structure, preprocessed: bool = False, critic: Any = None
+    ):
+        carried = carried_sizes(policy, critic)
+        model = acting_model(policy, critic, observation) if carried else policy.acting_model()
         chosen = [policy.actor_decision(leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
         forward: Any = None
         self.program: PolicyProgram | None
         program = None
         try:
-            config, self.variables = compile_model(policy.acting_model())
+            config, self.variables = compile_model(model)
             program = PolicyProgram(config, self.variables)
         except UnsupportedLayer:
-            forward = GraphForward(policy)
+            forward = GraphForward(policy, model if carried else None)
         self.policy, self.preprocessed = policy, preprocessed
         self._noise = None if program is None else LayerNoise(program)
         trained = {id(variable) for variable in policy.trainable_variables}
@@ -127,11 +139,12 @@ class PolicyActor(Actor):
             program=program,
             action=described[1],
             temperature=schedules.start_of(self._temperature),
+            network_state=[(size,) for size in carried],
         )
 
     def kept_state(self) -> list[tuple[tuple[int, ...], np.dtype]]:
         """Shape and dtype of each part of its state that memories keep for the policy's losses; none where these need none."""
-        if not self.policy.keeps_state:
+        if not (self.policy.keeps_state or self._network_state):
             return []
         return [(part.shape[1:], part.dtype) for part in self.initial_state(1)]
 

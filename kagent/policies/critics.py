@@ -33,7 +33,13 @@ class StateValue(Role):
         def heads(features: Any) -> list[Any]:
             return [dense(features, 1, None, "value", "orthogonal", 1.0, seeds)]
 
-        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip, recurrent=True)
+        self.state_sizes = networks.state_sizes(self.model)
+
+    def follow(self, policy: Role) -> None:
+        """Says whose states come before its own; before `setup`."""
+        first = len(policy.state_sizes)
+        self.carried = slice(first, first)
 
     def values(self, observation: Any, training: bool = False) -> tf.Tensor:
         """State values `(N,)`, float32."""
@@ -58,17 +64,19 @@ class SharedStateValue(StateValue):
     @property
     def losses(self) -> list[Any]:
         """What regularizes its head; the rest is the policy's."""
-        return self.model.layers[-1].losses if self.ready else []
+        return self.model.get_layer("value").losses if self.ready else []
 
-    def share(self, policy: Role) -> None:
-        """Says whose network it is; before `setup`."""
+    def follow(self, policy: Role) -> None:
+        """Says whose network it is, and whose states; before `setup`."""
         self._shared = lambda: policy.model  # not the model itself, which Keras would track
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         model = self._shared()
         with keras.name_scope(self.name):
             value = dense(networks.features_of(model), 1, None, "value", "orthogonal", 1.0, seeds)
-            self.model = keras.Model(model.inputs, [value], name=self.name)
+            self.state_sizes = networks.state_sizes(model)
+            after = model.outputs[len(model.outputs) - len(self.state_sizes) :]
+            self.model = keras.Model(model.inputs, [value, *after], name=self.name)
 
 
 @ROLES.register("action_value", "parametrized_action_value")

@@ -17,6 +17,7 @@ from kagent.acting import Decision
 from kagent.acting import distributions as decisions
 from kagent.config.registry import Registry
 from kagent.networks.backbones import Auto, Seeds
+from kagent.policies.unrolled import Unrolled
 from kagent.spaces import Leaf, Structure
 
 ROLES = Registry("policy", {"distributions": "distribution"})
@@ -46,11 +47,15 @@ class Role(keras.layers.Layer):
     Attributes:
         keeps_state: Whether losses need the state that each timestep was acted from; memories keep it then, and batches have it
             as `actor_state`.
+        state_sizes: Numbers in each part of the state that its recurrent layers carry through an episode; `()`: it has none.
+        carried: Which parts these are of all that the agent's networks carry.
         layer_noise: Makes a context in which `NoisyDense` layers draw; of a role without such layers, one that changes nothing.
     """
 
     default_network = Auto()
     keeps_state = False
+    state_sizes: tuple[int, ...] = ()
+    carried = slice(0, 0)
     layer_noise: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __init__(self, network: Any = "auto", **kwargs: Any):
@@ -68,6 +73,7 @@ class Role(keras.layers.Layer):
             raise ValueError(f"This {type(self).__name__} belongs to another agent already; give each agent its own")
         self.observation, self.action = observation, action
         self.make(observation, action, seeds, skip)
+        self.carried = slice(self.carried.start, self.carried.start + len(self.state_sizes))
         for state in self.random_states():
             state.assign(np.asarray([seeds(), 0], state.dtype))
         if any(map(networks.holds_noise, self.inner_models())):
@@ -103,7 +109,26 @@ class Role(keras.layers.Layer):
             training: Whether layers are in training mode, in which dropout draws and moving statistics move: for the
                 loss of this role alone.
         """
+        if self.state_sizes:
+            return self.unroll(observation, training)[0]
         return outputs(self.model(self.leaves(observation), training=training))
+
+    def unroll(self, observation: Any, training: bool = False) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Heads as `heads`, and the states after each row, float32 `(N, size)` for each of the role's own parts.
+
+        Args:
+            observation: `Unrolled`; other observations are each an episode's first.
+            training: As for `heads`.
+        """
+        if not isinstance(observation, Unrolled):
+            leaves = self.leaves(observation)
+            rows = leaves[0].shape[0] or tf.shape(leaves[0])[0]
+            zeros = [tf.zeros((rows, size)) for size in self.state_sizes]
+            observation = Unrolled.of_single(leaves, [*[None] * self.carried.start, *zeros])
+        seen = [*observation.leaves, *observation.states[self.carried]]
+        parts = len(self.state_sizes)
+        found = outputs(self.model([*seen, observation.begins] if parts else observation.leaves, training=training))
+        return found[: len(found) - parts], found[len(found) - parts :]
 
     def random_states(self) -> list[Any]:
         """The states of layers that draw, such as dropout. Keras does not count them among the weights."""
@@ -165,7 +190,9 @@ class Role(keras.layers.Layer):
         return self.model
 
     def acting_heads(self, observation: Any) -> list[tf.Tensor]:
-        """The outputs of `acting_model`, as `heads`."""
+        """The outputs of `acting_model`, as `heads`; of a recurrent one for the first observations of episodes."""
+        if self.state_sizes:
+            return self.heads(observation)
         return outputs(self.acting_model()(self.leaves(observation), training=False))
 
     def actor_decision(self, leaf: Leaf) -> Decision:
@@ -176,6 +203,8 @@ class Role(keras.layers.Layer):
         """An observation in stored form, nested as its space, as a list of leaves; a list is taken as that already."""
         if isinstance(observation, list):
             return observation
+        if isinstance(observation, Unrolled):
+            return observation.leaves
         return self.observation.flatten(observation) if self.observation.is_nested else [observation]
 
     def twin(self, name: str) -> Role:

@@ -147,7 +147,13 @@ class StochasticPolicy(Role):
             leaves = enumerate(action.leaves)
             return [head for i, leaf in leaves for head in self._heads(features, i, leaf, seeds)]
 
-        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip, recurrent=True)
+        self.state_sizes = networks.state_sizes(self.model)
+        if self.state_dependent_noise is not None and self.state_sizes:
+            raise ValueError(
+                "`state_dependent_noise` needs a network without recurrent layers. "
+                f"Received: {self.state_dependent_noise} with a recurrent network. Allowed there: None"
+            )
         if self.state_dependent_noise is not None:
             acting = noises.acting_model(self.model, [f"log_std_{i}" for i in range(len(action.leaves))])
             self._acting = lambda: acting  # a function, through which Keras does not look for layers

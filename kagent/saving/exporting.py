@@ -124,6 +124,11 @@ def export(
             raise TypeError(unexpected(f"export(format={kind!r})", unknown, known))
     if kind == "onnx" and importlib.util.find_spec("tf2onnx") is None:
         raise ImportError("`export(format='onnx')` needs tf2onnx: pip install 'kagent[onnx]'")
+    if agent.policy.state_sizes:
+        raise ValueError(
+            "`export` writes programs from one observation to an action, and the policy has recurrent layers, whose state they "
+            f"would not carry. Received: format={kind!r}. Allowed: agent.save, or agent.actor.save for serving with NumPy"
+        )
     try:
         agent.policy.greedy([tf.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent.policy.observation.leaves])
     except NotImplementedError as error:

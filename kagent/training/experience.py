@@ -43,7 +43,7 @@ def experience(
         terminal: `(T,)`: 0 or False where the episode went on, 1 or True where it ended, 2 where it was cut off. The
             last one is not 0.
         reward: `(T,)`, finite, also as float32.
-        internals: As for `act`: None or `{}`.
+        internals: None or `{}`.
         final_states: Where each of the E episodes ended, `(E, *shape)`, nested as `states`. Needed if one of them
             was cut off, and if `reward_estimation` has `estimate_terminal`.
         masks: What was allowed, bool `(T, sum(nvec))` for an action that is not nested, else nested as it, None for
@@ -62,7 +62,7 @@ def experience(
     >>> logs = agent.update()
     """
     if internals not in (None, {}):
-        raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
+        raise ValueError(f"`internals` must be None or {{}}: they are not stored. Received: {internals!r}")
     agent._occupation.refuse("experience")
     loop, own_callbacks = agent._interaction, agent._own_callbacks
     memory: Any = agent.memory

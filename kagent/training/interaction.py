@@ -41,8 +41,10 @@ def act(
         mask: What is allowed, as the environment gives it (`info["action_mask"]`).
         independent: True: nothing is remembered, and no `observe` follows; with `deterministic=False` the action
             explores as in training, by random numbers of its own. None: as `deterministic`.
-        internals: The state of a recurrent policy, which none of kagent's has: None or `{}`; with `{}` the action
-            comes with the next internals, `{}`, as Tensorforce's does.
+        internals: Of an independent act, the state that the action is chosen in, as Tensorforce has it: `{}` at an episode's
+            first observation, and then the internals that came with the action before. The action comes with the next
+            internals: of a policy with a state a dict with an array for each part of it, of others `{}`. None: the state of
+            the stream's open episode, and the action comes alone.
         parallel: Index of the episode stream, from 0 to `parallel_interactions` - 1; each goes its own way. Or a list
             of indices, with a list of observations (and masks): the actions come as a list.
 
@@ -51,7 +53,8 @@ def act(
 
     Raises:
         ValueError: An observation unlike the observation space, or not finite; a mask that allows nothing; an
-            unknown stream; `deterministic` with independent=False; `internals` of an act that is not independent.
+            unknown stream; `deterministic` with independent=False; `internals` of an act that is not independent, or that
+            are not those of the policy.
         OrderError: The stream's last action was not observed yet. It is a `RuntimeError` and a `ValueError`.
         TypeError: `deterministic` or `independent` that is not True or False.
 
@@ -68,8 +71,6 @@ def act(
             return best.act(observation, True, mask)
     if isinstance(parallel, list | tuple):
         return _act_each(agent, observation, deterministic, mask, independent, internals, parallel)
-    if internals not in (None, {}):
-        raise ValueError(f"`internals` must be None or {{}}: the policy is not recurrent. Received: {internals!r}")
     if not isinstance(deterministic, _FLAGS) or not (independent is None or isinstance(independent, _FLAGS)):
         raise TypeError(
             "`deterministic` and `independent` must be True or False, the latter also None. "
@@ -77,6 +78,11 @@ def act(
         )
     if internals is not None and not (deterministic or independent):
         raise ValueError(f"`internals` are for independent acts: give independent=True. Received: {internals!r}")
+    if internals is not None and (not isinstance(internals, dict) or (internals and _is_stateless(agent.actor))):
+        raise ValueError(
+            "`internals` must be None or {}, or the dict that came with the action before, of a policy with a state. "
+            f"Received: {internals!r}, and the policy {'has none' if _is_stateless(agent.actor) else 'has one'}"
+        )
     if deterministic and independent is False:
         raise ValueError("`deterministic` acts are independent: give independent=True or None. Received: False")
     loop = agent._interaction
@@ -92,7 +98,11 @@ def act(
         leaves, masks = agent._adapter.read(agent.actor, observation, mask)
         index = loop.streams.index(parallel)
         leaves, states = agent._adapter.see(leaves, False, index), loop.states(agent, index)
-        actor: Any = agent.actor if states is None else states.fork()
+        if states is not None:
+            states = states.fork()
+            if internals is not None:
+                _take_internals(states, internals)
+        actor: Any = agent.actor if states is None else states
         if deterministic and states is None:
             action = actor.answer(leaves, masks, True)
         elif deterministic:
@@ -100,7 +110,25 @@ def act(
         else:
             clock, rng = agent._clock.training(), agent._random["evaluate"]
             action = actor.release(agent.explorer.decide(actor, leaves, masks, clock, rng))
-    return action if internals is None else (action, internals)
+        if states is not None and internals is not None:
+            states.see(leaves, masks)
+            states.advance()
+            return action, {f"state_{i}": part[0] for i, part in enumerate(states.state)}
+    return action if internals is None else (action, {})
+
+
+def _take_internals(states: Any, internals: dict[str, Any]) -> None:
+    """Puts an episode into the state that `internals` say; `{}`: into that of its beginning."""
+    states.reset()
+    names = [f"state_{i}" for i in range(len(states.state))] if internals else []
+    given = [np.asarray(internals[name])[None] for name in names if name in internals]
+    finite = all(np.isfinite(part).all() for part in given if part.dtype.kind == "f")
+    if list(internals) != names or not finite or (internals and not states.restore(given)):
+        expected = {f"state_{i}": (part.shape[1:], str(part.dtype)) for i, part in enumerate(states.state)}
+        raise ValueError(
+            "`internals` must be {} or those that came with the action before, finite arrays of these shapes and dtypes: "
+            f"{expected}. Received: {internals!r}"
+        )
 
 
 def _is_stateless(actor: Any) -> bool:
@@ -115,6 +143,10 @@ def _act_each(
         raise ValueError(
             "`parallel` as a list needs as many observations (and masks), and no index twice. "
             f"Received: {list(parallel)}, {len(observations)} observations, {len(masks)} masks"
+        )
+    if internals:
+        raise ValueError(
+            f"`internals` are for one act at a time, not for `parallel` as a list. Received: {internals!r}"
         )
     return [
         agent.act(one, deterministic, mask, independent=independent, internals=internals, parallel=index)

@@ -18,6 +18,7 @@ from kagent.memories.compatibility import is_made_for
 from kagent.memories.sequences import RecentSequences
 from kagent.memories.transition import Transition
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
+from kagent.policies.unrolled import carried_sizes
 from kagent.training import experience
 from kagent.training.metrics import UpdateMetrics
 from kagent.training.update_cycle import UpdateTask
@@ -63,7 +64,7 @@ def pretrain(
         What the updates logged, by name: a list with the mean of every iteration.
 
     Raises:
-        ValueError: No such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
+        ValueError: A recurrent network; no such directory, no traces in it, or fewer than `num_traces`; a file that is not a trace of the
             agent's spaces; an objective that estimates terminal states, and a trace that lacks one; a policy that cannot
             be cloned. Headers of all files are checked before anything changes, contents when they are read.
 
@@ -84,6 +85,11 @@ def pretrain(
         raise ValueError(
             f"`objective` {objective!r} needs a {' or a '.join(cloned)}. "
             f"Received: an agent with a {type(agent.policy).__name__}"
+        )
+    if carried_sizes(agent.policy, agent.critic):
+        raise ValueError(
+            "`pretrain` learns from traces, which have no states of recurrent networks. Received: an agent with a recurrent "
+            "network. Allowed: `fit`, or `act` and `observe`"
         )
     files = traces.trace_files(directory)
     if num_traces > len(files):

@@ -82,6 +82,7 @@ GIVEN = {
     "ppo": {
         **ROLLOUT, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "clip_range": 0.125, "entropy_coefficient": 0.25,
         "value_coefficient": 0.75, "max_grad_norm": 3.0, "value_clip_range": 0.5, "target_kl": 0.25,
+        "sequence_length": None,  # of recurrent networks, which have no state-dependent noise
     },
     "trpo": {
         **ROLLOUT, "max_kl": 0.5, "cg_iterations": 3, "cg_damping": 0.25, "linesearch_iterations": 4,
@@ -93,6 +94,7 @@ GIVEN = {
     "constant": {"action_values": {"action": 1}},
     "random": {},
 }  # fmt: skip
+GIVEN["recurrentppo"] = {**GIVEN["ppo"], "sequence_length": 2, "state_dependent_noise": None}
 GIVEN = {
     name: given if name in ("constant", "random") else {**given, "normalize": True} for name, given in GIVEN.items()
 }
@@ -119,7 +121,7 @@ OTHERS = [
 
 
 REPLAYED_BOXES = ("sac", "dpg", "td3", "td3bc", "bc", "tqc", "naf", "crossq")
-BOXES = (*REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
+BOXES = ("recurrentppo", *REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
 REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "iqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
 
 
@@ -132,7 +134,7 @@ def made(name, **changes):
     replaced = {argument for argument, one in declared(AGENTS[name]).items() if one.part in changes}
     given = {argument: value for argument, value in GIVEN[name].items() if argument not in replaced}
     if "network" in kagent.config.signatures.parameters(AGENTS[name]):
-        given["network"] = MLP
+        given["network"] = {"units": [4], "rnn": 2} if name == "recurrentppo" else MLP
     if name in REPLAYING:
         given["memory"] = 50
     if name == "vpg":

@@ -129,6 +129,12 @@ LEARNING = [
     ("dqn", None, {}, 400),
     ("double_dqn", None, {}, 400),
     ("ppo", None, {}, 400),
+    (
+        "recurrent_ppo",
+        60_000,
+        {"n_envs": 8, "n_steps": 32, "batch_size": 256, "learning_rate": 1e-3, "critic": "shared"},
+        150,
+    ),
     ("ac", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 150),
     ("sac", 6_000, {"learning_rate": 1e-3}, -300),
     ("vpg", 40_000, {"baseline": "auto"}, 150),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.eager
 
 STEPS = 16
 FEWER = {
-    **{name: {"n_steps": STEPS // 2} for name in ("PPO", "PQN", "TRPO")},
+    **{name: {"n_steps": STEPS // 2} for name in ("PPO", "PQN", "TRPO", "RecurrentPPO")},
     **{
         name: {"frequency": STEPS}
         for name, (make, _) in parts.AGENTS.items()
@@ -45,7 +45,8 @@ def test_a_preset_is_its_parts_spelled_out(name):
     """From the same seed, and after the same updates."""
     make, supports = row(name)
     env = testing.Toy(action_space=testing.ACTIONS[supports[0]])
-    preset = make(env, seed=3, network={"type": "mlp", "units": [8], "activation": "tanh"})  # a ReLU's bias may rest
+    kind = "auto" if name == "RecurrentPPO" else "mlp"
+    preset = make(env, seed=3, network={"type": kind, "units": [8], "activation": "tanh"})  # a ReLU's bias may rest
     preset.compile(run_eagerly=True)
     spelled = kagent.Agent.create(json.loads(json.dumps({**preset.get_config(), "agent": "tensorforce"})))
     spelled.compile(run_eagerly=True)

@@ -115,7 +115,7 @@ def test_keras_layers_are_layers_of_each_role():
         ([{"type": "dense", "size": 4, "sice": 3}], r"`network\[0\]` dense has no argument \['sice'\]"),
         ([{"type": "dense", "size": 0}], r"`network\[0\].size` must be an integer from 1 to"),
         ([{"type": "dense", "size": 1 << 20}], r"`network\[0\].size` must be an integer from 1 to"),
-        (["flatten", "lstm"], r"`network\[1\]` 'lstm' is not supported: recurrent"),
+        (["flatten", "lstm"], r"`network\[1\]` 'lstm' is not supported: .*'internal_lstm'"),
         ([{"type": "function", "function": "x"}], r"'function' is not supported: functions do not come from data"),
         ([3], r"`network\[0\]` must be a name, a dict with 'type', or a Keras layer. Received: 3"),
         ([{"type": "dense", "size": 4, "activation": "nothing"}], "nothing"),

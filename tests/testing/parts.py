@@ -29,6 +29,12 @@ AGENTS = {
     "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
     "PQN": (functools.partial(kagent.PQN, network={"units": [4]}, n_steps=16, batch_size=8, epochs=2), CHOICES),
     "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
+    "RecurrentPPO": (
+        functools.partial(
+            kagent.RecurrentPPO, network={"units": [4], "rnn": 3}, n_steps=16, batch_size=8, sequence_length=4
+        ),
+        ALL,
+    ),
     "A2C": (functools.partial(kagent.A2C, **NETWORK, batch_size=6), ALL),
     "AC": (functools.partial(kagent.AC, **NETWORK, batch_size=6), ALL),
     "TRPO": (functools.partial(kagent.TRPO, **NETWORK, n_steps=16, critic_steps=3), ALL),
@@ -55,7 +61,7 @@ AGENTS = {
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
-LONG += ("C51", "DPG")  # QRDQN and TD3 have the same parts, and more
+LONG += ("C51", "DPG", "RecurrentPPO")  # QRDQN and TD3 have the same parts, and more
 LONG += ("BC", "TD3BC")  # policies of PPO and TD3
 LONG += ("IQN",)  # its policy and objective have tests of their own
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
