@@ -6,10 +6,15 @@ The observation at the end is the same whatever the sign was, so that an agent w
 episodes at best. An LSTM carries the sign along: its state is reset where an episode ends, and belongs to each environment.
 """
 
+import argparse
+
 import gymnasium
 import numpy as np
 
 import kagent
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--steps", type=int, default=40_000, help="timesteps to train each (default: %(default)s)")
 
 
 class TMaze(gymnasium.Env):
@@ -47,18 +52,24 @@ def make(network, seed=0):
     return kagent.PPO(
         TMaze,
         network=network,
+        critic="shared",
         n_envs=16,
         n_steps=64,
         batch_size=256,
         epochs=4,
-        learning_rate=2e-3,
-        entropy_coefficient=0.01,
+        learning_rate=3e-3,
+        entropy_coefficient=0.02,
         seed=seed,
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    args = parser.parse_args()
     for name, network in (("feed-forward", {"units": [32]}), ("recurrent", {"units": [32], "rnn": 32})):
         agent = make(network)
-        agent.fit(TMaze, steps=80_000, verbose=0)
-        print(f"{name}: {agent.evaluate(TMaze, episodes=100)['episode_return']:.2f} of the turns were right")
+        agent.fit(TMaze, steps=args.steps)
+        print(f"{name}: mean return of 100 episodes: {agent.evaluate(TMaze, episodes=100)['episode_return']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
