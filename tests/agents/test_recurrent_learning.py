@@ -4,7 +4,6 @@ import gymnasium
 import numpy as np
 import pytest
 
-import kagent
 from examples import recurrent
 
 pytestmark = [pytest.mark.slow]
