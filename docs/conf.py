@@ -18,7 +18,7 @@ project = "kagent"
 author = "kagent contributors"
 version = release = kagent.__version__
 extensions = ["myst_nb", "sphinx_copybutton", "docs.pages"]
-exclude_patterns = ["_build", "notes"]
+exclude_patterns = ["_build", "notes", "jupyter_execute"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"

@@ -5,7 +5,7 @@ import json
 
 
 def write_run(folder, timesteps, returns, algorithm="dqn", environment="CartPole-v1", seed=0, **settings):
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     config = {"algorithm": algorithm, "environment": environment, "seed": seed}
     config["settings"] = {**settings, "seed": seed, "fit": {"steps": 1000}}
     (folder / "config.json").write_text(json.dumps(config))

@@ -72,10 +72,18 @@ class Curve:
 
 
 def expand(folders: Iterable[str | Path]) -> list[Path]:
-    """Folders as they are, and in the place of one that is no run folder the run folders in it, if there are any."""
+    """Folders as they are, and in the place of one that is no run folder the run folders in it, if there are any: those of
+    single runs, and those of `kagent train --seeds` one level below."""
     found: list[Path] = []
     for folder in map(Path, folders):
-        inside = [] if (folder / "config.json").is_file() else sorted(p.parent for p in folder.glob("*/config.json"))
+        inside: list[Path] = []
+        if not (folder / "config.json").is_file():
+            below = (
+                path.parent
+                for path in folder.glob("*/*/config.json")
+                if not (path.parents[1] / "config.json").is_file()
+            )
+            inside = sorted([path.parent for path in folder.glob("*/config.json")] + list(below))
         found += inside or [folder]
     return list(dict.fromkeys(found))
 

@@ -106,7 +106,7 @@ def page(
         _settings(groups),
         "<h2>Versions</h2>",
         _versions(groups),
-        "<h2>Again</h2>",
+        "<h2>To repeat it</h2>",
         '<p class="soft">These commands repeat the runs; on the same machine with the same versions, bit for bit.</p>',
         f"<pre>{html.escape(chr(10).join(_commands(groups)))}</pre>",
     ]

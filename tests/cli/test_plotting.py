@@ -170,6 +170,17 @@ def test_other_settings_algorithms_and_environments_are_curves_of_their_own(tmp_
     assert [curve.environment for curve in found] == ["CartPole-v1"] * 4 + ["Acrobot-v1"]
 
 
+def test_a_folder_stands_for_the_runs_in_it_and_for_those_of_several_seeds(tmp_path):
+    for name in ("one", "seeds/seed-1", "seeds/seed-2", "one/kept"):
+        write_run(tmp_path / name, [1, 2], [1, 2])
+    (tmp_path / "seeds" / "summary.json").write_text("{}")
+    names = [str(path.relative_to(tmp_path)) for path in curves.expand([tmp_path])]
+    assert names == ["one", "seeds/seed-1", "seeds/seed-2"]  # what lies in the folder of a run belongs to it
+    assert curves.expand([tmp_path, tmp_path / "one", tmp_path / "none"]) == [
+        *curves.expand([tmp_path]), tmp_path / "none"
+    ]  # fmt: skip
+
+
 def test_the_image_shows_line_and_band(tmp_path):
     for seed in range(3):
         write_run(tmp_path / str(seed), [0, 500, 1000], [0, 100 * seed, 200 * seed], seed=seed)

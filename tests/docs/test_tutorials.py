@@ -34,6 +34,15 @@ def test_a_cell_that_fails_ends_the_build():
         assert f"\n{line}" in conf
 
 
+def test_notebooks_that_a_build_leaves_are_no_pages():
+    """A build in docs/_build leaves executed copies in docs/jupyter_execute, which the next build must not read."""
+    assert (
+        '"jupyter_execute"' in re.search(r"exclude_patterns = (.*)", (DOCS / "conf.py").read_text(encoding="utf-8"))[1]
+    )
+    for name in (".gitignore", "MANIFEST.in"):
+        assert "docs/jupyter_execute" in (DOCS.parent / name).read_text(encoding="utf-8")
+
+
 def test_cartpole_takes_five_cells_and_a_frame():
     text = (DOCS / "tutorials" / "cartpole.md").read_text(encoding="utf-8")
     assert text.count("```{code-cell}") == 5 and "axes.imshow" in text and "axes.plot" in text
