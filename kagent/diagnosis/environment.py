@@ -19,6 +19,7 @@ from kagent.diagnosis import experience_rules, gymnasium_checker, observed, vect
 from kagent.diagnosis.environment_spaces import spaces_advice
 from kagent.diagnosis.experience import Experience
 from kagent.diagnosis.finding import Finding, ordered
+from kagent.diagnosis.goal_rewards import GoalRewards
 from kagent.diagnosis.record import Record
 from kagent.environments import checks
 from kagent.environments.masks import Masks
@@ -105,6 +106,7 @@ class _Examination:
         if not any(finding.severity == "severe" for finding in self.found):
             self._repeat(first)
             self._experience()
+            self.found += self._goals.findings()
             if not self._mask_given:  # it takes actions that masks forbid
                 self.found += gymnasium_checker.check(self.env)
 
@@ -128,6 +130,7 @@ class _Examination:
             ) from None
         self.found += spaces_advice(self.observation, self.action)
         self._seen = Experience(self.observation, self.observation, self.action)
+        self._goals = GoalRewards(self.env, self.observation)
         self._chances = [distributions.make("random", leaf) for leaf in self.action.leaves]
 
     def _signature(self) -> None:
@@ -164,6 +167,7 @@ class _Examination:
                 )
             if not repeated:
                 self._look(before, arrays, reward, mask)
+                self._goals.see(observation, reward, step)
             total, length, ended = total + reward, length + 1, terminated or truncated
             if len(taken) <= _REPEATED:
                 taken.append((observed.copied(self.observation, observation), reward, terminated, truncated))

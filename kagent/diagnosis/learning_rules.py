@@ -12,6 +12,8 @@ from kagent.diagnosis.finding import Finding
 from kagent.diagnosis.record import Record
 
 _EARLIEST = 0.3  # part of a run before which nothing has to be learned
+_SHORTEST = 5000  # timesteps: a shorter run need not have learned anything
+_FEW_STEPS = 100  # gradient steps before a critic is judged
 _COLLAPSED = 0.02  # part of the entropy of uniform discrete actions
 _NARROW = 5.0  # nats below uniform, for each continuous component: a deviation of 0.2 % of the range
 _GREEDY, _WILD = 0.001, 0.5  # epsilon
@@ -29,11 +31,12 @@ def no_better_than_random(record: Record) -> Finding | None:
     if not record.finished or not record.baseline or record.learned is not False:
         return None
     random, last = statistics.fmean(record.baseline), statistics.fmean(record.episodes.last)
+    short = record.timesteps < _SHORTEST
     return Finding(
         "no_better_than_random",
-        "severe",
+        "advice" if short else "severe",
         f"The last {len(record.episodes.last)} episodes return {last:.4g} on average, random play {random:.4g} "
-        f"({len(record.baseline)} episodes).",
+        f"({len(record.baseline)} episodes)." + (f" {record.timesteps:,} timesteps are few." if short else ""),
         (
             "Look at the other findings first: they may say why.",
             "Train longer, or begin with settings that work: `kagent list` shows the tuned ones.",
@@ -215,6 +218,8 @@ def _value_bound(record: Record) -> float:
 def critic_useless(record: Record) -> Finding | None:
     """The critic predicts returns no better than their mean would."""
     late = record.late("explained_variance")
+    if record.gradient_steps < _FEW_STEPS:
+        return None
     if record.progress < _EARLIEST or len(late) < 4 or record.learned is True or max(late) >= 0.05:
         return None
     mean = statistics.fmean(late)

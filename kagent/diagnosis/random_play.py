@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from kagent import environments
@@ -12,6 +14,7 @@ from kagent.acting import distributions
 from kagent.environments import Environments
 
 EPISODES, TIMESTEPS = 10, 5000
+_OF_VECTORS = ("num_envs", "vectorization_mode", "vector_kwargs")  # arguments of `gymnasium.make_vec` in a spec
 
 
 def random_returns(
@@ -46,15 +49,19 @@ def random_returns(
 def fresh(made: Environments) -> Callable[[], Any] | None:
     """What makes another environment like these, or None where they do not say how they were made.
 
-    It is `gymnasium.make` of their spec, which has the wrappers that gymnasium can make again.
+    It is `gymnasium.make` of their spec, which has the wrappers that gymnasium can make again. Those around or inside a vector
+    environment it has not; they may change rewards.
     """
-    import gymnasium
-
     source = made.sources[0] if made.sources else None
-    spec = getattr(source, "spec", None)
-    if not isinstance(spec, gymnasium.envs.registration.EnvSpec):
+    spec: Any = getattr(source, "spec", None)
+    if not isinstance(spec, gymnasium.envs.registration.EnvSpec) or "wrappers" in spec.kwargs:
         return None
-    return lambda: gymnasium.make(spec, disable_env_checker=True)
+    if isinstance(source, gymnasium.vector.VectorWrapper):
+        return None
+    single = copy.deepcopy(spec)
+    for name in _OF_VECTORS:
+        single.kwargs.pop(name, None)
+    return lambda: gymnasium.make(single, disable_env_checker=True)
 
 
 def _played(
@@ -63,6 +70,8 @@ def _played(
     chances = [distributions.make("random", leaf) for leaf in made.action_structure.leaves]
     returns: list[float] = []
     totals = np.zeros(made.num_envs)
+    # Every environment plays its share, so that short episodes do not crowd out long ones.
+    shares = [episodes // made.num_envs + (index < episodes % made.num_envs) for index in range(made.num_envs)]
     made.reset(next_seed)
     for _ in range(-(-timesteps // made.num_envs)):
         masks = [None] * len(chances) if made.mask is None else made.mask
@@ -70,8 +79,10 @@ def _played(
         step = made.step([chance.to_env(array) for chance, array in zip(chances, drawn)])
         totals += step.raw_reward
         for index in map(int, step.ended):
-            returns.append(step.recorded.get(index, float(totals[index])))
+            if shares[index]:
+                shares[index] -= 1
+                returns.append(step.recorded.get(index, float(totals[index])))
             totals[index] = 0.0
-        if len(returns) >= episodes:
+        if len(returns) == episodes:
             break
-    return returns[:episodes]
+    return returns

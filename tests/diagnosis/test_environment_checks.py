@@ -198,6 +198,43 @@ def test_actions_that_start_elsewhere_and_nested_spaces():
     )
 
 
+def test_rewards_of_goals():
+    place = spaces.Box(-10.0, 10.0, (2,), np.float32)
+
+    class Reaching(Walk):
+        observation_space = spaces.Dict(observation=place, achieved_goal=place, desired_goal=place)
+
+        def reset(self, *, seed=None, options=None):
+            return self._with_goal(super().reset(seed=seed)[0]), {}
+
+        def step(self, action):
+            observation, _, *others = super().step(action)
+            return self._with_goal(observation), self.paid(observation, np.ones(2), {}), *others
+
+        def paid(self, achieved, desired, info):
+            return float(-np.abs(achieved - desired).sum())
+
+        def _with_goal(self, at):
+            return {"observation": at, "achieved_goal": at.copy(), "desired_goal": np.ones(2, np.float32)}
+
+    class Right(Reaching):
+        def compute_reward(self, achieved, desired, info):
+            return self.paid(achieved, desired, info)
+
+    class Wrong(Reaching):
+        def compute_reward(self, achieved, desired, info):
+            return 1.0 + self.paid(achieved, desired, info)
+
+    class Needy(Reaching):
+        def compute_reward(self, achieved, desired, info):
+            return info["contact"]
+
+    assert check_environment(Right(), steps=40) == []
+    for kind, said in ((Reaching, "no `compute_reward`"), (Wrong, "of 40 of 40 steps"), (Needy, "raised KeyError")):
+        (finding,) = check_environment(kind(), steps=40)
+        assert finding.name == "goal_reward" and said in finding.evidence, finding
+
+
 def test_vector_environments():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -257,4 +294,7 @@ def test_environments_like_others_are_made_anew():
     other = build()
     assert other.unwrapped is not env.unwrapped and other.spec.max_episode_steps == 7
     assert fresh(make(Counter())) is None
+    vector = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")
+    assert not isinstance(fresh(make(vector))(), gymnasium.vector.VectorEnv)
+    assert fresh(make(gymnasium.wrappers.vector.NormalizeReward(vector))) is None
     assert kagent.diagnosis.random_returns(build, episodes=2) != []

@@ -167,6 +167,10 @@ def test_nothing_is_judged_too_early():
     early = dataclasses.replace(CASES["no_better_than_random"], progress=0.2)
     assert diagnose(early) == []
     assert diagnose(ill(gradient_steps=0, progress=0.5)) == []
+    short = dataclasses.replace(CASES["no_better_than_random"], timesteps=4_000)
+    assert [finding.severity for finding in diagnose(short)] == ["advice"]
+    few = dataclasses.replace(CASES["critic_useless"], gradient_steps=90, timesteps=900)
+    assert "critic_useless" not in [finding.name for finding in diagnose(few)]
 
 
 def test_continuous_policies_collapse_far_below_the_range():
