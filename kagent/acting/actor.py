@@ -11,26 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import archive
-from kagent.acting import distributions as decisions
+from kagent.acting import archive, batches
 from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
 from kagent.acting.episode_states import State, from_zeros
 from kagent.acting.program import Program
+from kagent.acting.single_decision import GREEDY, single_decision
 from kagent.acting.standardization import Standardization
 
 Heads = list[np.ndarray]
 Masks = list[np.ndarray | None] | None
 MASK_KEY = "action_mask"
-GREEDY = 1e-6  # temperatures below are none
-_SHORT = 32  # up to so many numbers a Python list is checked faster than an array
 
 
 class Actor:
     """Decides on actions from a policy's heads.
 
     Inside kagent it works on lists of leaf arrays with a batch axis (`decide`, `random`, `to_env`); outside,
-    on one observation and one action as the environment has them (`act`).
+    on one observation and one action as the environment has them (`act`), or on many at once (`act_batch`). One actor serves
+    several threads, which take turns; an `EpisodeStates` belongs to one thread.
 
     Args:
         forward: Observation leaves `[(N, *shape)]`, in stored form, to heads `[(N, width)]`. None:
@@ -105,7 +104,11 @@ class Actor:
         )
         # Arrays of a program are shared by its calls, and NumPy lets other threads in while it multiplies.
         self._lock = threading.Lock()
-        self._fast = self._specialised() if runs_program and self.best_is_stateless else None
+        self._fast = (
+            single_decision(self, self._observation, self._action, self._lock)
+            if runs_program and self.best_is_stateless
+            else None
+        )
 
     def decide(
         self,
@@ -114,7 +117,7 @@ class Actor:
         deterministic: bool = False,
         rng: np.random.Generator | None = None,
     ) -> list[np.ndarray]:
-        """Canonical actions for a batch. Not safe from several threads at once.
+        """Canonical actions for a batch. Several threads may call it; they take turns.
 
         Args:
             leaves: Observation leaves `(N, *shape)` in stored form. Trusted: not checked for NaN.
@@ -128,7 +131,8 @@ class Actor:
         Raises:
             ValueError: Wrong shapes; a mask that allows nothing.
         """
-        return self._choose(self.forward(leaves), masks, deterministic, self.rng if rng is None else rng)
+        with self._lock:
+            return self._choose(self.forward(leaves), masks, deterministic, self.rng if rng is None else rng)
 
     def initial_state(self, count: int) -> State:
         """The state in which `count` episodes begin, arrays `(count, ...)`. `()`: actions depend on the observation alone."""
@@ -162,17 +166,18 @@ class Actor:
             return self.decide(leaves, masks, deterministic, rng), state
         actions: list[np.ndarray] = []
         following: list[np.ndarray] = []
-        if parts := len(self._network_state):
-            found = self._following([*leaves, *state[:parts]])
-            following = [part.copy() for part in found[-parts:]]  # a program writes into the same arrays again
-            heads, deterministic = self._tempered(found[:-parts], deterministic)
-        else:
-            heads, deterministic = self._tempered(self.forward(leaves), deterministic)
         rng, masks = self.rng if rng is None else rng, [None] * len(self.decisions) if masks is None else masks
-        for decision, where, own, mask in zip(self.decisions, self._heads, self._carried, masks):
-            action, after = decision.choose_from(heads[where], state[own], rng, deterministic, mask)
-            actions.append(action)
-            following += after
+        with self._lock:
+            if parts := len(self._network_state):
+                found = self._following([*leaves, *state[:parts]])
+                following = [part.copy() for part in found[-parts:]]  # a program writes into the same arrays again
+                heads, deterministic = self._tempered(found[:-parts], deterministic)
+            else:
+                heads, deterministic = self._tempered(self.forward(leaves), deterministic)
+            for decision, where, own, mask in zip(self.decisions, self._heads, self._carried, masks):
+                action, after = decision.choose_from(heads[where], state[own], rng, deterministic, mask)
+                actions.append(action)
+                following += after
         return actions, tuple(following)
 
     def random(self, count: int, rng: np.random.Generator | None = None, masks: Masks = None) -> list[np.ndarray]:
@@ -213,13 +218,55 @@ class Actor:
                 return action
         return self.answer(*self.read(observation, mask), deterministic)
 
+    def act_batch(self, observations: Any, deterministic: bool = True, masks: Any = None) -> Any:
+        """The actions for N observations at once, each as `act` has it. Several threads may call it; they take turns.
+
+        Args:
+            observations: As a vector environment gives them: nested as the space, every leaf `(N, *shape)`, N >= 1. More than
+                1,024 go in parts.
+            deterministic: The best actions instead of samples.
+            masks: N masks, each as for `act`, or None where all is allowed. None: the observations' key `"action_mask"`, if
+                they have one.
+
+        Returns:
+            N actions, nested as the action space, every leaf `(N, *shape)`, as a vector environment takes them.
+
+        Raises:
+            ValueError: As `act`; no observation; leaves, or masks, of another number.
+
+        Example:
+
+        >>> actor = kagent.acting.load("agent.keras")
+        >>> actor.act_batch(np.zeros((3, 4), np.float32)).shape
+        (3,)
+        """
+        self._check_stateless()
+        leaves = batches.read_observations(self._observation, observations)
+        count = len(leaves[0])
+        if masks is None and self._mask_in_observation:
+            masks = observations[MASK_KEY]
+        allowed = None if masks is None else batches.read_masks(self._action, masks, count)
+        chosen = []
+        for start in range(0, count, batches.LARGEST):
+            part = slice(start, start + batches.LARGEST)
+            own = None if allowed is None else [None if mask is None else mask[part] for mask in allowed]
+            chosen.append(self._answer([leaf[part] for leaf in leaves], own, deterministic))
+        canonical = chosen[0] if len(chosen) == 1 else [np.concatenate(parts) for parts in zip(*chosen)]
+        return self._action.unflatten(self.to_env(canonical))
+
     def answer(self, leaves: list[np.ndarray], masks: Masks, deterministic: bool) -> Any:
         """The action for what `read` gave; see `act`."""
+        self._check_stateless()
+        return self.release(self._answer(leaves, masks, deterministic))
+
+    def _check_stateless(self) -> None:
         if not self.best_is_stateless and len(self.initial_state(1)):
             raise ValueError(
                 f"{type(self).__name__} has a state of its episode, which `act` does not know. Allowed: "
                 "kagent.acting.EpisodeStates(actor, 1), or `agent.player()`"
             )
+
+    def _answer(self, leaves: list[np.ndarray], masks: Masks, deterministic: bool) -> list[np.ndarray]:
         with self._lock:
             heads = self.forward(leaves)
             for head in heads:
@@ -227,8 +274,7 @@ class Actor:
                     raise ValueError(
                         f"The policy's outputs are not finite: its weights have diverged. Received: {head}"
                     )
-            canonical = self._choose(heads, masks, deterministic, self.rng)
-        return self.release(canonical)
+            return self._choose(heads, masks, deterministic, self.rng)
 
     def read(self, observation: Any, mask: Any = None, last: bool = False) -> tuple[list[np.ndarray], Masks]:
         """One raw observation and mask, checked, as a batch of one: what `decide` takes.
@@ -332,52 +378,6 @@ class Actor:
         shapes = [spec.shape for spec in self.program.output_specs]
         if shapes != widths or any(spec.dtype != np.float32 for spec in self.program.output_specs):
             raise ValueError(f"The program's outputs must be the decisions' heads {widths}. Received: {shapes}")
-
-    def _specialised(self) -> Callable[[Any, bool, np.random.Generator], int | None] | None:
-        """`act` for one float Box and one Discrete, without detours. None from it: go the general way."""
-        leaf = self._observation.leaves[0]
-        decision = self.decisions[0]
-        if self._observation.is_nested or leaf.kind != "box" or leaf.dtype.kind != "f":
-            return None
-        if self._action.is_nested or type(decision) is not decisions.Categorical or decision.leaf.kind != "discrete":
-            return None
-        if decision.widths[0] > _SHORT:
-            return None
-        assert self.program is not None
-        program, kernel = self.program, self.program.kernel(1)
-        lock, pick = self._lock, decision.pick
-        x, head = kernel.inputs[0][0, ...], kernel.outputs[0][0]
-        flat, steps, refresh = x.reshape(-1), kernel.steps, program.refresh
-        shape, start, short = leaf.shape, int(decision.leaf.start), flat.size <= _SHORT
-        single, double = np.dtype(np.float32), np.dtype(np.float64)
-        isfinite, is_finite, array = math.isfinite, layout.is_finite, np.ndarray
-
-        def act(observation: Any, deterministic: bool, rng: np.random.Generator) -> int | None:
-            if type(observation) is not array or observation.shape != shape:
-                return None
-            if observation.dtype is not single and observation.dtype is not double:
-                return None
-            with lock:
-                if kernel.version != program.version:
-                    refresh(kernel)
-                x[...] = observation
-                # A sum is finite only if all its terms are; the general way then says which is not.
-                if not (isfinite(sum(flat.tolist())) if short else is_finite(flat)):
-                    return None
-                for step in steps:
-                    step()
-                logits = head.tolist()
-                if not isfinite(sum(logits)):
-                    return None
-                temperature = self.temperature
-                if deterministic or temperature < GREEDY:
-                    result: int | None = start + logits.index(max(logits))
-                    return result
-                if temperature != 1.0:
-                    logits = [value / temperature for value in logits]
-                return start + pick(logits, rng, False)
-
-        return act
 
 
 def _shares(counts: list[int]) -> list[slice]:

@@ -46,6 +46,11 @@ def rules() -> dict[type, Rule]:
     return {
         **{cls: lambda c, layer, x: c.add("identity", x) for cls in same},
         **{getattr(layers, name): _merge for name in _MERGES},
+        **{getattr(layers, name): _convolution for name in ("Conv1D", "Conv2D")},
+        **{
+            getattr(layers, name): _pool
+            for name in ("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")
+        },
         layers.Dense: _dense,
         layers.Activation: lambda c, layer, x: _activate(c, layer.activation, x[0], layer),
         layers.ReLU: _relu,
@@ -81,6 +86,28 @@ def _dense(compiler: Compiler, layer: Any, inputs: list[int]) -> int:
     if name is not None:
         return compiler.add("dense", inputs, variables, **({} if name == "linear" else {"activation": name}))
     return _activate(compiler, layer.activation, compiler.add("dense", inputs, variables), layer)
+
+
+def _convolution(compiler: Compiler, layer: Any, inputs: list[int]) -> int:
+    if getattr(layer, "lora_enabled", False):
+        raise UnsupportedLayer(f"{named(layer)} has LoRA weights")
+    if layer.groups != 1 or any(n != 1 for n in layer.dilation_rate):
+        raise UnsupportedLayer(f"{named(layer)} has groups or a dilation: {layer.groups}, {layer.dilation_rate}")
+    variables = [layer.kernel, layer.bias] if layer.use_bias else [layer.kernel]
+    value = compiler.add("convolution", inputs, variables, **_positions(layer))
+    return _activate(compiler, layer.activation, value, layer)
+
+
+def _pool(compiler: Compiler, layer: Any, inputs: list[int]) -> int:
+    kind = "max" if type(layer).__name__.startswith("Max") else "average"
+    window = [int(n) for n in layer.pool_size]
+    return compiler.add("pool", inputs, kind=kind, window=window, **_positions(layer))
+
+
+def _positions(layer: Any) -> dict[str, Any]:
+    if layer.data_format != "channels_last" or layer.padding not in ("valid", "same"):
+        raise UnsupportedLayer(f"{named(layer)} has data_format={layer.data_format!r}, padding={layer.padding!r}")
+    return {"strides": [int(n) for n in layer.strides], "padding": layer.padding}
 
 
 def _activate(compiler: Compiler, activation: Any, value: int, layer: Any) -> int:

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import merging, noisy, normalization, operations, recurrent  # noqa: F401  (they fill OPERATIONS)
+from kagent.acting import (  # noqa: F401  (they fill OPERATIONS)
+    convolution,
+    merging,
+    noisy,
+    normalization,
+    operations,
+    recurrent,
+)
 from kagent.acting.activations import Step
 from kagent.acting.operation_base import FLOAT, OPERATIONS, Bound, Node, Shape, Spec, Value
 

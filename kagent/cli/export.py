@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     agent = load(arguments)
     path = arguments.out or arguments.file.with_name(NAMES[arguments.to])
     if arguments.to == "numpy":
-        if agent.actor.program is None:
-            raise CommandError(f"--to numpy needs a policy that acts by NumPy. Received: {agent.actor!r}")
+        if not agent.actor.is_servable:
+            raise CommandError(f"--to numpy needs a policy with a NumPy form. Received: {agent.actor!r}")
         agent.actor.save(path)
     else:
         agent.export(path, format={"saved_model": "tf_saved_model"}.get(arguments.to, arguments.to))

@@ -18,11 +18,14 @@ from kagent.policies.role import outputs
 from kagent.policies.unrolled import acting_model, carried_sizes
 from kagent.spaces import Structure
 
+_FOR_TENSORFLOW = ("convolution", "pool")  # operations that agents leave to TensorFlow; NumPy serves them
+
 
 class GraphForward:
     """A policy's heads through one `tf.function`, traced once per number of environments.
 
-    For policies with layers that have no NumPy form: convolutions, or user layers.
+    For policies with convolutions, which TensorFlow computes faster where there are several cores or a GPU, and for those with
+    layers that have no NumPy form, such as user layers.
 
     Args:
         policy: The policy.
@@ -120,9 +123,13 @@ class PolicyActor(Actor):
         forward: Any = None
         self.program: PolicyProgram | None
         program = None
+        self._serving: PolicyProgram | None = None  # what is saved for others, where this actor does not use it itself
         try:
-            config, self.variables = compile_model(model)
-            program = PolicyProgram(config, self.variables)
+            config, variables = compile_model(model)
+            if any(node["op"] in _FOR_TENSORFLOW for node in config["nodes"]):
+                self._serving, forward = PolicyProgram(config, variables), GraphForward(policy, model if carried else None)
+            else:
+                self.variables, program = variables, PolicyProgram(config, variables)
         except UnsupportedLayer:
             forward = GraphForward(policy, model if carried else None)
         self.policy, self.preprocessed = policy, preprocessed
@@ -199,14 +206,27 @@ class PolicyActor(Actor):
                 "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
                 "environment gave. Save the agent, and load it with `kagent.load`"
             )
-        if self.program is not None:
-            self.program.read()  # weights may be newer than those that were acted with
-        super().save(directory, standardization)
+        program = self._serving or self.program
+        if program is not None:
+            program.read()  # weights may be newer than those that were acted with
+        if program is self.program:
+            super().save(directory, standardization)
+            return
+        spaces_of = self._observation.config, self._action.config
+        served = Actor(
+            None, spaces_of[0], self.decisions, None, program, spaces_of[1], self.temperature, None, self._network_state
+        )
+        served.save(directory, standardization)
 
     @property
     def is_numpy(self) -> bool:
         """Whether it computes without TensorFlow."""
         return self.program is not None
+
+    @property
+    def is_servable(self) -> bool:
+        """Whether it can be saved for `kagent.acting.load`, which computes without TensorFlow."""
+        return self.program is not None or self._serving is not None
 
     def set_weights(self, *pieces: np.ndarray) -> None:
         """Copies new weights in: the variables' values, one behind the other, in one vector or several."""

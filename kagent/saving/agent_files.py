@@ -259,7 +259,7 @@ def save_assets(agent: Agent, directory: str) -> None:
             frozen = spaces.to_config(agent.observation_space), made.frozen()
         except ValueError:
             return archive.refuse(Path(directory))
-    if agent.actor.is_numpy:
+    if agent.actor.is_servable:
         agent.actor.refresh()
         agent.actor.set_time(agent.clock)
         agent.actor.save(directory, frozen)

@@ -217,7 +217,7 @@ class _AgentCheck:
         if agent.objective.learns:  # else acting may be random
             with contract.rule("From a `.keras` file it acts as before"):
                 contract.equal(actions(loaded), actions(agent), "actions")
-            if agent.actor.is_numpy:
+            if agent.actor.is_servable:
                 with contract.rule("`kagent.acting.load` acts from its `.keras` file as it does"):
                     contract.equal(actions(acting.load(path)), actions(agent), "actions")
 

@@ -298,7 +298,7 @@ def half(x):
 
 
 UNSUPPORTED = {
-    "Conv1D": ((4, 2), lambda: [L.Conv1D(2, 2)]),
+    "SeparableConv1D": ((4, 2), lambda: [L.SeparableConv1D(2, 2)]),
     "GRU": ((4, 2), lambda: [L.GRU(2)]),
     "Custom": ((4,), lambda: [Custom()]),
     "MyDense": ((4,), lambda: [MyDense(2)]),
