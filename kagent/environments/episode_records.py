@@ -57,13 +57,19 @@ def restarts_records(env: VectorEnv, mode: AutoresetMode) -> bool:
     """Whether recorded returns are of parts of episodes.
 
     gymnasium's vector `RecordEpisodeStatistics` (1.4) restarts its sums everywhere when one environment is reset by a mask:
-    the environment below takes the mask out of the options before the wrapper looks at them.
+    the environment below takes the mask out of the options before the wrapper looks at them. Before 1.4 it leaves out the first
+    reward of every episode but the first in mode SAME_STEP, whose end is the next one's reset.
     """
-    while mode is AutoresetMode.DISABLED and isinstance(env, gymnasium.vector.VectorWrapper):
+    faulty = mode is AutoresetMode.DISABLED or (mode is AutoresetMode.SAME_STEP and _version() < (1, 4))
+    while faulty and isinstance(env, gymnasium.vector.VectorWrapper):
         if isinstance(env, gymnasium.wrappers.vector.RecordEpisodeStatistics):
             return True
         env = env.env
     return False
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in gymnasium.__version__.split(".")[:2])
 
 
 def _of_row(source: Any, row: int) -> float | None:

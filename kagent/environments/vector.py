@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
@@ -77,8 +78,9 @@ class VectorEnvs(Environments):
         self._records = not restarts_records(env, self.autoreset_mode)
         if not self._records:
             warnings.warn(
-                "gymnasium.wrappers.vector.RecordEpisodeStatistics loses its sums at the resets of mode DISABLED: what it "
-                "records is not read. Wrap the single environments in gymnasium.wrappers.RecordEpisodeStatistics instead",
+                f"gymnasium.wrappers.vector.RecordEpisodeStatistics of gymnasium {gymnasium.__version__} loses its sums at the "
+                f"resets of mode {self.autoreset_mode.name}: what it records is not read. Wrap the single environments in "
+                "gymnasium.wrappers.RecordEpisodeStatistics instead",
                 stacklevel=2,
             )
 
