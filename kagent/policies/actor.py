@@ -127,7 +127,10 @@ class PolicyActor(Actor):
         try:
             config, variables = compile_model(model)
             if any(node["op"] in _FOR_TENSORFLOW for node in config["nodes"]):
-                self._serving, forward = PolicyProgram(config, variables), GraphForward(policy, model if carried else None)
+                self._serving, forward = (
+                    PolicyProgram(config, variables),
+                    GraphForward(policy, model if carried else None),
+                )
             else:
                 self.variables, program = variables, PolicyProgram(config, variables)
         except UnsupportedLayer:
