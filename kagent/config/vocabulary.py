@@ -224,6 +224,7 @@ _PARTS = {
     "ActionNoise": "gaussian gaussian_noise normal normal_noise normal_action_noise noise",
     "CNN": "nature nature_cnn conv conv2d convnet",
     "EpsilonGreedy": "egreedy e_greedy eps_greedy epsilon",
+    "Impala": "resnet residual impalacnn",
     "MLP": "dense fc fcnet fully_connected feedforward",
     "OrnsteinUhlenbeckNoise": "ou ou_noise ornstein_uhlenbeck_action_noise",
     "Prioritized": "per prioritized_replay_buffer prioritized_experience_replay",

@@ -12,6 +12,7 @@ from kagent.networks.noisy import NoisyDense, holds_noise, noise
 from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.networks.readings import images_of, note_images
 from kagent.networks.recurrent import Recurrent, state_sizes
+from kagent.networks.residual import Impala
 
 __all__ = [
     "CNN",
@@ -21,6 +22,7 @@ __all__ = [
     "Auto",
     "BatchRenormalization",
     "Bound",
+    "Impala",
     "Layered",
     "Legacy",
     "NoisyDense",

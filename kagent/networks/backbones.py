@@ -88,7 +88,7 @@ class MLP(Part):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
-        _check(self.activation, self.initialization)
+        check_names(self.activation, self.initialization)
         normalizing.check(self.normalization)
 
     def features(self, leaves: list[Any], seeds: Seeds) -> Any:
@@ -141,12 +141,12 @@ class CNN(Part):
             raise ValueError(
                 f"`network.normalization` of CNN must be {LAYER_NORMALIZATION!r} or None. Received: {self.normalization!r}"
             )
-        _check(self.activation, self.initialization)
+        check_names(self.activation, self.initialization)
         images.check_data_format(self.data_format, "network.data_format")
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
         """How an observation leaf is read as an image; None: it is none."""
-        return _layout(leaf, self.data_format, 1)
+        return image_layout(leaf, self.data_format, 1)
 
     def features(self, leaves: list[Any], seeds: Seeds, padded: bool = False) -> Any:
         """Features `(N, F)` of encoded leaves, those of rank 4 being images `(N, height, width, channels)`.
@@ -231,7 +231,7 @@ class Auto(Part):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
-        _check(self.activation, self.initialization)
+        check_names(self.activation, self.initialization)
         normalizing.check(self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
         if self.rnn is not None:
@@ -239,7 +239,7 @@ class Auto(Part):
 
     def layout_of(self, leaf: Leaf) -> Layout | None:
         """How an observation leaf is read as an image; None: it is none, or too small for convolutions."""
-        return _layout(leaf, self.data_format, _LEAST)
+        return image_layout(leaf, self.data_format, _LEAST)
 
     def features(self, leaves: list[Any], seeds: Seeds, states: int | None = None, padded: bool = False) -> Any:
         """Features `(N, F)` of encoded leaves, those of rank 4 being images `(N, height, width, channels)`.
@@ -343,7 +343,8 @@ def check_weights(widths_: Any, argument: str) -> None:
         raise ValueError(f"`{argument}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
 
 
-def _check(activation: Any, initialization: Any) -> None:
+def check_names(activation: Any, initialization: Any) -> None:
+    """Refuses an activation or an initialization that Keras does not have."""
     if not isinstance(activation, str):
         raise TypeError(f"`network.activation` must be the name of a Keras activation. Received: {activation!r}")
     keras.activations.get(activation)
@@ -351,7 +352,8 @@ def _check(activation: Any, initialization: Any) -> None:
         keras.initializers.get(initialization)
 
 
-def _layout(leaf: Leaf, data_format: str, least: int) -> Layout | None:
+def image_layout(leaf: Leaf, data_format: str, least: int) -> Layout | None:
+    """How an observation leaf is read as an image with at least so many pixels on a side; None: it is none."""
     if not leaf.is_image:
         return None
     try:

@@ -17,6 +17,7 @@ from kagent.networks.layers import OneHot
 from kagent.networks.legacy import Legacy, legacy_scale
 from kagent.networks.readings import note_images
 from kagent.networks.recurrent import Recurrence, holds_recurrent, is_recurrent
+from kagent.networks.residual import Impala
 from kagent.spaces import Leaf, Structure
 
 _TRIAL = "trial"  # the name of a model that is made to be tried
@@ -107,6 +108,8 @@ def functional(
                     )
             elif isinstance(core, CNN):
                 features = core.features(parts + _vectors(actions, legacy), seeds, legacy)
+            elif isinstance(core, Impala):
+                features = core.features(parts + _vectors(actions, legacy), seeds)
             else:
                 features = core.features(parts + actions, seeds)
         if len(features.shape) != 2:
@@ -205,7 +208,7 @@ def _reader(network: Any) -> Callable[[Leaf, Any], Any]:
     """What makes floats of a leaf's stored form, as a part of `networks.backbones` takes them."""
     if isinstance(network, Layered):
         return state_of
-    if not isinstance(network, Auto | CNN):
+    if not isinstance(network, Auto | CNN | Impala):
         return scale
 
     def read(leaf: Leaf, x: Any) -> Any:

@@ -11,6 +11,7 @@ from kagent.networks.backbones import CNN, LEAST_UNPADDED, Auto
 from kagent.networks.encoding import plain_layout
 from kagent.networks.layer_list import Layered
 from kagent.networks.legacy import Legacy, is_scaled
+from kagent.networks.residual import Impala
 from kagent.spaces import Leaf
 from kagent.spaces.images import Layout
 
@@ -36,7 +37,9 @@ def reading(network: Any, leaf: Leaf) -> str:
         return _words(network, leaf, None, 1)
     if isinstance(network, Layered):
         return _words(network, leaf, None, leaf.brightest) + _exceptions(network, leaf)
-    return _words(network, leaf, network.layout_of(leaf) if isinstance(network, Auto | CNN) else None, leaf.brightest)
+    return _words(
+        network, leaf, network.layout_of(leaf) if isinstance(network, Auto | CNN | Impala) else None, leaf.brightest
+    )
 
 
 def _exceptions(network: Layered, leaf: Leaf) -> str:
@@ -54,7 +57,7 @@ def _words(core: Any, leaf: Leaf, layout: Layout | None, divisor: int) -> str:
         return f"{leaf.shape} as the space declares it{scaled}"
     if isinstance(core, Layered):
         return f"{leaf.shape} layer by layer{scaled}"
-    if isinstance(core, Auto | CNN) and layout is not None:
+    if isinstance(core, Auto | CNN | Impala) and layout is not None:
         return f"{layout}{scaled}"
     return f"{leaf.shape} as a vector of {leaf.size}{scaled}"
 

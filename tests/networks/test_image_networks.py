@@ -376,3 +376,35 @@ def test_weights_of_before_are_for_a_legacy_network():
 def test_a_legacy_holds_a_network():
     with pytest.raises(ValueError, match="Legacy must hold another network"):
         networks.Legacy({"type": "Legacy", "network": "auto"})
+
+
+def test_impala_has_the_weights_of_its_figure():
+    """Each stage: a convolution and two blocks of two; the last one leaves 11 x 11 places of 84 x 84."""
+    agent = dqn(pixels(4, 84, 84), "impala")
+    stages = [(9 * before + 1) * now + 4 * (9 * now + 1) * now for before, now in ((4, 16), (16, 32), (32, 32))]
+    assert stages == [9872, 41632, 46240]
+    assert agent.policy.model.count_params() == sum(stages) + (11 * 11 * 32 + 1) * 256 + 257 * 3
+
+
+def test_a_residual_block_adds_what_two_convolutions_make():
+    space = pixels(5, 5, 2)
+    agent = dqn(space, {"type": "impala", "filters": [3], "blocks": 1, "units": [4]})
+    layers = {layer.name: layer for layer in agent.policy.model.layers}
+    x = some(space) / 255.0
+    pooled = layers["stage_0_0_pool"](layers["stage_0_0_conv"](x.astype(np.float32)))
+    inside = layers["stage_0_0_0_conv_0"](keras.ops.relu(pooled))
+    summed = pooled + layers["stage_0_0_0_conv_1"](keras.ops.relu(inside))
+    flat = keras.ops.reshape(keras.ops.relu(summed), (3, 3 * 3 * 3))
+    np.testing.assert_allclose(layers["dense_0"](flat), feature_model(agent)([some(space)]), atol=1e-6)
+
+
+def test_impala_takes_what_is_beside_an_image_and_small_images():
+    space = spaces.Dict(view=pixels(7, 7, 3), place=spaces.Box(-1, 1, (2,)))
+    agent = dqn(space, {"type": "impala", "filters": [4, 4], "blocks": 1, "units": [8]})
+    assert agent.policy.model.get_layer("dense_0").kernel.shape == (2 * 2 * 4 + 2, 8)
+    again = kagent.Agent.create(json.loads(json.dumps(agent.get_config())))
+    assert again.policy.network == agent.policy.network
+    with pytest.raises(ValueError, match="`network.blocks` must be an integer"):
+        dqn(space, {"type": "impala", "blocks": 0})
+    with pytest.raises(ValueError, match="`network.normalization` of Impala"):
+        dqn(space, {"type": "impala", "normalization": "batch"})
