@@ -404,7 +404,7 @@ def test_impala_takes_what_is_beside_an_image_and_small_images():
     assert agent.policy.model.get_layer("dense_0").kernel.shape == (2 * 2 * 4 + 2, 8)
     again = kagent.Agent.create(json.loads(json.dumps(agent.get_config())))
     assert again.policy.network == agent.policy.network
-    with pytest.raises(ValueError, match="`network.blocks` must be an integer"):
+    with pytest.raises(ValueError, match=r"`network.blocks` must be an integer"):
         dqn(space, {"type": "impala", "blocks": 0})
-    with pytest.raises(ValueError, match="`network.normalization` of Impala"):
+    with pytest.raises(ValueError, match=r"`network.normalization` of Impala"):
         dqn(space, {"type": "impala", "normalization": "batch"})
