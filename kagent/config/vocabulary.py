@@ -306,8 +306,9 @@ def suggest_part(name: str, known: Iterable[str]) -> str | None:
     for own, others in _PARTS.items():
         if own in known and plain in others.split():
             return own
-    close = difflib.get_close_matches(name, known, n=1)
-    return close[0] if close else None
+    lower = {own.lower(): own for own in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    return lower[close[0]] if close else None
 
 
 def meaning(name: str) -> str:

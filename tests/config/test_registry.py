@@ -179,7 +179,7 @@ GETTERS = {
         "Polynomial, Random",
     ),
     "target": (lambda x: optimizers.TARGETS.get(x), "Target"),
-    "network": (lambda x: networks.get(x, None), "Auto, CNN, Layered, Legacy, MLP"),
+    "network": (lambda x: networks.get(x, None), "Auto, CNN, Impala, Layered, Legacy, MLP"),
     "policy": (
         lambda x: role.ROLES.get(x, "policy"),
         "ActionValue, ConstantPolicy, DeterministicPolicy, RandomPolicy, SharedStateValue, StateValue, "
@@ -206,7 +206,10 @@ def test_an_agent_says_which_part_is_unknown(part):
 
 
 def test_an_agents_schedules_and_networks_are_named_too():
-    with pytest.raises(ValueError, match=r"Unknown `network`. Received: 'mpl'. Known: Auto, CNN, Layered, Legacy, MLP"):
+    with pytest.raises(
+        ValueError,
+        match=r"Unknown `network`. Received: 'mpl'. Known: Auto, CNN, Impala, Layered, Legacy, MLP. Did you mean 'MLP'",
+    ):
         kagent.DQN("CartPole-v1", network="mpl")
     with pytest.raises(
         ValueError, match=r"Unknown `learning_rate`. Received: 'linea'. Known: Constant, .*, Linear, .*. Did"
