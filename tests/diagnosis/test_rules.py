@@ -85,7 +85,7 @@ CASES = {
     "exploration_dead": logged(entropy=[0.6, 0.3, 0.1, 0.01, 0.001, 0.001]),
     "exploration_endless": ill(settings=with_settings(epsilon=0.6)),
     "updates_vanishing": ill(movement={"critic": [1e-3, 1e-10, 0.0, 1e-12]}, episodes=POOR),
-    "updates_exploding": ill(movement={"policy": [1e-3, 0.2, 0.3, 0.1]}),
+    "updates_exploding": ill(movement={"policy": [1e-3, 0.4, 0.5, 0.6]}),
     # Rewards of 1 and a discount of 0.99 allow 100; ten times that is too much.
     "values_diverging": ill(history={**HEALTHY.history, "q_mean": [1.0, 100.0, 5_000.0]}),
     "critic_useless": logged(explained_variance=[0.3, 0.1, -0.1, -0.5, -0.2, 0.0]),
