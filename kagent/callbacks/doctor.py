@@ -126,7 +126,7 @@ class Doctor(Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         agent = self.model
         self._counts = _counts(agent)
-        if agent.timesteps == self._examined == 0 and not self._history:
+        if not self._history:
             return  # there was nothing to do
         self._movement.measure()
         self._examine(1.0)
@@ -174,7 +174,7 @@ class Doctor(Callback):
         for finding in self.findings:
             if self.verbose and finding.severity == "severe" and finding.name not in self._warned:
                 self._warned.add(finding.name)
-                warnings.warn(f"Doctor: {finding.name}: {finding.evidence} Try: {finding.advice[0]}", stacklevel=2)
+                warnings.warn(f"Doctor: {finding.name}: {finding.evidence} Try: {finding.advice[0]}", stacklevel=8)
 
     def _random_returns(self) -> tuple[float, ...]:
         if self._returns is None and self._experience.episodes().count >= _FEWEST:

@@ -18,7 +18,7 @@ _COLLAPSED = 0.02  # part of the entropy of uniform discrete actions
 _NARROW = 5.0  # nats below uniform, for each continuous component: a deviation of 0.2 % of the range
 _GREEDY, _WILD = 0.001, 0.5  # epsilon
 _STILL, _LEAP = 1e-9, 0.3  # relative change of the weights in one gradient step
-_SWOLLEN = 100.0  # times the size of the weights at the beginning
+_SWOLLEN = (20.0, 100.0)  # times the size of the weights at the beginning; of an agent that has learned
 _BEYOND = 10.0  # times the largest value that the rewards allow
 _GROWN = 1e4  # times the loss of the first half
 _CLIPPED = (1e-3, 0.5)  # usual parts of clipped samples
@@ -65,8 +65,7 @@ def exploration_dead(record: Record) -> Finding | None:
     """The agent hardly tries anything any more, and has not learned."""
     if record.progress < _EARLIEST or record.learned is not False or not record.gradient_steps:
         return None
-    epsilon, most = record.settings.get("epsilon"), record.settings.get("most_entropy")
-    late = record.late("entropy")
+    epsilon = record.settings.get("epsilon")
     if epsilon is not None and epsilon <= _GREEDY and not record.settings.get("noisy"):
         return Finding(
             "exploration_dead",
@@ -78,12 +77,9 @@ def exploration_dead(record: Record) -> Finding | None:
             ),
             {"epsilon": epsilon},
         )
-    if not late or not most:
+    if not _has_collapsed(record):
         return None
-    boxes, now = record.settings.get("box_components", 0.0), statistics.fmean(late[-3:])
-    least = most - _NARROW * boxes if boxes else _COLLAPSED * most
-    if now >= least:
-        return None
+    now, most = statistics.fmean(record.late("entropy")[-3:]), record.settings["most_entropy"]
     return Finding(
         "exploration_dead",
         "severe",
@@ -95,6 +91,16 @@ def exploration_dead(record: Record) -> Finding | None:
         ),
         {"entropy": now, "most_entropy": most},
     )
+
+
+def _has_collapsed(record: Record) -> bool:
+    """Whether the policy's entropy is next to nothing."""
+    late, most = record.late("entropy"), record.settings.get("most_entropy")
+    if not late or not most:
+        return False
+    boxes = record.settings.get("box_components", 0.0)
+    least = most - _NARROW * boxes if boxes else _COLLAPSED * most
+    return statistics.fmean(late[-3:]) < least
 
 
 def exploration_endless(record: Record) -> Finding | None:
@@ -115,7 +121,9 @@ def exploration_endless(record: Record) -> Finding | None:
 
 
 def updates_vanishing(record: Record) -> Finding | None:
-    """Weights do not move."""
+    """Weights do not move. A policy that has settled on its actions has no gradient: that is the illness then."""
+    if _has_collapsed(record):
+        return None
     for role, movement in record.movement.items():
         moved = [value for value in movement if math.isfinite(value)]
         if len(moved) >= 3 and max(moved[-3:]) < _STILL and record.learned is not True:
@@ -138,7 +146,7 @@ def updates_exploding(record: Record) -> Finding | None:
     for role in dict.fromkeys([*record.movement, *record.growth]):
         moved = [value for value in record.movement.get(role, ()) if math.isfinite(value)][-3:]
         growth = record.growth.get(role, 1.0)
-        if growth > _SWOLLEN:
+        if growth > _SWOLLEN[record.learned is not False]:
             said, numbers = (
                 f"The weights of the {role} are {growth:.3g} times as large as at the beginning.",
                 {"growth": growth},
@@ -226,7 +234,7 @@ def critic_useless(record: Record) -> Finding | None:
     return Finding(
         "critic_useless",
         "warning",
-        f"The critic explains {100 * mean:.0f} % of the variance of returns; a constant explains 0 %.",
+        f"The critic explains {round(100 * mean)} % of the variance of returns; a constant explains 0 %.",
         (
             "Normalize observations and rewards (`normalize=True`).",
             "Give it more weight or a network of its own: `value_coefficient`, `critic`.",
@@ -251,7 +259,7 @@ def clipping_unusual(record: Record) -> Finding | None:
             ("Lower `learning_rate` or `epochs`.", "End updates early: `target_kl=0.02`.", "Larger `batch_size`."),
             {"clip_fraction": mean},
         )
-    if max(late) < low and record.learned is not True and record.finished:
+    if max(late) < low and record.learned is not True and record.finished and not _has_collapsed(record):
         return Finding(
             "clipping_unusual",
             "advice",
@@ -268,6 +276,19 @@ def divergence_unusual(record: Record) -> Finding | None:
     if len(late) < 3 or record.settings.get("steps_per_update", 2.0) <= 1.0:
         return None
     mean, (low, high, severe) = statistics.fmean(late), _DIVERGENCE
+    worst = max(record.logged("approx_kl"))
+    if worst > severe and record.learned is not True:
+        return Finding(
+            "divergence_unusual",
+            "severe",
+            f"In one epoch updates moved the policy by a KL divergence of {worst:.3g} nats; 0.003 to 0.03 are usual. What it does "
+            "afterwards was decided by few samples.",
+            (
+                "Lower `learning_rate`, by a factor of ten to begin with, or `epochs`.",
+                "End updates early: `target_kl=0.02`.",
+            ),
+            {"approx_kl": worst},
+        )
     if mean > high:
         return Finding(
             "divergence_unusual",
@@ -276,7 +297,7 @@ def divergence_unusual(record: Record) -> Finding | None:
             ("Lower `learning_rate` or `epochs`.", "End updates early: `target_kl=0.02`."),
             {"approx_kl": mean},
         )
-    if max(map(abs, late)) < low and record.learned is not True and record.finished:
+    if max(map(abs, late)) < low and record.learned is not True and record.finished and not _has_collapsed(record):
         return Finding(
             "divergence_unusual",
             "advice",

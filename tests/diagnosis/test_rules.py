@@ -128,6 +128,8 @@ OTHERS = [
     ("clipping_unusual", logged(clip_fraction=[0.0] * 6), {}, "advice"),
     ("divergence_unusual", logged(approx_kl=[0.9] * 6), {}, "severe"),
     ("divergence_unusual", logged(approx_kl=[1e-9] * 6), {}, "advice"),
+    ("divergence_unusual", logged(approx_kl=[7.0, 0.0, 0.0, 0.0, 0.0, 0.0]), {}, "severe"),  # the first updates
+    ("updates_exploding", ill(growth={"policy": 30.0}, episodes=POOR), {}, "severe"),
     ("updates_exploding", ill(growth={"critic": 110.0}), {}, "severe"),
     # A return of 300 was seen: squared errors above (10 * 300) ** 2.
     ("values_diverging", ill(history={"critic_loss": [1.0, 1e3, 9.1e6]}), {}, "severe"),
@@ -161,6 +163,13 @@ def test_learning_excuses_what_settles():
         assert diagnose(record) == [], name
     narrow = with_settings(epsilon=0.0, noisy=1.0)
     assert "exploration_dead" not in [f.name for f in diagnose(ill(episodes=POOR, settings=narrow))]
+
+
+def test_a_policy_that_has_settled_has_no_gradient():
+    """Its updates are small for that reason: larger steps are no advice."""
+    still = logged(entropy=[0.5] + [1e-9] * 5, approx_kl=[0.01] + [0.0] * 5, clip_fraction=[0.1] + [0.0] * 5)
+    names = [f.name for f in diagnose(dataclasses.replace(still, movement={"policy": [0.0] * 3}))]
+    assert names == ["no_better_than_random", "exploration_dead"]
 
 
 def test_nothing_is_judged_too_early():
