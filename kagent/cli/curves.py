@@ -201,19 +201,20 @@ def key(run: Run, group: str = "settings") -> tuple[str, str, str]:
 def _curve(label: str, runs: Sequence[Run], smooth: int, spread: str, x: str) -> Curve:
     environment, algorithm = runs[0].environment, runs[0].algorithm
     smoothed = [_smoothed(run.returns, smooth) for run in runs]
-    places = [getattr(run, x) for run in runs]
     if len(runs) == 1:
         line = smoothed[0]
-        return Curve(label, environment, places[0], line, line, line, 1, None, algorithm)
-    first, last = max(place[0] for place in places), min(place[-1] for place in places)
+        return Curve(label, environment, getattr(runs[0], x), line, line, line, 1, None, algorithm)
+    first, last = max(run.timesteps[0] for run in runs), min(run.timesteps[-1] for run in runs)
     if first > last:
         folders = ", ".join(str(run.folder) for run in runs)
-        raise ValueError(f"These runs of {label} on {environment} have no {x} in common: {folders}")
+        raise ValueError(f"These runs of {label} on {environment} have no timesteps in common: {folders}")
     grid = np.linspace(first, last, _POINTS if last > first else 1)
-    table = np.stack([np.interp(grid, place, values) for place, values in zip(places, smoothed)])
-    longest = float(max(place[-1] for place in places))
-    cut = longest if longest > 1.05 * last else None  # epochs end at slightly different timesteps
-    return Curve(label, environment, grid, *bands.band(table, spread), len(runs), cut, algorithm)
+    table = np.stack([np.interp(grid, run.timesteps, values) for run, values in zip(runs, smoothed)])
+    # Seeds are compared at equal timesteps whatever the axis: their times may have no moment in common.
+    place = np.mean([np.interp(grid, run.timesteps, getattr(run, x)) for run in runs], axis=0)
+    shorter = max(run.timesteps[-1] for run in runs) > 1.05 * last  # epochs end at slightly different timesteps
+    cut = float(max(getattr(run, x)[-1] for run in runs)) if shorter else None
+    return Curve(label, environment, place, *bands.band(table, spread), len(runs), cut, algorithm)
 
 
 def _smoothed(values: np.ndarray, width: int) -> np.ndarray:

@@ -41,7 +41,8 @@ def plot(
         smooth: Each point is the mean of this many log rows up to it; 1 draws the log as it is.
         spread: `"iqm"`: interquartile mean over seeds, band: its 95 % bootstrap interval. `"mean"`: the same for the mean.
             `"range"`: mean over seeds, band from worst to best. `"iqr"`: median and the middle half.
-        x: What lies along the axis: `"timesteps"` of the environment, `"time"` of training, or finished `"episodes"`.
+        x: What lies along the axis: `"timesteps"` of the environment, `"time"` of training, or finished `"episodes"`. Seeds
+            are compared at equal timesteps; a point then lies at the mean of their times or episodes.
         group: `"settings"`: runs with equal algorithm, environment and settings are one curve. `"algorithm"`: whatever
             their settings, all runs of an algorithm are.
         labels: A label for each curve, in the order of the curves, in place of the algorithm and what sets it apart.

@@ -77,6 +77,18 @@ def test_over_time_and_episodes(tmp_path):
         assert len(plotting.plot([tmp_path], tmp_path / "x.svg", x="time")) == 1
 
 
+def test_seeds_whose_times_have_no_moment_in_common_are_compared_at_equal_timesteps(tmp_path):
+    """The first takes 2 and 4 seconds for 100 and 200 timesteps, the second 10 and 20."""
+    for seed, pace in enumerate((50, 10)):
+        run = write_run(tmp_path / str(seed), [100, 200], [1, 2], seed=seed)
+        rows = "".join(f"{step},{step / 100 + seed},{pace},1\n" for step in (100, 200))
+        (run / "log.csv").write_text(f"timesteps,episode_return,steps_per_second,episodes\n{rows}")
+    runs, _ = curves.read_all([tmp_path], "time")
+    (curve,) = curves.summarize(runs, x="time", spread="range")
+    assert (curve.x[0], curve.x[-1]) == (6, 12) and (curve.line[0], curve.line[-1]) == (1.5, 2.5)
+    assert curve.cut is None  # none of them ends before another
+
+
 def test_the_unit_of_time_goes_by_its_length():
     assert [curves.unit_of("time", seconds)[1].split()[0] for seconds in (179.0, 180.0, 7199.0, 7200.0)] == [
         "seconds", "minutes", "minutes", "hours",
