@@ -13,7 +13,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _AGENTS = (
     "A2C", "AC", "BC", "C51", "DDPG", "DPG", "DQN", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib.metadata
 import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from kagent import __version__
 from kagent.cli import catalog, doctor, evaluate, export, inspect, plot, record, report, train, tune, watch
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
@@ -139,15 +139,8 @@ def _complain(error: Exception) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="kagent", description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"kagent {_version()}")
+    parser.add_argument("--version", action="version", version=f"kagent {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (train, tune, evaluate, watch, record, plot, report, doctor, export, inspect, catalog):
         command.add_parser(commands)
     return parser
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("kagent")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kagent import __version__
 from kagent.cli.errors import CommandError
 from kagent.files.atomic_files import replacing
 
-PACKAGES = ("kagent", "keras", "tensorflow", "numpy", "gymnasium")
+PACKAGES = ("keras", "tensorflow", "numpy", "gymnasium")
 
 CONTENTS = """\
   config.json      settings, seed, command line, and the agent's configuration
@@ -136,10 +137,10 @@ def _number(row: list[str], place: int) -> float:
 
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "kagent": __version__}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return {**found, "platform": platform.platform()}

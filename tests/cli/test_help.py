@@ -1,6 +1,8 @@
 """What the command line says before it does anything."""
 
 import builtins
+import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ import types
 
 import pytest
 
+import kagent
 from kagent import tuned
 from kagent.cli import algorithms, main
 from kagent.cli.errors import is_complaint
@@ -159,3 +162,10 @@ def test_an_unknown_environment_is_a_complaint():
         gymnasium.make("Cartpole-v77")
     assert is_complaint(caught.value)
     assert not is_complaint(gymnasium.error.ResetNeeded("step before reset"))
+
+
+def test_the_version_is_that_of_the_changelog(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"kagent {kagent.__version__}\n"
+    text = (pathlib.Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", text, re.MULTILINE)[1] == kagent.__version__
