@@ -72,6 +72,9 @@ def dqn(small, env, **changes):
 def test_an_environment_with_a_fault_is_found_out(small, fault, name):
     build = lambda: Lane(**fault)  # noqa: E731
     assert name in names(watched(dqn(small, build), build))
+
+
+def test_a_healthy_environment_is_left_in_peace(small):
     assert names(watched(dqn(small, Lane), Lane)) == []
 
 
