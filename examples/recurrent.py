@@ -14,7 +14,7 @@ import numpy as np
 import kagent
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--steps", type=int, default=40_000, help="timesteps to train each (default: %(default)s)")
+parser.add_argument("--steps", type=int, default=80_000, help="timesteps to train each (default: %(default)s)")
 
 
 class TMaze(gymnasium.Env):
@@ -57,7 +57,7 @@ def make(network, seed=0):
         n_steps=64,
         batch_size=256,
         epochs=4,
-        learning_rate=3e-3,
+        learning_rate={"type": "linear", "initial": 3e-3, "final": 0.0},
         entropy_coefficient=0.02,
         seed=seed,
     )

@@ -254,7 +254,8 @@ class Agent(keras.Model):
                 the discounted sum over the horizon; `discount`, the weight of an estimate of `next_observation`, 0 where
                 none is added, as behind a terminal state; `weight`, that of the row in means, 0 of padding. So a target is
                 `batch["reward"] + batch["discount"] * value`. Policy gradients have `return`, `advantage` and
-                `old_log_prob`, too. A batch that is given by hand may lack `discount` and `weight`.
+                `old_log_prob`, too. A batch that is given by hand may lack `discount` and `weight`. Of recurrent networks it is
+                sequences `(L, B, ...)`, which `kagent.objectives.sequences.flattened` makes rows of.
 
         Returns:
             Scalars to log.

@@ -8,6 +8,7 @@ from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.prioritized import Prioritized
 from kagent.memories.recent import Recent
 from kagent.memories.replay import Replay
+from kagent.memories.replay_sequences import ReplaySequences
 from kagent.memories.rollout import Rollout
 from kagent.memories.sizing import required_capacity, resolve
 from kagent.memories.transition import Transition
@@ -21,6 +22,7 @@ __all__ = [
     "RecentEpisodes",
     "Replay",
     "ReplayEpisodes",
+    "ReplaySequences",
     "Rollout",
     "Transition",
     "get",

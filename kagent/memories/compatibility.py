@@ -52,6 +52,6 @@ def keep_sequences(memory: Memory) -> None:
     if keep is None:
         raise ValueError(
             f"`memory` {type(memory).__name__} hands out single timesteps, and a recurrent network learns from sequences of them. "
-            "Allowed: Rollout, Recent, RecentEpisodes or ReplayEpisodes, or networks without recurrent layers"
+            "Allowed: Rollout, Recent, RecentEpisodes, ReplayEpisodes or ReplaySequences, or networks without recurrent layers"
         )
     keep()

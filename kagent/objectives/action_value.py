@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_flag
+from kagent.objectives import sequences
 from kagent.objectives.objective import (
     OBJECTIVES,
     Found,
@@ -32,6 +33,9 @@ class ActionValueObjective(TransitionObjective):
         double: The online network picks the next action and the target network values it (van Hasselt et al. 2016,
             arXiv:1509.06461, eq. 4). The same as `reward_estimation.estimate_actions`.
 
+    A recurrent network learns from sequences as R2D2 does (Kapturowski et al. 2019), without its rescaling of values: both networks
+    go through each from the state that it was acted in, and the first `burn_in` timesteps are not learned from.
+
     Several components (branches) share one target, the mean over their next values (Tavakoli et al. 2018, eq. 6),
     and the loss is the mean over components.
     """
@@ -42,6 +46,7 @@ class ActionValueObjective(TransitionObjective):
     policies = ("ValuePolicy",)
     targets = ("policy",)
     takes_temperature = False
+    takes_sequences = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
@@ -54,14 +59,22 @@ class ActionValueObjective(TransitionObjective):
         """What the target network says that the next observations are worth, `(B,)`."""
         double = self.double or context.reward_estimation.estimate_actions
         with context.policy.layer_noise():
-            successors = context.target_policy.values(batch["next_observation"])
-            selector = context.policy.values(batch["next_observation"]) if double else None
+            successors = context.target_policy.values(_successor(context.target_policy, batch))
+            selector = context.policy.values(_successor(context.policy, batch)) if double else None
         mask = context.policy.join_masks(batch.get("next_action_mask"))
         return tf.reduce_mean(ops.greedy_value(successors, context.policy.components, mask, selector), axis=-1)
 
+    def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
+        prepared = super().prepare(context, experience)
+        return sequences.with_windows(context, experience, prepared) if context.policy.state_sizes else prepared
+
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
         policy = context.policy
-        best = estimated_next_values(self, context, batch)
+        if policy.state_sizes:
+            batch = sequences.flattened(context, batch)
+        batch = {**batch, "best": estimated_next_values(self, context, batch)}
+        if policy.state_sizes:
+            batch = sequences.behind_burn_in(policy, batch, context.burn_in)
 
         def loss(batch: dict[str, Any]) -> Found:
             q, error = self._errors(policy, batch, training=True)
@@ -73,7 +86,7 @@ class ActionValueObjective(TransitionObjective):
         def errors(batch: dict[str, Any]) -> tf.Tensor:
             return tf.reduce_mean(tf.abs(self._errors(policy, batch)[1]), axis=-1)
 
-        return [Term("policy", loss, {**batch, "best": best}, errors=errors)]
+        return [Term("policy", loss, batch, errors=errors)]
 
     def _errors(self, policy: Any, batch: dict[str, Any], training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         # Values and errors of the taken action, `(B, components)`.
@@ -81,3 +94,8 @@ class ActionValueObjective(TransitionObjective):
         q = ops.select(values, policy.indices(batch["action"]), policy.components)
         discount, best = batch["discount"], batch["best"]
         return q, ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])[0]
+
+
+def _successor(policy: Any, batch: dict[str, Any]) -> Any:
+    """What `policy` takes for the next observations: of a recurrent one they come with its states."""
+    return sequences.successor(policy, batch) if policy.state_sizes else batch["next_observation"]

@@ -100,6 +100,7 @@ class LearningContext:
         step_seed: Function that returns the seed `(2,)` of this gradient step, for `tf.random.stateless_*`.
         shares_optimizer: Function from a role's name to whether it has no optimizer of its own beside the policy's.
         sequence_length: Timesteps of the sequences that recurrent networks learn from; None: as many as an update gets.
+        burn_in: Timesteps in front of them, from which a network finds its state without learning.
     """
 
     policy: Any
@@ -115,6 +116,7 @@ class LearningContext:
     step_seed: Callable[[], tf.Tensor]
     shares_optimizer: Callable[[str], bool]
     sequence_length: int | None = None
+    burn_in: int = 0
 
     @classmethod
     def of(cls, agent: Any) -> LearningContext:
@@ -133,6 +135,7 @@ class LearningContext:
             step_seed=agent.step_seed,
             shares_optimizer=agent.minimizer.shares_optimizer,
             sequence_length=getattr(agent.memory, "sequence_length", None),
+            burn_in=getattr(agent.memory, "burn_in", 0),
         )
 
     def now(self, value: Any) -> Any:
@@ -163,7 +166,8 @@ class Objective(Part):
             declares.
         takes_temperature: Whether the agent's `temperature` weighs anything in its terms. False: the constructor refuses one.
             None: the terms know. A class with `terms` of its own begins at None.
-        takes_sequences: Whether its terms learn recurrent networks, from sequences; see `kagent.objectives.sequences`.
+        takes_sequences: Whether its terms learn recurrent networks, from sequences; see `kagent.objectives.sequences`. A class with
+            `terms` of its own begins at False.
         learns: Whether it moves weights at all.
     """
 
@@ -183,6 +187,8 @@ class Objective(Part):
         if {"terms", "update"} & vars(cls).keys():
             for name in {"gives_errors", "takes_temperature"} - vars(cls).keys():
                 setattr(cls, name, None)
+            if "takes_sequences" not in vars(cls):
+                cls.takes_sequences = False
 
     def critic_for(self, estimation: Any) -> str | None:
         """Name of the critic class that it needs with such a `reward_estimation`, or None."""

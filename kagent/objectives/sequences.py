@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kagent import ops
 from kagent.objectives.objective import LearningContext
 from kagent.policies.unrolled import Unrolled
 
@@ -71,3 +72,52 @@ def flattened(context: LearningContext, batch: dict[str, Any]) -> dict[str, Any]
     begins = tf.reshape(batch[BEGINS], (1, *shape))
     leaves = context.policy.leaves(flat["observation"])
     return {**flat, "observation": Unrolled(leaves, tuple(flat["actor_state"]), begins)}
+
+
+def with_windows(context: LearningContext, experience: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:
+    """Transitions `(T * N, ...)` of consecutive timesteps with what recurrent networks need: `begins`, and `last`, the timestep
+    that the window of each ends with. Of other networks, and of single timesteps, as they are."""
+    if not is_recurrent(context) or "valid" not in experience:
+        return rows
+    ended = tf.logical_or(experience["terminated"], experience["truncated"])
+    horizon = context.reward_estimation.horizon
+    further = ended.shape[0] if horizon == "episode" else context.now(horizon)
+    ends = ops.window_ends(ended, further if isinstance(further, int) else tf.cast(further, tf.int32))
+    return {**rows, BEGINS: tf.reshape(begins_of(experience), (-1,)), "last": tf.reshape(ends, (-1,))}
+
+
+def successor(role: Any, batch: dict[str, Any]) -> Any:
+    """Where the windows of a flattened batch led, each in the state that `role` has after its last timestep; of a role that is
+    not recurrent the observations as they are."""
+    seen = batch["observation"]
+    if not isinstance(seen, Unrolled) or not role.state_sizes:
+        return batch["next_observation"]
+    _, steps, columns = seen.begins.shape
+    places = batch["last"] * columns + tf.tile(tf.range(columns), [steps])
+    after = [tf.gather(part, places) for part in role.unroll(seen)[1]]
+    return Unrolled.of_single(role.leaves(batch["next_observation"]), [*[None] * role.carried.start, *after])
+
+
+def behind_burn_in(role: Any, batch: dict[str, Any], burn_in: int) -> dict[str, Any]:
+    """A flattened batch without the first timesteps of its sequences, which begin in the states that `role` has behind these.
+
+    Args:
+        role: Whose states: the only recurrent one.
+        batch: With `Unrolled` for its observation; another one stays as it is.
+        burn_in: How many timesteps.
+    """
+    seen = batch["observation"]
+    if not burn_in or not isinstance(seen, Unrolled):
+        return batch
+    columns = seen.begins.shape[2]
+    cut = burn_in * columns
+    front = Unrolled([x[:cut] for x in seen.leaves], tuple(x[:cut] for x in seen.states), seen.begins[:, :burn_in])
+    begin = seen.begins[0, burn_in, :, tf.newaxis] > 0.5
+    states = []
+    for stored, after in zip(seen.states, role.unroll(front)[1]):
+        first = tf.where(begin, stored[cut : cut + columns], after[cut - columns :])
+        states.append(tf.stop_gradient(tf.concat([first, stored[cut + columns :]], axis=0)))
+    behind = Unrolled([x[cut:] for x in seen.leaves], tuple(states), seen.begins[:, burn_in:])
+    others = {name: value for name, value in batch.items() if name != "observation"}
+    rest = tf.nest.map_structure(lambda x: None if x is None else x[cut:], others)
+    return {**rest, "observation": behind}

@@ -83,7 +83,13 @@ class ValuePolicy(Role):
         self.joint = distributions.Joint([distributions.for_leaf(leaf) for leaf in action.leaves])
         self.nvec = [[int(n) for n in leaf.nvec.ravel()] for leaf in action.leaves]  # type: ignore[union-attr]
         heads = lambda features: self.make_heads(features, action, seeds)  # noqa: E731
-        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip)
+        self.model = networks.functional(self.network, observation, heads, seeds, self.name, skip, recurrent=True)
+        self.state_sizes = networks.state_sizes(self.model)
+        if self.noisy and self.state_sizes:
+            raise ValueError(
+                "`policy.noisy` needs a network without recurrent layers. "
+                f"Received: {self.noisy} with a recurrent network. Allowed there: False"
+            )
 
     def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
         """Symbolic values of each action leaf, `(N, leaf.num_values)`, from the network's features."""

@@ -18,7 +18,7 @@ def test_a_sign_is_remembered_to_the_end_of_the_corridor():
     scores = []
     for seed in range(10):
         agent = recurrent.make({"units": [32], "rnn": 32}, seed)
-        agent.fit(recurrent.TMaze, steps=60_000, verbose=0)
+        agent.fit(recurrent.TMaze, steps=80_000, verbose=0)
         scores.append(score(agent, recurrent.TMaze, 100))
     assert min(scores) >= 0.95, scores
 
@@ -27,7 +27,7 @@ def test_without_memory_half_of_the_turns_are_right():
     """Of a feed-forward network the turn at the end is the same in every episode: of many, half are right at best."""
     for seed in range(3):
         agent = recurrent.make({"units": [32]}, seed)
-        agent.fit(recurrent.TMaze, steps=60_000, verbose=0)
+        agent.fit(recurrent.TMaze, steps=80_000, verbose=0)
         assert score(agent, recurrent.TMaze, 400) <= 0.6
 
 

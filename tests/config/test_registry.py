@@ -165,7 +165,10 @@ GETTERS = {
         "ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling, constant, decay, greedy, ornstein_uhlenbeck, random, "
         "random_decay",
     ),
-    "memory": (memories.get, "Hindsight, Prioritized, Recent, RecentEpisodes, Replay, ReplayEpisodes, Rollout"),
+    "memory": (
+        memories.get,
+        "Hindsight, Prioritized, Recent, RecentEpisodes, Replay, ReplayEpisodes, ReplaySequences, Rollout",
+    ),
     "objective": (
         objectives.get,
         "ActionValueObjective, BehaviorCloningObjective, ClippedPolicyObjective, DeterministicPolicyGradientObjective, "

@@ -73,6 +73,7 @@ MEMORIES = {
     "Recent": lambda: memories.Recent(60),
     "RecentEpisodes": lambda: memories.RecentEpisodes(60),
     "ReplayEpisodes": lambda: memories.ReplayEpisodes(60),
+    "ReplaySequences": lambda: memories.ReplaySequences(60, sequence_length=2, burn_in=1),
 }
 EXPLORATIONS = {
     "EpsilonGreedy": exploration.EpsilonGreedy(final=0.1),
