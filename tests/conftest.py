@@ -17,6 +17,14 @@ SIZES = {
 }
 
 
+# Of tests marked `eager(seldom=True)`: five updates in 100 timesteps, each of one gradient step.
+SELDOM = {
+    "dqn": {"frequency": 20},
+    "ppo": {"n_steps": 20, "batch_size": 20, "epochs": 1},
+    "sac": {"frequency": 20},
+}
+
+
 # Files that take longest go first: at the end one process would wait for the other.
 LONGEST = (
     "test_examples.py",
@@ -82,7 +90,8 @@ def small(request):
     `kind` may also be a subclass of one of the three. Uncompiled unless `jit` says so: XLA takes its seconds. In tests
     marked `eager` it runs eagerly unless told otherwise.
     """
-    eager = request.node.get_closest_marker("eager") is not None
+    marker = request.node.get_closest_marker("eager")
+    eager, seldom = marker is not None, marker is not None and marker.kwargs.get("seldom", False)
 
     def make(kind, jit=False, compiled=None, **changes):
         import kagent
@@ -92,7 +101,7 @@ def small(request):
         cls = known.get(kind, kind)
         name = next(name for name, preset in known.items() if issubclass(cls, preset))
         goes_into = {argument: one.part for argument, one in declared(cls).items()}
-        sizes = {"network": {"type": "mlp", "units": [8]}, **SIZES[name]}
+        sizes = {"network": {"type": "mlp", "units": [8]}, **SIZES[name], **(SELDOM[name] if seldom else {})}
         sizes = {argument: size for argument, size in sizes.items() if goes_into.get(argument) not in changes}
         arguments = {"seed": 0, **sizes, **changes}
         agent = cls(arguments.pop("env"), **arguments)

@@ -21,14 +21,24 @@ def rewrite(on):
 
 
 def untraced(patch):
-    """Has eager agents learn the names of their logs from the first update, and from no trace before it.
+    """Has agents learn the names of their logs from the first update, and from no trace before it.
 
-    Where nothing is compiled, an epoch without an update has the program traced for its names: that takes longer than all else
-    of a few updates.
+    An epoch without an update has the program traced for its names: that takes longer than all else of a few timesteps.
     """
     from kagent.learning.learner import Learner
 
     patch.setattr(Learner, "names", property(lambda learner: learner._names))
+
+
+def eagerly(patch):
+    """Has every agent learn eagerly, whatever its `compile` says: examples make a few updates, and one program for each would be
+    most of their time."""
+    from kagent.learning.learner import Learner
+
+    make = Learner.__init__
+    patch.setattr(
+        Learner, "__init__", lambda learner, agent, task, jit, eager: make(learner, agent, task, jit=False, eager=True)
+    )
 
 
 def in_one_epoch(patch):

@@ -18,10 +18,12 @@ from toy_envs import Counter
 import kagent
 
 
+@pytest.mark.eager(as_users=True)  # in the names of logs
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
 def test_csv_logger_has_every_column_from_the_first_epoch(small, kind, tmp_path):
     changes = {"n_steps": 32} if kind == "ppo" else {"start": 30}
-    history = run(small(kind, **changes), CSVLogger(tmp_path / "log.csv"), epochs=4).history
+    agent = small(kind, compiled={"run_eagerly": False}, **changes)
+    history = run(agent, CSVLogger(tmp_path / "log.csv"), epochs=4).history
     with open(tmp_path / "log.csv") as lines:
         rows = list(csv.DictReader(lines))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
@@ -84,6 +86,7 @@ def test_a_csv_log_on_a_full_disk_is_an_error_with_its_path(small, tmp_path):
     assert raised.value.filename == str(tmp_path / "log.csv")
 
 
+@pytest.mark.eager(as_users=True)
 @pytest.mark.parametrize("unit", ["timesteps", "updates", "episodes"])
 def test_tensorboard_over_the_agents_time(small, tmp_path, unit):
     """Runs of epochs of another length are on the same axis; what is not known yet has no point."""

@@ -22,6 +22,7 @@ from kagent import ops, optimizers
 from kagent.learning import malloc_trim
 from kagent.learning.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
+from kagent.networks.contents import layers_of
 from kagent.schedules import Clock
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Learner:
         self.agent, self.task, self.jit, self.eager = agent, task, jit, eager
         self.traces = self.pulls = 0
         self._names: list[str] = []
-        self._element: Any = None  # of which names are looked for, where nothing is compiled
+        self._element: Any = None  # that the program is not traced for yet
         self.running: frozenset[str] = frozenset()
         self._now = shared_array((len(agent._clock.times()),), "float64")  # where the program reads the time
         self._clock = shared_tensor(self._now)
@@ -120,6 +121,8 @@ class Learner:
         self._now[:] = self.agent._clock.times()
         packed = iterator is self._bound
         if packed:
+            if self._pull is None:
+                self._trace()
             logs, weights = self._pull_from(iterator)
         else:
             element = next(iterator)
@@ -159,42 +162,58 @@ class Learner:
     def names(self) -> list[str]:
         """What `train_step` logs; empty where no update was made, and none can be foreseen.
 
-        Where nothing is compiled, the first epoch without an update has it traced, never run, to learn of its names. Not where
-        a part of the step is the user's: code that is debugged is called with values only.
+        The first epoch without an update has the program traced for them. Where nothing is compiled this trace is never run, and
+        not made where a part of the step is the user's: code that is debugged is called with values only.
         """
-        element, self._element = self._element, None
-        if not self._names and element is not None and _is_all_of_kagent(self.agent):
-            clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
-            self.eager = False  # a loop of steps is one body
-            try:
-                tf.function(self._run, autograph=False).get_concrete_function(element, clock_spec)
-            except Exception:  # the first update will say what is wrong, if anything is
-                self._names = []
-            finally:
-                self.eager = True
-                self.agent.minimizer.take_errors()
+        if not self._names and self._element is not None:
+            if not self.eager:
+                self._trace()
+            elif _is_all_of_kagent(self.agent):
+                self._look()
         return self._names
 
-    def bind(self, iterator: Any) -> None:
-        """Traces the program for the elements of `iterator`, the next to be called with.
+    def _look(self) -> None:
+        element, self._element = self._element, None
+        self.eager = False  # a loop of steps is one body
+        try:
+            tf.function(self._run, autograph=False).get_concrete_function(element, self._clock_spec)
+        except Exception:  # the first update will say what is wrong, if anything is
+            self._names = []
+        finally:
+            self.eager = True
+            self.agent.minimizer.take_errors()
 
-        Mistakes in it show here, and the names of its logs are known from here on. Where nothing is compiled, nothing is traced.
+    def bind(self, iterator: Any) -> None:
+        """Makes ready for the elements of `iterator`, the next to be called with.
+
+        The program is traced for them by the first call, or when names of logs are needed. Where users' code is part of it, it
+        is traced here, so that mistakes show before the first timestep.
         """
+        self._element, self._pull = iterator.element_spec, None
         if self.eager:
-            self._element = iterator.element_spec
             return
-        clock_spec = tf.TensorSpec(self._clock.shape, tf.float64)
-        if not isinstance(iterator, tf.data.Iterator):
+        if isinstance(iterator, tf.data.Iterator):
+            self._bound = iterator
+        if _has_users_code(self.agent):
+            self._trace()
+
+    def _trace(self) -> None:
+        element, self._element = self._element, None
+        if self._bound is None:
             # Drawn on the host, each element is an argument; of another size, it is traced for that too.
-            self._program.get_concrete_function(iterator.element_spec, clock_spec)
+            self._program.get_concrete_function(element, self._clock_spec)
             return
+        iterator = self._bound
 
         # Iterator and time are captured: arguments are taken apart at every call.
         def pull() -> Any:
             return self._program(iterator.get_next(), self._clock)
 
         self._pull = tf.function(pull, autograph=False).get_concrete_function()
-        self._bound = iterator
+
+    @property
+    def _clock_spec(self) -> tf.TensorSpec:
+        return tf.TensorSpec(self._clock.shape, tf.float64)
 
     def _pull_from(self, iterator: Any) -> Any:
         if self._proven:
@@ -321,6 +340,13 @@ def _is_all_of_kagent(agent: Any) -> bool:
     parts = [getattr(agent, name) for name in ("prepare", "train_step", "minimize")]
     parts += [type(part) for part in (agent.objective, agent.critic_objective) if part is not None]
     return all(part.__module__.partition(".")[0] == "kagent" for part in parts)
+
+
+def _has_users_code(agent: Any) -> bool:
+    models = [model for role in (agent.policy, agent.critic) if role is not None for model in role.inner_models()]
+    parts = [agent.optimizer, *(layer for model in models for layer in layers_of(model))]
+    packages = {type(part).__module__.partition(".")[0] for part in parts}
+    return not (_is_all_of_kagent(agent) and packages <= {"kagent", "keras"})
 
 
 def _scalars(logs: dict[str, Any]) -> tf.Tensor:

@@ -15,6 +15,7 @@ from keras import ops
 from kagent.config.checks import check_count
 from kagent.distributions.distribution import normal
 from kagent.networks.backbones import _WIDEST, Seeds, initializers
+from kagent.networks.contents import layers_of
 from kagent.ops.noisy import noisy_linear, scaled_noise
 
 SIGMA = 0.5  # of the paper, for factorised noise
@@ -126,16 +127,7 @@ def noisy_dense(x: Any, units: int, sigma: float, name: str, seeds: Seeds) -> An
 
 def holds_noise(layer: Any) -> bool:
     """Whether a layer or model is or has a `NoisyDense`, also as an attribute of a layer of the user's, or in a list of one."""
-    waiting, known = [layer], {id(layer)}  # a layer may refer to the one that has it
-    while waiting:
-        layer = waiting.pop()
-        if isinstance(layer, NoisyDense):
-            return True
-        for inner in keras.tree.flatten([getattr(layer, "layers", ()), *vars(layer).values()]):
-            if isinstance(inner, keras.layers.Layer) and id(inner) not in known:
-                known.add(id(inner))
-                waiting.append(inner)
-    return False
+    return any(isinstance(one, NoisyDense) for one in layers_of(layer))
 
 
 def check_sigma(sigma: Any, argument: str) -> float:

@@ -237,6 +237,41 @@ def test_mistakes_in_train_step_show_before_any_environment_step(small):
     assert env.taken == 0
 
 
+@keras.saving.register_keras_serializable("tests")
+class Mistaken(keras.layers.Layer):
+    """Has a mistake that shows in a gradient step only."""
+
+    def call(self, x, training=False):
+        return tf.reshape(x, (-1, 999, 5)) if training else x
+
+
+def test_mistakes_in_layers_show_before_any_environment_step(small):
+    env = Watched()
+    agent = small("dqn", env=env, network=keras.Sequential([keras.layers.Dense(8), Mistaken()]))
+    with pytest.raises((ValueError, tf.errors.OpError)):
+        agent.fit(env, steps=100, verbose=0)
+    assert env.taken == 0
+
+
+def test_the_program_is_traced_by_the_first_update(small):
+    traces = []
+
+    class Look(kagent.callbacks.Callback):
+        def on_timestep_end(self, timestep, logs=None):
+            traces.append(self.model.train_function.traces)
+
+    agent = small("dqn", start=16, frequency=4)
+    agent.fit("CartPole-v1", steps=24, steps_per_epoch=24, verbose=0, callbacks=[Look()])
+    assert traces == [0] * 16 + [1] * 8  # in the sixteenth timestep it was traced after its end
+
+
+@pytest.mark.eager(as_users=True)
+def test_an_epoch_without_an_update_has_it_traced_for_the_names_of_logs(small):
+    agent = small("dqn", start=100, compiled={"run_eagerly": False})
+    history = agent.fit("CartPole-v1", steps=4, verbose=0).history
+    assert agent.train_function.traces == 1 and np.isnan(history["loss"]).all() and agent.updates == 0
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_replay_batch_can_hold_the_newest_transition(small, count):
     """With room for two transitions, what is drawn is one of the last two steps', or it was read ahead."""

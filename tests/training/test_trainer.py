@@ -97,10 +97,10 @@ def test_vector_steps_may_overshoot_a_bound_and_count_every_environment(small):
 
 
 def test_the_number_of_environments_may_change_between_fits(small):
-    agent = small("ppo", n_steps=8)
+    agent = small("ppo", n_steps=8, epochs=1)
     for count in (2, 1, 3):
         agent.fit("CartPole-v1", steps=48, n_envs=count, verbose=0)
-    assert agent.timesteps == 144 and agent.updates == 36
+    assert agent.timesteps == 144 and agent.updates == 18
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,7 @@ def test_environments_are_closed_if_they_were_made_here(small, env):
     assert not env.closed
 
 
+@pytest.mark.eager(as_users=True)
 def test_epochs_are_of_equal_length_and_log_the_same_keys(small):
     agent = small("dqn", start=40, compiled=TRACED)
     history = agent.fit("CartPole-v1", steps=100, steps_per_epoch=16, verbose=0)
@@ -174,6 +175,7 @@ def test_epochs_are_of_equal_length_and_log_the_same_keys(small):
     assert all(isinstance(value, float) for values in logs.values() for value in values)
 
 
+@pytest.mark.eager(seldom=True)
 @pytest.mark.parametrize(
     ("kind", "roles"), [("ppo", {"policy", "critic"}), ("sac", {"policy", "critic", "temperature"})]
 )
@@ -207,6 +209,7 @@ def test_returns_and_lengths_are_means_over_the_epoch(small):
     np.testing.assert_allclose(logs["episode_return"], expected)
 
 
+@pytest.mark.eager(as_users=True)
 def test_an_epoch_without_updates_repeats_what_is_known(small):
     agent = small("ppo", n_steps=24, compiled=TRACED)
     logs = agent.fit("CartPole-v1", steps=96, steps_per_epoch=12, verbose=0).history
@@ -263,6 +266,7 @@ def test_validation_is_logged_where_it_takes_place(small, frequency, validated):
     assert counts(agent) == (20, 6)  # of training alone
 
 
+@pytest.mark.eager(seldom=True)
 @pytest.mark.parametrize("kind", ["dqn", "ppo"])
 def test_equal_seeds_give_equal_runs_whatever_is_validated(small, kind):
     runs = []
@@ -277,6 +281,7 @@ def test_equal_seeds_give_equal_runs_whatever_is_validated(small, kind):
     assert any((a != b).any() for a, b in zip(other.get_weights(), runs[0][2]))
 
 
+@pytest.mark.eager(seldom=True)
 def test_one_fit_of_many_steps_equals_many_fits_of_few(small):
     whole, parts = small("dqn", seed=5, exploration=0.3), small("dqn", seed=5, exploration=0.3)
     whole.fit("CartPole-v1", steps=90, verbose=0)
