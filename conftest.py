@@ -55,6 +55,7 @@ def _example(request, tmp_path, monkeypatch):
     """Gives an example its names. It is run for what it calls, so its training ends after a few timesteps."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
+    import graphs
     import gymnasium
     import numpy as np
     import shortened
@@ -64,6 +65,8 @@ def _example(request, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     shortened.fits(monkeypatch, LONGEST)
+    graphs.eagerly(monkeypatch)
+    graphs.untraced(monkeypatch)
     test = request.node.dtest
     tf.config.run_functions_eagerly(True)
     request.addfinalizer(lambda: tf.config.run_functions_eagerly(False))

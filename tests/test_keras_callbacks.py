@@ -24,6 +24,9 @@ from runs import RATES, Recorder, Returns, equal, run
 
 import kagent
 
+pytestmark = pytest.mark.eager(seldom=True)
+GRAPH = {"run_eagerly": False}  # of many updates
+
 # Order -----------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +82,7 @@ def test_model_checkpoint_is_not_caught_by_an_epoch_without_an_episode(small, tm
     """Keras takes the first value as the best, and nothing is ever better than NaN."""
     path = tmp_path / "best.keras"
     best = ModelCheckpoint(path, monitor="episode_return", mode="max", save_best_only=True)
-    history = run(small("sac"), best, steps=240, steps_per_epoch=60, epochs=4).history
+    history = run(small("sac", frequency=60), best, steps=240, steps_per_epoch=60, epochs=4).history
     assert math.isnan(history["episode_return"][0]) and math.isfinite(history["episode_return"][3])
     assert best.best == history["episode_return"][3] and kagent.load(path).timesteps == 240
 
@@ -99,7 +102,7 @@ def test_model_checkpoint_of_weights_carries_optimizer_counters_and_memory(small
 
 
 def test_model_checkpoint_counts_timesteps(small, tmp_path):
-    agent = small("dqn", start=1, frequency=1, batch_size=1)
+    agent = small("dqn", start=1, frequency=1, batch_size=1, compiled=GRAPH)
     run(agent, ModelCheckpoint(tmp_path / "{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=15), epochs=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1-15.weights.h5", "2-10.weights.h5"]
 
@@ -135,11 +138,11 @@ def test_backup_and_restore_goes_on_where_it_was(small, kind, tmp_path):
 
 
 def test_backup_within_an_epoch(small, tmp_path):
-    agent = small("dqn", start=1, frequency=1, batch_size=1)
+    agent = small("dqn", start=1, frequency=1, batch_size=1, compiled=GRAPH)
     stop = LambdaCallback(on_train_batch_end=lambda batch, logs: (_ for _ in ()).throw(Killed) if batch == 17 else None)
     with pytest.raises(Killed):
         run(agent, BackupAndRestore(tmp_path / "backup", save_freq=5), stop)
-    resumed = small("dqn", start=1, frequency=1, batch_size=1)
+    resumed = small("dqn", start=1, frequency=1, batch_size=1, compiled=GRAPH)
     history = run(resumed, BackupAndRestore(tmp_path / "backup", save_freq=5), epochs=2)
     assert history.history["timesteps"] == [20, 40] and resumed.timesteps == 40
 
@@ -188,13 +191,14 @@ def test_terminate_on_nan(small):
             bad = tf.cast(self.clock.updates, tf.int32) >= 3
             return {**logs, "loss": tf.where(bad, float("nan"), logs["loss"])}
 
-    agent = small(Broken, start=4, batch_size=4)
+    agent = small(Broken, start=4, batch_size=4, frequency=4)
     run(agent, TerminateOnNaN())
     assert (agent.timesteps, agent.updates) == (16, 4)
     with pytest.raises(RuntimeError, match="NaN"):
         run(agent, TerminateOnNaN(raise_error=True))
 
 
+@pytest.mark.eager(as_users=True)
 def test_epochs_before_the_first_update_are_not_taken_for_nan(small):
     agent = small("dqn", start=60)
     run(agent, TerminateOnNaN(raise_error=True))
@@ -239,8 +243,9 @@ def test_reduce_lr_on_plateau(small, kind):
         np.testing.assert_allclose(history[name], [0.4, 0.4, 0.4, 0.4, 0.2], rtol=1e-6)
 
 
+@pytest.mark.eager(as_users=True)
 def test_reduce_lr_on_plateau_of_the_loss_does_not_stumble_over_the_warm_up(small):
-    agent = small("dqn", learning_rate=0.4, start=41)
+    agent = small("dqn", learning_rate=0.4, start=41, frequency=20)
     callback = ReduceLROnPlateau(monitor="loss", patience=2, factor=0.5)
     falling = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(loss=5.0 - epoch) if epoch > 1 else None)
     history = run(agent, falling, callback).history
@@ -263,7 +268,6 @@ _SCHEDULE = {"type": "linear", "initial": 1e-3, "final": 0.0}
         ("ppo", {"learning_rate": keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)}, "policy, critic"),
     ],
 )
-@pytest.mark.eager
 def test_a_callback_that_sets_a_rate_and_a_schedule_of_it_are_refused_together(small, callback, kind, arguments, roles):
     """The schedule replaced the rate that the callback had set, at each update and without a word."""
     agent = small(kind, **arguments)
@@ -274,7 +278,6 @@ def test_a_callback_that_sets_a_rate_and_a_schedule_of_it_are_refused_together(s
     assert agent.timesteps == 0
 
 
-@pytest.mark.eager
 def test_a_schedule_of_keras_in_compile_is_refused_with_a_callback_that_sets_it(small):
     agent = small("dqn")
     agent.compile(optimizer=keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)))
@@ -294,7 +297,7 @@ def test_a_schedule_of_keras_in_compile_is_refused_with_a_callback_that_sets_it(
 @pytest.mark.parametrize("kind", ["dqn", "sac"])
 def test_swap_ema_weights_evaluates_the_average_and_trains_the_rest(small, kind):
     optimizer = {"type": "Adam", "learning_rate": 0.05, "use_ema": True, "ema_momentum": 0.9}
-    agent = small(kind, optimizer=optimizer)
+    agent = small(kind, optimizer=optimizer, frequency=4, compiled=GRAPH)
     acted = []
 
     class Watch(keras.callbacks.Callback):
@@ -329,7 +332,9 @@ def test_swap_ema_weights_on_epoch_lets_training_act_with_its_own_weights(small)
 
 
 def test_the_average_stands_in_the_end_as_keras_says(small):
-    agent = small("dqn", optimizer={"type": "Adam", "learning_rate": 0.05, "use_ema": True, "ema_momentum": 0.5})
+    agent = small(
+        "dqn", optimizer={"type": "Adam", "learning_rate": 0.05, "use_ema": True, "ema_momentum": 0.5}, frequency=10
+    )
     returns = Returns(0.0, 0.0)
     run(agent, returns, epochs=2)
     assert not equal(agent.policy.get_weights(), returns.weights[-1][:6])

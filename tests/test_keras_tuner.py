@@ -13,6 +13,7 @@ from runs import equal
 
 import kagent
 
+pytestmark = pytest.mark.eager(seldom=True)
 STEPS = 20  # an epoch
 SEARCH = {"steps_per_epoch": STEPS, "validation_env": "CartPole-v1", "validation_episodes": 2, "verbose": 0}
 
@@ -115,7 +116,6 @@ def tuner(small, tmp_path):
     return make
 
 
-@pytest.mark.eager
 @pytest.mark.parametrize("kind", ["dqn", "ppo"])
 def test_trials_are_fitted_and_the_best_epoch_comes_back(kind, tuner, tmp_path):
     tuner = tuner(kind, executions=2)
@@ -135,7 +135,6 @@ def test_trials_are_fitted_and_the_best_epoch_comes_back(kind, tuner, tmp_path):
     assert not equal(loaded.get_weights(), tuner.build({"rate": 0.1}).get_weights())
 
 
-@pytest.mark.eager
 def test_hyperband_goes_on_with_the_weights_of_an_earlier_trial(tuner):
     tuner = tuner(objective="timesteps")  # which rises: the last epoch is the best
     hp = {"rate": 0.01, "tuner/epochs": 2, "tuner/initial_epoch": 0}
@@ -153,7 +152,6 @@ def test_hyperband_goes_on_with_the_weights_of_an_earlier_trial(tuner):
     assert equal(tuner.load_model("01", again).get_weights(), whole.get_weights())
 
 
-@pytest.mark.eager
 def test_a_trial_may_be_stopped(tuner):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import keras
 import pytest
 from keras.callbacks import BackupAndRestore
 from runs import equal, run
+
+pytestmark = pytest.mark.eager(seldom=True)
 
 DAMAGES = {
     "empty": "",
@@ -25,29 +28,31 @@ class Killed(Exception):
     pass
 
 
+@pytest.fixture(scope="module")
+def made():
+    return {}
+
+
 @pytest.fixture
-def backup(small, tmp_path):
+def backup(small, made, tmp_path, tmp_path_factory):
     """The folder of a run that was killed in its third epoch of 20 timesteps, and the agent of the whole run."""
 
     def kill(epoch):
         if epoch == 2:
             raise Killed
 
-    whole, folder = small("dqn"), tmp_path / "backup"
-    run(whole, epochs=4)
-    with pytest.raises(Killed):
-        run(
-            small("dqn"),
-            BackupAndRestore(folder),
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: kill(e)),
-            epochs=4,
-        )
+    if not made:
+        made["whole"], made["folder"] = small("dqn"), tmp_path_factory.mktemp("killed") / "backup"
+        run(made["whole"], epochs=4)
+        killing = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: kill(epoch))
+        with pytest.raises(Killed):
+            run(small("dqn"), BackupAndRestore(made["folder"]), killing, epochs=4)
+    folder = shutil.copytree(made["folder"], tmp_path / "backup")
     assert json.loads((folder / "training_metadata.json").read_text())["epoch"] == 2  # Keras's names
     assert (folder / "latest.weights.h5").is_file()
-    return folder, whole
+    return folder, made["whole"]
 
 
-@pytest.mark.eager
 @pytest.mark.parametrize("name", DAMAGES)
 def test_training_goes_on_from_the_weights_beside_a_damaged_number(name, small, backup):
     folder, whole = backup
@@ -59,7 +64,6 @@ def test_training_goes_on_from_the_weights_beside_a_damaged_number(name, small, 
     assert equal(resumed.get_weights(), whole.get_weights()) and not folder.exists()
 
 
-@pytest.mark.eager
 def test_a_number_without_weights_is_refused_and_a_damaged_one_is_nothing(small, backup):
     folder, _ = backup
     (folder / "latest.weights.h5").unlink()
@@ -73,7 +77,6 @@ def test_a_number_without_weights_is_refused_and_a_damaged_one_is_nothing(small,
         assert run(agent, BackupAndRestore(folder), epochs=1).epoch == [0]
 
 
-@pytest.mark.eager
 def test_damaged_weights_fall_back_to_the_ones_before(small, tmp_path):
     folder = tmp_path / "backup"
     agent = small("dqn")
@@ -90,7 +93,6 @@ def test_damaged_weights_fall_back_to_the_ones_before(small, tmp_path):
     assert equal(resumed.get_weights(), agent.get_weights())
 
 
-@pytest.mark.eager
 def test_offline_training_too(small, backup):
     folder, _ = backup
     (folder / "training_metadata.json").write_text("")
@@ -101,7 +103,6 @@ def test_offline_training_too(small, backup):
     assert agent.timesteps == 40  # of the backup
 
 
-@pytest.mark.eager
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is Linux's")
 def test_training_goes_on_after_a_disk_was_full_when_the_number_was_written(small, tmp_path):
     """As of a tmpfs in which the weights fit, and nothing beside: OSError, and a file of no bytes."""
@@ -126,7 +127,6 @@ def test_training_goes_on_after_a_disk_was_full_when_the_number_was_written(smal
     assert equal(resumed.get_weights(), whole.get_weights())
 
 
-@pytest.mark.eager
 def test_a_double_backup_whose_newest_files_are_gone_goes_on_from_the_ones_before(small, tmp_path):
     whole, folder = small("dqn"), tmp_path / "backup"
     run(whole, epochs=4)

@@ -37,10 +37,12 @@ def test_the_log(small, caplog):
     assert lines == ["episode 2", "episode 4"]
 
 
+@pytest.mark.eager(seldom=True)
 @pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
 def test_summaries_of_any_agent(small, tmp_path, kind):
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
-    plain, watched = small(kind), small(kind)
+    few = {"frequency": 100} if kind == "sac" else {}  # updates, of 400 timesteps
+    plain, watched = small(kind, **few), small(kind, **few)
     plain.fit(env, episodes=2, verbose=0)
     watched.fit(env, episodes=2, callbacks=[EpisodeSummaries(tmp_path)], verbose=0)
     for one, other in zip(plain.variables, watched.variables, strict=True):

@@ -121,6 +121,7 @@ def test_a_run_has_a_directory_with_a_file_even_if_nothing_happens(small, tmp_pa
     assert len(list(path.iterdir())) == 1 and curves(path) == {} and len(list(events(path))) == 1
 
 
+@pytest.mark.eager(seldom=True)
 def test_the_default_is_the_graph_alone(small, tmp_path):
     summarizer = Summarizer(tmp_path)
     train(small("dqn"), 30, summarizer)
@@ -147,6 +148,7 @@ def test_runs_of_one_second_have_directories_of_their_own(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == names[2:]
 
 
+@pytest.mark.eager(seldom=True)
 def test_a_further_fit_goes_on_in_the_same_directory_and_another_agent_does_not(small, tmp_path):
     summarizer = Summarizer(tmp_path, labels=["graph", "timestep-reward", "loss"])
     agent = train(small("dqn"), 20, summarizer)
@@ -197,6 +199,7 @@ def test_the_file_is_flushed_while_training_goes_on(small, tmp_path, flush, expe
     assert curves(summarizer.path)["timestep-reward"][0] == list(range(1, 31))
 
 
+@pytest.mark.eager(seldom=True)
 def test_tensorboard_reads_it(small, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -283,7 +286,7 @@ def test_a_resumed_run_goes_on_where_it_stood(small, tmp_path, kind):
     def run(name, max_steps, *callbacks):
         summarizer = Summarizer(tmp_path / name, frequency, labels=labels)
         # The summarizer comes first: it begins before the checkpoint is loaded.
-        agent = small(kind, **({"exploration": 0.2} if kind == "dqn" else {}))
+        agent = small(kind, **({"exploration": 0.2} if kind == "dqn" else {"batch_size": 16, "epochs": 1}))
         agent.fit(ENVS[kind], max_steps=max_steps, verbose=0, callbacks=[summarizer, *callbacks])
         return curves(summarizer.path)
 
@@ -295,6 +298,7 @@ def test_a_resumed_run_goes_on_where_it_stood(small, tmp_path, kind):
         np.testing.assert_array_equal(first[tag][1] + second[tag][1], whole[tag][1])
 
 
+@pytest.mark.eager(seldom=True)
 def test_updates_that_a_callback_asks_for_count_too(small, tmp_path):
     class Asking(Callback):
         def on_episode_end(self, episode, logs=None):
@@ -411,7 +415,8 @@ def test_an_agent_learns_the_same_with_it_and_without(small, tmp_path, kind):
     for callbacks in ([], [Summarizer(tmp_path, labels="all")]):
         keras.utils.set_random_seed(0)
         layers = [keras.layers.Dense(8, "relu"), *([] if kind == "sac" else [keras.layers.Dropout(0.5, seed=1)])]
-        agent = train(small(kind, network=keras.Sequential(layers)), 32, *callbacks, env=ENVS[kind])
+        few = {"compiled": {"run_eagerly": True}, "frequency": 16} if kind == "sac" else {}
+        agent = train(small(kind, network=keras.Sequential(layers), **few), 32, *callbacks, env=ENVS[kind])
         learned.append([variable.numpy() for variable in agent.variables])
     for first, second in zip(*learned, strict=True):  # of two programs: one hands out more
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
@@ -451,6 +456,7 @@ def test_layers_are_found_wherever_they_are():
     assert found == relus([rows], 1) and "call" not in vars(twice)
 
 
+@pytest.mark.eager(seldom=True)
 def test_offline_training_writes_the_graph(small, tmp_path):
     agent = train(small("dqn"), 20)
     summarizer = Summarizer(tmp_path, labels="all")
@@ -458,6 +464,7 @@ def test_offline_training_writes_the_graph(small, tmp_path):
     assert curves(summarizer.path) == {} and len(graphs(summarizer.path)) == 1
 
 
+@pytest.mark.eager(seldom=True)
 def test_nested_actions_by_name(small, tmp_path):
     env = Identity(spaces.Dict(left=spaces.Discrete(2), right=spaces.MultiDiscrete([2, 3])))
     summarizer = Summarizer(tmp_path, labels=["entropies", "categorical"])

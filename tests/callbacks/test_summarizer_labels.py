@@ -113,7 +113,7 @@ def ppo(tmp_path_factory):
         env, network={"type": "mlp", "units": [8]}, seed=0, n_envs=2, n_steps=8, batch_size=8, epochs=2,
         clip_range=Linear(0.4, 0.0), l2_regularization=L2, learning_rate=1e-2,
     )  # fmt: skip
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)  # DQN's is a program, as users have it
     return Run(agent, env, tmp_path_factory.mktemp("ppo"), 48)
 
 
@@ -123,7 +123,7 @@ def sac(tmp_path_factory):
         "Pendulum-v1", network={"type": "mlp", "units": [8]}, seed=0, memory=100, batch_size=8, start=16,
         l2_regularization=L2,
     )  # fmt: skip
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)
     return Run(agent, "Pendulum-v1", tmp_path_factory.mktemp("sac"), 20)
 
 

@@ -164,9 +164,12 @@ def test_a_hanging_replay_is_no_episode_that_differs(gate):
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda env: env, lambda env: gymnasium.wrappers.vector.TransformReward(env, np.negative)]
+    ("wrap", "mode"),
+    [
+        *((lambda env: env, mode) for mode in AutoresetMode),
+        (lambda env: gymnasium.wrappers.vector.TransformReward(env, np.negative), AutoresetMode.NEXT_STEP),
+    ],
 )
-@pytest.mark.parametrize("mode", AutoresetMode)
 def test_a_worker_that_hangs_is_named(wrap, mode):
     base = workers(*(functools.partial(Sleeping, offset=i) for i in range(2)), autoreset_mode=mode)
     env = wrap(base)

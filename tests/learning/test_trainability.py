@@ -8,10 +8,7 @@ import pytest
 
 import kagent
 
-pytestmark = pytest.mark.eager
-
-
-FEW = {"sac": {"frequency": 4}}  # updates: eager ones of three roles take long
+pytestmark = pytest.mark.eager(seldom=True)
 
 
 def values(part):
@@ -26,7 +23,7 @@ def moved(part, before):
 @pytest.mark.parametrize("when", ["before", "between"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_nothing_of_a_frozen_agent_moves(small, kind, when, compiled):
-    agent = small(kind, **FEW.get(kind, {}))
+    agent = small(kind)
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
     if when == "between":
         agent.fit(env, steps=32, verbose=0)
@@ -45,7 +42,7 @@ def test_nothing_of_a_frozen_agent_moves(small, kind, when, compiled):
 @pytest.mark.parametrize("kind", ["ppo", "sac"])
 @pytest.mark.parametrize("frozen, free", [("policy", "critic"), ("critic", "policy")])
 def test_a_role_is_frozen_alone(small, kind, frozen, free):
-    agent, env = small(kind, **FEW.get(kind, {})), "Pendulum-v1" if kind == "sac" else "CartPole-v1"
+    agent, env = small(kind), "Pendulum-v1" if kind == "sac" else "CartPole-v1"
     getattr(agent, frozen).trainable = False
     fixed, moving = values(getattr(agent, frozen)), values(getattr(agent, free))
     agent.fit(env, steps=32, verbose=0)
@@ -97,7 +94,7 @@ def test_optimizers_of_other_kinds_leave_a_frozen_policy_alone(small, optimizer)
     agent = small("ppo", optimizer=optimizer, critic_optimizer="adam")
     agent.policy.trainable = False
     before, critic = values(agent.policy), values(agent.critic)
-    agent.fit("CartPole-v1", steps=16, verbose=0)
+    agent.fit("CartPole-v1", steps=20, verbose=0)
     assert not moved(agent.policy, before) and moved(agent.critic, critic)
 
 
@@ -107,13 +104,13 @@ def test_what_is_frozen_is_frozen_in_a_file(small, part, tmp_path):
     layer = agent.policy.model.layers[1]
     {"agent": agent, "policy": agent.policy, "layer": layer}[part].trainable = False
     agent.compile(run_eagerly=True)
-    agent.fit("CartPole-v1", steps=16, verbose=0)
+    agent.fit("CartPole-v1", steps=20, verbose=0)
     agent.save(tmp_path / "a.keras")
     loaded = kagent.load(tmp_path / "a.keras")
     before = values(loaded.policy), values(loaded.critic)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        loaded.fit("CartPole-v1", steps=16, verbose=0)
+        loaded.fit("CartPole-v1", steps=20, verbose=0)
     assert [str(w.message)[:7] for w in caught if w.category is UserWarning] == ["Nothing"] * (part == "agent")
     changed = [(now != then).any() for now, then in zip(values(loaded.policy), before[0])]
     assert changed == {"layer": [False, False, True, True]}.get(part, [False] * 4)

@@ -18,6 +18,7 @@ EVERYTHING = {
     "clipping_threshold": 0.1,
     "linesearch_iterations": 4,
 }
+ONE = {"batch_size": 16, "epochs": 1}  # gradient step of PPO in 16 timesteps
 
 
 def weights(part):
@@ -80,18 +81,26 @@ def test_roles_with_optimizers_of_their_own_step_one_after_the_other(small):
     assert counts == [1, 2]
 
 
+@pytest.mark.eager
 def test_bad_steps_are_taken_back_from_policy_and_critic_together(small):
-    agent = small("ppo", optimizer={"type": "SGD", "learning_rate": 1e30, "global_clipnorm": None, "multi_step": 2,
-                                    "doublecheck_update": True})  # fmt: skip
+    optimizer = {
+        "type": "SGD",
+        "learning_rate": 1e30,
+        "global_clipnorm": None,
+        "multi_step": 2,
+        "doublecheck_update": True,
+    }
+    agent = small("ppo", optimizer=optimizer, **ONE)
     before = agent.get_weights()
     agent.fit("CartPole-v1", steps=16, verbose=0)
     for a, b in zip(agent.get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.eager
 def test_they_are_in_the_config_and_in_the_file(small, tmp_path):
     optimizer = {"type": "multi_step", "num_steps": 3, "optimizer": {**ADAM, "subsampling_fraction": 4}}
-    agent = small("ppo", optimizer=optimizer, critic_optimizer={**ADAM, "clipping_threshold": 0.1})
+    agent = small("ppo", optimizer=optimizer, critic_optimizer={**ADAM, "clipping_threshold": 0.1}, **ONE)
     again = type(agent).from_config(json.loads(json.dumps(agent.get_config())))
     agent.fit("CartPole-v1", steps=16, verbose=0)
     agent.save(tmp_path / "agent.keras")
@@ -160,9 +169,10 @@ def test_a_run_is_the_same_twice_and_eager_and_compiled_runs_agree(small):
         np.testing.assert_allclose(a, c, atol=1e-4)
 
 
+@pytest.mark.eager
 def test_half_precision_takes_them(small, dtype_policy):
     dtype_policy("mixed_float16")
-    agent = small("ppo", optimizer={**ADAM, **EVERYTHING})
+    agent = small("ppo", optimizer={**ADAM, **EVERYTHING}, **ONE)
     before = agent.get_weights()
     agent.fit("CartPole-v1", steps=16, verbose=0)
     after = agent.get_weights()
@@ -187,7 +197,7 @@ def test_shared_by_policy_and_critic_both_move(optimizer):
         Identity(spaces.Discrete(3)), network={"type": "mlp", "units": [8]}, n_steps=16, batch_size=16, epochs=1, seed=0,
         optimizer=optimizer,
     )  # fmt: skip
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)
     before = {role: weights(getattr(agent, role)) for role in ("policy", "critic")}
     agent.fit(Identity(spaces.Discrete(3)), steps=16, verbose=0)
     assert all(moved(getattr(agent, role), before[role]) for role in before)

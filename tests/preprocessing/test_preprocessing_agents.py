@@ -15,6 +15,8 @@ from kagent.callbacks import Callback, Recorder
 from kagent.environments import rendering
 from kagent.traces import load_trace, trace_files
 
+pytestmark = pytest.mark.eager(seldom=True)
+
 FULL = {
     "float": ["running_normalization", {"type": "sequence", "length": 3}, {"type": "deltafier", "concatenate": -1}],
     "reward": ["deltafier", {"type": "exponential_normalization", "decay": 0.9}],

@@ -20,7 +20,7 @@ def at(event, function):
 
 
 def counting(small, **changes):
-    return small("dqn", env=Counter((5,)), start=8, batch_size=4, **changes)
+    return small("dqn", env=Counter((5,)), **{"start": 8, "batch_size": 4, "frequency": 10, **changes})
 
 
 CHANGES = {
