@@ -150,7 +150,7 @@ def rewards_absent(record: Record) -> Finding | None:
 
 
 def rewards_hidden(record: Record) -> Finding | None:
-    """What tells good from better is clipped away, or lies beyond where Huber's loss is linear."""
+    """Rewards differ by more than clipping leaves of them, or than Huber's loss does."""
     rewards, huber = record.rewards, record.settings.get("huber")
     if len(rewards.raw) < _FEWEST:
         return None

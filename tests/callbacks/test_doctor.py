@@ -151,6 +151,17 @@ def test_truncations_are_told_from_ends(small):
     assert (doctor.record.episodes.count, doctor.record.episodes.longest) == (6, 10)
 
 
+def test_what_the_agent_sees_is_told_from_what_the_environments_give(small):
+    """Of two environments, whose observations and rewards are normalized. A row that only resets is no sample."""
+    vector = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")
+    agent = small("ppo", env=vector, n_steps=16, batch_size=32, epochs=1, normalize=True)
+    record = watched(agent, vector, steps=32).record
+    assert record.observations[0].samples == record.inputs[0].samples == record.timesteps >= 32
+    assert record.observations[0].high != record.inputs[0].high
+    assert set(record.rewards.raw) == {1.0} != set(record.rewards.seen)
+    assert len(record.rewards.raw) == len(record.rewards.seen) == record.timesteps
+
+
 def test_severe_findings_are_warnings_once(small, monkeypatch):
     monkeypatch.setattr(kagent.callbacks.doctor, "_PERIOD", 100)
     build = lambda: Lane(mask=(0, 1))  # noqa: E731
