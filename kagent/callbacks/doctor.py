@@ -54,7 +54,7 @@ class Doctor(Callback):
 
     Example:
 
-    >>> agent = kagent.DQN("CartPole-v1", exploration=0.0, memory=1_000, batch_size=16, start=32, seed=0)
+    >>> agent = kagent.PPO("CartPole-v1", learning_rate=0.1, seed=0)
     >>> doctor = Doctor(verbose=0)
     >>> history = agent.fit("CartPole-v1", steps=20_000, callbacks=[doctor], verbose=0)
     >>> for finding in doctor.findings:
