@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 _AGENTS = (
-    "A2C", "AC", "BC", "C51", "DDPG", "DPG", "DQN", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE", "SAC", "TD3",
-    "TD3BC", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteSAC", "DoubleDQN", "DuelingDQN", "Rainbow",
-    "Random", "RecurrentPPO",
+    "A2C", "AC", "BC", "C51", "CQL", "DDPG", "DPG", "DQN", "IQL", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE",
+    "SAC", "TD3", "TD3BC", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteCQL", "DiscreteSAC", "DoubleDQN",
+    "DuelingDQN", "Rainbow", "Random", "RecurrentPPO",
 )  # fmt: skip
 _HOMES = {
     "Agent": "kagent.agent",
@@ -50,9 +50,11 @@ if TYPE_CHECKING:
     from kagent.agents import AC as AC
     from kagent.agents import BC as BC
     from kagent.agents import C51 as C51
+    from kagent.agents import CQL as CQL
     from kagent.agents import DDPG as DDPG
     from kagent.agents import DPG as DPG
     from kagent.agents import DQN as DQN
+    from kagent.agents import IQL as IQL
     from kagent.agents import IQN as IQN
     from kagent.agents import NAF as NAF
     from kagent.agents import PPO as PPO
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from kagent.agents import VPG as VPG
     from kagent.agents import Constant as Constant
     from kagent.agents import CrossQ as CrossQ
+    from kagent.agents import DiscreteCQL as DiscreteCQL
     from kagent.agents import DiscreteSAC as DiscreteSAC
     from kagent.agents import DoubleDQN as DoubleDQN
     from kagent.agents import DuelingDQN as DuelingDQN

@@ -26,18 +26,19 @@ def swing(observation: Any, random: np.random.Generator) -> np.ndarray:
 
 
 def recorded(
-    env_id: str, controller: Callable[..., Any], episodes: int, random_part: float = 0.0, seed: int = 0
+    env: str | gymnasium.Env, controller: Callable[..., Any], episodes: int, random_part: float = 0.0, seed: int = 0
 ) -> tuple[Episodes, list[float]]:
     """Episodes of a controller, and their returns.
 
     Args:
-        env_id: Where.
+        env: Where.
         controller: From observation and generator to action.
         episodes: How many.
         random_part: Part of the actions that are uniform instead.
         seed: Of episodes and actions.
     """
-    env, random, traces, returns = gymnasium.make(env_id), np.random.default_rng(seed), [], []
+    env = gymnasium.make(env) if isinstance(env, str) else env
+    random, traces, returns = np.random.default_rng(seed), [], []
     env.action_space.seed(seed)
     for episode in range(episodes):
         observation, _ = env.reset(seed=1000 * seed + episode)
@@ -60,4 +61,4 @@ def recorded(
         traces.append(trace)
         returns.append(float(trace["reward"].sum()))
     env.close()
-    return Episodes(traces, env_id), returns
+    return Episodes(traces, str(env)), returns

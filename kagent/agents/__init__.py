@@ -7,12 +7,15 @@ from kagent.agents.arguments import FromPart
 from kagent.agents.bc import BC
 from kagent.agents.c51 import C51
 from kagent.agents.constant import Constant
+from kagent.agents.cql import CQL
 from kagent.agents.crossq import CrossQ
+from kagent.agents.discrete_cql import DiscreteCQL
 from kagent.agents.discrete_sac import DiscreteSAC
 from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
+from kagent.agents.iql import IQL
 from kagent.agents.iqn import IQN
 from kagent.agents.naf import NAF
 from kagent.agents.ppo import PPO
@@ -37,9 +40,11 @@ __all__ = [
     "AGENTS",
     "BC",
     "C51",
+    "CQL",
     "DDPG",
     "DPG",
     "DQN",
+    "IQL",
     "IQN",
     "NAF",
     "PPO",
@@ -54,6 +59,7 @@ __all__ = [
     "VPG",
     "Constant",
     "CrossQ",
+    "DiscreteCQL",
     "DiscreteSAC",
     "DoubleDQN",
     "DuelingDQN",

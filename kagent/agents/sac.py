@@ -199,10 +199,17 @@ class SAC(Agent):
             name=name,
             **normalized(normalize, {**defaults, **parts}),
         )
-        # Known when the networks are there. Moving statistics have another value in training mode, too.
-        critic = self.critic
-        if stochastic_critics and critic and not (critic.random_states() or critic.non_trainable_weights):
-            raise ValueError(
-                "`stochastic_critics` is dropout where critics are read, and these have none. Received: True. Allowed: False, or "
-                '`critic_network` with layers of dropout, such as [{"type": "dense", "size": 256}, {"type": "dropout", "rate": 0.01}]'
-            )
+        check_dropout(self.critic, stochastic_critics)
+
+
+def check_dropout(critic: Any, stochastic_critics: bool) -> None:
+    """Refuses `stochastic_critics` of critics that draw nothing, which is known when the networks are there.
+
+    Raises:
+        ValueError: They have neither dropout nor moving statistics, which have another value in training mode, too.
+    """
+    if stochastic_critics and critic and not (critic.random_states() or critic.non_trainable_weights):
+        raise ValueError(
+            "`stochastic_critics` is dropout where critics are read, and these have none. Received: True. Allowed: False, or "
+            '`critic_network` with layers of dropout, such as [{"type": "dense", "size": 256}, {"type": "dropout", "rate": 0.01}]'
+        )

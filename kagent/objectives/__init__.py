@@ -4,6 +4,7 @@ from kagent.config import moved
 from kagent.objectives.action_value import ActionValueObjective
 from kagent.objectives.behavior_cloning import BehaviorCloningObjective
 from kagent.objectives.clipped_policy import ClippedPolicyObjective
+from kagent.objectives.conservative import ConservativeActionValueObjective, ConservativeSoftActorCriticObjective
 from kagent.objectives.crossq import CrossQObjective
 from kagent.objectives.deterministic_policy_gradient import DeterministicPolicyGradientObjective
 from kagent.objectives.discrete_soft_actor_critic import DiscreteSoftActorCriticObjective
@@ -12,6 +13,7 @@ from kagent.objectives.distributional import (
     DistributionalObjective,
     QuantileRegressionObjective,
 )
+from kagent.objectives.implicit_q_learning import ImplicitQLearningObjective
 from kagent.objectives.implicit_quantiles import ImplicitQuantilesObjective
 from kagent.objectives.normalized_advantage import NormalizedAdvantageObjective
 from kagent.objectives.objective import OBJECTIVES, LearningContext, Objective, Term, get
@@ -33,10 +35,13 @@ __all__ = [
     "BehaviorCloningObjective",
     "CategoricalReturnObjective",
     "ClippedPolicyObjective",
+    "ConservativeActionValueObjective",
+    "ConservativeSoftActorCriticObjective",
     "CrossQObjective",
     "DeterministicPolicyGradientObjective",
     "DiscreteSoftActorCriticObjective",
     "DistributionalObjective",
+    "ImplicitQLearningObjective",
     "ImplicitQuantilesObjective",
     "LearningContext",
     "NormalizedAdvantageObjective",

@@ -32,22 +32,30 @@ class BehaviorCloningObjective(Objective):
         policy = context.policy
 
         def loss(batch: dict[str, Any]) -> Found:
-            observation, action, mask = batch["observation"], batch["action"], _masks(batch.get("action_mask"))
             if isinstance(policy, ValuePolicy):
-                values, taken = policy.values(observation, training=True), policy.indices(action)
-                losses = ops.cross_entropy(values, taken, policy.components, policy.join_masks(mask))
+                mask = policy.join_masks(_masks(batch.get("action_mask")))
+                values, taken = policy.values(batch["observation"], training=True), policy.indices(batch["action"])
+                losses = ops.cross_entropy(values, taken, policy.components, mask)
             else:
-                leaves = zip(policy.action.leaves, policy.action.flatten(action))
-                inside = [
-                    tf.clip_by_value(part, -_EDGE, _EDGE)
-                    if policy.decision(leaf) in ("squashed_gaussian", "beta")
-                    else part
-                    for leaf, part in leaves
-                ]
-                losses = -policy.joint.log_prob(policy.parameters_of(observation, mask, training=True), inside)
+                losses = -log_likelihood(policy, batch)
             return ops.weighted_mean(losses, batch.get("weight")), {}
 
         return [Term("policy", loss, batch)]
+
+
+def log_likelihood(policy: Any, batch: dict[str, Any]) -> tf.Tensor:
+    """Logarithms of the probability of the actions taken, `(B,)`, under a `StochasticPolicy` in training mode.
+
+    Squashed actions at a bound, where their density has no end, count as very near to it.
+    """
+    leaves = zip(policy.action.leaves, policy.action.flatten(batch["action"]))
+    inside = [
+        tf.clip_by_value(part, -_EDGE, _EDGE) if policy.decision(leaf) in ("squashed_gaussian", "beta") else part
+        for leaf, part in leaves
+    ]
+    parameters = policy.parameters_of(batch["observation"], _masks(batch.get("action_mask")), training=True)
+    found: tf.Tensor = policy.joint.log_prob(parameters, inside)
+    return found
 
 
 def _masks(given: Any) -> list[Any] | None:

@@ -15,7 +15,7 @@ from .imitation import cross_entropy
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
 from .noisy import noisy_linear, scaled_noise
 from .norms import clip_by_global_norm, sum_of_squares
-from .offline import regularized_policy_loss
+from .offline import advantage_weights, conservative_gap, expectile_loss, regularized_policy_loss
 from .policy_gradient import (
     approx_kl,
     clip_fraction,
@@ -47,6 +47,7 @@ __all__ = [
     "MASKED",
     "Moments",
     "adam",
+    "advantage_weights",
     "approx_kl",
     "batch_renormalization",
     "by_component",
@@ -56,11 +57,13 @@ __all__ = [
     "clipped_surrogate",
     "clipped_value_loss",
     "conjugate_gradient",
+    "conservative_gap",
     "cross_entropy",
     "deviation",
     "discount_factor",
     "discounted_return",
     "dueling",
+    "expectile_loss",
     "explained_variance",
     "flatten",
     "fraction_cosines",

@@ -6,7 +6,7 @@ from kagent.policies.baselines import ConstantPolicy, RandomPolicy
 from kagent.policies.critics import ActionValue, SharedStateValue, StateValue, Temperature
 from kagent.policies.deterministic import DeterministicPolicy
 from kagent.policies.distributional import CategoricalReturnPolicy, QuantilePolicy
-from kagent.policies.further_critics import DiscreteActionValue, QuantileActionValue
+from kagent.policies.further_critics import ActionAndStateValue, DiscreteActionValue, QuantileActionValue
 from kagent.policies.implicit_quantile import ImplicitQuantilePolicy
 from kagent.policies.normalized_advantage import NormalizedAdvantagePolicy
 from kagent.policies.role import ROLES, Role, get, outputs
@@ -16,6 +16,7 @@ from kagent.policies.value import ValuePolicy
 
 __all__ = [
     "ROLES",
+    "ActionAndStateValue",
     "ActionValue",
     "CategoricalReturnPolicy",
     "ConstantPolicy",

@@ -52,6 +52,45 @@ class QuantileActionValue(ActionValue):
         return [tf.reduce_mean(atoms, axis=-1) for atoms in self.atoms(observation, action, training)]
 
 
+@ROLES.register("action_and_state_value")
+@keras.saving.register_keras_serializable("kagent")
+class ActionAndStateValue(ActionValue):
+    """Q(s, a) and V(s): an ensemble of networks over observation and canonical action, and one more over the observation
+    (Kostrikov et al. 2021, arXiv:2110.06169).
+
+    Args:
+        network, members: As for `ActionValue`; the state's network has the same configuration and weights of its own.
+
+    Example:
+
+    >>> critic = ActionAndStateValue(network={"type": "mlp", "units": [64, 64]})
+    """
+
+    def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
+        def heads(features: Any) -> list[Any]:
+            return [dense(features, 1, None, "value", "fan_in", 1.0, seeds)]
+
+        state = networks.clone(self.network)
+        super().make(observation, action, seeds, skip)
+        self.state_model = networks.functional(state, observation, heads, seeds, f"{self.name}_state", skip)
+
+    def states(self, observation: Any, training: bool = False) -> tf.Tensor:
+        """Values of states, `(N,)` float32."""
+        return outputs(self.state_model(self.leaves(observation), training=training))[0][:, 0]
+
+    def contents(self) -> list[Any]:
+        return [*self.models, self.state_model]
+
+    def inner_models(self) -> list[Any]:
+        return self.contents()
+
+    def call(self, leaves: Any) -> Any:
+        return [*super().call(leaves), self.state_model(list(leaves)[: len(self.observation.leaves)])]
+
+    def compute_output_spec(self, leaves: Any) -> Any:
+        return [keras.KerasTensor(x.shape, x.dtype) for model in self.contents() for x in model.outputs]
+
+
 @ROLES.register("discrete_action_value")
 @keras.saving.register_keras_serializable("kagent")
 class DiscreteActionValue(ActionValue):

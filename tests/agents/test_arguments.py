@@ -66,6 +66,15 @@ GIVEN = {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]},
     },
+    "iql": {
+        **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "members": 3, "critic_network": {"units": [3]},
+        "expectile": 0.8, "inverse_temperature": 2.0, "max_weight": 50.0, "log_std": -0.5,
+    },
+    "cql": {
+        **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
+        "alpha": 1.5, "drawn_actions": 3, **GAUSSIAN, "critic_network": [{"type": "dense", "size": 3}, {"type": "dropout", "rate": 0.5}],
+    },
+    "discretecql": {**Q, "double": False, "dueling": True, "noisy": 0.25, "prioritized": True, "alpha": 0.5},
     "td3bc": {
         **REPLAYED, "learning_rate": 0.5, "critic_learning_rate": 0.125, "policy_delay": 3, "target_noise": 0.5,
         "target_noise_clip": 0.75, "members": 3, "huber": 2.0, "critic_network": {"units": [3]}, "alpha": 1.5,
@@ -120,9 +129,20 @@ OTHERS = [
 ]
 
 
-REPLAYED_BOXES = ("sac", "dpg", "td3", "td3bc", "bc", "tqc", "naf", "crossq")
+REPLAYED_BOXES = ("sac", "dpg", "td3", "td3bc", "bc", "iql", "cql", "tqc", "naf", "crossq")
 BOXES = ("recurrentppo", *REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
-REPLAYING = ("dqn", "doubledqn", "duelingdqn", "qrdqn", "iqn", "c51", "rainbow", "discretesac", *REPLAYED_BOXES)
+REPLAYING = (
+    "dqn",
+    "discretecql",
+    "doubledqn",
+    "duelingdqn",
+    "qrdqn",
+    "iqn",
+    "c51",
+    "rainbow",
+    "discretesac",
+    *REPLAYED_BOXES,
+)
 
 
 def spaces_of(name):

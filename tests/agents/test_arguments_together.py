@@ -48,6 +48,7 @@ def test_what_a_critics_optimizer_was_not_given():
 SGD = {"type": "sgd", "learning_rate": 0.05}
 TEMPERED = {  # and their objectives
     "sac": "sac", "tqc": "truncated_quantiles", "discretesac": "discrete_soft_actor_critic", "crossq": "crossq",
+    "cql": "cql",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import kagent
 from kagent.cli import algorithms, search_spaces, settings
 from kagent.cli.errors import CommandError
 
-CONTINUOUS = ("dpg", "td3", "td3bc", "sac", "tqc", "naf", "crossq")
+CONTINUOUS = ("dpg", "td3", "td3bc", "cql", "sac", "tqc", "naf", "crossq")
 QUICK = ["--steps", "120", "--episodes", "2", "--set", "network.units=[4]", "--set", "compile.run_eagerly=true"]
 
 

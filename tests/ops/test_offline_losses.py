@@ -24,3 +24,28 @@ def test_the_scale_of_values_is_no_matter_and_gets_no_gradient():
     np.testing.assert_allclose(tape.gradient(loss, values), [-1.0, -1.0])  # -factor / 2 each
     large = ops.regularized_policy_loss(100 * values, [1.0, 0.0], alpha=6.0)
     assert float(large) == pytest.approx(float(loss))
+
+
+def test_an_expectile_by_hand():
+    np.testing.assert_allclose(ops.expectile_loss([2.0, -2.0, 0.0], 0.75), [0.75 * 4, 0.25 * 4, 0.0])
+    np.testing.assert_allclose(ops.expectile_loss([[3.0], [-3.0]], 0.5), [[4.5], [4.5]])
+    # Of the values 0 and 1 the least loss of expectile 0.75 is at e with 0.25 * e = 0.75 * (1 - e).
+    grid = np.linspace(0, 1, 401)
+    losses = [float(tf.reduce_sum(ops.expectile_loss([0.0 - e, 1.0 - e], 0.75))) for e in grid]
+    assert grid[np.argmin(losses)] == pytest.approx(0.75)
+
+
+def test_weights_of_advantages_by_hand():
+    found = ops.advantage_weights([0.0, 1.0, -1.0, 1000.0, -1000.0], 2.0, 50.0).numpy()
+    np.testing.assert_allclose(found, [1.0, np.exp(2.0), np.exp(-2.0), 50.0, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(ops.advantage_weights([5.0, -5.0], 0.0, 50.0), [1.0, 1.0])
+    advantage = tf.constant([1.0])
+    with tf.GradientTape() as tape:
+        tape.watch(advantage)
+        weights = ops.advantage_weights(advantage, 2.0, 50.0)
+    assert tape.gradient(weights, advantage) is None
+
+
+def test_the_conservative_gap_by_hand():
+    found = ops.conservative_gap([[np.log(1.0), np.log(3.0)], [1000.0, 1000.0]], [np.log(2.0), 1000.0])
+    np.testing.assert_allclose(found, [np.log(2.0), np.log(2.0)], rtol=1e-3)  # 1000.69 as float32

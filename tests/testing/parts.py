@@ -56,13 +56,16 @@ AGENTS = {
     ),
     "BC": (functools.partial(kagent.BC, **REPLAY), ALL),
     "TD3BC": (functools.partial(kagent.TD3BC, **REPLAY, normalize=False), ("Box",)),
+    "IQL": (functools.partial(kagent.IQL, **REPLAY), ALL),
+    "CQL": (functools.partial(kagent.CQL, **REPLAY, drawn_actions=2), ("Box",)),
+    "DiscreteCQL": (functools.partial(kagent.DiscreteCQL, **REPLAY), CHOICES),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
 # Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
 LONG += ("C51", "DPG", "RecurrentPPO")  # QRDQN and TD3 have the same parts, and more
-LONG += ("BC", "TD3BC")  # policies of PPO and TD3
+LONG += ("BC", "TD3BC", "IQL", "CQL", "DiscreteCQL")  # policies of PPO, TD3, SAC and DQN
 LONG += ("IQN",)  # its policy and objective have tests of their own
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
@@ -110,6 +113,14 @@ OBJECTIVES = {
     "deterministic_policy_gradient": ACTION_VALUE,
     "twin_delayed": ACTION_VALUE,
     "regularized_policy": ACTION_VALUE,
+    "implicit_q_learning": {"critic": {"type": "ActionAndStateValue", **NETWORK}, "memory": 100},
+    "conservative_action_value": {"memory": 100},
+    "conservative_soft_actor_critic": {
+        **ACTION_VALUE,
+        "temperature": 0.3,
+        "policy": {**NETWORK, "distribution": "squashed_gaussian"},
+        "objective": {"type": "conservative_soft_actor_critic", "drawn_actions": 2},
+    },
     "soft_actor_critic": {
         **ACTION_VALUE,
         "temperature": 0.3,
@@ -144,6 +155,7 @@ OBJECTIVES = {
 ALIKE = (
     "deterministic_policy_gradient",
     "regularized_policy",
+    "conservative_soft_actor_critic",
     "crossq",
     "truncated_quantiles",
     "discrete_soft_actor_critic",
