@@ -25,6 +25,7 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_timeout = 300  # seconds of a cell
 nb_execution_raise_on_error = True  # a cell that fails ends the build
+nb_merge_streams = True  # what a cell prints is one block
 nb_output_stderr = "remove"  # TensorFlow's start-up lines
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
