@@ -41,6 +41,14 @@ def pytest_addoption(parser):
     parser.addoption("--seed-shift", type=int, default=0, help=about)
 
 
+def pytest_configure():
+    from hypothesis import settings
+
+    # A fifth of a second for each example would be a test of how busy the machine is.
+    settings.register_profile("kagent", deadline=None)
+    settings.load_profile("kagent")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     # Around the fixtures, too: agents are made in some.
