@@ -185,7 +185,7 @@ def test_targets_also_move_when_there_are_no_timesteps(small):
     assert Compare.same == [False, False, False, True] * 2
 
 
-@pytest.mark.parametrize("argument", ["steps", "max_steps", "episodes", "max_episodes", "n_envs", "validation_env"])
+@pytest.mark.parametrize("argument", ["steps", "max_steps", "episodes", "max_episodes", "n_envs"])
 def test_a_dataset_takes_epochs_not_timesteps(small, argument):
     dataset = tf.data.Dataset.from_tensor_slices(transitions(8)).batch(8)
     with pytest.raises(ValueError, match=argument):
