@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.acting import recurrent_layers
+from kagent.config import limits
 from kagent.config.rehearsal import before_call
 
 _REFUSED = {
@@ -20,6 +21,7 @@ _REFUSED = {
     "zero_output_for_mask": (False, "there are no masked timesteps"),
 }
 _DROPOUTS = ("dropout", "recurrent_dropout")
+_GATES = {keras.layers.SimpleRNNCell: 1, keras.layers.GRUCell: 3, keras.layers.LSTMCell: 4}
 
 
 def is_recurrent(layer: Any) -> bool:
@@ -61,6 +63,25 @@ def check(layer: Any, where: str) -> None:
                     f"`{where}` must have {rate}=0: it would be drawn anew at each timestep. Received: {name} with "
                     f"{rate}={getattr(cell, rate)}. Allowed: a keras.layers.Dropout in front of it"
                 )
+
+
+def check_size(layer: Any, width: int, where: str) -> None:
+    """Refuses a layer with too many weights before it is built: sizes come from files, too.
+
+    Args:
+        layer: The layer. Of cells that Keras does not have, nothing is known.
+        width: Of the features that it gets.
+        where: The argument that it was given in.
+
+    Raises:
+        ValueError: It would have too many.
+    """
+    for cell in getattr(layer.cell, "cells", [layer.cell]):
+        units = getattr(cell, "units", 0)
+        weights = _GATES.get(type(cell), 0) * units * (width + units + 2)
+        if weights > limits.WEIGHTS:
+            raise ValueError(f"`{where}` would have {weights} weights. At most {limits.WEIGHTS} are taken")
+        width = units
 
 
 @keras.saving.register_keras_serializable("kagent")
@@ -203,6 +224,7 @@ class Recurrence:
                 f"`{where}` {type(layer).__name__} carries its state over the timesteps of an episode, and needs features "
                 f"(batch, n). Received: {tuple(x.shape)}. Allowed: a 'flatten' in front of it"
             )
+        check_size(layer, int(x.shape[-1]), where)
         before_call(layer, keras.KerasTensor((None, 1, *x.shape[1:]), x.dtype))
         if self._begins is None:
             self._begins = keras.Input(batch_shape=(None, None, None), dtype="float32", name="begins")

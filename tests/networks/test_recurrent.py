@@ -148,3 +148,16 @@ def test_a_model_with_recurrent_layers_is_refused_with_the_words_to_write():
 def test_networks_by_name(network, sizes):
     agent = kagent.PPO("CartPole-v1", network=network, n_steps=8, batch_size=8)
     assert agent.policy.state_sizes == agent.critic.state_sizes == sizes and agent.actor.is_numpy
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        [{"type": "internal_lstm", "size": 30_000}],
+        {"rnn": 30_000},
+        [layers.RNN([layers.GRUCell(4), layers.GRUCell(30_000)])],
+    ],
+)
+def test_a_layer_with_too_many_weights_is_refused_before_it_is_made(network):
+    with pytest.raises(ValueError, match=r"weights\. At most"):
+        kagent.PPO("CartPole-v1", network=network, n_steps=8, batch_size=8)
