@@ -14,7 +14,7 @@ import numpy as np
 import kagent
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--steps", type=int, default=80_000, help="timesteps to train each (default: %(default)s)")
+parser.add_argument("--steps", type=int, default=120_000, help="timesteps to train each (default: %(default)s)")
 
 
 class TMaze(gymnasium.Env):
