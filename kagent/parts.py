@@ -314,7 +314,7 @@ class AgentParts:
         if not self.objective.takes_sequences:
             raise ValueError(
                 f"`objective` {type(self.objective).__name__} learns from single timesteps, and a recurrent network from sequences "
-                "of them. Allowed: the objectives of PPO, A2C, AC and VPG, or networks without recurrent layers"
+                "of them. Allowed: the objectives of PPO, A2C, AC, VPG and DQN, or networks without recurrent layers"
             )
         keep_sequences(self.memory)
 

@@ -32,6 +32,7 @@ class Unrolled(NamedTuple):
     @classmethod
     def of_single(cls, leaves: list[Any], states: Iterable[Any]) -> Unrolled:
         """Sequences of one timestep, each in the state beside it."""
+        leaves = [tf.convert_to_tensor(leaf) for leaf in leaves]  # Keras takes no arrays beside tensors
         return cls(leaves, tuple(states), tf.zeros((1, 1, leaves[0].shape[0] or tf.shape(leaves[0])[0])))
 
 

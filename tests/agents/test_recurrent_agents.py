@@ -199,10 +199,10 @@ def test_other_agents_learn_from_sequences(make):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [NETWORK, {"units": [4], "rnn": 3, "activation": "relu"}, "own"])
+@pytest.mark.parametrize("network", [NETWORK, [{"type": "internal_gru", "size": 3}, {"type": "dense", "size": 4}]])
 def test_every_rule_of_agents(network):
     def make(env, **given):
-        return kagent.PPO(env, **{**ROLLOUT, "network": own(network)}, **given)
+        return kagent.PPO(env, **{**ROLLOUT, "network": network}, **given)
 
     testing.check_agent(make, steps=16, compiled=network == NETWORK)
 
@@ -247,6 +247,17 @@ def test_a_numpy_actor_in_a_file_carries_its_state(tmp_path):
         loaded.act(observation)
 
 
+def test_observations_by_themselves_are_the_first_of_episodes():
+    agent = shaken(kagent.PPO(env(), **ROLLOUT, seed=0))
+    observations = np.sin(np.arange(12.0).reshape(4, 3)).astype(np.float32)
+    firsts = []
+    for observation in observations:
+        player = agent.player()
+        firsts.append(player.act(observation))
+    assert agent.predict(observations, verbose=0).tolist() == agent(observations).numpy().tolist() == firsts
+    assert agent.critic.values(observations).shape == (4,)
+
+
 def test_a_whole_agent_comes_back(tmp_path):
     agent = kagent.PPO(env(), **{**ROLLOUT, "network": own("own")}, seed=0)
     agent.save(tmp_path / "agent.keras")
@@ -256,7 +267,7 @@ def test_a_whole_agent_comes_back(tmp_path):
 
 
 REFUSED = {
-    "DQN": (lambda: kagent.DQN("CartPole-v1", network=NETWORK), "must not be recurrent"),
+    "DQN": (lambda: kagent.DQN("CartPole-v1", network=NETWORK), "hands out single timesteps"),
     "SAC": (lambda: kagent.SAC("Pendulum-v1", network=NETWORK), "must not be recurrent"),
     "replay": (
         lambda: kagent.A2C(env(), network=NETWORK, batch_size=8, memory={"type": "replay", "capacity": 64}),
