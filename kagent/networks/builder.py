@@ -122,7 +122,7 @@ def functional(
         if recurrence.sizes and not recurrent:
             raise ValueError(
                 f"`network` of {name!r} must not be recurrent: this policy or critic learns from single timesteps. Received: a "
-                "recurrent layer that carries its state. Allowed: the networks of PPO, A2C, AC, VPG, TRPO, and of DQN with memory=ReplaySequences(...)"
+                "recurrent layer that carries its state. Allowed: those of PPO, A2C, AC, VPG, TRPO and DQN"
             )
         outputs = heads(features)
         if name == "policy" and isinstance(core, Layered | keras.layers.Layer):
