@@ -6,6 +6,7 @@ and ends, as the environment had them. They are read one at a time.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from kagent import traces
 from kagent.spaces import Structure
 
+_MINARI = "minari:"
 Trace = Mapping[str, np.ndarray]
 
 
@@ -94,14 +96,134 @@ def from_traces(directory: str | os.PathLike[str]) -> Episodes:
     return Episodes([lambda path=path: traces.load_trace(path) for path in files], f"{os.fspath(directory)!r}")  # type: ignore[misc]
 
 
+def from_minari(dataset: Any) -> Episodes:
+    """The episodes of a Minari data set (https://minari.farama.org), in its own order. `pip install 'kagent[minari]'`.
+
+    Nothing is downloaded: `minari download NAME` does that. Infos are not read. An episode that was recorded without its end is
+    taken as truncated there.
+
+    Args:
+        dataset: Its name, as `minari.load_dataset` takes it, or a `minari.MinariDataset`.
+
+    Raises:
+        ModuleNotFoundError: Minari is not installed.
+        ValueError: An episode lacks an observation behind its last timestep.
+    """
+    if isinstance(dataset, str):
+        dataset = _minari().load_dataset(dataset)
+    observation = Structure(dataset.observation_space, "observation_space")
+    action = Structure(dataset.action_space, "action_space")
+
+    def read(index: Any) -> Trace:
+        (episode,) = dataset.iterate_episodes([index])
+        return _of_minari(episode, observation, action)
+
+    indices = dataset.episode_indices
+    return Episodes([functools.partial(read, index) for index in indices], f"Minari data set {dataset.id!r}")
+
+
+def _of_minari(episode: Any, observation: Structure, action: Structure) -> Trace:
+    count = len(episode.rewards)
+    trace: dict[str, np.ndarray] = {
+        "reward": np.asarray(episode.rewards, np.float64),
+        "terminated": np.asarray(episode.terminations, np.bool_),
+        "truncated": np.asarray(episode.truncations, np.bool_).copy(),
+        "episode_length": np.array([count], np.int64),
+    }
+    if count and not trace["terminated"][-1]:
+        trace["truncated"][-1] = True
+    for leaf, values in zip(observation.leaves, observation.flatten(episode.observations)):
+        array, name = np.asarray(values, leaf.dtype), traces.array_name("observation", leaf)
+        if len(array) != count + 1:
+            raise ValueError(
+                f"Episode {episode.id} must have an observation behind its last timestep, {count + 1} together. Received: {len(array)}"
+            )
+        trace[name], trace[f"final_{name}"] = array[:-1], array[-1:]
+    for leaf, values in zip(action.leaves, action.flatten(episode.actions)):
+        trace[traces.array_name("action", leaf)] = np.asarray(values, leaf.dtype)
+    return trace
+
+
+def to_minari(
+    episodes: Episodes, name: str, observation_space: gymnasium.Space, action_space: gymnasium.Space, **about: Any
+) -> Any:
+    """Writes episodes as a Minari data set, into the folder where Minari keeps its own. `pip install 'kagent[minari]'`.
+
+    Action masks are not written: Minari has no place for them.
+
+    Args:
+        episodes: What to write.
+        name: Of the data set, such as `"cartpole/clumsy-v0"`.
+        observation_space, action_space: Of the environment.
+        **about: Further arguments of `minari.create_dataset_from_buffers`, such as `author`.
+
+    Returns:
+        The `minari.MinariDataset`.
+
+    Raises:
+        ModuleNotFoundError: Minari is not installed.
+        ValueError: A trace that is not of these spaces.
+    """
+    minari = _minari()
+    from minari.data_collector import EpisodeBuffer
+
+    observation = Structure(observation_space, "observation_space")
+    action = Structure(action_space, "action_space")
+    buffers: list[Any] = []
+    for trace in episodes.checked(observation, action):
+        ends = np.cumsum(trace["episode_length"])
+        for number, (begin, end) in enumerate(zip(ends - trace["episode_length"], ends)):
+            rows = slice(int(begin), int(end))
+
+            def leaves(group: str, structure: Structure, rows: slice = rows, number: int = number) -> Any:
+                parts = []
+                for leaf in structure.leaves:
+                    array = trace[traces.array_name(group, leaf)][rows]  # noqa: B023
+                    if group == "observation":
+                        final = trace[f"final_{traces.array_name(group, leaf)}"][number]  # noqa: B023
+                        array = np.concatenate([array, final[None]])
+                    parts.append(array)
+                return structure.unflatten(parts)
+
+            buffers.append(
+                EpisodeBuffer(
+                    id=len(buffers),
+                    observations=leaves("observation", observation),
+                    actions=leaves("action", action),
+                    rewards=trace["reward"][rows].tolist(),
+                    terminations=trace["terminated"][rows].tolist(),
+                    truncations=trace["truncated"][rows].tolist(),
+                )
+            )
+    return minari.create_dataset_from_buffers(
+        name, buffer=buffers, observation_space=observation_space, action_space=action_space, **about
+    )
+
+
+def _minari() -> Any:
+    try:
+        import minari
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Minari is needed for data sets of its own: pip install 'kagent[minari]'. Received: no module 'minari'",
+            name="minari",
+        ) from error
+    return minari
+
+
 def as_episodes(data: Any) -> Episodes | None:
     """What `fit` takes for recorded episodes; None where it is something else.
 
     Args:
-        data: `Episodes`, or a directory of traces: a path object, or a string that is a directory and no registered environment.
+        data: `Episodes`; a directory of traces: a path object, or a string that is a directory and no registered environment;
+            `"minari:NAME"`, or a `minari.MinariDataset`.
     """
     if isinstance(data, Episodes):
         return data
+    if isinstance(data, str) and data.startswith(_MINARI):
+        return from_minari(data.removeprefix(_MINARI))
+    if hasattr(data, "iterate_episodes") and hasattr(data, "episode_indices"):
+        return from_minari(data)
     if isinstance(data, os.PathLike):
         return from_traces(data)
     if isinstance(data, str) and data not in gymnasium.registry and os.path.isdir(data):

@@ -56,7 +56,7 @@ def fit(
 
     Args:
         env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
-            Or recorded episodes: a directory of traces as `kagent.callbacks.Recorder` writes them, or
+            Or recorded episodes: a directory of traces as `kagent.callbacks.Recorder` writes them, `"minari:NAME"`, or
             `kagent.datasets.Episodes`. They go into the memory, in place of what an earlier `fit` of such put there, and
             gradient steps follow: `updates` of them, or `epochs` (1) of `steps_per_epoch` gradient steps each, by default
             as many as make one pass over the transitions. Statistics of `preprocessing` (`normalize`) that have seen
