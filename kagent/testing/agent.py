@@ -219,7 +219,12 @@ class _AgentCheck:
                 contract.equal(actions(loaded), actions(agent), "actions")
             if agent.actor.is_servable:
                 with contract.rule("`kagent.acting.load` acts from its `.keras` file as it does"):
-                    contract.equal(actions(acting.load(path)), actions(agent), "actions")
+                    served, player = acting.load(path), agent.player()
+                    if served.best_is_stateless:
+                        contract.equal(actions(served), actions(agent), "actions")
+                    else:
+                        played = [player.act(observation) for observation in observations]
+                        contract.equal(_played(served, observations), played, "actions of an episode")
 
     def resume(self, folder: Path) -> None:
         contract, path, bounds = self.contract, folder / "half.weights.h5", {"max_steps": 2 * self.steps}
@@ -314,4 +319,13 @@ def _entries(path: Path) -> dict[str, np.ndarray]:
 
     with h5py.File(path) as file:
         file.visititems(visit)
+    return found
+
+
+def _played(actor: acting.Actor, observations: list[Any]) -> list[Any]:
+    """The best actions of an actor with a state, in an episode."""
+    states, found = acting.EpisodeStates(actor, 1), []
+    for observation in observations:
+        found.append(actor.release(states.decide(*actor.read(observation), deterministic=True)))
+        states.advance()
     return found

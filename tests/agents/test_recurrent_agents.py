@@ -109,7 +109,9 @@ KINDS = {
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "own cell" else kind for kind in KINDS]
+)
 def test_what_is_learned_from_is_what_was_acted_with(kind):
     """Old log-probabilities and values are those of the states beside the timesteps, and the first ratios are 1."""
     given = {**ROLLOUT, **KINDS[kind]}
@@ -180,9 +182,12 @@ def test_what_follows_is_judged_in_the_state_after_it():
     "make",
     [
         functools.partial(kagent.A2C, batch_size=8, horizon=3),
-        functools.partial(kagent.A2C, batch_size=8, critic="shared", entropy_coefficient=0.01),
+        pytest.param(functools.partial(kagent.A2C, batch_size=8, critic="shared"), marks=pytest.mark.slow),
         functools.partial(kagent.VPG, batch_size=2, memory=64),
-        functools.partial(kagent.VPG, batch_size=2, memory=64, baseline={"network": NETWORK}),
+        pytest.param(
+            functools.partial(kagent.VPG, batch_size=2, memory=64, baseline={"network": NETWORK}),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             functools.partial(kagent.TRPO, n_steps=8, critic_steps=2, critic_batch_size=4), marks=pytest.mark.slow
         ),
