@@ -162,7 +162,8 @@ class Agent(keras.Model):
         raw = Structure(given["observation_space"], "observation_space")
         self._adapter = Adapter(preprocessing, raw, self.parallel_interactions, self._clock.host)
         self._raw_observation, self._observation = self._adapter.raw, self._adapter.observation
-        self.parts = AgentParts.make(given, (self.max_episode_timesteps, given["time_limit"]), self.n_envs)
+        limits = self.max_episode_timesteps, given["time_limit"]
+        self.parts = AgentParts.make(given, limits, self.n_envs, self._observation)
         self.policy, self.critic, self.temperature = self.parts.policy, self.parts.critic, self.parts.temperature
         self.parts.check(self, self._action)
         self.memory.configure(self.update_rule, self.reward_estimation, self._clock.training)

@@ -117,11 +117,14 @@ class AgentParts:
             self.explorer = exploration.WithTemperature(self.explorer)
 
     @classmethod
-    def make(cls, given: Mapping[str, Any], limits: tuple[int | None, int | None], n_envs: int) -> AgentParts:
+    def make(
+        cls, given: Mapping[str, Any], limits: tuple[int | None, int | None], n_envs: int, observation: Structure
+    ) -> AgentParts:
         """The parts of an agent's arguments.
 
         Args:
             given: The arguments by name: None, names, dicts, numbers or objects.
+            observation: What networks see.
             limits: Timesteps at which the agent, and at which its environment cuts episodes off; None: never.
             n_envs: Environments side by side.
 
@@ -145,6 +148,7 @@ class AgentParts:
         memory = memories.resolve(memory, rule, estimation, *limits, n_envs)
         sampled, epsilon = isinstance(policy, stochastic.StochasticPolicy), isinstance(policy, value.ValuePolicy)
         needed = objective.critic_for(estimation)
+        found["critic"] = critics.chosen(found["critic"], policy, observation)
         made = cls(
             objective=objective,
             policy=policy,

@@ -55,7 +55,8 @@ class AC(Agent):
         horizon: How many further rewards join the present one before the critic's estimate.
         discount: Weight of a reward one timestep later.
         entropy_coefficient: Weight of entropy in the loss. May be a schedule.
-        critic: The critic's network, or a `StateValue`; None: as `network`; "shared": a head on the policy's own.
+        critic: The critic's network, or a `StateValue`; None: as `network`, and where that sees images "shared": a head on the
+            policy's own.
         critic_weight: Weight of half the critic's squared error beside the policy's loss.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
         log_std: Initial log standard deviation of Gaussian actions.
@@ -135,7 +136,7 @@ class AC(Agent):
                 "head_gain": head_gain,
                 "state_dependent_noise": state_dependent_noise,
             },
-            "critic": {"type": "StateValue", "network": networks.clone(network)} if critic is None else critic,
+            "critic": {"type": "auto", "network": networks.clone(network)} if critic is None else critic,
             "critic_objective": {"type": "StateValueObjective", "weight": critic_weight},
             "objective": PolicyGradientObjective(entropy_coefficient=entropy_coefficient),
             "memory": "recent",

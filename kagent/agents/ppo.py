@@ -47,7 +47,8 @@ class PPO(Agent):
             `action_space`.
         network: "auto" (dense 64-64 tanh, or convolutions for images), a dict, or a Keras layer or model from
             observation to features, which gets the observation as the space declares it: a uint8 image as floats from 0
-            to 255. The critic gets a network of the same configuration with its own weights. Recurrent layers carry their
+            to 255. The critic gets a network of the same configuration with its own weights; where the network sees images it is a
+            head on the policy's own (`critic="StateValue"` has it by itself). Recurrent layers carry their
             state through episodes, as in `[keras.layers.Dense(64), keras.layers.LSTM(64)]` or `{"rnn": 64}`.
         n_steps: Timesteps of each environment in one rollout.
         sequence_length: Of recurrent networks, timesteps in a sequence, through which gradients flow; `n_steps` and
@@ -158,7 +159,7 @@ class PPO(Agent):
                 "head_gain": head_gain,
                 "state_dependent_noise": noises.get(state_dependent_noise, rollout=n_steps),
             },
-            "critic": {"type": "StateValue", "network": networks.clone(network)},
+            "critic": {"type": "auto", "network": networks.clone(network)},
             "objective": objective,
             "memory": {"type": "Rollout", "steps": check_count(n_steps, "n_steps"), "sequence_length": sequence_length},
             "update": Update(batch_size=batch_size, epochs=epochs),

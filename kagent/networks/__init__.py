@@ -10,7 +10,7 @@ from kagent.networks.layers import Bound, OneHot, StateIndependent
 from kagent.networks.legacy import Legacy
 from kagent.networks.noisy import NoisyDense, holds_noise, noise
 from kagent.networks.normalization import LAYER_NORMALIZATION
-from kagent.networks.readings import images_of, note_images
+from kagent.networks.readings import images_of, note_images, sees_images
 from kagent.networks.recurrent import Recurrent, state_sizes
 from kagent.networks.residual import Impala
 
@@ -40,6 +40,7 @@ __all__ = [
     "images_of",
     "noise",
     "note_images",
+    "sees_images",
     "serialize",
     "state_sizes",
     "unchanged_by_errors",

@@ -12,7 +12,7 @@ from kagent.networks.encoding import plain_layout
 from kagent.networks.layer_list import Layered
 from kagent.networks.legacy import Legacy, is_scaled
 from kagent.networks.residual import Impala
-from kagent.spaces import Leaf
+from kagent.spaces import Leaf, Structure
 from kagent.spaces.images import Layout
 
 
@@ -87,3 +87,20 @@ def _legacy_reading(core: Any, leaf: Leaf) -> str:
     layout = Layout(leaf.shape, "channels_last") if len(leaf.shape) == 3 else None
     padded = isinstance(core, Auto) and layout is not None and min(layout.size[:2]) < LEAST_UNPADDED
     return _words(core, leaf, layout, divisor) + (", padded" if padded else "")
+
+
+def sees_images(network: Any, observation: Structure) -> bool:
+    """Whether a network's parts take leaves of the observation for images.
+
+    Args:
+        network: A part of `kagent.networks`, or a Keras layer, which may do so with all that are images by their space.
+        observation: The leaves.
+    """
+    if isinstance(network, Auto | CNN | Impala):
+        return any(network.layout_of(leaf) is not None for leaf in observation.leaves)
+    if isinstance(network, Layered):
+        kinds = {
+            layer.get("type") if isinstance(layer, dict) else type(layer).__name__.lower() for layer in network.layers
+        }
+        return "conv2d" in kinds
+    return isinstance(network, keras.layers.Layer) and any(leaf.is_image for leaf in observation.leaves)

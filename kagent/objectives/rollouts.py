@@ -12,6 +12,7 @@ from kagent.objectives import sequences
 from kagent.objectives.baseline_values import explained, learned_values, state_values
 from kagent.objectives.objective import Found, LearningContext, Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed
+from kagent.policies.one_pass import once
 
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
@@ -59,7 +60,8 @@ class RolloutObjective(Objective):
 
     def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
         if "valid" in experience:
-            return prepare_rollout(context, experience)
+            with once(context.critic):
+                return prepare_rollout(context, experience)
         return prepare_replayed(self, context, experience)
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from kagent import ops
 from kagent.optimizers.role_optimizer import ROLES, RoleOptimizer
 from kagent.optimizers.step import apply, step_of, uses_closure
+from kagent.policies.one_pass import once
 from kagent.schedules import Clock, evaluate
 
 if TYPE_CHECKING:
@@ -135,8 +136,9 @@ class Minimizer:
 
     def _minimize_both(self, policy: Term, critic: Term, now: LearningContext) -> Found:
         def both(batches: dict[str, Any]) -> Found:
-            value, logs = policy.evaluate(batches["policy"], {})
-            other, found = critic.evaluate(batches["critic"], {"policy": logs})
+            with once(self.parts["critic"]):
+                value, logs = policy.evaluate(batches["policy"], {})
+                other, found = critic.evaluate(batches["critic"], {"policy": logs})
             return value + other, {**logs, **found}
 
         # One batch where it is one: what draws a part of it then draws it once.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from kagent import networks
 from kagent.config.checks import check_count
 from kagent.networks.backbones import Auto, Seeds, dense
+from kagent.policies.one_pass import OnePass
 from kagent.policies.role import ROLES, Role, outputs
 from kagent.spaces import Structure
 
@@ -68,15 +69,33 @@ class SharedStateValue(StateValue):
 
     def follow(self, policy: Role) -> None:
         """Says whose network it is, and whose states; before `setup`."""
-        self._shared = lambda: policy.model  # not the model itself, which Keras would track
+        self._shared = lambda: policy  # not itself, which Keras would track
 
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
-        model = self._shared()
+        policy = self._shared()
+        model = policy.model
         with keras.name_scope(self.name):
             value = dense(networks.features_of(model), 1, None, "value", "orthogonal", 1.0, seeds)
             self.state_sizes = networks.state_sizes(model)
             after = model.outputs[len(model.outputs) - len(self.state_sizes) :]
             self.model = keras.Model(model.inputs, [value, *after], name=self.name)
+        if not networks.holds_noise(model):  # each loss has noise of its own
+            self.one_pass = policy.one_pass = OnePass(model, self.model)
+
+
+def chosen(identifier: Any, policy: Role, observation: Structure) -> Any:
+    """What `{"type": "auto", ...}` means: a `SharedStateValue` where the policy's network sees images, else a `StateValue`.
+
+    Args:
+        identifier: What an agent got for its critic; all else is returned as it is.
+        policy: The agent's.
+        observation: What networks see.
+    """
+    if not isinstance(identifier, dict) or identifier.get("type") != "auto":
+        return identifier
+    if networks.sees_images(policy.network, observation):
+        return {"type": "SharedStateValue"}
+    return {**identifier, "type": "StateValue"}
 
 
 @ROLES.register("action_value", "parametrized_action_value")

@@ -17,6 +17,7 @@ from kagent.acting import Decision
 from kagent.acting import distributions as decisions
 from kagent.config.registry import Registry
 from kagent.networks.backbones import Auto, Seeds
+from kagent.policies.one_pass import OnePass
 from kagent.policies.unrolled import Unrolled
 from kagent.spaces import Leaf, Structure
 
@@ -33,7 +34,8 @@ class Role(keras.layers.Layer):
     Layers such as `BatchNormalization` and `Dropout` are in training mode where the role's own loss is computed, on the
     observations of the minibatch, and in inference mode elsewhere: in acting and evaluation, in targets, in old
     log-probabilities and values of rollouts, in priorities, and where another role's loss reads the role (the critic in the
-    loss of the policy). A gradient step moves moving statistics once for each loss that its network is in. Random layers
+    loss of the policy). A gradient step moves moving statistics once for each loss that its network is in; once for policy and
+    critic together where they share a network and an optimizer. Random layers
     draw by the agent's seed, also where they have a seed of their own; under XLA Keras draws other numbers than without,
     of the same distribution.
 
@@ -49,6 +51,7 @@ class Role(keras.layers.Layer):
             as `actor_state`.
         state_sizes: Numbers in each part of the state that its recurrent layers carry through an episode; `()`: it has none.
         carried: Which parts these are of all that the agent's networks carry.
+        one_pass: Runs the network that it shares with another role; None: it shares none.
         layer_noise: Makes a context in which `NoisyDense` layers draw; of a role without such layers, one that changes nothing.
     """
 
@@ -56,6 +59,7 @@ class Role(keras.layers.Layer):
     keeps_state = False
     state_sizes: tuple[int, ...] = ()
     carried = slice(0, 0)
+    one_pass: OnePass | None = None
     layer_noise: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __init__(self, network: Any = "auto", **kwargs: Any):
@@ -111,7 +115,12 @@ class Role(keras.layers.Layer):
         """
         if self.state_sizes:
             return self.unroll(observation, training)[0]
-        return outputs(self.model(self.leaves(observation), training=training))
+        return outputs(self._run(self.leaves(observation), training))
+
+    def _run(self, inputs: list[Any], training: bool) -> Any:
+        if self.one_pass is None:
+            return self.model(inputs, training=training)
+        return self.one_pass(self.model, inputs, training)
 
     def unroll(self, observation: Any, training: bool = False) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Heads as `heads`, and the states after each row, float32 `(N, size)` for each of the role's own parts.
@@ -127,7 +136,7 @@ class Role(keras.layers.Layer):
             observation = Unrolled.of_single(leaves, [*[None] * self.carried.start, *zeros])
         seen = [*observation.leaves, *observation.states[self.carried]]
         parts = len(self.state_sizes)
-        found = outputs(self.model([*seen, observation.begins] if parts else observation.leaves, training=training))
+        found = outputs(self._run([*seen, observation.begins] if parts else observation.leaves, training))
         return found[: len(found) - parts], found[len(found) - parts :]
 
     def random_states(self) -> list[Any]:

@@ -173,7 +173,7 @@ def test_the_summary_says_what_was_read():
     )
     assert "Image of policy: (1, 20, 3) as a vector of 60, divided by 255" in printed(dqn(pixels(1, 20, 3)))
     space = spaces.Dict(eye=pixels(2, 20, 24, 3), speed=spaces.Box(-1, 1, (2,)))
-    text = printed(kagent.PPO(observation_space=space, action_space=DISCRETE))
+    text = printed(kagent.PPO(observation_space=space, action_space=DISCRETE, critic="StateValue"))
     for role in ("policy", "critic"):
         assert (
             f"Image 'eye' of {role}: (2, 20, 24, 3) read as height 20 x width 24 x channels 6, divided by 255" in text
