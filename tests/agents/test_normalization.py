@@ -141,7 +141,7 @@ def test_a_damaged_standardization_is_refused(small, tmp_path, change):
     about = json.loads((tmp_path / "actor.json").read_text())
     assert about["version"] == 2
     (tmp_path / "actor.json").write_text(json.dumps({**about, **change}))
-    with pytest.raises(ValueError, match=r"is damaged|must be of version 1, or 2 with a standardization"):
+    with pytest.raises(ValueError, match=r"is damaged|must be of version 1, 2 with a standardization"):
         kagent.acting.load(tmp_path)
 
 

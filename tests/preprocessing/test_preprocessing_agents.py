@@ -191,7 +191,7 @@ def test_a_player_goes_through_episodes_and_changes_nothing(small, by):
     )[1]  # fmt: skip
     before = state_of(agent)
     if by == "rendering":
-        list(rendering._play(agent, env, 2, None, True, 0, [], []))
+        list(rendering._play(agent, env, 2, None, True, 0, [], [], rendering._image))
     else:
         player = agent.player()
         for length in (3, 2):
