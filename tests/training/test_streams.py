@@ -161,7 +161,9 @@ def test_internals_are_those_of_a_policy_without(small):
     action, internals = agent.act(state, internals={}, deterministic=True)
     assert internals == {} and action == agent.act(state, deterministic=True)
     with pytest.raises(ValueError, match=r"`internals` must be None or \{\}"):
-        agent.act(state, internals={"lstm": 0})
+        agent.act(state, internals={"lstm": 0}, deterministic=True)
+    with pytest.raises(ValueError, match="`internals` are for independent acts"):
+        agent.act(state, internals={})
     with pytest.raises(ValueError, match="`deterministic` acts are independent"):
         agent.act(state, deterministic=True, independent=False)
 
