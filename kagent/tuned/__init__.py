@@ -21,8 +21,6 @@ import importlib.resources
 import json
 from typing import Any
 
-from kagent.environments import atari
-
 ATARI = "ALE/*"
 
 
@@ -41,6 +39,8 @@ def load(algorithm: str, environment: str) -> dict[str, Any] | None:
     >>> load("dqn", "CartPole-v1")["fit"]
     {'steps': 50000}
     """
+    from kagent.environments import atari  # it imports gymnasium, which `kagent --help` does without
+
     entries = _entries(algorithm)
     return entries.get(environment, entries.get(ATARI) if atari.is_atari(environment) else None)
 
