@@ -88,9 +88,9 @@ def from_traces(directory: str | os.PathLike[str]) -> Episodes:
 
     Example:
 
-    >>> history = agent.fit("CartPole-v1", episodes=3, callbacks=[kagent.callbacks.Recorder("recorded")])
+    >>> history = agent.fit("CartPole-v1", episodes=2, callbacks=[kagent.callbacks.Recorder("recorded")])
     >>> len(from_traces("recorded"))
-    3
+    2
     """
     files = traces.trace_files(directory)
     return Episodes([lambda path=path: traces.load_trace(path) for path in files], f"{os.fspath(directory)!r}")  # type: ignore[misc]

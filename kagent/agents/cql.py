@@ -58,7 +58,8 @@ class CQL(SAC):
 
     Example:
 
-    >>> history = agent.fit("Pendulum-v1", episodes=5, callbacks=[kagent.callbacks.Recorder("swung")])
+    >>> recorder = kagent.callbacks.Recorder("swung")
+    >>> history = kagent.Random("Pendulum-v1", seed=0).fit("Pendulum-v1", episodes=50, callbacks=[recorder])
     >>> offline = kagent.CQL("Pendulum-v1", alpha=1.0, seed=0)
     >>> history = offline.fit("swung", updates=5_000)
     """

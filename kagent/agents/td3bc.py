@@ -58,7 +58,8 @@ class TD3BC(TD3):
 
     Example:
 
-    >>> history = agent.fit("Pendulum-v1", episodes=5, callbacks=[kagent.callbacks.Recorder("swings")])
+    >>> recorder = kagent.callbacks.Recorder("swings")
+    >>> history = kagent.Random("Pendulum-v1", seed=0).fit("Pendulum-v1", episodes=50, callbacks=[recorder])
     >>> offline = kagent.TD3BC("Pendulum-v1", seed=0)
     >>> history = offline.fit("swings", updates=5_000)
     """

@@ -52,7 +52,7 @@ def test_a_preset_is_its_parts_spelled_out(name):
     spelled.compile(run_eagerly=True)
     assert type(spelled) is kagent.Agent and type(preset) is not kagent.Agent
     before = {v.path: v.numpy() for v in preset.trainable_variables}
-    delayed = name in ("CrossQ", "TD3")  # whose policy moves in every second gradient step
+    delayed = name in ("CrossQ", "TD3", "TD3BC")  # whose policy moves in every second gradient step
     for agent in (preset, spelled):
         agent.fit(env, steps=2 * STEPS if delayed else STEPS, verbose=0)
     assert preset.updates == spelled.updates > 0

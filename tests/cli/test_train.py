@@ -235,7 +235,8 @@ def test_ctrl_c_once_stops_cleanly_and_saves(base):
     assert child.returncode == 130, error
     assert "Traceback" not in error and error.count("Stopping") == 1
     last = [line for line in output.splitlines() if "/200 - " in line][-1]
-    assert int(last.split("/")[0]) == (int(float(rows(base / "stopped")[-1]["timesteps"])) - 1) % 200 + 1
+    # Of an epoch that had not begun it may say 0.
+    assert int(last.split("/")[0]) % 200 == int(float(rows(base / "stopped")[-1]["timesteps"])) % 200
     assert "stopped before its end" in output and "agent.keras" in output
     assert not (base / "stopped" / "evaluation.json").exists()
     result = kagent("evaluate", "stopped/agent.keras", "CartPole-v1", "--episodes", 1, cwd=base)
