@@ -132,8 +132,13 @@ LEARNING = [
     (
         "recurrent_ppo",
         60_000,
-        {"n_envs": 8, "n_steps": 32, "batch_size": 256, "learning_rate": 1e-3, "critic": "shared"},
-        150,
+        {
+            "n_envs": 8,
+            "n_steps": 128,
+            "batch_size": 256,
+            "learning_rate": {"type": "linear", "initial": 1e-3, "final": 0.0},
+        },
+        200,
     ),
     ("ac", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 150),
     ("sac", 6_000, {"learning_rate": 1e-3}, -300),
