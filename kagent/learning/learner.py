@@ -189,7 +189,7 @@ class Learner:
         The program is traced for them by the first call, or when names of logs are needed. Where users' code is part of it, it
         is traced here, so that mistakes show before the first timestep.
         """
-        self._element, self._pull = iterator.element_spec, None
+        self._element, self._pull, self._bound = iterator.element_spec, None, None
         if self.eager:
             return
         if isinstance(iterator, tf.data.Iterator):

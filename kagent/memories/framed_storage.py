@@ -103,7 +103,7 @@ class FramedStorage(Storage):
         elif "links" in state:
             self._restore_linked(state, size, cursor)
         else:
-            self._fill(state, "block.", self._whole, size)
+            self._fill(state, self._whole, size)
         self.turn(size, shift)
         for pool in self.pools.values():
             pool.turn(size, shift)
@@ -113,7 +113,7 @@ class FramedStorage(Storage):
         followed = [column for column in self._whole if not column.name.startswith("next_observation")]
         observed = [column for column in followed if column.name.startswith("observation.")]
         saved = SavedLinks.check(state, size, cursor, layout(observed)[1])
-        self._fill(state, "block.", followed, size)
+        self._fill(state, followed, size)
         places, _ = layout(observed)
         inside = np.flatnonzero(saved.links < size)
         outside = np.flatnonzero(saved.links >= size)
@@ -129,12 +129,11 @@ class FramedStorage(Storage):
             pool.ids[inside, pool.count :] = pool.ids[saved.links[inside], : pool.count]
             pool.write_apart(outside, heads)
 
-    def _fill(self, state: Mapping[str, Any], prefix: str, columns: list[Column], size: int) -> None:
+    def _fill(self, state: Mapping[str, Any], columns: list[Column], size: int) -> None:
         # From packed rows of these columns.
         places, widths = layout(columns)
         for name, width in widths.items():
-            dtype = np.dtype(name)
-            for begin, end, part in saved_slices(state[prefix + name], name, size, width, dtype):
+            for begin, end, part in saved_slices(state[f"block.{name}"], name, size, width, np.dtype(name)):
                 for column in columns:
                     block, first, last = places[column.name]
                     if block == name:

@@ -36,10 +36,10 @@ class Replay(Memory):
     `next_value`. It is computed for many rows at once, right before the next update (or where `fit` ends): networks do
     not change in between, so that these are the values of when the rows were stored.
 
-    Observations of 512 bytes or more are stored once where the next transition begins with them, and those that are stacks of
-    frames take the room of one frame: an observation may be one where it is an image with 2 to 32 channels (but not three in
-    the last place, which are colours), or has 2 to 32 parts along the first axis of another rank. Nothing is assumed of them: each
-    frame is compared, and what occurs once is stored once.
+    Without a horizon, observations of 512 bytes or more are stored once where the next transition begins with them. With or
+    without one, those that are stacks of frames take the room of one frame: an observation may be a stack where it is an image
+    with 2 to 32 channels (but not three in the last place, which are colours), or has 2 to 32 parts along the first axis of
+    another rank. Each frame is compared with recent ones by its bytes, and is stored where none is equal.
 
     Args:
         capacity: Number of transitions kept. None: its agent infers it; see `required_capacity`.
@@ -192,8 +192,8 @@ class Replay(Memory):
         if self._chains is not None:
             self._chains.newest = np.full(1, -1, np.int64)
         try:
-            # Rows that stand for themselves are written together.
-            alone = self._chains is None and not self._is_windowed
+            # Rows that stand for themselves are written together. Frames are looked for in the transition before.
+            alone = self._chains is None and not self._is_windowed and not isinstance(self.storage, FramedStorage)
             self._append_parts(self.capacity if alone else 1, sequence)
             self.cut_episodes([0])
         finally:

@@ -274,3 +274,18 @@ def test_frames_of_512_bytes_and_what_a_million_of_them_takes():
     assert not frames.frame_axes(columns((4, 127))) and frames.frame_axes(columns((4, 128)))
     row = sum(c.size * np.dtype(c.block).itemsize for c in framed_storage.framed_columns(columns((84, 84, 4))))
     assert row == 84 * 84 + 8 * 4 + 4
+
+
+def test_a_long_sequence_leaves_no_copies_behind():
+    """Of what it was compared with, a pool keeps one observation of each environment."""
+    memory, numbers = built(50), np.arange(COUNT, 40)
+    stacks = np.stack([numbers - 2, numbers - 1, numbers], 1)
+    ended = numbers % 10 == 9
+    flags, reward = (ended, ended & False), numbers * 1.0
+    memory.append_sequence(Transition(leaves(stacks), [numbers % 5], reward, *flags, leaves(stacks + 1)))
+    for pool in memory.storage.pools.values():
+        assert len(pool._here) == len(pool._led) == 1
+    packed = memory.storage.take(np.arange(len(numbers)))
+    found, _ = memory.experience({name: tf.constant(array) for name, array in packed.items()})
+    rows = zip(stacks.tolist(), reward, ended, flags[1], (stacks + 1).tolist())
+    compare(found, [tuple(row) for row in rows])
