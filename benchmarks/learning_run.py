@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import measurement, speed
-from benchmarks.learning_cells import EPISODES, TASKS, Task
+from benchmarks.learning_cells import EPISODES, EVALUATION, TASKS, Task
 from kagent.cli.scores import interquartile_mean
 
 Record = dict[str, Any]
 EPOCH = 1000  # timesteps between looks at the clock
-EVALUATION = 10**6  # added to the training's seed: other episodes than those of training
 
 
 def settings_of(task: Task) -> tuple[type, Record]:

@@ -22,6 +22,7 @@ from kagent.cli.scores import bootstrap_interval, interquartile_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PEERS = RESULTS / "sb3"  # those of `benchmarks.learning_peer`
 BEGIN, END = "<!-- learning: begin -->", "<!-- learning: end -->"
 HEADER = (
     "environment",
@@ -63,10 +64,36 @@ def reached(task: Task, means: Sequence[float]) -> bool:
     return interquartile_mean(means) >= task.gate and broken <= (len(means) > 1)
 
 
-def row(task: Task, records: Sequence[Record]) -> list[str]:
+def beside(records: Sequence[Record], peers: Sequence[Record]) -> bool:
+    """Whether an agent is not below a peer: its interquartile mean is as high, or the interquartile ranges of the returns overlap.
+
+    Args:
+        records: Ours; the returns of all their episodes are pooled.
+        peers: The peer's.
+    """
+    if interquartile_mean([one["mean"] for one in records]) >= interquartile_mean([one["mean"] for one in peers]):
+        return True
+    ours, theirs = ([value for one in found for value in one["returns"]] for found in (records, peers))
+    high, low = (
+        statistics.quantiles(ours, n=4, method="inclusive")[2],
+        statistics.quantiles(theirs, n=4, method="inclusive")[0],
+    )
+    return high >= low
+
+
+def judged(task: Task, records: Sequence[Record], peers: Sequence[Record]) -> bool | None:
+    """Whether a measured cell reaches its gate, or its peer where it has no gate; None: there is neither."""
+    if task.gate is not None:
+        return reached(task, [record["mean"] for record in records])
+    return beside(records, peers) if peers else None
+
+
+def row(task: Task, records: Sequence[Record], peers: Sequence[Record] = ()) -> list[str]:
     """One line of the table. Minutes and steps/s are of the runs that had their core alone."""
     head = [task.environment, task.algorithm + (" (defaults)" if task.steps else "")]
     gate, published = ("—" if number is None else f"{number:g}" for number in (task.gate, task.published))
+    if task.gate is None and peers:
+        gate = f"SB3: {interquartile_mean([one['mean'] for one in peers]):.1f}"
     if not records:
         return [*head, "", "", "not measured", "", "", gate, "", published, "", ""]
     means, alone = [record["mean"] for record in records], [one for one in records if not one.get("loaded")]
@@ -79,21 +106,22 @@ def row(task: Task, records: Sequence[Record]) -> list[str]:
         f"{low:.1f} to {high:.1f}" if len(means) > 1 else "—",
         f"{min(means):.1f}",
         gate,
-        "" if task.gate is None else "reached" if reached(task, means) else "🔴 missed",
+        {None: "", True: "reached", False: "🔴 missed"}[judged(task, records, peers)],
         published,
         f"{statistics.median(record['seconds'] for record in alone) / 60.0:.1f}" if alone else "—",
         f"{statistics.median(record['steps_per_second'] for record in alone):,.0f}" if alone else "—",
     ]
 
 
-def summary(found: dict[str, list[Record]]) -> str:
+def summary(found: dict[str, list[Record]], peers: dict[str, list[Record]]) -> str:
     """How many cells reach what, and where they were measured."""
     means = {name: [record["mean"] for record in found[name]] for name in TASKS if found.get(name)}
-    gates = sum(reached(TASKS[name], scores) for name, scores in means.items())
+    verdicts = [judged(TASKS[name], found[name], peers.get(name, ())) for name in means]
+    gates = verdicts.count(True)
     known = {name: scores for name, scores in means.items() if TASKS[name].published is not None}
     above = sum(interquartile_mean(scores) >= (TASKS[name].published or 0.0) for name, scores in known.items())
     text = f"{len(means)} of {len(TASKS)} cells are measured, and {gates} of these reach their gate."
-    if ungated := sum(TASKS[name].gate is None for name in means):
+    if ungated := verdicts.count(None):
         text += f" {ungated} measured cells have no gate yet."
     if known:
         text += f" {above} of {len(known)} with a published median are at or above it."
@@ -107,17 +135,23 @@ def summary(found: dict[str, list[Record]]) -> str:
     return text
 
 
-def section(found: dict[str, list[Record]]) -> str:
+def section(found: dict[str, list[Record]], peers: dict[str, list[Record]] | None = None) -> str:
     """What stands between the comments.
+
+    Args:
+        found: The records by task.
+        peers: Those of Stable-Baselines3.
 
     Raises:
         ValueError: Results of a task that is not in the list.
     """
-    unknown = sorted(set(found) - set(TASKS))
+    peers = peers or {}
+    unknown = sorted({*found, *peers} - set(TASKS))
     if unknown:
         raise ValueError(f"Results of unknown tasks. Received: {unknown}")
     ordered = sorted(TASKS.values(), key=lambda task: _place(task.environment))
-    return rows(HEADER, [row(task, found.get(task.name, [])) for task in ordered]) + "\n\n" + summary(found)
+    lines = [row(task, found.get(task.name, []), peers.get(task.name, ())) for task in ordered]
+    return rows(HEADER, lines) + "\n\n" + summary(found, peers)
 
 
 def _place(environment: str) -> int:
@@ -143,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--results", type=Path, default=RESULTS, help="the folder of the files (%(default)s)")
     p.add_argument("--print", action="store_true", help="only print it")
     a = p.parse_args(argv)
-    content = section(read(a.results))
+    content = section(read(a.results), read(a.results / PEERS.name))
     if a.print:
         print(content)
         return

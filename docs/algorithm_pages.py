@@ -10,7 +10,7 @@ from pathlib import Path
 import kagent
 from benchmarks import learning_curves
 from benchmarks.learning_cells import TASKS
-from benchmarks.learning_table import HEADER, RESULTS, Record, read, row
+from benchmarks.learning_table import HEADER, PEERS, RESULTS, Record, read, row
 from benchmarks.table import rows
 from docs import reference
 from docs.docstrings import arguments, cell, description, examples, markdown, summary
@@ -30,7 +30,8 @@ _MEASURED = (
     "Each line is a cell of the table that `python -m benchmarks.learning_table` makes of the files under `benchmarks/results/`: "
     "the interquartile mean (IQM) over the seeds of the mean return of 100 greedy episodes, with its 95 % bootstrap interval where "
     'there are several seeds. The settings are those of `kagent.tuned`; "(defaults)" is the preset as it is. "published" is the '
-    "median of one run of rl-baselines3-zoo."
+    'median of one run of rl-baselines3-zoo. Where there is none, the gate is Stable-Baselines3 ("SB3"), trained for as long on the '
+    "same machine by `python -m benchmarks.learning_peer`: its interquartile mean, or returns whose interquartile ranges overlap."
 )
 
 
@@ -51,8 +52,8 @@ def pages() -> dict[str, str]:
     Raises:
         FileNotFoundError: A preset without a note.
     """
-    results = read(RESULTS)
-    made = {f"{name_of(cls)}.md": page(cls, results) for cls in presets()}
+    results, peers = read(RESULTS), read(PEERS)
+    made = {f"{name_of(cls)}.md": page(cls, results, peers) for cls in presets()}
     listed = [f"| [{cls.__name__}]({name_of(cls)}.md) | {summary(cls.__doc__)} |" for cls in presets()]
     tree = "\n".join(f"{cls.__name__} <{name_of(cls)}>" for cls in presets())
     made["index.md"] = (
@@ -64,7 +65,7 @@ def pages() -> dict[str, str]:
     return made
 
 
-def page(cls: type, results: dict[str, list[Record]]) -> str:
+def page(cls: type, results: dict[str, list[Record]], peers: dict[str, list[Record]]) -> str:
     """The page of a preset."""
     doc = sys.modules[cls.__module__].__doc__ or ""
     update = markdown("\n" + doc.partition("\n\n")[2])  # the first line is the title
@@ -78,7 +79,7 @@ def page(cls: type, results: dict[str, list[Record]]) -> str:
         _defaults(cls),
         _note(cls),
         "## Measured results",
-        _results(cls, results),
+        _results(cls, results, peers),
         "## Entry",
         _entry(cls),
     ]
@@ -123,14 +124,14 @@ def _defaults(cls: type) -> str:
     return "\n\n".join([rows(("argument", "default", "meaning"), lines), common] if lines else [common])
 
 
-def _results(cls: type, results: dict[str, list[Record]]) -> str:
+def _results(cls: type, results: dict[str, list[Record]], peers: dict[str, list[Record]]) -> str:
     cells = [task for task in TASKS.values() if task.algorithm == name_of(cls)]
     if not cells:
         return "The learning table has no cell of this preset."
     header = [title for index, title in enumerate(HEADER) if index != _ALGORITHM]
     lines = []
     for task in cells:
-        line = row(task, results.get(task.name, []))
+        line = row(task, results.get(task.name, []), peers.get(task.name, ()))
         line[0] += " (defaults)" if task.steps else ""
         lines.append([text for index, text in enumerate(line) if index != _ALGORITHM])
     known = tuned.environments(name_of(cls))

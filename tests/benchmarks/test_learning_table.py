@@ -21,7 +21,9 @@ def record(task, seed, mean, **changes):
 
 def test_the_page_has_the_table_of_the_files():
     text = PAGE.read_text(encoding="utf-8")
-    assert text == written(text, section(read(learning_table.RESULTS))), "run python -m benchmarks.learning_table"
+    assert text == written(text, section(read(learning_table.RESULTS), read(learning_table.PEERS))), (
+        "run python -m benchmarks.learning_table"
+    )
 
 
 def test_the_files_are_those_of_the_protocol():
@@ -94,6 +96,21 @@ def test_a_cell_without_a_gate_reaches_none():
     lines = section({"sac-hopper": [record("sac-hopper", 1000, 3000.0)]})
     assert "| Hopper-v5 | sac | 50,000 | 1 | 3000.0 | — | 3000.0 | — |  | — | 1.0 | 2,500 |" in lines
     assert "0 of these reach their gate. 1 measured cells have no gate yet." in lines
+
+
+def test_where_there_is_no_gate_the_peer_is_one():
+    """The peer's returns lie from 100 to 300 (quartiles 137.5 and 262.5), its score is 200."""
+    peers = [record("sac-hopper", 1000, 200.0, returns=[100.0, 150.0, 250.0, 300.0])]
+
+    def line(mean, returns):
+        found = section({"sac-hopper": [record("sac-hopper", 1000, mean, returns=returns)]}, {"sac-hopper": peers})
+        return next(text for text in found.splitlines() if text.startswith("| Hopper-v5 | sac"))
+
+    assert "| SB3: 200.0 | reached |" in line(201.0, [201.0] * 4)  # above
+    assert "| SB3: 200.0 | reached |" in line(140.0, [140.0] * 4)  # below, within the range
+    assert "| SB3: 200.0 | 🔴 missed |" in line(130.0, [130.0] * 4)
+    nothing = section({}, {"sac-hopper": peers})
+    assert "| Hopper-v5 | sac |  |  | not measured |  |  | SB3: 200.0 |  | — |  |  |" in nothing
 
 
 def test_a_file_of_another_run_or_task_is_refused(tmp_path):

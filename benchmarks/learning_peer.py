@@ -1,0 +1,219 @@
+"""What Stable-Baselines3 reaches in cells of the learning table that have no published number, on the same machine.
+
+Its agents train with the shipped settings (`kagent/tuned/*.json`) in its own words, for as long, on the same seeds, and play 100
+greedy episodes on the same environment seeds. Observations and rewards are normalized by its `VecNormalize` where the settings say
+so. It needs an environment with Stable-Baselines3 and sb3-contrib, without TensorFlow or with it. One file per run is written
+under `benchmarks/results/sb3/<task>/`; runs whose file exists are skipped.
+
+    python -m benchmarks.learning_peer                                  # all cells without a gate
+    python -m benchmarks.learning_peer --tasks ppo-hopper --seeds 1 --steps 4000 --results /tmp/trial
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import measurement, speed
+from benchmarks.learning_cells import EPISODES, EVALUATION, FIRST_SEED, TASKS, Task
+from benchmarks.learning_table import PEERS
+from benchmarks.run_sb3 import hide_tensorflow
+
+# An argument of a preset, and its name there. The values are the same numbers.
+NAMES = {
+    "learning_rate": "learning_rate",
+    "batch_size": "batch_size",
+    "discount": "gamma",
+    "n_steps": "n_steps",
+    "epochs": "n_epochs",
+    "gae_lambda": "gae_lambda",
+    "clip_range": "clip_range",
+    "entropy_coefficient": "ent_coef",
+    "value_coefficient": "vf_coef",
+    "max_grad_norm": "max_grad_norm",
+    "memory": "buffer_size",
+    "start": "learning_starts",
+    "frequency": "train_freq",
+    "gradient_steps": "gradient_steps",
+    "tau": "tau",
+    "temperature": "ent_coef",
+    "top_quantiles_to_drop_per_net": "top_quantiles_to_drop_per_net",
+}
+
+
+def translated(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of a preset in the words of Stable-Baselines3.
+
+    Args:
+        settings: As `kagent.tuned.load` gives them.
+
+    Returns:
+        Constructor arguments, with `policy_kwargs` whose `activation_fn` is a name; and the rest: `steps`, `n_envs`, `normalize`, and
+        the `noise` on actions, in parts of half their range.
+
+    Raises:
+        ValueError: Settings that have no word there.
+    """
+    words: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
+    rest: dict[str, Any] = {"normalize": False, "noise": None, "n_envs": 1}
+    for name, value in settings.items():
+        if name == "fit":
+            rest |= value
+        elif name in NAMES:
+            words[NAMES[name]] = value
+        elif name == "normalize" and isinstance(value, bool):
+            rest["normalize"] = value
+        elif (
+            name == "network"
+            and value["type"] == "mlp"
+            and set(value) <= {"type", "units", "activation", "initialization"}
+        ):
+            policy |= {"net_arch": value["units"], "activation_fn": value["activation"]}
+            if "initialization" in value:
+                policy["ortho_init"] = value["initialization"] == "orthogonal"
+        elif name == "head_gain" and value == "fan_in":
+            policy["ortho_init"] = False
+        elif name == "log_std":
+            policy["log_std_init"] = value
+        elif name == "exploration" and value["type"] == "ActionNoise" and value["random_steps"] == settings["start"]:
+            rest["noise"] = value["amount"]
+        else:
+            raise ValueError(f"Stable-Baselines3 has no word for {name}={value!r}")
+    return {**words, "policy_kwargs": policy}, rest
+
+
+def greedy_returns(model: Any, normalize: Any, environment: str, episodes: int, seed: int) -> list[float]:
+    """Returns of greedy episodes, rewards as the environment gives them.
+
+    Args:
+        model: A trained one.
+        normalize: The `VecNormalize` that it was trained with, for observations; None: there is none.
+        environment: A gymnasium id.
+        episodes: How many.
+        seed: Of the environment's first reset.
+    """
+    import gymnasium as gym
+
+    env, found = gym.make(environment), []
+    observation, _ = env.reset(seed=seed)
+    for _ in range(episodes):
+        total, over = 0.0, False
+        while not over:
+            seen = observation if normalize is None else normalize.normalize_obs(observation)
+            action, _ = model.predict(seen, deterministic=True)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total, over = total + float(reward), terminated or truncated
+        found.append(total)
+        observation, _ = env.reset()
+    return found
+
+
+def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, Any]:
+    """Trains one seed of one cell with Stable-Baselines3, and evaluates it: JSON-ready."""
+    hide_tensorflow()
+    import stable_baselines3
+    import torch
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    from kagent import tuned
+
+    torch.set_num_threads(1)
+    settings = tuned.load(task.algorithm, task.environment)
+    if settings is None:
+        raise LookupError(f"no tuned settings for {task.algorithm} on {task.environment}")
+    words, rest = translated(settings)
+    name = task.algorithm.upper()
+    library: Any = stable_baselines3
+    packages = ["stable-baselines3", "torch", "gymnasium", "numpy"]
+    if not hasattr(library, name):
+        import sb3_contrib
+
+        library, packages = sb3_contrib, [*packages, "sb3-contrib"]
+    words["policy_kwargs"]["activation_fn"] = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[
+        words["policy_kwargs"]["activation_fn"]
+    ]
+    env: Any = make_vec_env(task.environment, rest["n_envs"], seed=seed)
+    normalize = VecNormalize(env, gamma=words["gamma"]) if rest["normalize"] else None
+    if rest["noise"] is not None:
+        import numpy as np
+        from stable_baselines3.common.noise import NormalActionNoise
+
+        shape = env.action_space.shape
+        words["action_noise"] = NormalActionNoise(np.zeros(shape), np.full(shape, rest["noise"]))
+    model = getattr(library, name)("MlpPolicy", normalize or env, seed=seed, device="cpu", **words)
+    loads, began = [os.getloadavg()[0]], time.perf_counter()
+    model.learn(rest["steps"] if steps is None else steps)
+    seconds = time.perf_counter() - began
+    loads.append(os.getloadavg()[0])
+    returns = greedy_returns(model, normalize, task.environment, episodes, EVALUATION + seed)
+    return {
+        "task": task.name,
+        "library": name if library is stable_baselines3 else f"{name} (contrib)",
+        "seed": seed,
+        "settings": settings,
+        "returns": returns,
+        "mean": statistics.fmean(returns),
+        "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
+        "seconds": seconds,
+        "steps_per_second": model.num_timesteps / seconds,
+        "timesteps": model.num_timesteps,
+        "load": [round(found, 2) for found in loads],
+        "loaded": max(loads) > (os.cpu_count() or 1) + 0.5,
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{speed.processor()}, {os.cpu_count()} cores",
+        "versions": measurement.versions(*packages),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs what is missing, one after another, each in a process of its own; 1 if a run failed."""
+    without = [name for name, task in TASKS.items() if task.gate is None]
+    p = argparse.ArgumentParser("python -m benchmarks.learning_peer", description=__doc__.split("\n")[0])
+    p.add_argument("--tasks", type=speed.names_of(list(TASKS), "task"), default=without, help="names, with commas")
+    p.add_argument("--seeds", type=int, default=2, help="seeds of each, at most (2)")
+    p.add_argument("--steps", type=int, help="timesteps in place of those of the settings")
+    p.add_argument("--episodes", type=int, default=EPISODES, help="greedy episodes of each evaluation (100)")
+    p.add_argument("--results", type=Path, default=PEERS, help="where files go (benchmarks/results/sb3)")
+    p.add_argument("--timeout", type=float, default=10800.0, help="seconds for one run (10800)")
+    p.add_argument("--here", type=Path, help=argparse.SUPPRESS)  # the file of the one run that this process makes
+    a = p.parse_args(argv)
+    if (a.steps is not None or a.episodes != EPISODES) and a.results == PEERS:
+        p.error("--steps, --episodes: that is another measurement; say --results FOLDER for its files")
+    if a.here is not None:
+        record = run(TASKS[a.tasks[0]], int(a.here.stem), a.steps, a.episodes)
+        a.here.with_suffix(".new").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        a.here.with_suffix(".new").replace(a.here)
+        print(json.dumps({key: record[key] for key in ("mean", "seconds")}), flush=True)
+        return 0
+    failed = 0
+    for seed in range(FIRST_SEED, FIRST_SEED + a.seeds):
+        for name in a.tasks:
+            file = a.results.resolve() / name / f"{seed}.json"
+            if seed - FIRST_SEED >= TASKS[name].seeds or file.exists():
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            arguments = ["--tasks", name, "--here", os.fspath(file), "--episodes", str(a.episodes)]
+            arguments += ["--results", os.fspath(a.results)] + ([] if a.steps is None else ["--steps", str(a.steps)])
+            one = {variable: "1" for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+            record = speed.run_child("benchmarks.learning_peer", arguments, one, a.timeout)
+            failed += "error" in record
+            said = (
+                record["error"].splitlines()[-1]
+                if "error" in record
+                else f"{record['mean']:.1f} in {record['seconds']:.0f} s"
+            )
+            speed.say(f"{name} seed {seed} with Stable-Baselines3: {said}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
