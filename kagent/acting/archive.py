@@ -21,8 +21,20 @@ JSON, NPZ = "actor.json", "actor.npz"
 VERSION = 1
 STANDARDIZED = 2  # with "standardization", which readers of version 1 would leave out
 RECURRENT = 3  # with "network_state", and perhaps "standardization"
+REFUSED = 4  # no actor, but "reason"
 _MAX_JSON = 1 << 24  # bytes
+_LONGEST = 500  # characters of a reason
 _HEADERS = 1 << 12  # bytes, more than zip and npy headers of one array take
+
+
+class NoActor(ValueError):
+    """A file of an agent without a NumPy form, which says why: `reason`."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(
+            f"{str(path)!r} is of an agent that the NumPy actor cannot compute: {reason!r}. Load it with kagent.load"
+        )
+        self.reason = reason
 
 
 def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
@@ -43,30 +55,32 @@ def write(directory: Path, content: dict[str, Any], flat: np.ndarray) -> None:
         np.savez(weights_file, weights=flat)
 
 
-def refuse(directory: Path) -> None:
-    """Writes that there is no actor, because observations would have to be preprocessed otherwise. `about` reads it."""
+def refuse(directory: Path, reason: str) -> None:
+    """Writes that there is no actor, and why. `about` reads it."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / JSON).write_text(json.dumps({"version": VERSION, "preprocessing": True}), encoding="utf-8")
+    (directory / JSON).write_text(json.dumps({"version": REFUSED, "reason": reason[:_LONGEST]}), encoding="utf-8")
 
 
 def about(path: Path) -> dict[str, Any]:
-    """The parsed `actor.json` of a `.keras` file or of a directory that `write` wrote.
+    """The parsed `actor.json` of a `.keras` file, of the folder of one, or of a directory that `write` wrote.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
-        ValueError: Not such a file, or too large; or of an agent with preprocessing.
+        ValueError: Not such a file, or too large; or of an agent without a NumPy form.
     """
     try:
         parsed = json.loads(_member(path, JSON, _MAX_JSON))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{JSON} in {str(path)!r} is not JSON: {error}") from error
     version = parsed.get("version") if isinstance(parsed, dict) else None
+    if type(version) is int and version == REFUSED:
+        raise NoActor(path, str(parsed.get("reason"))[:_LONGEST])
     found = [isinstance(parsed.get(name), list) for name in ("standardization", "network_state")] if version else []
     allowed = {VERSION: [[False, False]], STANDARDIZED: [[True, False]], RECURRENT: [[False, True], [True, True]]}
     if type(version) is not int or found not in allowed.get(version, []):
         known = f"{VERSION}, {STANDARDIZED} with a standardization, or {RECURRENT} with a network's state"
         raise ValueError(f"{JSON} in {str(path)!r} must be of version {known}. Received: {version!r}")
-    if parsed.get("preprocessing"):
+    if parsed.get("preprocessing"):  # files of before there was a reason
         raise ValueError(
             f"{str(path)!r} is of an agent with `preprocessing` that the NumPy actor does not do: load it with kagent.load. "
             "Allowed: running and exponential normalization of observations"
@@ -108,6 +122,8 @@ def _member(path: Path, name: str, limit: int) -> bytes:
         with path.open("rb") as file:
             return _unzip(file, f"assets/{name}", limit, str(path))
     inside = path / name
+    if not inside.is_file():
+        inside = path / "assets" / name  # of a `.keras` archive that is a folder
     if not inside.is_file():
         raise ValueError(f"{str(path)!r} holds no {name}: it is not the directory of a saved actor")
     if inside.stat().st_size > limit:

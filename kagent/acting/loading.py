@@ -16,8 +16,8 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
     """The actor of a saved agent, with NumPy alone.
 
     Args:
-        path: A `.keras` file that an agent wrote, or a directory that `Actor.save` wrote. Not trusted:
-            nothing in it is executed, and sizes are checked before they are believed.
+        path: A `.keras` file that an agent wrote (or the folder of `zipped=False`), or a directory that `Actor.save` or
+            `agent.export(format="numpy")` wrote. Not trusted: nothing in it is executed, and sizes are checked before they are believed.
         seed: Seed of the samples of `act(..., deterministic=False)`; None: unpredictable.
 
     Returns:
@@ -25,8 +25,8 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
-        ValueError: Not a kagent agent, or one whose policy has layers without a NumPy form; or a damaged
-            file.
+        ValueError: Not a kagent agent, or one that has layers or preprocessing without a NumPy form, which the message
+            names (`agent.save(path, servable=True)` refuses these); or a damaged file.
 
     Example:
 

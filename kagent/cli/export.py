@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kagent.cli.errors import CommandError
 from kagent.cli.evaluate import add_agent, load
 from kagent.cli.options import add_import, count
 
@@ -16,7 +15,7 @@ DESCRIPTION = """\
 Write the greedy policy of a saved agent for programs without kagent, and compare
 its actions with the agent's on random observations.
 
-  numpy        a folder for kagent.acting.load: NumPy alone
+  numpy        a folder for kagent.acting.load: NumPy alone, normalization included
   saved_model  a folder for tf.saved_model.load and TensorFlow Serving
   onnx         a file for ONNX Runtime (needs: pip install 'kagent[onnx]')
   litert       a file for LiteRT, on phones and small computers
@@ -47,12 +46,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         arguments.file = arguments.file / "agent.keras"
     agent = load(arguments)
     path = arguments.out or arguments.file.with_name(NAMES[arguments.to])
-    if arguments.to == "numpy":
-        if not agent.actor.is_servable:
-            raise CommandError(f"--to numpy needs a policy with a NumPy form. Received: {agent.actor!r}")
-        agent.actor.save(path)
-    else:
-        agent.export(path, format={"saved_model": "tf_saved_model"}.get(arguments.to, arguments.to))
+    agent.export(path, format={"saved_model": "tf_saved_model"}.get(arguments.to, arguments.to))
     print(f"Wrote {path} ({_size(path) / 1024:,.1f} KiB)")
     module, package = _RUNTIMES.get(arguments.to, (None, None))
     if module is not None and importlib.util.find_spec(module) is None:

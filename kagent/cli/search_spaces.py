@@ -18,6 +18,8 @@ _FILE = "search_spaces.json"
 def load(algorithm: str) -> Space:
     """What is searched for an algorithm: by key of a setting its `choices`, or `low`, `high` and perhaps `log`.
 
+    A key of several settings, joined by commas, has `choices` that are lists with a value for each of them.
+
     Example:
 
     >>> load("ppo")["clip_range"]
@@ -45,7 +47,35 @@ def without(space: Space, fixed: settings.Settings) -> Space:
             return False
         return path[0] not in given or (len(path) > 1 and is_free(path[1:], given[path[0]]))
 
-    return {key: values for key, values in space.items() if is_free(key.split("."), fixed)}
+    return {key: values for key, values in space.items() if all(is_free(name.split("."), fixed) for name in names(key))}
+
+
+def names(key: str) -> list[str]:
+    """The settings that a key of a space stands for. Those joined by a comma are chosen together.
+
+    Example:
+
+    >>> names("frequency, gradient_steps")
+    ['frequency', 'gradient_steps']
+    """
+    return [name.strip() for name in key.split(",")]
+
+
+def settings_of(key: str, value: Any) -> settings.Settings:
+    """Nested settings from a key of a space and the value that was chosen for it.
+
+    Example:
+
+    >>> settings_of("fit.n_envs, n_steps", [8, 32])
+    {'fit': {'n_envs': 8}, 'n_steps': 32}
+    """
+    joined = names(key)
+    if len(joined) == 1:
+        return settings.nested(joined[0], value)
+    chosen: settings.Settings = {}
+    for name, part in zip(joined, value, strict=True):
+        chosen = settings.merge(chosen, settings.nested(name, part))
+    return chosen
 
 
 def check(space: Any) -> Space:
@@ -57,11 +87,19 @@ def check(space: Any) -> Space:
     if not isinstance(space, Mapping) or not space:
         raise CommandError(f"--space must be a mapping of settings. Received: {space!r}")
     for key, values in space.items():
-        if not isinstance(key, str) or not all(key.split(".")):
-            raise CommandError(f"--space: a key is part.key. Received: {key!r}")
+        if not isinstance(key, str) or not all(part for name in names(key) for part in name.split(".")):
+            raise CommandError(f"--space: a key is part.key, or several of them with commas. Received: {key!r}")
         if not isinstance(values, Mapping):
             raise CommandError(f"--space: {key!r} must have choices, or low and high. Received: {values!r}")
-        choices = values.get("choices")
+        choices, together = values.get("choices"), len(names(key))
+        if together > 1:
+            lists = choices if set(values) == {"choices"} and isinstance(choices, list) else []
+            if not lists or any(not isinstance(value, list) or len(value) != together for value in lists):
+                raise CommandError(
+                    f"--space: {key!r} are {together} settings chosen together: {{choices: [...]}} with lists of "
+                    f"{together} values. Received: {dict(values)!r}"
+                )
+            continue
         if set(values) == {"choices"} and isinstance(choices, list) and choices:
             continue
         low, high = (_number(values.get(name)) for name in ("low", "high"))
@@ -90,7 +128,7 @@ def suggest(trial: Any, space: Space) -> settings.Settings:
             value = trial.suggest_int(key, int(values["low"]), int(values["high"]), log=bool(values.get("log")))
         else:
             value = trial.suggest_float(key, values["low"], values["high"], log=bool(values.get("log")))
-        chosen = settings.merge(chosen, settings.nested(key, value))
+        chosen = settings.merge(chosen, settings_of(key, value))
     return chosen
 
 
@@ -99,5 +137,5 @@ def of_trial(parameters: Mapping[str, Any], space: Space) -> settings.Settings:
     chosen: settings.Settings = {}
     for key, value in parameters.items():
         stored = json.loads(value) if "choices" in space.get(key, {}) else value
-        chosen = settings.merge(chosen, settings.nested(key, stored))
+        chosen = settings.merge(chosen, settings_of(key, stored))
     return chosen

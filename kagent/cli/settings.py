@@ -16,6 +16,7 @@ from kagent.config.vocabulary import hints
 
 Settings = dict[str, Any]
 
+TUNED = "tuned"  # of a file or --set alone: false leaves out the settings that kagent ships for the environment
 FIT = ("steps", "episodes", "n_envs", "steps_per_epoch", "step_timeout")
 COMPILE = ("steps_per_execution", "jit_compile", "run_eagerly")
 _GROUPS = {"fit": FIT, "compile": COMPILE}
@@ -82,6 +83,23 @@ def merge(base: Settings, overlay: Settings) -> Settings:
         else:
             merged[key] = copy.deepcopy(value)
     return merged
+
+
+def without_tuned(given: Settings) -> tuple[Settings, bool]:
+    """Settings without the word `tuned`, and whether shipped settings are to lie below them.
+
+    Raises:
+        CommandError: It is neither true nor false.
+
+    Example:
+
+    >>> without_tuned({"tuned": False, "discount": 0.9})
+    ({'discount': 0.9}, False)
+    """
+    wanted = given.get(TUNED, True)
+    if not isinstance(wanted, bool):
+        raise CommandError(f"setting {TUNED!r} must be true or false. Received: {wanted!r}")
+    return {key: value for key, value in given.items() if key != TUNED}, wanted
 
 
 def resolve(preset: type, *layers: Settings) -> Settings:

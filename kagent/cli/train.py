@@ -42,6 +42,7 @@ EPILOG = f"""\
 settings, the later the stronger:
   1. the algorithm's defaults
   2. the tuned values for this algorithm and environment, where kagent has them
+     (not with tuned: false in FILE, as kagent tune writes it, or --set tuned=false)
   3. --config FILE: YAML, JSON, or the config.json of an earlier run
   4. --set part.key=value, as often as you like; values are JSON, or else text
   5. --steps, --seed, --n-envs, --step-timeout, --normalize, --device
@@ -110,6 +111,9 @@ def add_parser(commands: Any) -> None:
         "--doctor", action="store_true", help="say what goes wrong, and leave doctor.json for kagent doctor RUN"
     )
     parser.add_argument(
+        "--servable", action="store_true", help="train nothing that could not be served by NumPy alone (kagent.acting)"
+    )
+    parser.add_argument(
         "--eval-episodes",
         type=number,
         metavar="N",
@@ -158,6 +162,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         chosen["fit"]["steps"] = STEPS
     folder = folder or RunFolder.named(algorithm.name, arguments.environment, chosen["seed"])
     agent = build(preset, source, chosen)
+    _check_servable(agent, arguments)
     folder.create(
         {
             "algorithm": algorithm.name,
@@ -170,7 +175,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         }
     )
     if _verbose(arguments):
-        origin = "tuned settings" if tuned.load(algorithm.name, arguments.environment) else "default settings"
+        origin = "tuned settings" if layers[0] else "default settings"
         print(f"{algorithm.preset} on {source}, seed {chosen['seed']}, {origin}: {folder.path}/")
     return _train(agent, source, chosen, arguments, folder)
 
@@ -211,6 +216,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     if arguments.steps is not None:
         chosen["fit"]["steps"] = arguments.steps
     agent = build(preset, source, chosen)
+    _check_servable(agent, arguments)
     if _verbose(arguments):
         print(f"{algorithm.preset} on {source}, seed {chosen.get('seed')}, goes on: {folder.path}/")
     return _train(agent, source, chosen, arguments, folder)
@@ -244,9 +250,10 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
     for name in ("normalize", "device"):
         if getattr(arguments, name) is not None:
             flags[name] = getattr(arguments, name)
-    best = tuned.load(algorithm.name, arguments.environment) or {}
     config = settings.read(arguments.config) if arguments.config else {}
-    return [best, config, settings.parse(arguments.set), flags]
+    given, wanted = settings.without_tuned(settings.merge(config, settings.parse(arguments.set)))
+    best = (tuned.load(algorithm.name, arguments.environment) or {}) if wanted else {}
+    return [best, given, flags]
 
 
 def build(preset: Any, source: Source, chosen: settings.Settings) -> Any:
@@ -266,6 +273,13 @@ def build(preset: Any, source: Source, chosen: settings.Settings) -> Any:
         # Here every argument is the user's, so a refusal is about them wherever it comes from.
         raise CommandError(str(error)) from error
     return agent
+
+
+def _check_servable(agent: Any, arguments: argparse.Namespace) -> None:
+    from kagent.saving import serving
+
+    if arguments.servable:
+        serving.check(agent, "--servable")
 
 
 def _fit(

@@ -76,7 +76,8 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     algorithm = algorithms.find(arguments.algorithm)
     source = environment.of_options(arguments)
     fixed = settings.read(arguments.config) if arguments.config else {}
-    fixed = settings.merge(fixed, settings.parse(arguments.set))
+    # A study begins with the algorithm's defaults in any case.
+    fixed, _ = settings.without_tuned(settings.merge(fixed, settings.parse(arguments.set)))
     if arguments.space is not None:
         space = search_spaces.check(settings.read(arguments.space))
     else:
@@ -159,7 +160,7 @@ def _check(preset: type, space: search_spaces.Space, fixed: settings.Settings) -
     """Refuses keys that the preset does not take, before the first trial."""
     for key, values in space.items():
         value = values["choices"][0] if "choices" in values else values["low"]
-        settings.resolve(preset, settings.nested(key, value), fixed)
+        settings.resolve(preset, search_spaces.settings_of(key, value), fixed)
 
 
 def _trial(
@@ -230,7 +231,8 @@ def _report(
         return 1
     best = study.best_trial
     chosen = settings.merge(search_spaces.of_trial(best.params, space), fixed)
-    chosen = settings.merge(chosen, {"fit": {"steps": arguments.steps}})
+    # `train` would lay them over settings that were tuned by others, and train another agent than the trial's.
+    chosen = settings.merge(chosen, {"fit": {"steps": arguments.steps}, settings.TUNED: False})
     with replacing(folder / "best.json") as beside:
         beside.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
     print(f"{len(trials)} trials, {stopped} of them stopped early. Best: trial {best.number}, return {best.value:.1f}")

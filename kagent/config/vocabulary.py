@@ -133,6 +133,7 @@ _NAMES = {
     "observe.reward": "rewards rew",
     "act.parallel": "env_index env_idx stream",
     "save.include_memory": "save_memory save_buffer include_buffer include_replay_buffer with_memory",
+    "save.servable": "servable_only numpy numpy_only deployable for_serving",
     "save.filepath pretrain.directory": "path filename file file_path fname save_path folder",
     "normalize preprocessing": (
         "observation_filter obs_filter normalize_observations normalize_obs norm_obs obs_norm normalize_env vec_normalize "

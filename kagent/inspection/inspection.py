@@ -46,6 +46,7 @@ class Inspection:
         sizes: How many numbers `networks` (targets among them) and `optimizer` have; of an actor, `policy`.
         memory: Bytes of the replay memory in the file; 0 where there is none.
         served: Whether `kagent.acting.load` takes the file.
+        unserved: Why it does not, as the layer without a NumPy form; None where the file does not say it.
         settings: The agent's configuration, as `agent.get_config()` gives it; empty where the file has none.
     """
 
@@ -63,6 +64,7 @@ class Inspection:
     memory: int
     served: bool
     settings: dict[str, Any] = dataclasses.field(repr=False)
+    unserved: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """All but the settings, JSON-ready; spaces as `kagent.spaces.to_config` describes them."""
@@ -93,7 +95,10 @@ class Inspection:
             "numbers": sizes,
             "memory": f"{self.memory:,} bytes" if self.memory else None,
             "in NumPy": {"weights": None}.get(
-                self.kind, "kagent.acting.load serves it" if self.served else "no: it acts by kagent.load"
+                self.kind,
+                "kagent.acting.load serves it"
+                if self.served
+                else f"no: {ascii(self.unserved)[1:-1] if self.unserved else 'it acts by kagent.load'}",
             ),
         }
         return "\n".join(f"{name:<13} {value}" for name, value in rows.items() if value is not None)
@@ -154,7 +159,7 @@ def _agent(path: Path) -> Inspection:
     preset = config.get("class_name")
     return Inspection(
         path, "agent", _bytes(path), **{**facts, "algorithm": facts["algorithm"] or (preset if isinstance(preset, str) else None)},
-        versions=versions, saved=_text(metadata.get("date_saved")), served=_is_served(path), settings=settings,
+        versions=versions, saved=_text(metadata.get("date_saved")), settings=settings, **_served(path),
     )  # fmt: skip
 
 
@@ -260,12 +265,12 @@ def _metadata(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_served(path: Path) -> bool:
+def _served(path: Path) -> dict[str, Any]:
     try:
-        archive.about(path / "assets" if path.is_dir() else path)
-    except ValueError:
-        return False
-    return True
+        archive.about(path)
+    except ValueError as error:
+        return {"served": False, "unserved": getattr(error, "reason", None)}
+    return {"served": True}
 
 
 def _bytes(path: Path) -> int:

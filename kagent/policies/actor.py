@@ -111,6 +111,7 @@ class PolicyActor(Actor):
     Attributes:
         variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
             TensorFlow, which reads them itself.
+        unsupported: Why there is no NumPy form of it, with the name of the layer; None: there is one.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class PolicyActor(Actor):
         model = acting_model(policy, critic, observation) if carried else policy.acting_model()
         chosen = [policy.actor_decision(leaf) for leaf in action.leaves]
         self.variables: list[Any] = []
+        self.unsupported: str | None = None
         forward: Any = None
         self.program: PolicyProgram | None
         program = None
@@ -133,7 +135,8 @@ class PolicyActor(Actor):
                 )
             else:
                 self.variables, program = variables, PolicyProgram(config, variables)
-        except UnsupportedLayer:
+        except UnsupportedLayer as error:
+            self.unsupported = str(error)
             forward = GraphForward(policy, model if carried else None)
         self.policy, self.preprocessed = policy, preprocessed
         self._noise = None if program is None else LayerNoise(program)
@@ -207,7 +210,7 @@ class PolicyActor(Actor):
         if self.preprocessed and standardization is None:
             raise ValueError(
                 "The actor of an agent with `preprocessing` cannot be saved: `kagent.acting` would give the policy what the "
-                "environment gave. Save the agent, and load it with `kagent.load`"
+                "environment gave. Allowed: agent.save, or agent.export(folder, format='numpy'), which save what normalization has learned"
             )
         program = self._serving or self.program
         if program is not None:

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kagent import networks, spaces
-from kagent.acting import archive
+from kagent import networks
 from kagent.config.signatures import answering
 from kagent.files import checked_file, packed
 from kagent.files.atomic_files import beside, replacing_folder
-from kagent.saving import entries, headers
+from kagent.saving import entries, headers, serving
 from kagent.saving.state import AgentState
 
 if TYPE_CHECKING:
@@ -102,6 +101,7 @@ def save(
     overwrite: bool = True,
     zipped: bool | None = None,
     include_memory: bool = False,
+    servable: bool = False,
     **kwargs: Any,
 ) -> None:
     """Saves the agent to a `.keras` file. Written beside it, flushed, then renamed: never half a file.
@@ -111,11 +111,14 @@ def save(
         overwrite: Whether a file that is there is replaced without a question.
         zipped: False makes a folder of the archive's members; its name may then be any but that of a file.
         include_memory: Whether the memory goes along. Without it, training goes on with an empty one.
+        servable: Whether `kagent.acting.load` must be able to serve the file without TensorFlow. False: the file says
+            which layer is against it, where one is (`kagent.inspect`).
         **kwargs: Passed on to Keras.
 
     Raises:
         ValueError: The name ends otherwise; layers were changed since the agent was made (`quantize`); a folder that
-            holds something else is there.
+            holds something else is there; `servable=True` of an agent that has a layer without a NumPy form, or
+            preprocessing other than one normalization. The message names it, and nothing was written.
         OSError: The file cannot be written, for instance because the disk is full; the error names the path and what
             is free. A file that was there is as it was.
 
@@ -127,6 +130,8 @@ def save(
     path = str(filepath)
     _check_name(path, zipped)
     agent._files.check_structure(agent)
+    if servable:
+        serving.check(agent)
     with agent._files.carrying(include_memory):
         if "://" in path:
             keras.Model.save(agent, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
@@ -249,20 +254,8 @@ def load_own_variables(agent: Agent, store: Any) -> None:
 
 
 def save_assets(agent: Agent, directory: str) -> None:
-    """Keras's hook: the NumPy program of the policy, for `kagent.acting.load`, with what normalization has learned.
-
-    An agent whose observations are preprocessed otherwise has none.
-    """
-    made, frozen = agent.preprocessing, None
-    if made is not None:
-        try:
-            frozen = spaces.to_config(agent.observation_space), made.frozen()
-        except ValueError:
-            return archive.refuse(Path(directory))
-    if agent.actor.is_servable:
-        agent.actor.refresh()
-        agent.actor.set_time(agent.clock)
-        agent.actor.save(directory, frozen)
+    """Keras's hook: the actor for `kagent.acting.load`, or why there is none."""
+    serving.write_or_refuse(agent, directory)
 
 
 def load_assets(agent: Agent, directory: str) -> None:

@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from kagent.acting import archive
 from kagent.config.vocabulary import unexpected
 from kagent.files.atomic_files import errors_of_tensorflow, local_path, replacing, replacing_folder
 from kagent.policies.greedy_actions import greedy_actions
 from kagent.preprocessing.graph import operations_of
+from kagent.saving import serving
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
 
-FORMATS = ("tf_saved_model", "onnx", "litert")
-_MEMBERS = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # of a SavedModel
+FORMATS = ("tf_saved_model", "onnx", "litert", "numpy")
+_MEMBERS = {
+    "tf_saved_model": ("assets", "fingerprint.pb", "saved_model.pb", "variables"),
+    "numpy": (archive.JSON, archive.NPZ),
+}
 _SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
 # Suffixes of files, which a folder must not have.
 _OF_FILES = (
     ".onnx", ".tflite", ".litert", ".keras", ".h5", ".hdf5", ".pb", ".pbtxt", ".pt", ".pth", ".pkl", ".pickle", ".ckpt",
     ".safetensors", ".json", ".npz", ".npy", ".zip", ".tar", ".gz", ".bin", ".mlmodel",
 )  # fmt: skip
-_PASSED: dict[str, tuple[str, ...]] = {"tf_saved_model": (), "onnx": ("opset_version",)}  # on to Keras; LiteRT has many
+# On to Keras; LiteRT has many.
+_PASSED: dict[str, tuple[str, ...]] = {"tf_saved_model": (), "onnx": ("opset_version",), "numpy": ()}
 
 
 class GreedyPolicy(keras.Model):
@@ -93,15 +99,16 @@ def export(
     holds them under "action_mask". Statistics of preprocessing are frozen.
 
     Args:
-        filepath: Where to: a directory for a SavedModel, a name that ends in ".onnx" or ".tflite" for the others.
-        format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`) or "litert".
+        filepath: Where to: a directory for a SavedModel and for NumPy, a name that ends in ".onnx" or ".tflite" for the others.
+        format: "tf_saved_model", "onnx" (`pip install 'kagent[onnx]'`), "litert", or "numpy": the files that
+            `kagent.acting.load` reads, whose `act` takes one observation and samples, too.
         verbose: As in Keras.
         input_signature: As in Keras; None: observations of any batch size.
         **kwargs: Passed on to Keras: `opset_version` of "onnx", settings of the converter of "litert".
 
     Raises:
         ValueError: An unknown format, another suffix, a policy without a best action, preprocessing that remembers the
-            episode.
+            episode; for "numpy" a layer without a NumPy form, or preprocessing other than one normalization.
         ImportError: A package is missing.
         OSError: The disk cannot take it: full, or read-only. The error names the path and what is free; what was there
             before is as it was.
@@ -124,10 +131,15 @@ def export(
             raise TypeError(unexpected(f"export(format={kind!r})", unknown, known))
     if kind == "onnx" and importlib.util.find_spec("tf2onnx") is None:
         raise ImportError("`export(format='onnx')` needs tf2onnx: pip install 'kagent[onnx]'")
+    if kind == "numpy":
+        serving.check(agent, "format='numpy'")
+        with replacing_folder(path, _MEMBERS[kind]) as folder:
+            serving.write(agent, folder)
+        return
     if agent.policy.state_sizes:
         raise ValueError(
             "`export` writes programs from one observation to an action, and the policy has recurrent layers, whose state they "
-            f"would not carry. Received: format={kind!r}. Allowed: agent.save, or agent.actor.save for serving with NumPy"
+            f"would not carry. Received: format={kind!r}. Allowed: agent.save, or format='numpy'"
         )
     try:
         agent.policy.greedy([tf.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent.policy.observation.leaves])
@@ -138,6 +150,6 @@ def export(
     model = GreedyPolicy(agent, "float32" if kind == "litert" else "float64")
     given = signature(agent) if input_signature is None else input_signature
     verbose = False if verbose is None else verbose
-    target = replacing_folder(path, _MEMBERS) if suffix is None else replacing(path)
+    target = replacing_folder(path, _MEMBERS[kind]) if suffix is None else replacing(path)
     with target as temporary, errors_of_tensorflow():
         model.export(str(temporary), format=kind, verbose=verbose, input_signature=given, **kwargs)

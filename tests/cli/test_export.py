@@ -57,8 +57,17 @@ def test_a_policy_that_acts_differently_is_told(base, here, saved, monkeypatch):
     assert result.returncode == 1 and "acts differently" in result.stdout and (base / "elsewhere").is_dir()
 
 
-def test_what_cannot_be_written_is_refused(here, saved):  # noqa: F811
+def test_normalization_is_written_too(base, here):  # noqa: F811
+    kagent.PPO("CartPole-v1", normalize="observation", network={"units": [4]}, seed=0).save(base / "normal.keras")
+    result = here("export", "normal.keras", "--to", "numpy", "--out", "normal", "--observations", 8)
+    assert result.returncode == 0 and "100.0% equal" in result.stdout
+
+
+def test_what_cannot_be_written_is_refused(base, here, saved):  # noqa: F811
     assert here("export", saved, "--to", "pickle").returncode == 2
     assert here("export", "nothing.keras", "--to", "numpy").returncode == 2
+    kagent.PPO("CartPole-v1", preprocessing="deltafier", seed=0).save(base / "moves.keras")
+    refused = here("export", "moves.keras", "--to", "numpy")
+    assert refused.returncode == 2 and "is processed by ['Deltafier']" in refused.stderr
     wrong = here("export", saved, "--to", "onnx", "--out", "a.tflite")
     assert wrong.returncode == 2 and "must end in '.onnx'" in wrong.stderr

@@ -22,7 +22,7 @@ def test_every_algorithm_has_a_space_of_its_own_arguments(algorithm):
     assert search_spaces.check(space) == space and len(space) >= 4
     for key, values in space.items():
         for value in values.get("choices", [values.get("low"), values.get("high")]):
-            settings.resolve(preset, settings.nested(key, value))
+            settings.resolve(preset, search_spaces.settings_of(key, value))
 
 
 @pytest.mark.slow
@@ -50,6 +50,16 @@ def test_what_is_fixed_is_not_searched():
     assert list(search_spaces.without(space, {"a": 3, "part": {"b": 1}})) == ["part.c", "other.d"]
     assert list(search_spaces.without(space, {"part": {"type": "x"}, "other": "name"})) == ["a"]
     assert search_spaces.without(space, {}) == space
+    together = {"a, part.b": {"choices": [[1, 2]]}}
+    assert search_spaces.without(together, {"part": {"b": 1}}) == {}
+    assert search_spaces.without(together, {"part": {"c": 1}}) == together
+
+
+def test_no_proposal_takes_more_gradient_steps_than_timesteps():
+    for algorithm in algorithms.ALGORITHMS:
+        pairs = search_spaces.load(algorithm.name).get("frequency, gradient_steps", {"choices": []})["choices"]
+        assert all(1 / 4 <= steps / frequency <= 1 for frequency, steps in pairs)
+    assert not {"frequency", "gradient_steps"} & search_spaces.load("dqn").keys()
 
 
 def test_proposals_and_what_optuna_stored_are_the_same_settings():
@@ -58,6 +68,7 @@ def test_proposals_and_what_optuna_stored_are_the_same_settings():
         "rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "count": {"low": 2, "high": 9, "int": True},
         "flag": {"choices": [True, None, "text"]},
+        "network.activation, other": {"choices": [["relu", [1]], ["tanh", [2]]]},
     }
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(5):
@@ -65,6 +76,7 @@ def test_proposals_and_what_optuna_stored_are_the_same_settings():
         chosen = search_spaces.suggest(trial, space)
         assert search_spaces.of_trial(trial.params, space) == chosen
         assert chosen["network"]["units"] in ([8], [4, 4]) and 2 <= chosen["count"] <= 9
+        assert (chosen["network"]["activation"], chosen["other"]) in (("relu", [1]), ("tanh", [2]))
         assert isinstance(chosen["count"], int) and 1e-4 <= chosen["rate"] <= 1e-2
 
 
@@ -83,6 +95,10 @@ def test_proposals_and_what_optuna_stored_are_the_same_settings():
         {"a": {"low": True, "high": 2}},
         {"a": {"low": "0", "high": 2}},
         {"a": {"low": 0, "high": 1, "step": 0.1}},
+        {"a,": {"choices": [1]}},
+        {"a, b": {"choices": [1, 2]}},
+        {"a, b": {"choices": [[1, 2], [3]]}},
+        {"a, b": {"low": 1, "high": 2}},
     ],
 )
 def test_spaces_of_ones_own_are_checked(space):
@@ -105,8 +121,15 @@ def test_a_study_is_gone_on_with_and_leaves_settings_that_train_takes(base, here
     best = json.loads((base / "study" / "best.json").read_text())
     assert best["learning_rate"] == study.best_params["learning_rate"]
     assert best["memory"] == 500 and best["network"] == {"units": [4]} and best["fit"] == {"steps": 120}
+    assert here(*command, "--trials", 3, "--config", "study/best.json").returncode == 2  # nothing is left to search
     config = ["--config", "study/best.json", "--out", "trained", "--quiet", "--eval-episodes", 1]
     assert here("train", "dqn", "CartPole-v1", *config).returncode == 0
+    # Nothing of the settings that are shipped for CartPole: the trial's agent had none of them.
+    trained = json.loads((base / "trained" / "config.json").read_text())["settings"]
+    assert trained.keys() - {"seed"} == best.keys() - {"tuned"} and best["tuned"] is False
+    assert "max_grad_norm" not in trained and trained["learning_rate"] == best["learning_rate"]
+    refused = here("train", "dqn", "CartPole-v1", "--set", "tuned=3")
+    assert refused.returncode == 2 and "'tuned' must be true or false. Received: 3" in refused.stderr
 
 
 def test_settings_that_do_not_go_together_are_a_trial_that_is_left(base, here):  # noqa: F811
