@@ -8,12 +8,14 @@ transitions at all.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import gymnasium
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
+from kagent.config import moved
 from kagent.config.checks import MOST_ENVS, check_count, check_positive
 from kagent.environments import atari, checks
 
@@ -23,9 +25,16 @@ from .single import SingleEnvs
 from .stream import Environments, NextSeed, Transition
 from .vector import VectorEnvs
 
-__all__ = ["Environments", "SingleEnvs", "Transition", "VectorEnvs", "check_spaces", "claim", "make"]
+if TYPE_CHECKING:
+    from . import compiled as compiled
 
-Source: TypeAlias = "str | gymnasium.Env | VectorEnv | Callable[[], Any] | Environments"
+__all__ = ["Environments", "SingleEnvs", "Transition", "VectorEnvs", "check_spaces", "claim", "compiled", "make"]
+
+__getattr__ = moved.attributes(
+    __name__, {"compiled": "kagent.environments.compiled"}
+)  # when used: it imports TensorFlow
+
+Source: TypeAlias = "str | gymnasium.Env | VectorEnv | compiled.CompiledEnv | Callable[[], Any] | Environments"
 
 
 def make(
@@ -42,7 +51,7 @@ def make(
     Args:
         env: An id that `gymnasium.make` knows (one of an Atari game comes with the usual preprocessing, see `atari.make`); an
             environment; a vector environment; a callable without arguments that returns one of these two, a new one at each
-            call; or `Environments`, returned as they are.
+            call; a `compiled.CompiledEnv`, stepped as a vector environment; or `Environments`, returned as they are.
         n_envs: How many environments to make of an id or of a callable that returns single ones. 1 by
             default.
         next_seed: Gives the seed of each reset; see `Environments.reset`.
@@ -89,7 +98,17 @@ def make(
     return made
 
 
+def is_compiled(env: Any) -> bool:
+    """Whether `env` is a `compiled.CompiledEnv`. Imports no TensorFlow: whoever has made one has."""
+    package: Any = sys.modules.get("kagent.environments.compiled")
+    return package is not None and isinstance(env, package.CompiledEnv)
+
+
 def _make(env: Source, n_envs: int | None, next_seed: NextSeed | None) -> Environments:
+    if is_compiled(env):
+        _check_count(n_envs, env.num_envs)  # type: ignore[union-attr]
+        vector = sys.modules["kagent.environments.compiled"].as_gymnasium(env, autoreset_mode=AutoresetMode.DISABLED)
+        return VectorEnvs(vector, owned=True, next_seed=next_seed)
     if isinstance(env, Environments | gymnasium.Env | VectorEnv):
         # EnvPool's are both: a VectorEnv, whose actions and observations are batches, before all.
         count = env.num_envs if isinstance(env, Environments | VectorEnv) else 1
