@@ -130,6 +130,8 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
 
     # A single env is made by the caller, as for the peers; several by the library, as for SB3's DummyVecEnv.
     env: Any = gym.make(workload.env) if workload.n_envs == 1 else workload.env
+    if workload.compiled:
+        env = kagent.environments.compiled.CartPole(workload.n_envs)
     versions = measurement.versions("tensorflow", "keras", "gymnasium", "numpy") | {"kagent": kagent.__version__}
     common = {"base_mb": base, "versions": versions}
     clock = measurement.Timeline()

@@ -6,8 +6,9 @@ every four steps, with learning rate 1e-3, target copy every 500 steps, epsilon 
 1,000 steps before learning, discount .99. W1b16 is W1b with 16 due updates in one call:
 `compile(steps_per_execution=16)` for kagent; the peers, which have no such word, train 16 gradient steps
 every 64 env steps. W5 is W3's setting for TD3, W6 is rl-zoo3's tuned CartPole setting of QR-DQN, which is W1a's, and W7
-is W3 with quantile critics. Stable-Baselines3's QR-DQN and TQC are those of sb3-contrib; SBX has no QR-DQN. What a peer does not
-let one set is left alone: SBX's DQN does not clip gradients (the others: global norm 10).
+is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes. Compilation is a large part of so short
+a run: its rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of sb3-contrib; SBX has
+no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the others: global norm 10).
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class TD3:
 class Workload:
     """One row of the table.
 
-    `steps` are env steps (calls of the greedy policy where `acting` is True); `must` and `aim` are ratios of
+    `steps` are env steps (calls of the greedy policy where `acting` is True); `compiled`: the environments are in kagent's program,
+    `kagent.environments.compiled`, whose `executions` are rollouts in a call; `must` and `aim` are ratios of
     whole-run speed per peer, or, under "rate", calls per second. `against` names a workload whose peers are
     compared too. `libraries` are those that have the algorithm.
     """
@@ -118,6 +120,7 @@ class Workload:
     n_envs: int = 1
     executions: int = 1
     acting: bool = False
+    compiled: bool = False
     against: str | None = None
     libraries: tuple[str, ...] = ("kagent", "sb3", "sbx")
     must: Mapping[str, float] = field(default_factory=dict)
@@ -126,7 +129,8 @@ class Workload:
     def scaled(self, scale: float) -> int:
         """Env steps at this scale, rounded up to whole updates so that every library does the same work."""
         a = self.algorithm
-        period = a.n_steps * self.n_envs if isinstance(a, PPO) else a.frequency * self.executions
+        rollouts = self.executions if self.compiled else 1
+        period = rollouts * a.n_steps * self.n_envs if isinstance(a, PPO) else a.frequency * self.executions
         return math.ceil(max(1, round(self.steps * scale)) / period) * period
 
 
@@ -134,6 +138,7 @@ _W1A = DQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fracti
 _W1B = DQN(1e-3, 32, 50_000, 4, 1, 500, epsilon_final=0.05, epsilon_fraction=0.2)
 _W2A = PPO(32, 256, 20, 1e-3, True, discount=0.98, gae_lambda=0.8)
 _W2B = PPO(2048, 64, 10)
+_C1 = {count: PPO(32, 8 * count, 4, gae_lambda=0.95) for count in (8, 64, 512)}
 _W3 = SAC(1e-3, 256, 1_000_000, 100)
 _W5 = TD3(1e-3, 256, 1_000_000, 100)
 _W6 = QRDQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fraction=0.16)
@@ -257,6 +262,22 @@ WORKLOADS: dict[str, Workload] = {
             _W7,
             must={"sb3": 1},
             aim={"sb3": 1.5},
+        ),
+        *(
+            Workload(
+                f"C1-{count}",
+                f"PPO CartPole in the program, {count} envs x 32 steps, 4 epochs of 4 minibatches, separate tanh 64-64",
+                _CARTPOLE,
+                {8: 500_000, 64: 2_000_000, 512: 4_000_000}[count],
+                _SMALL,
+                "tanh",
+                algorithm,
+                n_envs=count,
+                executions=80 // count or 1,
+                compiled=True,
+                libraries=("kagent",),
+            )
+            for count, algorithm in _C1.items()
         ),
     )
 }

@@ -19,7 +19,8 @@ def check(state: Any, observation: Structure, action: Structure) -> dict[str, An
     """The open episodes of a collector, as `Collector.state()` gives them, checked: they may come from a file.
 
     Args:
-        state: None where there are none, or a dict with `environments`, `returns` and `lengths`.
+        state: None where there are none, or a dict with `environments`, `returns` and `lengths`; of environments in a program
+            with `program`, the arrays of their states, in place of `environments`.
         observation, action: Spaces of one environment.
 
     Returns:
@@ -30,6 +31,8 @@ def check(state: Any, observation: Structure, action: Structure) -> dict[str, An
     """
     if state is None:
         return None
+    if isinstance(state, dict) and "program" in state:
+        return _program(state)
     if not isinstance(state, dict) or not {"environments", "returns", "lengths"} <= set(state):
         raise _refusal("it lacks the environments, or their returns or lengths")
     environments = state["environments"]
@@ -45,6 +48,20 @@ def check(state: Any, observation: Structure, action: Structure) -> dict[str, An
     if count < 1 or lengths.min() < 0 or any(lengths[i] != episode["length"] for i, episode in enumerate(parsed)):
         raise _refusal("its lengths are not those of its episodes")
     return {**state, "environments": {**environments, "episodes": parsed}, "lengths": lengths, "returns": returns}
+
+
+def _program(state: dict[str, Any]) -> dict[str, Any]:
+    # Whether the arrays are such states, their environments say.
+    arrays, lengths, returns = state["program"], np.asarray(state.get("lengths")), np.asarray(state.get("returns"))
+    count = lengths.shape[0] if lengths.ndim == 1 and lengths.dtype.kind == "i" else 0
+    if not count or lengths.min() < 0:
+        raise _refusal("its lengths must be integers >= 0")
+    if returns.shape != (count,) or returns.dtype.kind != "f" or not np.isfinite(returns).all():
+        raise _refusal(f"its returns must be {count} finite numbers")
+    known = isinstance(arrays, list) and all(isinstance(array, np.ndarray) for array in arrays)
+    if not known or any(array.shape[:1] != (count,) or array.dtype.kind not in "fiub" for array in arrays):
+        raise _refusal(f"its states must be arrays of {count} rows")
+    return {"program": arrays, "lengths": lengths, "returns": returns}
 
 
 def parse(episode: Any, observation: Structure, action: Structure) -> dict[str, Any]:

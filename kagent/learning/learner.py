@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kagent.agent import Agent
     from kagent.training.protocols import LearningTask
 
-_SLOTS = 64  # logs per step at most
+SLOTS = 64  # logs per step at most
 _REFUSALS = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
 
@@ -244,13 +244,7 @@ class Learner:
         except _REFUSALS as error:
             if not self.jit or self.eager:
                 raise
-            warnings.warn(
-                f"XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
-                f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}",
-                stacklevel=5,
-            )
-            self.jit = False
-            self._program = self._compile(False)
+            self._do_without_xla(error)
             result = self._program(element(), self._clock)
             if iterator is not None:
                 self.bind(iterator)
@@ -265,6 +259,15 @@ class Learner:
         self.running = frozenset(running & set(self._names))
         return result
 
+    def _do_without_xla(self, error: Exception) -> None:
+        warnings.warn(
+            f"XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
+            f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}",
+            stacklevel=6,
+        )
+        self.jit = False
+        self._program = self._compile(False)
+
     def _loss_metrics(self) -> list[Any]:
         found = [metric for metric in self.agent.metrics if metric.name == "loss"]
         return [variable.numpy().tolist() for metric in found for variable in metric.variables]
@@ -277,6 +280,18 @@ class Learner:
             self.agent._clock.leave()
 
     def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        return self._results(*self._steps(element, start))
+
+    def _results(self, sums: tf.Tensor, latest: tf.Tensor, *errors: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        # From what `_steps` returns: means and latest values of the logs, errors, the number of steps; and the actor's weights.
+        count = len(self._names)
+        flat = [tf.reshape(each, (-1,)) for each in errors]
+        logs = tf.concat([sums[:count] / sums[-1], latest[:count], *flat, sums[SLOTS:-1]], axis=0)
+        return logs, ops.pieces([v.value for v in self.agent.actor.variables])
+
+    def _steps(self, element: Any, start: Clock) -> tuple[tf.Tensor, ...]:
+        # All gradient steps on one element: sums of what they log, with those of steps that count and of steps; what the last
+        # one logged; and of a prioritized memory the errors of all samples.
         agent = self.agent
         agent._clock.enter(start)
         agent.minimizer.assign_learning_rates(agent.clock)
@@ -294,7 +309,7 @@ class Learner:
             taken = tf.cast(agent.optimizer.iterations.value > before, tf.float32) if refusing else tf.constant(1.0)
             self._names = list(logs)
             values = _scalars(logs)
-            vector = tf.concat([values, tf.zeros((_SLOTS - len(logs),)), [taken, 1.0]], axis=0)
+            vector = tf.concat([values, tf.zeros((SLOTS - len(logs),)), [taken, 1.0]], axis=0)
             return vector, tf.where(agent.objective.is_last(logs), steps, i + 1) if ending else i + 1
 
         prioritized = "reward" not in element and cut.indices is None and self.task.memory.prioritized
@@ -307,7 +322,7 @@ class Learner:
                 kept = (tf.tensor_scatter_nd_update(kept[0], [[i]], errors[tf.newaxis]),)
             return following, sums + found, found, *kept
 
-        sums = latest = tf.zeros((_SLOTS + 2,))
+        sums = latest = tf.zeros((SLOTS + 2,))
         kept: Any = (tf.zeros(samples),) if prioritized else ()
         if steps == 1:
             _, sums, latest, *kept = another(0, sums, latest, *kept)
@@ -320,10 +335,7 @@ class Learner:
             _, sums, latest, *kept = tf.while_loop(
                 lambda i, *_: i < steps, another, (0, sums, latest, *kept), maximum_iterations=steps
             )
-        errors = [tf.reshape(k, (-1,)) for k in kept]
-        count, of = len(self._names), sums[-1] if ending else steps
-        logs = tf.concat([sums[:count] / of, latest[:count], *errors, sums[_SLOTS:-1]], axis=0)
-        return logs, ops.pieces([v.value for v in agent.actor.variables])
+        return sums, latest, *kept
 
 
 def gradient_step(agent: Agent, task: LearningTask, batch: dict[str, Any]) -> dict[str, Any]:
@@ -351,8 +363,8 @@ def _has_users_code(agent: Any) -> bool:
 
 def _scalars(logs: dict[str, Any]) -> tf.Tensor:
     # What a step logs, `(number of logs,)`.
-    if len(logs) > _SLOTS:
-        raise ValueError(f"`train_step` may return at most {_SLOTS} logs. Received: {len(logs)}")
+    if len(logs) > SLOTS:
+        raise ValueError(f"`train_step` may return at most {SLOTS} logs. Received: {len(logs)}")
     values = {name: tf.cast(value, tf.float32) for name, value in logs.items()}
     for name, value in values.items():
         if value.shape.rank != 0:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -159,27 +160,43 @@ class Rollout(Memory):
         """Elements of all rollouts in packed form with the indices of every minibatch; see `dataset`."""
         tensors = self.storage.tensors
         rows, count, envs = self.steps * self.num_envs, self.rollouts, self.num_envs
-        length = self.sequence_length if self._by_sequence and self.sequence_length else 1
-        sequences, together = rows // length, batch_size // length
-        padding = self.minibatches(batch_size) * together - sequences
 
         def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
             seeds = tf.stack([tf.constant(seed, tf.int64), number])
-            order = tf.argsort(tf.random.stateless_uniform((count, epochs, sequences), seeds), axis=-1)
-            # Sequence r of rollout c begins with step r // envs * length of environment r % envs; rollouts lie side by side on
-            # the env axis.
-            step, env = order // envs * length, order % envs
-            places = step * (envs * count) + tf.range(count)[:, None, None] * envs + env
-            places = tf.pad(places, [[0, 0], [0, 0], [0, padding]], constant_values=-1)
-            indices = tf.reshape(places, (-1, together))
-            if self._by_sequence:
-                further = tf.range(length)[:, None] * (envs * count)
-                indices = tf.where(indices[:, None] < 0, -1, indices[:, None] + further)  # (K, L, B)
+            uniform = functools.partial(tf.random.stateless_uniform, seed=seeds)
+            indices = self.draw_indices(uniform, batch_size, epochs, envs, count)
             # A copy: the element stays as it was when the next rollout overwrites the memory.
             everything = tf.range(rows * count)
             return {"indices": indices, **{name: tf.gather(t, everything) for name, t in tensors.items()}}
 
         return pipeline(tf.data.Dataset.counter(start), draw)
+
+    def draw_indices(
+        self, uniform: Callable[[Any], tf.Tensor], batch_size: int, epochs: int, envs: int, count: int = 1
+    ) -> tf.Tensor:
+        """The places of every minibatch in `count` rollouts of `envs` environments side by side, as `experience` returns them.
+
+        Args:
+            uniform: Draws numbers from 0 to 1 of a shape, by whose order timesteps are shuffled.
+            batch_size: Transitions per minibatch.
+            epochs: Passes, each in its own random order.
+            envs, count: As said.
+        """
+        length = self.sequence_length if self._by_sequence and self.sequence_length else 1
+        sequences, together = self.steps * envs // length, batch_size // length
+        padding = -(-sequences // together) * together - sequences
+        order = tf.argsort(uniform((count, epochs, sequences)), axis=-1)
+        # Sequence r of rollout c begins with step r // envs * length of environment r % envs; rollouts lie side by side on
+        # the env axis.
+        step, env = order // envs * length, order % envs
+        places = step * (envs * count) + tf.range(count)[:, None, None] * envs + env
+        if padding:
+            places = tf.pad(places, [[0, 0], [0, 0], [0, padding]], constant_values=-1)
+        indices = tf.reshape(places, (-1, together))
+        if self._by_sequence:
+            further = tf.range(length)[:, None] * (envs * count)
+            indices = tf.where(indices[:, None] < 0, -1, indices[:, None] + further)  # (K, L, B)
+        return indices
 
     def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], tf.Tensor]:
         """Packed element to time-major transitions `(T, N * rollouts, ...)` and minibatch indices `(K, B)`. Pure."""

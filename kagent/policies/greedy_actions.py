@@ -22,11 +22,12 @@ def greedy_actions(policy: Any, leaves: list[tf.Tensor], action: Structure) -> A
         `(N, ...)`, nested as the action space.
     """
     actions = policy.joint.to_env(policy.greedy(leaves))
-    return action.unflatten([_as_declared(leaf, each) for leaf, each in zip(action.leaves, actions)])
+    return action.unflatten([as_declared(leaf, each) for leaf, each in zip(action.leaves, actions)])
 
 
-def _as_declared(leaf: Any, action: tf.Tensor) -> tf.Tensor:
-    # As `Decision.to_env` in NumPy: a start that is not 0, integers of a Box.
+def as_declared(leaf: Any, action: tf.Tensor) -> tf.Tensor:
+    """Actions `(N, *leaf.shape)` in the environment's values, as `Decision.to_env` has them in NumPy: from a start that is not 0,
+    integers of a Box."""
     if leaf.start is not None and leaf.start.any():
         return action + tf.cast(leaf.start, action.dtype)
     return tf.cast(tf.round(action), leaf.dtype) if leaf.kind == "box" and np.dtype(leaf.dtype).kind != "f" else action

@@ -127,7 +127,7 @@ def _collect_open(agent: Agent) -> dict[str, Any]:
 
 def _check_open(agent: Agent, data: Data) -> dict[str, Any] | None:
     checked = open_episodes.check(data["open"], agent._raw_observation, agent._action)
-    if checked is not None and checked["environments"]["episodes"]:
+    if checked is not None and checked.get("environments", {}).get("episodes"):
         agent._adapter.check_open(checked["environments"].get("preprocessing"), len(checked["lengths"]))
     return checked
 

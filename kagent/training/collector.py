@@ -80,6 +80,7 @@ class Collector:
 
     Attributes:
         returns, lengths: Undiscounted return, of rewards before preprocessing, and timesteps of every open episode, `(N,)`.
+        in_program: Whether its environments are in the program of a `kagent.training.compiled`.
 
     Example:
 
@@ -97,6 +98,8 @@ class Collector:
     ...     episodes = collector.settle()
     """
 
+    in_program = False
+
     def __init__(self, actor: Actor, exploration: Exploration, environments: Environments):
         self.actor, self.exploration, self.environments = actor, exploration, environments
         self.returns = np.zeros(environments.num_envs)
@@ -104,6 +107,11 @@ class Collector:
         self._states = states_of(actor, environments.num_envs)
         self._acting: Any = actor if self._states is None else self._states
         self._timestep: Timestep | None = None
+
+    @property
+    def records_returns(self) -> bool:
+        """Whether the environments show that they record returns."""
+        return self.environments.records_returns
 
     def start(self, next_seed: NextSeed, state: dict[str, Any] | None = None) -> list[int]:
         """Begins new episodes, or goes on with the open ones of `state`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from inspect import signature
 from typing import Any
@@ -20,6 +21,9 @@ from kagent.config.checks import check_count, check_source, from_environment
 from kagent.config.vocabulary import hints
 from kagent.datasets import Episodes, as_episodes
 from kagent.training import evaluator, offline
+from kagent.training.compiled.checks import check_fit
+from kagent.training.compiled.collector import rollout_steps
+from kagent.training.compiled.trainer import CompiledTrainer
 from kagent.training.epoch_length import EpochLength
 from kagent.training.metrics import validation_logs
 from kagent.training.own_callbacks import Counts, counts_of
@@ -56,6 +60,7 @@ def fit(
 
     Args:
         env: An environment id, a `gymnasium.Env`, a `gymnasium.vector.VectorEnv`, or a callable that returns one.
+            Or a `kagent.environments.compiled.CompiledEnv`, which the program of an update contains.
             Or recorded episodes: a directory of traces as `kagent.callbacks.Recorder` writes them, `"minari:NAME"`, or
             `kagent.datasets.Episodes`. They go into the memory, in place of what an earlier `fit` of such put there, and
             gradient steps follow: `updates` of them, or `epochs` (1) of `steps_per_epoch` gradient steps each, by default
@@ -171,11 +176,21 @@ def fit(
         agent.parts.check_room(
             agent._observation, agent._action, agent.n_envs, agent.steps_per_execution
         )  # loading puts it off
-    bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, steps_per_epoch, epochs, initial_epoch)
+    in_program, of_epoch, number = envs.is_compiled(env), steps_per_epoch, epochs
+    bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, of_epoch, number, initial_epoch)
+    if in_program:
+        replayed = None if replay_limit == "auto" else replay_limit
+        check_fit(agent, env, {**rules, "n_envs": n_envs, "replay_limit": replayed})
+        if of_epoch is None:  # epochs of whole calls
+            call = rollout_steps(agent, env.num_envs) * env.num_envs * agent.steps_per_execution
+            of_epoch = math.ceil(float(steps_per_epoch) / call) * call
+            bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, of_epoch, number, initial_epoch)
     with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
-        environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)
-        environments.limit_replay(replay_limit)
-        opened.enter_context(envs.claim(environments, "fit"))
+        environments = env
+        if not in_program:
+            environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)
+            environments.limit_replay(replay_limit)
+            opened.enter_context(envs.claim(environments, "fit"))
         validation = _validation(agent, opened, validation_env, validation_episodes, validation_freq, rules)
         agent.close()
         callbacks = agent._own_callbacks.joined(agent, callbacks)
@@ -193,7 +208,8 @@ def fit(
             )  # fmt: skip
         agent._clock.bounds = bounds
         agent._run.origin, agent._own_callbacks.counted_from = origin, None
-        trainer = Trainer(agent, environments, callbacks, bounds, origin, steps_per_epoch, initial_epoch, validation)
+        of_kind = CompiledTrainer if in_program else Trainer
+        trainer = of_kind(agent, environments, callbacks, bounds, origin, steps_per_epoch, initial_epoch, validation)
         try:
             with abortable(callbacks), divergence_refused(agent, callbacks):
                 trainer.train()

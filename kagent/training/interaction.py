@@ -275,7 +275,12 @@ def update(agent: Agent) -> dict[str, float]:
     >>> logs = agent.update()
     """
     agent._occupation.refuse("update")
-    if agent._run.trainer is not None and not agent._run.trainer.collector.environments.ready:
+    trainer = agent._run.trainer
+    if trainer is not None and trainer.collector.in_program:
+        raise OrderError(
+            "`update` cannot be requested in the `fit` of a compiled environment, whose program collects and learns in one call"
+        )
+    if trainer is not None and not trainer.collector.environments.ready:
         raise OrderError("`update` cannot be called by an environment of the running `fit`, in the middle of its step")
     memory = agent.memory
     if not (memory.built and memory.has_any):

@@ -22,6 +22,7 @@ class Run:
         origin: Counts from which the running or last `fit` counts its bounds.
         open_episodes: Of the last `fit`, or of a file: what `Collector.start` goes on with; None: all environments are reset.
         known: Returns and losses that the last epoch ended with, or None.
+        program: Of the last `fit` of a compiled environment, a `kagent.training.compiled.trainer.Program`; None: there was none.
         recorded: Transitions that the last `fit` of recorded episodes put into the memory, 0 where there was none.
         refuses_divergence: Whether a loss that is not finite is an error.
     """
@@ -31,8 +32,18 @@ class Run:
         self.origin = Counts()
         self.open_episodes: dict[str, Any] | None = None
         self.known: dict[str, Any] | None = None
+        self.program: Any = None
         self.recorded = 0
         self.refuses_divergence = True
+
+    def take_episodes(self, in_program: bool) -> dict[str, Any] | None:
+        """The open episodes, which are then no longer here; None where there are none, or they are not of such environments.
+
+        Args:
+            in_program: Whether the environments are those of a program.
+        """
+        state, self.open_episodes = self.open_episodes, None
+        return None if state is None or ("program" in state) is not in_program else state
 
     def leave_episodes(self, begun: bool = False) -> None:
         """Leaves the open episodes of the last `fit`: the next one resets its environments, and they are not counted.

@@ -55,7 +55,7 @@ class Trainer:
     def __init__(
         self,
         agent: Any,
-        environments: Environments,
+        environments: Any,
         callbacks: keras.callbacks.CallbackList,
         bounds: run_length.Bounds,
         origin: Counts,
@@ -66,10 +66,8 @@ class Trainer:
         self.agent, self.callbacks, self.bounds, self.validation = agent, callbacks, bounds, validation
         self._origin, self._initial_epoch = origin, initial_epoch
         self._steps_per_epoch, self._by_episode = steps_per_epoch, run_length.is_episode(steps_per_epoch)
-        agent.memory.use_environments(environments)
-        environments = agent._adapter.environments(environments, learn=True)
-        self.collector = Collector(agent.actor, agent.explorer, environments)
-        self.metrics, self.losses = EpisodeMetrics(environments.records_returns), UpdateMetrics()
+        self.collector: Any = self._make_collector(environments)
+        self.metrics, self.losses = EpisodeMetrics(self.collector.records_returns), UpdateMetrics()
         self.iterator: Any = None
         self.requested: list[dict[str, float]] = []
         self._finished: list[Episode] = []
@@ -78,6 +76,16 @@ class Trainer:
         self.requested_hooks: list[Any] = []
         self._end_hooks: list[Any] = []
         self._calls_batches = False
+
+    def _make_collector(self, environments: Any) -> Any:
+        agent = self.agent
+        agent.memory.use_environments(environments)
+        return Collector(agent.actor, agent.explorer, agent._adapter.environments(environments, learn=True))
+
+    @property
+    def learner(self) -> Any:
+        """What learns: `learner(iterator)` is one call."""
+        return self.agent.train_function
 
     # The run ---------------------------------------------------------------------------------------------------
 
@@ -111,11 +119,8 @@ class Trainer:
         self._start()
         if agent._run.known is not None:
             self.metrics.last, self.losses.last = agent._run.known["episode"], agent._run.known["update"]
-        self.iterator, logs, self._calls_batches = (
-            agent._update_cycle.iterator(agent),
-            None,
-            overrides_batch_events(self.callbacks),
-        )
+        self._make_ready()
+        logs, self._calls_batches = None, overrides_batch_events(self.callbacks)
         last = keras.config.max_epochs() or math.inf
         while epoch < last and self._goes_on(self.bounds.timesteps):
             logs = self._epoch(epoch)
@@ -128,14 +133,13 @@ class Trainer:
 
     def _start(self) -> None:
         agent, collector = self.agent, self.collector
-        environments = collector.environments
         hooks = hooks_of(self.callbacks)
         self._events = EpisodeEvents(hooks, self._by_episode)
         self.update_hooks = [hook for hook in hooks if hook.overrides("on_update_begin")]
         self.requested_hooks = [hook for hook in hooks if hook.overrides("on_requested_update_end")]
         self._end_hooks = [hook for hook in hooks if hook.overrides("on_update_end")]
         agent._run.trainer = self
-        state, agent._run.open_episodes = agent._run.open_episodes, None
+        state = agent._run.take_episodes(collector.in_program)
         own_loop = agent._interaction.leave()  # its episodes end here
         agent._adapter.restart()
         lost = collector.start(agent.next_seed, state)
@@ -147,16 +151,23 @@ class Trainer:
                 "deterministic, or the episode is longer than `replay_limit`; new episodes begin.",
                 stacklevel=5,
             )
+        self._open_memory(None if own_loop else state, lost)
+        agent.actor.expire()
+
+    def _open_memory(self, state: dict[str, Any] | None, lost: Sequence[int]) -> None:
+        agent, environments = self.agent, self.collector.environments
         count, masked, memory = environments.num_envs, environments.mask is not None, agent.memory
         if not is_made_for(memory, count, masked):
             memory.build(agent._observation, agent._action, masked=masked, num_envs=count)
         else:
             # What follows an open episode's last timestep in the memory is another episode.
-            restored = state is not None and environments.replayable and not own_loop and len(state["lengths"]) == count
+            restored = state is not None and environments.replayable and len(state["lengths"]) == count
             memory.cut_episodes(lost if restored else range(memory.num_envs))
             memory.set_num_envs(count)
         memory.check(agent.update_rule.batch_size)
-        agent.actor.expire()
+
+    def _make_ready(self) -> None:
+        self.iterator = self.agent._update_cycle.iterator(self.agent)
 
     def _goes_on(self, steps: float) -> bool:
         agent = self.agent
@@ -179,19 +190,15 @@ class Trainer:
         else:
             passed = (epoch - self._initial_epoch + 1) * self._steps_per_epoch
             end = min(self._origin.timesteps + passed, end)
-        cycle, full = agent._update_cycle, agent.memory.filled if agent.memory.on_policy else None
         while self._goes_on(end) and agent.episodes < end_episodes:
-            due, due_episodes = cycle.due_at(agent), cycle.due_at(agent, "episodes")
-            self._collect(min(due, end), min(due_episodes, end_episodes), full)
-            while self._learns_on() and cycle.is_due(agent):
-                self._update(begin, clock)
+            self._advance(end, end_episodes, begin, clock)
         if self._by_episode:
             self._events.call_ends()
         self._note_episodes()
         requested, self.requested = self.requested, []
         for step_logs in requested:
             self.losses.update(step_logs)
-        logs: dict[str, Any] = self.losses.epoch(agent.train_function)
+        logs: dict[str, Any] = self.losses.epoch(self.learner)
         logs |= self.metrics.epoch(agent, agent.timesteps - begin, time.perf_counter() - clock)
         agent._run.known = {"episode": self.metrics.last, "update": self.losses.last}
         if agent._run.refuses_divergence:
@@ -203,6 +210,15 @@ class Trainer:
         callbacks.on_epoch_end(epoch, logs)
         forget_unknown(callbacks)
         return logs
+
+    def _advance(self, end: float, end_episodes: float, begin: int, clock: float) -> None:
+        # Collects until an update is due, and makes those that are.
+        agent, cycle = self.agent, self.agent._update_cycle
+        full = agent.memory.filled if agent.memory.on_policy else None
+        due, due_episodes = cycle.due_at(agent), cycle.due_at(agent, "episodes")
+        self._collect(min(due, end), min(due_episodes, end_episodes), full)
+        while self._learns_on() and cycle.is_due(agent):
+            self._update(begin, clock)
 
     def _collect(self, until: float, episodes: float, full: Any) -> None:
         """Takes steps until the agent's counters reach a bound, `full()` is true, or `stop_training` is set.
@@ -247,21 +263,28 @@ class Trainer:
     def _update(self, epoch_begin: int, clock: float) -> None:
         agent, callbacks, cycle = self.agent, self.callbacks, self.agent._update_cycle
         # Several updates may have come due in one step of many environments: each at its own time.
-        batch = max(min(agent.timesteps, cycle.due_at(agent)) - epoch_begin - 1, 0)
+        before = agent.timesteps
+        batch = min(before, cycle.due_at(agent)) - epoch_begin - 1
         if self._calls_batches:
-            callbacks.on_train_batch_begin(batch)
+            callbacks.on_train_batch_begin(max(batch, 0))
         for hook in self.update_hooks:
             hook.on_update_begin(agent.updates, {})
-        cycle.before(agent)
-        logs = agent.train_function(self.iterator)
-        cycle.after(agent)
+        logs = self._learn()
         self.losses.update(logs)
+        batch += agent.timesteps - before  # a program may have taken them
         if self._calls_batches:
             self._note_episodes()
             live = self.metrics.live(agent.timesteps - epoch_begin, time.perf_counter() - clock)
-            callbacks.on_train_batch_end(batch, {**logs, **live})
+            callbacks.on_train_batch_end(max(batch, 0), {**logs, **live})
         for hook in self._end_hooks:
             hook.on_update_end(agent.updates, dict(logs))
+
+    def _learn(self) -> dict[str, float]:
+        agent, cycle = self.agent, self.agent._update_cycle
+        cycle.before(agent)
+        logs: dict[str, float] = agent.train_function(self.iterator)
+        cycle.after(agent)
+        return logs
 
     def _note_episodes(self) -> None:
         finished, self._finished = self._finished, []

@@ -95,6 +95,12 @@ class UpdateCycle:
         elif due:
             self.scheduler.pass_on(agent.steps_per_execution)
 
+    def after_program(self, agent: Agent, updates: int) -> None:
+        """Counts updates whose program has collected what it learned from."""
+        agent.counters.batches_drawn += updates
+        if not agent.memory.on_policy:
+            self.scheduler.pass_on(updates)
+
     def after_offline(self, agent: Agent, steps: int) -> None:
         """Moves the targets after so many gradient steps without timesteps, as often as they would move while playing."""
         if agent.objective.targets and agent.target.unit == "timesteps":

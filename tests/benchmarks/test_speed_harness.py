@@ -120,6 +120,7 @@ def test_steps_are_whole_updates():
     assert WORKLOADS["W2a"].scaled(1.0) % (8 * 32) == 0
     assert WORKLOADS["W2b"].scaled(0.0001) == 2048
     assert WORKLOADS["W4"].scaled(0.05) == 1000
+    assert WORKLOADS["C1-8"].scaled(0.0001) == 10 * 8 * 32 and WORKLOADS["C1-512"].scaled(0.0001) == 512 * 32
 
 
 def test_timeline_separates_the_first_update(monkeypatch):

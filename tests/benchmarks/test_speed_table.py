@@ -151,4 +151,7 @@ def test_every_target_of_the_issue_is_in_the_workloads():
         "W5": {"sb3": 1},
         "W6": {"sb3": 1},
         "W7": {"sb3": 1},
+        "C1-8": {},
+        "C1-64": {},
+        "C1-512": {},
     }

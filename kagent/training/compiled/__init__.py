@@ -1,0 +1,1 @@
+"""`fit` in a compiled environment: acting, stepping and learning are one program."""

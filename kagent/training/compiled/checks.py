@@ -1,0 +1,100 @@
+"""What of an agent and of `fit` a program cannot contain, refused by name before any timestep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kagent.callbacks.callback import Callback
+from kagent.environments import checks
+from kagent.environments.compiled import CompiledEnv
+from kagent.environments.compiled.environment import check_functions
+from kagent.exploration import Sampling
+from kagent.memories import Recent, Rollout
+from kagent.policies import StochasticPolicy
+
+_OUTSIDE = "Outside of the program the environment is stepped as kagent.environments.compiled.as_gymnasium(env), which `fit` takes too"
+
+
+def check_fit(agent: Any, env: CompiledEnv, given: Mapping[str, Any]) -> None:
+    """Checks a `fit` in a compiled environment.
+
+    Args:
+        agent: Who learns.
+        env: Where.
+        given: Arguments of `fit` by name, of those that are about environments on the host; None: not given.
+
+    Raises:
+        TypeError, ValueError: The environment breaks its word or has other spaces; a part or an argument that is not possible in a
+            program.
+    """
+    check_functions(env)
+    checks.check_spaces(agent.observation_space, agent.action_space, env)
+    if given.get("n_envs") not in (None, env.num_envs):
+        raise ValueError(f"`n_envs` must agree with env.num_envs, {env.num_envs}. Received: {given['n_envs']}")
+    for name in ("reset_options", "step_timeout", "replay_limit"):
+        if given.get(name) is not None:
+            raise ValueError(
+                f"`{name}` is about environments that are called from the host; a compiled environment is part of a program. "
+                f"Received: {name}={given[name]!r}. {_OUTSIDE}"
+            )
+    limit, own = agent.max_episode_timesteps, env.max_episode_steps
+    if None not in (limit, own) and limit > own:
+        raise ValueError(
+            f"`max_episode_timesteps` must be at most {own}, at which {type(env).__name__} truncates by itself. Received: {limit}"
+        )
+    for name, received, allowed in _of_parts(agent, env.num_envs):
+        raise ValueError(
+            f"`{name}` cannot be part of the program of a compiled environment. Received: {received}. Allowed: {allowed}. {_OUTSIDE}"
+        )
+
+
+def check_hooks(hooks: Iterable[Callback]) -> None:
+    """Checks kagent's callbacks.
+
+    Raises:
+        ValueError: One of them has `on_timestep_end`.
+    """
+    for hook in hooks:
+        if hook.overrides("on_timestep_end"):
+            raise ValueError(
+                f"{type(hook).__name__}.on_timestep_end would not be called: timesteps of a compiled environment pass inside a "
+                f"program, and callbacks are called once per update. {_OUTSIDE}"
+            )
+
+
+def _of_parts(agent: Any, count: int) -> list[tuple[str, Any, str]]:
+    # Name of a part, what it is, and what it may be.
+    policy, rule, memory = agent.policy, agent.update_rule, agent.memory
+    found: list[tuple[str, Any, str]] = []
+    if agent.preprocessing is not None:
+        found.append(("preprocessing", "layers in NumPy, on the host", "none"))
+    if type(policy) is not StochasticPolicy and not isinstance(policy, StochasticPolicy):
+        found.append(("policy", type(policy).__name__, "a StochasticPolicy"))
+        return found
+    if policy.state_dependent_noise is not None:
+        found.append(("state_dependent_noise", policy.state_dependent_noise, "None"))
+    if policy.state_sizes or (agent.critic is not None and agent.critic.state_sizes):
+        found.append(("network", "recurrent layers", "networks without a state"))
+    if policy.temperature != 1.0:
+        found.append(("policy.temperature", policy.temperature, "1.0"))
+    if agent.variable_noise != 0.0:
+        found.append(("variable_noise", agent.variable_noise, "0.0"))
+    elif agent.explorer is not agent.exploration:
+        found.append(("network", "noisy layers", "layers without noise in acting"))
+    if type(agent.exploration) is not Sampling or agent.exploration.random_steps:
+        found.append(("exploration", agent.exploration, "Sampling()"))
+    if agent.objective.targets:
+        found.append(("objective", f"{type(agent.objective).__name__} with target networks", "an objective without"))
+    if type(memory) not in (Rollout, Recent):
+        found.append(("memory", type(memory).__name__, "Rollout or Recent"))
+        return found
+    if type(memory) is Recent:
+        if rule.period != rule.batch_size or rule.is_scheduled or rule.episode_ends:
+            found.append(("update.frequency", rule, f"{rule.batch_size}, the batch size"))
+        if rule.start > rule.batch_size:
+            found.append(("update.start", rule.start, "0"))
+    elif rule.batch_size > memory.steps * count:
+        allowed = f"at most {memory.steps * count}, {memory.steps} timesteps of {count} environments"
+        found.append(("batch_size", rule.batch_size, allowed))
+    return found

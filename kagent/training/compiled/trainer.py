@@ -1,0 +1,78 @@
+"""The trainer of a compiled environment: each of its updates is one call of a program."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from kagent.callbacks.callback import hooks_of
+from kagent.training.compiled.checks import check_hooks
+from kagent.training.compiled.collector import CompiledCollector
+from kagent.training.compiled.learner import CompiledLearner, Elements
+from kagent.training.trainer import Trainer
+
+
+class Program(NamedTuple):
+    """A collector with its learner, and what they were made of: they serve a later `fit` of the same, without a new compilation."""
+
+    collector: CompiledCollector
+    learner: CompiledLearner
+    made_of: tuple[Any, ...]
+
+    def serves(self, made_of: tuple[Any, ...]) -> bool:
+        """Whether it is that of such an agent, environment and update rule."""
+        return all(mine is other or mine == other for mine, other in zip(self.made_of, made_of))
+
+
+class CompiledTrainer(Trainer):
+    """As `Trainer`: collects, learns and calls callbacks. A batch, for Keras, and an update are one call of the program, which
+    collects and learns `steps_per_execution` times. The last call is finished where a bound lies inside it.
+
+    Args: as of `Trainer`, with a `CompiledEnv` as `environments`.
+    """
+
+    def _make_collector(self, environments: Any) -> Any:
+        agent = self.agent
+        check_hooks(hooks_of(self.callbacks))
+        agent.make_train_function()
+        # Another train function means that the agent was compiled anew, or that something in it is frozen or set free.
+        made_of = agent.train_function, environments, agent.update_rule
+        if agent._run.program is None or not agent._run.program.serves(made_of):
+            collector = CompiledCollector(agent, environments)
+            jit, eager = bool(agent.jit_compile), bool(agent.run_eagerly)
+            agent._run.program = Program(collector, CompiledLearner(agent, collector, jit, eager), made_of)
+        return agent._run.program.collector
+
+    @property
+    def learner(self) -> Any:
+        return self.agent._run.program.learner
+
+    def _open_memory(self, state: dict[str, Any] | None, lost: Any) -> None:
+        memory = self.agent.memory
+        if memory.built:  # what is appended to it later does not follow what is in it
+            memory.cut_episodes(range(memory.num_envs))
+
+    def _make_ready(self) -> None:
+        self._elements = Elements(self.agent)
+        if self.learner.traces == 0:
+            self.learner.bind(self._elements)
+
+    def _advance(self, end: float, end_episodes: float, begin: int, clock: float) -> None:
+        agent, collector = self.agent, self.collector
+        left = (end - agent.timesteps) / collector.timesteps
+        left = min(left, (self.bounds.updates - agent.updates) / collector.gradient_steps)
+        self._elements.iterations = max(1, math.ceil(min(left, agent.steps_per_execution)))
+        self._update(begin, clock)
+
+    def _learn(self) -> dict[str, float]:
+        agent, collector, iterations = self.agent, self.collector, self._elements.iterations
+        counters = agent.counters
+        logs: dict[str, float] = self.learner(self._elements)
+        counters.timesteps += iterations * collector.timesteps
+        ended = collector.ended()
+        counters.episodes += len(ended)
+        agent._update_cycle.after_program(agent, iterations)
+        self._finished += [episode for _, episode in ended]
+        if ended:
+            self._events.episodes_ended(counters.episodes - len(ended), ended)
+        return logs
