@@ -12,6 +12,7 @@ import tensorflow as tf
 from kagent.acting import recurrent_layers
 from kagent.config import limits
 from kagent.config.rehearsal import before_call
+from kagent.networks.recurrent_cells import equations_of
 
 _REFUSED = {
     "stateful": (False, "the state belongs to an environment's episode, and the agent carries it"),
@@ -140,16 +141,30 @@ class Recurrent(keras.layers.Layer):
             parted = tf.transpose(tf.reshape(timed, (steps, groups, columns, timed.shape[-1])), (1, 0, 2, 3))
             return tf.reshape(parted, (groups * steps * columns, timed.shape[-1]))
 
+        begin = timed(tf.reshape(begins, (-1, 1)) > 0.5)
+        states = [timed(part) for part in stored]
+        found = self._over(timed(x), begin, states, training)
+        return [as_rows(part) for part in found]
+
+    def _over(self, x: Any, begin: Any, states: list[Any], training: bool) -> list[Any]:
+        # Of `(L, B, ...)`.
+        equations = equations_of(self.layer) if x.dtype == tf.float32 else None
+        if equations is not None:
+            after: list[Any] = []
+            for equation in equations:
+                own, states = states[: equation.parts], states[equation.parts :]
+                x, *following = equation.function(x, begin[..., 0], own)
+                after += following
+            return [x, *after]
+
         def step(before: Any, now: Any) -> Any:
             x, begin, *given = now
             state = [tf.where(begin, one, other) for one, other in zip(given, before[1:])]
             return tuple(self._step(x, state, training))
 
-        begin = timed(tf.reshape(begins, (-1, 1)) > 0.5)
-        states = [timed(part) for part in stored]
-        first = (tf.zeros((groups * columns, self._units), self.compute_dtype), *(part[0] for part in states))
-        found = tf.scan(step, (timed(x), begin, *states), first)
-        return [as_rows(part) for part in found]
+        columns = tf.shape(x)[1] if x.shape[1] is None else x.shape[1]
+        first = (tf.zeros((columns, self._units), self.compute_dtype), *(part[0] for part in states))
+        return list(tf.scan(step, (x, begin, *states), first))
 
     def _step(self, x: Any, state: list[Any], training: bool) -> list[Any]:
         nested = keras.tree.pack_sequence_as(self.layer.get_initial_state(1), state)

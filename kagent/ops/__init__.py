@@ -25,6 +25,7 @@ from .policy_gradient import (
     normalize_advantage,
     policy_gradient,
 )
+from .recurrence import gru, lstm
 from .returns import discounted_return, gae, lambda_return, n_step_return
 from .smoothing import smoothed_action
 from .state_dependent_noise import deviation, state_dependent_log_std
@@ -40,6 +41,7 @@ from .td import (
     weighted_mean,
 )
 from .trust_region import conjugate_gradient, line_search, trust_region_length
+from .value_rescaling import rescaled_value, restored_value
 from .vectors import flatten, pieces, unflatten
 from .windows import window_ends
 
@@ -70,10 +72,12 @@ __all__ = [
     "gae",
     "greedy_index",
     "greedy_value",
+    "gru",
     "huber",
     "lambda_return",
     "line_search",
     "lower_triangular",
+    "lstm",
     "mask_values",
     "n_step_return",
     "naf_value",
@@ -88,6 +92,8 @@ __all__ = [
     "quadratic_advantage",
     "quantile_huber",
     "regularized_policy_loss",
+    "rescaled_value",
+    "restored_value",
     "scaled_noise",
     "select",
     "select_atoms",

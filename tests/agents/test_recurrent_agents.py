@@ -328,6 +328,13 @@ def test_summaries_of_single_observations_are_refused(tmp_path):
     assert agent.timesteps == 0
 
 
+def test_updates_are_one_trace_however_long_episodes_are():
+    agent = kagent.PPO(env(), **ROLLOUT, critic="shared", seed=0)
+    agent.compile(jit_compile=False)
+    agent.fit(env(), steps=16, verbose=0)
+    assert agent.episodes >= 4 and agent.updates >= 4 and agent.train_function.traces == 1
+
+
 def test_recurrent_ppo_has_an_lstm_and_refuses_networks_without_memory():
     agent = kagent.RecurrentPPO(env(), network={"units": [4]}, seed=0)
     assert (agent.network.units, agent.network.rnn, agent.sequence_length) == ((4,), 64, 32)
