@@ -223,13 +223,13 @@ class RewardEstimation(Part):
         """Consecutive timesteps as transitions, each over the window that begins there.
 
         Args:
-            experience: Of a memory, time-major `(T, N, ...)`, with `valid`.
+            experience: Of a memory, time-major `(T, N, ...)`, with `valid`, and with `weight` where draws are weighted.
             clock: What time it is, for schedules.
 
         Returns:
             `(T * N, ...)` each: `observation`, `action` and `actor_state`, where it is kept, of the window's first timestep;
             `reward`, the discounted sum over its `m` timesteps; `next_observation`, `terminated` and `truncated` of its last
-            one; `discount`, the `m`-th power of the discount; `weight`, 0 for padding; and masks, where there are any.
+            one; `discount`, the `m`-th power of the discount; `weight`, that of the draw, 0 for padding; and masks, where there are any.
         """
         reward, terminated = experience["reward"], experience["terminated"]
         steps, columns = reward.shape
@@ -262,7 +262,7 @@ class RewardEstimation(Part):
         if "action_mask" in experience:
             found["action_mask"] = [flat(m) for m in experience["action_mask"]]
             found["next_action_mask"] = [last(m) for m in experience["next_action_mask"]]
-        weight = tf.cast(experience["valid"], tf.float32)
+        weight = experience["weight"] if "weight" in experience else tf.cast(experience["valid"], tf.float32)
         return {**found, "reward": flat(summed), "discount": flat(factor), "weight": flat(weight)}
 
     def completed(self, batch: Mapping[str, Any], clock: Clock) -> dict[str, Any]:

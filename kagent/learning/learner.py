@@ -49,6 +49,7 @@ class Minibatches:
 
     def __init__(self, task: LearningTask, element: Any, complete: Callable[[dict[str, Any]], dict[str, Any]]):
         self.indices: Any
+        self._memory = task.memory
         experience, self.indices = (element, None) if "reward" in element else task.memory.experience(element)
         self.prepared = task.prepare(experience)
         self._complete = complete
@@ -57,6 +58,16 @@ class Minibatches:
         whole = next(iter(tf.nest.flatten(self.prepared))) if self.indices is None else self.indices
         self.steps: int = whole.shape[0]
         self._size: int = whole.shape[1]
+
+    @property
+    def errors(self) -> tuple[int, int]:
+        """Minibatches, and samples of each that a prioritized memory needs the errors of; of sequences they are those behind the
+        burn-in."""
+        if self.indices is None:
+            return tuple(self.prepared["weight"].shape)
+        burn_in: int = getattr(self._memory, "burn_in", 0)
+        _, *places = self.indices.shape
+        return self.steps, places[0] if len(places) == 1 else (places[0] - burn_in) * places[1]
 
     def __getitem__(self, i: Any) -> dict[str, Any]:
         batch = self._cut(i)
@@ -312,8 +323,8 @@ class Learner:
             vector = tf.concat([values, tf.zeros((SLOTS - len(logs),)), [taken, 1.0]], axis=0)
             return vector, tf.where(agent.objective.is_last(logs), steps, i + 1) if ending else i + 1
 
-        prioritized = "reward" not in element and cut.indices is None and self.task.memory.prioritized
-        samples = cut.prepared["weight"].shape if prioritized else (0, 0)
+        prioritized = "reward" not in element and self.task.memory.prioritized
+        samples = cut.errors if prioritized else (0, 0)
 
         def another(i: Any, sums: tf.Tensor, _: tf.Tensor, *kept: tf.Tensor) -> tuple[Any, ...]:
             (found, following), errors = step(i), agent.minimizer.take_errors()

@@ -61,6 +61,6 @@ def check_terms(agent: Agent) -> None:
 def _empty(agent: Agent) -> Any:
     """A memory like the agent's, without content, that holds one minibatch."""
     memory: Any = copy.copy(agent.memory)  # building allocates anew whatever is written into
-    memory.capacity = agent.update_rule.batch_size
+    memory.capacity = max(agent.update_rule.batch_size, getattr(memory, "length", 0))
     memory.build(agent._observation, agent._action)
     return memory

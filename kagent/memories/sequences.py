@@ -15,6 +15,8 @@ from kagent.memories.identifiers import whole
 from kagent.memories.memory import Memory
 from kagent.memories.pipeline import pipeline
 
+_IMPORTANCE = "importance"
+
 
 class Drawn(NamedTuple):
     """Which rows an element is made of.
@@ -22,10 +24,12 @@ class Drawn(NamedTuple):
     Attributes:
         rows: int64 `(T, N)`: column by column consecutive timesteps; -1 is padding.
         indices: int32 `(K, B)`: of each minibatch the places in the flattened `rows`.
+        weights: float32 `(N,)`, importance weights of the columns; None: all are 1.
     """
 
     rows: np.ndarray
     indices: np.ndarray
+    weights: np.ndarray | None = None
 
 
 class Sequences(Memory):
@@ -72,14 +76,19 @@ class Sequences(Memory):
         valid = drawn.rows >= 0
         # Padding repeats a true timestep: its entries are finite and its masks allow something.
         rows = np.where(valid, drawn.rows, drawn.rows.max()).ravel()
-        return {**self.storage.take(rows), "valid": valid, "indices": drawn.indices}
+        weights = {} if drawn.weights is None else {_IMPORTANCE: drawn.weights}
+        return {**self.storage.take(rows), "valid": valid, "indices": drawn.indices, **weights}
 
     def _spec(self, rows: tuple[int, int], indices: tuple[int, int]) -> dict[str, tf.TensorSpec]:
         return {
             **self.storage.specs((rows[0] * rows[1],)),
             "valid": tf.TensorSpec(rows, tf.bool),
             "indices": tf.TensorSpec(indices, tf.int32),
+            **self._weight_spec(rows[1]),
         }
+
+    def _weight_spec(self, columns: int) -> dict[str, tf.TensorSpec]:
+        return {_IMPORTANCE: tf.TensorSpec((columns,), tf.float32)} if self.prioritized else {}
 
     def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """Shapes of an element's `rows` and `indices`, as they are now."""
@@ -105,7 +114,13 @@ class Sequences(Memory):
         indices = blocks["indices"]
         if self._by_sequence:  # minibatches are time-major already
             indices = tf.reshape(indices, (indices.shape[0], steps, -1))
-        return {**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]}, indices
+        return self._nested(packed, blocks), indices
+
+    def _nested(self, packed: Mapping[str, tf.Tensor], blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        found = {**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]}
+        if _IMPORTANCE in blocks:
+            found["weight"] = tf.cast(blocks["valid"], tf.float32) * blocks[_IMPORTANCE]
+        return found
 
     def dataset(self, batch_size: int, seed: int = 0, start: int = 0) -> tf.data.Dataset:
         """An endless dataset of what an update learns from, read from the memory as it is at each element.
@@ -116,7 +131,8 @@ class Sequences(Memory):
             start: Number of the first element, to continue an earlier dataset.
 
         Returns:
-            Dicts of transitions as `Replay.dataset` has them, time-major `(T, N, ...)`, with `valid`: false for padding.
+            Dicts of transitions as `Replay.dataset` has them, time-major `(T, N, ...)`, with `valid`: false for padding; where they
+            are drawn by priorities, with the importance `weight`.
 
         Raises:
             ValueError: `batch_size` is larger than the capacity, or there is nothing to learn from.
@@ -138,6 +154,7 @@ class Sequences(Memory):
             for name, width in self.storage.widths.items()
         }
         signature["valid"] = tf.TensorSpec((None, columns), tf.bool)
+        signature |= self._weight_spec(columns)
 
         def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
             shape = tf.shape(blocks["valid"])
@@ -145,7 +162,7 @@ class Sequences(Memory):
                 name: tf.ensure_shape(tf.reshape(blocks[name], (shape[0], shape[1], width)), (None, columns, width))
                 for name, width in self.storage.widths.items()
             }
-            return portable({**self.nest(self.storage.unpack(packed)), "valid": blocks["valid"]})
+            return portable(self._nested(packed, blocks))
 
         return pipeline(tf.data.Dataset.from_generator(elements, output_signature=signature), unpack)
 

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.config.checks import check_flag
+from kagent.config.checks import check_flag, check_positive
 from kagent.objectives import sequences
 from kagent.objectives.objective import (
     OBJECTIVES,
@@ -33,8 +33,12 @@ class ActionValueObjective(TransitionObjective):
         double: The online network picks the next action and the target network values it (van Hasselt et al. 2016,
             arXiv:1509.06461, eq. 4). The same as `reward_estimation.estimate_actions`.
 
-    A recurrent network learns from sequences as R2D2 does (Kapturowski et al. 2019), without its rescaling of values: both networks
-    go through each from the state that it was acted in, and the first `burn_in` timesteps are not learned from.
+        rescaling: The network's values are `h(x) = sign(x) (sqrt(|x| + 1) - 1) + rescaling * x` of returns, so that rewards of any
+            size are learned alike, and errors are those of h (Pohlen et al. 2018; see `kagent.ops.rescaled_value`); R2D2 has 1e-3.
+            None: its values are returns.
+
+    A recurrent network learns from sequences as R2D2 does (Kapturowski et al. 2019): both networks go through each from the state that
+    it was acted in, and the first `burn_in` timesteps are not learned from.
 
     Several components (branches) share one target, the mean over their next values (Tavakoli et al. 2018, eq. 6),
     and the loss is the mean over components.
@@ -42,6 +46,7 @@ class ActionValueObjective(TransitionObjective):
 
     huber: Any = 1.0
     double: bool = False
+    rescaling: float | None = None
 
     policies = ("ValuePolicy",)
     targets = ("policy",)
@@ -51,6 +56,7 @@ class ActionValueObjective(TransitionObjective):
     def __post_init__(self) -> None:
         object.__setattr__(self, "huber", positive(self.huber, "objective.huber", optional=True))
         check_flag(self.double, "objective.double")
+        check_positive(self.rescaling, "objective.rescaling")
 
     def check(self, agent: Any) -> None:
         agent.reward_estimation.check_transitions(type(self).__name__, agent.memory)
@@ -62,7 +68,10 @@ class ActionValueObjective(TransitionObjective):
             successors = context.target_policy.values(_successor(context.target_policy, batch))
             selector = context.policy.values(_successor(context.policy, batch)) if double else None
         mask = context.policy.join_masks(batch.get("next_action_mask"))
-        return tf.reduce_mean(ops.greedy_value(successors, context.policy.components, mask, selector), axis=-1)
+        best = ops.greedy_value(successors, context.policy.components, mask, selector)
+        if self.rescaling is not None:
+            best = ops.restored_value(best, self.rescaling)
+        return tf.reduce_mean(best, axis=-1)
 
     def prepare(self, context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
         prepared = super().prepare(context, experience)
@@ -93,7 +102,8 @@ class ActionValueObjective(TransitionObjective):
         values = policy.values(batch["observation"], training=training)
         q = ops.select(values, policy.indices(batch["action"]), policy.components)
         discount, best = batch["discount"], batch["best"]
-        return q, ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])[0]
+        error, target = ops.q_learning(q, batch["reward"][:, None], discount[:, None], best[:, None])
+        return q, error if self.rescaling is None else ops.rescaled_value(target, self.rescaling)[:, None] - q
 
 
 def _successor(policy: Any, batch: dict[str, Any]) -> Any:

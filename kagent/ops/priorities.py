@@ -50,3 +50,23 @@ def importance_weights(probabilities: np.ndarray, size: int, beta: float) -> np.
     least = float(np.finfo(np.float32).tiny)
     found: np.ndarray = np.maximum(weights / weights.max(axis=1, keepdims=True), least).astype(np.float32)
     return found
+
+
+def sequence_priorities(errors: np.ndarray, eta: float) -> np.ndarray:
+    """`eta * max + (1 - eta) * mean` of the absolute errors of each sequence (Kapturowski et al. 2019, section 2.3).
+
+    Args:
+        errors: float64 `(L, B)`, errors of L timesteps of B sequences.
+        eta: From 0 to 1.
+
+    Returns:
+        float64 `(B,)`, at least 0.
+
+    Example:
+
+    >>> sequence_priorities(np.array([[1.0], [-3.0]]), 0.5).tolist()
+    [2.5]
+    """
+    sizes = np.abs(errors)
+    found: np.ndarray = eta * sizes.max(axis=0) + (1.0 - eta) * sizes.mean(axis=0)
+    return found

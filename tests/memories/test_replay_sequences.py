@@ -15,9 +15,9 @@ BOX, TWO = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32), gymnasium.sp
 RULE = Update(batch_size=6, frequency=1, steps=2)
 
 
-def filled(steps, capacity=20, valid=None, saved=None):
+def filled(steps, capacity=20, valid=None, prioritized=False):
     """Two environments; timestep t of the first is t, of the second 1000 + t; the state beside it is its negative."""
-    memory = ReplaySequences(capacity, sequence_length=3, burn_in=2)
+    memory = ReplaySequences(capacity, sequence_length=3, burn_in=2, prioritized=prioritized)
     memory.keep_state([((1,), np.dtype(np.float32))])
     memory.configure(RULE, RewardEstimation(), Clock)
     memory.keep_sequences()

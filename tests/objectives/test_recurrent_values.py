@@ -9,19 +9,20 @@ import tensorflow as tf
 
 import kagent
 from kagent.memories import ReplaySequences
-from kagent.objectives import LearningContext
+from kagent.objectives import ActionValueObjective, LearningContext
 from kagent.policies.unrolled import Unrolled
 
 STEPS, COLUMNS, BURN_IN = 5, 2, 2
 DISCOUNT = 0.5
 
 
-def made(horizon, double):
+def made(horizon, double, rescaling=None):
     network = {"units": [4], "rnn": 3, "activation": "tanh"}
     agent = kagent.DQN(
         observation_space=gymnasium.spaces.Box(-1.0, 1.0, (3,)), action_space=gymnasium.spaces.Discrete(2),
         network=network, memory=ReplaySequences(50, sequence_length=STEPS - BURN_IN, burn_in=BURN_IN),
-        batch_size=6, horizon=horizon, double=double, discount=DISCOUNT, huber=None, seed=0,
+        batch_size=6, horizon=horizon, discount=DISCOUNT, seed=0,
+        objective=ActionValueObjective(huber=None, double=double, rescaling=rescaling),
     )  # fmt: skip
     rng = np.random.default_rng(0)
     for policy in (agent.policy, agent.target_policy):
@@ -61,9 +62,22 @@ def walked(policy, given, column):
     return found
 
 
-@pytest.mark.parametrize("horizon, double", [(0, False), (0, True), (1, True)])
-def test_targets_and_the_loss_are_those_of_columns_walked_alone(horizon, double):
-    agent, given = made(horizon, double), experience()
+def rescaled(x, epsilon):
+    return x if epsilon is None else np.sign(x) * (np.sqrt(abs(x) + 1.0) - 1.0) + epsilon * x
+
+
+def restored(y, epsilon):
+    """The x of `rescaled(x) = y`, by bisection."""
+    low, high = -1e4, 1e4
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rescaled(middle, epsilon) < y else (low, middle)
+    return middle
+
+
+@pytest.mark.parametrize("horizon, double, rescaling", [(0, False, None), (0, True, 0.01), (1, True, None)])
+def test_targets_and_the_loss_are_those_of_columns_walked_alone(horizon, double, rescaling):
+    agent, given = made(horizon, double, rescaling), experience()
     context = dataclasses.replace(LearningContext.of(agent), sequence_length=None)
     prepared = agent.objective.prepare(context, given)
     batch = agent.reward_estimation.completed(
@@ -88,9 +102,11 @@ def test_targets_and_the_loss_are_those_of_columns_walked_alone(horizon, double)
                 for policy, walk in ((agent.target_policy, target), (agent.policy, online))
             )
             best = next_target[next_online.argmax()] if double else next_target.max()
-            estimate = 0.0 if given["terminated"][last, column] else factor * best
-            errors.append(reward + estimate - online[t][0][int(given["action"][t, column])])
+            estimate = 0.0 if given["terminated"][last, column] else factor * restored(best, rescaling)
+            errors.append(rescaled(reward + estimate, rescaling) - online[t][0][int(given["action"][t, column])])
     np.testing.assert_allclose(loss, 0.5 * np.mean(np.square(errors)), rtol=1e-4)
+    by_timestep = np.reshape(errors, (COLUMNS, STEPS - BURN_IN)).T.ravel()
+    np.testing.assert_allclose(term.errors(term.batch), np.abs(by_timestep), atol=1e-4)
 
 
 def test_no_gradient_flows_into_the_burn_in():
@@ -113,11 +129,12 @@ def test_no_gradient_flows_into_the_burn_in():
 
 
 @pytest.mark.eager
-def test_a_recurrent_dqn_trains_and_comes_back(tmp_path):
+@pytest.mark.parametrize("prioritized", [False, {"eta": 0.5, "beta": {"type": "Linear", "initial": 0.4, "final": 1.0}}])
+def test_a_recurrent_dqn_trains_and_comes_back(tmp_path, prioritized):
     def agent():
         made = kagent.DQN(
             "CartPole-v1", network={"units": [4], "rnn": 3}, batch_size=6, start=16, frequency=16, seed=0,
-            memory=ReplaySequences(60, sequence_length=3, burn_in=1),
+            memory=ReplaySequences(60, sequence_length=3, burn_in=1, prioritized=prioritized),
         )  # fmt: skip
         made.compile(run_eagerly=True)
         return made
@@ -130,3 +147,6 @@ def test_a_recurrent_dqn_trains_and_comes_back(tmp_path):
     second.fit("CartPole-v1", max_steps=48, verbose=0)
     assert whole.gradient_steps == second.gradient_steps > 1
     assert np.array_equal(whole.policy.get_theta(), second.policy.get_theta())
+    if prioritized:
+        powers = [agent.memory.state()["priorities"] for agent in (whole, second)]
+        assert np.array_equal(*powers) and len(set(powers[0])) > 3  # 0, that of new starts, those of errors

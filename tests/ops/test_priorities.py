@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kagent.ops.priorities import importance_weights, shares
+from kagent.ops.priorities import importance_weights, sequence_priorities, shares
 
 
 def test_shares_are_powers():
@@ -26,3 +26,8 @@ def test_importance_weights_by_hand():
     tiny = float(np.finfo(np.float32).tiny)
     assert importance_weights(np.array([[1.0, 1e-240]]), 10, 1.0).tolist() == [[tiny, 1.0]]
     assert importance_weights(np.array([[1.0, 1e-240]]), 10, 0.0).tolist() == [[1.0, 1.0]]
+
+
+def test_priorities_of_sequences_by_hand():
+    # Largest 3 and mean 2, largest 2 and mean 1: 0.9 * 3 + 0.1 * 2, 0.9 * 2 + 0.1 * 1.
+    np.testing.assert_allclose(sequence_priorities(np.array([[1.0, 0.0], [-3.0, 2.0]]), 0.9), [2.9, 1.9])

@@ -77,6 +77,7 @@ MEMORIES = {
     "RecentEpisodes": lambda: memories.RecentEpisodes(60),
     "ReplayEpisodes": lambda: memories.ReplayEpisodes(60),
     "ReplaySequences": lambda: memories.ReplaySequences(60, sequence_length=2, burn_in=1),
+    "ReplaySequences by errors": lambda: memories.ReplaySequences(60, sequence_length=2, burn_in=1, prioritized=True),
 }
 EXPLORATIONS = {
     "EpsilonGreedy": exploration.EpsilonGreedy(final=0.1),
