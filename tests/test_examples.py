@@ -17,7 +17,7 @@ EXAMPLES = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - SER
 STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_naf": 30,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
          "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700, "offline": 100,
-         "atari": 60, "recurrent": 200, "compiled_cartpole": 1024}  # fmt: skip
+         "atari": 60, "recurrent": 200, "compiled_cartpole": 1024, "two_devices": 256}  # fmt: skip
 FURTHER = {"atari": ("--episodes", "1"), "compiled_cartpole": ("--num-envs", "8")}
 
 
@@ -64,6 +64,7 @@ def test_it_runs(finished, name):
         "goals",
         "offline",
         "recurrent",
+        "two_devices",
         "custom_train_step",
         "own_network",
         "own_loop",

@@ -103,7 +103,7 @@ def _draw(a: tf.Tensor, b: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     # (alpha + beta - 2) / (2 alpha beta - alpha - beta), without the differences
     slope = tf.sqrt((a + b) / (a + b + 2.0 * a * b))
     weight = 1.0 + a + 1.0 / slope
-    numbers = tf.cast(uniform(tf.concat([[2, _ROUNDS], tf.shape(a)], axis=0), seed), tf.float64)
+    numbers = tf.cast(uniform(tf.concat([[2, _ROUNDS], tf.shape(a)], axis=0), seed, axis=2), tf.float64)
     odds = slope * tf.math.log(numbers[0] / (1.0 - numbers[0]))
     left, right = (1.0 + a) * tf.exp(odds), 1.0 + b
     accepted = weight * odds - _LOG_4 + total * tf.math.log(total / (right + left)) >= tf.math.log(

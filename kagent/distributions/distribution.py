@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from kagent.ops import replicas
+
 
 class Distribution(abc.ABC):
     """What every distribution over one action leaf can do.
@@ -79,15 +81,25 @@ class Distribution(abc.ABC):
         return tf.reshape(action, (-1, math.prod(self.shape)))
 
 
-def uniform(shape: Any, seed: Any) -> tf.Tensor:
-    """Float32 in (0, 1), never an end: odd multiples of 2**-24. `shape`: a tuple, or a tensor of integers."""
+def uniform(shape: Any, seed: Any, axis: int | None = 0) -> tf.Tensor:
+    """Float32 in (0, 1), never an end: odd multiples of 2**-24.
+
+    Args:
+        shape: A tuple, or a tensor of integers.
+        seed: `(2,)`.
+        axis: That of rows of a batch, which may be spread over replicas; None: there are none, and all replicas draw the same.
+    """
+
     # From bits, because TensorFlow's own uniform and normal numbers differ between eager and XLA for one
     # seed; Philox, because XLA's default generator is 5 times slower on a CPU.
-    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    def draw(shape: Any) -> tf.Tensor:
+        return tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+
+    bits = draw(shape) if axis is None else replicas.own_part(shape, draw, axis)
     high = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.int32)
     return (tf.cast(high, tf.float32) + 0.5) * 2.0**-23
 
 
-def normal(shape: Any, seed: Any) -> tf.Tensor:
-    """Standard normal numbers, float32, from a stateless seed."""
-    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(shape, seed) - 1.0)
+def normal(shape: Any, seed: Any, axis: int | None = 0) -> tf.Tensor:
+    """Standard normal numbers, float32, from a stateless seed; arguments as of `uniform`."""
+    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(shape, seed, axis) - 1.0)

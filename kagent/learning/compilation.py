@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
+import tensorflow as tf
 
 from kagent import optimizers
 from kagent.config import allowed, creation
@@ -137,8 +138,11 @@ def suits_xla(jit_compile: bool | str, variables: Sequence[Any], rule: Any) -> b
     Raises:
         ValueError: `jit_compile` is neither "auto" nor a bool.
     """
-    if isinstance(jit_compile, bool):
-        return jit_compile
+    replicated = tf.distribute.has_strategy() and tf.distribute.get_strategy().num_replicas_in_sync > 1
+    if jit_compile is True and replicated:
+        raise ValueError("`jit_compile` must be 'auto' or False over several replicas of tf.distribute. Received: True")
+    if isinstance(jit_compile, bool) or replicated:
+        return jit_compile is True
     if jit_compile != "auto":
         raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
     values = [variable.value for variable in variables]
@@ -198,11 +202,42 @@ def compile(
             are assigned by paths; losses that would not be used; metrics that compare targets with predictions.
         RuntimeError: The agent is in the middle of `fit` or another method.
 
+    An agent that was made in the scope of a `tf.distribute` strategy of several replicas is compiled in it, without XLA, and with
+    optimizers that step by one gradient.
+
     Example:
 
     >>> agent.compile(metrics={"loss": keras.metrics.Mean(name="mean_loss")})
     """
     agent._occupation.refuse("compile")
+    made_in = agent.minimizer.strategy if hasattr(agent, "minimizer") else tf.distribute.get_strategy()
+    with optimizers.replicas.scope(made_in):
+        _compile(
+            agent,
+            optimizer,
+            loss,
+            loss_weights,
+            metrics,
+            weighted_metrics,
+            steps_per_execution,
+            jit_compile,
+            run_eagerly,
+            kwargs,
+        )
+
+
+def _compile(
+    agent: Agent,
+    optimizer: Any,
+    loss: Any,
+    loss_weights: Any,
+    metrics: Any,
+    weighted_metrics: Any,
+    steps_per_execution: int,
+    jit_compile: bool | str,
+    run_eagerly: bool,
+    kwargs: dict[str, Any],
+) -> None:
     steps_per_execution = check_count(steps_per_execution, "steps_per_execution", most=MOST_EXECUTIONS)
     check_flag(run_eagerly, "run_eagerly")
     own_step = creation.has_own_train_step(agent)

@@ -286,7 +286,8 @@ class Learner:
     def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         self.traces += 1
         try:
-            return self._learn(element, self.agent._clock.of_times(clock))
+            with optimizers.replicas.scope(self.agent.minimizer.strategy):
+                return self._learn(element, self.agent._clock.of_times(clock))
         finally:
             self.agent._clock.leave()
 

@@ -98,7 +98,7 @@ class NoisyDense(keras.layers.Layer):
             return ops.matmul(inputs, self.kernel) + ops.cast(self.bias, self.compute_dtype)
         rows, columns = self.kernel.shape
         # Not by keras.random, whose numbers are others under XLA.
-        numbers = normal((rows + columns,), self.seed_generator.next())
+        numbers = normal((rows + columns,), self.seed_generator.next(), axis=None)
         factors = ops.cast(scaled_noise(numbers), self.compute_dtype)
         weights = (self.kernel, self.bias, self.kernel_deviation, self.bias_deviation)
         kernel, bias, kernel_deviation, bias_deviation = (ops.cast(weight, self.compute_dtype) for weight in weights)

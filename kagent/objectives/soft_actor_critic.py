@@ -120,7 +120,7 @@ class SoftActorCriticObjective(TransitionObjective):
         if self.subset is None:
             return lowest(values)
         seed = tf.random.fold_in(context.step_seed(), _SUBSET, alg="philox")
-        draws = uniform((len(values),), seed)  # the same ones under XLA
+        draws = uniform((len(values),), seed, axis=None)  # the same ones under XLA
         return ops.subset_minimum(tf.stack(values), draws, self.subset)
 
     def climbed(self, critic: Any, observation: Any, action: Any) -> tf.Tensor:

@@ -5,6 +5,7 @@ no state, and runs eagerly, in a graph and under XLA. Every mean is a weighted m
 effect.
 """
 
+from . import replicas
 from .actor_critic import polyak, soft_policy_loss, soft_target, subset_minimum, temperature_loss
 from .adam import Moments, adam
 from .batch_renormalization import batch_renormalization
@@ -92,6 +93,7 @@ __all__ = [
     "quadratic_advantage",
     "quantile_huber",
     "regularized_policy_loss",
+    "replicas",
     "rescaled_value",
     "restored_value",
     "scaled_noise",

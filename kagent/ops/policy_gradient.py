@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from . import replicas
 from .td import as_floats, spread, weighted_mean
 
 _LARGEST_LOG_RATIO = math.log(1e6)
@@ -133,9 +134,9 @@ def normalize_advantage(advantage: Any, weight: Any = None) -> tf.Tensor:
     """
     advantage = tf.cast(advantage, tf.float32)
     weight = tf.ones_like(advantage) if weight is None else spread(weight, advantage)
-    count = tf.reduce_sum(weight)
+    count = replicas.total(tf.reduce_sum(weight))
     centred = advantage - weighted_mean(advantage, weight)
-    squares = tf.reduce_sum(tf.where(weight > 0.0, weight * tf.square(centred), 0.0))
+    squares = replicas.total(tf.reduce_sum(tf.where(weight > 0.0, weight * tf.square(centred), 0.0)))
     deviation = tf.sqrt(squares / tf.maximum(count - 1.0, 1e-12))
     return tf.where(count > 1.0, centred / (deviation + 1e-8), advantage)
 

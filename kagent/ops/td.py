@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from . import replicas
+
 # Not -inf, which turns 0 * log 0 and every gradient through it into NaN; exp(-1e9) is 0 in float32.
 MASKED = -1e9
 ABSENT = 2.0 * MASKED  # below MASKED, so that an index out of range loses even where all values are masked
@@ -211,8 +213,8 @@ def weighted_mean(values: Any, weight: Any = None) -> tf.Tensor:
             padding. None gives the plain mean.
 
     Returns:
-        float32 scalar; 0 where all weights are 0. Forward, an entry of weight 0 has no effect whatever it
-        holds, even NaN; backward, it must be finite, as every gradient of TensorFlow.
+        float32 scalar; 0 where all weights are 0. Of rows on several replicas of `tf.distribute` it is the mean of all. Forward, an
+        entry of weight 0 has no effect whatever it holds, even NaN; backward, it must be finite, as every gradient of TensorFlow.
 
     Example:
 
@@ -220,10 +222,15 @@ def weighted_mean(values: Any, weight: Any = None) -> tf.Tensor:
     1.5
     """
     values = tf.cast(values, tf.float32)
+    spreads = tf.distribute.has_strategy()
     if weight is None or _is_one(weight):
-        return tf.reduce_mean(values)
+        if not spreads:
+            return tf.reduce_mean(values)
+        weight = tf.ones_like(values)
     weight = spread(weight, values)
     total = tf.reduce_sum(tf.where(weight > 0.0, weight * values, 0.0))
+    if spreads:
+        return replicas.ratio(total, tf.reduce_sum(weight), _TINY)
     return total / tf.maximum(tf.reduce_sum(weight), _TINY)
 
 

@@ -2,9 +2,9 @@
 
 from kagent.config import moved
 from kagent.optimizers.get import argument_of, get, modifiers_of, serialize
-from kagent.optimizers.minimizer import Minimizer, Problem, minimize, values_of
+from kagent.optimizers.minimizer import Minimizer, Problem, values_of
 from kagent.optimizers.role_optimizer import ROLES, RoleMap, RoleOptimizer
-from kagent.optimizers.step import apply, step_of, uses_closure
+from kagent.optimizers.step import apply, minimize, step_of, uses_closure
 
 from .evolutionary import Evolutionary
 from .flat_adam import FlatAdam

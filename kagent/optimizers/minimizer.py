@@ -7,16 +7,17 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 
 from kagent import ops
+from kagent.optimizers import replicas
 from kagent.optimizers.role_optimizer import ROLES, RoleOptimizer
 from kagent.optimizers.step import apply, step_of, uses_closure
 from kagent.policies.one_pass import once
 from kagent.schedules import Clock, evaluate
 
 if TYPE_CHECKING:
-    from kagent.agent import Agent
     from kagent.objectives import LearningContext, Term
 
 NETWORKS = ("policy", "critic")
@@ -35,6 +36,7 @@ class Minimizer:
         l2_regularization: Weight of the networks' squared variables in every loss, a number or a schedule.
 
     Attributes:
+        strategy: That of `tf.distribute` in whose scope it was made.
         errors: Of the samples of the gradient step that runs, `(B,)`, where they were reported; else None.
     """
 
@@ -55,7 +57,9 @@ class Minimizer:
         self._closures = {
             role for role, own in self._by_role.items() if uses_closure(own) or self.modifiers_of((role,))
         }
+        replicas.check(list(self._by_role.values()), bool(self._closures), list(parts.values()))
         self.errors: tf.Tensor | None = None
+        self.strategy = tf.distribute.get_strategy()
 
     @property
     def roles(self) -> list[str]:
@@ -150,7 +154,7 @@ class Minimizer:
 
     def _step(self, term: Term, found: dict[str, dict[str, Any]], now: LearningContext) -> Found:
         def loss(*batch: Any) -> Found:
-            return term.evaluate(batch[0] if batch else None, found)
+            return term.evaluate(batch[0] if batch else None, ops.replicas.own_rows(found) if found else found)
 
         if term.every == 1:
             return self.minimize(term.role, loss, term.batch, now.clock, now.step_seed)
@@ -244,7 +248,8 @@ class Minimizer:
         self, names: Sequence[str], loss: Any, batch: Any, clock: Clock, seed: Any = None, states: Any = None
     ) -> Problem:
         states = self._states() if states is None else states
-        return Problem(loss, self._variables(names), batch, clock, seed, self._alone(names), states)
+        moving = [v for v in self._moving() if keras.backend.is_float_dtype(v.dtype)]
+        return Problem(loss, self._variables(names), batch, clock, seed, self._alone(names), states, moving)
 
     def _alone(self, names: Sequence[str]) -> Any:
         return self.parts["policy"] if tuple(names) == ("policy",) else None
@@ -253,10 +258,13 @@ class Minimizer:
         return _once([v for name in names for v in self.parts[name].trainable_variables])
 
     def _states(self) -> list[tuple[Any, tf.Tensor]]:
+        return values_of(self._moving())
+
+    def _moving(self) -> list[Any]:
         # Of all networks: the policy's loss may have the critics draw, too.
         parts = [self.parts[name] for name in NETWORKS if name in self.parts]
         trainable = {id(v) for part in parts for v in part.trainable_variables}
-        return values_of(_once([v for part in parts for v in part.variables if id(v) not in trainable]))
+        return _once([v for part in parts for v in part.variables if id(v) not in trainable])
 
     def modifiers_of(self, roles: Sequence[str]) -> Any:
         """What modifies the steps of the optimizer that these roles have together."""
@@ -292,6 +300,7 @@ class Problem:
         states: Variables that an evaluation of the loss moves by itself, such as moving statistics and the states of random
             layers, with their values before the first: each evaluation begins from these, so that all of them draw the same,
             and a gradient step moves them once.
+        moving: Variables of floats among those that the loss may move.
     """
 
     loss: Callable[[Any], Found]
@@ -301,6 +310,7 @@ class Problem:
     seed: Any = None
     policy: Any = None
     states: Sequence[tuple[Any, tf.Tensor]] = ()
+    moving: Sequence[Any] = ()
 
     def evaluate(self) -> Found:
         """The loss and the other values, now."""
@@ -318,11 +328,18 @@ class Problem:
 
     def gradients(self, scale: Callable[[tf.Tensor], tf.Tensor] = lambda loss: loss) -> tuple[Found, list[Any]]:
         """What `evaluate` returns, and the gradients of `scale(loss)`, None where a variable has no part in it."""
+        self.rewind()
+        strategy = replicas.strategy_here() if tf.distribute.has_strategy() else None
+        if strategy is None:
+            return self._gradients(self.batch, scale)
+        return replicas.gradients(strategy, lambda batch: self._gradients(batch, scale), self.batch, self.moving)
+
+    def _gradients(self, batch: Any, scale: Callable[[tf.Tensor], tf.Tensor]) -> tuple[Found, list[Any]]:
         variables = [variable.value for variable in self.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             for variable in variables:
                 tape.watch(variable)
-            found = self.evaluate()
+            found = self.loss(batch)
             scaled = scale(found[0])
         gradients = tape.gradient(scaled, variables)
         # All that was found before a variable moves: TensorFlow's optimizer of graphs (that of dependencies, in 2.21) does
@@ -372,23 +389,3 @@ def _each(change: Callable[[Any], Any], found: Found) -> Found:
 def _once(variables: list[Any]) -> list[Any]:
     """Each of them once: roles may share a network."""
     return list({id(variable): variable for variable in variables}.values())
-
-
-def minimize(agent: Agent, role: str | tuple[str, ...], loss: Callable[..., Found], batch: Any = None) -> Found:
-    """One optimizer step of a role, or of several together, on their own variables only.
-
-    Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
-    `kagent.optimizers.modifiers_of` says which do.
-
-    Args:
-        role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
-        loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
-        batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
-
-    Returns:
-        The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
-        stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
-        `"critic_regularization_loss"`.
-    """
-    minimizer: Minimizer = agent.minimizer
-    return minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)

@@ -1,27 +1,35 @@
-"""One step of an optimizer."""
+"""One step of an optimizer, and of an agent's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from kagent import ops
+from kagent.optimizers import replicas
 from kagent.optimizers.evolutionary import Evolutionary
 from kagent.optimizers.flat_adam import FlatAdam
 from kagent.optimizers.modifiers import Modifier, Step
 from kagent.optimizers.natural_gradient import NaturalGradient
 
 if TYPE_CHECKING:
-    from kagent.optimizers.minimizer import Found, Problem
+    from kagent.agent import Agent
+    from kagent.optimizers.minimizer import Found, Minimizer, Problem
 
 
 def apply(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
     """`optimizer.apply`, with `global_clipnorm` by `ops.clip_by_global_norm`, which XLA compiles to faster code.
 
     `FlatAdam` clips by it itself.
+
+    Over several replicas of `tf.distribute` all of them take it.
     """
+    strategy = replicas.strategy_here() if tf.distribute.has_strategy() else None
+    if strategy is not None:
+        replicas.apply(strategy, optimizer, gradients, variables)
+        return
     norm = None if isinstance(optimizer, FlatAdam) else getattr(optimizer, "global_clipnorm", None)
     if norm is None or any(not isinstance(gradient, tf.Tensor) for gradient in gradients):
         optimizer.apply(gradients, variables)
@@ -50,3 +58,23 @@ def step_of(optimizer: Any, modifiers: Sequence[Modifier] = ()) -> Step:
     for modifier in reversed(modifiers):
         step = step if modifier.idle else modifier.wrap(step)
     return step
+
+
+def minimize(agent: Agent, role: str | tuple[str, ...], loss: Callable[..., Found], batch: Any = None) -> Found:
+    """One optimizer step of a role, or of several together, on their own variables only.
+
+    Optimizers may evaluate the loss several times, with other values of the variables and on parts of the batch;
+    `kagent.optimizers.modifiers_of` says which do.
+
+    Args:
+        role: `"policy"`, `"critic"`, `"temperature"`, or a tuple of them.
+        loss: Returns the loss and a dict of other values, from `batch` or, without one, from nothing.
+        batch: What it is called with: nested tensors `(B, ...)`, rows of which belong together.
+
+    Returns:
+        The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
+        stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
+        `"critic_regularization_loss"`.
+    """
+    minimizer: Minimizer = agent.minimizer
+    return minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ class OnePass:
         self._joint = keras.Model(policy.inputs, [*policy.outputs, *critic.outputs])
         count = len(policy.outputs)
         self._parts = {id(policy): slice(count), id(critic): slice(count, None)}
-        self._found: dict[tuple[Any, ...], tuple[Any, list[Any]]] | None = None
+        self._local = threading.local()  # replicas of `tf.distribute` are traced by a thread each
 
     @contextlib.contextmanager
     def once(self) -> Iterator[None]:
@@ -30,11 +31,16 @@ class OnePass:
         if self._found is not None:
             yield
             return
-        self._found = {}
+        self._local.found = {}
         try:
             yield
         finally:
-            self._found = None
+            self._local.found = None
+
+    @property
+    def _found(self) -> dict[tuple[Any, ...], tuple[Any, list[Any]]] | None:
+        found: dict[tuple[Any, ...], tuple[Any, list[Any]]] | None = getattr(self._local, "found", None)
+        return found
 
     def __call__(self, model: keras.Model, inputs: list[Any], training: bool) -> Any:
         """What one of the two models gives, a tensor or a list of tensors."""

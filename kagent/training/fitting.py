@@ -20,6 +20,7 @@ from kagent.config import run_length
 from kagent.config.checks import check_count, check_source, from_environment
 from kagent.config.vocabulary import hints
 from kagent.datasets import Episodes, as_episodes
+from kagent.optimizers import replicas
 from kagent.training import evaluator, offline
 from kagent.training.compiled.checks import check_fit
 from kagent.training.compiled.collector import rollout_steps
@@ -132,6 +133,7 @@ def fit(
         "steps": steps, "episodes": episodes, "updates": updates,
         "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
     }  # fmt: skip
+    replicas.scope(agent.minimizer.strategy)  # refuses that of another one
     if isinstance(env, tf.data.Dataset):
         refused = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
         refused += [name for name in kwargs if name not in ("shuffle",)]
