@@ -103,7 +103,7 @@ def test_every_preset_has_a_page_with_all_its_arguments(algorithms):
 def test_results_are_those_of_the_files():
     """Of two seeds, 400 and 500, the interquartile mean is 450."""
     cell = {"seed": 1000, "timesteps": 100_000, "seconds": 30.0, "steps_per_second": 2500.0}
-    page = algorithm_pages.page(kagent.PPO, {"ppo-cartpole": [{**cell, "mean": mean} for mean in (400.0, 500.0)]})
+    page = algorithm_pages.page(kagent.PPO, {"ppo-cartpole": [{**cell, "mean": mean} for mean in (400.0, 500.0)]}, {})
     line = next(line for line in page.splitlines() if line.startswith("| CartPole-v1 "))
     assert line.split(" | ")[1:4] == ["100,000", "2", "450.0"] and "missed" in line
     line = next(line for line in page.splitlines() if line.startswith("| Acrobot-v1 "))

@@ -95,6 +95,7 @@ def refused(strategy):
     import keras
 
     import kagent
+    from kagent.environments.compiled import CartPole
 
     def message(make):
         try:
@@ -109,6 +110,7 @@ def refused(strategy):
         found = {
             "natural gradient": message(lambda: kagent.TRPO("CartPole-v1")),
             "recurrent": message(lambda: kagent.RecurrentPPO("CartPole-v1")),
+            "compiled environment": message(lambda: inside.fit(CartPole(num_envs=4), steps=10, verbose=0)),
             "elsewhere": message(lambda: outside.fit("CartPole-v1", steps=10, verbose=0)),
         }
     found["xla"] = message(lambda: inside.compile(jit_compile=True))

@@ -61,6 +61,7 @@ def test_refused_by_name_before_a_timestep(two):
     assert "NaturalGradient" in refused["natural gradient"]
     assert "`network` over several replicas" in refused["recurrent"]
     assert "agent of _DefaultDistributionStrategy, in the scope of MirroredStrategy" in refused["elsewhere"]
+    assert "an agent made in the scope of 2 replicas" in refused["compiled environment"]
     assert refused["timesteps of the refused"] == 0
     assert "`jit_compile` must be 'auto' or False over several replicas" in refused["xla"]
 

@@ -38,6 +38,11 @@ def check_fit(agent: Any, env: CompiledEnv, given: Mapping[str, Any]) -> None:
                 f"`{name}` is about environments that are called from the host; a compiled environment is part of a program. "
                 f"Received: {name}={given[name]!r}. {_OUTSIDE}"
             )
+    if (replicas := agent.minimizer.strategy.num_replicas_in_sync) > 1:
+        raise ValueError(
+            f"A compiled environment is part of a program of one device. Received: an agent made in the scope of {replicas} replicas of "
+            f"tf.distribute. {_OUTSIDE}"
+        )
     limit, own = agent.max_episode_timesteps, env.max_episode_steps
     if None not in (limit, own) and limit > own:
         raise ValueError(
