@@ -47,7 +47,9 @@ class Hindsight(EpisodeMemory):
     of the time of the draw.
 
     A timestep ends under another goal where `compute_terminated` says so; without that method, where it ended. `truncated` stays
-    as it was. Infos are not kept: `info` is an empty dict. Goals are those that the environment gives, rounded to float32.
+    as it was. Infos are not kept: `info` is an empty dict. Goals are those that the environment gives, rounded to float32:
+    `preprocessing` may have layers for other states, whose statistics take in what came and not what is drawn, and for rewards
+    functions of single ones, which the rewards of other goals go through, too.
 
     Args:
         capacity: Timesteps kept in complete episodes. None: its agent infers it; see `required_capacity`.
@@ -60,8 +62,8 @@ class Hindsight(EpisodeMemory):
             configuration: a loaded agent takes those of the environment of its `fit`, or gets them as attributes again.
 
     Raises:
-        ValueError, TypeError: An argument outside its range; later, observations without goals, or preprocessing, by the agent's
-            constructor; an environment without `compute_reward`, by `fit` before its first timestep.
+        ValueError, TypeError: An argument outside its range; later, observations without goals, or preprocessing of goals, by the
+            agent's constructor; an environment without `compute_reward`, by `fit` before its first timestep.
 
     Example:
 
@@ -100,6 +102,7 @@ class Hindsight(EpisodeMemory):
         self.compute_reward, self.compute_terminated = compute_reward, compute_terminated
         self._estimation: Any = None
         self._clock: Any = None
+        self._preprocessing: Any = None
         self._compared = False
 
     def get_part(self) -> dict[str, Any]:
@@ -133,12 +136,23 @@ class Hindsight(EpisodeMemory):
     # What its agent calls -------------------------------------------------------------------------------------------
 
     def check_agent(self, agent: Any) -> None:
-        goal_leaves(agent._observation)
-        if agent.preprocessing is not None:
+        goals, made = goal_leaves(agent._observation), agent.preprocessing
+        self._preprocessing = made
+        if made is None:
+            return
+        changed = [agent._observation.leaves[i].name for i in goals if made.pipelines[i] is not None]
+        if changed:
             raise ValueError(
-                "`preprocessing` (and `normalize`) changes goals and rewards, and `memory` Hindsight computes the rewards of goals "
-                f"as the environment has them. Received: {agent.preprocessing}. Allowed: None; layers of the networks may "
-                "scale observations"
+                f"`preprocessing` (and `normalize` of observations) must leave goals as they are, because `memory` Hindsight computes "
+                f"the rewards of goals as the environment has them. Received: {made.get_config()}, which changes "
+                f"{' and '.join(map(str, changed))}. Allowed: layers for other states by name, such as "
+                "preprocessing={'observation': 'running_normalization'}; layers of the networks may scale goals"
+            )
+        if not made.maps_rewards:
+            raise ValueError(
+                "`preprocessing['reward']` (and `normalize` of rewards) must be a function of single rewards with `memory` Hindsight, "
+                "which computes the rewards of other goals when it draws them. "
+                f"Received: {made.get_config()['reward']}. Allowed: layers that learn and remember nothing, such as 'clipping'"
             )
 
     def configure(self, rule: Any, estimation: Any, clock: Any) -> None:
@@ -209,7 +223,8 @@ class Hindsight(EpisodeMemory):
         self._compared = True
         views = self.storage.views
         desired = self.observation.leaves[self._desired].decode(views[f"next_observation.{self._desired}"][rows])
-        computed, reward = self._function(REWARD)(self._goals(rows), desired), views["reward"][rows]  # type: ignore[misc]
+        computed = self._learned(self._function(REWARD)(self._goals(rows), desired))  # type: ignore[misc]
+        reward = views["reward"][rows]
         wrong = ~np.isclose(computed, reward, rtol=1e-4, atol=1e-4)
         if wrong.mean() > _MISMATCHES:
             first = int(np.argmax(wrong))
@@ -311,9 +326,13 @@ class Hindsight(EpisodeMemory):
         achieved = self._goals(rows[kept])
         desired = np.repeat(goals, kept.sum(1), axis=0)
         place = np.flatnonzero(exchanged)[:, None] * rows.shape[1] + np.arange(rows.shape[1])
-        reward.reshape(-1)[place[kept]] = compute(achieved, desired)
+        reward.reshape(-1)[place[kept]] = self._learned(compute(achieved, desired))
         if terminated is not None:
             ended.reshape(-1)[place[kept]] = terminated(achieved, desired) != 0
+
+    def _learned(self, reward: np.ndarray) -> np.ndarray:
+        # As the agent sees it.
+        return reward if self._preprocessing is None else self._preprocessing.mapped_rewards(reward)
 
     def _merged(self, first: np.ndarray, last: np.ndarray) -> dict[str, np.ndarray]:
         # Packed rows from the first timestep of each window to where its last one led.

@@ -178,6 +178,16 @@ class Preprocessing:
             raise ValueError(f"`preprocessing['reward']` made {found[wrong]} of the reward {reward[wrong]}")
         return found
 
+    @property
+    def maps_rewards(self) -> bool:
+        """Whether a processed reward depends on the reward alone, by layers that learn and remember nothing."""
+        return self._reward is None or all(type(bound) is layer.Function for bound in self._reward.bounds)
+
+    def mapped_rewards(self, reward: np.ndarray) -> np.ndarray:
+        """Processed rewards, float64 `(n,)`, where it `maps_rewards`."""
+        nothing: list[list[Past]] = [[] if self._reward is None else [{} for _ in self._reward.bounds]]
+        return self.reward(reward, nothing, slice(None), np.zeros(len(reward), bool), False)
+
     def episodes(
         self,
         observation: Sequence[np.ndarray],

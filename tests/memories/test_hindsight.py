@@ -307,6 +307,25 @@ def test_stopped_and_resumed_is_uninterrupted(tmp_path):
     assert differences(state_of(resumed), state_of(whole)) == []
 
 
+# Preprocessing ------------------------------------------------------------------------------------------------------
+
+
+def test_other_states_and_rewards_may_be_processed():
+    """The place is standardized by what came, not by what is drawn; rewards of other goals are clipped as those that came."""
+    layers = {"observation": "running_normalization", "reward": {"type": "clipping", "lower": -1.5, "upper": -0.5}}
+    agent = kagent.DQN(Walk, memory=Hindsight(100), preprocessing=layers, **SMALL)
+    agent.compile(run_eagerly=True)
+    agent.fit(Walk(), steps=40, verbose=0)
+    batch = next(iter(agent.memory.dataset(100)))
+    achieved = np.ravel(batch["next_observation"]["achieved_goal"])
+    goal, seen = (np.ravel(batch["observation"][name]) for name in ("desired_goal", "observation"))
+    assert np.abs(seen).max() <= 10 < achieved.max()
+    np.testing.assert_allclose(batch["reward"], np.clip(-np.abs(achieved - goal), -1.5, -0.5))
+    assert set(np.ravel(batch["reward"])) == {-0.5, -1.0, -1.5}
+    (place,) = [made for made in agent.preprocessing.pipelines if made is not None]
+    assert float(place.statistics[0]["weight"]) == 41 + agent.episodes  # each observation once, first ones too
+
+
 # Refusals -----------------------------------------------------------------------------------------------------------
 
 
@@ -330,8 +349,10 @@ def test_what_it_cannot_do_is_refused_by_name():
     other = spaces.Dict(achieved_goal=LINE, desired_goal=spaces.Box(-1, 1, (2,)))
     with pytest.raises(ValueError, match="must have the same shape"):
         kagent.DQN(observation_space=other, action_space=spaces.Discrete(2), memory=Hindsight(100), **SMALL)
-    with pytest.raises(ValueError, match=r"`preprocessing` \(and `normalize`\) changes goals and rewards"):
+    with pytest.raises(ValueError, match=r"must leave goals as they are.*changes achieved_goal and desired_goal"):
         kagent.DQN(Walk, memory=Hindsight(100), normalize=True, **SMALL)
+    with pytest.raises(ValueError, match=r"must be a function of single rewards.*ReturnNormalization"):
+        kagent.DQN(Walk, memory=Hindsight(100), normalize="reward", **SMALL)
     with pytest.raises(ValueError, match=r"estimate_horizon.*Received: 'early'"):
         kagent.DQN(
             Walk, memory=Hindsight(100), reward_estimation={"estimate_horizon": "early", "discount": 0.9}, **SMALL
