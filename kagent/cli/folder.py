@@ -96,18 +96,23 @@ class RunFolder:
         found = [value for value in map(float, texts) if value == value]
         return max(found, default=None)
 
-    def cut_log(self, timesteps: int) -> None:
-        """Takes rows of the log away that are behind these timesteps: a run that goes on from there writes them again."""
+    def cut_log(self, column: str, reached: int) -> None:
+        """Takes rows of the log away that are behind what is reached: a run that goes on from there writes them again.
+
+        Args:
+            column: What is counted: `"timesteps"`, or of recorded episodes `"updates"`.
+            reached: So many.
+        """
         try:
             lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
             return
         names = lines[0].strip().split(",") if lines else []
-        if "timesteps" not in names:
+        if column not in names:
             return
-        place = names.index("timesteps")
+        place = names.index(column)
         whole = (line for line in lines[1:] if line.endswith("\n"))  # a kill may have cut the last one
-        kept = [line for line in whole if _number(line.strip().split(","), place) <= timesteps]
+        kept = [line for line in whole if _number(line.strip().split(","), place) <= reached]
         if len(kept) < len(lines) - 1:
             with replacing(self.log) as beside:
                 beside.write_text("".join([lines[0], *kept]), encoding="utf-8")

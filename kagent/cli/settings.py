@@ -17,7 +17,7 @@ from kagent.config.vocabulary import hints
 Settings = dict[str, Any]
 
 TUNED = "tuned"  # of a file or --set alone: false leaves out the settings that kagent ships for the environment
-FIT = ("steps", "episodes", "n_envs", "steps_per_epoch", "step_timeout")
+FIT = ("steps", "episodes", "updates", "epochs", "n_envs", "steps_per_epoch", "step_timeout")
 COMPILE = ("steps_per_execution", "jit_compile", "run_eagerly")
 _GROUPS = {"fit": FIT, "compile": COMPILE}
 # Given by the command line itself (`n_envs` as `fit.n_envs`), so they are no settings.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent import tuned
-from kagent.cli import algorithms, environment, modules, process, seeds, settings
+from kagent.cli import algorithms, environment, modules, process, recorded, seeds, settings
 from kagent.cli.algorithms import Algorithm
 from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
@@ -53,6 +53,7 @@ settings, the later the stronger:
 A key that does not exist is answered with the list of those that do.
 
   --env-kwargs gravity=9.0 --wrapper TimeLimit:'{{"max_episode_steps": 300}}'
+  bc CartPole-v1 --data FOLDER --validation 5    recorded episodes of CartPole-v1
 
 Ctrl-C once stops cleanly and saves; twice stops at once. Either way, and after
 a power cut, --resume RUN goes on from the last checkpoint, bit for bit.
@@ -95,6 +96,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--device", metavar="NAME", help="where it learns, such as CPU:0; the same as --set device=...")
     environment.add_options(parser)
+    recorded.add_options(parser)
     parser.add_argument(
         "--validation", type=count, metavar="N", help="greedy episodes after every epoch, logged as val_*"
     )
@@ -142,6 +144,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         raise CommandError("train needs ALGO and ENV, or --resume RUN (see kagent train --help)")
     algorithm = algorithms.find(arguments.algorithm)
     source = environment.of_options(arguments)
+    data = recorded.source_of(arguments)
     folder = None if arguments.out is None else RunFolder(arguments.out)
     layers = _layers(algorithm, arguments)
     if arguments.seeds:
@@ -158,8 +161,11 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     chosen = settings.resolve(preset, *layers)
     if chosen.get("seed") is None:
         chosen["seed"] = secrets.randbelow(10_000)  # short enough to read out
-    if chosen["fit"].get("steps") is None and chosen["fit"].get("episodes") is None:
+    if data is not None:
+        recorded.check_bounds(chosen)
+    elif all(chosen["fit"].get(name) is None for name in ("steps", "episodes", "updates")):
         chosen["fit"]["steps"] = STEPS
+    episodes = None if data is None else recorded.episodes_of(data)
     folder = folder or RunFolder.named(algorithm.name, arguments.environment, chosen["seed"])
     agent = build(preset, source, chosen)
     _check_servable(agent, arguments)
@@ -167,6 +173,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         {
             "algorithm": algorithm.name,
             **source.record(),
+            **({} if data is None else {"data": data}),
             "seed": chosen["seed"],
             "command": shlex.join(["kagent", *argv]),
             "options": {name: getattr(arguments, name) for name in RECORDED},
@@ -175,9 +182,9 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         }
     )
     if _verbose(arguments):
-        origin = "tuned settings" if layers[0] else "default settings"
+        origin = ("tuned" if layers[0] else "default") + " settings" + (f", data {arguments.data}" if data else "")
         print(f"{algorithm.preset} on {source}, seed {chosen['seed']}, {origin}: {folder.path}/")
-    return _train(agent, source, chosen, arguments, folder)
+    return _train(agent, source, chosen, arguments, folder, episodes)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
@@ -191,13 +198,20 @@ def _resume(arguments: argparse.Namespace) -> int:
         "normalize": None,
         "device": None,
     }
-    kept |= {"env_kwargs": [], "wrapper": [], "algorithm": None, "environment": None, "step_timeout": None}
+    kept |= {
+        "env_kwargs": [],
+        "wrapper": [],
+        "algorithm": None,
+        "environment": None,
+        "step_timeout": None,
+        "data": None,
+    }
     changed = [name for name, value in kept.items() if getattr(arguments, name) != value]
     if changed:
         options = ", ".join(
             {"algorithm": "ALGO", "environment": "ENV"}.get(n, f"--{n.replace('_', '-')}") for n in changed
         )
-        raise CommandError(f"a resumed run keeps its settings; --steps may give more timesteps. Received: {options}")
+        raise CommandError(f"a resumed run keeps its settings; --steps (--updates) may give more. Received: {options}")
     folder = RunFolder.existing(arguments.resume)
     config = folder.config()
     if not folder.checkpoints.is_dir():
@@ -213,20 +227,28 @@ def _resume(arguments: argparse.Namespace) -> int:
     modules.load_named(arguments)
     preset = algorithm.load()
     chosen = settings.resolve(preset, config["settings"])
-    if arguments.steps is not None:
-        chosen["fit"]["steps"] = arguments.steps
+    for name in ("steps", "updates"):
+        if getattr(arguments, name) is not None:
+            chosen["fit"][name] = getattr(arguments, name)
+    episodes = recorded.resumed(config, arguments, chosen)
     agent = build(preset, source, chosen)
     _check_servable(agent, arguments)
     if _verbose(arguments):
         print(f"{algorithm.preset} on {source}, seed {chosen.get('seed')}, goes on: {folder.path}/")
-    return _train(agent, source, chosen, arguments, folder)
+    return _train(agent, source, chosen, arguments, folder, episodes)
 
 
 def _train(
-    agent: Any, source: Source, chosen: settings.Settings, arguments: argparse.Namespace, folder: RunFolder
+    agent: Any,
+    source: Source,
+    chosen: settings.Settings,
+    arguments: argparse.Namespace,
+    folder: RunFolder,
+    episodes: Any,
 ) -> int:
-    received = _fit(agent, source, arguments, chosen["fit"], folder)
-    print(f"Saved {folder.agent} after {agent.timesteps:,} timesteps, {agent.episodes:,} episodes.")
+    received = _fit(agent, source, arguments, chosen["fit"], folder, episodes)
+    done = f"{agent.timesteps:,} timesteps, {agent.episodes:,} episodes"
+    print(f"Saved {folder.agent} after {done if episodes is None else f'{agent.updates:,} gradient steps'}.")
     if received is not None:
         print("Training was stopped before its end; the agent was not evaluated.")
         print(f"Go on with: kagent train --resume {shlex.quote(str(folder.path))}")
@@ -245,6 +267,8 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
         flags["fit"]["steps"] = arguments.steps
     if arguments.n_envs is not None:
         flags["fit"]["n_envs"] = arguments.n_envs
+    if arguments.updates is not None:
+        flags["fit"]["updates"] = arguments.updates
     if arguments.step_timeout is not None:
         flags["fit"]["step_timeout"] = arguments.step_timeout
     for name in ("normalize", "device"):
@@ -253,6 +277,8 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
     config = settings.read(arguments.config) if arguments.config else {}
     given, wanted = settings.without_tuned(settings.merge(config, settings.parse(arguments.set)))
     best = (tuned.load(algorithm.name, arguments.environment) or {}) if wanted else {}
+    if arguments.data is not None:
+        best = recorded.without_online(best)
     return [best, given, flags]
 
 
@@ -283,7 +309,12 @@ def _check_servable(agent: Any, arguments: argparse.Namespace) -> None:
 
 
 def _fit(
-    agent: Any, source: Source, arguments: argparse.Namespace, bounds: settings.Settings, folder: RunFolder
+    agent: Any,
+    source: Source,
+    arguments: argparse.Namespace,
+    bounds: settings.Settings,
+    folder: RunFolder,
+    episodes: Any,
 ) -> int | None:
     """Train and save; returns the signal that stopped it, if one did."""
     from kagent import diagnosis
@@ -296,12 +327,13 @@ def _fit(
     if validation:
         options |= {"validation_env": source.made_by, "validation_episodes": validation}
     doctors = _doctors(source, arguments)
+    learned_from = source.made_by if episodes is None else episodes
     with Interruption(agent) as interruption:
-        callbacks = [*_callbacks(agent, arguments, folder), *doctors, interruption]
+        callbacks = [*_callbacks(agent, arguments, folder, episodes is not None), *doctors, interruption]
         try:
-            agent.fit(source.made_by, callbacks=callbacks, verbose=_verbose(arguments), **options)
+            agent.fit(learned_from, callbacks=callbacks, verbose=_verbose(arguments), **options)
         except Exception:
-            if agent.timesteps:  # what was learned before the fault is not lost
+            if agent.timesteps or agent.updates:  # what was learned before the fault is not lost
                 agent.save(folder.agent)
                 print(f"kagent: training failed; the agent so far is in {folder.agent}", file=sys.stderr)
             raise
@@ -319,17 +351,17 @@ def _doctors(source: Source, arguments: argparse.Namespace) -> list[Any]:
     return [Doctor(baseline=source.made_by, verbose=min(_verbose(arguments), 1))] if arguments.doctor else []
 
 
-def _callbacks(agent: Any, arguments: argparse.Namespace, folder: RunFolder) -> list[Any]:
+def _callbacks(agent: Any, arguments: argparse.Namespace, folder: RunFolder, offline: bool) -> list[Any]:
     """The checkpoints first: what they bring back is what the others begin with."""
     import keras
 
     from kagent.callbacks import Checkpoint, TensorBoard
 
     every = arguments.checkpoint_every or CHECKPOINTS
-    goes_on = arguments.resume is not None
+    goes_on, column = arguments.resume is not None, "updates" if offline else "timesteps"
     found: list[Any] = [
         Checkpoint(folder.checkpoints, "agent", frequency=every, max_checkpoints=2),
-        keras.callbacks.LambdaCallback(on_train_begin=lambda logs: folder.cut_log(agent.timesteps)),
+        keras.callbacks.LambdaCallback(on_train_begin=lambda logs: folder.cut_log(column, getattr(agent, column))),
         keras.callbacks.CSVLogger(str(folder.log), append=goes_on),
         TensorBoard(str(folder.tensorboard), write_graph=False),
     ]

@@ -117,10 +117,10 @@ def test_wrappers_are_read_before_anything_is_made(text):
 def test_a_log_is_cut_where_the_run_goes_on(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     folder = RunFolder.existing(tmp_path)
-    folder.cut_log(5)  # there is none
+    folder.cut_log("timesteps", 5)  # there is none
     folder.log.write_text("epoch,timesteps,val_episode_return\n0,100,nan\n1,200.0,3.5\n2,300,7\n3,4")
     assert folder.best_validation() == 7.0
-    folder.cut_log(200)
+    folder.cut_log("timesteps", 200)
     with folder.log.open(newline="") as file:
         assert [row["timesteps"] for row in csv.DictReader(file)] == ["100", "200.0"]
     assert folder.best_validation() == 3.5

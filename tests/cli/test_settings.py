@@ -126,7 +126,7 @@ def test_whole_floats_become_ints_where_ints_belong():
         ("kwargs=3", r"unknown setting"),
         ("fit.callbacks=3", r"'fit\.callbacks'"),
         ("compile.optimizer=adam", r"'compile\.optimizer'"),
-        ("fit=3", r"'fit' has parts: steps, episodes, n_envs, steps_per_epoch"),
+        ("fit=3", r"'fit' has parts: steps, episodes, updates, epochs, n_envs, steps_per_epoch"),
         ("fit.steps=many", r"whole number from 1 on. Received: 'many'"),
         ("fit.steps=0", r"whole number from 1 on. Received: 0"),
         ("fit.steps=true", r"whole number from 1 on. Received: True"),
