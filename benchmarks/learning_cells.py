@@ -38,9 +38,14 @@ class Task:
     steps: int | None = None
 
     @property
+    def shown(self) -> str:
+        """The environment without the module that registers it."""
+        return self.environment.rpartition(":")[2]
+
+    @property
     def name(self) -> str:
         """`"dqn-cartpole"`; of a cell without tuned settings `"dqn-cartpole-defaults"`."""
-        short = self.environment.rpartition("-")[0].lower()
+        short = self.shown.rpartition("-")[0].lower()
         return f"{self.algorithm}-{short}" + ("-defaults" if self.steps else "")
 
 
@@ -108,6 +113,11 @@ def _cells() -> Iterator[Task]:
     yield Task("sac", env, 200.0, 60.0, floor, 277.5, seeds=1)
     yield Task("td3", env, 150.0, 30.0, floor, 221.9, seeds=1)
     yield Task("tqc", env, 220.0, 80.0, floor, 278.4, seeds=1)
+
+    partial = "kagent.environments.partial:"
+    yield Task("recurrentppo", partial + "CartPoleWithoutVelocities-v1", 475.0, 2.0, 200.0, 500.0, seeds=3)
+    yield Task("recurrentppo", partial + "PendulumWithoutVelocities-v1", -280.0, 2.0, -600.0, -135.3, seeds=3)
+    yield Task("recurrentppo", partial + "TMaze-v0", 0.95, 2.0, 0.6, seeds=3)
 
     for env in ("HalfCheetah-v5", "Hopper-v5"):  # with the extra `mujoco`
         yield Task("ppo", env, None, 20.0, seeds=2)

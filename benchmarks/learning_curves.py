@@ -81,7 +81,7 @@ def picture(task: Task, records: Sequence[Record]) -> str:
     defaults = " (defaults)" if task.steps else ""
     return chart(
         lines,
-        title=f"{task.algorithm.upper()}{defaults} on {task.environment}",
+        title=f"{task.algorithm.upper()}{defaults} on {task.shown}",
         level=None if task.gate is None else (task.gate, "gate"),
         x_end=end,
         standalone=True,

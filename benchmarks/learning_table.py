@@ -90,7 +90,7 @@ def judged(task: Task, records: Sequence[Record], peers: Sequence[Record]) -> bo
 
 def row(task: Task, records: Sequence[Record], peers: Sequence[Record] = ()) -> list[str]:
     """One line of the table. Minutes and steps/s are of the runs that had their core alone."""
-    head = [task.environment, task.algorithm + (" (defaults)" if task.steps else "")]
+    head = [task.shown, task.algorithm + (" (defaults)" if task.steps else "")]
     gate, published = ("—" if number is None else f"{number:g}" for number in (task.gate, task.published))
     if task.gate is None and peers:
         gate = f"SB3: {interquartile_mean([one['mean'] for one in peers]):.1f}"

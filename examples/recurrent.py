@@ -8,43 +8,11 @@ episodes at best. An LSTM carries the sign along: its state is reset where an ep
 
 import argparse
 
-import gymnasium
-import numpy as np
-
 import kagent
+from kagent.environments.partial import TMaze
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--steps", type=int, default=120_000, help="timesteps to train each (default: %(default)s)")
-
-
-class TMaze(gymnasium.Env):
-    """A corridor with a sign at its beginning and a junction at its end (Bakker 2001, "Reinforcement Learning with Long
-    Short-Term Memory").
-
-    Observation: the sign, -1 or 1 at the first timestep and 0 later, and whether this is the junction. Actions: forward, left,
-    right. The reward is 1 for the turn that the sign showed. An episode is cut off after four times the corridor's length.
-
-    Args:
-        corridor: Steps from the sign to the junction.
-    """
-
-    def __init__(self, corridor=10):
-        self.observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.action_space = gymnasium.spaces.Discrete(3)
-        self.corridor = corridor
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.place = self.timestep = 0
-        self.sign = int(self.np_random.choice([-1, 1]))
-        return np.array([self.sign, 0], np.float32), {}
-
-    def step(self, action):
-        self.timestep += 1
-        turned, right = action > 0 and self.place == self.corridor, {1: -1, 2: 1}.get(int(action)) == self.sign
-        self.place = min(self.place + (action == 0), self.corridor)
-        observation = np.array([0, self.place == self.corridor], np.float32)
-        return observation, float(turned and right), turned, self.timestep >= 4 * self.corridor, {}
 
 
 def make(network, seed=0):
