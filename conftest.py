@@ -51,10 +51,12 @@ def _names(module: str) -> dict:
 
 
 @pytest.fixture(autouse=True)
-def _example(request, tmp_path, monkeypatch):
+def _example(request):
     """Gives an example its names. It is run for what it calls, so its training ends after a few timesteps."""
     if not isinstance(request.node, pytest.DoctestItem):
         return
+    # Asked for here: eight thousand tests need no folder.
+    tmp_path, monkeypatch = (request.getfixturevalue(name) for name in ("tmp_path", "monkeypatch"))
     import graphs
     import gymnasium
     import numpy as np

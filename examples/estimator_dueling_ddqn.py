@@ -12,6 +12,7 @@ from kagent.estimators import Agent, GymEnvironment, Memory, RunConfig, explorat
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--steps", type=int, default=30_000, help="updates to train (default: %(default)s)")
+parser.add_argument("--episodes", type=int, default=100, help="greedy episodes at the end (default: %(default)s)")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--model-dir", help="where checkpoints and summaries go, and where training goes on from")
 
@@ -56,7 +57,8 @@ def main() -> None:
     )
     agent.train(env, first_update=1_000, update_frequency=2, steps=args.steps, hooks=[StopWhenSolved(agent)])
     print(f"{agent.global_step} updates, {agent.global_timestep} timesteps, {agent.global_episode} episodes")
-    print(f"mean return of 100 episodes: {agent.evaluate(env, episodes=100)['episode_return']:.1f}")
+    result = agent.evaluate(env, episodes=args.episodes)
+    print(f"mean return of {args.episodes} episodes: {result['episode_return']:.1f}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def pytest_runtest_protocol(item):
         eager = item.get_closest_marker("eager")
         if not (as_users or (eager is not None and "as_users" in eager.kwargs)):
             graphs.untraced(patch)
-            if eager is not None:
+            if eager is not None and "learners" in eager.kwargs:
+                graphs.eagerly(patch)
+            elif eager is not None:
                 graphs.in_one_epoch(patch)
         graphs.rewrite(as_users)
         forked.as_users = as_users

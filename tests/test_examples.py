@@ -18,7 +18,13 @@ STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_na
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
          "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700, "offline": 100,
          "atari": 60, "recurrent": 200, "compiled_cartpole": 1024, "two_devices": 256}  # fmt: skip
-FURTHER = {"atari": ("--episodes", "1"), "compiled_cartpole": ("--num-envs", "8")}
+FURTHER = {
+    "atari": ("--episodes", "1", "--game", "ALE/Tetris-v5"),  # whose episodes end soonest
+    "compiled_cartpole": ("--num-envs", "8"),
+    "estimator_dueling_ddqn": ("--episodes", "10"),
+    "estimator_naf": ("--episodes", "10"),
+    "offline": ("--episodes", "10"),
+}
 
 
 def run(name, folder, *arguments):

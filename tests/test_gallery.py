@@ -38,7 +38,7 @@ def agent(small):
     return small("dqn", env=Counter(), start=10_000, exploration=0.0)
 
 
-@pytest.mark.eager(as_users=True)  # in the names of logs
+@pytest.mark.eager(as_users=True, seldom=True)  # as users have the names of logs
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_is_one_documented_file_that_stands_alone(path, small, tmp_path, monkeypatch):
     text = path.read_text()

@@ -39,7 +39,8 @@ def file(tmp_path_factory):
 def server(file):
     made = load("serve_http").service(kagent.acting.load(file), 0)
     made.RequestHandlerClass.log_message = lambda *arguments: None
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
+    looks = 0.01  # seconds between its looks whether it shall end
+    thread = threading.Thread(target=made.serve_forever, args=(looks,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{made.server_port}"
     made.shutdown()

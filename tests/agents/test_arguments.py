@@ -107,6 +107,8 @@ GIVEN["recurrentppo"] = {**GIVEN["ppo"], "sequence_length": 2, "state_dependent_
 GIVEN = {
     name: given if name in ("constant", "random") else {**given, "normalize": True} for name, given in GIVEN.items()
 }
+# Whose files are read as well: each kind of value that an argument has, a tuple, a dict, a list, an object, is in one of them.
+FILES = ("constant", "duelingdqn", "iqn", "ppo", "sac", "trpo", "vpg")
 COMMON = {"observation_space", "action_space", "n_envs", "seed", "name"}
 PARTS = {"memory", "exploration", "critic", "temperature"}  # arguments that are parts themselves
 # Arguments whose attribute says something else than was given in `GIVEN`: of another kind, or nothing.
@@ -165,12 +167,11 @@ def made(name, **changes):
 @pytest.mark.parametrize("name", GIVEN)
 def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
     agent = made(name)
-    agent.save(tmp_path / "a.keras")
-    for one in (
-        agent,
-        kagent.load(tmp_path / "a.keras"),
-        kagent.Agent.create(json.loads(json.dumps(agent.get_config()))),
-    ):
+    agents = [agent, kagent.Agent.create(json.loads(json.dumps(agent.get_config())))]
+    if name in FILES:
+        agent.save(tmp_path / "a.keras")
+        agents.append(kagent.load(tmp_path / "a.keras"))
+    for one in agents:
         for argument, value in GIVEN[name].items():
             if argument == "baseline":
                 assert one.baseline["type"] == "StateValue"

@@ -10,15 +10,18 @@ from kagent.schedules import Clock
 FIXED = spaces.Box(np.float32([1, 0]), np.float32([1, 2]))
 TINY = spaces.Box(np.float32([0, 0]), np.float32([1e-45, 2]))
 FINE = spaces.Box(np.float64([0.1, 0]), np.float64([0.1, 2]), dtype=np.float64)  # no float32 is 0.1
-SIZES = {"memory": 50, "start": 8, "batch_size": 4, "network": {"units": [8]}}
-ROLLOUT = {"n_steps": 8, "batch_size": 8, "epochs": 2}
+SIZES = {"memory": 50, "start": 8, "batch_size": 4, "frequency": 4, "network": {"units": [8]}}
+ROLLOUT = {"n_steps": 8, "batch_size": 8, "epochs": 1}
 AGENTS = {
     "dpg": (kagent.DPG, {**SIZES, "exploration": "ornstein_uhlenbeck"}),
     "dpg with normal noise": (kagent.DPG, {**SIZES, "exploration": 0.3}),
     "td3": (kagent.TD3, {**SIZES, "start": 4}),
     "sac": (kagent.SAC, {**SIZES, "exploration": {"type": "sampling", "random_steps": 4}}),
-    "ppo": (kagent.PPO, ROLLOUT),
-    "ppo beta": (kagent.PPO, {**ROLLOUT, "policy": {"type": "stochastic", "distribution": "beta"}}),
+    "ppo": (kagent.PPO, {**ROLLOUT, "network": {"units": [8]}}),
+    "ppo beta": (
+        kagent.PPO,
+        {**ROLLOUT, "policy": {"type": "stochastic", "distribution": "beta", "network": {"units": [8]}}},
+    ),
 }  # fmt: skip
 
 

@@ -16,6 +16,8 @@ def trained(algorithm, environment, seed=0, **changes):
     return agent
 
 
+@pytest.mark.slow
+@pytest.mark.learning  # so `.ci/run` has it
 def test_ppo_learns_cartpole():
     agent = trained("ppo", "CartPole-v1")
     assert agent.evaluate("CartPole-v1", 20, seed=1)["episode_return"] >= 400

@@ -172,7 +172,13 @@ def test_importing_the_harness_imports_no_library():
     assert not heavy & set(loaded.stdout.split())
 
 
-def test_tiny_run_with_kagent():
+def test_child_that_prints_a_record(tmp_path):
+    (tmp_path / "record.json").write_text('{"rate": 1}')
+    assert speed.run_child("json.tool", ["--compact", str(tmp_path / "record.json")], {}, timeout=60) == {"rate": 1}
+
+
+def test_tiny_run_with_kagent(monkeypatch):
+    monkeypatch.setattr(speed, "run_child", children.run)
     record = speed.measure("W1b", "kagent", 0, "one", scale=0.024, timeout=300)
     assert "error" not in record, record
     # Learning begins at step 1,000: updates are due at 1000, 1004, ..., 1200.

@@ -16,7 +16,7 @@ from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import RunFolder
 
-QUICK = [*SMALL, "--set", "compile.run_eagerly=true", "--quiet", "--eval-episodes", "2"]
+QUICK = [*SMALL, "--set", "frequency=50", "--set", "compile.run_eagerly=true", "--quiet", "--eval-episodes", "2"]
 
 
 def weights(folder):
@@ -24,7 +24,7 @@ def weights(folder):
 
 
 def test_a_killed_run_ends_as_the_uninterrupted_one(base, here):  # noqa: F811
-    options = ["dqn", "CartPole-v1", "--steps", "500", "--seed", "3", *QUICK]
+    options = ["dqn", "CartPole-v1", "--steps", "800", "--seed", "3", *QUICK]
     child = start("train", *options, "--out", "killed", "--checkpoint-every", "0.05", cwd=base)
     folder = base / "killed"
     wait(lambda: len(list(folder.glob("checkpoints/agent-*.weights.h5"))) > 1, child)
@@ -33,7 +33,7 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(base, here):  # noqa: F811
     assert here("train", *options, "--out", "whole").returncode == 0
     result = here("train", "--resume", "killed")
     assert result.returncode == 0, result.stderr
-    assert "500 timesteps" in result.stdout and "Evaluation on CartPole-v1: 2 episodes" in result.stdout
+    assert "800 timesteps" in result.stdout and "Evaluation on CartPole-v1: 2 episodes" in result.stdout
     assert all(map(np.array_equal, weights(folder), weights(base / "whole")))
     assert [row["timesteps"] for row in rows(folder)] == [row["timesteps"] for row in rows(base / "whole")]
 

@@ -15,6 +15,8 @@ from kagent.callbacks import Callback
 from kagent.estimators import Agent, BatchMemory, Bootstrap, EstimatorSpec, Memory, Modes, PGAgent, RunConfig, models
 from kagent.saving.headers import check_images
 
+pytestmark = pytest.mark.eager(learners=True)
+
 
 def test_no_update_while_the_memory_cannot_sample():
     agent, heard = make(memory=Memory(100, 8)), Listener()
@@ -342,6 +344,7 @@ def test_stock_callbacks_go_along(tmp_path):
     assert len(rows) == 4 and rows[1].startswith("0,")
 
 
+@pytest.mark.eager(as_users=True)
 def test_one_program_for_all_calls():
     agent = Agent(
         lambda features, labels, mode: q_spec(features, labels, mode), Memory(100, 8), config=RunConfig(seed=0)

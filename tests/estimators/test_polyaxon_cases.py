@@ -29,6 +29,8 @@ from kagent.estimators import (
     models,
 )
 
+pytestmark = pytest.mark.eager(learners=True)
+
 UPDATES = [10, 12, 16, 20, 24, 28, 30, 32, 36, 40, 44, 48, 50]
 UNCOMPILED = RunConfig(seed=0, jit_compile=False)
 STATES = np.linspace(-1.0, 1.0, 20, dtype=np.float32).reshape(5, 4)
