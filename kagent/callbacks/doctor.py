@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from kagent.callbacks import doctor_records
 from kagent.callbacks.callback import Callback, agent_of
+from kagent.callbacks.checkpoint import Checkpoint
 from kagent.callbacks.vital_signs import Movement, settings_of
 from kagent.config.checks import check_count
 from kagent.diagnosis import random_play
 from kagent.diagnosis.experience import Experience
 from kagent.diagnosis.finding import Finding, report
+from kagent.diagnosis.joined import joined
 from kagent.diagnosis.record import Record
 from kagent.diagnosis.rules import diagnose
 
@@ -34,14 +37,17 @@ class Doctor(Callback):
     longer with it, and such a look 2 milliseconds (small networks, one core): 1 to 2 % of what DQN, or PPO with 8 environments,
     takes on CartPole. Random play is at most 5,000 timesteps of an environment of its own, once.
 
-    Nothing of it is saved. In a resumed run it watches from there on. The same object in a further `fit` of the same agent
-    goes on.
+    With `checkpoint` its record is kept beside each of the checkpoints, and in a resumed run it goes on with the record of the
+    checkpoint that the agent goes on from. Without, it watches from there on. The same object in a further `fit` of the same
+    agent goes on.
 
     Args:
         baseline: What agents have to be better than. "auto": ten episodes of random play in another environment made as those
             of `fit` are, where these say how (those of an id, or of `gymnasium.make`, do). An id or a callable:
             environments for it. Numbers: returns that are known. None: there is none, and the first episodes of training take
             its place.
+        checkpoint: The `Checkpoint` of the run, before this one in the list of callbacks. The records are files
+            `<checkpoint>.doctor.json` in its directory; they are deleted with the checkpoints.
         every: Timesteps (of all environments together one) from one that is looked at to the next.
         verbose: 1: warnings and the report. 0: neither; read `findings`.
 
@@ -61,8 +67,13 @@ class Doctor(Callback):
     ...     name, try_first = finding.name, finding.advice[0]
     """
 
-    def __init__(self, baseline: Any = "auto", *, every: int = 10, verbose: int = 1):
+    def __init__(
+        self, baseline: Any = "auto", *, checkpoint: Checkpoint | None = None, every: int = 10, verbose: int = 1
+    ):
         super().__init__()
+        if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+            raise TypeError(f"`checkpoint` must be a kagent.callbacks.Checkpoint or None. Received: {checkpoint!r}")
+        self.checkpoint = checkpoint
         self.baseline = _checked(baseline)
         self.every = check_count(every, "every")
         if verbose not in (0, 1):
@@ -84,12 +95,23 @@ class Doctor(Callback):
         self._returns: tuple[float, ...] | None = None  # of random play
         self._unplayed = ""  # why there are none
         self._warned: set[str] = set()
+        self._earlier: Record | None = None  # what was seen before a checkpoint
+        self._kept: Any = None  # the checkpoint beside which the newest record is
+        self._begun = False
         self._steps, self._examined = 0, agent.timesteps
         self._ends: tuple[Any, Any] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Not in on_train_begin: a callback behind this one may load a checkpoint there.
         self._movement.begin()
+        if not self._begun and self.checkpoint is not None:
+            self._kept = self.checkpoint.newest
+            self._earlier = doctor_records.read(self._kept, self.model.timesteps)
+            self._returns = (self._earlier and self._earlier.baseline) or None
+        self._begun = True
+
+    def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
+        self._keep()
 
     def on_timestep_end(self, timestep: int, logs: dict[str, Any] | None = None) -> None:
         assert logs is not None
@@ -122,6 +144,7 @@ class Doctor(Callback):
             self._movement.measure()
             self._examine(min(agent.clock.progress, 0.999))
             self._warn()
+        self._keep()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         agent = self.model
@@ -130,6 +153,7 @@ class Doctor(Callback):
             return  # there was nothing to do
         self._movement.measure()
         self._examine(1.0)
+        self._keep()
         if self.verbose:
             print(self.report())
 
@@ -137,6 +161,7 @@ class Doctor(Callback):
         self._counts = None
         if self._agent is not None and self._history:
             self._examine(min(self._agent.clock.progress, 0.999))
+            self._keep()
 
     def report(self) -> str:
         """The findings as text of at most 80 columns."""
@@ -150,9 +175,19 @@ class Doctor(Callback):
             about += f" {self._unplayed}"
         return report(self.findings, about)
 
+    def _keep(self) -> None:
+        """Keeps the record beside the checkpoint that was saved since the last time, if one was."""
+        if self.checkpoint is not None and self.checkpoint.newest is not self._kept:
+            self._kept = self.checkpoint.newest
+            doctor_records.write(self._kept, self._seen(min(self._agent.clock.progress, 0.999)), self.checkpoint.files)
+
     def _examine(self, progress: float) -> None:
+        self.record = self._seen(progress)
+        self.findings = diagnose(self.record)
+
+    def _seen(self, progress: float) -> Record:
         agent, seen = self._agent, self._experience
-        self.record = Record(
+        record = Record(
             timesteps=agent.timesteps,
             gradient_steps=agent.gradient_steps,
             progress=progress,
@@ -168,7 +203,7 @@ class Doctor(Callback):
             actions=seen.actions.entries(),
             single_choice=seen.choices.share(),
         )
-        self.findings = diagnose(self.record)
+        return record if self._earlier is None else joined(self._earlier, record)
 
     def _warn(self) -> None:
         for finding in self.findings:

@@ -326,10 +326,11 @@ def _fit(
     validation = arguments.validation or (5 if arguments.save_best else None)
     if validation:
         options |= {"validation_env": source.made_by, "validation_episodes": validation}
-    doctors = _doctors(source, arguments)
+    callbacks = _callbacks(agent, arguments, folder, episodes is not None)
+    doctors = _doctors(source, arguments, callbacks[0])
     learned_from = source.made_by if episodes is None else episodes
     with Interruption(agent) as interruption:
-        callbacks = [*_callbacks(agent, arguments, folder, episodes is not None), *doctors, interruption]
+        callbacks = [*callbacks, *doctors, interruption]
         try:
             agent.fit(learned_from, callbacks=callbacks, verbose=_verbose(arguments), **options)
         except Exception:
@@ -345,10 +346,12 @@ def _fit(
     return interruption.received
 
 
-def _doctors(source: Source, arguments: argparse.Namespace) -> list[Any]:
+def _doctors(source: Source, arguments: argparse.Namespace, checkpoint: Any) -> list[Any]:
     from kagent.callbacks import Doctor
 
-    return [Doctor(baseline=source.made_by, verbose=min(_verbose(arguments), 1))] if arguments.doctor else []
+    if not arguments.doctor:
+        return []
+    return [Doctor(baseline=source.made_by, checkpoint=checkpoint, verbose=min(_verbose(arguments), 1))]
 
 
 def _callbacks(agent: Any, arguments: argparse.Namespace, folder: RunFolder, offline: bool) -> list[Any]:

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from kagent.diagnosis.joined import KEPT, LATEST
 from kagent.diagnosis.record import Entries, Episodes, Rewards
 from kagent.spaces import Leaf, Structure
 
-_LATEST = 1000  # samples of rewards and actions
 _WIDEST = 4096  # entries of a leaf that are looked at one by one
-_KEPT = 100  # returns at the beginning, and at the end
 _NEAR = 1e-3  # of the range: an action so near to a bound is at it
 
 
@@ -71,7 +70,7 @@ class Extremes:
 
     def __init__(self, structure: Structure):
         self._leaves = [(place, leaf) for place, leaf in enumerate(structure.leaves) if _has_range(leaf)]
-        self._latest: list[deque[np.ndarray]] = [deque(maxlen=_LATEST) for _ in self._leaves]
+        self._latest: list[deque[np.ndarray]] = [deque(maxlen=LATEST) for _ in self._leaves]
 
     def add(self, leaves: Sequence[np.ndarray]) -> None:
         """Looks at actions as the environment takes them, one array `(N, *shape)` per leaf."""
@@ -137,9 +136,9 @@ class Experience:
         self.observations = Ranges(observation)
         self.inputs = self.observations if self._same else Ranges(inputs)
         self.actions, self.choices = Extremes(action), Choices(action)
-        self._rewards: deque[tuple[float, float]] = deque(maxlen=_LATEST)
+        self._rewards: deque[tuple[float, float]] = deque(maxlen=LATEST)
         self._first: list[float] = []
-        self._last: deque[float] = deque(maxlen=_KEPT)
+        self._last: deque[float] = deque(maxlen=KEPT)
         self._count = self._truncated = self._longest = 0
         self._ends_known = True
         self._magnitude = 0.0
@@ -175,7 +174,7 @@ class Experience:
         self._longest, self._magnitude = max(self._longest, length), max(self._magnitude, abs(total))
         self._ends_known = self._ends_known and truncated is not None
         self._truncated += bool(truncated)
-        if len(self._first) < _KEPT:
+        if len(self._first) < KEPT:
             self._first.append(total)
         self._last.append(total)
 

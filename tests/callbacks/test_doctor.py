@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 import kagent
-from kagent.callbacks import Doctor
+from kagent.callbacks import Checkpoint, Doctor
 
 pytestmark = pytest.mark.eager
 
@@ -192,6 +192,31 @@ def test_it_goes_on_with_its_agent_and_begins_anew_with_another(small):
     assert (doctor.record.timesteps, doctor.record.episodes.count) == (50, 5)
 
 
+def test_a_resumed_run_is_watched_from_its_beginning(small, tmp_path):
+    def trained(max_steps):
+        saver = Checkpoint(tmp_path, "agent", frequency=None, max_checkpoints=2)
+        doctor = Doctor(baseline=None, checkpoint=saver, every=1, verbose=0)
+        agent = dqn(small, Lane, exploration=0.5)
+        agent.fit(Lane, max_steps=max_steps, steps_per_epoch=20, callbacks=[saver, doctor], verbose=0)
+        return doctor.record
+
+    first = trained(40)
+    assert (first.timesteps, first.episodes.count) == (40, 4)
+    (tmp_path / "agent-1-40.doctor.json").write_text("of another series")
+    record = trained(80)
+    whole = watched(dqn(small, Lane, exploration=0.5), Lane, steps=80, steps_per_epoch=20).record
+    for name in ("timesteps", "gradient_steps", "episodes", "rewards", "observations", "actions", "settings"):
+        assert getattr(record, name) == getattr(whole, name), name
+    assert record.observations[0].samples == 80 and record.episodes.count == 8
+    assert record.history["timesteps"] == whole.history["timesteps"] == [20.0, 40.0, 60.0, 80.0]
+    assert record.history["episode_return"] == whole.history["episode_return"]
+    kept = sorted(path.name for path in tmp_path.glob("*.json"))
+    assert kept == ["agent-1-40.doctor.json", "agent-60.doctor.json", "agent-80.doctor.json"]
+    (tmp_path / "agent-80.doctor.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"watches from here on: 'agent-80.doctor.json' is damaged"):
+        assert trained(100).episodes.count == 2
+
+
 def test_after_an_error_there_is_what_was_seen(small):
     class Failing(Lane):
         steps = 0
@@ -221,6 +246,8 @@ def test_agents_without_learning_and_without_entropy_are_watched(small):
 
 
 def test_bad_arguments(small):
+    with pytest.raises(TypeError, match=r"`checkpoint` must be a kagent.callbacks.Checkpoint or None. Received: 'a'"):
+        Doctor(checkpoint="a")
     for baseline in (3, object()):
         with pytest.raises(TypeError, match='`baseline` must be "auto"'):
             Doctor(baseline=baseline)

@@ -16,6 +16,7 @@ from kagent.diagnosis import (
     compare_seeds,
     diagnose,
     from_json,
+    joined,
     report,
     to_json,
 )
@@ -233,6 +234,38 @@ def test_a_record_survives_json():
     for damaged in ({}, {"episodes": 3}, {**to_json(HEALTHY), "unknown": 1}):
         with pytest.raises(ValueError, match="no record of a run"):
             from_json(damaged)
+
+
+def test_records_of_the_parts_of_a_run_are_one():
+    """Of 3 and 4 episodes, the first and the last three are apart. The first part has 300 of 1,000 latest actions, 30 % of
+    them at the bound; the second 100, none of them: 90 of 400 together. Masks left one choice in 20 % of 100 and 60 % of 300."""
+    first = Record(
+        timesteps=100, gradient_steps=10, progress=0.25, history={"a": [1.0], "timesteps": [100.0]},
+        movement={"policy": [0.1]}, growth={"policy": 2.0, "critic": 3.0}, baseline=(5.0,),
+        episodes=Episodes((1.0,), (3.0,), 3, 1, 40, 3.0), rewards=Rewards((1.0,) * 900, (2.0,) * 900),
+        observations=(Entries("", (-1.0, 0.0), (1.0, 0.0), (-9.0,) * 2, (9.0,) * 2, 50),),
+        actions=(Entries("", (-1.0,), (0.5,), (-1.0,), (1.0,), 300, (0.3,), (0.0,)),), single_choice=0.2,
+    )  # fmt: skip
+    second = Record(
+        timesteps=400, gradient_steps=40, history={"b": [7.0, 8.0], "timesteps": [250.0, 400.0]},
+        settings={"discount": 0.9}, movement={"policy": [0.2]}, growth={"policy": 1.5},
+        episodes=Episodes((4.0, 5.0), (6.0, 7.0), 4, 0, 30, 7.0), rewards=Rewards((3.0,) * 200, (4.0,) * 200),
+        observations=(Entries("", (0.0, 0.0), (2.0, 3.0), (-9.0,) * 2, (9.0,) * 2, 20),),
+        actions=(Entries("", (-0.5,), (0.9,), (-1.0,), (1.0,), 100, (0.0,), (0.0,)),), single_choice=0.6,
+    )  # fmt: skip
+    whole = joined(first, second)
+    assert (whole.timesteps, whole.gradient_steps, whole.progress, whole.baseline) == (400, 40, 1.0, (5.0,))
+    assert whole.history["timesteps"] == [100.0, 250.0, 400.0] and whole.history["b"][1:] == [7.0, 8.0]
+    assert whole.logged("a") == [1.0] and len(whole.history["a"]) == 3 and np.isnan(whole.history["b"][0])
+    assert whole.movement == {"policy": [0.1, 0.2]} and whole.growth == {"policy": 3.0, "critic": 3.0}
+    assert whole.episodes == Episodes((1.0, 3.0, 4.0), (5.0, 6.0, 7.0), 7, 1, 40, 7.0)
+    assert whole.rewards.raw == (1.0,) * 800 + (3.0,) * 200 and whole.rewards.seen[-200:] == (4.0,) * 200
+    assert (whole.observations[0].low, whole.observations[0].high) == ((-1.0, 0.0), (2.0, 3.0))
+    assert whole.observations[0].samples == 70 and whole.actions[0].samples == 400
+    assert whole.actions[0].at_low == pytest.approx((0.225,)) and whole.single_choice == pytest.approx(0.5)
+    assert (
+        joined(Record(), second) == second and joined(first, Record(timesteps=100)).observations == first.observations
+    )
 
 
 def test_seeds_are_compared():

@@ -7,13 +7,16 @@
 
 import functools
 import http.server
+import io
 import json
 import os
 import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from run_folders import write_run
 
 pytestmark = pytest.mark.browser
@@ -111,6 +114,10 @@ class Visit:
         if self.page.locator("svg[role=img]").count():
             _, text = self.colours("svg[role=img] text")
             assert self.page.evaluate(CONTRAST, [text, page]) > 4.5
+
+        for picture in self.page.locator(".cell_output img").all():
+            grey = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("L"))
+            assert (np.median(grey) < 64) == (scheme == "dark"), "a picture of a notebook is of the other theme"
 
     def colours(self, selector):
         """Background of the page, and colour of an element's text."""
