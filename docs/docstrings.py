@@ -102,8 +102,16 @@ def _dedented(lines: list[str]) -> list[str]:
 
 def _prose(lines: list[str]) -> str:
     blocks: list[list[str]] = [[]]
+    fenced = False
     for line in lines:
-        if line.strip():
+        if line.strip().startswith("```"):
+            if not fenced:
+                blocks.append([])
+            blocks[-1].append(line)
+            if fenced:
+                blocks.append([])
+            fenced = not fenced
+        elif line.strip() or fenced:
             blocks[-1].append(line)
         elif blocks[-1]:
             blocks.append([])
@@ -124,6 +132,8 @@ def _prose(lines: list[str]) -> str:
 
 
 def _block(lines: list[str]) -> str:
+    if lines[0].lstrip().startswith("```"):
+        return textwrap.dedent("\n".join(lines))
     if lines[0].lstrip().startswith(">>>"):
         return "```pycon\n" + textwrap.dedent("\n".join(lines)) + "\n```"
     if all(line.startswith("    ") for line in lines):

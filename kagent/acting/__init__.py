@@ -8,6 +8,7 @@
 from kagent.acting.actor import Actor
 from kagent.acting.compiler import Compiler, UnsupportedLayer, compile_model
 from kagent.acting.distributions import Bernoulli, Beta, Categorical, Decision, Gaussian, SquashedGaussian
+from kagent.acting.episode_player import EpisodePlayer
 from kagent.acting.episode_states import EpisodeStates
 from kagent.acting.loading import load
 from kagent.acting.program import Program
@@ -19,6 +20,7 @@ __all__ = [
     "Categorical",
     "Compiler",
     "Decision",
+    "EpisodePlayer",
     "EpisodeStates",
     "Gaussian",
     "Program",

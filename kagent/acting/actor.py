@@ -14,6 +14,7 @@ import numpy as np
 from kagent.acting import archive, batches
 from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
+from kagent.acting.episode_player import EpisodePlayer
 from kagent.acting.episode_states import State, from_zeros
 from kagent.acting.program import Program
 from kagent.acting.single_decision import GREEDY, single_decision
@@ -84,7 +85,9 @@ class Actor:
         self.rng = np.random.Generator(np.random.Philox()) if rng is None else rng
         self.temperature = _temperature(temperature)
         self._observation = layout.Layout(observation, "observation")
-        self._action = layout.Layout(_tuple_of(self.decisions) if action is None else action, "action")
+        self._action = layout.Layout(
+            layout.tuple_of(decision.leaf for decision in self.decisions) if action is None else action, "action"
+        )
         self._standardization: Standardization | None = None
         if standardization is not None:
             shapes = [leaf.shape for leaf in self._observation.leaves]
@@ -210,13 +213,17 @@ class Actor:
         Raises:
             ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or
                 allows nothing; heads that are not finite; an actor of a class that has a state, which one observation does not
-            determine. (Noise that stays for some timesteps is drawn anew here: see `kagent.acting.EpisodeStates`.)
+            determine: see `player`. (Noise that stays for some timesteps is drawn anew here.)
         """
         if mask is None and self._fast is not None:
             action = self._fast(observation, deterministic, self.rng)
             if action is not None:
                 return action
         return self.answer(*self.read(observation, mask), deterministic)
+
+    def player(self) -> EpisodePlayer:
+        """Acts through whole episodes one observation at a time, with the state that they carry; see `EpisodePlayer`."""
+        return EpisodePlayer(self)
 
     def act_batch(self, observations: Any, deterministic: bool = True, masks: Any = None) -> Any:
         """The actions for N observations at once, each as `act` has it. Several threads may call it; they take turns.
@@ -263,7 +270,7 @@ class Actor:
         if not self.best_is_stateless and len(self.initial_state(1)):
             raise ValueError(
                 f"{type(self).__name__} has a state of its episode, which `act` does not know. Allowed: "
-                "kagent.acting.EpisodeStates(actor, 1), or `agent.player()`"
+                "`player()` of the actor or of the agent, or kagent.acting.EpisodeStates(actor, 1)"
             )
 
     def _answer(self, leaves: list[np.ndarray], masks: Masks, deterministic: bool) -> list[np.ndarray]:
@@ -384,11 +391,6 @@ def _shares(counts: list[int]) -> list[slice]:
     """Of arrays in a row, which belong to each of those that have so many."""
     starts = np.cumsum([0, *counts]).tolist()
     return [slice(start, stop) for start, stop in itertools.pairwise(starts)]
-
-
-def _tuple_of(chosen: Sequence[Decision]) -> dict[str, Any]:
-    spaces = [layout.describe(decision.leaf) for decision in chosen]
-    return spaces[0] if len(spaces) == 1 else {"type": "Tuple", "spaces": spaces}
 
 
 def _temperature(value: Any) -> float:

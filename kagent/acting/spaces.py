@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -255,6 +255,12 @@ def describe(leaf: Any) -> dict[str, Any]:
         return {"type": "MultiBinary", "n": list(leaf.shape)}
     dtype = np.dtype(leaf.dtype).name
     return {"type": "MultiDiscrete", "nvec": leaf.nvec.tolist(), "start": leaf.start.tolist(), "dtype": dtype}
+
+
+def tuple_of(leaves: Iterable[Any]) -> dict[str, Any]:
+    """The description of one leaf, or of a tuple of several."""
+    described = [describe(leaf) for leaf in leaves]
+    return described[0] if len(described) == 1 else {"type": "Tuple", "spaces": described}
 
 
 def _numbers(array: np.ndarray) -> Any:

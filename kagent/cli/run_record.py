@@ -78,9 +78,10 @@ def _play(actor: Any, env: Any, deterministic: bool) -> tuple[Experience, int]:
     masks, seen = Masks(spaces, choices), Experience(spaces, spaces, choices)
     observation, info = env.reset(seed=0)
     total, length, episodes = 0.0, 0, 0
+    player = actor.player()
     for _ in range(LONGEST):
         given = info.get(KEY)
-        action = actor.act(observation, deterministic=deterministic, mask=given)
+        action = player.act(observation, deterministic=deterministic, mask=given)
         before = [part[None].copy() for part in spaces.encode(observation)]
         taken = [np.asarray(part)[None] for part in choices.flatten(action)]
         allowed = None if given is None else [m if m is None else m[None] for m in masks.read(given)]
@@ -94,6 +95,7 @@ def _play(actor: Any, env: Any, deterministic: bool) -> tuple[Experience, int]:
             if episodes == PLAYED:
                 break
             observation, info = env.reset()
+            player.reset()
     return seen, episodes
 
 

@@ -189,23 +189,19 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 def _resume(arguments: argparse.Namespace) -> int:
     """Goes on with a run, from its newest checkpoint that is whole."""
-    kept: dict[str, Any] = {
-        "seed": None,
-        "n_envs": None,
-        "out": None,
-        "config": None,
-        "set": [],
-        "normalize": None,
-        "device": None,
-    }
-    kept |= {
-        "env_kwargs": [],
-        "wrapper": [],
-        "algorithm": None,
-        "environment": None,
-        "step_timeout": None,
-        "data": None,
-    }
+    names = (
+        "seed",
+        "n_envs",
+        "out",
+        "config",
+        "normalize",
+        "device",
+        "algorithm",
+        "environment",
+        "step_timeout",
+        "data",
+    )
+    kept: dict[str, Any] = {**dict.fromkeys(names), "set": [], "env_kwargs": [], "wrapper": []}
     changed = [name for name, value in kept.items() if getattr(arguments, name) != value]
     if changed:
         options = ", ".join(

@@ -168,9 +168,8 @@ def _play(
     lengths: list[int],
     look: Callable[[gymnasium.Env], Any],
 ) -> Iterator[Any]:
-    # Preprocessing may have to know where an episode begins, and is not to learn from what is only watched.
-    acting: Any = agent
-    player = acting.player() if getattr(agent, "preprocessing", None) is not None else None
+    # Preprocessing and recurrent networks have to know where an episode begins, and nothing is learned from what is only watched.
+    player: Any = agent.player() if hasattr(agent, "player") else None
     for episode in range(episodes):
         if player is not None:
             player.reset()

@@ -243,11 +243,11 @@ def test_a_numpy_actor_in_a_file_carries_its_state(tmp_path):
     agent = shaken(kagent.PPO(env(), **ROLLOUT, normalize="observation", seed=0))
     agent.save(tmp_path / "agent.keras")
     loaded, player = acting.load(tmp_path / "agent.keras"), agent.player()
-    states = acting.EpisodeStates(loaded, 1)
+    served, states = loaded.player(), acting.EpisodeStates(loaded, 1)
     for observation in np.sin(np.arange(12.0).reshape(4, 3)).astype(np.float32):
         action = loaded.release(states.decide(*loaded.read(observation), True))
         states.advance()
-        assert action == player.act(observation)
+        assert action == player.act(observation) == served.act(observation)
     with pytest.raises(ValueError, match="has a state of its episode"):
         loaded.act(observation)
 

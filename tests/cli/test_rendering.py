@@ -8,6 +8,7 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 
+import kagent
 from kagent.cli import main
 from kagent.environments import rendering
 
@@ -21,6 +22,31 @@ class Scripted:
     def act(self, observation, deterministic=False, mask=None):
         self.calls.append((np.array(observation), deterministic, mask))
         return len(self.calls) // 4 % 2
+
+
+class Sensed(gymnasium.Env):
+    """Says how late it is, and remembers its actions."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    observation_space = gymnasium.spaces.Box(0, 10, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+    render_mode = "rgb_array"
+
+    def __init__(self, length=3):
+        self.length, self.actions = length, []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.actions.append(action)
+        self.time += 1
+        return np.array([self.time / 9], np.float32), 0.0, self.time == self.length, False, {}
+
+    def render(self):
+        return np.zeros((16, 16, 3), np.uint8)
 
 
 class Counting(gymnasium.Env):
@@ -96,6 +122,35 @@ def test_episodes_masks_and_seeds_reach_the_environment(tmp_path):
     with imageio.get_reader(tmp_path / "x.gif") as reader:
         assert [int(frame[0, 0, 0]) for frame in reader] == [0, 40, 80, 120] * 2
         assert reader.get_meta_data()["duration"] == 100
+
+
+def test_a_recurrent_agent_is_filmed_in_its_state(tmp_path):
+    agent = kagent.RecurrentPPO(lambda: Sensed(), network={"units": [4], "rnn": 4}, seed=0)
+    for weight in agent.policy.weights:  # large ones, so that the state decides
+        weight.assign(np.random.default_rng(weight.shape[-1]).normal(0.0, 3.0, weight.shape))
+    agent.actor.expire()
+    agent.save(tmp_path / "a.keras")
+    actor, taken = kagent.acting.load(tmp_path / "a.keras"), []
+    for who in (agent, actor):
+        env = Sensed(length=12)
+        assert rendering.record(who, env, tmp_path / "a.gif", episodes=2)["episode_lengths"] == [12, 12]
+        taken.append(env.actions)
+    player, expected = actor.player(), []
+    for _ in range(2):
+        player.reset()
+        expected += [player.act(np.array([step / 9], np.float32)) for step in range(12)]
+    first = [actor.player().act(np.array([step / 9], np.float32)) for step in range(12)]
+    assert taken == [expected, expected] and expected[:12] == expected[12:] != first
+    rendering.record(agent, Sensed(length=3), tmp_path / "a.gif", deterministic=False)
+    with pytest.raises(ValueError, match=r"has a state of its episode.*`player\(\)`"):
+        actor.act(np.zeros(1, np.float32))
+
+
+def test_sampled_actions_are_filmed(tmp_path):
+    agent = kagent.PPO(lambda: Sensed(), network={"units": [4]}, seed=0)
+    env = Sensed(length=40)
+    rendering.record(agent, env, tmp_path / "a.gif", deterministic=False)
+    assert len(env.actions) == 40 and len(set(env.actions)) == 2 and agent.timesteps == 0
 
 
 def test_an_environment_with_other_spaces_is_refused(tmp_path):

@@ -178,6 +178,14 @@ def test_a_docstring_as_markdown():
     )
 
 
+def test_code_between_fences_stays_as_it_is():
+    code = "    ```python\n    a = {1: `b`}\n\n    c = a\n    ```"
+    doc = f"Does it.\n\n{code}\n\n    More of it.\n\n    Example:\n\n    ```python\n    d = 1\n    ```\n"
+    assert docstrings.markdown(doc) == (
+        "Does it.\n\n```python\na = {1: `b`}\n\nc = a\n```\n\nMore of it.\n\n**Example**\n\n```python\nd = 1\n```"
+    )
+
+
 def test_the_parts_of_a_docstring():
     assert docstrings.arguments(DOC) == {
         "x": "Numbers, >= 0.",
