@@ -12,6 +12,9 @@ import keras
 
 from kagent.files.atomic_files import replacing
 
+# The names are those of Keras; `tests/callbacks/test_backups.py` breaks where they change.
+_WEIGHTS, _NUMBER = "latest.weights.h5", "training_metadata.json"
+
 
 def mend_backups(callbacks: Any) -> None:
     """Has training go on from the weights of a `BackupAndRestore` whose `training_metadata.json` is damaged.
@@ -25,17 +28,29 @@ def mend_backups(callbacks: Any) -> None:
     Raises:
         ValueError: There is a number of the epoch, and no weights that go with it.
     """
+    for folder in _backup_folders(callbacks):
+        _mend(folder)
+
+
+def weights_of_backups(callbacks: Any) -> list[Path]:
+    """The files that the `BackupAndRestore`s among these callbacks will write an agent's weights to.
+
+    Args:
+        callbacks: As given to `fit`.
+    """
+    return [folder / _WEIGHTS for folder in _backup_folders(callbacks) if "://" not in str(folder)]
+
+
+def _backup_folders(callbacks: Any) -> list[Path]:
     given = getattr(callbacks, "callbacks", callbacks)
-    for callback in given if isinstance(given, list | tuple) else [given]:
-        if isinstance(callback, keras.callbacks.BackupAndRestore):
-            _mend(Path(callback.backup_dir))
+    listed = given if isinstance(given, list | tuple) else [given]
+    return [Path(one.backup_dir) for one in listed if isinstance(one, keras.callbacks.BackupAndRestore)]
 
 
 def _mend(folder: Path) -> None:
-    # The names are those of Keras; `tests/callbacks/test_backups.py` breaks where they change.
     _bring_back(folder)
     for suffix in ("", ".bkp"):
-        weights, metadata = (folder / f"{name}{suffix}" for name in ("latest.weights.h5", "training_metadata.json"))
+        weights, metadata = (folder / f"{name}{suffix}" for name in (_WEIGHTS, _NUMBER))
         if not metadata.is_file():
             continue
         if not _is_whole(metadata):
@@ -55,10 +70,10 @@ def _mend(folder: Path) -> None:
 
 def _bring_back(folder: Path) -> None:
     # Of a double checkpoint Keras looks at the older files where the newest weights cannot be read, and not where they are gone.
-    newest, older = folder / "latest.weights.h5", folder / "latest.weights.h5.bkp"
+    newest, older = folder / _WEIGHTS, folder / f"{_WEIGHTS}.bkp"
     if newest.is_file() or not older.is_file():
         return
-    metadata, former = folder / "training_metadata.json", folder / "training_metadata.json.bkp"
+    metadata, former = folder / _NUMBER, folder / f"{_NUMBER}.bkp"
     metadata.unlink(missing_ok=True)  # of the weights that are gone
     for source, target in ((older, newest), (former, metadata)):
         if source.is_file():

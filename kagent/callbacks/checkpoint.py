@@ -43,12 +43,14 @@ class Checkpoint(Callback):
     """Saves the agent now and then, keeps the newest files, and goes on from the newest when training starts again.
 
     A checkpoint is `agent.save_weights`: weights, optimizers, counters, random streams, memory and open episodes, in
-    `<filename>-<timesteps>.weights.h5`. A run that was killed at any moment and is started again by the same lines ends
-    bit for bit where the uninterrupted one ends. Saved is where the agent is whole: after an update, at the end of an
-    epoch, at the end of training, and where a `KeyboardInterrupt` ends it: then the open episodes are lost if it came
-    within a step of an environment. A file is written beside, flushed to disk, then renamed; older ones are deleted only
-    after that. What other callbacks remember is not in it. A save that fails before the end of training, for instance
-    because the disk is full, is a warning: earlier files stay, and the next save is tried when it is due.
+    `<filename>-<timesteps>.weights.h5`. Large arrays of a memory are in the folder `<filename>.segments` beside it, of
+    which each save writes the new parts only; a file that is moved needs it. A run that was killed at any moment and is
+    started again by the same lines ends bit for bit where the uninterrupted one ends. Saved is where the agent is whole:
+    after an update, at the end of an epoch, at the end of training, and where a `KeyboardInterrupt` ends it: then the open
+    episodes are lost if it came within a step of an environment. A file is written beside, flushed to disk, then renamed;
+    older ones are deleted only after that. What other callbacks remember is not in it. A save that fails before the end of
+    training, for instance because the disk is full, is a warning: earlier files stay, and the next save is tried when it is
+    due.
 
     `fit(max_steps=...)` goes on to the same absolute bound. `fit(steps=...)` counts from where the agent stood *before*
     the checkpoint was loaded, as with Keras's `BackupAndRestore`: a new agent that resumes takes what was left of
@@ -314,9 +316,10 @@ class Checkpoint(Callback):
     def _write(self) -> None:
         age = self._count(self.model)
         path = self._series.place_of(age)
-        self.model.save_weights(path)
-        self.newest = path
-        self._series.add(path, age, self.max_checkpoints)
+        with self.model._files.folders.using(self._series.memory_folder):
+            self.model.save_weights(path)
+            self.newest = path
+            self._series.add(path, age, self.max_checkpoints)
         self._saved = self._now()  # a save that takes longer than `frequency` is not followed by the next at once
 
     # Loading ---------------------------------------------------------------------------------------------------

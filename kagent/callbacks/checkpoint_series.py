@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from kagent.callbacks.checkpoint_files import SUFFIX, File, file_names, find
+from kagent.files import segments
 
 
 class Series:
@@ -37,6 +38,11 @@ class Series:
     def newest(self) -> Path | None:
         """The newest of the run's own files, or None."""
         return max(self.own, key=self.own.__getitem__, default=None)
+
+    @property
+    def memory_folder(self) -> Path:
+        """Where the memories of the files are, where these are large."""
+        return self.directory / f"{self.name}{segments.SUFFIX}"
 
     def place_of(self, age: int) -> Path:
         """Where the checkpoint of an age is written to.
@@ -69,9 +75,11 @@ class Series:
         return next(folder for folder in folders if not os.path.lexists(folder))
 
     def set_aside(self) -> Path:
-        """Moves all files into the folder `aside`, which it returns."""
+        """Moves all files into the folder `aside`, which it returns; that of their memories too."""
         folder = self.aside()
         folder.mkdir()
+        if self.memory_folder.is_dir():
+            os.replace(self.memory_folder, folder / self.memory_folder.name)
         for file in self.files:
             os.replace(file.path, folder / file.path.name)
         return folder

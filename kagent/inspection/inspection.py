@@ -20,7 +20,7 @@ import numpy as np
 
 from kagent import spaces
 from kagent.acting import archive
-from kagent.files import checked_file, packed
+from kagent.files import checked_file, packed, segments
 from kagent.files.atomic_files import local_path
 from kagent.files.stored_state import read_state
 
@@ -44,7 +44,7 @@ class Inspection:
         versions: Of `kagent`, `keras`, `tensorflow`, `numpy`, as far as the file says them, and `format`.
         saved: When, as Keras writes it, or None.
         sizes: How many numbers `networks` (targets among them) and `optimizer` have; of an actor, `policy`.
-        memory: Bytes of the replay memory in the file; 0 where there is none.
+        memory: Bytes of the replay memory in the file, or in the folder beside it; 0 where there is none.
         served: Whether `kagent.acting.load` takes the file.
         unserved: Why it does not, as the layer without a NumPy form; None where the file does not say it.
         settings: The agent's configuration, as `agent.get_config()` gives it; empty where the file has none.
@@ -203,6 +203,8 @@ def _of_hdf5(file: h5py.File) -> dict[str, Any]:
     versions = state.get("versions")
     known = {str(name): str(value) for name, value in versions.items()} if isinstance(versions, Mapping) else {}
     sizes, memory = _sizes(file)
+    _, cuts = segments.of_file(store)
+    memory += sum(rows * cut.row_bytes for cut in cuts.values() for _, rows in cut.parts)
     return {
         "algorithm": _text(about.get("preset")),
         "objective": _text(about.get("objective")),

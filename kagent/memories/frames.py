@@ -17,6 +17,7 @@ MOST = 32  # frames in one observation
 LEAST = 512  # bytes of an observation
 _RECENT = 1 << 16  # frames that a new one is compared with
 _TRIES = 16  # places that are tried before a fresh one is taken
+_CUT = 8 << 20  # bytes of frames between two cuts of a saved pool, about
 _CHUNK = 64 << 20  # bytes of frames between two looks at what is free
 
 
@@ -265,7 +266,10 @@ class FramePool:
         places = places[np.argsort(first[places])]
         number = np.zeros(self.used, np.int32)
         number[places] = np.arange(len(places))
-        return number[ids].reshape(size, 2 * self.count), Rows(self.frames, places)
+        # Frames that a new transition brings, and those that went with the one before it, are those of its row.
+        rows = np.arange(0, max(size, 1), max(1, _CUT // self._size))
+        cuts = np.unique(np.searchsorted(first[places], rows * 2 * self.count))
+        return number[ids].reshape(size, 2 * self.count), Rows(self.frames, places, cuts)
 
     def restore(self, ids: Any, frames: Any, size: int) -> None:
         """The inverse of `state`, of rows in the order of a ring that is not full, or is full and has its cursor at any row.

@@ -79,10 +79,14 @@ class Rows:
     Args:
         source: The array.
         places: int64 `(N,)`, its rows.
+        cuts: Where it may be cut into parts, from 0 on: those of two saves are then the same but for what changed in between.
+
+    Attributes:
+        cuts: As given.
     """
 
-    def __init__(self, source: np.ndarray, places: np.ndarray):
-        self._source, self._places = source, places
+    def __init__(self, source: np.ndarray, places: np.ndarray, cuts: np.ndarray):
+        self._source, self._places, self.cuts = source, places, cuts
 
     def __len__(self) -> int:
         return len(self._places)

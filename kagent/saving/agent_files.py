@@ -2,7 +2,8 @@
 
 A `.keras` file holds structure, weights, targets, optimizers, counters, random streams and the open episodes' seeds and
 actions; the memory only with `include_memory=True`. A `.weights.h5` file holds the same state without the structure and
-with the memory, so that Keras's stock `BackupAndRestore` resumes exactly. None of this is in `get_weights()`.
+with the memory, so that Keras's stock `BackupAndRestore` resumes exactly. None of this is in `get_weights()`. The files of periodic
+savers have large memories in a folder beside them, see `kagent.saving.memory_folders`.
 
 `load_weights` checks all of a file first, and only then gives the agent its state. Variables of Keras are the exception:
 Keras assigns them as it reads, so they are put back where anything is refused.
@@ -26,7 +27,9 @@ from kagent import networks
 from kagent.config.signatures import answering
 from kagent.files import checked_file, packed
 from kagent.files.atomic_files import beside, replacing_folder
+from kagent.files.segments import Segments
 from kagent.saving import entries, headers, serving
+from kagent.saving.memory_folders import MemoryFolders
 from kagent.saving.state import AgentState
 
 if TYPE_CHECKING:
@@ -44,12 +47,18 @@ class AgentFiles:
 
     Attributes:
         with_memory: Whether the file that is being written takes the memory along.
+        folders: Where periodic savers put large memories.
+        segments: Where a large memory goes of the file that is being written; None: into the file.
+        read_from: The folder of the file that `load_weights` is reading; None elsewhere.
         held: While `load_weights` reads a file, the state that was found in it: one, or none. None elsewhere.
     """
 
     def __init__(self, agent: Agent):
         self._built = Counter(_signatures(agent))
         self.with_memory = False
+        self.folders = MemoryFolders()
+        self.segments: Segments | None = None
+        self.read_from: Path | None = None
         self.held: list[AgentState] | None = None
 
     def check_structure(self, agent: Agent) -> None:
@@ -72,23 +81,24 @@ class AgentFiles:
             )
 
     @contextlib.contextmanager
-    def carrying(self, memory: bool) -> Iterator[None]:
-        """What is written inside takes the memory along, or not."""
-        before, self.with_memory = self.with_memory, memory
+    def carrying(self, memory: bool, segments: Segments | None = None) -> Iterator[None]:
+        """What is written inside takes the memory along, or not; a large one perhaps in segments."""
+        before = self.with_memory, self.segments
+        self.with_memory, self.segments = memory, segments
         try:
             yield
         finally:
-            self.with_memory = before
+            self.with_memory, self.segments = before
 
     @contextlib.contextmanager
-    def holding(self) -> Iterator[list[AgentState]]:
-        """The state that is loaded inside is held back, in the list that it gives."""
+    def holding(self, folder: Path | None) -> Iterator[list[AgentState]]:
+        """The state that is loaded inside, from a file in a folder, is held back, in the list that it gives."""
         held: list[AgentState] = []
-        self.held = held
+        self.held, self.read_from = held, folder
         try:
             yield held
         finally:
-            self.held = None
+            self.held = self.read_from = None
 
 
 # Methods of an agent -----------------------------------------------------------------------------------------------
@@ -175,7 +185,8 @@ def save_weights(
     if not path.endswith(".weights.h5"):
         raise ValueError(f"`filepath` of save_weights must end in '.weights.h5'. Received: {path!r}")
     agent._files.check_structure(agent)
-    with agent._files.carrying(True):
+    segments = None if "://" in path else agent._files.folders.of(path)
+    with agent._files.carrying(True, segments):
         if "://" in path:
             keras.Model.save_weights(agent, filepath, overwrite=overwrite, **kwargs)
         elif not overwrite and os.path.exists(path) and not _agreed(path):
@@ -185,6 +196,8 @@ def save_weights(
                 with _checked(temporary) as file:
                     keras.Model.save_weights(agent, file, **kwargs)
                 checked_file.seal(temporary)
+    if segments is not None:
+        agent._files.folders.end(path)
 
 
 @answering("skip_mismatch", "objects_to_skip", "by_name")
@@ -199,9 +212,11 @@ def load_weights(agent: Agent, filepath: Any, **kwargs: Any) -> None:
             and open episodes have no place. `set_weights` may be called there.
     """
     agent._occupation.refuse("load_weights")
+    folder = None
     if os.path.isfile(filepath):
         checked_file.check(filepath)
-    with agent._files.holding() as held, _weights_kept(agent):
+        folder = None if str(filepath).endswith(".keras") else Path(filepath).parent
+    with agent._files.holding(folder) as held, _weights_kept(agent):
         with warnings.catch_warnings():
             # Keras goes on where an optimizer's state does not fit; training would not.
             warnings.filterwarnings("error", "Skipping variable loading for optimizer")
@@ -237,13 +252,14 @@ def quantize(agent: Agent, mode: Any = None, *args: Any, **kwargs: Any) -> None:
 def save_own_variables(agent: Agent, store: Any) -> None:
     """Keras's hook: the agent's own variables, and its state."""
     keras.Model.save_own_variables(agent, store)
-    entries.write(store, headers.collect(agent) | AgentState.collect(agent, agent._files.with_memory))
+    state = headers.collect(agent) | AgentState.collect(agent, agent._files.with_memory)
+    entries.write(store, state, agent._files.segments)
 
 
 def load_own_variables(agent: Agent, store: Any) -> None:
     """Keras's hook: all of the state is checked before the first of it is applied. In `load_weights` it is held back."""
     packed.check_store(store)
-    found = entries.read(store)
+    found = entries.read(store, agent._files.read_from)
     headers.check(agent, found)
     state = AgentState.check(agent, found)
     keras.Model.load_own_variables(agent, {key: store[key] for key in store.keys() if key.isdigit()})

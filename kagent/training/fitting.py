@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kagent import environments as envs
-from kagent.callbacks.backups import mend_backups
+from kagent.callbacks.backups import mend_backups, weights_of_backups
 from kagent.callbacks.callback import abortable, check_rates, listed
 from kagent.callbacks.csv_columns import with_columns
 from kagent.callbacks.progress_bar import with_bar
@@ -294,6 +294,7 @@ def _fit_dataset(
     given_callbacks = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
     check_rates(getattr(given_callbacks, "callbacks", given_callbacks), agent.minimizer.scheduled)
     mend_backups(given_callbacks)
+    agent._files.folders.use_for(weights_of_backups(given_callbacks))
     size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch
     length = EpochLength(agent, epochs - initial_epoch, size)
     given_callbacks.append(length)

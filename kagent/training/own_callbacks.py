@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kagent import callbacks
-from kagent.callbacks.backups import mend_backups
+from kagent.callbacks.backups import mend_backups, weights_of_backups
 from kagent.callbacks.callback import check_events, check_rates, listed
 from kagent.memories.transition import each_array
 
@@ -75,6 +75,7 @@ class OwnCallbacks:
     def joined(self, agent: Any, given: Any) -> Any:
         """These callbacks before those given to `fit`, in a list; or within the `CallbackList` that was given."""
         mend_backups(given)
+        agent._files.folders.use_for(weights_of_backups(given))
         if not isinstance(given, keras.callbacks.CallbackList):
             own = listed(given)
             check_rates(own, agent.minimizer.scheduled)

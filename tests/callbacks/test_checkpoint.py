@@ -81,6 +81,8 @@ def filled(original, tmp_path):
 
 PROGRAM = """
 import json, sys, kagent
+from kagent.files import segments
+segments.LEAST, segments.PART = 64, 480  # bytes: the memory is in parts of ten rows, beside the files
 agent = kagent.DQN(**json.loads(sys.argv[2]), seed=0)
 agent.compile(jit_compile=False)
 often = kagent.callbacks.Checkpoint(sys.argv[1], frequency=1e-9, max_checkpoints=3)
@@ -106,6 +108,7 @@ def test_killed_at_any_moment_it_ends_where_the_uninterrupted_run_does(small, tm
     assert 1 <= len(left) <= 4 and newest(folder) < 240  # one more than kept, if killed before the oldest was deleted
     bounds = {"steps": 240, "steps_per_epoch": 55, "verbose": 0}
     whole, resumed = small("dqn", **DQN), small("dqn", **DQN, seed=9)
+    assert (folder / "dqn.segments").is_dir()
     for path in left:
         resumed.load_weights(path)
     resumed = small("dqn", **DQN, seed=9)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kagent
+from kagent.files.segments import Segments, opened
 from kagent.memories import Prioritized, Replay, Transition, framed_storage, frames, linked_storage
 from kagent.memories.framed_storage import FramedStorage
 from kagent.memories.linked_storage import LinkedStorage
@@ -290,3 +291,28 @@ def test_a_long_sequence_leaves_no_copies_behind():
     found, _ = memory.experience({name: tf.constant(array) for name, array in packed.items()})
     rows = zip(stacks.tolist(), reward, ended, flags[1], (stacks + 1).tolist())
     compare(found, [tuple(row) for row in rows])
+
+
+SIZE = 64  # bytes of a frame of the first component
+
+
+def test_of_a_full_ring_a_save_in_parts_writes_what_is_new(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames, "_CUT", 5 * SIZE)
+    stream, store = Stream(built(40)), Segments(tmp_path / "a.segments")
+
+    def save():
+        before, pool = store.written, stream.memory.state()["frames.observation.0"]
+        cut = store.write(pool, pool.cuts)
+        read = np.concatenate(list(opened(store.folder, {"pool": cut}, 0)["pool"]))
+        np.testing.assert_array_equal(read, pool[:])
+        return (store.written - before) // SIZE, len(pool)
+
+    for number in range(73):
+        stream.step(["end" if number % 13 == 0 else "on"])
+    written, kept = save()
+    assert written == kept > 40
+    for number in range(4):  # rows 33 to 36
+        stream.step(["end" if number == 2 else "on"])
+    written, _ = save()
+    assert 5 <= written <= 3 * 5 + 2 * COUNT  # two or three parts of nine, whatever became of the frames' numbers
+    assert save()[0] == 0
