@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -17,6 +17,7 @@ from kagent.config.registry import check_saves
 from kagent.config.signatures import answering
 from kagent.learning.step_metrics import StepMetrics
 from kagent.learning.trainability import Trainability
+from kagent.networks.contents import layers_of
 from kagent.optimizers.role_optimizer import ROLES
 from kagent.policies.stochastic import StochasticPolicy
 
@@ -27,6 +28,11 @@ MOST_EXECUTIONS = 1 << 16  # updates in one compiled call, whose experience is d
 # Multiplications of a gradient step per pass, from which on TensorFlow's kernels are faster. Single steps are from fewer on;
 # loops of steps are not: of PPO with networks of 256-256 they take 1.8 times as long in batches of 64, 0.93 in such of 256.
 _PRODUCTS = 1 << 25
+_CONVOLUTIONS = (
+    keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose, keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)  # fmt: skip
 _DEFAULTS = {"steps_per_execution": 1, "run_eagerly": False}
 
 
@@ -127,26 +133,41 @@ def check_own(own: Mapping[str, Any], settings: Mapping[str, Any], has_own_train
         )
 
 
-def suits_xla(jit_compile: bool | str, variables: Sequence[Any], rule: Any) -> bool:
+def suits_xla(jit_compile: bool | str, variables: Sequence[Any], rule: Any, models: Iterable[Any] = ()) -> bool:
     """Whether to compile with XLA.
 
     Args:
         jit_compile: As `compile` received it.
         variables: The variables that learn.
         rule: The agent's update rule.
+        models: The networks that learn.
 
     Raises:
         ValueError: `jit_compile` is neither "auto" nor a bool.
     """
+    if not isinstance(jit_compile, bool) and jit_compile != "auto":
+        raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
     replicated = tf.distribute.has_strategy() and tf.distribute.get_strategy().num_replicas_in_sync > 1
     if jit_compile is True and replicated:
         raise ValueError("`jit_compile` must be 'auto' or False over several replicas of tf.distribute. Received: True")
-    if isinstance(jit_compile, bool) or replicated:
-        return jit_compile is True
-    if jit_compile != "auto":
-        raise ValueError(f"`jit_compile` must be 'auto', True or False. Received: {jit_compile!r}")
+    if jit_compile is False or replicated:
+        return False
     values = [variable.value for variable in variables]
-    if rule.unit != "timesteps" or not all("CPU" in value.device for value in values):
+    on_cpu = all("CPU" in value.device for value in values)
+    convolves = on_cpu and any(isinstance(layer, _CONVOLUTIONS) for model in models for layer in layers_of(model))
+    if jit_compile is True:
+        if convolves:
+            warnings.warn(
+                "`jit_compile=True`: on CPUs, XLA's convolutions are slower than TensorFlow's, which 'auto' takes, and many times "
+                "slower in an update of several gradient steps",
+                stacklevel=5,  # the call of `compile`
+            )
+        return True
+    if not on_cpu:
+        return True
+    if convolves:
+        return False
+    if rule.unit != "timesteps":
         return True  # the length of episodes is not known beforehand
     return bool(sum(math.prod(value.shape) for value in values) * rule.batch_size < _PRODUCTS)
 
@@ -187,7 +208,8 @@ def compile(
         jit_compile: True compiles with XLA, also on CPUs; False runs the same graph unfused. "auto": True, but False on
             CPUs where a gradient step is so large that its matrix products are what it costs: where `batch_size` times
             the number of trained parameters is 2**25 or more (SAC's defaults are). TensorFlow computes products that
-            do not depend on each other side by side, one per core; XLA one after the other, each on all cores.
+            do not depend on each other side by side, one per core; XLA one after the other, each on all cores. Neither does
+            "auto" take XLA on CPUs for convolutions, with which an update of PPO takes nine times as long; True warns of it.
         run_eagerly: Run line by line, for debugging.
         **kwargs: Passed on to Keras (`auto_scale_loss`).
 
@@ -242,12 +264,13 @@ def _compile(
     check_flag(run_eagerly, "run_eagerly")
     own_step = creation.has_own_train_step(agent)
     own = {"loss": loss, "loss_weights": loss_weights, "weighted_metrics": weighted_metrics}
-    jit = suits_xla(jit_compile, agent.trainable_variables, agent.update_rule) and not run_eagerly
+    parts = {role: part for role in ROLES if (part := getattr(agent, role)) is not None}
+    models = [model for role in (agent.policy, agent.critic) if role is not None for model in role.inner_models()]
+    jit = suits_xla(jit_compile, agent.trainable_variables, agent.update_rule, models) and not run_eagerly
     check_own(own, {"optimizer": optimizer, "metrics": metrics, **own, **kwargs}, own_step)
     agent.parts.check_room(agent._observation, agent._action, agent.n_envs, steps_per_execution)
     step_metrics = StepMetrics(metrics, updated=own_step)
     auto = isinstance(optimizer, str) and optimizer == "auto"
-    parts = {role: part for role in ROLES if (part := getattr(agent, role)) is not None}
     made = of_parts(agent.parts.optimizers, list(parts)) if auto else given(optimizer)
     check_saves(lambda: optimizers.serialize(made.optimizer))
     check_natural_gradients(made.optimizer, list(parts), agent.policy)

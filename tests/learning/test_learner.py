@@ -2,6 +2,7 @@
 
 import warnings
 
+import gymnasium
 import keras
 import numpy as np
 import pytest
@@ -136,6 +137,28 @@ def test_large_steps_are_left_to_tensorflow_unless_xla_is_asked_for(tmp_path):
     assert asked.jit_compile
     # How long episodes are is not known: 127 of them may be anything.
     assert kagent.VPG("CartPole-v1", network=network, batch_size=127, seed=0).jit_compile
+
+
+@pytest.mark.xla
+def test_convolutions_are_left_to_tensorflow_and_xla_is_warned_of(recwarn):
+    seen, action = gymnasium.spaces.Box(0, 255, (10, 10, 1), np.uint8), gymnasium.spaces.Discrete(3)
+    spaces = {"observation_space": seen, "action_space": action, "seed": 0}
+    small = {"type": "cnn", "filters": [2], "kernels": [3], "strides": [1], "units": [4]}
+    own = [keras.layers.Conv1D(2, 3), keras.layers.Flatten()]
+    vector = {**spaces, "observation_space": gymnasium.spaces.Box(-1, 1, (6, 3))}
+    agents = [
+        kagent.PPO(**spaces, network=small),
+        kagent.VPG(**spaces, network=small, batch_size=2, max_episode_timesteps=8),
+    ]
+    agents.append(kagent.DQN(**vector, network=own))
+    assert not any(agent.jit_compile for agent in agents) and not recwarn.list
+    assert kagent.PPO(**vector, network={"type": "mlp", "units": [4]}).jit_compile
+    for agent in agents:
+        with pytest.warns(
+            UserWarning, match="XLA's convolutions are slower than TensorFlow's, which 'auto' takes"
+        ) as caught:
+            agent.compile(jit_compile=True)
+        assert agent.jit_compile and [one.filename for one in caught] == [__file__]
 
 
 @pytest.mark.sensitive
