@@ -53,6 +53,19 @@ class Timeline:
         }
 
 
+def make_env(workload: Workload) -> Any:
+    """An environment of the workload; of an Atari game with gymnasium's usual preprocessing, the same for every library."""
+    import gymnasium as gym
+
+    if not workload.images:
+        return gym.make(workload.env)
+    import ale_py
+
+    gym.register_envs(ale_py)
+    game = gym.wrappers.AtariPreprocessing(gym.make(workload.env, frameskip=1))
+    return gym.wrappers.FrameStackObservation(game, 4)
+
+
 def observations(env: Any, seed: int, count: int = 1000) -> list[Any]:
     """What a random policy meets in `env`: `count` observations, the same for every library."""
     env.action_space.seed(seed)

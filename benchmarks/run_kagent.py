@@ -14,7 +14,9 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
     import kagent
 
     a = workload.algorithm
-    network = {"type": "mlp", "units": list(workload.units), "activation": workload.activation}
+    network: Any = {"type": "mlp", "units": list(workload.units), "activation": workload.activation}
+    if workload.images:
+        network = "cnn"
     common: dict[str, Any] = {"network": network, "seed": seed, "discount": a.discount}
     if isinstance(a, DQN):
         preset: Any = kagent.DQN
@@ -129,7 +131,7 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
     import kagent
 
     # A single env is made by the caller, as for the peers; several by the library, as for SB3's DummyVecEnv.
-    env: Any = gym.make(workload.env) if workload.n_envs == 1 else workload.env
+    env: Any = measurement.make_env(workload) if workload.n_envs == 1 else workload.env
     if workload.compiled:
         env = kagent.environments.compiled.CartPole(workload.n_envs)
     versions = measurement.versions("tensorflow", "keras", "gymnasium", "numpy") | {"kagent": kagent.__version__}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -99,14 +100,19 @@ def run(
 
     name, arguments = keywords(workload)
     # A single env is wrapped in Monitor and DummyVecEnv by the library itself, as for any of its users.
-    env: Any = gym.make(workload.env) if workload.n_envs == 1 else make_vec_env(workload.env, workload.n_envs)
-    policy = {"net_arch": list(workload.units), "activation_fn": activations[workload.activation]}
+    make = functools.partial(measurement.make_env, workload)
+    env: Any = make() if workload.n_envs == 1 else make_vec_env(make, workload.n_envs)
+    # The network for images is the same in both libraries: its last layer has 512 units.
+    layers = [] if workload.images else list(workload.units)
+    policy = {"net_arch": layers, "activation_fn": activations[workload.activation]}
     policy |= {**arguments.get("policy_kwargs", {}), **extra.get("policy_kwargs", {})}
     if isinstance(workload.algorithm, TD3):
         arguments["action_noise"] = noise(workload.algorithm, env)
     arguments |= {**extra, "policy_kwargs": policy}
     clock = measurement.Timeline()
-    model = getattr(library, name)("MlpPolicy", env, seed=seed, device="cpu", verbose=0, **arguments)
+    model = getattr(library, name)(
+        "CnnPolicy" if workload.images else "MlpPolicy", env, seed=seed, device="cpu", verbose=0, **arguments
+    )
     if workload.acting:
         seen = measurement.observations(gym.make(workload.env), seed)
         return measurement.acting_figures(lambda o: model.predict(o, deterministic=True), seen, steps)

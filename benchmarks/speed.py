@@ -9,6 +9,7 @@ ratios; where a run failed there is none, and its error is shown.
     python -m benchmarks.speed                                   # everything, 3 runs each: about 40 minutes
     python -m benchmarks.speed --workloads W1a,W4 --runs 5 --out results.json
     python -m benchmarks.speed --steps-scale 0.05 --runs 1       # does it all work here?
+    python -m benchmarks.speed --workloads I1,I2 --libraries kagent,sb3 --peers /opt/peers/bin/python   # from pixels
     python -m benchmarks.speed --threads calibrate               # find this machine's thread settings first
 """
 
@@ -42,9 +43,11 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
     return kept | quiet | {"PYTHONPATH": path, "KERAS_BACKEND": "tensorflow"} | settings
 
 
-def run_child(module: str, arguments: Sequence[str], settings: dict[str, str], timeout: float) -> Record:
+def run_child(
+    module: str, arguments: Sequence[str], settings: dict[str, str], timeout: float, python: str = sys.executable
+) -> Record:
     """The JSON object a child printed as its last line, or `{"error": ...}` with the end of what it said."""
-    command = [sys.executable, "-m", module, *arguments]
+    command = [python, "-m", module, *arguments]
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=environment(settings), capture_output=True, text=True, timeout=timeout
@@ -67,23 +70,26 @@ def parse(code: int, stdout: str, stderr: str) -> Record:
     return record
 
 
-def measure(name: str, library: str, run: int, setting: str, scale: float, timeout: float) -> Record:
-    """One run of one workload with one library."""
+def measure(
+    name: str, library: str, run: int, setting: str, scale: float, timeout: float, peers: str | None = None
+) -> Record:
+    """One run of one workload with one library; `peers` is the Python of all but kagent."""
     workload, kind = WORKLOADS[name], LIBRARIES[library]
     head = {"library": library, "workload": name, "run": run, "setting": setting}
     arguments = [name, "--steps", str(workload.scaled(scale)), "--seed", str(run)]
-    return head | run_child(kind.child, arguments, dict(kind.settings[setting]), timeout)
+    own = {} if peers is None or library == "kagent" else {"python": peers}
+    return head | run_child(kind.child, arguments, dict(kind.settings[setting]), timeout, **own)
 
 
 def calibrate(
-    names: Sequence[str], libraries: Sequence[str], runs: int, scale: float, timeout: float
+    names: Sequence[str], libraries: Sequence[str], runs: int, scale: float, timeout: float, peers: str | None = None
 ) -> dict[tuple[str, str], str]:
     """Each library's fastest setting per workload: the best median of `runs` runs, the settings taking turns."""
     best = {}
     for name, library in ((n, x) for n in names for x in libraries if x in WORKLOADS[n].libraries):
         rates: dict[str, list[float]] = {setting: [] for setting in LIBRARIES[library].settings}
         for run, setting in ((r, x) for r in range(runs) for x in rates):
-            record = measure(name, library, run, setting, scale, timeout)
+            record = measure(name, library, run, setting, scale, timeout, peers)
             # Calibration runs may be short: compilation would drown what the threads change.
             rates[setting].append(record.get("steady_rate") or record.get("rate") or 0.0)
             if record.get("error"):
@@ -144,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
         default="best",
         help="best (known), calibrate (measure first), or a setting for all: one, all",
     )
+    p.add_argument("--peers", metavar="PYTHON", help="the interpreter of the peers, where they are not beside kagent")
     p.add_argument("--timeout", type=float, default=1800.0, help="seconds for one run (1800)")
     p.add_argument("--out", type=Path, help="write every record as JSON here, after each run")
     return p
@@ -158,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error(f"--threads: unknown {a.threads!r}; known: best, calibrate, {', '.join(sorted(common))}")
     if a.runs < 1 or a.steps_scale <= 0:
         p.error("--runs must be at least 1 and --steps-scale above 0")
-    libraries = [x for x in a.libraries if LIBRARIES[x].installed]
+    libraries = [x for x in a.libraries if _is_installed(x, a.peers)]
     names = [n for n in a.workloads if n in WORKLOADS]
     results: Record = {
         "machine": machine(),
@@ -168,7 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "records": [],
     }
     try:
-        best = calibrate(names, libraries, a.runs, a.steps_scale, a.timeout) if a.threads == "calibrate" else {}
+        best = (
+            calibrate(names, libraries, a.runs, a.steps_scale, a.timeout, a.peers) if a.threads == "calibrate" else {}
+        )
         for run in range(a.runs):
             if "W0" in a.workloads and "kagent" in libraries:
                 keep(results, imports(run, a.timeout), a.out)
@@ -177,11 +186,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):
             known = best.get((library, name)) or best_setting(library, name)
             setting = a.threads if a.threads in common else known
-            keep(results, measure(name, library, run, setting, a.steps_scale, a.timeout), a.out)
+            keep(results, measure(name, library, run, setting, a.steps_scale, a.timeout, a.peers), a.out)
     except KeyboardInterrupt:
         say("stopped; the tables hold the runs that were finished")
     print(table.report(results))
     return int(any(r.get("error") for r in results["records"]))
+
+
+def _is_installed(library: str, peers: str | None) -> bool:
+    if peers is None or library == "kagent":
+        return LIBRARIES[library].installed
+    find = f"import importlib.util as u, sys; sys.exit(u.find_spec({LIBRARIES[library].module!r}) is None)"
+    return subprocess.run([peers, "-c", find], capture_output=True).returncode == 0
 
 
 def imports(run: int, timeout: float) -> Record:

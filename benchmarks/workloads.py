@@ -9,6 +9,10 @@ every 64 env steps. W5 is W3's setting for TD3, W6 is rl-zoo3's tuned CartPole s
 is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes. Compilation is a large part of so short
 a run: its rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of sb3-contrib; SBX has
 no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the others: global norm 10).
+
+I1 and I2 are from pixels: an Atari game (extra `atari`) with the usual preprocessing and four frames, the network of Mnih et al. 2015
+(convolutions and 512 units) in each library, shared by policy and critic in PPO. I1 is DQN's update of 32 every four steps, after 200
+steps; I2 is PPO with rollouts of 8 environments x 64 steps and 4 epochs in batches of 128.
 """
 
 from __future__ import annotations
@@ -107,7 +111,7 @@ class Workload:
     `steps` are env steps (calls of the greedy policy where `acting` is True); `compiled`: the environments are in kagent's program,
     `kagent.environments.compiled`, whose `executions` are rollouts in a call; `must` and `aim` are ratios of
     whole-run speed per peer, or, under "rate", calls per second. `against` names a workload whose peers are
-    compared too. `libraries` are those that have the algorithm.
+    compared too. With `images` each library's network for images takes the place of `units`. `libraries` are those that have the algorithm.
     """
 
     name: str
@@ -122,6 +126,7 @@ class Workload:
     acting: bool = False
     compiled: bool = False
     against: str | None = None
+    images: bool = False
     libraries: tuple[str, ...] = ("kagent", "sb3", "sbx")
     must: Mapping[str, float] = field(default_factory=dict)
     aim: Mapping[str, float] = field(default_factory=dict)
@@ -143,6 +148,8 @@ _W3 = SAC(1e-3, 256, 1_000_000, 100)
 _W5 = TD3(1e-3, 256, 1_000_000, 100)
 _W6 = QRDQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fraction=0.16)
 _W7 = TQC(1e-3, 256, 1_000_000, 100)
+_I1 = DQN(1e-4, 32, 10_000, 4, 1, 1000, epsilon_final=0.05, epsilon_fraction=0.5, start=200)
+_I2 = PPO(64, 128, 4, 2.5e-4, clip_range=0.1, entropy_coefficient=0.01)
 _CARTPOLE, _SMALL, _LARGE = "CartPole-v1", (64, 64), (256, 256)
 
 WORKLOADS: dict[str, Workload] = {
@@ -278,6 +285,33 @@ WORKLOADS: dict[str, Workload] = {
                 libraries=("kagent",),
             )
             for count, algorithm in _C1.items()
+        ),
+        Workload(
+            "I1",
+            "DQN Pong from pixels, 4 x 84 x 84, batch 32, 1 gradient step every 4 steps",
+            "ALE/Pong-v5",
+            3_000,
+            (512,),
+            "relu",
+            _I1,
+            images=True,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 2},
+            aim={"sb3": 2.5},
+        ),
+        Workload(
+            "I2",
+            "PPO Pong from pixels, 4 x 84 x 84, 8 envs x 64 steps, 4 epochs of batch 128",
+            "ALE/Pong-v5",
+            12_288,
+            (512,),
+            "relu",
+            _I2,
+            n_envs=8,
+            images=True,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1.4},
+            aim={"sb3": 1.8},
         ),
     )
 }

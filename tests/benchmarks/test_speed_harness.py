@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import children
 import pytest
 
+import kagent
 from benchmarks import libraries, measurement, run_sb3, speed
 from benchmarks.workloads import WORKLOADS
 
@@ -71,6 +72,28 @@ def test_a_library_without_the_algorithm_has_no_turn(monkeypatch, capsys):
     assert asked == ["benchmarks.run_kagent", "benchmarks.run_sb3"]
 
 
+def test_peers_have_an_interpreter_of_their_own(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(
+        speed, "run_child", lambda module, *rest, **own: asked.append((module, own)) or {"error": "none"}
+    )
+    monkeypatch.setitem(libraries.LIBRARIES, "sb3", libraries.Library("SB3", "json", "benchmarks.run_sb3", {"one": {}}))
+    here = ["--peers", sys.executable, "--runs", "1"]
+    speed.main(["--workloads", "I1", *here])
+    assert asked == [("benchmarks.run_kagent", {}), ("benchmarks.run_sb3", {"python": sys.executable})]
+    monkeypatch.setitem(
+        libraries.LIBRARIES, "sb3", libraries.Library("SB3", "no_such", "benchmarks.run_sb3", {"one": {}})
+    )
+    speed.main(["--workloads", "I2", *here])
+    assert asked[2:] == [("benchmarks.run_kagent", {})]
+
+
+def test_pixels_are_the_same_for_every_library():
+    env = measurement.make_env(WORKLOADS["I1"])
+    assert env.observation_space == kagent.environments.make("ALE/Pong-v5").envs[0].observation_space
+    assert env.observation_space.shape == (4, 84, 84)
+
+
 def test_failed_child_makes_the_exit_code(monkeypatch, capsys):
     monkeypatch.setattr(speed, "run_child", lambda *args: {"error": "exit code 1\nValueError: no"})
     assert speed.main(["--workloads", "W4", "--libraries", "kagent", "--runs", "1"]) == 1
@@ -104,7 +127,7 @@ def test_calibration_keeps_the_best_median(monkeypatch, capsys):
     rates = {"one": iter([5.0, 6.0, 5.0]), "all": iter([99.0, None, 4.0])}
     turns = []
 
-    def measure(name, library, run, setting, scale, timeout):
+    def measure(name, library, run, setting, scale, timeout, peers):
         turns.append((run, setting))
         rate = next(rates[setting])
         return {"steady_rate": rate} if rate else {"error": "exit code 1\nno memory"}

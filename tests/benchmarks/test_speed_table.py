@@ -154,4 +154,6 @@ def test_every_target_of_the_issue_is_in_the_workloads():
         "C1-8": {},
         "C1-64": {},
         "C1-512": {},
+        "I1": {"sb3": 2},
+        "I2": {"sb3": 1.4},
     }
