@@ -10,10 +10,7 @@ import numpy as np
 from kagent.memories.linked_storage import LinkedStorage
 from kagent.memories.saved_arrays import read_block
 from kagent.memories.saved_links import SavedLinks, copy_split
-from kagent.memories.storage import check_free
 from kagent.memories.transition import Transition
-
-_UNCHECKED = 64 << 20  # bytes of extra rows that are taken without a look at what is free
 
 
 class Chains:
@@ -160,9 +157,7 @@ class Chains:
             return self._free.pop()
         self._used += 1
         if not self._used & (self._used - 1):
-            taken = self._used * sum(np.dtype(name).itemsize * self.storage.widths[name] for name in self.storage.heads)
-            if taken > _UNCHECKED:
-                check_free(taken, "next observations that no other transition begins with")
+            self.storage.reserve_extra(self._used)
         return self.rows + self._used - 1
 
     def state(self, size: int, total: int) -> dict[str, np.ndarray]:
@@ -201,6 +196,7 @@ class Chains:
         count = int(extra.sum())
         links = np.where(extra, self.rows + saved.links - size, (saved.links - shift) % max(size, 1))
         self.storage.links[:size] = np.roll(links, -shift)
+        self.storage.reserve_extra(count)
         for name, head in saved.heads.items():
             self.storage.blocks[name][self.rows : self.rows + count, : head.shape[1]] = head
         self._used = count
@@ -210,6 +206,7 @@ class Chains:
 
     def _restore_whole(self, state: Mapping[str, Any], size: int, cursor: int, shift: int) -> None:
         # Next observations take as much memory as in the memory that was saved.
+        self.storage.reserve_extra(size)
         for name, block in self.storage.blocks.items():
             copy_split(block, name, state[f"block.{name}"], size, self.storage.heads.get(name, 0), self.rows)
         self.storage.turn(size, shift)

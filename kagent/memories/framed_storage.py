@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,20 +40,21 @@ class FramedStorage(Storage):
     Args:
         columns: Those of whole transitions.
         rows: How many the ring has.
+        directory: As for `Storage`.
 
     Attributes:
         pools: By the names of the columns of observations.
 
     Raises:
-        ValueError: It does not fit into the machine's free memory.
+        ValueError: It does not fit into the machine's free memory, or onto the disk.
     """
 
-    def __init__(self, columns: list[Column], rows: int):
+    def __init__(self, columns: list[Column], rows: int, directory: Path | None = None):
         axes = frame_axes(columns)
         self._whole = columns
-        super().__init__([c for c in columns if c.name.removeprefix(_NEXT) not in axes], rows)
+        super().__init__([c for c in columns if c.name.removeprefix(_NEXT) not in axes], rows, directory=directory)
         by_name = {column.name: column for column in columns}
-        self.pools = {name: FramePool(by_name[name], axis, rows) for name, axis in axes.items()}
+        self.pools = {name: FramePool(by_name[name], axis, rows, directory) for name, axis in axes.items()}
         for name, pool in self.pools.items():
             self.views[name] = FrameColumn(pool, following=False)
             self.views[_NEXT + name] = FrameColumn(pool, following=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kagent.memories.mapped_files import MappedFile, free_space
 from kagent.memories.saved_arrays import Rows, saved_array, saved_slices
 from kagent.memories.storage import Column, check_free, free_memory, shared_array, shared_tensor
 from kagent.spaces import images
@@ -82,6 +84,7 @@ class FramePool:
         column: The observation's.
         axis: The one of frames.
         rows: How many transitions the ring has. They are written in turn, observations before next observations.
+        directory: Where the frames are in a file; None: they are in memory.
 
     Attributes:
         ids: int32 `(rows, 2 * count)`: places of the frames of the observation, then of the next observation.
@@ -89,17 +92,21 @@ class FramePool:
         used: Places that were used so far.
     """
 
-    def __init__(self, column: Column, axis: int, rows: int):
+    def __init__(self, column: Column, axis: int, rows: int, directory: Path | None = None):
         self.column, self.axis, self.rows = column, axis, rows
         self.count = column.shape[axis]
         self.frame = column.shape[:axis] + column.shape[axis + 1 :]
         self.width = math.prod(self.frame)
         self.ids = shared_array((rows, 2 * self.count), "int32")
         self._size = self.width * np.dtype(column.block).itemsize
-        free = free_memory()
+        free = free_memory() if directory is None else free_space(directory)
         most = 2 * self.count * rows
         places = most if free is None else min(most, max(rows + 4 * MOST, free // self._size))
-        self.frames = shared_array((places, self.width), column.block)
+        shape, self._chunk = (places, self.width), max(_CHUNK // self._size, 1)
+        self._file = None
+        if directory is not None:
+            self._file = MappedFile(directory, shape, column.block, min(max(rows, self._chunk), places))
+        self.frames = shared_array(shape, column.block) if self._file is None else self._file.array
         self._tensors = shared_tensor(self.ids), shared_tensor(self.frames)
         self._last = np.zeros(places, np.int64)  # the number of the newest transition that refers to it, from 1
         self.used = 0
@@ -195,7 +202,7 @@ class FramePool:
                     return place
         if self.used < len(self.frames):
             self.used += 1
-            if not self.used % max(_CHUNK // self._size, 1):
+            if not self.used % self._chunk:
                 self._check_growth()
             return self.used - 1
         free = np.flatnonzero(self._last <= gone)
@@ -209,6 +216,9 @@ class FramePool:
 
     def _check_growth(self) -> None:
         # Where it grows much faster than stacks make it, what a full ring would take counts.
+        if self._file is not None:
+            self._file.reserve(min(self.used + self._chunk, len(self.frames)))
+            return
         rows = min(self._written, self.rows)
         further = self.used * (self.rows / rows - 1) * self._size if self.used > 3 * rows else 0
         check_free(int(max(further, _CHUNK)), "observations that are no stacks of frames" if further else "frames")
@@ -288,6 +298,8 @@ class FramePool:
                 f"Saved memory does not fit: 'frame_ids.{name}' must name every frame, and at most {len(self.frames)}. "
                 f"Received: {len(known)} of {count}"
             )
+        if self._file is not None:
+            self._file.reserve(min(count + self._chunk, len(self.frames)))
         for begin, end, part in saved_slices(frames, f"frames.{name}", count, self.width, self.frames.dtype):
             self.frames[begin:end] = part
         self.ids[:size] = numbers.reshape(ids.shape)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.storage import Column, Storage, layout, shared_array, shared_tensor
+from kagent.memories.storage import Column, Storage, check_free, layout, shared_array, shared_tensor
 
 _NEXT = "next_"
 LEAST = 512  # bytes of an observation
+_UNCHECKED = 64 << 20  # bytes of extra rows that are taken without a look at what is free
 
 
 def pays(columns: Iterable[Column]) -> bool:
@@ -62,6 +64,7 @@ class LinkedStorage(Storage):
     Args:
         columns: Those of a row; `next_observation.*` beside `observation.*`, which come first.
         rows: How many the ring has.
+        directory: As for `Storage`.
 
     Attributes:
         links: int64 `(rows,)`: of each row the one that holds its next observation, from `rows` on an extra one.
@@ -70,14 +73,14 @@ class LinkedStorage(Storage):
         compared: These parts of the blocks as integers, `(2 * rows, width)`.
 
     Raises:
-        ValueError: The ring would not fit into the machine's free memory.
+        ValueError: The ring would not fit into the machine's free memory, or onto the disk.
     """
 
-    def __init__(self, columns: list[Column], rows: int):
+    def __init__(self, columns: list[Column], rows: int, directory: Path | None = None):
         followed = [column for column in columns if not column.name.startswith("next_observation")]
         self.observed = [column for column in followed if column.name.startswith("observation.")]
         _, self.heads = layout(self.observed)
-        super().__init__(followed, rows, extra={name: rows for name in self.heads})
+        super().__init__(followed, rows, {name: rows for name in self.heads}, directory)
         self.links = shared_array((self.rows,), "int64")
         self._link_tensor = shared_tensor(self.links)
         self.ahead = [self._view(column, 2 * self.rows) for column in self.observed]
@@ -86,6 +89,23 @@ class LinkedStorage(Storage):
         # As integers: a NaN is equal to itself.
         blocks = {name: self.blocks[name].view(f"i{self.blocks[name].itemsize}") for name in self.heads}
         self.compared = [blocks[name][:, :width] for name, width in self.heads.items()]
+
+    def reserve_extra(self, count: int) -> None:
+        """Takes room for twice as many extra rows as there are, before they are used.
+
+        Args:
+            count: How many there are.
+
+        Raises:
+            ValueError: There is not so much room.
+        """
+        if self.files:
+            for name in self.heads:
+                self.files[name].reserve(self.rows + min(2 * count, self.rows))
+            return
+        taken = count * sum(np.dtype(name).itemsize * self.widths[name] for name in self.heads)
+        if taken > _UNCHECKED:
+            check_free(taken, "next observations that no other transition begins with")
 
     def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         both = np.stack([rows, self.links[rows]], axis=-1)

@@ -63,6 +63,7 @@ class Memory(Part):
     consecutive = False
     missing = "a memory with experience"
     actor_state: tuple[StateSpec, ...] = ()
+    directory: Any = None  # where rows are in files
 
     def __init__(self, saved: bool = True):
         self.saved = bool(saved)
@@ -105,10 +106,10 @@ class Memory(Part):
         """
         planned = copy.copy(self)  # building writes into it
         planned.observation, planned.action, planned.masked, planned.num_envs = observation, action, False, num_envs
-        return check_plan(planned._stored_columns(), planned._rows(), drawn)
+        return check_plan(planned._stored_columns(), planned._rows(), drawn, planned.directory)
 
     def _make_storage(self) -> Storage:
-        return Storage(self._columns(), self._rows())
+        return Storage(self._columns(), self._rows(), directory=self.directory)
 
     def _stored_columns(self) -> list[Column]:
         # Of which every row has its own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ class Prioritized(Replay):
         alpha: How much priorities count, at least 0; 0 draws uniformly.
         beta: How far the bias is corrected, 0 to 1. May be a schedule. None: from 0.4 to 1 over the run.
         epsilon: What is added to errors, so that every transition stays possible; more than 0.
+        directory: As for `Replay`. Priorities are in memory.
 
     Raises:
         ValueError: An argument outside its range.
@@ -56,8 +58,9 @@ class Prioritized(Replay):
         alpha: float = 0.6,
         beta: Any = None,
         epsilon: float = 1e-6,
+        directory: str | os.PathLike[str] | None = None,
     ):
-        super().__init__(capacity, saved)
+        super().__init__(capacity, saved, directory)
         for name, value, above in (("alpha", alpha, False), ("epsilon", epsilon, True)):
             number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not number or not (0 < value < math.inf or (value == 0 and not above)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from kagent.config.checks import check_count
 from kagent.environments.checks import INFINITE
+from kagent.files.atomic_files import local_directory
 from kagent.memories.chains import Chains
 from kagent.memories.columns import portable
 from kagent.memories.framed_storage import FramedStorage, framed_columns
@@ -44,6 +46,11 @@ class Replay(Memory):
     Args:
         capacity: Number of transitions kept. None: its agent infers it; see `required_capacity`.
         saved: Whether weights files carry its content, so that training resumes exactly.
+        directory: Where the transitions are in files, for more of them than fit into memory; None: they are in memory. The speed is
+            the same as long as the system can keep in memory what is drawn. The files have no names: other processes may use the
+            same directory, its deletion changes nothing, and the disk is free again when the process ends, by `kill -9` too. Files
+            that are saved carry the content as ever. It is no part of the configuration: a file may not choose where another
+            machine writes.
 
     Raises:
         ValueError: `capacity` is not an integer >= 1; later, the sum of a window's rewards is not finite as float32.
@@ -62,8 +69,11 @@ class Replay(Memory):
 
     substitutes = ("Rollout",)  # of objectives that make returns of single timesteps too
 
-    def __init__(self, capacity: int | None = None, saved: bool = True):
+    def __init__(
+        self, capacity: int | None = None, saved: bool = True, directory: str | os.PathLike[str] | None = None
+    ):
         super().__init__(saved)
+        self.directory = None if directory is None else local_directory(directory, "memory.directory")
         self._live_storage: Any = None
         self._estimation: Any = None
         self._clock: Any = None
@@ -110,8 +120,10 @@ class Replay(Memory):
 
     def _make_storage(self) -> Storage:
         if self._is_framed:
-            return FramedStorage(self._columns(), self._rows())
-        return LinkedStorage(self._columns(), self._rows()) if self._is_linked else super()._make_storage()
+            return FramedStorage(self._columns(), self._rows(), self.directory)
+        if self._is_linked:
+            return LinkedStorage(self._columns(), self._rows(), self.directory)
+        return super()._make_storage()
 
     def _stored_columns(self) -> list[Column]:
         columns = super()._stored_columns()

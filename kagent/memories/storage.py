@@ -7,10 +7,13 @@ import contextvars
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from kagent.memories.mapped_files import MappedFile, free_space
 
 _ALIGNMENT = 64  # bytes; TensorFlow's kernels assume it of every tensor
 _SMALL = 16  # integers up to this many share the float row
@@ -53,6 +56,7 @@ class Storage:
         columns: What a row holds.
         rows: How many rows there are.
         extra: Further rows of blocks, by their names.
+        directory: Where the blocks are in files; None: they are in memory.
 
     Attributes:
         blocks: The packed arrays by dtype, `(rows, width)`.
@@ -60,15 +64,22 @@ class Storage:
         tensors: The blocks as TensorFlow has them: the same bytes.
 
     Raises:
-        ValueError: It would not fit into the machine's free memory.
+        ValueError: It would not fit into the machine's free memory, or onto the disk of the directory.
     """
 
-    def __init__(self, columns: list[Column], rows: int, extra: Mapping[str, int] | None = None):
+    def __init__(
+        self, columns: list[Column], rows: int, extra: Mapping[str, int] | None = None, directory: Path | None = None
+    ):
         self.columns, self.rows = tuple(columns), int(rows)
         self.places, self.widths = layout(columns)
-        check_room(self.columns, self.rows)
-        lengths = {name: self.rows + (extra or {}).get(name, 0) for name in self.widths}
-        self.blocks = {name: shared_array((lengths[name], width), name) for name, width in self.widths.items()}
+        check_room(self.columns, self.rows, directory=directory)
+        shapes = {name: (self.rows + (extra or {}).get(name, 0), width) for name, width in self.widths.items()}
+        self.files: dict[str, MappedFile] = {}
+        if directory is not None:
+            self.files = {name: MappedFile(directory, shape, name, self.rows) for name, shape in shapes.items()}
+        self.blocks = {
+            name: self.files[name].array if self.files else shared_array(shape, name) for name, shape in shapes.items()
+        }
         self.views: dict[str, Any] = {column.name: self._view(column, self.rows) for column in columns}
         self.tensors = {block: shared_tensor(array) for block, array in self.blocks.items()}
 
@@ -147,10 +158,10 @@ def postponing() -> Iterator[list[str]]:
         _too_large.reset(token)
 
 
-def check_plan(columns: Iterable[Column], rows: int, drawn: int = 0) -> bool:
+def check_plan(columns: Iterable[Column], rows: int, drawn: int = 0, directory: Path | None = None) -> bool:
     """`check_room` of a memory that is not allocated yet. False: it does not fit, inside `postponing`."""
     try:
-        check_room(columns, rows, drawn)
+        check_room(columns, rows, drawn, directory)
     except ValueError as error:
         found = _too_large.get()
         if found is None:
@@ -189,18 +200,26 @@ def check_free(size: int, purpose: str) -> None:
         )
 
 
-def check_room(columns: Iterable[Column], rows: int, drawn: int = 0) -> None:
+def check_room(columns: Iterable[Column], rows: int, drawn: int = 0, directory: Path | None = None) -> None:
     """Checks that rows fit into the machine's free memory, and those that are drawn for one call of the learner.
+
+    Args:
+        columns: Those of a row.
+        rows: How many there are.
+        drawn: How many are drawn.
+        directory: Where the rows are in files; None: they are in memory.
 
     Raises:
         ValueError: They do not. The message says how many would.
     """
     row = sum(column.size * np.dtype(column.block).itemsize for column in columns)
     free = free_memory()
-    if free is not None and rows * row > free:
+    room = free if directory is None else free_space(directory)
+    if room is not None and rows * row > room:
+        where = "" if directory is None else f" in {str(directory)!r}"
         raise ValueError(
-            f"The `memory` would need {rows * row / 2**30:.1f} GiB for {rows} transitions, and {free / 2**30:.1f} GiB "
-            f"are free. Give it a capacity of at most {free * 4 // (row * 5)}."
+            f"The `memory` would need {rows * row / 2**30:.1f} GiB{where} for {rows} transitions, and {room / 2**30:.1f} GiB "
+            f"are free{where and ' there'}. Give it a capacity of at most {room * 4 // (row * 5)}."
         )
     if free is not None and drawn * row > free:
         raise ValueError(

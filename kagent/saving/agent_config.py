@@ -54,6 +54,11 @@ def from_config(cls: type[Agent], config: dict[str, Any], custom_objects: Any = 
         raise ValueError(f"A config says nothing of places on this machine. Received: {found}")
     if "env" in config:  # gymnasium imports the module that an id names; a file may not choose one
         raise ValueError(f"A config holds spaces, never an `env`. Received: env={config['env']!r}")
+    memory = config.get("memory")
+    if isinstance(memory, dict) and memory.get("directory") is not None:
+        raise ValueError(
+            f"A config says nothing of places on this machine. Received: memory.directory={memory['directory']!r}"
+        )
     allowed.check_settings(config)  # before any of it is made, or copied
     config = older_configs.modernized(copy.deepcopy(config))
     config.pop("agent", None)

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.memories import Prioritized, Replay, Transition, chains, linked_storage
+from kagent.memories import Prioritized, Replay, Transition, linked_storage
 from kagent.memories.storage import Column, Storage
 from kagent.testing.memory import check_memory
 
@@ -271,7 +271,7 @@ def test_links_that_no_memory_has_are_refused():
 
 def test_extra_rows_that_do_not_fit_are_refused(monkeypatch):
     memory = built(100)
-    monkeypatch.setattr(chains, "_UNCHECKED", 400)
+    monkeypatch.setattr(linked_storage, "_UNCHECKED", 400)
     monkeypatch.setattr("kagent.memories.storage.free_memory", lambda: 10)
     stream = Stream(memory, 100)
     with pytest.raises(ValueError, match=r"needs .* GiB more for next observations.*Give it a smaller capacity"):
