@@ -101,6 +101,7 @@ class LearningContext:
         shares_optimizer: Function from a role's name to whether it has no optimizer of its own beside the policy's.
         sequence_length: Timesteps of the sequences that recurrent networks learn from; None: as many as an update gets.
         burn_in: Timesteps in front of them, from which a network finds its state without learning.
+        any_size: Whether sizes of tensors may depend on values, which XLA's programs forbid.
     """
 
     policy: Any
@@ -117,6 +118,7 @@ class LearningContext:
     shares_optimizer: Callable[[str], bool]
     sequence_length: int | None = None
     burn_in: int = 0
+    any_size: bool = False
 
     @classmethod
     def of(cls, agent: Any) -> LearningContext:
@@ -136,6 +138,7 @@ class LearningContext:
             shares_optimizer=agent.minimizer.shares_optimizer,
             sequence_length=getattr(agent.memory, "sequence_length", None),
             burn_in=getattr(agent.memory, "burn_in", 0),
+            any_size=not agent.jit_compile,
         )
 
     def now(self, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from kagent.objectives.objective import Found, LearningContext, Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed
 from kagent.policies.one_pass import once
 
+_LARGE = 512  # bytes of an observation
 THROUGH_ADVANTAGE = "advantage"  # a critic objective: the critic learns from the policy's loss
 
 
@@ -148,8 +150,11 @@ def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dic
         next_mask = [m if m is None else flat(m) for m in experience["next_action_mask"]] if mask is not None else None
         if recurrent:
             successor = sequences.following(context, observation, successor)
-        judged = (observation, mask), (successor, next_mask)
-        values, next_values = (tf.reshape(state_values(context, *given), (steps, envs)) for given in judged)
+        values = tf.reshape(state_values(context, observation, mask), (steps, envs))
+        if context.any_size and not recurrent and _is_large(experience["observation"]):
+            next_values = _shifted_values(context, experience, values, successor, next_mask)
+        else:
+            next_values = tf.reshape(state_values(context, successor, next_mask), (steps, envs))
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
         if not estimation.estimate_advantage and estimation.gae_lambda is None:
             advantage = returns
@@ -159,6 +164,39 @@ def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dic
         "advantage": tf.stop_gradient(flat(advantage)),
         "return": tf.stop_gradient(flat(returns)),
     }
+
+
+def _is_large(observation: Any) -> bool:
+    # Whether a pass over the next observations takes longer than to find out which of them are in the rollout.
+    return bool(sum(math.prod(leaf.shape[2:]) * leaf.dtype.size for leaf in tf.nest.flatten(observation)) >= _LARGE)
+
+
+def _shifted_values(
+    context: LearningContext, experience: dict[str, Any], values: tf.Tensor, successor: Any, next_mask: Any
+) -> tf.Tensor:
+    """Values of the next observations `(T, N)`, of which most are the observations of the next timestep, whose values are known.
+
+    Whether one is, its bytes say, and those of its masks.
+
+    Args:
+        context: The critic is in it.
+        experience: The rollout, time-major.
+        values: Of its observations, `(T, N)`.
+        successor, next_mask: The next observations and their masks, `(T * N, ...)`.
+    """
+    pairs = [(experience["next_observation"], experience["observation"])]
+    if next_mask is not None:
+        masks = zip(experience["next_action_mask"], experience["action_mask"])
+        pairs += [pair for pair in masks if pair[0] is not None]
+    known = tf.ones((values.shape[0] - 1, values.shape[1]), tf.bool)
+    for following, own in zip(*map(tf.nest.flatten, zip(*pairs))):
+        known &= tf.reduce_all(following[:-1] == own[1:], axis=list(range(2, following.shape.rank)))
+    others = tf.where(tf.reshape(tf.pad(~known, [[0, 1], [0, 0]], constant_values=True), (-1,)))
+    pick = lambda x: tf.gather(x, others[:, 0])  # noqa: E731
+    mask = None if next_mask is None else [m if m is None else pick(m) for m in next_mask]
+    found = state_values(context, tf.nest.map_structure(pick, successor), mask)
+    shifted = tf.reshape(tf.concat([values[1:], values[-1:]], axis=0), (-1,))
+    return tf.reshape(tf.tensor_scatter_nd_update(shifted, others, found), values.shape)
 
 
 def _nothing(batch: dict[str, Any]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
