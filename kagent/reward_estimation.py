@@ -165,7 +165,7 @@ class RewardEstimation(Part):
             ValueError: Different shapes, entries that are not finite, no `next_values` where the horizon is estimated.
         """
         steps = self._read(rewards, terminated, truncated, next_values, weight=weight)
-        return steps.release(self._returns(steps, clock or Clock()), self.normalize_returns)
+        return steps.release(self.processed_returns(self._returns(steps, clock or Clock()), steps.weight))
 
     def advantages(
         self,
@@ -211,7 +211,16 @@ class RewardEstimation(Part):
             discount = self.discounts(steps.terminated, clock)
             advantages = ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
             returns = advantages + steps.values
-        return steps.release(returns, self.normalize_returns), steps.release(advantages, self.normalize_advantages)
+        returns = self.processed_returns(returns, steps.weight)
+        return steps.release(returns), steps.release(self.processed_advantages(advantages, steps.weight))
+
+    def processed_returns(self, returns: tf.Tensor, weight: Any = None) -> tf.Tensor:
+        """Returns as a critic learns them, of all timesteps of an update: normalized, or as they are."""
+        return ops.normalize_advantage(returns, weight) if self.normalize_returns else returns
+
+    def processed_advantages(self, advantages: tf.Tensor, weight: Any = None) -> tf.Tensor:
+        """Advantages as the policy learns by them, of all timesteps of an update or of one minibatch."""
+        return ops.normalize_advantage(advantages, weight) if self.normalize_advantages else advantages
 
     def discounts(self, terminated: Any, clock: Clock) -> tf.Tensor:
         """Weight of what follows each step, `(...)` like `terminated`: 0 where nothing does."""

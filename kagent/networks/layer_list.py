@@ -113,7 +113,9 @@ class Layered(Part):
                 x = layer(x)
                 continue
             arguments = {key: value for key, value in layer.items() if key != "type"}
-            name = f"{layer['type']}_{index}"
+            # Keras gives the names reshape_1, flatten_1 ... to layers without one, of which there are some around the list.
+            between = "_at_" if layer["type"] in ("flatten", "reshape") else "_"
+            name = f"{layer['type']}{between}{index}"
             try:
                 if layer["type"] == "register":
                     registered[arguments["tensor"]] = x

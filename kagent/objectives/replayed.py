@@ -6,7 +6,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
 from kagent.objectives.baseline_values import state_values
 from kagent.objectives.objective import LearningContext, estimated_next_values
 
@@ -26,13 +25,11 @@ def prepare_replayed(objective: Any, context: LearningContext, experience: dict[
     if context.critic is not None:
         following = estimated_next_values(objective, context, rows)
         returns = returns + estimation.bootstrap_discounts(rows, context.clock) * following
-    if estimation.normalize_returns:
-        returns = ops.normalize_advantage(returns, rows.get("weight"))
+    returns = estimation.processed_returns(returns, rows.get("weight"))
     advantage = returns
     if estimation.estimate_advantage:
         advantage = returns - state_values(context, rows["observation"], rows.get("action_mask"))
-        if estimation.normalize_advantages:
-            advantage = ops.normalize_advantage(advantage, rows.get("weight"))
+        advantage = estimation.processed_advantages(advantage, rows.get("weight"))
     masks = rows.get("action_mask")
     log_prob = context.policy.log_prob(context.policy.parameters_of(rows["observation"], masks), rows["action"])
     prepared = {

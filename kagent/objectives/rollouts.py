@@ -80,8 +80,7 @@ class RolloutObjective(Objective):
             if late:
                 values = state_values(context, batch["observation"], batch.get("action_mask"))
                 advantage = batch["return"] - tf.stop_gradient(values)
-                if context.reward_estimation.normalize_advantages:
-                    advantage = ops.normalize_advantage(advantage, weight)
+                advantage = context.reward_estimation.processed_advantages(advantage, weight)
             if self.normalize_advantage:
                 advantage = ops.normalize_advantage(advantage, weight)
             parameters = context.policy.parameters_of(batch["observation"], batch.get("action_mask"), training=True)

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from .policy_gradient import normalize_advantage
-
 _FLAGS = ("terminated", "truncated")
 
 
@@ -36,14 +34,8 @@ class Timesteps(NamedTuple):
         """Where an episode ended, bool `(T, N)`."""
         return tf.logical_or(self.terminated, self.truncated)
 
-    def release(self, found: tf.Tensor, normalize: bool) -> Any:
-        """A result of these timesteps, float32 `(T, N)`, in the form that they were given in.
-
-        Args:
-            found: The result.
-            normalize: Whether it gets mean 0 and standard deviation 1 first, padding aside.
-        """
-        found = normalize_advantage(found, self.weight) if normalize else found
+    def release(self, found: tf.Tensor) -> Any:
+        """A result of these timesteps, float32 `(T, N)`, in the form that they were given in."""
         found = found[:, 0] if self.flat else found
         return found if self.symbolic else found.numpy()
 
