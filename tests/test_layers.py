@@ -41,6 +41,8 @@ LAYERS = (
     "kagent.parts",
     "kagent.agent",
     "kagent.agents",
+    "kagent.compat.tensorforce.translation",
+    "kagent.compat.tensorforce.programs",
     "kagent.estimators",
     "kagent.testing",
     "kagent.tuned",

@@ -1,1 +1,18 @@
-"""Arguments of Tensorforce's agents, translated into kagent's own."""
+"""Tensorforce's words: its programs run on kagent once the import is another.
+
+>>> from kagent.compat import tensorforce
+>>> environment = tensorforce.Environment.create("gym", level="CartPole-v1")
+>>> agent = tensorforce.Agent.create("ppo", environment, batch_size=10)
+
+`Agent`, `Environment` and `Runner` are Tensorforce's; `agent.model` is the `kagent.Agent` within, a `keras.Model`. They are loaded
+when they are first used: parts of this package translate arguments of `kagent.Agent` itself, and lie below it.
+"""
+
+from kagent.config import moved
+
+__all__ = ["Agent", "Environment", "Runner"]
+
+__getattr__ = moved.attributes(
+    __name__,
+    {name: f"kagent.compat.tensorforce.programs:{name}" for name in __all__},
+)

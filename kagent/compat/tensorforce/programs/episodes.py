@@ -1,0 +1,106 @@
+"""States, actions and traces of Tensorforce's in the form that kagent's agents take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kagent.compat.tensorforce.specifications import mask_name
+from kagent.spaces import Structure
+
+
+def plain(action: Any, structure: Structure) -> Any:
+    """An action with Python's numbers for scalars, and bools for those of type bool, nested as it is."""
+    return structure.unflatten(
+        [_of_type(part, leaf.type) for leaf, part in zip(structure.leaves, structure.flatten(action))]
+    )
+
+
+def _of_type(action: Any, kind: str) -> Any:
+    array = np.asarray(action)
+    array = array.astype(bool) if kind == "bool" else array
+    return array.item() if array.shape == () else array
+
+
+def stacked(values: Any) -> Any:
+    """A list of T values that are nested alike as one, with `(T, ...)` in the place of each part; other forms as they are."""
+    if not isinstance(values, list | tuple) or not values:
+        return values
+    if isinstance(values[0], Mapping):
+        return {name: stacked([value[name] for value in values]) for name in values[0]}
+    return np.asarray(values)
+
+
+def taken(values: Any, index: int) -> Any:
+    """Element `index` of a batch: of a list, of an array, or of each part of a dict."""
+    return {name: taken(part, index) for name, part in values.items()} if isinstance(values, Mapping) else values[index]
+
+
+def without_masks(states: Any, observation: Structure, action: Structure) -> tuple[Any, Any]:
+    """Stacked states, and the masks that were among them in the form of `Agent.experience`; None: there are none."""
+    if not isinstance(states, Mapping):
+        return states, None
+    keys = {leaf.path[0] for leaf in observation.leaves if leaf.path}
+    names = {mask_name(leaf.name): leaf for leaf in action.leaves if leaf.is_discrete}
+    found = [name for name in names if name in states and name not in keys]
+    if not found:
+        return states, None
+    rest = {name: value for name, value in states.items() if name not in found}
+    masks = []
+    for leaf in action.leaves:
+        given = states.get(mask_name(leaf.name)) if leaf.is_discrete else None
+        masks.append(None if given is None else np.asarray(given, bool).reshape(len(given), -1))
+    return (rest["state"] if not keys else rest), action.unflatten(masks)
+
+
+def trace_of(path: Path) -> dict[str, Any]:
+    """The arrays of one trace file of Tensorforce's: `states`, `actions`, `terminal` and `reward`.
+
+    Raises:
+        ValueError: Another file.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    found: dict[str, Any] = {}
+    for name, array in arrays.items():
+        group, _, rest = name.partition("/")
+        if group in ("states", "actions", "auxiliaries") and rest:
+            found.setdefault(group, {})[rest] = array
+        else:
+            found[group] = array
+    missing = {"states", "actions", "terminal", "reward"} - set(found)
+    if missing:
+        raise ValueError(f"`directory` has a file that is no trace of Tensorforce's: {path} lacks {sorted(missing)}")
+    masks = {f"{name.removesuffix('/mask')}_mask": array for name, array in found.pop("auxiliaries", {}).items()}
+    if masks:
+        states = found["states"]
+        found["states"] = {**(states if isinstance(states, Mapping) else {"state": states}), **masks}
+    for group in ("states", "actions"):
+        if isinstance(found[group], dict):
+            found[group] = _nested(found[group])
+    return found
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, last = name.split("/")
+        inner = nested
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return nested
+
+
+def joined(traces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Traces one behind the other."""
+    first = traces[0]
+    return {
+        name: joined([trace[name] for trace in traces])
+        if isinstance(first[name], Mapping)
+        else np.concatenate([trace[name] for trace in traces])
+        for name in first
+    }

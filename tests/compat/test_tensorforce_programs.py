@@ -1,0 +1,319 @@
+"""Programs in Tensorforce's words: agents, environments, runners."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+
+import kagent
+from kagent.compat import tensorforce
+
+
+class Corridor(tensorforce.Environment):
+    """Ends at place 3; a step to the right (1) gives 1."""
+
+    def __init__(self, masked=False):
+        self.masked, self.closed = masked, False
+
+    def states(self):
+        return {"type": "float", "shape": (2,), "min_value": -1.0, "max_value": 3.0}
+
+    def actions(self):
+        return {"type": "int", "num_values": 2}
+
+    def reset(self):
+        self.place = 0.0
+        return self.seen()
+
+    def execute(self, actions):
+        assert isinstance(actions, int) and not (self.masked and actions == 0)
+        self.place = max(self.place + (1.0 if actions else -1.0), -1.0)
+        return self.seen(), self.place == 3.0, float(actions)
+
+    def seen(self):
+        state = np.array([self.place, 1.0])
+        return {"state": state, "action_mask": [False, True]} if self.masked else state
+
+    def close(self):
+        self.closed = True
+
+
+NETWORK = [{"type": "dense", "size": 4}]
+VPG = {"agent": "vpg", "network": NETWORK, "batch_size": 1, "config": {"seed": 0, "eager_mode": True}}
+
+
+def corridor(limit=6, **arguments):
+    return tensorforce.Environment.create(Corridor, max_episode_timesteps=limit, **arguments)
+
+
+def vpg(environment=None, **changes):
+    return tensorforce.Agent.create({**VPG, **changes}, corridor() if environment is None else environment)
+
+
+# Environments ----------------------------------------------------------------------------------------------------
+
+
+def test_an_environment_counts_and_cuts_off():
+    environment = corridor(limit=2)
+    with pytest.raises(RuntimeError, match="follows `reset`"):
+        environment.execute(1)
+    environment.reset()
+    found = [environment.execute(1)[1:] for _ in range(2)]
+    assert found == [(0, 1.0), (2, 1.0)] and environment.max_episode_timesteps() == 2
+    environment = corridor()
+    environment.reset()
+    assert [environment.execute(1)[1] for _ in range(3)] == [0, 0, 1]
+    environment.close()
+    assert environment.closed  # the environment's own attributes are there
+
+
+def test_rewards_are_shaped():
+    def shaping(states, actions, terminal, reward, next_states):
+        return 10.0 * states[0] + next_states[0], 1 if next_states[0] == 2.0 else terminal
+
+    environment = corridor(reward_shaping=shaping)
+    environment.reset()
+    assert [environment.execute(1)[1:] for _ in range(2)] == [(0, 1.0), (1, 12.0)]
+    with pytest.raises(TypeError, match="texts are not run as code"):
+        corridor(reward_shaping="reward * 2")
+
+
+@pytest.mark.parametrize("source", ["CartPole", "CartPole-v1", {"environment": "gym", "level": "CartPole"}])
+def test_environments_of_gymnasium(source):
+    environment = tensorforce.Environment.create(source, max_episode_timesteps=50)
+    spec = environment.states()
+    assert spec["shape"] == [4] and spec["min_value"][1] is None and spec["max_value"][0] == pytest.approx(4.8)
+    assert environment.actions()["num_values"] == 2 and environment.max_episode_timesteps() == 50
+    assert environment.reset().shape == (4,)
+
+
+def test_a_file_and_bounds(tmp_path):
+    given = {
+        "environment": "gym",
+        "level": "CartPole-v1",
+        "min_value": -3.0,
+        "max_value": 3.0,
+        "drop_states_indices": [0],
+    }
+    (tmp_path / "environment.json").write_text(json.dumps(given))
+    environment = tensorforce.Environment.create(str(tmp_path / "environment.json"))
+    assert environment.states()["shape"] == [3] and environment.states()["max_value"][0] == 3.0
+    environment.reset()
+    environment.environment.gym.unwrapped.state = np.array([0.0, 50.0, 0.0, 0.0])
+    assert environment.execute(0)[0][0] == 3.0
+
+
+def test_truncation_of_gymnasium_is_two():
+    environment = tensorforce.Environment.create(gymnasium.make("CartPole-v1", max_episode_steps=3))
+    environment.reset()
+    assert [environment.execute(i % 2)[1] for i in range(3)] == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"environment": "vizdoom"}, "is gone"),
+        ({"environment": "my.module"}, "nothing is imported by a name"),
+        ({"environment": "gym", "level": "NoSuchLevel"}, "no id of gymnasium"),
+        ({"environment": Corridor, "max_episode_timesteps": 0}, None),
+        (
+            {"environment": "gym", "level": "CartPole-v1", "max_episode_timesteps": 501},
+            "at most the environment's own, 500",
+        ),
+        ({"environment": "gym", "level": "CartPole-v1", "min_value": 1.0}, "given both or not"),
+        ({"environment": "gym", "level": "CartPole-v1", "reward_threshold": 1.0}, "no meaning here"),
+    ],
+)
+def test_environments_that_are_refused(given, error):
+    if error is None:
+        given, error = {"environment": Corridor(), "masked": True}, "takes no arguments"
+    with pytest.raises((ValueError, TypeError), match=error):
+        tensorforce.Environment.create(**given)
+
+
+# Agents ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_loop_of_act_and_observe():
+    environment, agent = corridor(), vpg()
+    assert isinstance(agent.model, kagent.Agent) and agent.get_specification()["agent"] == "vpg"
+    updates = 0
+    for _ in range(3):
+        states, terminal = environment.reset(), 0
+        while not terminal:
+            actions = agent.act(states=states)
+            states, terminal, reward = environment.execute(actions=actions)
+            updates += agent.observe(terminal=terminal, reward=reward)
+    assert (agent.episodes, updates, agent.updates) == (3, 3, 3)
+    assert "dense" in agent.get_architecture()
+    agent.close()
+
+
+def test_a_cut_off_episode_is_bootstrapped_from_what_it_led_to():
+    learned = []
+    for states in (None, np.array([2.0, 1.0])):
+        spec = {
+            "agent": "tensorforce", "policy": NETWORK, "update": 1, "objective": "policy_gradient", "baseline": NETWORK,
+            "optimizer": {"type": "sgd", "learning_rate": 0.1}, "baseline_objective": "state_value",
+            "reward_estimation": {"horizon": 1, "discount": 0.9, "predict_horizon_values": "late"}, "config": VPG["config"],
+        }  # fmt: skip
+        agent = tensorforce.Agent.create(spec, corridor())
+        agent.act(np.array([1.0, 1.0]))
+        assert agent.observe(1.0, 2, states=states) == 1
+        learned.append(agent.model.critic.get_theta())
+    assert not np.array_equal(*learned)
+
+
+def test_several_streams():
+    agent = vpg(parallel_interactions=2)
+    states = [np.array([0.0, 1.0]), np.array([1.0, 1.0])]
+    actions = agent.act(states, parallel=[0, 1])
+    assert len(actions) == 2 and all(isinstance(action, int) for action in actions)
+    with pytest.raises(RuntimeError, match="without `observe`"):
+        agent.act(states[0], parallel=1)
+    assert agent.observe([1.0, 0.0], [1, 0], [0, 1], states=states) == 1
+    assert (agent.timesteps, agent.episodes) == (2, 1)
+    agent.reset()
+    agent.act(states[0], parallel=1)
+
+
+def test_independent_acts_leave_nothing_behind():
+    agent = vpg()
+    states = np.array([0.5, 1.0])
+    best = agent.act(states, independent=True)
+    assert best == agent.act(states, evaluation=True) == agent.act([states], independent=True)[0]
+    internals = agent.initial_internals()
+    assert agent.act(states, internals=internals, independent=True, deterministic=True) == (best, {})
+    drawn = {agent.act(states, independent=True, deterministic=False) for _ in range(40)}
+    assert drawn == {0, 1} and agent.timesteps == 0
+    with pytest.raises(ValueError, match="give independent=True"):
+        agent.act(states, deterministic=True)
+    with pytest.raises(TypeError, match="query"):
+        agent.act(states, query=["loss"])
+
+
+def test_masks_are_kept_to():
+    environment = corridor(masked=True)
+    agent = vpg(environment)
+    runner = tensorforce.Runner(agent, environment)
+    runner.run(num_episodes=2, use_tqdm=False)
+    assert runner.episode_returns == [3.0, 3.0]
+    episode = [environment.reset()]
+    actions, terminal, reward = [], [], []
+    while not (terminal and terminal[-1]):
+        actions.append(agent.act(episode[-1], independent=True))
+        states, end, gained = environment.execute(actions[-1])
+        terminal.append(end), reward.append(gained), episode.append(states)
+    agent.experience(states=episode[:-1], actions=actions, terminal=terminal, reward=reward, internals=[{}] * 3)
+    assert agent.update() == 1 and agent.episodes == 3
+
+
+def test_pretraining_reads_traces_of_tensorforce(tmp_path):
+    for number in range(2):
+        steps = np.arange(4.0)
+        arrays = {
+            "states": np.stack([steps, np.ones(4)], axis=1), "actions": np.array([1, 1, 0, number]),
+            "terminal": np.array([0, 1, 0, 1]), "reward": steps.astype(np.float32),
+        }  # fmt: skip
+        np.savez(tmp_path / f"trace-00000000{number}.npz", **arrays)
+    agent = vpg(batch_size=2)
+    before = agent.model.policy.get_theta()
+    agent.pretrain(tmp_path, num_iterations=3, num_traces=2, num_updates=1)
+    assert (agent.updates, agent.episodes) == (3, 12)
+    assert not np.array_equal(before, agent.model.policy.get_theta())
+    with pytest.raises(ValueError, match="from 1 to 2"):
+        agent.pretrain(tmp_path, num_iterations=1, num_traces=3)
+
+
+@pytest.mark.parametrize("format", ["checkpoint", "numpy", "hdf5"])
+def test_files(format, tmp_path):
+    environment, agent = corridor(), vpg(state_preprocessing={"type": "exponential_normalization", "decay": 0.9})
+    tensorforce.Runner(agent, environment).run(num_episodes=2, use_tqdm=False)
+    path = agent.save(tmp_path, format=format, append="episodes")
+    assert path.startswith(str(tmp_path / "agent-2."))
+    again = tensorforce.Agent.load(tmp_path)
+    assert (again.timesteps, again.episodes, again.updates) == (agent.timesteps, 2, 2)
+    np.testing.assert_array_equal(again.model.policy.get_theta(), agent.model.policy.get_theta())
+    statistics = [part for one in (agent, again) for part in one.model.preprocessing.statistics()[0]]
+    np.testing.assert_equal(*statistics)
+    tensorforce.Runner(again, environment).run(num_episodes=1, use_tqdm=False)
+    assert again.updates == 3
+    with pytest.raises(ValueError, match="no file of 'other'"):
+        tensorforce.Agent.load(tmp_path, filename="other")
+
+
+def test_functions_are_given_to_load_again(tmp_path):
+    network = [lambda x: 2.0 * x, {"type": "dense", "size": 3}]
+    agent = vpg(network=network)
+    with pytest.warns(UserWarning, match="left out"):
+        agent.save(tmp_path, format="numpy")
+    with pytest.raises(ValueError, match=r"\['network'\], which no file holds"):
+        tensorforce.Agent.load(tmp_path)
+    again = tensorforce.Agent.load(tmp_path, network=network)
+    np.testing.assert_array_equal(again.model.policy.get_theta(), agent.model.policy.get_theta())
+
+
+# Runners ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_episodes_and_its_callbacks():
+    agent, seen = vpg(), []
+    runner = tensorforce.Runner(agent, corridor())
+    runner.run(
+        num_episodes=5, callback=lambda r, p: seen.append((r.episodes, p)), callback_episode_frequency=2, use_tqdm=False
+    )
+    assert seen == [(2, 0), (4, 0)] and runner.episodes == len(runner.episode_returns) == 5
+    assert runner.timesteps == sum(runner.episode_timesteps) == agent.timesteps and runner.updates == 5
+    runner.run(num_episodes=9, callback=[lambda r, p: None, lambda r, p: r.episodes < 3], use_tqdm=False)
+    assert runner.episodes == 3 and agent.episodes == 8
+
+
+def test_a_run_of_timesteps_cuts_off(capsys):
+    agent = vpg()
+    runner = tensorforce.Runner(agent, corridor())
+    runner.run(num_timesteps=2)
+    assert (runner.timesteps, agent.timesteps, agent.episodes) == (2, 2, 1)
+    assert "return" in capsys.readouterr().out
+    runner.run(num_updates=1, use_tqdm=False)
+    assert runner.updates == 1
+
+
+def test_evaluation_and_the_best_agent(tmp_path):
+    agent = vpg()
+    runner = tensorforce.Runner(agent, corridor())
+    runner.run(num_episodes=2, evaluation=True, save_best_agent=str(tmp_path), use_tqdm=False)
+    assert agent.timesteps == 0 and len(runner.evaluation_returns) == 2
+    assert (tmp_path / "best-model.json").exists()
+    with pytest.raises(ValueError, match="needs an evaluation"):
+        runner.run(num_episodes=1, save_best_agent=str(tmp_path), use_tqdm=False)
+
+
+def test_parallel_environments_and_one_that_evaluates():
+    runner = tensorforce.Runner(
+        VPG, environments=[Corridor, Corridor, Corridor], max_episode_timesteps=6, evaluation=True
+    )
+    scores = []
+    runner.run(
+        num_episodes=4, sync_episodes=True, evaluation_callback=lambda r: scores.append(r.episodes), use_tqdm=False
+    )
+    assert runner.episodes == 4 and len(scores) == len(runner.evaluation_returns) == 2
+    assert runner.agent.parallel_interactions == 2
+    runner.close()
+    assert all(environment.closed for environment in runner.environments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({}, "either `environment` or"),
+        ({"environment": Corridor, "num_parallel": 1}, "at least 2"),
+        ({"environment": Corridor, "evaluation": True}, "several environments"),
+    ],
+)
+def test_runners_that_are_refused(arguments, error):
+    with pytest.raises(ValueError, match=error):
+        tensorforce.Runner(VPG, **arguments)
+    runner = tensorforce.Runner(vpg(), corridor())
+    with pytest.raises(ValueError, match="is required"):
+        runner.run()
