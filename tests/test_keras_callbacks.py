@@ -278,6 +278,21 @@ def test_a_callback_that_sets_a_rate_and_a_schedule_of_it_are_refused_together(s
     assert agent.timesteps == 0
 
 
+@pytest.mark.parametrize("kind", [EarlyStopping, ReduceLROnPlateau, ModelCheckpoint])
+def test_a_monitor_without_its_mode_is_refused_before_the_first_timestep(small, kind, tmp_path):
+    """Keras raises at the end of the first epoch, which may come after hours."""
+    own = {"filepath": str(tmp_path / "a.keras"), "save_best_only": True} if kind is ModelCheckpoint else {}
+    agent = small("dqn")
+    for monitor, modes in (("val_episode_return", "mode='max'"), ("episode_length", "mode='max' or mode='min'")):
+        callback = kind(monitor=monitor, **own)
+        for given in ([callback], keras.callbacks.CallbackList([callback], model=agent)):
+            with pytest.raises(ValueError, match=rf"{kind.__name__}\(monitor='{monitor}'\) needs {modes}: .*'auto'"):
+                agent.fit("CartPole-v1", steps=20, callbacks=given, verbose=0)
+    assert agent.timesteps == 0
+    run(agent, kind(monitor="loss", **own), epochs=1)
+    run(agent, ModelCheckpoint(str(tmp_path / "b.keras")), epochs=1)  # which monitors nothing
+
+
 def test_a_schedule_of_keras_in_compile_is_refused_with_a_callback_that_sets_it(small):
     agent = small("dqn")
     agent.compile(optimizer=keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)))

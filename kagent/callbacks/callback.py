@@ -138,23 +138,40 @@ def check_events(callbacks: Iterable[Any]) -> None:
             )
 
 
-def check_rates(callbacks: Iterable[Any], scheduled: Sequence[str]) -> None:
-    """Checks that no callback sets a learning rate which is a schedule.
+def check_of_keras(callbacks: Iterable[Any], scheduled: Sequence[str], metrics: Iterable[Any]) -> None:
+    """Checks that Keras's callbacks can do what they are for, which they would say at an epoch's end or never.
 
     Args:
         callbacks: The callbacks.
         scheduled: The roles whose learning rate is a schedule.
+        metrics: Of the agent. Of some Keras knows which direction is the better one.
 
     Raises:
         ValueError: A `LearningRateScheduler` or `ReduceLROnPlateau`, and a role is among `scheduled`: at the next update the
-            schedule would take the place of the rate that the callback has set.
+            schedule would take the place of the rate that the callback has set. A monitor with `mode="auto"` of a log of
+            which Keras does not know whether more is better.
     """
+    directed = {"loss", *(metric.name for metric in metrics)}
     for callback in callbacks:
+        _check_mode(callback, directed)
         if scheduled and isinstance(callback, _RATES):
             raise ValueError(
                 f"{type(callback).__name__} sets learning rates, which must be numbers. Received: a schedule as the learning "
                 f"rate of {', '.join(scheduled)}, which would replace them at each update. Give a number, or leave the callback out"
             )
+
+
+def _check_mode(callback: Any, directed: set[str]) -> None:
+    if not isinstance(callback, _MONITORS) or not getattr(callback, "save_best_only", True):
+        return
+    known = callback.monitor.removeprefix("val_") in directed
+    if known or getattr(callback, "mode", None) != "auto" or getattr(callback, "monitor_op", True) is not None:
+        return
+    modes = "mode='max'" if callback.monitor.endswith("return") else "mode='max' or mode='min'"
+    raise ValueError(
+        f"{type(callback).__name__}(monitor={callback.monitor!r}) needs {modes}: Keras does not know whether more of it is better. "
+        "Received: mode='auto'"
+    )
 
 
 def listed(callbacks: Any, argument: str = "callbacks") -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         return super().add_argument(*names, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {message}{_meant(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,6 +111,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not is_complaint(error):
             raise
         return _complain(error)
+
+
+def _meant(message: str) -> str:
+    """What was meant by a word that is none of the choices in argparse's message; "" where nothing is like it.
+
+    Example:
+
+    >>> _meant("argument COMMAND: invalid choice: 'trian' (choose from 'train', 'tune')")
+    ". Did you mean 'train'?"
+    """
+    found = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+    close = difflib.get_close_matches(found[1], re.findall(r"[\w.-]+", found[2]), n=1) if found else []
+    return f". Did you mean {close[0]!r}?" if close else ""
 
 
 def _unknown(given: list[str], parser: Parser) -> str:

@@ -61,5 +61,5 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         beside.write_text(page, encoding="utf-8")
     for reason in reasons:
         print(f"kagent: Left out: {reason}", file=sys.stderr)
-    print(f"Wrote {arguments.out}: {len(runs)} run(s), {len(page.encode()) / 1e6:.1f} MB")
+    print(f"Wrote {arguments.out}: {len(runs)} run(s), {len(page.encode()) / 1024:,.0f} KiB")
     return 0

@@ -21,6 +21,7 @@ INSTEAD = {
     "train": _FIT,
     "set_env": _FIT,
     "get_env": _FIT,
+    "num_timesteps": "agent.timesteps counts them",
     "compute_single_action": _ACT,
     "compute_action": _ACT,
     "get_action": _ACT,

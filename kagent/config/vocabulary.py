@@ -182,6 +182,7 @@ _ADVICE = {
     "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
     "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
     "render": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
+    "vec_env_cls": "a vector environment of processes is made by gymnasium: env=gymnasium.make_vec(\"CartPole-v1\", 8, \"async\")",
     "seed": "the seed is the agent's, from its making on: kagent.PPO(env, seed=0)",
     "framework": "kagent runs on TensorFlow, by Keras: there is nothing to choose",
     "optimize_memory_usage": "a replay memory stores each observation of 512 bytes or more once",

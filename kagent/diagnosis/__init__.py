@@ -9,7 +9,7 @@ Doctor: 1 finding. A run of 20,000 timesteps.
 <BLANKLINE>
 1. no_updates (severe)
   No gradient step in 20,000 timesteps. The first one is due at 50,000.
-  Try: Lower `start`, `batch_size` or `n_steps`, or train longer.
+  Try: Lower `start`, `frequency`, `batch_size` or `n_steps`, or train longer.
 """
 
 from kagent.diagnosis.environment import check_environment

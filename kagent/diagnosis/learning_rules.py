@@ -56,7 +56,7 @@ def no_updates(record: Record) -> Finding | None:
         "no_updates",
         "severe",
         f"No gradient step in {record.timesteps:,} timesteps.{reason}",
-        ("Lower `start`, `batch_size` or `n_steps`, or train longer.",),
+        ("Lower `start`, `frequency`, `batch_size` or `n_steps`, or train longer.",),
         {"timesteps": record.timesteps, "start": start},
     )
 

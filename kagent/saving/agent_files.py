@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kagent.agent import Agent
 
 _MEMBERS = ("config.json", "metadata.json", "model.weights.h5", "assets")  # of an archive of Keras
+_OF_OTHERS = (".zip", ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".npz")  # endings of files of other libraries
 _Signature = tuple[str, tuple[int, ...], str]
 
 
@@ -343,6 +344,8 @@ def _check_name(path: str, zipped: bool | None) -> None:
             raise ValueError(f"`filepath` of a folder (zipped=False) must not end as a file's. Received: {path!r}")
     elif not name.endswith(".keras") and ("://" not in path or is_file):
         weights = " (save_weights writes '.weights.h5')" if name.endswith(".h5") else ""
+        bare, ending = os.path.splitext(stem)
+        stem = bare if ending in _OF_OTHERS else stem
         raise ValueError(
             f"`filepath` of save must end in '.keras', as {stem + '.keras'!r}{weights}. Received: {path!r}"
         )

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kagent import environments as envs
 from kagent.callbacks.backups import mend_backups, weights_of_backups
-from kagent.callbacks.callback import abortable, check_rates, listed
+from kagent.callbacks.callback import abortable, check_of_keras, listed
 from kagent.callbacks.csv_columns import with_columns
 from kagent.callbacks.progress_bar import with_bar
 from kagent.config import run_length
@@ -292,7 +292,8 @@ def _fit_dataset(
     if steps_per_epoch is not None:
         check_count(steps_per_epoch, "steps_per_epoch")
     given_callbacks = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
-    check_rates(getattr(given_callbacks, "callbacks", given_callbacks), agent.minimizer.scheduled)
+    given = getattr(given_callbacks, "callbacks", given_callbacks)
+    check_of_keras(given, agent.minimizer.scheduled, agent.metrics)
     mend_backups(given_callbacks)
     agent._files.folders.use_for(weights_of_backups(given_callbacks))
     size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch

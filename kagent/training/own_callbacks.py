@@ -10,7 +10,7 @@ import numpy as np
 
 from kagent import callbacks
 from kagent.callbacks.backups import mend_backups, weights_of_backups
-from kagent.callbacks.callback import check_events, check_rates, listed
+from kagent.callbacks.callback import check_events, check_of_keras, listed
 from kagent.memories.transition import each_array
 
 _CLASSES = {"saver": "Checkpoint", "summarizer": "Summarizer", "recorder": "Recorder"}
@@ -78,10 +78,10 @@ class OwnCallbacks:
         agent._files.folders.use_for(weights_of_backups(given))
         if not isinstance(given, keras.callbacks.CallbackList):
             own = listed(given)
-            check_rates(own, agent.minimizer.scheduled)
+            check_of_keras(own, agent.minimizer.scheduled, agent.metrics)
             return [*self, *own]
         check_events(given.callbacks)
-        check_rates(given.callbacks, agent.minimizer.scheduled)
+        check_of_keras(given.callbacks, agent.minimizer.scheduled, agent.metrics)
         for callback in self:
             if callback not in given.callbacks:
                 callback.set_model(agent)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from kagent import update
+from kagent.config import vocabulary
 from kagent.learning.early_estimates import EarlyEstimates
 from kagent.learning.learner import Learner
 from kagent.training.counters import Counters, TrainingClock
@@ -138,8 +139,26 @@ class UpdateTask:
         return self.agent.prepare(experience)
 
     def step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One gradient step, with the user's metrics of its logs."""
-        logs: dict[str, Any] = self.agent._step_metrics.take(self.agent.train_step(batch))
+        """One gradient step, with the user's metrics of its logs.
+
+        Raises:
+            TypeError: A `train_step` of the user's returns something else than a dict.
+            KeyError: It reads what the batch does not have; a note to the error says what there is.
+        """
+        try:
+            given = self.agent.train_step(batch)
+        except KeyError as error:
+            if error.args and isinstance(error.args[0], str) and error.args[0] not in batch:
+                hint = vocabulary.hints([error.args[0]], list(batch))
+                error.add_note(
+                    f"The batch of `train_step` has no {error.args[0]!r}.{hint} It has: {', '.join(sorted(batch))}"
+                )
+            raise
+        if not isinstance(given, dict):
+            raise TypeError(
+                f"`train_step` must return a dict of scalars to log. Received: {given!r} ({type(given).__name__})"
+            )
+        logs: dict[str, Any] = self.agent._step_metrics.take(given)
         return logs
 
     def after_offline(self, steps: int) -> None:

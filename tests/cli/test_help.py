@@ -169,3 +169,11 @@ def test_the_version_is_that_of_the_changelog(capsys):
     assert capsys.readouterr().out == f"kagent {kagent.__version__}\n"
     text = (pathlib.Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## (\S+)", text, re.MULTILINE)[1] == kagent.__version__
+
+
+def test_a_misspelt_command_is_answered(capsys):
+    assert main(["trian", "dqn", "CartPole-v1"]) == 2
+    assert "invalid choice: 'trian'" in (said := capsys.readouterr().err) and "Did you mean 'train'? (see" in said
+    assert main(["tune", "dqn", "CartPole-v1", "--pruner", "hyperbands"]) == 2
+    assert "Did you mean 'hyperband'?" in capsys.readouterr().err
+    assert main(["xyz"]) == 2 and "Did you mean" not in capsys.readouterr().err
