@@ -53,7 +53,7 @@ settings, the later the stronger:
 A key that does not exist is answered with the list of those that do.
 
   --env-kwargs gravity=9.0 --wrapper TimeLimit:'{{"max_episode_steps": 300}}'
-  bc CartPole-v1 --data FOLDER --validation 5    recorded episodes of CartPole-v1
+  bc CartPole-v1 --data FOLDER --validation 5  recorded episodes of CartPole-v1
 
 Ctrl-C once stops cleanly and saves; twice stops at once. Either way, and after
 a power cut, --resume RUN goes on from the last checkpoint, bit for bit.

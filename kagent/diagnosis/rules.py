@@ -53,7 +53,9 @@ def compare_seeds(returns: Mapping[str, float], baseline: Sequence[float] = ()) 
     # Of equal runs each has 1 / count. Without a baseline the worst of three counts 0, and half of the rest is usual.
     share, limit = (gains[best] / total if total else 0.0), 0.5 + 0.5 / count
     rest = statistics.fmean([value for name, value in returns.items() if name != best])
-    if share > max(limit, 0.0 if baseline else 0.75):
+    # Without a baseline nobody knows how large a gain is: it counts where it is half of the returns themselves.
+    is_large = bool(baseline) or returns[best] - rest > 0.5 * max(abs(returns[best]), abs(rest))
+    if is_large and share > max(limit, 0.0 if baseline else 0.75):
         found.append(
             Finding(
                 "seed_dominates",

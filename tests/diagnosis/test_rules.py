@@ -277,3 +277,6 @@ def test_seeds_are_compared():
     assert compare_seeds({"a": 20.0, "b": 500.0}, RANDOM) == []
     assert [f.name for f in compare_seeds({"a": 20.0, "b": 25.0, "c": 500.0})] == ["seed_dominates"]
     assert compare_seeds({"a": 100.0, "b": 200.0, "c": 300.0}) == []
+    # The worst counts 0: "c" has 99 % of the gains, which are 41 of returns of 226, as nearly equal seeds have.
+    assert compare_seeds({"a": -226.2, "b": -225.8, "c": -184.9}) == []
+    assert [f.name for f in compare_seeds({"a": -1226.2, "b": -1225.8, "c": -184.9})] == ["seed_dominates"]
