@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 FIRST_SEED = 1000  # to 1004: settings are tuned on seeds from 0 to 9
 SEEDS = 5
@@ -47,6 +49,48 @@ class Task:
         """`"dqn-cartpole"`; of a cell without tuned settings `"dqn-cartpole-defaults"`."""
         short = self.shown.rpartition("-")[0].lower()
         return f"{self.algorithm}-{short}" + ("-defaults" if self.steps else "")
+
+
+# Of environments that are not for users, and so have no settings in `kagent/tuned/`. As those are written.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "dqn-catch": {
+        "learning_rate": 0.0005,
+        "memory": 20000,
+        "batch_size": 32,
+        "start": 1000,
+        "frequency": 4,
+        "discount": 0.95,
+        "target_update_period": 500,
+        "exploration": {"type": "EpsilonGreedy", "initial": 1.0, "final": 0.05, "fraction": 0.3},
+        "fit": {"steps": 30000},
+    },
+    "ppo-catch": {
+        "n_steps": 128,
+        "batch_size": 64,
+        "epochs": 4,
+        "learning_rate": {"type": "Linear", "initial": 0.0005, "final": 0.0},
+        "discount": 0.95,
+        "gae_lambda": 0.95,
+        "clip_range": 0.2,
+        "entropy_coefficient": 0.05,
+        "fit": {"steps": 100000, "n_envs": 8},
+    },
+}
+
+
+def settings_of(task: Task) -> dict[str, Any] | None:
+    """The settings of a cell, preset arguments and `"fit"`, a fresh dict each time; None: there are none.
+
+    Args:
+        task: The cell.
+    """
+    if task.steps is not None:
+        return {"fit": {"steps": task.steps}}
+    if task.name in _SETTINGS:
+        return copy.deepcopy(_SETTINGS[task.name])
+    from kagent import tuned
+
+    return tuned.load(task.algorithm, task.environment)
 
 
 def _cells() -> Iterator[Task]:
@@ -118,6 +162,10 @@ def _cells() -> Iterator[Task]:
     yield Task("recurrentppo", partial + "CartPoleWithoutVelocities-v1", 475.0, 2.0, 200.0, 500.0, seeds=3)
     yield Task("recurrentppo", partial + "PendulumWithoutVelocities-v1", -280.0, 2.0, -600.0, -135.3, seeds=3)
     yield Task("recurrentppo", partial + "TMaze-v0", 0.95, 2.0, 0.6, seeds=3)
+
+    env, floor = "benchmarks.catch:Catch-v0", 5.0  # from pixels; the best return is 10
+    yield Task("dqn", env, 9.5, 1.0, floor)
+    yield Task("ppo", env, 9.5, 1.0, floor)
 
     for env in ("HalfCheetah-v5", "Hopper-v5"):  # with the extra `mujoco`
         yield Task("ppo", env, None, 20.0, seeds=2)

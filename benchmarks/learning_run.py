@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import measurement, speed
+from benchmarks import learning_cells, measurement, speed
 from benchmarks.learning_cells import EPISODES, EVALUATION, TASKS, Task
 from kagent.cli.scores import interquartile_mean
 
@@ -31,13 +31,10 @@ def settings_of(task: Task) -> tuple[type, Record]:
     Raises:
         LookupError: There are no tuned settings for it.
     """
-    from kagent import tuned
     from kagent.cli import algorithms
 
     algorithm = algorithms.find(task.algorithm)
-    if task.steps is not None:
-        return algorithm.load(), {"fit": {"steps": task.steps}}
-    best = tuned.load(algorithm.name, task.environment)
+    best = learning_cells.settings_of(task)
     if best is None:
         raise LookupError(f"no tuned settings for {task.algorithm} on {task.environment}")
     return algorithm.load(), best

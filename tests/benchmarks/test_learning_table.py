@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import learning_table
-from benchmarks.learning_cells import FIRST_SEED, TASKS
+from benchmarks.learning_cells import FIRST_SEED, TASKS, settings_of
 from benchmarks.learning_table import reached, read, section, written
-from kagent import tuned
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "learning.md"
 
@@ -39,8 +38,7 @@ def test_the_files_are_those_of_the_protocol():
 
 def test_the_files_are_of_the_settings_that_are_shipped():
     for name, records in read(learning_table.RESULTS).items():
-        task = TASKS[name]
-        best = {"fit": {"steps": task.steps}} if task.steps else tuned.load(task.algorithm, task.environment)
+        best = settings_of(TASKS[name])
         for found in records:
             assert found["settings"] == {**best, "seed": found["seed"]}, f"{name} {found['seed']}: measure it again"
 
