@@ -1,13 +1,18 @@
 """Programs in Tensorforce's words: agents, environments, runners."""
 
+import errno
 import json
+import os
+import pathlib
 
 import gymnasium
+import h5py
 import numpy as np
 import pytest
 
 import kagent
 from kagent.compat import tensorforce
+from kagent.compat.tensorforce.programs import files
 
 
 class Corridor(tensorforce.Environment):
@@ -317,3 +322,57 @@ def test_runners_that_are_refused(arguments, error):
     runner = tensorforce.Runner(vpg(), corridor())
     with pytest.raises(ValueError, match="is required"):
         runner.run()
+
+
+@pytest.mark.parametrize(("format", "ending"), [("numpy", ".npz"), ("hdf5", ".hdf5")])
+def test_files_of_strangers_and_damaged_ones(tmp_path, format, ending):
+    """Each with what is wrong: cut off, of other variables, much larger than they are, not finite."""
+    agent = tensorforce.Agent.create(
+        "vpg", "CartPole-v1", batch_size=2, network={"type": "auto", "size": 4, "depth": 1}
+    )
+    path = tmp_path / f"agent{ending}"
+    assert agent.save(tmp_path, format=format) == str(path)
+    assert {each.name for each in tmp_path.iterdir()} == {"agent.json", f"agent{ending}"}
+    found = files.find(tmp_path, None, format)
+    whole = path.read_bytes()
+    arrays = {name: np.array(array) for name, array in files._variables(agent.model).items()}
+
+    def written(changed):
+        if format == "numpy":
+            np.savez(path, **changed)
+            return
+        with h5py.File(path, "w") as file:
+            for name, array in changed.items():
+                file[name] = array
+
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="The file is damaged"):
+        files.restore(agent.model, found)
+    name = "variables/000"
+    for changed in ({**arrays, "more": np.zeros(3)}, {**arrays, name: np.zeros((1 << 20,))}, {name: arrays[name]}):
+        written(changed)
+        with pytest.raises(ValueError, match="other variables"):
+            files.restore(agent.model, found)
+    written({**arrays, name: np.full_like(arrays[name], np.nan)})
+    with pytest.raises(ValueError, match=r"not finite.*variables/000"):
+        files.restore(agent.model, found)
+    path.write_bytes(whole)
+    files.restore(agent.model, found)
+
+
+def test_a_disk_that_cannot_take_a_file_leaves_those_of_before(tmp_path, monkeypatch):
+    agent = tensorforce.Agent.create(
+        "vpg", "CartPole-v1", batch_size=2, network={"type": "auto", "size": 4, "depth": 1}
+    )
+    for format in ("numpy", "hdf5"):
+        agent.save(tmp_path, format=format)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    for format in ("numpy", "hdf5"):
+        with pytest.raises(OSError, match=r"could not be written.*bytes are free"):
+            agent.save(tmp_path, format=format)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

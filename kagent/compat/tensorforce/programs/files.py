@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from kagent.files import atomic_files
+
 ENDINGS = {"checkpoint": ".weights.h5", "numpy": ".npz", "hdf5": ".hdf5"}
 _FORMATS = {**{name: name for name in ENDINGS}, "tensorflow": "checkpoint"}
 LEFT_OUT = "not_saved"
 _COUNTERS = ("timesteps", "episodes", "gradient_steps")
+_HEADER = 1 << 12  # bytes of an array's description at most
 _APPENDED = {"timesteps": "timesteps", "episodes": "episodes", "updates": "updates"}
 
 
@@ -43,27 +48,38 @@ def save(agent: Any, directory: Path, filename: str, format: str, append: str | 
     directory.mkdir(parents=True, exist_ok=True)
     named = filename if append is None else f"{filename}-{getattr(agent, append)}"
     spec, left_out = _encoded(agent.spec)
-    text = json.dumps({**spec, **({LEFT_OUT: left_out} if left_out else {})}, indent=2)
-    (directory / f"{filename}.json").write_text(text, encoding="utf-8")
+    path = _write_state(agent.model, directory / named, format)
+    # Behind the state: where that cannot be written, both files of before stay as they were.
+    with atomic_files.replacing(directory / f"{filename}.json") as temporary:
+        text = json.dumps({**spec, **({LEFT_OUT: left_out} if left_out else {})}, indent=2)
+        temporary.write_text(text, encoding="utf-8")
     if left_out:
         warnings.warn(
             f"A file holds no objects: {left_out} are left out of the specification. `Agent.load` needs them again",
             stacklevel=3,
         )
-    if format == "saved-model":
-        agent.model.export(str(directory / named), verbose=False)
-        return str(directory / named)
-    format = _FORMATS[format]
-    path = directory / f"{named}{ENDINGS[format]}"
-    if format == "checkpoint":
-        agent.model.save_weights(str(path))
-    elif format == "numpy":
-        np.savez(path, **_variables(agent.model))
-    else:
-        with h5py.File(path, "w") as file:
-            for name, array in _variables(agent.model).items():
-                file[name] = array
     return str(path)
+
+
+def _write_state(model: Any, place: Path, format: str) -> Path:
+    if format == "saved-model":
+        model.export(str(place), verbose=False)
+        return place
+    format = _FORMATS[format]
+    path = place.with_name(place.name + ENDINGS[format])
+    if format == "checkpoint":
+        model.save_weights(str(path))
+        return path
+    image = io.BytesIO()  # HDF5 ends the process on a full disk
+    if format == "numpy":
+        np.savez(image, **_variables(model))
+    else:
+        with h5py.File(image, "w") as file:
+            for name, array in _variables(model).items():
+                file[name] = array
+    with atomic_files.replacing(path) as temporary:
+        temporary.write_bytes(image.getbuffer())
+    return path
 
 
 def find(directory: Path, filename: str | None, format: str | None) -> Found:
@@ -119,24 +135,7 @@ def restore(model: Any, found: Found) -> None:
     if found.format == "checkpoint":
         model.load_weights(str(found.state))
         return
-    if found.format == "numpy":
-        with np.load(found.state, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    else:
-        arrays = {}
-        with h5py.File(found.state, "r") as file:
-            file.visititems(
-                lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
-    expected = _variables(model)
-    wrong = sorted(
-        name for name in {*arrays, *expected}
-        if name not in arrays or name not in expected or arrays[name].shape != expected[name].shape
-    )  # fmt: skip
-    if wrong:
-        raise ValueError(
-            f"The file is of an agent with other variables. Received: {found.state}, which differs in {wrong[:5]}"
-        )
+    arrays = _read(found, _variables(model))
     for name, variable in _named(model):
         variable.assign(arrays[name])
     for name in _COUNTERS:
@@ -149,6 +148,54 @@ def restore(model: Any, found: Found) -> None:
     units = model.episodes if model.update_rule.unit == "episodes" else model.timesteps
     model.counters.due_updates_done = model.update_rule.passed(units)  # the next one is due from now on
     model.actor.expire()
+
+
+def _read(found: Found, expected: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a file, of which nothing is read before it is known to be as large as expected."""
+    try:
+        with zipfile.ZipFile(found.state) if found.format == "numpy" else h5py.File(found.state, "r") as file:
+            if isinstance(file, zipfile.ZipFile):
+                sizes = {item.filename.removesuffix(".npy"): item.file_size for item in file.infolist()}
+                known = {
+                    name: 0 <= size - expected[name].nbytes <= _HEADER
+                    for name, size in sizes.items()
+                    if name in expected
+                }
+            else:
+                known = {name: name in file and _same(file[name], expected[name]) for name in expected}
+                sizes = dict.fromkeys(_datasets(file), 0)
+        wrong = sorted(name for name in {*sizes, *expected} if not known.get(name))
+        if wrong:
+            raise ValueError(
+                f"The file is of an agent with other variables. Received: {found.state}, which differs in {wrong[:5]}"
+            )
+        with (
+            np.load(found.state, allow_pickle=False) if found.format == "numpy" else h5py.File(found.state, "r") as file
+        ):
+            arrays = {name: file[name][()] for name in expected}
+    except FileNotFoundError:
+        raise
+    except (OSError, zipfile.BadZipFile, KeyError, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"The file is damaged. Received: {found.state} ({error})") from error
+    wrong = [name for name, array in arrays.items() if not _same(array, expected[name])]
+    if wrong:
+        raise ValueError(
+            f"The file is of an agent with other variables. Received: {found.state}, which differs in {wrong[:5]}"
+        )
+    infinite = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if infinite:
+        raise ValueError(f"The file's variables are not finite. Received: {found.state}, with {infinite[:5]}")
+    return arrays
+
+
+def _same(one: Any, other: Any) -> bool:
+    return getattr(one, "shape", None) == other.shape and getattr(one, "dtype", None) == other.dtype
+
+
+def _datasets(file: h5py.File) -> list[str]:
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+    return found
 
 
 def _named(model: Any) -> list[tuple[str, Any]]:
