@@ -84,6 +84,11 @@ class Doctor(Callback):
         self._agent: Any = None
         self._counts: tuple[int, int, int] | None = None  # the agent's, when the last fit ended
 
+    def overrides(self, event: str) -> bool:
+        if event == "on_update_end" and self.checkpoint is None:
+            return False  # the logs of each update would be fetched for nothing
+        return super().overrides(event)
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         agent = agent_of(self)
         if agent is self._agent and self._counts == _counts(agent):

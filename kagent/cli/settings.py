@@ -85,8 +85,8 @@ def merge(base: Settings, overlay: Settings) -> Settings:
     return merged
 
 
-def without_tuned(given: Settings) -> tuple[Settings, bool]:
-    """Settings without the word `tuned`, and whether shipped settings are to lie below them.
+def without_tuned(given: Settings, before: bool = True) -> tuple[Settings, bool]:
+    """Settings without the word `tuned`, and whether shipped settings are to lie below them; `before` where they do not say it.
 
     Raises:
         CommandError: It is neither true nor false.
@@ -96,7 +96,7 @@ def without_tuned(given: Settings) -> tuple[Settings, bool]:
     >>> without_tuned({"tuned": False, "discount": 0.9})
     ({'discount': 0.9}, False)
     """
-    wanted = given.get(TUNED, True)
+    wanted = given.get(TUNED, before)
     if not isinstance(wanted, bool):
         raise CommandError(f"setting {TUNED!r} must be true or false. Received: {wanted!r}")
     return {key: value for key, value in given.items() if key != TUNED}, wanted

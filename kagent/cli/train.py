@@ -270,12 +270,12 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
     for name in ("normalize", "device"):
         if getattr(arguments, name) is not None:
             flags[name] = getattr(arguments, name)
-    config = settings.read(arguments.config) if arguments.config else {}
-    given, wanted = settings.without_tuned(settings.merge(config, settings.parse(arguments.set)))
+    config, wanted = settings.without_tuned(settings.read(arguments.config) if arguments.config else {})
+    given, wanted = settings.without_tuned(settings.parse(arguments.set), wanted)
     best = (tuned.load(algorithm.name, arguments.environment) or {}) if wanted else {}
     if arguments.data is not None:
         best = recorded.without_online(best)
-    return [best, given, flags]
+    return [best, config, given, flags]
 
 
 def build(preset: Any, source: Source, chosen: settings.Settings) -> Any:

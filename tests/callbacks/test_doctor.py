@@ -200,6 +200,7 @@ def test_a_resumed_run_is_watched_from_its_beginning(small, tmp_path):
         agent.fit(Lane, max_steps=max_steps, steps_per_epoch=20, callbacks=[saver, doctor], verbose=0)
         return doctor.record
 
+    assert not Doctor().overrides("on_update_end") and Doctor().overrides("on_timestep_end")
     first = trained(40)
     assert (first.timesteps, first.episodes.count) == (40, 4)
     (tmp_path / "agent-1-40.doctor.json").write_text("of another series")

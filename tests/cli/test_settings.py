@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from kagent import tuned
-from kagent.cli import settings
+import kagent
+from kagent import cli, tuned
+from kagent.cli import algorithms, settings, train
 from kagent.cli.errors import CommandError
 
 
@@ -55,6 +56,17 @@ class Preset:
 def test_values_are_json_or_text(text, value):
     parsed = settings.parse([f"batch_size={text}"])["batch_size"]
     assert parsed == value and type(parsed) is type(value)
+
+
+def test_a_part_by_name_in_a_file_takes_the_place_of_a_shipped_one(tmp_path):
+    (tmp_path / "a.json").write_text('{"network": "mlp", "tuned": true}')
+    words = ["train", "dqn", "CartPole-v1", "--config", str(tmp_path / "a.json"), "--set", "network.units=[4]"]
+    arguments = cli._parser().parse_args(words)
+    shipped, *own = train._layers(algorithms.find("dqn"), arguments)
+    assert shipped["network"]["activation"] == "relu"
+    assert settings.resolve(kagent.DQN, shipped, *own)["network"] == {"type": "mlp", "units": [4]}
+    arguments.set.append("tuned=false")
+    assert train._layers(algorithms.find("dqn"), arguments)[0] == {}
 
 
 def test_dotted_keys_nest_and_later_ones_win():
