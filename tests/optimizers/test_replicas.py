@@ -3,10 +3,9 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 
@@ -15,8 +14,7 @@ PROGRAM = Path(__file__).with_name("replicated.py")
 
 def start(*arguments, **variables):
     env = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.fspath(Path(__file__).parents[2]), **variables}
-    command = [sys.executable, os.fspath(PROGRAM), *arguments]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return forked.Child([PROGRAM, *arguments], env=env)
 
 
 def result(process):
