@@ -161,6 +161,7 @@ def _cells() -> Iterator[Task]:
     partial = "kagent.environments.partial:"
     yield Task("recurrentppo", partial + "CartPoleWithoutVelocities-v1", 475.0, 2.0, 200.0, 500.0, seeds=3)
     yield Task("recurrentppo", partial + "PendulumWithoutVelocities-v1", -280.0, 2.0, -600.0, -135.3, seeds=3)
+    yield Task("recurrentppo", partial + "MountainCarContinuousWithoutVelocities-v0", 85.0, 2.0, 0.0, 92.5, seeds=3)
     yield Task("recurrentppo", partial + "TMaze-v0", 0.95, 2.0, 0.6, seeds=3)
 
     env, floor = "benchmarks.catch:Catch-v0", 5.0  # from pixels; the best return is 10
