@@ -75,7 +75,7 @@ def _example(request):
     source = "".join(example.source for example in test.examples)
     names = _names(test.globs["__name__"])
     if re.search(r"\bagent\b", source) and not re.match(r"(?s).*?\bagent = ", source.partition("agent.")[0]):
-        sizes = {"memory": 200, "batch_size": 8, "start": 16, "seed": 0}
+        sizes = {"memory": 200, "batch_size": 8, "start": 16, "frequency": 16, "seed": 0}
         names["agent"] = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [8]}, **sizes)
         names |= {"observation": [0.0, 0.1, 0.0, -0.1], "observations": np.zeros((2, 4), np.float32)}
     if re.search(r"\benv\b", source):
