@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -29,6 +29,7 @@ class Episodes(Sequence[Trace]):
         source: What they come from, for messages.
 
     Raises:
+        TypeError: One trace or a name, in place of a list.
         ValueError: There is none.
 
     Example:
@@ -44,9 +45,14 @@ class Episodes(Sequence[Trace]):
     """
 
     def __init__(self, readers: Sequence[Trace | Callable[[], Trace]], source: str = "episodes"):
-        if not readers:
-            raise ValueError(f"A data set must have an episode. Received: {source}, with none")
+        if isinstance(readers, str | Mapping) or not isinstance(readers, Iterable):
+            raise TypeError(
+                f"`readers` must be a list of traces, or of functions that read one. Received: {type(readers).__name__}. "
+                "kagent.datasets.from_traces reads a directory"
+            )
         self._readers, self.source = list(readers), source
+        if not self._readers:
+            raise ValueError(f"A data set must have an episode. Received: {source}, with none")
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -67,7 +73,12 @@ class Episodes(Sequence[Trace]):
             ValueError: One is not a trace of these spaces. The message names it.
         """
         for number in range(len(self)):
-            trace = dict(self[number])
+            trace = self[number]
+            if not isinstance(trace, Mapping):
+                raise ValueError(
+                    f"Trace {number} of {self.source} must be a dict of arrays. Received: {type(trace).__name__}"
+                )
+            trace = dict(trace)
             try:
                 traces.check_trace(trace, observation, action)
             except ValueError as error:

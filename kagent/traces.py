@@ -63,6 +63,7 @@ def trace_files(directory: str | os.PathLike[str]) -> list[Path]:
     """The files `trace-*.npz` of a directory, oldest number first.
 
     Raises:
+        TypeError: Not a path.
         ValueError: There is no such directory, or no trace in it.
 
     Example:
@@ -72,6 +73,11 @@ def trace_files(directory: str | os.PathLike[str]) -> list[Path]:
         ...
     ValueError: `directory` must be a directory of traces. There is none at '/nowhere'
     """
+    if not isinstance(directory, str | os.PathLike):
+        raise TypeError(
+            f"`directory` must be the path of a directory of traces. Received: {type(directory).__name__}. `fit` learns from "
+            "kagent.datasets.Episodes"
+        )
     folder = Path(directory)
     if not folder.is_dir():
         raise ValueError(f"`directory` must be a directory of traces. There is none at {str(folder)!r}")
@@ -172,6 +178,9 @@ def check_trace(
     Raises:
         ValueError: `trace` is not what the module's docstring says, or not of these spaces. The message names the array.
     """
+    for name, array in trace.items():
+        if not isinstance(name, str) or not isinstance(array, np.ndarray):
+            raise ValueError(f"it must be NumPy arrays by name. Received: {type(array).__name__} as {name!r}")
     headers = {name: Header(array.shape, array.dtype) for name, array in trace.items()}
     _check_headers(headers, observation, action)
     _check_values(trace, observation, action)
@@ -300,6 +309,8 @@ def _check_headers(headers: Mapping[str, Header], observation: Structure | None,
     for wrong, word in ((rules.keys() - headers.keys(), "lacks"), (headers.keys() - rules.keys(), "has unknown")):
         if wrong:
             raise ValueError(f"it {word} arrays {sorted(wrong)}. Received: {sorted(headers)}. Allowed: {sorted(rules)}")
+    if 0 in headers["reward"].shape:
+        raise ValueError(f"it must have at least one timestep. Received: 'reward' of shape {headers['reward'].shape}")
     for name, (rows, dtypes, shape) in rules.items():
         received, count = headers[name], headers[rows].shape[:1]
         if received.dtype.kind not in "biuf":

@@ -436,6 +436,9 @@ HOSTILE = {
     "memory dtype": lambda entries: replace(
         "memory.block.float32.0", entries["memory.block.float32.0"][()].astype("f8")
     )(entries),
+    "memory not finite": lambda entries: replace(
+        "memory.block.float32.0", np.full_like(entries["memory.block.float32.0"][()], np.nan)
+    )(entries),
     "memory rows": lambda entries: replace("memory.block.float32.0", entries["memory.block.float32.0"][:-1])(entries),
 }
 

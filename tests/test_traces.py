@@ -109,6 +109,10 @@ def test_no_directory_or_nothing_in_it(tmp_path):
         trace_files(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=f"`directory`.*{tmp_path.name}.*with none"):
         trace_files(tmp_path)
+    with pytest.raises(
+        TypeError, match=r"`directory` must be the path .* Received: list. `fit` learns from kagent.datasets.Episodes"
+    ):
+        trace_files([example()])
     with pytest.raises(FileNotFoundError):
         load_trace(tmp_path / "trace-0.npz")
 

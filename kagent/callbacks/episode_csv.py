@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent.callbacks.callback import Callback
-from kagent.files.atomic_files import local_path, naming_the_disk
+from kagent.files.atomic_files import local_path, lock, naming_the_disk
 
 COLUMNS = ("timesteps", "episode", "env", "episode_return", "episode_length", "seconds")
 
@@ -28,14 +28,16 @@ class EpisodeCSV(Callback):
     A row is in the file as soon as its episode ends: a process that is killed loses none. Give this callback before a
     `Checkpoint`, so that a row is written before the agent is saved that has its episode behind it. A run that goes on from a
     checkpoint plays the episodes after it again: their rows, and a row that was cut in half, are removed first. A new agent
-    begins a new file; one that is there is kept beside it, as `episodes-before-1.csv`, with a warning.
+    begins a new file; one that is there is kept beside it, as `episodes-before-1.csv`, with a warning. A file that is removed
+    while it is written begins anew, with a warning.
 
     Args:
         path: The file, on this machine; made with its folder if need be.
 
     Raises:
         TypeError, ValueError: `path` is none of this machine, or a folder.
-        ValueError: When training begins: the file is no table of `EpisodeCSV`, or of another run than the agent's.
+        ValueError: When training begins: the file is no table of `EpisodeCSV`, or of another run than the agent's, or another
+            `EpisodeCSV` writes it now, in this process or another one.
         OSError: The disk cannot take a row. The error names the file and the bytes that are free, and the file ends with the
             row before.
 
@@ -61,9 +63,7 @@ class EpisodeCSV(Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._close()
-        with naming_the_disk(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab", buffering=0)
+        self._open()
         self._placed = False
         self._begin = time.perf_counter()
 
@@ -83,6 +83,14 @@ class EpisodeCSV(Callback):
 
     def on_train_abort(self) -> None:
         self._close()
+
+    def _open(self) -> None:
+        with naming_the_disk(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "ab", buffering=0)
+        if not lock(self._file.fileno()):
+            self._close()
+            raise ValueError(f"Another EpisodeCSV writes {str(self.path)!r} now. Give each run a file of its own")
 
     def _go_on(self) -> None:
         """Takes away the rows that are to come again, and sets a file of another agent aside."""
@@ -104,14 +112,26 @@ class EpisodeCSV(Callback):
             number += 1
         self._close()
         os.rename(self.path, former)
-        self._file = open(self.path, "ab", buffering=0)
+        self._open()
         warnings.warn(
             f"{str(self.path)!r} held the episodes of another run. They are in {former.name!r} now, and this run begins a new file",
             stacklevel=2,
         )
 
+    def _begin_anew(self) -> None:
+        self._close()
+        self._open()
+        self._end = 0
+        self._write(COLUMNS)
+        warnings.warn(
+            f"{str(self.path)!r} was removed while it was written: the rows up to now are lost. Later ones go to a new file there",
+            stacklevel=2,
+        )
+
     def _write(self, row: Any) -> None:
         assert self._file is not None
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            self._begin_anew()
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(row)
         line = text.getvalue().encode()

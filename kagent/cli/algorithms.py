@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from kagent import tuned
 from kagent.cli import modules
 from kagent.cli.errors import CommandError
+from kagent.config.module_names import algorithm_elsewhere
 
 _FIRST = ("dqn", "ppo", "sac")  # of each kind the one to begin with
 
@@ -101,8 +102,9 @@ def find(name: str) -> Algorithm:
         if plain in (algorithm.name, *algorithm.others):
             return algorithm
     known = [algorithm.name for algorithm in ALGORITHMS]
-    close = difflib.get_close_matches(plain, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    place = algorithm_elsewhere(name)
+    close = [] if place else difflib.get_close_matches(plain, known, n=1)
+    hint = f" In Python it is {place}." if place else f" Did you mean {close[0]!r}?" if close else ""
     raise CommandError(f"unknown algorithm. Received: {name!r}. Known: {', '.join(known)}, module:Class.{hint}")
 
 

@@ -211,8 +211,10 @@ def _product(value: Any) -> float:
         inner = [_product(item) for item in value]
         nested = any(isinstance(item, dict | list | tuple) for item in value)
         return max(inner, default=1.0) if nested else math.prod(inner)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return max(abs(float(value)), 1.0) if number else 1.0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return 1.0
+    number = abs(float(value))
+    return math.inf if math.isnan(number) else max(number, 1.0)
 
 
 # Names -----------------------------------------------------------------------------------------------------

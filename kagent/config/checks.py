@@ -79,5 +79,6 @@ def from_environment(method: str, received: str | None = None) -> TypeError:
     return TypeError(
         f"`{method}` has no inputs and targets to take: an agent learns from an environment and is measured in one.{said} "
         'Write agent.fit("CartPole-v1", steps=10_000) and agent.evaluate("CartPole-v1"); for recorded experience there are '
-        "`pretrain`, `experience`, and `fit` of a tf.data.Dataset of transitions"
+        "`fit` of a directory of traces, of kagent.datasets.Episodes([trace, ...]) or of a tf.data.Dataset of transitions, `pretrain` and "
+        "`experience`"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import keras
 
 from kagent.config import allowed, settings_file
+from kagent.config.module_names import algorithm_elsewhere
 from kagent.config.registry import fold, free_names, keras_package
 from kagent.config.signatures import parameters
 from kagent.config.vocabulary import refusal
@@ -152,5 +153,7 @@ def _registered(name: str) -> type | None:
 
 
 def _known(name: str, among: Any) -> str:
-    close = difflib.get_close_matches(name, among, n=1)
-    return f"Known: {', '.join(sorted(among))}." + (f" Did you mean {close[0]!r}?" if close else "")
+    place = algorithm_elsewhere(name)
+    close = [] if place else difflib.get_close_matches(name, among, n=1)
+    hint = f" It is {place}." if place else f" Did you mean {close[0]!r}?" if close else ""
+    return f"Known: {', '.join(sorted(among))}.{hint}"

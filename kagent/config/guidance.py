@@ -38,6 +38,7 @@ INSTEAD = {
     "restore": 'agent.load_weights("agent.weights.h5") reads what agent.save_weights wrote, kagent.load("agent.keras") whole agents',
     "save_model": 'agent.save("agent.keras") writes the agent, which kagent.load("agent.keras") brings back',
     "get_parameters": "agent.get_weights() are the weights of all networks, agent.policy.weights those of the policy",
+    "initial_internals": "agent.act(observation, internals={}, independent=True) begins an episode, and gives its next internals",
     "q_values": "agent.policy.values(observations) are the action values of a batch, where the policy is of values",
 }
 Class = TypeVar("Class", bound=type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_PLACES = {
+PLACES = {
     "DDQN": "kagent.DoubleDQN",
     "DQNAgent": "kagent.DQN",
     "PPO2": "kagent.PPO",
@@ -10,7 +10,12 @@ _PLACES = {
     "MaskablePPO": "kagent.PPO, which respects the masks that an environment gives",
     "REDQ": "kagent.SAC(env, members=10, subset=2, gradient_steps=20)",
     "DroQ": "kagent.SAC(env, stochastic_critics=True, critic_network=...)",
-    "BC": 'agent.pretrain(directory, num_iterations, objective="behavior_cloning")',
+    "R2D2": 'kagent.DQN(env, network={"rnn": 64}, memory=kagent.memories.ReplaySequences(...))',
+    "RND": 'preprocessing={"reward": "rnd"} of the agent',
+    "BehaviorCloning": "kagent.BC",
+    "TD3PlusBC": "kagent.TD3BC",
+    "CQLSAC": "kagent.CQL",
+    "PPOLSTM": "kagent.RecurrentPPO",
     "make": 'gymnasium.make, or an environment\'s id itself: kagent.PPO("CartPole-v1")',
     "make_vec": 'n_envs of the agent: kagent.PPO("CartPole-v1", n_envs=8)',
     "load_model": "kagent.load",
@@ -34,6 +39,12 @@ _PLACES = {
     "ReplayBuffer": "kagent.memories.Replay",
     "PrioritizedReplayBuffer": "kagent.memories.Prioritized",
     "RolloutBuffer": "kagent.memories.Rollout",
+    "HerReplayBuffer": "kagent.memories.Hindsight",
+    "SequenceReplay": "kagent.memories.ReplaySequences",
+    "EpisodeReplay": "kagent.memories.ReplayEpisodes",
+    "NStepReplayBuffer": "kagent.memories.Replay, with horizon= of the agent",
+    "FrameStackReplay": "kagent.memories.Replay, which stores each frame of stacked observations once",
+    "MDPDataset": "kagent.datasets.Episodes",
     "OUNoise": "kagent.exploration.OrnsteinUhlenbeckNoise",
     "NormalActionNoise": "kagent.exploration.ActionNoise",
     "EpsGreedy": "kagent.exploration.EpsilonGreedy",
@@ -47,13 +58,24 @@ _OTHERS = {
     "make_vec": "make_vec_env DummyVecEnv SubprocVecEnv vectorize",
     "evaluate": "evaluate_policy",
     "VecNormalize": "NormalizeObservation NormalizeReward",
-    "ReplayBuffer": "SequentialMemory ReplayMemory",
+    "ReplayBuffer": "SequentialMemory ReplayMemory DictReplayBuffer",
+    "RolloutBuffer": "DictRolloutBuffer RecurrentRolloutBuffer RecurrentDictRolloutBuffer",
+    "HerReplayBuffer": "HER HindsightExperienceReplay HindsightReplayBuffer HERReplayBuffer",
+    "SequenceReplay": "SequenceReplayBuffer RecurrentReplayBuffer R2D2Buffer",
+    "EpisodeReplay": "EpisodeReplayBuffer",
+    "BehaviorCloning": "BehaviourCloning DiscreteBC",
+    "TD3PlusBC": "TD3_BC",
+    "PPOLSTM": "PPO_LSTM LSTMPPO RecurrentPPO2",
+    "MDPDataset": "OfflineDataset D4RLDataset MinariDataset",
+    "RND": "RandomNetworkDistillation RNDPPO",
     "PrioritizedReplayBuffer": "PrioritizedReplay",
     "OUNoise": "OrnsteinUhlenbeckActionNoise",
     "NormalActionNoise": "GaussianNoise",
     "EpsGreedy": "EpsGreedyQPolicy",
 }
-_PLACES |= {other: _PLACES[name] for name, others in _OTHERS.items() for other in others.split()}
+PLACES |= {other: PLACES[name] for name, others in _OTHERS.items() for other in others.split()}
+
+_FOLDED = {name.replace("_", "").lower(): place for name, place in PLACES.items()}
 
 
 def elsewhere(name: str) -> str | None:
@@ -64,7 +86,18 @@ def elsewhere(name: str) -> str | None:
     >>> elsewhere("DDQN")
     'kagent.DoubleDQN'
     """
-    return _PLACES.get(name)
+    return PLACES.get(name)
+
+
+def algorithm_elsewhere(name: str) -> str | None:
+    """Where in kagent that algorithm is which other libraries have by the name `name`, in any case, or None.
+
+    Example:
+
+    >>> algorithm_elsewhere("r2d2") == elsewhere("R2D2")
+    True
+    """
+    return _FOLDED.get(name.replace("_", "").replace("-", "").lower())
 
 
 def missing(module: str, name: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from kagent.config.signatures import check_known, constructor_parameters
-from kagent.config.vocabulary import suggest_part, unexpected
+from kagent.config.vocabulary import part_hint, unexpected
 
 T = TypeVar("T", bound=Any)
 _OWN: set[Any] = set()  # classes of all registries
@@ -176,8 +176,7 @@ class Registry:
     def _make(self, name: str, arguments: dict[str, Any], argument: str, extra: dict[str, Any]) -> Any:
         cls = self._find(name)
         if cls is None:
-            close = suggest_part(name, self.names)
-            hint = f" Did you mean {close!r}?" if close else ""
+            hint = part_hint(name, self.names)
             raise ValueError(f"Unknown `{argument}`. Received: {name!r}. Known: {', '.join(self.names)}.{hint}")
         parameters = constructor_parameters(cls)
         known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]

@@ -10,6 +10,8 @@ import difflib
 import re
 from collections.abc import Collection, Iterable
 
+from kagent.config.advice import ADVICE
+
 # kagent's name to the names that it has elsewhere. Of several names of kagent the first that the class takes is meant;
 # "fit.steps" is an argument of `fit`, "act.mask" one of `act`, "part.size" one of a part alone.
 _NAMES = {
@@ -109,7 +111,19 @@ _NAMES = {
     "policy_delay": "policy_freq policy_frequency actor_delay policy_update_delay actor_update_freq update_actor_freq",
     "target_noise": "target_policy_noise target_noise_std",
     "target_noise_clip": "noise_clip target_policy_noise_clip",
-    "quantiles": "n_quantiles num_quantiles",
+    "quantiles samples": "n_quantiles num_quantiles",
+    "samples": "n_tau num_tau num_tau_samples online_sample_size",
+    "target_samples": "n_tau_prime num_tau_prime_samples target_sample_size",
+    "policy_samples": "num_quantile_samples sample_size",
+    "cosines": "n_cos num_cosines embedding_dim quantile_embedding_dim",
+    "expectile": "iql_tau iql_expectile expectile_tau",
+    "inverse_temperature": "beta awr_temperature adv_temperature iql_temperature weight_temp",
+    "max_weight": "max_advantage adv_clip exp_adv_max max_exp_advantage",
+    "alpha": "cql_alpha cql_weight conservative_weight min_q_weight bc_alpha",
+    "drawn_actions": "n_action_samples cql_n_actions num_actions num_random n_random_actions",
+    "part.n_sampled_goals": "n_sampled_goal her_k future_k replay_k",
+    "part.strategy": "goal_selection_strategy her_strategy replay_strategy",
+    "sequence_length": "max_seq_len seq_len sequence_len unroll_length bptt_length",
     "members": "n_critics num_critics n_critic twin_q num_q twin ensemble_size",
     "network part.activation": "activation activation_fn act act_fn nonlinearity hidden_activation",
     "network policy part.units part.size": (
@@ -169,50 +183,6 @@ _NAMES = {
     "compile.metrics": "metric",
 }
 _FIRST = {"fit": "env, ", "act": "observation, "}
-# What no argument says.
-_ADVICE = {
-    "env_kwargs": "an environment with arguments of its own is a callable: lambda: gymnasium.make(\"CartPole-v1\", ...)",
-    "anneal_lr": 'let the rate fall: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
-    "num_minibatches": "`batch_size` is the size of one minibatch",
-    "loss": "an algorithm has its own loss; `objective` takes another one",
-    "dueling": "`kagent.DQN(env, dueling=True)` has dueling heads",
-    "prioritized_replay": "`kagent.DQN(env, prioritized=True)`, or memory={\"type\": \"prioritized\", \"capacity\": 100_000}",
-    "use_sde_at_warmup": 'exploration="sampling" acts by the policy from the first timestep on',
-    "clip_vloss": "`kagent.PPO(env, value_clip_range=...)` says how far values may move",
-    "use_gae": "`gae_lambda` belongs to `kagent.PPO` and `kagent.TRPO`",
-    "render_mode": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
-    "render": "make the environment yourself: env=gymnasium.make(\"CartPole-v1\", render_mode=\"human\")",
-    "vec_env_cls": "a vector environment of processes is made by gymnasium: env=gymnasium.make_vec(\"CartPole-v1\", 8, \"async\")",
-    "seed": "the seed is the agent's, from its making on: kagent.PPO(env, seed=0)",
-    "framework": "kagent runs on TensorFlow, by Keras: there is nothing to choose",
-    "optimize_memory_usage": "a replay memory stores each observation of 512 bytes or more once",
-    "action_scaling": "actions are brought to the bounds of the environment's space",
-    "capture_video": "`kagent record FOLDER` makes a video of a trained agent",
-    "stop_fn": 'a callback ends training: keras.callbacks.EarlyStopping("episode_return", mode="max", patience=10)',
-    "save_best_fn": 'a callback saves: keras.callbacks.ModelCheckpoint("a.keras", "episode_return", mode="max", save_best_only=True)',
-    "batch_size": "the size of batches is the agent's: kagent.PPO(env, batch_size=...)",
-    "lr_schedule": 'a learning rate may be a schedule: learning_rate={"type": "linear", "initial": 3e-4, "final": 0.0}',
-    "optimizer_kwargs": 'an optimizer may be a dict: optimizer={"type": "adam", "learning_rate": 3e-4, "epsilon": 1e-5}',
-    "gpu": 'device="GPU:0"',
-    "normalize": 'preprocessing="running_normalization" normalizes observations',
-    "reward_scale": 'preprocessing={"reward": {"type": "rescaling", "scale": 0.1}} scales rewards',
-    "input_shape": "shapes are those of the environment's spaces",
-    "weights_only": 'agent.save_weights("agent.weights.h5") writes weights, training state and memory, not the structure',
-    "include_optimizer": "optimizers go to every file of an agent",
-    "save_format": 'the name says the format: agent.save("agent.keras"), agent.save_weights("agent.weights.h5")',
-    "reset_num_timesteps": "counters go on from one `fit` to the next; a new agent begins at 0",
-}  # fmt: skip
-_ADVICE["kwargs"] = _ADVICE["make_kwargs"] = _ADVICE["env_config"] = _ADVICE["vec_env_kwargs"] = _ADVICE["env_kwargs"]
-_ADVICE["env_args"] = _ADVICE["env_kwargs"]
-_ADVICE["loss_fn"] = _ADVICE["loss_function"] = _ADVICE["loss"]
-_ADVICE["cuda"] = _ADVICE["use_gpu"] = _ADVICE["use_cuda"] = _ADVICE["gpu"]
-_ADVICE["state_dim"] = _ADVICE["action_dim"] = _ADVICE["obs_dim"] = _ADVICE["input_dim"] = _ADVICE["input_shape"]
-_ADVICE["visualize"] = _ADVICE["render"]
-_ADVICE["action_bound_method"] = _ADVICE["action_scaling"]
-_ADVICE["final_prioritized_replay_beta"] = _ADVICE["prioritized"] = _ADVICE["prioritized_replay_alpha"] = _ADVICE[
-    "per"
-] = _ADVICE["prioritized_replay"]
-
 _MEANT: dict[str, list[str]] = {}
 _BESIDE: dict[str, list[str]] = {}  # kagent's names to those of the same meaning in other places of kagent
 for _own, _others in _NAMES.items():
@@ -226,11 +196,14 @@ _PARTS = {
     "ActionNoise": "gaussian gaussian_noise normal normal_noise normal_action_noise noise",
     "CNN": "nature nature_cnn conv conv2d convnet",
     "EpsilonGreedy": "egreedy e_greedy eps_greedy epsilon",
+    "Hindsight": "her_replay_buffer hindsight_replay_buffer hindsight_experience_replay_buffer",
     "Impala": "resnet residual impalacnn",
     "MLP": "dense fc fcnet fully_connected feedforward",
     "OrnsteinUhlenbeckNoise": "ou ou_noise ornstein_uhlenbeck_action_noise",
     "Prioritized": "per prioritized_replay_buffer prioritized_experience_replay",
     "Recent": "fifo queue",
+    "ReplayEpisodes": "episode_replay episode_replay_buffer",
+    "ReplaySequences": "r2d2 sequence_replay sequence_replay_buffer recurrent_replay recurrent_replay_buffer",
     "Replay": "replay_buffer buffer uniform uniform_replay experience_replay deque",
     "Rollout": "rollout_buffer on_policy",
     "Sampling": "softmax boltzmann stochastic categorical",
@@ -262,7 +235,7 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
         for key in known:
             if key == wanted or key.rpartition(".")[2] == wanted.rpartition(".")[2]:
                 return key
-    if plain in _ADVICE or plain in _MEANT:
+    if plain in ADVICE or plain in _MEANT:
         return None
     last = [key for key in known if key.endswith(f".{name}")]
     if _method_of(plain) and not last:
@@ -280,8 +253,8 @@ def advise(name: str) -> str | None:
     "'total_timesteps' is `steps` of `fit`: agent.fit(env, steps=...)"
     """
     plain = _plain(name)
-    if plain in _ADVICE:
-        return f"{name!r}: {_ADVICE[plain]}"
+    if plain in ADVICE:
+        return f"{name!r}: {ADVICE[plain]}"
     meant = [wanted for wanted in _MEANT.get(plain, [plain]) if not wanted.startswith("part.")]
     for wanted in meant:
         method, _, argument = wanted.rpartition(".")
@@ -304,13 +277,30 @@ def suggest_part(name: str, known: Iterable[str]) -> str | None:
     >>> suggest_part("replay_buffer", ["Prioritized", "Replay"])
     'Replay'
     """
-    known, plain = list(known), _plain(name)
+    known, plain = list(known), _plain(name).replace("_", "")
     for own, others in _PARTS.items():
-        if own in known and plain in others.split():
+        if own in known and plain in others.replace("_", "").split():
             return own
+    if _plain(name) in ADVICE:
+        return None
     lower = {own.lower(): own for own in known}
     close = difflib.get_close_matches(name.lower(), lower, n=1)
     return lower[close[0]] if close else None
+
+
+def part_hint(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a part that is not known: a blank and what is meant by it, or "".
+
+    Example:
+
+    >>> part_hint("HerReplayBuffer", ["Hindsight", "Replay"])
+    " Did you mean 'Hindsight'?"
+    """
+    close = suggest_part(name, known)
+    if close is not None:
+        return f" Did you mean {close!r}?"
+    plain = _plain(name)
+    return f" {name!r}: {ADVICE[plain]}." if plain in ADVICE else ""
 
 
 def meaning(name: str) -> str:

@@ -7,12 +7,14 @@ A goal environment (gymnasium-robotics' `GoalEnv`) observes a `Dict` with `achie
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..spaces import Structure
+from .checks import INFINITE
 
 REWARD, TERMINATED = "compute_reward", "compute_terminated"
 ACHIEVED, DESIRED = "achieved_goal", "desired_goal"
@@ -50,7 +52,7 @@ class GoalFunction:
         """Values for goals `(n, *shape)`, in the form that the environment has them: float64 `(n,)`.
 
         Raises:
-            ValueError: The function gives no finite number for a row.
+            ValueError: The function gives no number for a row, or one that is not finite as float32, as rewards are stored.
         """
         if self.vectorized and len(achieved) > 1:
             return self._checked(self.function(achieved, desired, {}), len(achieved))
@@ -82,9 +84,13 @@ class GoalFunction:
         return found.shape == each.shape and bool(np.allclose(found, each, rtol=1e-5, atol=1e-6))
 
     def _checked(self, values: Any, count: int) -> np.ndarray:
-        found = np.asarray(values, np.float64)
-        if found.shape != (count,) or not np.isfinite(found).all():
-            raise ValueError(f"`{self.name}` must give a finite number for each of {count} goals. Received: {values!r}")
+        refusal = f"`{self.name}` must give a number that is finite as float32 for each of {count} goals"
+        try:
+            found = np.asarray(values, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{refusal}. Received: {reprlib.repr(values)}") from error
+        if found.shape != (count,) or not (np.abs(found) < INFINITE).all():  # NaN neither
+            raise ValueError(f"{refusal}. Received: {reprlib.repr(values)}")
         return found
 
 

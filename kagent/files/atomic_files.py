@@ -91,6 +91,22 @@ def _temporary(target: Path, suffix: str) -> tuple[int | None, str]:
         os.close(handle)
 
 
+def lock(handle: int) -> bool:
+    """Locks an open file for this handle alone, until it is closed or its process ends; False where another handle has it.
+
+    Without locks, as on Windows and on some file systems, every handle gets it.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _prefix(target: Path) -> str:
     return f".{target.name[:_NAMED]}."
 

@@ -110,7 +110,12 @@ class Layered(Part):
                     x = recurrence.through(layer, x, f"network[{index}]")
                     continue
                 before_call(layer, x)
-                x = layer(x)
+                try:
+                    x = layer(x)
+                except (TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"`network[{index}]` {type(layer).__name__} does not fit what comes before: {error}"
+                    ) from error
                 continue
             arguments = {key: value for key, value in layer.items() if key != "type"}
             # Keras gives the names reshape_1, flatten_1 ... to layers without one, of which there are some around the list.

@@ -52,7 +52,8 @@ class StateValue(Role):
 class SharedStateValue(StateValue):
     """V(s) by one more head on the policy's own network: what the critic learns moves the policy's features too.
 
-    Its trainable variables are its head's and those of the policy's network (not of the policy's heads).
+    Its trainable variables are its head's and those of the policy's network (not of the policy's heads). As with every shared layer
+    in Keras, `critic.trainable = False` freezes that network for the policy too; the head alone is `critic.model.get_layer("value")`.
     """
 
     def __init__(self, **kwargs: Any):

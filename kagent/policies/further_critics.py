@@ -59,20 +59,39 @@ class ActionAndStateValue(ActionValue):
     (Kostrikov et al. 2021, arXiv:2110.06169).
 
     Args:
-        network, members: As for `ActionValue`; the state's network has the same configuration and weights of its own.
+        network, members: As for `ActionValue`.
+        state_network: Of V, in the same forms as `network`; None: the same configuration, and weights of its own.
 
     Example:
 
     >>> critic = ActionAndStateValue(network={"type": "mlp", "units": [64, 64]})
     """
 
+    network_arguments = ("network", "state_network")
+
+    def __init__(self, network: Any = "auto", members: int = 2, state_network: Any = None, **kwargs: Any):
+        super().__init__(network, members, **kwargs)
+        # A twin from before layers are built: those of `network` will be for observations and actions side by side.
+        own = (
+            networks.clone(self.network) if state_network is None else networks.get(state_network, self.default_network)
+        )
+        self._state_network = lambda: own  # not itself, which Keras would save a second time
+
+    @property
+    def state_network(self) -> Any:
+        """The network of V."""
+        return self._state_network()
+
+    def get_part(self) -> dict[str, Any]:
+        return {**super().get_part(), "state_network": networks.serialize(self.state_network)}
+
     def make(self, observation: Structure, action: Structure, seeds: Seeds, skip: tuple[int, ...]) -> None:
         def heads(features: Any) -> list[Any]:
             return [dense(features, 1, None, "value", "fan_in", 1.0, seeds)]
 
-        state = networks.clone(self.network)
         super().make(observation, action, seeds, skip)
-        self.state_model = networks.functional(state, observation, heads, seeds, f"{self.name}_state", skip)
+        name = f"{self.name}_state"
+        self.state_model = networks.functional(self.state_network, observation, heads, seeds, name, skip)
 
     def states(self, observation: Any, training: bool = False) -> tf.Tensor:
         """Values of states, `(N,)` float32."""

@@ -52,10 +52,12 @@ class Role(keras.layers.Layer):
         state_sizes: Numbers in each part of the state that its recurrent layers carry through an episode; `()`: it has none.
         carried: Which parts these are of all that the agent's networks carry.
         one_pass: Runs the network that it shares with another role; None: it shares none.
+        network_arguments: Arguments that take a network, and attributes that hold it, of which targets get twins.
         layer_noise: Makes a context in which `NoisyDense` layers draw; of a role without such layers, one that changes nothing.
     """
 
     default_network = Auto()
+    network_arguments: tuple[str, ...] = ("network",)
     keeps_state = False
     state_sizes: tuple[int, ...] = ()
     carried = slice(0, 0)
@@ -218,9 +220,10 @@ class Role(keras.layers.Layer):
 
     def twin(self, name: str) -> Role:
         """A role of the same configuration and another name, not yet set up."""
-        network = networks.clone(self.network)  # first: it says what is wrong with a network that has no configuration
-        config = {key: value for key, value in self.get_part().items() if key not in ("type", "network")}
-        return type(self)(**config, network=network, name=name)
+        # First: it says what is wrong with a network that has no configuration.
+        given = {argument: networks.clone(getattr(self, argument)) for argument in self.network_arguments}
+        config = {key: value for key, value in self.get_part().items() if key not in ("type", *given)}
+        return type(self)(**config, **given, name=name)
 
     def get_part(self) -> dict[str, Any]:
         """`{"type": name, **arguments}`, JSON-ready."""

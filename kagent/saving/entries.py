@@ -99,7 +99,19 @@ def _memory(store: Any, folder: Path | None) -> SavedMemory:
         if folder is None:
             raise ValueError(f"The file's memory is in a folder {name!r} beside it, and this file has none beside it")
         content |= segments.opened(folder / name, cuts, free_memory())
+    content = {name: _finite(name, parts) for name, parts in content.items()}
     return SavedMemory(bool(about["masked"]), check_count(about["num_envs"], "num_envs"), content)
+
+
+def _finite(name: str, parts: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    # An agent stores no other numbers, and would learn from these without a word.
+    for part in parts:
+        array = np.asarray(part)
+        if array.dtype.kind == "f" and not (good := np.isfinite(array)).all():
+            raise ValueError(
+                f"The memory in the file must hold finite numbers. Received: {array[~good][0]} in {name!r}"
+            )
+        yield array
 
 
 def _is_large(array: np.ndarray | Rows) -> bool:

@@ -134,6 +134,7 @@ def fit(
         "max_steps": max_steps, "max_episodes": max_episodes, "max_updates": max_updates,
     }  # fmt: skip
     replicas.scope(agent.minimizer.strategy)  # refuses that of another one
+    rules = {"reset_options": reset_options, "step_timeout": step_timeout}
     if isinstance(env, tf.data.Dataset):
         refused = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
         refused += [name for name in kwargs if name not in ("shuffle",)]
@@ -141,8 +142,9 @@ def fit(
             raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
         if not isinstance(env.element_spec, dict) or "reward" not in env.element_spec:
             raise from_environment("fit", f"a dataset of {env.element_spec}")
-        rules = {"reset_options": reset_options, "step_timeout": step_timeout}
         run_length.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
+        if validation_env is None:
+            _refuse_rules(rules)
         with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
             validation = _validation(agent, opened, validation_env, validation_episodes, validation_freq, rules)
             own = offline.validating(agent, validation, callbacks)
@@ -156,7 +158,6 @@ def fit(
             "max_episodes= or epochs= and steps_per_epoch="
         )
     run_length.check_epochs(initial_epoch, env, validation_env, validation_episodes, validation_freq)
-    rules = {"reset_options": reset_options, "step_timeout": step_timeout}
     if replay_limit not in (None, "auto"):
         replay_limit = check_count(replay_limit, "replay_limit")
     origin = agent._own_callbacks.counted_from or counts_of(agent)
@@ -170,6 +171,8 @@ def fit(
                 f"Recorded episodes are learned from for updates=, max_updates=, or epochs= and steps_per_epoch=, in gradient steps. "
                 f"Received: {', '.join(refused)}"
             )
+        if validation_env is None:
+            _refuse_rules(rules)
         length = offline.Length(steps_per_epoch, epochs, initial_epoch, updates, max_updates)
         with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
             validation = _validation(agent, opened, validation_env, validation_episodes, validation_freq, rules)
@@ -218,6 +221,15 @@ def fit(
         finally:
             agent._run.trainer = None
     return agent.history
+
+
+def _refuse_rules(rules: dict[str, Any]) -> None:
+    given = [f"{name}={value!r}" for name, value in rules.items() if value is not None]
+    if given:
+        raise ValueError(
+            "Recorded experience is learned from without an environment, for which `reset_options` and `step_timeout` are; they "
+            f"go with `validation_env`. Received: {', '.join(given)}"
+        )
 
 
 def _validation(

@@ -123,7 +123,7 @@ def _take_internals(states: Any, internals: dict[str, Any]) -> None:
     names = [f"state_{i}" for i in range(len(states.state))] if internals else []
     given = [np.asarray(internals[name])[None] for name in names if name in internals]
     finite = all(np.isfinite(part).all() for part in given if part.dtype.kind == "f")
-    if list(internals) != names or not finite or (internals and not states.restore(given)):
+    if set(internals) != set(names) or not finite or (internals and not states.restore(given)):
         expected = {f"state_{i}": (part.shape[1:], str(part.dtype)) for i, part in enumerate(states.state)}
         raise ValueError(
             "`internals` must be {} or those that came with the action before, finite arrays of these shapes and dtypes: "

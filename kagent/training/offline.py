@@ -18,7 +18,9 @@ from kagent.config.run_length import Bounds
 from kagent.datasets import Episodes
 from kagent.learning.divergence import check_weights
 from kagent.memories.sequences import RecentSequences
+from kagent.policies.unrolled import carried_sizes
 from kagent.training import evaluator, experience
+from kagent.training.episode_streams import OrderError
 from kagent.training.metrics import UpdateMetrics, validation_logs
 from kagent.training.own_callbacks import Counts
 
@@ -36,10 +38,15 @@ def fill_memory(agent: Any, episodes: Episodes) -> int:
         The timesteps of the episodes.
 
     Raises:
-        ValueError: The memory holds other experience, or is too small; or it is one that offline training has no use for. A trace
-            is not of the agent's spaces. Nothing has changed then.
+        ValueError: A recurrent network. The memory holds other experience, or is too small; or it is one that offline training
+            has no use for. A trace is not of the agent's spaces. Nothing has changed then.
     """
     memory = agent.memory
+    if carried_sizes(agent.policy, agent.critic):
+        raise ValueError(
+            "`fit` of recorded episodes is for networks without recurrent layers: a trace holds no states, in which sequences begin. "
+            f"Received: {type(agent).__name__} with recurrent layers"
+        )
     if memory.on_policy or isinstance(memory, RecentSequences):
         raise ValueError(
             f"`fit` of recorded episodes needs a replay memory, from which they are drawn again and again. Received: an agent with "
@@ -183,6 +190,8 @@ class OfflineTrainer:
 
     def _update(self, begin: int) -> None:
         agent, cycle = self.agent, self.agent._update_cycle
+        if not agent.memory.has_any:
+            raise OrderError("The recorded episodes are gone: `memory` was cleared while `fit` learned from them")
         if self._calls_batches:
             self.callbacks.on_train_batch_begin(agent.updates - begin)
         for hook in self._begin_hooks:

@@ -219,6 +219,9 @@ def test_internals_carry_an_episode_of_the_users_own():
         action, internals = agent.act(observation, deterministic=True, internals=internals)
         assert action == player.act(observation)
     assert {name: part.shape for name, part in internals.items()} == {f"state_{i}": (3,) for i in range(4)}
+    backwards = dict(reversed(internals.items()))  # the order of a dict says nothing
+    one, other = (agent.act(observation, deterministic=True, internals=given)[1] for given in (internals, backwards))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
     again, _ = agent.act(observation, independent=True, internals=internals)  # samples, and nothing is remembered
     assert again in (0, 1, 2) and agent.timesteps == 0
     short = {name: part[:2] for name, part in internals.items()}

@@ -183,6 +183,31 @@ def test_a_full_disk_leaves_no_half_row(agent, tmp_path, monkeypatch):
 
 
 @pytest.mark.eager
+@pytest.mark.eager
+@pytest.mark.filterwarnings("ignore:The open episodes")
+def test_a_file_that_is_removed_begins_anew(agent, tmp_path):
+    path = tmp_path / "episodes.csv"
+
+    class Remove(kagent.callbacks.Callback):
+        def on_episode_end(self, episode, logs=None):
+            if episode == 1:
+                path.unlink()
+
+    with pytest.warns(UserWarning, match=r"episodes\.csv' was removed while it was written"):
+        agent.fit(Counter(), episodes=4, callbacks=[EpisodeCSV(path), Remove()], verbose=0)
+    assert numbers(path, "episode") == [2, 3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+@pytest.mark.filterwarnings("ignore:The open episodes")
+def test_one_file_is_of_one_callback(agent, tmp_path):
+    first, second = EpisodeCSV(tmp_path / "episodes.csv"), EpisodeCSV(tmp_path / "episodes.csv")
+    with pytest.raises(ValueError, match=r"Another EpisodeCSV writes '.*episodes\.csv' now"):
+        agent.fit(Counter(), episodes=2, callbacks=[first, second], verbose=0)
+    agent.fit(Counter(), episodes=2, callbacks=[second], verbose=0)
+    assert numbers(tmp_path / "episodes.csv", "episode") == [0, 1]
+
+
 def test_a_device_that_is_full_is_an_error_with_its_path(agent, tmp_path):
     (tmp_path / "episodes.csv").symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"No space left on device.*episodes\.csv"):

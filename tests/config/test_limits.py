@@ -53,6 +53,10 @@ ENDLESS = {
         {"network": {**DENSE, "class_name": "Sequential", "config": {"name": "s", "layers": [DENSE] * 3000}}},
         r"`network` is too large. At most 1500 layers",
     ),
+    "no number of Keras units": (
+        {"network": {**DENSE, "config": {"units": float("nan")}}}, r"Dense.units must be at most 32768. Received: nan"
+    ),
+    "infinite Keras units": ({"network": {**DENSE, "config": {"units": float("inf")}}}, r"Dense.units must be at most 32768"),
     "Keras units": ({"network": {**DENSE, "config": {"units": 2**40}}}, r"`network`: Dense.units must be at most 32768"),
     "Keras weights": (
         {"network": [{**DENSE, "class_name": "Sequential", "config": {

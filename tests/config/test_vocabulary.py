@@ -12,7 +12,7 @@ from kagent import exploration, memories, networks, objectives, schedules
 from kagent.agents import AGENTS
 from kagent.cli import algorithms, main, settings
 from kagent.cli.errors import CommandError
-from kagent.config import signatures, vocabulary
+from kagent.config import module_names, signatures, vocabulary
 
 POLICY = {"network": {"type": "mlp", "units": [4]}, "seed": 0}
 # (preset, environment, what other libraries call it, what is said)
@@ -69,6 +69,20 @@ ARGUMENTS = [
     ("PPO", "CartPole-v1", "greedy", r"agent\.act\(observation, deterministic="),
     ("PPO", "CartPole-v1", "loss", "`objective` takes another one"),
     ("PPO", "CartPole-v1", "reward_scale", '"type": "rescaling"'),
+    ("RecurrentPPO", "CartPole-v1", "lstm_hidden_size", r'network=\{"rnn": 64\}'),
+    ("RecurrentPPO", "CartPole-v1", "n_lstm_layers", r'network=\{"rnn": 64\}'),
+    ("RecurrentPPO", "CartPole-v1", "shared_lstm", 'critic="shared"'),
+    ("RecurrentPPO", "CartPole-v1", "max_seq_len", "'sequence_length'"),
+    ("IQL", "Pendulum-v1", "beta", "'inverse_temperature'"),
+    ("IQL", "Pendulum-v1", "iql_tau", "'expectile'"),
+    ("IQL", "Pendulum-v1", "max_advantage", "'max_weight'"),
+    ("CQL", "Pendulum-v1", "cql_alpha", "'alpha'"),
+    ("CQL", "Pendulum-v1", "min_q_weight", "'alpha'"),
+    ("CQL", "Pendulum-v1", "n_action_samples", "'drawn_actions'"),
+    ("CQL", "Pendulum-v1", "with_lagrange", "kagent.CQL's penalty is fixed"),
+    ("BC", "CartPole-v1", "demonstrations", r'agent\.fit\("folder"'),
+    ("IQN", "CartPole-v1", "num_quantiles", "'samples'"),
+    ("IQN", "CartPole-v1", "quantile_embedding_dim", "'cosines'"),
 ]
 
 
@@ -239,6 +253,26 @@ def test_predict_takes_batches():
         discrete.predict(3)
 
 
+def test_parts_and_algorithms_of_other_libraries():
+    for call, message in (
+        (lambda: kagent.SAC("Pendulum-v1", memory="HerReplayBuffer"), "Did you mean 'Hindsight'"),
+        (lambda: kagent.DQN("CartPole-v1", memory="PrioritizedReplayBuffer"), "Did you mean 'Prioritized'"),
+        (lambda: kagent.PPO("CartPole-v1", network="lstm"), r'Received: \'lstm\'.*network=\{"rnn": 64\}'),
+        (lambda: kagent.Agent.create("R2D2", "CartPole-v1"), r"It is kagent\.DQN\(.*ReplaySequences"),
+        (lambda: kagent.Agent.create("redq", "Pendulum-v1"), r"It is kagent\.SAC\(env, members=10"),
+        (lambda: algorithms.find("td3-bc-plus"), "unknown algorithm"),
+        (lambda: algorithms.find("her"), r"In Python it is kagent\.memories\.Hindsight"),
+    ):
+        with pytest.raises((ValueError, CommandError), match=message):
+            call()
+    with pytest.raises(TypeError, match=r"'goal_selection_strategy'\. Did you mean 'strategy'"):
+        memories.Hindsight(goal_selection_strategy="future")
+    with pytest.raises(AttributeError, match=r"'HerReplayBuffer': it is kagent\.memories\.Hindsight"):
+        memories.HerReplayBuffer  # noqa: B018
+    shadowed = [name for name in module_names.PLACES if name in kagent.__all__]
+    assert shadowed == [], "kagent has these itself"
+
+
 @pytest.mark.parametrize(
     "part, wrong, own",
     [
@@ -339,7 +373,7 @@ def test_every_own_name_of_the_table_is_an_argument_somewhere():
     parts = (
         exploration.EpsilonGreedy, exploration.ActionNoise, memories.Replay, networks.MLP, kagent.Update,
         schedules.OrnsteinUhlenbeck, keras.optimizers.Adam, networks.layer_list.LAYERS["dense"],
-        kagent.policies.StateDependentNoise,
+        kagent.policies.StateDependentNoise, memories.Hindsight,
     )  # fmt: skip
     known |= {f"part.{p.name}" for part in parts for p in signatures.constructor_parameters(part)}
     assert {own for meant in vocabulary._MEANT.values() for own in meant} - known == set()

@@ -209,8 +209,14 @@ def test_a_function_that_gives_no_number_is_refused():
     goals = np.zeros((2, 1))
     with pytest.raises(ValueError, match=r"`f` must give one number for a goal. Received: shape \(2,\)"):
         GoalFunction(lambda a, d, i: np.zeros(2), "f")(goals, goals)
-    with pytest.raises(ValueError, match="`f` must give a finite number for each of 2 goals"):
+    with pytest.raises(
+        ValueError, match=r"`f` must give a number that is finite as float32 for each of 2 goals. Received: .*nan"
+    ):
         GoalFunction(lambda a, d, i: np.nan, "f")(goals, goals)
+    with pytest.raises(ValueError, match=r"finite as float32 for each of 2 goals. Received: .*1\.?e\+39"):
+        GoalFunction(lambda a, d, i: np.full(np.shape(a)[:-1], 1e39), "f")(goals, goals)
+    with pytest.raises(ValueError, match=r"`f` must give a number .* Received: .*abc"):
+        GoalFunction(lambda a, d, i: "abc", "f")(goals, goals)
     with pytest.raises(KeyError) as caught:
         GoalFunction(lambda a, d, i: i["contact"], "f")(goals, goals)
     assert "its `info` is an empty dict" in caught.value.__notes__[0]

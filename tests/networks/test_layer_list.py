@@ -122,6 +122,7 @@ def test_keras_layers_are_layers_of_each_role():
         ([{"type": "retrieve", "tensors": "nothing"}], r"no tensor is called \['nothing'\]. Known: \['state'\]"),
         ([{"type": "pooling", "reduction": "least"}], r"`reduction` must be one of"),
         ([{"type": "reshape", "shape": [3]}], r"`network\[0\]` reshape does not fit what comes before"),
+        (["flatten", keras.layers.Conv2D(3, 3)], r"`network\[1\]` Conv2D does not fit what comes before: .*ndim"),
     ],
 )
 def test_mistakes_are_named(layers, message):

@@ -1,5 +1,6 @@
 """Implicit Q-learning: one gradient step against NumPy."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -85,3 +86,28 @@ def test_arguments_are_checked():
             ImplicitQLearningObjective(**words)
     with pytest.raises(ValueError, match="needs critic=ActionAndStateValue"):
         agent_of(critic="action_value")
+
+
+@pytest.mark.parametrize(
+    "network", [[keras.layers.Dense(3)], keras.Sequential([keras.layers.Dense(3)])], ids=["list", "model"]
+)
+def test_networks_of_layers_are_for_states_and_for_actions(network, tmp_path):
+    # The critics' layers are built for 2 numbers of the observation and 2 of the action, those of V for the observation's.
+    space = {"observation_space": spaces.Box(-5, 5, (2,)), "action_space": spaces.Box(-1, 1, (2,))}
+    agent = kagent.IQL(**space, network=network, memory=20, batch_size=4, seed=4)
+    for role in (agent.critic, agent.target_critic):
+        assert [kernel.shape for kernel in heads(role)[::4]] == [(4, 3), (4, 3), (2, 3)]
+    agent.save(tmp_path / "a.keras")
+    other = kagent.load(tmp_path / "a.keras")
+    x = tf.constant(BATCH["observation"], tf.float32)
+    for role in ("critic", "target_critic"):
+        np.testing.assert_array_equal(getattr(other, role).states(x), getattr(agent, role).states(x))
+    np.testing.assert_array_equal(agent.target_critic.states(x), agent.critic.states(x))
+
+
+def test_the_state_may_have_a_network_of_its_own():
+    critic = {"type": "ActionAndStateValue", "network": LINEAR, "state_network": [{"type": "dense", "size": 5}]}
+    agent = agent_of(critic=critic)
+    assert [w.shape for w in heads(agent.critic)[4:]] == [(2, 5), (5,), (5, 1), (1,)]
+    again = kagent.Agent.create(agent.get_config())
+    assert [w.shape for w in heads(again.target_critic)[4:]] == [(2, 5), (5,), (5, 1), (1,)]

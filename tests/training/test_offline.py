@@ -4,6 +4,7 @@ import gymnasium
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from agent_states import differences, state_of
 from gymnasium import spaces
 from keras.callbacks import BackupAndRestore
@@ -153,6 +154,10 @@ def test_what_cannot_be_learned_from_is_refused_and_nothing_changes(small, tmp_p
         ({"steps_per_epoch": "episode"}, "`steps_per_epoch` must be an integer"),
         ({"epochs": 0}, "`epochs` must be an integer"),
         ({"verbose": 3}, "`verbose` must be"),
+        (
+            {"reset_options": {}, "step_timeout": 3},
+            r"go with `validation_env`. Received: reset_options=\{\}, step_timeout=3",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             agent_for(small).fit(episodes, **{"verbose": 0, **words})
@@ -162,8 +167,15 @@ def test_what_cannot_be_learned_from_is_refused_and_nothing_changes(small, tmp_p
         agent_for(small, memory=49).fit(episodes, verbose=0)
     with pytest.raises(ValueError, match="must hold traces"):
         agent_for(small).fit(tmp_path, verbose=0)
-    with pytest.raises(ValueError, match="must have an episode"):
-        datasets.Episodes([])
+    sequences = {
+        "network": {"rnn": 3},
+        "memory": {"type": "replay_sequences", "sequence_length": 4, "burn_in": 1, "capacity": 50},
+    }
+    with pytest.raises(ValueError, match=r"without recurrent layers.*Received: DQN with recurrent layers"):
+        agent_for(small, **sequences).fit(episodes, verbose=0)
+    transitions = tf.data.Dataset.from_tensors({"reward": [1.0]})
+    with pytest.raises(ValueError, match="Received: step_timeout=3"):
+        agent_for(small).fit(transitions, step_timeout=3, verbose=0)
     agent = agent_for(small, normalize=True)
     agent.fit(episodes, updates=1, verbose=0)
     before = state_of(agent)
@@ -171,6 +183,38 @@ def test_what_cannot_be_learned_from_is_refused_and_nothing_changes(small, tmp_p
     with pytest.raises(ValueError, match=r"Trace 1 of episodes.*'reward'"):
         agent.fit(wrong, verbose=0)
     assert differences(state_of(agent), before) == []
+
+
+def test_episodes_of_other_forms_are_refused_by_name(small):
+    for none in ([], iter(())):
+        with pytest.raises(ValueError, match="must have an episode"):
+            datasets.Episodes(none)
+    for wrong, kind in ((trace(), "dict"), ("folder", "str"), (3, "int")):
+        with pytest.raises(TypeError, match=f"`readers` must be a list of traces.*Received: {kind}. .*from_traces"):
+            datasets.Episodes(wrong)
+    agent = agent_for(small)
+    for wrong, message in (
+        ([1, 2], r"Trace 1 of episodes must be a dict of arrays. Received: list"),
+        (trace(reward=[1.0] * 10), r"Trace 1 of episodes: it must be NumPy arrays by name. Received: list as 'reward'"),
+        ({**trace(), 3: np.ones(10)}, r"Received: ndarray as 3"),
+        (
+            trace(length=0, truncated=np.zeros(0, bool)),
+            r"it must have at least one timestep. Received: 'reward' of shape \(0,\)",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            agent.fit(datasets.Episodes([trace(), wrong]), verbose=0)
+    with pytest.raises(
+        TypeError, match=r"Received: list\. .*`fit` of a directory of traces, of kagent\.datasets\.Episodes\(\["
+    ):
+        agent.fit([trace()], updates=1, verbose=0)
+
+
+def test_a_memory_that_a_callback_clears_is_said(small):
+    clear = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: agent.memory.clear())
+    agent = agent_for(small)
+    with pytest.raises(ValueError, match="`memory` was cleared while `fit` learned"):
+        agent.fit(datasets.Episodes([trace()]), updates=2, steps_per_epoch=1, callbacks=[clear], verbose=0)
 
 
 def test_a_name_of_an_environment_is_no_folder(small, tmp_path, monkeypatch):
