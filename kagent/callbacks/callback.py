@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -102,6 +103,9 @@ class Callback(keras.callbacks.Callback):
         Every callback of the `fit` gets this call, also one whose `on_train_begin` was not reached. Then the error is raised.
         """
 
+    needs_episodes = False
+    """Whether it has nothing to do without episodes of an environment; offline training then warns."""
+
     def overrides(self, event: str) -> bool:
         """Whether this callback overrides `event`, in its class or with an attribute of its own."""
         return event in vars(self) or getattr(type(self), event) is not getattr(Callback, event)
@@ -191,6 +195,17 @@ def listed(callbacks: Any, argument: str = "callbacks") -> list[Any]:
 def hooks_of(callbacks: Any) -> list[Callback]:
     """kagent's own callbacks in a list, or a `CallbackList`, of Keras callbacks."""
     return [callback for callback in getattr(callbacks, "callbacks", callbacks) if isinstance(callback, Callback)]
+
+
+def warn_without_episodes(callbacks: Any) -> None:
+    """Warns of the callbacks in a list, or in a `CallbackList`, that have nothing to do in offline training."""
+    idle = sorted({type(hook).__name__ for hook in hooks_of(callbacks) if hook.needs_episodes})
+    if idle:
+        warnings.warn(
+            f"Offline training plays no episodes, and {', '.join(idle)} will have nothing to write. Results of `validation_env` are in "
+            "the logs of epochs, for which keras.callbacks.CSVLogger has a file",
+            stacklevel=5,
+        )
 
 
 @contextlib.contextmanager

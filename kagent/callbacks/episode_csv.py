@@ -51,6 +51,8 @@ class EpisodeCSV(Callback):
     True
     """
 
+    needs_episodes = True
+
     def __init__(self, path: str | os.PathLike[str]):
         super().__init__()
         self.path = local_path(path, "path")

@@ -27,6 +27,8 @@ class EpisodeLog(Callback):
     >>> history = agent.fit("CartPole-v1", episodes=20, callbacks=[EpisodeLog(frequency=10)], verbose=0)
     """
 
+    needs_episodes = True
+
     def __init__(self, frequency: int = 1, logger: str = "kagent"):
         super().__init__()
         self.frequency = check_count(frequency, "frequency")

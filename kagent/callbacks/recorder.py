@@ -53,6 +53,8 @@ class Recorder(Callback):
     True
     """
 
+    needs_episodes = True
+
     def __init__(
         self,
         directory: str | os.PathLike[str],

@@ -80,7 +80,7 @@ def _result(evaluation: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return {"mean": float(mean), "std": float(std), "episodes": int(episodes)}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"`evaluation` must be what `agent.evaluate` returns, or a run's evaluation.json. Received: {dict(evaluation)!r}"
+            f"`evaluation` must be what `agent.evaluate` returns, or a run's evaluation.json. Received: {evaluation!r}"
         ) from error
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kagent import environments as envs
 from kagent.callbacks.backups import mend_backups, weights_of_backups
-from kagent.callbacks.callback import abortable, check_of_keras, listed
+from kagent.callbacks.callback import abortable, check_of_keras, listed, warn_without_episodes
 from kagent.callbacks.csv_columns import with_columns
 from kagent.callbacks.progress_bar import with_bar
 from kagent.config import run_length
@@ -262,6 +262,7 @@ def _fit_recorded(
             with_columns(callbacks, columns), add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs,
             steps=steps_per_epoch, model=agent,
         )  # fmt: skip
+    warn_without_episodes(callbacks)
     agent._run.origin, agent._own_callbacks.counted_from = origin, None
     trainer = offline.OfflineTrainer(
         agent, callbacks, origin, steps_per_epoch, length.initial_epoch, epochs, updates, validation
@@ -306,6 +307,7 @@ def _fit_dataset(
     given_callbacks = callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else listed(callbacks)
     given = getattr(given_callbacks, "callbacks", given_callbacks)
     check_of_keras(given, agent.minimizer.scheduled, agent.metrics)
+    warn_without_episodes(given)
     mend_backups(given_callbacks)
     agent._files.folders.use_for(weights_of_backups(given_callbacks))
     size = dataset.cardinality().numpy() if steps_per_epoch is None else steps_per_epoch

@@ -86,6 +86,7 @@ def test_a_card_says_nothing_that_is_not_known(agent, run, tmp_path):
         ({"repo_id": "../../x"}, ValueError, "`repo_id` must be 'owner/name'"),
         ({"source": 3}, TypeError, r"`source` must be an agent, a run's folder or a \.keras file\. Received: int"),
         ({"source": "none"}, FileNotFoundError, "There is no file"),
+        ({"evaluation": [500.0]}, ValueError, r"`evaluation` must be what .* Received: \[500\.0\]"),
         ({"evaluation": {"mean": 3}}, ValueError, "`evaluation` must be what `agent.evaluate` returns"),
     ],
 )

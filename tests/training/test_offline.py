@@ -11,7 +11,7 @@ from keras.callbacks import BackupAndRestore
 from toy_envs import Counter
 
 from kagent import datasets
-from kagent.callbacks import Recorder
+from kagent.callbacks import EpisodeCSV, EpisodeLog, Recorder
 from kagent.traces import save_trace
 
 pytestmark = pytest.mark.eager
@@ -208,6 +208,20 @@ def test_episodes_of_other_forms_are_refused_by_name(small):
         TypeError, match=r"Received: list\. .*`fit` of a directory of traces, of kagent\.datasets\.Episodes\(\["
     ):
         agent.fit([trace()], updates=1, verbose=0)
+
+
+def test_callbacks_of_episodes_are_told_of(small, tmp_path):
+    given = [
+        EpisodeLog(),
+        Recorder(tmp_path / "r"),
+        EpisodeCSV(tmp_path / "e.csv"),
+        keras.callbacks.CSVLogger(tmp_path / "l.csv"),
+    ]
+    agent = agent_for(small)
+    with pytest.warns(
+        UserWarning, match="plays no episodes, and EpisodeCSV, EpisodeLog, Recorder will have nothing to write"
+    ):
+        agent.fit(datasets.Episodes([trace()]), updates=1, callbacks=given, verbose=0)
 
 
 def test_a_memory_that_a_callback_clears_is_said(small):
