@@ -6,9 +6,10 @@ every four steps, with learning rate 1e-3, target copy every 500 steps, epsilon 
 1,000 steps before learning, discount .99. W1b16 is W1b with 16 due updates in one call:
 `compile(steps_per_execution=16)` for kagent; the peers, which have no such word, train 16 gradient steps
 every 64 env steps. W5 is W3's setting for TD3, W6 is rl-zoo3's tuned CartPole setting of QR-DQN, which is W1a's, and W7
-is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes. Compilation is a large part of so short
-a run: its rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of sb3-contrib; SBX has
-no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the others: global norm 10).
+is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes; C2 is W1b so. Compilation is a large part
+of so short a run: their rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of
+sb3-contrib; SBX has no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the others: global
+norm 10).
 
 I1 and I2 are from pixels: an Atari game (extra `atari`) with the usual preprocessing and four frames, the network of Mnih et al. 2015
 (convolutions and 512 units) in each library, shared by policy and critic in PPO. I1 is DQN's update of 32 every four steps, after 200
@@ -312,6 +313,18 @@ WORKLOADS: dict[str, Workload] = {
             libraries=("kagent", "sb3"),
             must={"sb3": 1.4},
             aim={"sb3": 1.8},
+        ),
+        Workload(
+            "C2",
+            "W1b in the program, 100 updates per call",
+            _CARTPOLE,
+            200_000,
+            _SMALL,
+            "relu",
+            _W1B,
+            executions=100,
+            compiled=True,
+            libraries=("kagent",),
         ),
     )
 }

@@ -80,16 +80,17 @@ class ActionNoise(Exploration):
                 "relative=True. Allowed: False"
             )
         for leaf in action.leaves:
-            if self.relative and not leaf.is_discrete and not leaf.is_bounded and self._amount(leaf) != 0.0:
+            if self.relative and not leaf.is_discrete and not leaf.is_bounded and self.amount_of(leaf) != 0.0:
                 raise ValueError(
                     "`exploration.relative` needs float actions with finite bounds, of whose range the noise is a part. "
                     f"Received: {leaf.name or BARE!r} without. Allowed: relative=False, in the environment's units"
                 )
             if leaf.is_discrete:
                 where = f"exploration[{leaf.name or BARE!r}]" if isinstance(self.amount, dict) else "exploration"
-                schedules.get(self._amount(leaf), where, 0.0, 1.0)
+                schedules.get(self.amount_of(leaf), where, 0.0, 1.0)
 
-    def _amount(self, leaf: Any) -> Any:
+    def amount_of(self, leaf: Any) -> Any:
+        """The amount of an action leaf, a number or a schedule."""
         return self.amount.get(leaf.name or BARE, 0.0) if isinstance(self.amount, dict) else self.amount
 
     def decide(
@@ -100,7 +101,7 @@ class ActionNoise(Exploration):
         chosen = actor.decide(leaves, mask, not self.sample, rng)
         for i, decision in enumerate(actor.decisions):
             leaf = decision.leaf
-            amount = schedules.evaluate(self._amount(leaf), clock)
+            amount = schedules.evaluate(self.amount_of(leaf), clock)
             if amount > 0 and self.relative and leaf.nvec is None:
                 half = leaf.high / 2 - leaf.low / 2  # halves first: the range may be more than the dtype holds
                 chosen[i] = decision.add(chosen[i], amount * half * rng.standard_normal(chosen[i].shape))

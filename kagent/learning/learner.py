@@ -298,7 +298,7 @@ class Learner:
         # From what `_steps` returns: means and latest values of the logs, errors, the number of steps; and the actor's weights.
         count = len(self._names)
         flat = [tf.reshape(each, (-1,)) for each in errors]
-        logs = tf.concat([sums[:count] / sums[-1], latest[:count], *flat, sums[SLOTS:-1]], axis=0)
+        logs = tf.concat([sums[:count] / tf.maximum(sums[-1], 1.0), latest[:count], *flat, sums[SLOTS:-1]], axis=0)
         return logs, ops.pieces([v.value for v in self.agent.actor.variables])
 
     def _steps(self, element: Any, start: Clock) -> tuple[tf.Tensor, ...]:

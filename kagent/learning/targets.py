@@ -81,6 +81,28 @@ class TargetNetworks:
 
             tf.cond(tf.equal(tf.cast(clock.updates + 1, tf.int64) % period, 0), move, lambda: tf.constant(0))
 
+    def follow(self, clock: Clock, moved: tf.Tensor) -> tf.Tensor:
+        """Moves them in a program, where their period counts timesteps and is over.
+
+        Args:
+            clock: The time now, as tensors.
+            moved: Timesteps at their last move, int64.
+
+        Returns:
+            The same, from now on.
+        """
+        if not self.pairs or self.rule.unit != "timesteps":
+            return moved
+        timesteps, period = tf.cast(clock.timesteps, tf.int64), self.rule.period_at(clock)
+        due = timesteps // period > moved // period
+
+        def move() -> tf.Tensor:
+            self.move(clock)
+            return tf.constant(0)
+
+        tf.cond(due, move, lambda: tf.constant(0))
+        return tf.where(due, timesteps, moved)
+
     def is_due(self, timesteps: int, moved: int, clock: Clock) -> bool:
         """Whether their period counts timesteps and is over.
 

@@ -23,7 +23,7 @@ from kagent.datasets import Episodes, as_episodes
 from kagent.optimizers import replicas
 from kagent.training import evaluator, offline
 from kagent.training.compiled.checks import check_fit
-from kagent.training.compiled.collector import rollout_steps
+from kagent.training.compiled.collector import collected_steps
 from kagent.training.compiled.trainer import CompiledTrainer
 from kagent.training.epoch_length import EpochLength
 from kagent.training.metrics import validation_logs
@@ -187,7 +187,7 @@ def fit(
         replayed = None if replay_limit == "auto" else replay_limit
         check_fit(agent, env, {**rules, "n_envs": n_envs, "replay_limit": replayed})
         if of_epoch is None:  # epochs of whole calls
-            call = rollout_steps(agent, env.num_envs) * env.num_envs * agent.steps_per_execution
+            call = collected_steps(agent, env.num_envs) * env.num_envs * agent.steps_per_execution
             of_epoch = math.ceil(float(steps_per_epoch) / call) * call
             bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, of_epoch, number, initial_epoch)
     with agent._occupation.of("fit"), contextlib.ExitStack() as opened:

@@ -156,4 +156,5 @@ def test_every_target_of_the_issue_is_in_the_workloads():
         "C1-512": {},
         "I1": {"sb3": 2},
         "I2": {"sb3": 1.4},
+        "C2": {},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,8 @@ from kagent.callbacks.callback import Callback
 from kagent.environments import checks
 from kagent.environments.compiled import CompiledEnv
 from kagent.environments.compiled.environment import check_functions
-from kagent.exploration import Sampling
-from kagent.memories import Recent, Rollout
-from kagent.policies import StochasticPolicy
+from kagent.memories import Recent, Replay, Rollout
+from kagent.training.compiled.actor import refused
 
 _OUTSIDE = "Outside of the program the environment is stepped as kagent.environments.compiled.as_gymnasium(env), which `fit` takes too"
 
@@ -70,36 +70,34 @@ def check_hooks(hooks: Iterable[Callback]) -> None:
 
 def _of_parts(agent: Any, count: int) -> list[tuple[str, Any, str]]:
     # Name of a part, what it is, and what it may be.
-    policy, rule, memory = agent.policy, agent.update_rule, agent.memory
+    rule, memory = agent.update_rule, agent.memory
     found: list[tuple[str, Any, str]] = []
     if agent.preprocessing is not None:
         found.append(("preprocessing", "layers in NumPy, on the host", "none"))
-    if type(policy) is not StochasticPolicy and not isinstance(policy, StochasticPolicy):
-        found.append(("policy", type(policy).__name__, "a StochasticPolicy"))
-        return found
-    if policy.state_dependent_noise is not None:
-        found.append(("state_dependent_noise", policy.state_dependent_noise, "None"))
-    if policy.state_sizes or (agent.critic is not None and agent.critic.state_sizes):
+    found += refused(agent)
+    if any(role is not None and role.state_sizes for role in (agent.policy, agent.critic)):
         found.append(("network", "recurrent layers", "networks without a state"))
-    if policy.temperature != 1.0:
-        found.append(("policy.temperature", policy.temperature, "1.0"))
-    if agent.variable_noise != 0.0:
-        found.append(("variable_noise", agent.variable_noise, "0.0"))
-    elif agent.explorer is not agent.exploration:
-        found.append(("network", "noisy layers", "layers without noise in acting"))
-    if type(agent.exploration) is not Sampling or agent.exploration.random_steps:
-        found.append(("exploration", agent.exploration, "Sampling()"))
-    if agent.objective.targets:
-        found.append(("objective", f"{type(agent.objective).__name__} with target networks", "an objective without"))
-    if type(memory) not in (Rollout, Recent):
-        found.append(("memory", type(memory).__name__, "Rollout or Recent"))
+    if type(memory) not in (Rollout, Recent, Replay):
+        return [*found, ("memory", type(memory).__name__, "Rollout, Recent or Replay")]
+    if memory.on_policy:
+        if rule.batch_size > memory.steps * count:
+            allowed = f"at most {memory.steps * count}, {memory.steps} timesteps of {count} environments"
+            found.append(("batch_size", rule.batch_size, allowed))
         return found
-    if type(memory) is Recent:
-        if rule.period != rule.batch_size or rule.is_scheduled or rule.episode_ends:
-            found.append(("update.frequency", rule, f"{rule.batch_size}, the batch size"))
+    if rule.is_scheduled or rule.episode_ends or rule.period == math.inf:
+        found.append(("update", rule, "a frequency in timesteps that stays, and no updates at the ends of episodes"))
+    elif type(memory) is Recent:
+        if rule.period != rule.batch_size:
+            found.append(("update.frequency", rule.period, f"{rule.batch_size}, the batch size"))
         if rule.start > rule.batch_size:
             found.append(("update.start", rule.start, "0"))
-    elif rule.batch_size > memory.steps * count:
-        allowed = f"at most {memory.steps * count}, {memory.steps} timesteps of {count} environments"
-        found.append(("batch_size", rule.batch_size, allowed))
+    else:
+        if rule.period % count:
+            found.append(("update.frequency", rule.period, f"multiples of the {count} environments"))
+        if count > memory.capacity:
+            found.append(("memory.capacity", memory.capacity, f"at least the {count} environments"))
+        if memory.directory is not None:
+            found.append(("memory.directory", str(memory.directory), "None"))
+        if agent.reward_estimation.horizon != 0 or memory.early:
+            found.append(("reward_estimation", agent.reward_estimation, "horizon=0 and estimate_horizon='late'"))
     return found

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kagent.learning.learner import SLOTS, Learner
 from kagent.schedules import Clock
-from kagent.training.compiled.collector import CompiledCollector
+from kagent.training.compiled.collector import Carried, CompiledCollector, Plan
 from kagent.training.update_cycle import UpdateTask
 
 if TYPE_CHECKING:
@@ -16,31 +16,32 @@ if TYPE_CHECKING:
 
 
 class Elements:
-    """What the program is called with: the number of the first rollout, how many there are, and where the run ends.
+    """What the program is called with: the number of the first update's element, what the call does, and where the run ends.
 
     Args:
         agent: Whose counters are read.
 
     Attributes:
-        iterations: Rollouts of the next call.
+        plan: Of the next call.
     """
 
-    element_spec = {"draw": tf.TensorSpec((3,), tf.int64), "bounds": tf.TensorSpec((3,), tf.float64)}
+    element_spec = {"draw": tf.TensorSpec((6,), tf.int64), "bounds": tf.TensorSpec((3,), tf.float64)}
 
     def __init__(self, agent: Agent):
-        self._agent, self.iterations = agent, 1
+        self._agent, self.plan = agent, Plan(1, 1, 0)
 
     def __iter__(self) -> Elements:
         return self
 
     def __next__(self) -> dict[str, tf.Tensor]:
         agent = self._agent
-        draw = (agent._random.sample_seed, agent.counters.batches_drawn, self.iterations)
+        counters = agent.counters
+        draw = (agent._random.sample_seed, counters.batches_drawn, *self.plan, counters.targets_moved)
         return {"draw": tf.constant(draw, tf.int64), "bounds": tf.constant(tuple(agent._clock.bounds), tf.float64)}
 
 
 class CompiledTask(UpdateTask):
-    """Training on the rollouts of a program: they are handed to `prepare` as they are."""
+    """Training on what a program has collected: it is handed to `prepare` as it is."""
 
     prioritized = False
 
@@ -50,8 +51,8 @@ class CompiledTask(UpdateTask):
         return self
 
     def experience(self, element: Any) -> tuple[dict[str, Any], tf.Tensor]:
-        """The rollout of an element, and its minibatch indices."""
-        return element["rollout"], element["indices"]
+        """What an element holds: experience and minibatch indices."""
+        return element["experience"], element["indices"]
 
 
 class CompiledLearner(Learner):
@@ -68,29 +69,34 @@ class CompiledLearner(Learner):
         self.collector = collector
 
     def _learn(self, element: Any, start: Clock) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        collector, most = self.collector, self.agent.steps_per_execution
-        seed, number, iterations = tf.unstack(element["draw"])
+        collector, agent = self.collector, self.agent
+        seed, number, iterations, first, rest, moved = tf.unstack(element["draw"])
 
-        def iteration(i: Any, sums: tf.Tensor, _: tf.Tensor, ends: tf.Tensor) -> tuple[Any, ...]:
-            rollout, indices, found = collector.collect(seed, number + tf.cast(i, tf.int64))
-            ends = tf.tensor_scatter_nd_update(ends, [[i]], found[tf.newaxis])
-            passed = (
-                (tf.cast(i, tf.float64) + 1.0) * collector.timesteps,
-                tf.math.count_nonzero(ends[:, 0]),
-                sums[SLOTS],
-            )
-            clock = _later(start, passed, element["bounds"])
-            steps, latest = self._steps({"rollout": rollout, "indices": indices}, clock)
-            return i + 1, sums + steps, latest, ends
+        def at(carried: Carried, sums: tf.Tensor) -> Clock:
+            counts = carried.row * collector.count, carried.episodes, sums[SLOTS]
+            return _later(start, counts, element["bounds"])
+
+        def iteration(i: Any, sums: tf.Tensor, _: tf.Tensor, carried: Carried, moved: tf.Tensor) -> tuple[Any, ...]:
+            steps = tf.cast(tf.where(tf.equal(i, 0), first, collector.steps), tf.int32)
+            seeds = tf.stack([seed, number + tf.cast(i, tf.int64)])
+            carried, found = collector.collect(carried, steps, seeds, lambda carried: at(carried, sums))
+            clock = at(carried, sums)
+            if agent.trainable:
+                moved = agent.target_networks.follow(clock, moved)
+            learned, latest = self._steps(found, clock)
+            return i + 1, sums + learned, latest, carried, moved
 
         zeros = tf.zeros((SLOTS + 2,))
-        variables = 0, zeros, zeros, tf.zeros((most, 2, collector.steps, collector.count))
-        if most == 1:
-            _, sums, latest, ends = iteration(*variables)
+        variables = tf.constant(0), zeros, zeros, collector.begin(), moved
+        if collector.learns_always and agent.steps_per_execution == 1:
+            _, sums, latest, carried, moved = iteration(*variables)
         else:
-            going = lambda i, *_: tf.cast(i, tf.int64) < iterations  # noqa: E731
-            _, sums, latest, ends = tf.while_loop(going, iteration, variables, maximum_iterations=most)
-        collector.keep_ends(ends)
+            _, sums, latest, carried, moved = tf.while_loop(
+                lambda i, *_: tf.cast(i, tf.int64) < iterations, iteration, variables
+            )
+        carried = collector.skip(carried, tf.cast(rest, tf.int32), seed, lambda carried: at(carried, sums))
+        collector.finish(carried)
+        collector.keep_moved(moved)
         return self._results(sums, latest)
 
     def _do_without_xla(self, error: Exception) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 from kagent.callbacks.callback import hooks_of
+from kagent.memories import Replay
+from kagent.memories.compatibility import is_made_for
 from kagent.training.compiled.checks import check_hooks
-from kagent.training.compiled.collector import CompiledCollector
+from kagent.training.compiled.collector import CompiledCollector, RolloutCollector
 from kagent.training.compiled.learner import CompiledLearner, Elements
+from kagent.training.compiled.replay import ReplayCollector
 from kagent.training.trainer import Trainer
 
 
@@ -38,7 +40,8 @@ class CompiledTrainer(Trainer):
         # Another train function means that the agent was compiled anew, or that something in it is frozen or set free.
         made_of = agent.train_function, environments, agent.update_rule
         if agent._run.program is None or not agent._run.program.serves(made_of):
-            collector = CompiledCollector(agent, environments)
+            kind = ReplayCollector if isinstance(agent.memory, Replay) else RolloutCollector
+            collector = kind(agent, environments)
             jit, eager = bool(agent.jit_compile), bool(agent.run_eagerly)
             agent._run.program = Program(collector, CompiledLearner(agent, collector, jit, eager), made_of)
         return agent._run.program.collector
@@ -47,10 +50,22 @@ class CompiledTrainer(Trainer):
     def learner(self) -> Any:
         return self.agent._run.program.learner
 
+    def _walk(self, epoch: int) -> Any:
+        try:
+            return super()._walk(epoch)
+        finally:
+            self.collector.give_back()
+
     def _open_memory(self, state: dict[str, Any] | None, lost: Any) -> None:
-        memory = self.agent.memory
-        if memory.built:  # what is appended to it later does not follow what is in it
+        agent, collector = self.agent, self.collector
+        memory, masked = agent.memory, any(collector.masked())
+        if memory.built:  # what is appended to it does not follow what is in it
             memory.cut_episodes(range(memory.num_envs))
+        if isinstance(memory, Replay):
+            if not is_made_for(memory, collector.count, masked):
+                memory.build(agent._observation, agent._action, masked=masked, num_envs=collector.count)
+            memory.set_num_envs(collector.count)
+        collector.load()
 
     def _make_ready(self) -> None:
         self._elements = Elements(self.agent)
@@ -58,20 +73,22 @@ class CompiledTrainer(Trainer):
             self.learner.bind(self._elements)
 
     def _advance(self, end: float, end_episodes: float, begin: int, clock: float) -> None:
-        agent, collector = self.agent, self.collector
-        left = (end - agent.timesteps) / collector.timesteps
-        left = min(left, (self.bounds.updates - agent.updates) / collector.gradient_steps)
-        self._elements.iterations = max(1, math.ceil(min(left, agent.steps_per_execution)))
-        self._update(begin, clock)
+        plan = self._elements.plan = self.collector.plan(end, self.bounds.updates - self.agent.updates)
+        if plan.iterations:
+            self._update(begin, clock)
+        else:
+            self._learn()
 
     def _learn(self) -> dict[str, float]:
-        agent, collector, iterations = self.agent, self.collector, self._elements.iterations
+        agent, collector, plan = self.agent, self.collector, self._elements.plan
         counters = agent.counters
         logs: dict[str, float] = self.learner(self._elements)
-        counters.timesteps += iterations * collector.timesteps
+        counters.timesteps += collector.taken(plan)
+        counters.targets_moved = collector.targets_moved
+        collector.after_call(plan)
         ended = collector.ended()
         counters.episodes += len(ended)
-        agent._update_cycle.after_program(agent, iterations)
+        agent._update_cycle.after_program(agent, plan.iterations)
         self._finished += [episode for _, episode in ended]
         if ended:
             self._events.episodes_ended(counters.episodes - len(ended), ended)

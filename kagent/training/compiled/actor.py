@@ -1,0 +1,133 @@
+"""The actor of a compiled environment: an exploration of kagent's, in TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from kagent import distributions, schedules
+from kagent.distributions.box import BoxDistribution, ScaledDistribution
+from kagent.distributions.distribution import normal, uniform
+from kagent.exploration import ActionNoise, EpsilonGreedy, Sampling
+from kagent.policies import StochasticPolicy
+from kagent.schedules import Clock
+
+
+class CompiledActor:
+    """Chooses actions as the agent's exploration says.
+
+    Args:
+        agent: Whose policy and exploration they are; `refused` says which it cannot have.
+    """
+
+    def __init__(self, agent: Any):
+        self._policy, self._exploration, self._action = agent.policy, agent.exploration, agent._action
+
+    def decide(self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor) -> list[tf.Tensor]:
+        """Canonical actions, a tensor `(N, *leaf.shape)` for each leaf.
+
+        Args:
+            seen: Observations in stored form, `(N, *leaf.shape)` each.
+            masks: Per action leaf bool `(N, sum(nvec))` or None; None: there are none.
+            clock: The time now, as tensors.
+            seed: int64 `(2,)`.
+        """
+        exploration, policy = self._exploration, self._policy
+        if isinstance(exploration, EpsilonGreedy):
+            epsilon, first, second = _epsilon(exploration, clock), *_seeds(seed, 2)
+            count = seen[0].shape[0]
+            return _chosen(uniform((count,), first) < epsilon, self._random(count, masks, second), policy.greedy(seen))
+        if isinstance(exploration, ActionNoise):
+            drawn, noise, sample = _seeds(seed, 3)
+            best = self._sampled(seen, masks, sample) if exploration.sample else policy.greedy(seen)
+            parts = zip(self._action.leaves, policy.joint.distributions, best, _seeds(noise, len(best)))
+            found = [self._noisy(leaf, part, each, clock, own) for leaf, part, each, own in parts]
+        else:
+            drawn, sample = _seeds(seed, 2) if exploration.random_steps else (seed, seed)
+            found = self._sampled(seen, masks, sample)
+        if not exploration.random_steps:
+            return found
+        count = seen[0].shape[0]
+        early = tf.fill((count,), clock.timesteps < exploration.random_steps)
+        return _chosen(early, self._random(count, masks, drawn), found)
+
+    def _sampled(self, seen: list[tf.Tensor], masks: Any, seed: tf.Tensor) -> list[tf.Tensor]:
+        policy = self._policy
+        found: list[tf.Tensor] = policy.joint.sample(policy.parameters_of(seen, masks), seed)
+        return found
+
+    def _random(self, count: int, masks: Any, seed: tf.Tensor) -> list[tf.Tensor]:
+        # Uniform over what is allowed.
+        parts = zip(self._action.leaves, self._policy.joint.distributions, _seeds(seed, len(self._action.leaves)))
+        found = []
+        for i, (leaf, distribution, own) in enumerate(parts):
+            if leaf.is_discrete:
+                chance = distributions.Categorical(leaf.nvec.ravel(), leaf.shape)
+                heads = chance.mask([tf.zeros((count, leaf.num_values))], None if masks is None else masks[i])
+                found.append(chance.sample(heads, own))
+            else:
+                share = uniform((count, *leaf.shape), own)
+                scaled = isinstance(distribution, ScaledDistribution)
+                low, high = (-1.0, 1.0) if scaled else (distribution.low, distribution.high)
+                found.append(low * (1.0 - share) + high * share)
+        return found
+
+    def _noisy(self, leaf: Any, distribution: Any, action: tf.Tensor, clock: Clock, seed: tf.Tensor) -> tf.Tensor:
+        amount = schedules.evaluate(self._exploration.amount_of(leaf), clock)
+        half = distribution.high / 2 - distribution.low / 2
+        noise = tf.cast(amount, tf.float32) * normal(action.shape, seed)
+        scaled = isinstance(distribution, ScaledDistribution)
+        if self._exploration.relative:
+            noise = noise if scaled else noise * half
+        elif scaled:
+            noise = tf.math.divide_no_nan(noise, half)
+        return tf.clip_by_value(action + noise, -1.0, 1.0) if scaled else action + noise
+
+
+def refused(agent: Any) -> list[tuple[str, Any, str]]:
+    """What of an agent's policy and exploration has no form in a program: the name of a part, what it is, and what it may be."""
+    policy, exploration, found = agent.policy, agent.exploration, []
+    joint = getattr(policy, "joint", None)
+    if joint is None or type(policy).__module__.partition(".")[0] != "kagent":
+        return [("policy", type(policy).__name__, "a policy of kagent with a distribution for each action")]
+    if getattr(policy, "state_dependent_noise", None) is not None:
+        found.append(("state_dependent_noise", policy.state_dependent_noise, "None"))
+    if isinstance(policy, StochasticPolicy) and policy.temperature != 1.0:
+        found.append(("policy.temperature", policy.temperature, "1.0"))
+    if agent.variable_noise != 0.0:
+        found.append(("variable_noise", agent.variable_noise, "0.0"))
+    elif agent.explorer is not exploration:
+        found.append(("network", "noisy layers", "layers without noise in acting"))
+    kinds = (Sampling, ActionNoise) if isinstance(policy, StochasticPolicy) else (EpsilonGreedy, ActionNoise)
+    if type(exploration) not in kinds:
+        found.append(("exploration", exploration, " or ".join(kind.__name__ for kind in kinds)))
+        return found
+    boxes = [part for part in joint.distributions if isinstance(part, BoxDistribution)]
+    bounded = all(tf.math.reduce_all(tf.math.is_finite(end)).numpy() for part in boxes for end in (part.low, part.high))
+    if getattr(exploration, "random_steps", 0) and not bounded:
+        found.append(("exploration.random_steps", exploration.random_steps, "0 for actions without bounds"))
+    if isinstance(exploration, ActionNoise) and len(boxes) < len(joint.distributions):
+        found.append(("exploration", f"{exploration} of discrete actions", "noise on float actions"))
+    return found
+
+
+def _epsilon(exploration: EpsilonGreedy, clock: Clock) -> Any:
+    # As `EpsilonGreedy.epsilon`.
+    if exploration.initial == exploration.final:
+        return exploration.initial
+    if exploration.steps is not None:
+        done = clock.timesteps / exploration.steps
+    else:
+        done = clock.progress / exploration.fraction if exploration.fraction > 0 else tf.ones((), tf.float64)
+    return tf.cast(exploration.initial + tf.minimum(done, 1.0) * (exploration.final - exploration.initial), tf.float32)
+
+
+def _seeds(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    found: list[tf.Tensor] = [seed] if count == 1 else tf.unstack(tf.random.split(seed, count, alg="philox"))
+    return found
+
+
+def _chosen(rows: tf.Tensor, first: list[tf.Tensor], second: list[tf.Tensor]) -> list[tf.Tensor]:
+    wide = [tf.reshape(rows, (-1, *[1] * (len(part.shape) - 1))) for part in second]
+    return [tf.where(row, tf.cast(a, b.dtype), b) for row, a, b in zip(wide, first, second)]
