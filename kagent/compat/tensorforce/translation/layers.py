@@ -25,6 +25,8 @@ _COMMON: dict[str, tuple[Any, ...]] = {
     "vars_trainable": (True,),
 }
 _WEIGHTED = {"size": "size", "bias": "bias", "activation": "activation", "dropout": "dropout"}
+# Layers by name that `reuse` makes anew.
+_WITH_WEIGHTS = {"dense", "linear", "conv1d", "conv2d", "internal_rnn", "internal_lstm", "internal_gru"}
 _WINDOW = {"window": "window", "stride": "stride", "padding": "padding"}
 
 
@@ -193,6 +195,8 @@ class Layers:
         def made(arguments: dict[str, Any]) -> list[Any]:
             kind = arguments.pop("cell", cell)
             arguments.pop("name", None)
+            if kind not in _CELLS:
+                raise ValueError(f"`{self.argument}` has no cell {kind!r}. Allowed: {', '.join(_CELLS)}")
             allowed = ("size", "return_final_state", "bias", "activation", "dropout")
             check_taken(arguments, allowed, f"{self.argument} input_{kind}", ("size",))
             layer = getattr(keras.layers, _CELLS[kind])
@@ -314,6 +318,11 @@ class Layers:
         name = arguments["layer"]
         shared: dict[str, Any] = self.context.blocks
         if name in self.blocks:
+            own = sorted({layer["type"] for layer in self.blocks[name] if isinstance(layer, Mapping)} & _WITH_WEIGHTS)
+            if own:
+                self.context.note(
+                    f"`reuse` of {own} makes layers of their own: give Keras layers, which keep their weights"
+                )
             return list(self.blocks[name])
         if name not in shared:
             raise ValueError(

@@ -33,7 +33,7 @@ _GONE = {
 }
 
 
-def _split(value: Any, argument: str) -> tuple[str | None, dict[str, Any]]:
+def _split(value: Any, argument: str, context: Context) -> tuple[str | None, dict[str, Any]]:
     """The kind of policy that a specification names, or None, and its arguments."""
     value = from_file(value, argument)
     if isinstance(value, type) and value.__name__.lower() in _TYPES:
@@ -48,6 +48,8 @@ def _split(value: Any, argument: str) -> tuple[str | None, dict[str, Any]]:
     arguments = dict(value)
     kind = _TYPES.get(str(arguments.pop("type", "")).lower())
     check_taken(arguments, _ARGUMENTS, argument)
+    if arguments.get("l2_regularization"):
+        context.note("`l2_regularization` of a single policy has no meaning here: the agent's is for all networks")
     return kind, {name: one for name, one in arguments.items() if name not in ("name", "device", "l2_regularization")}
 
 
@@ -64,7 +66,7 @@ def policy(value: Any, context: Context, wanted: str) -> Any:
     """
     if isinstance(value, Role):
         return value
-    kind, arguments = _split(value, "policy")
+    kind, arguments = _split(value, "policy", context)
     outputs = arguments.get("single_output", True) is False
     made: dict[str, Any] = {"network": network(arguments.get("network"), context, "policy.network", outputs=outputs)}
     mode = arguments.get("state_value_mode", "separate" if kind == "value" else "implicit")
@@ -153,7 +155,7 @@ def baseline(value: Any, context: Context, actions: bool) -> Any:
     """
     if isinstance(value, Role):
         return value
-    kind, arguments = _split(value, "baseline")
+    kind, arguments = _split(value, "baseline", context)
     actions = actions or kind == "action"
     made = network(arguments.get("network"), context, "baseline.network", actions=actions, outputs=False)
     if kind in ("stochastic", "value") or arguments.get("distributions") is not None:

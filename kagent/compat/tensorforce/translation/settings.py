@@ -31,15 +31,16 @@ def config(value: Any, context: Context) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"`config` must be a dict or None. Received: {value!r}")
     check_taken(value, ("name", "seed", "device", "eager_mode", *_OF_PROGRAMS), "config")
+    programs = [name for name in _OF_PROGRAMS if value.get(name) is not None]
+    if programs:
+        context.note(
+            f"{', '.join(f'`{name}`' for name in programs)} of `config` have no meaning here: nothing is to be chosen"
+        )
     made = {name: value[name] for name in ("name", "seed") if value.get(name) is not None}
     if value.get("device") is not None:
         made["device"] = str(value["device"]).upper()
     if value.get("eager_mode"):
         made["config"] = {"eager_mode": True}
-    if value.get("enable_int_action_masking") is False:
-        context.note(
-            "`config[enable_int_action_masking]` has no meaning here: masks are used where the states have them"
-        )
     return made
 
 
