@@ -25,7 +25,7 @@ class Corridor(tensorforce.Environment):
         return {"type": "float", "shape": (2,), "min_value": -1.0, "max_value": 3.0}
 
     def actions(self):
-        return {"type": "int", "num_values": 2}
+        return {"type": int, "num_values": 2}
 
     def reset(self):
         self.place = 0.0
@@ -256,6 +256,16 @@ def test_functions_are_given_to_load_again(tmp_path):
     with pytest.raises(ValueError, match=r"\['network'\], which no file holds"):
         tensorforce.Agent.load(tmp_path)
     again = tensorforce.Agent.load(tmp_path, network=network)
+    np.testing.assert_array_equal(again.model.policy.get_theta(), agent.model.policy.get_theta())
+
+
+def test_a_saver_and_its_files(tmp_path):
+    saver = {"directory": str(tmp_path), "unit": "episodes", "frequency": 1}
+    agent = tensorforce.Agent.create({"agent": {**VPG, "saver": saver}}, corridor())  # a specification within another
+    tensorforce.Runner(agent, corridor()).run(num_episodes=2, use_tqdm=False)
+    agent.close()
+    again = tensorforce.Agent.load(tmp_path, format="checkpoint", environment=corridor())
+    assert (again.episodes, again.updates) == (2, 2)
     np.testing.assert_array_equal(again.model.policy.get_theta(), agent.model.policy.get_theta())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kagent.compat.tensorforce.programs import files
 from kagent.compat.tensorforce.programs.episodes import joined, plain, stacked, taken, trace_of, without_masks
-from kagent.compat.tensorforce.programs.making import model_of, of_environment
+from kagent.compat.tensorforce.programs.making import model_of, of_environment, with_type_names
 from kagent.compat.tensorforce.translation import presets
 from kagent.compat.tensorforce.translation.context import from_file
 
@@ -64,10 +64,11 @@ class Agent:
                 raise TypeError(f"An agent that is made already takes no arguments. Received: {sorted(kwargs)}")
             agent.reset()
             return agent
+        spec = dict(kwargs)
         agent = from_file(agent, "agent")
-        spec = {**agent, **kwargs} if isinstance(agent, Mapping) else dict(kwargs)
-        if isinstance(agent, Mapping):
-            agent = spec.pop("agent", spec.pop("type", "tensorforce"))
+        while isinstance(agent, Mapping):  # a specification may be within another
+            spec = {**agent, **spec}
+            agent = from_file(spec.pop("agent", spec.pop("type", "tensorforce")), "agent")
         name = agent.__name__ if isinstance(agent, type) else agent
         if not isinstance(name, str) or name.lower() not in presets.NAMES:
             raise ValueError(f"`agent` must be one of {', '.join(sorted(presets.NAMES))}. Received: {agent!r}")
@@ -77,8 +78,11 @@ class Agent:
         for required in ("states", "actions"):
             if spec.get(required) is None:
                 raise ValueError(f"`{required}` is required without an `environment`. Received: None")
+            spec[required] = with_type_names(spec[required])
         spec["agent"] = name.lower()
         model, older = model_of(spec)
+        if isinstance(saver := spec.get("saver"), Mapping) and saver.get("directory") is not None:
+            files.write_spec(spec, Path(saver["directory"]), saver.get("filename") or model.name)
         return Agent(model, spec, older)
 
     @staticmethod
@@ -89,7 +93,7 @@ class Agent:
         environment: Any = None,
         **kwargs: Any,
     ) -> Agent:
-        """Makes an agent again from what `save` wrote.
+        """Makes an agent again from what `save`, or its `saver`, wrote.
 
         Args:
             directory: Where the files are.
@@ -119,6 +123,8 @@ class Agent:
             raise ValueError(f"The file's agent was made with {missing}, which no file holds: give them to `load`")
         if environment is not None:
             spec = {name: value for name, value in spec.items() if name not in _SPACES}
+        if isinstance(spec.get("saver"), Mapping):
+            spec["saver"] = {**spec["saver"], "load": True}  # it goes on with what it has saved
         agent = Agent.create(spec, environment, **kwargs)
         files.restore(agent.model, found)
         agent._noticed = agent.updates

@@ -45,19 +45,11 @@ def save(agent: Any, directory: Path, filename: str, format: str, append: str | 
         raise ValueError(f"`format` must be one of {(*ENDINGS, 'saved-model')}. Received: {format!r}")
     if Path(filename).name != filename:
         raise ValueError(f"`filename` must be a name, without folders. Received: {filename!r}")
-    directory.mkdir(parents=True, exist_ok=True)
     named = filename if append is None else f"{filename}-{getattr(agent, append)}"
-    spec, left_out = _encoded(agent.spec)
+    directory.mkdir(parents=True, exist_ok=True)
     path = _write_state(agent.model, directory / named, format)
     # Behind the state: where that cannot be written, both files of before stay as they were.
-    with atomic_files.replacing(directory / f"{filename}.json") as temporary:
-        text = json.dumps({**spec, **({LEFT_OUT: left_out} if left_out else {})}, indent=2)
-        temporary.write_text(text, encoding="utf-8")
-    if left_out:
-        warnings.warn(
-            f"A file holds no objects: {left_out} are left out of the specification. `Agent.load` needs them again",
-            stacklevel=3,
-        )
+    write_spec(agent.spec, directory, filename)
     return str(path)
 
 
@@ -80,6 +72,20 @@ def _write_state(model: Any, place: Path, format: str) -> Path:
     with atomic_files.replacing(path) as temporary:
         temporary.write_bytes(image.getbuffer())
     return path
+
+
+def write_spec(spec: dict[str, Any], directory: Path, filename: str) -> None:
+    """Writes a specification as `<filename>.json`, without what JSON does not hold, of which a warning says the names."""
+    directory.mkdir(parents=True, exist_ok=True)
+    encoded, left_out = _encoded(spec)
+    with atomic_files.replacing(directory / f"{filename}.json") as temporary:
+        text = json.dumps({**encoded, **({LEFT_OUT: left_out} if left_out else {})}, indent=2)
+        temporary.write_text(text, encoding="utf-8")
+    if left_out:
+        warnings.warn(
+            f"A file holds no objects: {left_out} are left out of the specification. `Agent.load` needs them again",
+            stacklevel=4,
+        )
 
 
 def find(directory: Path, filename: str | None, format: str | None) -> Found:
@@ -189,7 +195,7 @@ def _read(found: Found, expected: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return getattr(one, "shape", None) == other.shape and getattr(one, "dtype", None) == other.dtype
+    return bool(getattr(one, "shape", None) == other.shape and getattr(one, "dtype", None) == other.dtype)
 
 
 def _datasets(file: h5py.File) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,14 @@ def of_environment(environment: Any, spec: Mapping[str, Any]) -> dict[str, Any]:
     if made is not environment and not isinstance(environment, Environment):
         made.close()
     return {name: value for name, value in found.items() if spec.get(name) is None}
+
+
+def with_type_names(spec: Any) -> Any:
+    """A specification of states or actions with the names of Python's types in the place of the types."""
+    if isinstance(spec, Mapping):
+        made = {name: with_type_names(value) for name, value in spec.items()}
+        return OrderedDict(made) if isinstance(spec, OrderedDict) else made
+    return spec.__name__ if isinstance(spec, type) else spec
 
 
 def model_of(spec: Mapping[str, Any]) -> tuple[Any, bool]:

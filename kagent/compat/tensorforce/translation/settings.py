@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kagent.callbacks import Checkpoint
 from kagent.compat.tensorforce.translation.context import Context, check_taken
 
 # Words of `config` that say how TensorFlow runs Tensorforce's programs.
@@ -80,7 +81,9 @@ def _saver(value: Any, context: Context) -> Any:
     if made.pop("max_hour_frequency", None) is not None:
         context.note("`saver[max_hour_frequency]` has no meaning here: the newest `max_checkpoints` are kept")
     if unit == "episodes":
-        return {"frequency": 10, **made, "unit": "episodes"}
+        named = {name.replace("-", "_"): one for name, one in made.items()}
+        check_taken(named, ("directory", "filename", "frequency", "load", "max_checkpoints"), "saver")
+        return Checkpoint(**{"frequency": 10, **named, "unit": "episodes"})
     made.pop("frequency", None)
     context.note(
         f"`saver[frequency]` in {unit} has no meaning here: it saves every 600 seconds, or give unit='episodes'"
