@@ -219,8 +219,8 @@ def test_what_is_no_stack_is_kept_whole():
 
 
 def test_observations_that_are_no_stacks_and_do_not_fit_are_refused_early(monkeypatch):
-    memory = built(1000)
     monkeypatch.setattr(frames, "_CHUNK", 64 * 32)
+    memory = built(1000)
     monkeypatch.setattr("kagent.memories.storage.free_memory", lambda: 200_000)
     stream = Stream(memory)
     for _ in range(300):
