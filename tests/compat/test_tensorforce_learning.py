@@ -26,5 +26,5 @@ def test_ppo_solves_cartpole():
     environment = tensorforce.Environment.create(ENVIRONMENT)
     environment.environment.gym.reset(seed=0)
     runner = tensorforce.Runner(tensorforce.Agent.create(PPO, environment), environment)
-    runner.run(num_episodes=120, callback=lambda r, p: r.episode_returns[-1] < 500.0, use_tqdm=False)
-    assert runner.episode_returns[-1] == 500.0  # of the unrounded numbers three seeds needed 43 to 59 episodes
+    runner.run(num_episodes=150, callback=lambda r, p: r.episode_returns[-1] < 500.0, use_tqdm=False)
+    assert runner.episode_returns[-1] == 500.0  # four of five seeds needed 21 to 59 episodes, one more than 70

@@ -313,6 +313,12 @@ def test_parallel_environments_and_one_that_evaluates():
         num_episodes=4, sync_episodes=True, evaluation_callback=lambda r: scores.append(r.episodes), use_tqdm=False
     )
     assert runner.episodes == 4 and len(scores) == len(runner.evaluation_returns) == 2
+    runner.run(num_episodes=1, use_tqdm=False)
+    assert (
+        runner.episodes in (1, 2)
+        and len(runner.evaluation_returns) >= 1
+        and runner.agent.episodes == 4 + runner.episodes
+    )
     assert runner.agent.parallel_interactions == 2
     runner.close()
     assert all(environment.closed for environment in runner.environments)

@@ -137,8 +137,8 @@ class Runner:
         """Runs episodes until one of the bounds is reached; at least one is given.
 
         Args:
-            num_episodes, num_timesteps, num_updates: Bounds, over all streams. At one of timesteps or updates the open episodes are
-                cut off.
+            num_episodes, num_timesteps, num_updates: Bounds, over all streams. At that of episodes the other streams end theirs, at
+                one of timesteps or updates the open episodes are cut off.
             batch_agent_calls, sync_timesteps, num_sleep_secs: Taken without effect: streams take their timesteps in turn.
             sync_episodes: Whether a stream whose episode ended waits for the others'.
             callback: Function of the runner and the stream's index, or a list of these. One that returns False ends the run.
@@ -172,7 +172,7 @@ class Runner:
         self._every = (callback_episode_frequency or every or 0, callback_timestep_frequency or 0)
         self._callbacks = [] if callback is None else list(callback) if isinstance(callback, Sequence) else [callback]
         self._score, self._best = (save_best_agent, evaluation_callback, mean_horizon), -math.inf
-        self._over = False
+        self._over = self._ending = False
         self._clear()
         self.agent.reset()
         if len(self._streams) == 1:
@@ -180,14 +180,14 @@ class Runner:
         self._progress = Progress(self, num_episodes, num_timesteps, mean_horizon) if use_tqdm else None
         for stream in self._streams:
             stream.ended = True
-        while not self._over:
+        while not (self._over or (self._ending and all(stream.ended for stream in self._streams))):
             self._round(sync_episodes)
         if self._progress is not None:
             self._progress.end()
 
     def _round(self, sync_episodes: bool) -> None:
         """One timestep of every stream."""
-        if not sync_episodes or all(stream.ended for stream in self._streams):
+        if not self._ending and (not sync_episodes or all(stream.ended for stream in self._streams)):
             for stream in self._streams:
                 if stream.ended:
                     stream.begin(self.agent.initial_internals())
@@ -239,9 +239,9 @@ class Runner:
             self._evaluated()
         if not stream.evaluates or single:
             self.episodes += 1
-            if self._every[0] and not self._over and self.episodes % self._every[0] == 0:
-                self._over |= not self._call(n)
-            self._over |= self.episodes >= self._bounds[0]
+            if self._every[0] and not (self._over or self._ending) and self.episodes % self._every[0] == 0:
+                self._ending |= not self._call(n)
+            self._ending |= self.episodes >= self._bounds[0]
         self.episode_return[n], self.episode_timestep[n] = 0.0, 0
         if self._progress is not None:
             self._progress.update()
