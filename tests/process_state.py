@@ -26,9 +26,19 @@ class Registrations:
             table.update(before | new)
 
     def _imported(self, key, value):
+        entry = getattr(value, "entry_point", None)
+        if isinstance(entry, str):  # of an environment, whose package gives it its id
+            module = entry.partition(":")[0]
+            return any(name in sys.modules and name not in self._modules for name in _packages(module))
         cls = key if isinstance(key, type) else value
         module = getattr(cls, "__module__", None)
         return module in sys.modules and module not in self._modules
+
+
+def _packages(module):
+    """A module and the packages that it is in."""
+    parts = module.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 def _tables():

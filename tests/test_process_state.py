@@ -1,5 +1,6 @@
 """The order of files does not matter: what one registers or sets is undone after it."""
 
+import importlib
 import os
 import signal
 import sys
@@ -47,6 +48,22 @@ def test_what_is_registered_is_undone():
     assert register("other") is kagent.agents.AGENTS["own"]
     registered.undo()
     assert EXPLORATIONS.knows("epsilon_greedy") and "dqn" in kagent.agents.AGENTS
+
+
+def test_ids_of_a_package_that_was_imported_meanwhile_stay(tmp_path, monkeypatch):
+    """It registers them once, when it is imported."""
+    registered = Registrations()
+    package = tmp_path / "meanwhile"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import gymnasium\ngymnasium.register('Meanwhile-v0', entry_point='meanwhile.games:Game')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("meanwhile")
+    gymnasium.register("Own-v0", entry_point="kagent.environments.partial:TMaze")
+    registered.undo()
+    assert "Meanwhile-v0" in gymnasium.registry and "Own-v0" not in gymnasium.registry
+    del gymnasium.registry["Meanwhile-v0"], sys.modules["meanwhile"]
 
 
 def test_a_name_that_was_taken_anew_is_given_back():
