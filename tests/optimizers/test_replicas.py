@@ -9,6 +9,7 @@ import forked
 import numpy as np
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.learning]  # programs of several replicas are traced for seconds each
 PROGRAM = Path(__file__).with_name("replicated.py")
 
 
@@ -73,15 +74,11 @@ def test_saved_loaded_and_gone_on(two):
     assert two["resumed"] == [0.0, 0.0, 0.0, 35]
 
 
-@pytest.mark.slow
-@pytest.mark.learning
 def test_ppo_and_sac_of_two_replicas():
     for one, many, far in result(start("some", "PPO,SAC")).values():
         assert one == many >= 50 and far < 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.learning
 def test_two_workers():
     """Two processes that find each other on this machine."""
     places = []

@@ -151,7 +151,8 @@ def weights_of(agent):
     return np.concatenate([np.ravel(weight) for weight in agent.get_weights()])
 
 
-@pytest.mark.xla
+@pytest.mark.slow
+@pytest.mark.learning  # two programs are compiled
 def test_several_rollouts_in_one_call_are_those_of_several_calls():
     """One program of XLA with three rollouts in a call, and nothing compiled with one."""
     rate = {"type": "linear", "initial_value": 0.01, "final_value": 0.0}
