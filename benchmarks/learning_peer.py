@@ -23,8 +23,9 @@ from typing import Any
 
 from benchmarks import measurement, speed
 from benchmarks.learning_cells import EPISODES, EVALUATION, FIRST_SEED, TASKS, Task
+from benchmarks.learning_run import is_loaded, load
 from benchmarks.learning_table import PEERS
-from benchmarks.run_sb3 import hide_tensorflow
+from benchmarks.run_sb3 import hide_tensorflow, noise
 
 # An argument of a preset, and its name there. The values are the same numbers.
 NAMES = {
@@ -144,16 +145,12 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, An
     env: Any = make_vec_env(task.environment, rest["n_envs"], seed=seed)
     normalize = VecNormalize(env, gamma=words["gamma"]) if rest["normalize"] else None
     if rest["noise"] is not None:
-        import numpy as np
-        from stable_baselines3.common.noise import NormalActionNoise
-
-        shape = env.action_space.shape
-        words["action_noise"] = NormalActionNoise(np.zeros(shape), np.full(shape, rest["noise"]))
+        words["action_noise"] = noise(rest["noise"], env)
     model = getattr(library, name)("MlpPolicy", normalize or env, seed=seed, device="cpu", **words)
-    loads, began = [os.getloadavg()[0]], time.perf_counter()
+    loads, began = [load()], time.perf_counter()
     model.learn(rest["steps"] if steps is None else steps)
     seconds = time.perf_counter() - began
-    loads.append(os.getloadavg()[0])
+    loads.append(load())
     returns = greedy_returns(model, normalize, task.environment, episodes, EVALUATION + seed)
     return {
         "task": task.name,
@@ -166,8 +163,8 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, An
         "seconds": seconds,
         "steps_per_second": model.num_timesteps / seconds,
         "timesteps": model.num_timesteps,
-        "load": [round(found, 2) for found in loads],
-        "loaded": max(loads) > (os.cpu_count() or 1) + 0.5,
+        "load": loads,
+        "loaded": is_loaded(loads),
         "date": datetime.date.today().isoformat(),
         "machine": f"{speed.processor()}, {os.cpu_count()} cores",
         "versions": measurement.versions(*packages),

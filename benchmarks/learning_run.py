@@ -169,7 +169,7 @@ def run(
         "parts": about["parts"],
         "steps_per_second": agent.timesteps / seconds,
         "load": loads,
-        "loaded": any(found is not None and found > cores + 0.5 for found in loads),
+        "loaded": is_loaded(loads),
         "timesteps": agent.timesteps,
         "gradient_steps": agent.gradient_steps,
         "date": datetime.date.today().isoformat(),
@@ -197,6 +197,11 @@ def load() -> float | None:
     Of a run that began or ended with more of them than there are cores, `loaded` is true: its seconds are no measure of speed.
     """
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def is_loaded(loads: Sequence[float | None]) -> bool:
+    """Whether a run whose loads these were had to share its core."""
+    return any(found is not None and found > (os.cpu_count() or 1) + 0.5 for found in loads)
 
 
 def usable_cores() -> int:

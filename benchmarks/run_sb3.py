@@ -77,13 +77,13 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
     )
 
 
-def noise(algorithm: TD3, env: Any) -> Any:
+def noise(amount: float, env: Any) -> Any:
     """Gaussian noise on actions, of which Stable-Baselines3 and SBX scale the range to [-1, 1] before."""
     import numpy as np
     from stable_baselines3.common.noise import NormalActionNoise
 
     shape = env.action_space.shape
-    return NormalActionNoise(np.zeros(shape), np.full(shape, algorithm.noise))
+    return NormalActionNoise(np.zeros(shape), np.full(shape, amount))
 
 
 def run(
@@ -107,7 +107,7 @@ def run(
     policy = {"net_arch": layers, "activation_fn": activations[workload.activation]}
     policy |= {**arguments.get("policy_kwargs", {}), **extra.get("policy_kwargs", {})}
     if isinstance(workload.algorithm, TD3):
-        arguments["action_noise"] = noise(workload.algorithm, env)
+        arguments["action_noise"] = noise(workload.algorithm.noise, env)
     arguments |= {**extra, "policy_kwargs": policy}
     clock = measurement.Timeline()
     model = getattr(library, name)(

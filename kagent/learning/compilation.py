@@ -216,6 +216,9 @@ def compile(
     `get_config` has the optimizer, `steps_per_execution` and `run_eagerly` of the last call; whether XLA compiles is
     the machine's affair.
 
+    An agent that was made in the scope of a `tf.distribute` strategy of several replicas is compiled in it, without XLA, and with
+    optimizers that step by one gradient.
+
     What is `trainable` may be changed at any time, in whole roles or single layers. What is frozen does not move from
     the next `fit` or update on; what is set free again needs `compile`, as its optimizer has no state for it.
 
@@ -223,9 +226,6 @@ def compile(
         ValueError: `steps_per_execution` is not an integer >= 1; a `keras.optimizers.MultiOptimizer`, whose variables
             are assigned by paths; losses that would not be used; metrics that compare targets with predictions.
         RuntimeError: The agent is in the middle of `fit` or another method.
-
-    An agent that was made in the scope of a `tf.distribute` strategy of several replicas is compiled in it, without XLA, and with
-    optimizers that step by one gradient.
 
     Example:
 

@@ -54,8 +54,8 @@ def place(context: tf.distribute.ReplicaContext) -> tf.Tensor:
 def own_rows(nested: Any) -> Any:
     """Of tensors `(B, ...)` the rows of this replica; scalars, and all where there is one replica, as they are.
 
-    Each has as many: where their number is no divisor of B, the last ones repeat the last row. Their `"weight"` is 0, in a batch
-    that has one.
+    Every replica has as many rows: where B is no multiple of the number of replicas, the last ones repeat the last row, with 0 as
+    their `"weight"` in a batch that has one.
 
     Args:
         nested: Tensors in dicts, lists and tuples, and None.
@@ -63,39 +63,21 @@ def own_rows(nested: Any) -> Any:
     context = here()
     if context is None:
         return nested
-    replica = place(context)
+    replica, replicas = place(context), context.num_replicas_in_sync
 
-    def rows_of(x: Any) -> Any:
-        if x is None or x.shape.rank == 0:
-            return x
-        whole = tf.shape(x)[0]
-        size = -(-whole // context.num_replicas_in_sync)
-        begin = replica * size
-        fixed = x.shape[0]
-        if fixed is not None and fixed % context.num_replicas_in_sync == 0:
-            own = tf.slice(
-                x,
-                [begin] + [0] * (x.shape.rank - 1),
-                [fixed // context.num_replicas_in_sync] + [-1] * (x.shape.rank - 1),
-            )
-        else:
-            own = tf.gather(x, tf.minimum(begin + tf.range(size), whole - 1))
-        return own
-
-    def real(weight: Any) -> Any:
-        whole = tf.shape(weight)[0]
-        size = -(-whole // context.num_replicas_in_sync)
-        there = replica * size + tf.range(size) < whole
-        there = tf.reshape(there, (-1, *[1] * (weight.shape.rank - 1)))
-        return tf.where(there, rows_of(weight), 0.0)
-
-    def cut(part: Any) -> Any:
+    def cut(part: Any, weighs: bool = False) -> Any:
         if isinstance(part, dict):
-            return {name: real(x) if name == "weight" else cut(x) for name, x in part.items()}
+            return {name: cut(x, weighs=name == "weight") for name, x in part.items()}
         if isinstance(part, list | tuple):
             parts = [cut(x) for x in part]
             return type(part)(*parts) if hasattr(part, "_fields") else type(part)(parts)
-        return rows_of(part)
+        if part is None or part.shape.rank == 0:
+            return part
+        count = tf.shape(part)[0] if part.shape[0] is None else part.shape[0]
+        size = -(-count // replicas)
+        rows = replica * size + tf.range(size)
+        own = tf.gather(part, tf.minimum(rows, count - 1))
+        return tf.where(tf.reshape(rows < count, (-1, *[1] * (part.shape.rank - 1))), own, 0.0) if weighs else own
 
     return cut(nested)
 

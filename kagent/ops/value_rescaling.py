@@ -24,7 +24,7 @@ def rescaled_value(value: Any, epsilon: float = 1e-3) -> tf.Tensor:
     """
     x = tf.convert_to_tensor(value, tf.float32)
     size = tf.abs(x)
-    return tf.sign(x) * (size / (tf.sqrt(size + 1.0) + 1.0)) + epsilon * x  # as above, exact near 0
+    return tf.sign(x) * (size / (tf.sqrt(size + 1.0) + 1.0)) + epsilon * x  # sqrt(|x| + 1) - 1, exact near 0
 
 
 def restored_value(value: Any, epsilon: float = 1e-3) -> tf.Tensor:

@@ -86,7 +86,7 @@ class CompiledActor:
 
 
 def refused(agent: Any) -> list[tuple[str, Any, str]]:
-    """What of an agent's policy and exploration has no form in a program: the name of a part, what it is, and what it may be."""
+    """The parts of an agent's policy and exploration that a program cannot contain: name, received value, allowed values."""
     policy, exploration, found = agent.policy, agent.exploration, []
     joint = getattr(policy, "joint", None)
     if joint is None or type(policy).__module__.partition(".")[0] != "kagent":

@@ -69,7 +69,7 @@ def check_hooks(hooks: Iterable[Callback]) -> None:
 
 
 def _of_parts(agent: Any, count: int) -> list[tuple[str, Any, str]]:
-    # Name of a part, what it is, and what it may be.
+    # Name, received value and allowed values of each part that a program cannot contain.
     rule, memory = agent.update_rule, agent.memory
     found: list[tuple[str, Any, str]] = []
     if agent.preprocessing is not None:
