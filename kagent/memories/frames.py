@@ -190,7 +190,8 @@ class FramePool:
             self._recent[key] = place
             if len(self._recent) > _RECENT:
                 del self._recent[next(iter(self._recent))]
-        self._last[place] = self._number
+        # Next observations are written after the observations of all environments, some of which have higher numbers.
+        self._last[place] = max(self._last.item(place), self._number)
         return place
 
     def _free(self) -> int:

@@ -143,6 +143,19 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
         stream.check()
 
 
+def test_a_frame_of_two_environments_stays_until_the_newest_row_with_it_is_overwritten():
+    # An observation of the second one has the frames 9 and 8; in the same timestep they come next in the first one.
+    stream = Stream(built(2, 2))
+    stream.step(["on", "odd"])
+    stream.step(["odd", "on"])
+    assert stream.here[0][:2] == stream.rows[-1][0][:2] == (9, 8)
+    stream.memory.cut_episodes(range(2))
+    stream.here = [stream.fresh()]
+    stream.memory.set_num_envs(1)
+    stream.step(["on"])
+    stream.check()
+
+
 def assert_equal(one, other):
     assert one.keys() == other.keys()
     for name, value in one.items():
