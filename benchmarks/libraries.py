@@ -61,6 +61,7 @@ LIBRARIES: dict[str, Library] = {
     ),
     "sb3": Library("SB3", "stable_baselines3", "benchmarks.run_sb3", {"one": _ONE, "all": {}}),
     "sbx": Library("SBX", "sbx", "benchmarks.run_sbx", {"one": _ONE | _XLA, "torch-one": _ONE, "all": {}}),
+    "purejax": Library("PureJaxRL's way", "gymnax", "benchmarks.run_purejax", {"one": _ONE | _XLA, "all": {}}),
 }
 
 DEFAULT = "one"

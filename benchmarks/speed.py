@@ -10,6 +10,7 @@ ratios; where a run failed there is none, and its error is shown.
     python -m benchmarks.speed --workloads W1a,W4 --runs 5 --out results.json
     python -m benchmarks.speed --steps-scale 0.05 --runs 1       # does it all work here?
     python -m benchmarks.speed --workloads I1,I2 --libraries kagent,sb3 --peers /opt/peers/bin/python   # from pixels
+    python -m benchmarks.speed --workloads C1-8,C1-64,C1-512,C2 --peers VENV_WITH_GYMNAX/bin/python   # one program each
     python -m benchmarks.speed --threads calibrate               # find this machine's thread settings first
 """
 

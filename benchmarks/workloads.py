@@ -6,9 +6,9 @@ every four steps, with learning rate 1e-3, target copy every 500 steps, epsilon 
 1,000 steps before learning, discount .99. W1b16 is W1b with 16 due updates in one call:
 `compile(steps_per_execution=16)` for kagent; the peers, which have no such word, train 16 gradient steps
 every 64 env steps. W5 is W3's setting for TD3, W6 is rl-zoo3's tuned CartPole setting of QR-DQN, which is W1a's, and W7
-is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes; C2 is W1b so. Compilation is a large part
-of so short a run: their rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of
-sb3-contrib; SBX has no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the others: global
+is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes; C2 is W1b so. Their peer is
+PureJaxRL's way, written anew (benchmarks/run_purejax.py), where gymnax is installed. Compilation is a large part of so short
+a run: their rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of sb3-contrib; SBX has no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the others: global
 norm 10).
 
 I1 and I2 are from pixels: an Atari game (extra `atari`) with the usual preprocessing and four frames, the network of Mnih et al. 2015
@@ -283,7 +283,9 @@ WORKLOADS: dict[str, Workload] = {
                 n_envs=count,
                 executions=80 // count or 1,
                 compiled=True,
-                libraries=("kagent",),
+                libraries=("kagent", "purejax"),
+                must={"purejax": 1.2},
+                aim={"purejax": 1.5},
             )
             for count, algorithm in _C1.items()
         ),
@@ -324,7 +326,8 @@ WORKLOADS: dict[str, Workload] = {
             _W1B,
             executions=500,
             compiled=True,
-            libraries=("kagent",),
+            libraries=("kagent", "purejax"),
+            must={"purejax": 1},
         ),
     )
 }

@@ -178,7 +178,7 @@ def test_keywords_of_the_peers():
 
 
 def test_importing_the_harness_imports_no_library():
-    modules = "speed, run_kagent, run_sb3, run_sbx, imports, table"
+    modules = "speed, run_kagent, run_sb3, run_sbx, run_purejax, imports, table"
     program = f"import sys; from benchmarks import {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=speed.ROOT, capture_output=True, text=True, check=True)
     heavy = {
@@ -187,6 +187,7 @@ def test_importing_the_harness_imports_no_library():
         "tensorflow",
         "torch",
         "jax",
+        "gymnax",
         "stable_baselines3",
         "sbx",
         "gymnasium",
