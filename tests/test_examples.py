@@ -53,6 +53,7 @@ def test_each_example_has_its_budget_here():
     assert sorted(STEPS) == EXAMPLES
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_it_runs(finished, name):
     process, _ = finished[name]
@@ -60,6 +61,7 @@ def test_it_runs(finished, name):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name",
     [
@@ -84,11 +86,13 @@ def test_it_ends_with_a_measured_return(finished, name):
     assert "mean return of" in said
 
 
+@pytest.mark.thorough
 def test_what_it_saves_can_be_loaded(finished):
     agent = kagent.load(finished["train_cartpole"][1] / "cartpole.keras")
     assert isinstance(agent, kagent.PPO) and agent.timesteps == 512
 
 
+@pytest.mark.thorough
 def test_what_the_new_algorithm_saves_is_served_by_numpy(finished):
     process, folder = finished["c51"]
     actor = kagent.acting.load(folder / "c51.keras")
@@ -96,6 +100,7 @@ def test_what_the_new_algorithm_saves_is_served_by_numpy(finished):
     assert f": {action}, of the agent: {action}\n" in process.stdout
 
 
+@pytest.mark.thorough
 def test_the_callbacks_leave_their_files(finished):
     folder = finished["keras_callbacks"][1] / "callbacks_run"
     with open(folder / "log.csv") as lines:
@@ -105,6 +110,7 @@ def test_the_callbacks_leave_their_files(finished):
     assert "new record" in finished["keras_callbacks"][0].stdout
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(finished):
     (resumed, folder), (whole, _) = finished["resume"], finished["resume uninterrupted"]
     assert (folder / "crash.txt").read_text() == "1 True"  # it died, and left a backup

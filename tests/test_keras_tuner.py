@@ -116,7 +116,7 @@ def tuner(small, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ppo"])
+@pytest.mark.parametrize("kind", ["dqn", pytest.param("ppo", marks=pytest.mark.thorough)])
 def test_trials_are_fitted_and_the_best_epoch_comes_back(kind, tuner, tmp_path):
     tuner = tuner(kind, executions=2)
     rates, stops = LearningRateScheduler(lambda epoch, rate: rate / 2), EarlyStopping("loss", patience=9)
@@ -135,6 +135,7 @@ def test_trials_are_fitted_and_the_best_epoch_comes_back(kind, tuner, tmp_path):
     assert not equal(loaded.get_weights(), tuner.build({"rate": 0.1}).get_weights())
 
 
+@pytest.mark.thorough
 def test_hyperband_goes_on_with_the_weights_of_an_earlier_trial(tuner):
     tuner = tuner(objective="timesteps")  # which rises: the last epoch is the best
     hp = {"rate": 0.01, "tuner/epochs": 2, "tuner/initial_epoch": 0}

@@ -39,6 +39,7 @@ def check(folder, name, whole):
     assert not (folder / name).exists()
 
 
+@pytest.mark.thorough
 def test_killed_and_resumed_is_uninterrupted(tmp_path):
     names = list(QUICK)
     run(tmp_path, 0, names, killed=True)

@@ -84,7 +84,7 @@ def entries(path):
     [
         *((kind, None) for kind in KINDS),
         ("dqn", GRAPH),
-        *(pytest.param(kind, GRAPH, marks=pytest.mark.slow) for kind in ("ppo", "sac")),
+        *(pytest.param(kind, GRAPH, marks=pytest.mark.thorough) for kind in ("ppo", "sac")),
     ],
 )
 def test_everything_comes_back_from_both_files_and_goes_on_bit_by_bit(kind, compiled, small, trained, tmp_path):
@@ -716,7 +716,7 @@ def test_a_memory_too_large_for_this_machine_can_be_loaded_to_act(small, tmp_pat
     kagent.load(path).fit("CartPole-v1", steps=10, verbose=0)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_kill_in_the_middle_of_saving_leaves_a_whole_file(tmp_path):
     program = """
 import sys, kagent

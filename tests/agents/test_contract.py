@@ -34,7 +34,7 @@ def row(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in parts.LONG else []) for name in parts.AGENTS]
+    "name", [pytest.param(name, marks=pytest.mark.thorough if name in parts.LONG else []) for name in parts.AGENTS]
 )
 def test_a_preset_keeps_the_contract(name):
     make, supports = row(name)
@@ -66,7 +66,7 @@ def test_a_preset_is_its_parts_spelled_out(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("DQN", "C51") else pytest.mark.slow)
+        pytest.param(name, marks=[] if name in ("DQN", "C51") else pytest.mark.thorough)
         for name in sorted({*parts.AGENTS} - {"Random", "Constant"})
     ],
 )

@@ -145,7 +145,7 @@ def test_a_damaged_standardization_is_refused(small, tmp_path, change):
         kagent.acting.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["DQN", *(pytest.param(name, marks=pytest.mark.slow) for name in ("PPO", "SAC"))])
+@pytest.mark.parametrize("name", ["DQN", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("PPO", "SAC"))])
 def test_an_agent_that_normalizes_keeps_the_contract(name):
     """Files, exact resume, several environments, masks: as `test_contract.py` without it."""
     make, supports = parts.AGENTS[name]

@@ -110,7 +110,7 @@ KINDS = {
 
 @pytest.mark.eager
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "own cell" else kind for kind in KINDS]
+    "kind", [pytest.param(kind, marks=pytest.mark.thorough) if kind == "own cell" else kind for kind in KINDS]
 )
 def test_what_is_learned_from_is_what_was_acted_with(kind):
     """Old log-probabilities and values are those of the states beside the timesteps, and the first ratios are 1."""
@@ -182,14 +182,14 @@ def test_what_follows_is_judged_in_the_state_after_it():
     "make",
     [
         functools.partial(kagent.A2C, batch_size=8, horizon=3),
-        pytest.param(functools.partial(kagent.A2C, batch_size=8, critic="shared"), marks=pytest.mark.slow),
+        pytest.param(functools.partial(kagent.A2C, batch_size=8, critic="shared"), marks=pytest.mark.thorough),
         functools.partial(kagent.VPG, batch_size=2, memory=64),
         pytest.param(
             functools.partial(kagent.VPG, batch_size=2, memory=64, baseline={"network": NETWORK}),
-            marks=pytest.mark.slow,
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
-            functools.partial(kagent.TRPO, n_steps=8, critic_steps=2, critic_batch_size=4), marks=pytest.mark.slow
+            functools.partial(kagent.TRPO, n_steps=8, critic_steps=2, critic_batch_size=4), marks=pytest.mark.thorough
         ),
     ],
     ids=["A2C", "A2C shared", "VPG", "VPG baseline", "TRPO"],
@@ -203,7 +203,7 @@ def test_other_agents_learn_from_sequences(make):
     assert (agent.policy.get_theta() != before).any()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("network", [NETWORK, [{"type": "internal_gru", "size": 3}, {"type": "dense", "size": 4}]])
 def test_every_rule_of_agents(network):
     def make(env, **given):

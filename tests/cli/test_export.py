@@ -25,8 +25,8 @@ def saved(base):  # noqa: F811
     [
         "numpy",
         "saved_model",
-        pytest.param("onnx", marks=pytest.mark.slow),
-        pytest.param("litert", marks=pytest.mark.slow),
+        pytest.param("onnx", marks=pytest.mark.thorough),
+        pytest.param("litert", marks=pytest.mark.thorough),
     ],
 )
 def test_what_is_written_acts_as_the_agent(base, here, saved, form):  # noqa: F811

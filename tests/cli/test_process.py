@@ -42,7 +42,7 @@ def test_what_the_user_has_set_stays(unset):
     assert {os.environ[name] for name in NAMES} == {"xla_cpu_multi_thread_eigen: mine"}
 
 
-@pytest.mark.slow  # with None the run of `test_train.trained` shows it, too
+@pytest.mark.thorough  # with None the run of `test_train.trained` shows it, too
 @pytest.mark.parametrize("level", [None, "1", "2"])
 def test_tensorflow_is_imported_in_silence(level):
     program = (

@@ -318,7 +318,7 @@ SPACES = {
 @pytest.mark.parametrize(
     ("algorithm", "environment"),
     [
-        pytest.param(one.name, env, marks=pytest.mark.slow if number else [])
+        pytest.param(one.name, env, marks=pytest.mark.thorough if number else [])
         for one in algorithms.ALGORITHMS
         for number, env in enumerate(tuned.environments(one.name))
     ],
@@ -337,13 +337,13 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
         assert getattr(agent, argument) == arguments[argument]
 
 
-# The command line is the same for all; those that are as another one to it are slow.
+# The command line is the same for all; those that are as another one to it are marked `thorough`.
 @pytest.mark.parametrize(
     "algorithm",
     [
         *("duelingdqn", "vpg", "a2c", "trpo", "td3", "rainbow", "crossq"),
         *(
-            pytest.param(name, marks=pytest.mark.slow)
+            pytest.param(name, marks=pytest.mark.thorough)
             for name in ("double-dqn", "dpg", "ac", "qr-dqn", "c51", "tqc", "discrete-sac", "naf", "pqn")
         ),
     ],

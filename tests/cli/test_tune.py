@@ -25,7 +25,7 @@ def test_every_algorithm_has_a_space_of_its_own_arguments(algorithm):
             settings.resolve(preset, search_spaces.settings_of(key, value))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("algorithm", algorithms.ALGORITHMS, ids=lambda one: one.name)
 def test_agents_can_be_made_of_what_is_proposed(algorithm):
     space, preset = search_spaces.load(algorithm.name), getattr(kagent, algorithm.preset)

@@ -51,7 +51,7 @@ def test_equal_to_gymnasium(name):
     assert KNOWN[name].max_episode_steps == known.spec.max_episode_steps
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", KNOWN)
 def test_equal_to_gymnasium_over_ten_thousand_steps(name):
     compiled.check_compiled(KNOWN[name], gymnasium.make(name, disable_env_checker=True), steps=10_000, seed=1)

@@ -105,7 +105,14 @@ def test_many_agents_in_one_process_are_not_taken_for_retracing(small, caplog):
 
 
 @pytest.mark.sensitive
-@pytest.mark.parametrize(("kind", "changes"), [("dqn", {}), ("ppo", {}), ("sac", {"start": 40})])
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("dqn", {}),
+        pytest.param("ppo", {}, marks=pytest.mark.thorough),
+        pytest.param("sac", {"start": 40}, marks=pytest.mark.thorough),
+    ],
+)
 def test_xla_graph_and_eager_agree(small, kind, changes):
     finals = []
     for compiled in ({"jit": True}, {"jit": False}, {"compiled": {"run_eagerly": True}}):
@@ -162,6 +169,7 @@ def test_convolutions_are_left_to_tensorflow_and_xla_is_warned_of(recwarn):
 
 
 @pytest.mark.sensitive
+@pytest.mark.thorough
 def test_large_steps_on_many_threads_are_the_same_in_every_run():
     """SAC's defaults run uncompiled: products side by side, Adam of large matrices by TensorFlow's kernel."""
     finals = []

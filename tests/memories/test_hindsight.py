@@ -280,7 +280,7 @@ PRESETS = {
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in ("QRDQN", "SAC") else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS]
+    "name", [name if name in ("QRDQN", "SAC") else pytest.param(name, marks=pytest.mark.thorough) for name in PRESETS]
 )
 def test_presets_learn_from_it(name):
     env, arguments = PRESETS[name]

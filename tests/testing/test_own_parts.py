@@ -28,7 +28,7 @@ def test_explorations(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in parts.ALIKE else []) for name in parts.OBJECTIVES]
+    "name", [pytest.param(name, marks=pytest.mark.thorough if name in parts.ALIKE else []) for name in parts.OBJECTIVES]
 )
 def test_objectives(name):
     testing.check_objective(**{"objective": name, "steps": 16, **parts.OBJECTIVES[name]})

@@ -118,7 +118,7 @@ def test_a_resumed_run_is_the_run(tmp_path):
     assert rest.episodes == whole.episodes
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_sac_in_a_program():
     env = compiled.Pendulum(num_envs=2)
     agent = kagent.SAC(env, **SMALL, frequency=2)
