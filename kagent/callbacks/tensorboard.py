@@ -47,14 +47,16 @@ class TensorBoard(keras.callbacks.TensorBoard):
         hparams: Whether the agent's settings are written for TensorBoard's HParams page: its constructor arguments, those of
             parts by dotted names such as `objective.clip_range`. A dict: these, and further settings of yours.
         video: An environment's id, or an environment that renders RGB arrays: one greedy episode of it is written as
-            `eval/video`, which the Images page shows. Needs `pip install 'kagent[render]'`. None: no videos.
+            `eval/video`, which the Images page shows. Or a list of these, such as `["CartPole-v1"] * 4`: an episode of each, side by
+            side. Needs `pip install 'kagent[render]'`. None: no videos.
         video_freq: Epochs from one video to the next.
         video_steps: Timesteps after which an episode of a video is cut.
         **arguments: As `keras.callbacks.TensorBoard` takes them. What `update_freq` writes of batches stays over batches.
 
     Raises:
+        TypeError: A `video` of something else than environments.
         ValueError: Another unit or other tags; frequencies that are no integers >= 1; `hparams` of other values than numbers,
-            texts and bools; `video` with tags="keras".
+            texts and bools; `video` with tags="keras", or of the same environment twice.
         ImportError: A video, without what renders it; the message is the line that installs it.
         OSError: Event files cannot be written when training begins. The error names the directory and the bytes that are free.
 
@@ -88,6 +90,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         if video is not None:
             if tags == "keras":
                 raise ValueError(f"A `video` is written with tags='groups'. Received: video={video!r}, tags='keras'")
+            rendering.check_filmed(video)
             rendering.check_installed()
         self._writer: Writer | None = None
         # What Keras alone writes, into folders of its own.

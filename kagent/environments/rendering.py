@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ from kagent.files.atomic_files import replacing
 
 SUFFIXES = (".gif", ".mp4")
 INSTALL = "pip install 'kagent[render]'"
+_GAP = 4  # black pixels between two films
 
 
 class Acting(Protocol):
@@ -24,7 +27,7 @@ class Acting(Protocol):
 
 def record(
     agent: Acting,
-    env: str | gymnasium.Env,
+    env: str | gymnasium.Env | Sequence[str | gymnasium.Env],
     path: str | Path,
     *,
     episodes: int = 1,
@@ -37,19 +40,23 @@ def record(
 
     Args:
         agent: Has `act(observation, deterministic, mask)`, which returns one action of the environment.
-        env: A gymnasium id, or an environment made with `render_mode="rgb_array"` (not closed).
+        env: A gymnasium id, or an environment made with `render_mode="rgb_array"` (not closed). Or a list of these: they are
+            played at the same time and shown side by side, in a grid of the order of the list. What has ended stays in its
+            last image, darker, until all have.
         path: The file to write, `.gif` or `.mp4`; replaced only when the recording is complete.
-        episodes: Number of episodes, one after the other in the same file.
-        fps: Frames per second; None: what the environment says in its metadata, or 30.
+        episodes: Number of episodes of each environment, one after the other in the same file.
+        fps: Frames per second; None: what the first environment says in its metadata, or 30.
         max_steps: Steps after which an episode is left; None: when it ends.
         deterministic: Greedy actions instead of sampled ones.
-        seed: Seed of the first reset; later ones go on from it.
+        seed: Seed of the first reset; later ones go on from it. Of a list the n-th environment, counted from 0, has `seed + n`.
 
     Returns:
-        Dict with `"frames"` (their number), `"fps"`, `"episode_returns"` and `"episode_lengths"` (lists).
+        Dict with `"frames"` (their number), `"fps"`, `"episode_returns"` and `"episode_lengths"` (lists, environment by
+        environment).
 
     Raises:
-        ValueError: Another suffix; numbers below 1; an environment with spaces unlike the agent's, or
+        TypeError: Something else than environments, such as a vector environment.
+        ValueError: Another suffix; numbers below 1; no environment, the same one twice, one with spaces unlike the agent's, or
             one that does not render RGB images.
         ImportError: imageio or pygame is missing; the message is the line that installs them.
 
@@ -58,6 +65,7 @@ def record(
     ```python
     agent = kagent.load("agent.keras")
     kagent.rendering.record(agent, "CartPole-v1", "cartpole.gif", seed=0)
+    kagent.rendering.record(agent, ["CartPole-v1"] * 4, "four.gif", seed=0)
     ```
     """
     path = Path(path)
@@ -66,23 +74,102 @@ def record(
     for name, value in (("episodes", episodes), ("fps", fps), ("max_steps", max_steps)):
         if value is not None and not value >= 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {value!r}")
+    given = check_filmed(env)
     check_installed()  # before anything is played
-    made = gymnasium.make(env, render_mode="rgb_array") if isinstance(env, str) else env
-    rate = float(fps or made.metadata.get("render_fps") or 30)
-    returns: list[float] = []
-    lengths: list[int] = []
+    returns: list[list[float]] = [[] for _ in given]
+    lengths: list[list[int]] = [[] for _ in given]
+    films: list[Iterator[np.ndarray]] = []
     try:
-        _check_spaces(agent, made)
-        images = _play(agent, made, episodes, max_steps, deterministic, seed, returns, lengths, _image)
-        frames = write(images, path, rate)
+        with contextlib.ExitStack() as opened:
+            made = [opened.enter_context(_opened(each)) for each in given]
+            rate = float(fps or made[0].metadata.get("render_fps") or 30)
+            for number, each in enumerate(made):
+                _check_spaces(agent, each)
+                own = None if seed is None else seed + number
+                films.append(
+                    _play(
+                        agent, each, episodes, max_steps, deterministic, own, returns[number], lengths[number], _image
+                    )
+                )
+            frames = write(films[0] if len(films) == 1 else side_by_side(films), path, rate)
     except gymnasium.error.DependencyNotInstalled as error:
         if "pygame" not in str(error):
             raise
         raise ImportError(f"Rendering needs pygame: {INSTALL}") from error
+    joined = [[value for own in each for value in own] for each in (returns, lengths)]
+    return {"frames": frames, "fps": rate, "episode_returns": joined[0], "episode_lengths": joined[1]}
+
+
+def check_filmed(env: Any) -> list[str | gymnasium.Env]:
+    """The environments that are to be filmed.
+
+    Args:
+        env: As `record` takes it.
+
+    Raises:
+        TypeError: Something else than environments, such as a vector environment.
+        ValueError: None, or the same one twice.
+    """
+    given = list(env) if isinstance(env, list | tuple) else [env]
+    if wrong := [each for each in given if not isinstance(each, str | gymnasium.Env)]:
+        hint = ""
+        if isinstance(wrong[0], gymnasium.vector.VectorEnv):
+            hint = ". The environments of a vector environment are filmed side by side as a list of single ones"
+        raise TypeError(
+            "What is filmed must be an environment id, a gymnasium.Env, or a list of these. Received: "
+            f"{type(wrong[0]).__name__}{hint}"
+        )
+    objects = [each for each in given if not isinstance(each, str)]
+    if not given or len({id(each) for each in objects}) < len(objects):
+        raise ValueError(f"What is filmed must be different environments, one at least. Received: {env!r}")
+    return given
+
+
+@contextlib.contextmanager
+def _opened(env: str | gymnasium.Env) -> Iterator[gymnasium.Env]:
+    """The environment; one that was made here is closed."""
+    if not isinstance(env, str):
+        yield env
+        return
+    made = gymnasium.make(env, render_mode="rgb_array")
+    try:
+        yield made
     finally:
-        if made is not env:
-            made.close()
-    return {"frames": frames, "fps": rate, "episode_returns": returns, "episode_lengths": lengths}
+        made.close()
+
+
+def side_by_side(films: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Several films at once, in a grid; one that has ended stays in its last image, darker.
+
+    Args:
+        films: Of uint8 images `(height, width, 3)`, one at least each. Smaller ones have black around them.
+
+    Yields:
+        Images of the size of the grid.
+
+    Example:
+
+    >>> images = side_by_side([iter([np.full((2, 2, 3), 9, np.uint8)] * count) for count in (1, 3)])
+    >>> [image[0, 0, 0].item() for image in images]
+    [9, 4, 4]
+    """
+    latest = [next(film) for film in films]
+    columns = math.ceil(math.sqrt(len(films)))
+    rows = math.ceil(len(films) / columns)
+    height, width = (max(image.shape[axis] for image in latest) for axis in (0, 1))
+    runs = [True] * len(films)
+    while any(runs):
+        grid = np.zeros((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), np.uint8)
+        for number, image in enumerate(latest):
+            top, left = (height + _GAP) * (number // columns), (width + _GAP) * (number % columns)
+            part = image[:height, :width] if runs[number] else image[:height, :width] // 2
+            grid[top : top + part.shape[0], left : left + part.shape[1]] = part
+        yield grid
+        for number, film in enumerate(films):
+            if runs[number]:
+                following = next(film, None)
+                runs[number] = following is not None
+                latest[number] = latest[number] if following is None else following
 
 
 def check_installed() -> None:

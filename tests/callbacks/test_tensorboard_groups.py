@@ -143,6 +143,17 @@ def test_a_video_is_an_episode_of_greedy_actions(small, tmp_path):
 
 
 @pytest.mark.eager
+def test_several_environments_are_in_one_video(small, tmp_path):
+    """Episodes of 1 and 2 timesteps, side by side with 4 pixels between: three pictures."""
+    callback = TensorBoard(tmp_path, video=[Pictures(lengths=(1,)), Pictures(lengths=(2,))])
+    small("dqn", env=Counter(), start=10_000).fit(Counter(), steps=5, callbacks=[callback], verbose=0)
+    image = next(gifs(tmp_path))[2]
+    assert (image.width, image.height) == (28, 8)
+    frames = imageio.mimread(io.BytesIO(image.encoded_image_string))
+    assert [(int(frame[0, 0].max()), int(frame[0, 20].max())) for frame in frames] == [(0, 0), (40, 40), (20, 80)]
+
+
+@pytest.mark.eager
 def test_a_long_episode_of_a_video_is_cut(small, tmp_path):
     callback = TensorBoard(tmp_path, video=Pictures(lengths=(50,)), video_steps=2)
     small("dqn", env=Counter(), start=10_000).fit(Counter(), steps=5, callbacks=[callback], verbose=0)
@@ -165,6 +176,7 @@ def test_what_keras_writes_of_batches_is_beside_the_groups(small, tmp_path):
         ({"video_freq": 0}, "`video_freq` must be an integer >= 1"),
         ({"video_steps": 0.5}, "`video_steps` must be an integer >= 1"),
         ({"video": "CartPole-v1", "tags": "keras"}, "A `video` is written with tags='groups'"),
+        ({"video": []}, "What is filmed must be different environments, one at least"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):

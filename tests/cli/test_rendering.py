@@ -205,3 +205,35 @@ def test_record_refuses_bad_input_in_one_line(tmp_path, capsys):
         assert main(["record", *arguments]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+def test_several_environments_are_side_by_side(tmp_path):
+    """Three in a grid of two columns, of 16 x 16 pixels with 4 between. The first ends after 1 timestep, the third after 3."""
+    envs = [Counting(length=1), Counting(np.full((16, 8, 3), 200, np.uint8), length=2), Counting(length=3)]
+    result = rendering.record(Scripted(), envs, tmp_path / "grid.mp4", seed=5)
+    assert result["frames"] == 4 and result["episode_lengths"] == [1, 2, 3]
+    assert result["episode_returns"] == [0.5, 1.0, 1.5] and [env.seeds for env in envs] == [[5], [6], [7]]
+    assert not any(env.closed for env in envs)
+    films = [rendering._play(Scripted(), env, 1, None, True, None, [], [], rendering._image) for env in envs]
+    images = list(rendering.side_by_side(films))
+    assert {image.shape for image in images} == {(36, 36, 3)}
+    # Brightness 40 for each timestep, half of it once the episode is over.
+    assert [int(image[0, 0, 0]) for image in images] == [0, 40, 20, 20]
+    assert [int(image[20, 0, 0]) for image in images] == [0, 40, 80, 120]
+    assert [int(image[0, 20, 0]) for image in images] == [200, 200, 200, 100]
+    assert all(not image[:, 16:20].any() and not image[0, 28:].any() and not image[20:, 20:].any() for image in images)
+
+
+def test_what_is_no_environment_is_not_filmed(tmp_path):
+    env = Counting()
+    for wrong in ([], [env, env]):
+        with pytest.raises(ValueError, match="must be different environments, one at least"):
+            rendering.record(Scripted(), wrong, tmp_path / "film.gif")
+    vector = gymnasium.make_vec("CartPole-v1", 2, vectorization_mode="sync")
+    with pytest.raises(
+        TypeError, match=r"Received: SyncVectorEnv\. The environments of a vector environment are filmed"
+    ):
+        rendering.record(Scripted(), vector, tmp_path / "film.gif")
+    with pytest.raises(TypeError, match=r"or a list of these\. Received: int"):
+        rendering.record(Scripted(), [env, 3], tmp_path / "film.gif")
+    assert env.seeds == [] and not list(tmp_path.iterdir())
