@@ -20,9 +20,12 @@ from kagent.diagnosis.experience import Experience
 from kagent.diagnosis.finding import Finding, report
 from kagent.diagnosis.joined import joined
 from kagent.diagnosis.record import Record
+from kagent.diagnosis.recorded import Survey
 from kagent.diagnosis.rules import diagnose
+from kagent.schedules import evaluate
 
 _PERIOD = 5000  # timesteps between two examinations
+_STEPS = 1000  # gradient steps between two of offline learning
 _FEWEST = 5  # episodes before random play is worth its time
 
 
@@ -40,6 +43,10 @@ class Doctor(Callback):
     With `checkpoint` its record is kept beside each of the checkpoints, and in a resumed run it goes on with the record of the
     checkpoint that the agent goes on from. Without, it watches from there on. The same object in a further `fit` of the same
     agent goes on.
+
+    Of a `fit` of recorded episodes it looks at these once (about 50,000 timesteps) and every 1,000 gradient steps at the agent: rewards,
+    scales, constant entries, actions; whether values exceed the returns that were recorded, whether the policy leaves the data, and
+    with a `validation_env` whether it is worse than they are.
 
     Args:
         baseline: What agents have to be better than. "auto": ten episodes of random play in another environment made as those
@@ -103,7 +110,8 @@ class Doctor(Callback):
         self._earlier: Record | None = None  # what was seen before a checkpoint
         self._kept: Any = None  # the checkpoint beside which the newest record is
         self._begun = False
-        self._steps, self._examined = 0, agent.timesteps
+        self._survey: Survey | None = None  # of recorded episodes
+        self._steps, self._examined, self._examined_steps = 0, agent.timesteps, agent.gradient_steps
         self._ends: tuple[Any, Any] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -111,8 +119,14 @@ class Doctor(Callback):
         self._movement.begin()
         if not self._begun and self.checkpoint is not None:
             self._kept = self.checkpoint.newest
-            self._earlier = doctor_records.read(self._kept, self.model.timesteps)
+            self._earlier = doctor_records.read(self._kept, self.model.timesteps + self.model.gradient_steps)
             self._returns = (self._earlier and self._earlier.baseline) or None
+        if not self._begun and self.model._run.recorded_steps is not None:
+            agent = self.model
+            discount = float(evaluate(agent.reward_estimation.discount, agent.clock))
+            self._survey = Survey(self._experience, agent._action, discount)
+            for steps in agent._run.recorded_steps():
+                self._survey.add(steps)
         self._begun = True
 
     def on_update_end(self, update: int, logs: dict[str, Any] | None = None) -> None:
@@ -144,8 +158,11 @@ class Doctor(Callback):
                 column += [math.nan] * (epochs - len(column))
                 column.append(float(value))
         agent = self.model
-        if agent.timesteps - self._examined >= _PERIOD:
-            self._examined = agent.timesteps
+        offline = agent._run.trainer is None
+        if agent.timesteps - self._examined >= _PERIOD or (
+            offline and agent.gradient_steps - self._examined_steps >= _STEPS
+        ):
+            self._examined, self._examined_steps = agent.timesteps, agent.gradient_steps
             self._movement.measure()
             self._examine(min(agent.clock.progress, 0.999))
             self._warn()
@@ -171,6 +188,8 @@ class Doctor(Callback):
     def report(self) -> str:
         """The findings as text of at most 80 columns."""
         record = self.record
+        if record.recorded is not None:
+            return report(self.findings, _about_recorded(record))
         about = f"{record.timesteps:,} timesteps, {record.episodes.count:,} episodes, {record.gradient_steps:,} gradient steps."
         if record.baseline:
             about += f" Random play returns {np.mean(record.baseline):.4g}"
@@ -191,7 +210,7 @@ class Doctor(Callback):
         self.findings = diagnose(self.record)
 
     def _seen(self, progress: float) -> Record:
-        agent, seen = self._agent, self._experience
+        agent, seen, survey = self._agent, self._experience, self._survey
         record = Record(
             timesteps=agent.timesteps,
             gradient_steps=agent.gradient_steps,
@@ -200,13 +219,15 @@ class Doctor(Callback):
             settings=settings_of(agent),
             movement=self._movement.steps(),
             growth=self._movement.growth(),
+            gradients=self._movement.gradients(),
             baseline=self._random_returns(),
             episodes=seen.episodes(),
             rewards=seen.rewards(),
             observations=seen.observations.entries(),
             inputs=seen.inputs.entries(),
-            actions=seen.actions.entries(),
+            actions=seen.actions.entries() if survey is None else survey.greedy(agent.actor),
             single_choice=seen.choices.share(),
+            recorded=None if survey is None else survey.recorded(),
         )
         return record if self._earlier is None else joined(self._earlier, record)
 
@@ -247,6 +268,16 @@ class Doctor(Callback):
         if not found:
             self._unplayed = f"No baseline: no random episode ended within {random_play.TIMESTEPS:,} timesteps."
         return found
+
+
+def _about_recorded(record: Record) -> str:
+    recorded, late = record.recorded, record.logged("val_episode_return")[-3:]
+    assert recorded is not None
+    about = f"{record.gradient_steps:,} gradient steps; looked at {recorded.timesteps:,} recorded timesteps."
+    if recorded.returns:
+        about += f" The recorded episodes return {np.mean(recorded.returns):.4g} on average"
+        about += f", the last {len(late)} validations {np.mean(late):.4g}." if late else "."
+    return about
 
 
 def _counts(agent: Any) -> tuple[int, int, int]:

@@ -27,9 +27,10 @@ def write(checkpoint: Path, record: Record, checkpoints: Iterable[Path]) -> None
         warnings.warn(f"The doctor's record of {checkpoint.name!r} could not be written: {error}", stacklevel=4)
 
 
-def read(checkpoint: Path | None, timesteps: int) -> Record | None:
-    """The record of a checkpoint that an agent with so many timesteps goes on from; None: there is none."""
-    if checkpoint is None or not timesteps or not _place(checkpoint).is_file():
+def read(checkpoint: Path | None, learned: int) -> Record | None:
+    """The record of a checkpoint that an agent goes on from, which has so many timesteps and gradient steps together; None: there is
+    none."""
+    if checkpoint is None or not learned or not _place(checkpoint).is_file():
         return None
     try:
         return from_json(json.loads(_place(checkpoint).read_text(encoding="utf-8")))

@@ -1,18 +1,22 @@
-"""What the doctor reads of an agent: its settings as numbers, and how far its weights move."""
+"""What the doctor reads of an agent: its settings as numbers, how far its weights move, and by which gradients."""
 
 from __future__ import annotations
 
 import math
 import numbers
+import re
 from typing import Any
 
 import numpy as np
 
 from kagent.distributions.box import BoxDistribution, ScaledDistribution
 from kagent.networks import holds_noise
+from kagent.objectives import BehaviorCloningObjective
+from kagent.optimizers import RoleOptimizer
 from kagent.schedules import evaluate
 
 _ROLES = ("policy", "critic")
+_SQUARES = re.compile(r"velocity(_\d+)?$")  # means of squared gradients, as Adam and RMSprop call them
 
 
 def settings_of(agent: Any) -> dict[str, float]:
@@ -23,6 +27,7 @@ def settings_of(agent: Any) -> dict[str, float]:
         "discount": float(evaluate(agent.reward_estimation.discount, clock)),
         "on_policy": float(agent.memory.on_policy),
         "bonus": float(agent.temperature is not None),
+        "reads_rewards": float(not isinstance(objective, BehaviorCloningObjective)),
         "noisy": float(holds_noise(agent.policy.model) or evaluate(agent.variable_noise, clock) != 0.0),
         "steps_per_update": agent.gradient_steps / max(agent.counters.batches_drawn, 1),
     }
@@ -34,6 +39,9 @@ def settings_of(agent: Any) -> dict[str, float]:
     epsilon = getattr(agent.exploration, "epsilon", None)
     if callable(epsilon):
         found["epsilon"] = float(epsilon(clock))
+    for role, optimizer in _optimizers_of(agent).items():
+        if limit := getattr(optimizer, "global_clipnorm", None):
+            found["max_grad_norm" if role == "policy" else f"{role}_max_grad_norm"] = float(limit)
     return {**found, **_entropies(agent.policy)}
 
 
@@ -61,8 +69,29 @@ def _entropies(policy: Any) -> dict[str, float]:
     return {"most_entropy": most, "box_components": float(boxes)}
 
 
+def _optimizers_of(agent: Any) -> dict[str, Any]:
+    """The optimizers of the networks by role; one that two roles share is the policy's."""
+    optimizer = agent.optimizer
+    if not isinstance(optimizer, RoleOptimizer):
+        return {"policy": optimizer}
+    found = {role: optimizer.role_map.of(role) for role in _ROLES if getattr(agent, role) is not None}
+    return {role: own for role, own in found.items() if role == "policy" or own is not found.get("policy")}
+
+
+def _gradient_norm(optimizer: Any) -> float | None:
+    """The root mean square of the norms of the latest gradients (with Keras's Adam about a thousand), from the squares that the
+    optimizer keeps; None: it keeps none, or has made no step."""
+    rate = getattr(optimizer, "beta_2", getattr(optimizer, "rho", None))
+    steps = int(optimizer.iterations.numpy())
+    kept = [variable for variable in optimizer.variables if _SQUARES.search(variable.name)]
+    if rate is None or not steps or not kept:
+        return None
+    total = sum(float(np.sum(variable.numpy(), dtype=np.float64)) for variable in kept)
+    return math.sqrt(total / (1.0 - float(rate) ** steps))
+
+
 class Movement:
-    """How far the weights of an agent's roles move.
+    """How far the weights of an agent's roles move, and by which gradients.
 
     Args:
         agent: The agent.
@@ -71,6 +100,7 @@ class Movement:
     def __init__(self, agent: Any):
         self._agent = agent
         self._steps: dict[str, list[float]] = {}
+        self._norms: dict[str, list[float]] = {}
         self._first: dict[str, float] = {}
         self._before: dict[str, list[np.ndarray]] = {}
         self._gradient_steps: int | None = None
@@ -94,10 +124,17 @@ class Movement:
                 moved = _norm([new - old for new, old in zip(weights, before[role])])
                 size = max(_norm(before[role]), 1e-30)
                 self._steps.setdefault(role, []).append(moved / size / count)
+        for role, optimizer in _optimizers_of(self._agent).items():
+            if (norm := _gradient_norm(optimizer)) is not None:
+                self._norms.setdefault(role, []).append(norm)
 
     def steps(self) -> dict[str, list[float]]:
         """By role the relative movement in one gradient step, a mean for each time that it was measured."""
         return {role: list(values) for role, values in self._steps.items()}
+
+    def gradients(self) -> dict[str, list[float]]:
+        """By role the norm of the latest gradients as its optimizer took them, for each time that it was measured."""
+        return {role: list(values) for role, values in self._norms.items()}
 
     def growth(self) -> dict[str, float]:
         """By role the size of the weights, relative to that of the beginning."""

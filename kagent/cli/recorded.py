@@ -38,8 +38,6 @@ def source_of(arguments: argparse.Namespace) -> str | None:
     data: str | None = arguments.data
     if data is None:
         return None
-    if arguments.doctor:
-        raise CommandError("--doctor judges training in an environment. Received: --doctor with --data")
     if data.startswith(_MINARI):
         return data
     if not os.path.isdir(data):

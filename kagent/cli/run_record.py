@@ -40,10 +40,11 @@ def read(folder: RunFolder, config: dict[str, Any]) -> Record:
         except (OSError, ValueError, RecursionError) as error:
             raise CommandError(f"cannot read {folder.doctor}: {error}") from error
     history = _history(folder.log)
-    steps, asked = _last(history, "timesteps"), config["settings"].get("fit", {}).get("steps")
+    unit = "timesteps" if "timesteps" in history else "updates"  # of recorded episodes
+    steps, asked = _last(history, unit), config["settings"].get("fit", {}).get("steps" if unit == "timesteps" else unit)
     done = 1.0 if folder.agent.is_file() or not isinstance(asked, int | float) else min(steps / asked, 0.999)
     return Record(
-        timesteps=int(steps),
+        timesteps=int(_last(history, "timesteps")),
         gradient_steps=int(_last(history, "updates")),
         progress=done,
         history=history,
@@ -105,7 +106,7 @@ def _history(path: Path) -> dict[str, list[float]]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error}") from error
-    if not rows or "timesteps" not in rows[0]:
+    if not rows or not {"timesteps", "updates"} & set(rows[0]):
         raise CommandError(f"no epoch in {path}: nothing to judge")
     return {name: [_number(row.get(name)) for row in rows] for name in rows[0] if name}
 

@@ -336,7 +336,7 @@ def _fit(
             raise
         finally:
             for doctor in doctors:
-                if doctor.record.timesteps:
+                if doctor.record.timesteps or doctor.record.gradient_steps:
                     folder.write(folder.doctor.name, diagnosis.to_json(doctor.record))
         agent.save(folder.agent)
     return interruption.received

@@ -16,10 +16,10 @@ from kagent.diagnosis.environment import check_environment
 from kagent.diagnosis.finding import SEVERITIES, Finding, report
 from kagent.diagnosis.joined import joined
 from kagent.diagnosis.random_play import random_returns
-from kagent.diagnosis.record import Entries, Episodes, Record, Rewards, from_json, to_json
+from kagent.diagnosis.record import Entries, Episodes, Record, Recorded, Rewards, from_json, to_json
 from kagent.diagnosis.rules import RULES, compare_seeds, diagnose
 
 __all__ = [
-    "RULES", "SEVERITIES", "Entries", "Episodes", "Finding", "Record", "Rewards", "check_environment", "compare_seeds",
-    "diagnose", "from_json", "joined", "random_returns", "report", "to_json",
+    "RULES", "SEVERITIES", "Entries", "Episodes", "Finding", "Record", "Recorded", "Rewards", "check_environment",
+    "compare_seeds", "diagnose", "from_json", "joined", "random_returns", "report", "to_json",
 ]  # fmt: skip

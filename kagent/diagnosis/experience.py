@@ -72,6 +72,11 @@ class Extremes:
         self._leaves = [(place, leaf) for place, leaf in enumerate(structure.leaves) if _has_range(leaf)]
         self._latest: list[deque[np.ndarray]] = [deque(maxlen=LATEST) for _ in self._leaves]
 
+    @property
+    def looks(self) -> bool:
+        """Whether there is a box to look at."""
+        return bool(self._leaves)
+
     def add(self, leaves: Sequence[np.ndarray]) -> None:
         """Looks at actions as the environment takes them, one array `(N, *shape)` per leaf."""
         for (place, _), latest in zip(self._leaves, self._latest):
@@ -161,10 +166,21 @@ class Experience:
             masks = None if masks is None else [mask if mask is None else mask[rows] for mask in masks]
             if not rows.any():
                 return
+        self.actions.add(action)
+        self.look(observation, inputs, raw_reward, reward, masks)
+
+    def look(
+        self,
+        observation: Sequence[np.ndarray],
+        inputs: Sequence[np.ndarray],
+        raw_reward: np.ndarray,
+        reward: np.ndarray,
+        masks: Any,
+    ) -> None:
+        """Looks at what there is beside actions, as `timestep` has it."""
         self.observations.add(observation)
         if not self._same:
             self.inputs.add(inputs)
-        self.actions.add(action)
         self.choices.add(masks)
         self._rewards.extend(zip(raw_reward.tolist(), reward.tolist()))
 

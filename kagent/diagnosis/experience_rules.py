@@ -134,25 +134,29 @@ def actions_saturated(record: Record) -> Finding | None:
 
 def rewards_absent(record: Record) -> Finding | None:
     """Every reward is zero."""
-    rewards, episodes = record.rewards, record.episodes
-    if len(rewards.raw) < _FEWEST or any(rewards.raw) or episodes.magnitude or episodes.count < _FEW_EPISODES:
+    rewards, episodes, recorded = record.rewards, record.episodes, record.recorded
+    if not record.settings.get("reads_rewards", 1.0):
+        return None
+    count = episodes.count or len(recorded.returns if recorded else ())
+    paid = episodes.magnitude or any(recorded.returns if recorded else ())
+    if len(rewards.raw) < _FEWEST or any(rewards.raw) or paid or count < _FEW_EPISODES:
         return None
     return Finding(
         "rewards_absent",
         "severe",
-        f"All rewards of {episodes.count} episodes are 0: there is nothing to learn from.",
+        f"All rewards of {count} episodes are 0: there is nothing to learn from.",
         (
             "Look at whether the environment pays at all: play an episode by hand.",
             "Where rewards are rare: rewards for what is new, preprocessing={'reward': 'rnd'}, or demonstrations (`pretrain`).",
         ),
-        {"episodes": float(episodes.count)},
+        {"episodes": float(count)},
     )
 
 
 def rewards_hidden(record: Record) -> Finding | None:
     """Rewards differ by more than clipping leaves of them, or than Huber's loss does."""
     rewards, huber = record.rewards, record.settings.get("huber")
-    if len(rewards.raw) < _FEWEST:
+    if len(rewards.raw) < _FEWEST or not record.settings.get("reads_rewards", 1.0):
         return None
     by_seen: dict[float, set[float]] = {}
     for raw, seen in zip(rewards.raw, rewards.seen):

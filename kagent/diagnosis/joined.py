@@ -34,12 +34,11 @@ def joined(earlier: Record, later: Record) -> Record:
         later,
         history=_history(earlier.history, later.history),
         settings={**earlier.settings, **later.settings},
-        movement={
-            role: [*earlier.movement.get(role, ()), *later.movement.get(role, ())]
-            for role in dict.fromkeys([*earlier.movement, *later.movement])
-        },
+        movement=_lists(earlier.movement, later.movement),
+        gradients=_lists(earlier.gradients, later.gradients),
         growth=grown,
         baseline=earlier.baseline or later.baseline,
+        recorded=later.recorded or earlier.recorded,
         episodes=_episodes(earlier.episodes, later.episodes),
         rewards=Rewards(
             (earlier.rewards.raw + later.rewards.raw)[-LATEST:], (earlier.rewards.seen + later.rewards.seen)[-LATEST:]
@@ -51,6 +50,10 @@ def joined(earlier: Record, later: Record) -> Record:
             earlier.single_choice, earlier.timesteps, later.single_choice, later.timesteps - earlier.timesteps
         ),
     )
+
+
+def _lists(earlier: Mapping[str, Sequence[float]], later: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {name: [*earlier.get(name, ()), *later.get(name, ())] for name in dict.fromkeys([*earlier, *later])}
 
 
 def _history(earlier: Mapping[str, Sequence[float]], later: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Rules of learning: is it better than chance, does it explore, are its updates of a healthy size.
+"""Rules of learning: is it better than chance, does it explore, are its values possible.
 
 Each is a pure function of a `Record` and gives one finding or none. Bounds are wide: a rule is silent on settings that work.
 """
@@ -9,21 +9,14 @@ import math
 import statistics
 
 from kagent.diagnosis.finding import Finding
-from kagent.diagnosis.record import Record
+from kagent.diagnosis.record import Record, Recorded, has_collapsed
 
 _EARLIEST = 0.3  # part of a run before which nothing has to be learned
 _SHORTEST = 5000  # timesteps: a shorter run need not have learned anything
 _FEW_STEPS = 100  # gradient steps before a critic is judged
-_COLLAPSED = 0.02  # part of the entropy of uniform discrete actions
-_NARROW = 5.0  # nats below uniform, for each continuous component: a deviation of 0.2 % of the range
 _GREEDY, _WILD = 0.001, 0.5  # epsilon
-_STILL, _LEAP = 1e-9, 0.3  # relative change of the weights in one gradient step
-_SWOLLEN = (20.0, 100.0)  # times the size of the weights at the beginning; of an agent that has learned
 _BEYOND = 10.0  # times the largest value that the rewards allow
 _GROWN = 1e4  # times the loss of the first half
-_CLIPPED = (1e-3, 0.5)  # usual parts of clipped samples
-_DIVERGENCE = (1e-6, 0.1, 0.5)  # usual approximate KL of an update in nats, and where it is severe
-_USES = (0.5, 20_000.0)  # how often a timestep is drawn from a replay memory
 
 
 def no_better_than_random(record: Record) -> Finding | None:
@@ -31,7 +24,7 @@ def no_better_than_random(record: Record) -> Finding | None:
     if not record.finished or not record.baseline or record.learned is not False:
         return None
     random, last = statistics.fmean(record.baseline), statistics.fmean(record.episodes.last)
-    short = record.timesteps < _SHORTEST
+    short = 0 < record.timesteps < _SHORTEST  # 0: it learned offline
     return Finding(
         "no_better_than_random",
         "advice" if short else "severe",
@@ -77,7 +70,7 @@ def exploration_dead(record: Record) -> Finding | None:
             ),
             {"epsilon": epsilon},
         )
-    if not _has_collapsed(record):
+    if not has_collapsed(record):
         return None
     now, most = statistics.fmean(record.late("entropy")[-3:]), record.settings["most_entropy"]
     return Finding(
@@ -91,16 +84,6 @@ def exploration_dead(record: Record) -> Finding | None:
         ),
         {"entropy": now, "most_entropy": most},
     )
-
-
-def _has_collapsed(record: Record) -> bool:
-    """Whether the policy's entropy is next to nothing."""
-    late, most = record.late("entropy"), record.settings.get("most_entropy")
-    if not late or not most:
-        return False
-    boxes = record.settings.get("box_components", 0.0)
-    least = most - _NARROW * boxes if boxes else _COLLAPSED * most
-    return statistics.fmean(late[-3:]) < least
 
 
 def exploration_endless(record: Record) -> Finding | None:
@@ -118,56 +101,6 @@ def exploration_endless(record: Record) -> Finding | None:
         ),
         {"epsilon": epsilon},
     )
-
-
-def updates_vanishing(record: Record) -> Finding | None:
-    """Weights do not move. A policy that has settled on its actions has no gradient: that is the illness then."""
-    if _has_collapsed(record):
-        return None
-    for role, movement in record.movement.items():
-        moved = [value for value in movement if math.isfinite(value)]
-        if len(moved) >= 3 and max(moved[-3:]) < _STILL and record.learned is not True:
-            now = max(moved[-3:])
-            return Finding(
-                "updates_vanishing",
-                "severe",
-                f"A gradient step changes the weights of the {role} by {now:.1e} of their size.",
-                (
-                    "Raise `learning_rate`, and let a schedule of it not end long before the run.",
-                    "Look for dead ReLUs or saturated tanhs: smaller inputs (`normalize='observation'`), another activation.",
-                ),
-                {"movement": now},
-            )
-    return None
-
-
-def updates_exploding(record: Record) -> Finding | None:
-    """Weights are thrown about."""
-    for role in dict.fromkeys([*record.movement, *record.growth]):
-        moved = [value for value in record.movement.get(role, ()) if math.isfinite(value)][-3:]
-        growth = record.growth.get(role, 1.0)
-        if growth > _SWOLLEN[record.learned is not False]:
-            said, numbers = (
-                f"The weights of the {role} are {growth:.3g} times as large as at the beginning.",
-                {"growth": growth},
-            )
-        elif len(moved) == 3 and min(moved) > _LEAP:
-            now = statistics.fmean(moved)
-            said = f"A gradient step moves the weights of the {role} by {100 * now:.0f} % of their size."
-            numbers = {"movement": now}
-        else:
-            continue
-        return Finding(
-            "updates_exploding",
-            "severe",
-            said,
-            (
-                "Lower `learning_rate`, by a factor of ten to begin with.",
-                "Clip gradients (`max_grad_norm=0.5`), and scale rewards and observations (`normalize=True`).",
-            ),
-            numbers,
-        )
-    return None
 
 
 def values_diverging(record: Record) -> Finding | None:
@@ -217,10 +150,12 @@ def _value_bound(record: Record) -> float:
     largest = max(map(abs, record.rewards.seen), default=0.0)
     if discount is None or not largest or record.settings.get("bonus"):
         return 0.0
-    longest = record.episodes.longest or math.inf
+    recorded = record.recorded or Recorded()
+    longest = record.episodes.longest or recorded.longest or math.inf
     horizon = 1.0 / (1.0 - discount) if discount < 1.0 else longest
     changed = record.rewards.raw != record.rewards.seen
-    return max(largest * horizon, 0.0 if changed else record.episodes.magnitude) if math.isfinite(horizon) else 0.0
+    returned = 0.0 if changed else max(record.episodes.magnitude, *map(abs, recorded.returns), 0.0)
+    return max(largest * horizon, returned) if math.isfinite(horizon) else 0.0
 
 
 def critic_useless(record: Record) -> Finding | None:
@@ -244,105 +179,4 @@ def critic_useless(record: Record) -> Finding | None:
     )
 
 
-def clipping_unusual(record: Record) -> Finding | None:
-    """PPO clips most samples, or none."""
-    late = record.late("clip_fraction")
-    if len(late) < 3 or record.settings.get("steps_per_update", 2.0) <= 1.0:
-        return None
-    mean = statistics.fmean(late)
-    low, high = _CLIPPED
-    if mean > high:
-        return Finding(
-            "clipping_unusual",
-            "warning",
-            f"{100 * mean:.0f} % of the samples are clipped; 5 to 30 % are usual. An update goes further than its data carry.",
-            ("Lower `learning_rate` or `epochs`.", "End updates early: `target_kl=0.02`.", "Larger `batch_size`."),
-            {"clip_fraction": mean},
-        )
-    if max(late) < low and record.learned is not True and record.finished and not _has_collapsed(record):
-        return Finding(
-            "clipping_unusual",
-            "advice",
-            f"{100 * mean:.2g} % of the samples are clipped; 5 to 30 % are usual. Updates are smaller than they may be.",
-            ("Raise `learning_rate` or `epochs`.", "Lower `clip_range` only if larger steps fail."),
-            {"clip_fraction": mean},
-        )
-    return None
-
-
-def divergence_unusual(record: Record) -> Finding | None:
-    """An update of a policy gradient moves the policy too far, or not at all."""
-    late = record.late("approx_kl")
-    if len(late) < 3 or record.settings.get("steps_per_update", 2.0) <= 1.0:
-        return None
-    mean, (low, high, severe) = statistics.fmean(late), _DIVERGENCE
-    worst = max(record.logged("approx_kl"))
-    if worst > severe and record.learned is not True:
-        return Finding(
-            "divergence_unusual",
-            "severe",
-            f"In one epoch updates moved the policy by a KL divergence of {worst:.3g} nats; 0.003 to 0.03 are usual. What it does "
-            "afterwards was decided by few samples.",
-            (
-                "Lower `learning_rate`, by a factor of ten to begin with, or `epochs`.",
-                "End updates early: `target_kl=0.02`.",
-            ),
-            {"approx_kl": worst},
-        )
-    if mean > high:
-        return Finding(
-            "divergence_unusual",
-            "severe" if mean > severe else "warning",
-            f"An update moves the policy by a KL divergence of {mean:.2g} nats; 0.003 to 0.03 are usual.",
-            ("Lower `learning_rate` or `epochs`.", "End updates early: `target_kl=0.02`."),
-            {"approx_kl": mean},
-        )
-    if max(map(abs, late)) < low and record.learned is not True and record.finished and not _has_collapsed(record):
-        return Finding(
-            "divergence_unusual",
-            "advice",
-            f"An update moves the policy by a KL divergence of {mean:.1e} nats; 0.003 to 0.03 are usual.",
-            ("Raise `learning_rate` or `epochs`.",),
-            {"approx_kl": mean},
-        )
-    return None
-
-
-def replay_stale(record: Record) -> Finding | None:
-    """Experience is replayed hardly ever, or far too often."""
-    start, size = record.settings.get("start", 0.0), record.settings.get("batch_size")
-    behind = record.timesteps - start
-    if record.settings.get("on_policy", 1.0) or not size or not record.gradient_steps or behind < 1000:
-        return None
-    ratio, (low, high) = record.gradient_steps / behind, _USES
-    uses = ratio * size
-    numbers = {"gradient_steps_per_timestep": ratio, "uses": uses}
-    evidence = (
-        f"{ratio:.3g} gradient steps a timestep, of {size:.0f} samples each: a timestep is used {uses:.3g} times."
-    )
-    if uses < low:
-        return Finding(
-            "replay_stale",
-            "warning",
-            f"{evidence} Most of the experience is never learned from.",
-            ("Lower `frequency`, or raise `gradient_steps` or `batch_size`.",),
-            numbers,
-        )
-    if uses > high:
-        return Finding(
-            "replay_stale",
-            "warning",
-            f"{evidence} The same experience is learned by heart.",
-            (
-                "Lower `gradient_steps`, or raise `frequency`.",
-                "With so many steps REDQ and DroQ stay stable: see `SAC`.",
-            ),
-            numbers,
-        )
-    return None
-
-
-RULES = (
-    no_better_than_random, no_updates, exploration_dead, exploration_endless, updates_vanishing, updates_exploding,
-    values_diverging, critic_useless, clipping_unusual, divergence_unusual, replay_stale,
-)  # fmt: skip
+RULES = (no_better_than_random, no_updates, exploration_dead, exploration_endless, values_diverging, critic_useless)

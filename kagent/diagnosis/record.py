@@ -10,6 +10,8 @@ from typing import Any
 
 _FEWEST = 5  # episodes that a mean return is taken of
 _MARGIN = 2.0  # standard errors
+_COLLAPSED = 0.02  # part of the entropy of uniform discrete actions
+_NARROW = 5.0  # nats below uniform, for each continuous component: a deviation of 0.2 % of the range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,28 @@ class Episodes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Recorded:
+    """The recorded episodes that an agent learns from offline, as far as they were looked at.
+
+    Attributes:
+        timesteps: Of them together.
+        returns: Of the episodes, by rewards as they were recorded: at most 1,000.
+        longest: Timesteps of the longest episode.
+        values: The smallest and the largest discounted sum of rewards from a timestep on, of rewards as the agent sees them.
+            Where an episode was cut off, as if it went on by its mean reward. Empty: unknown.
+        actions: Leaves of the actions as the environment takes them.
+        choices: Leaves of the actions in stored form, of discrete ones, too.
+    """
+
+    timesteps: int = 0
+    returns: tuple[float, ...] = ()
+    longest: int = 0
+    values: tuple[float, ...] = ()
+    actions: tuple[Entries, ...] = ()
+    choices: tuple[Entries, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Record:
     """Statistics of a run. What is not known is left out, and rules that need it find nothing.
 
@@ -88,16 +112,21 @@ class Record:
         history: What each epoch logged, by name, as `History` and `log.csv` have it; NaN: no value yet.
         settings: Numbers of the agent by name: `learns` (0: never), `discount`, `batch_size` and `start` (timesteps), `huber`,
             `epsilon` (now), `noisy` (1: its layers explore), `on_policy` (0: it replays), `bonus` (1: values hold entropy),
-            `steps_per_update` (gradient steps), `most_entropy` (nats, of uniform actions), `box_components`.
+            `steps_per_update` (gradient steps), `most_entropy` (nats, of uniform actions), `box_components`, `max_grad_norm`
+            and `critic_max_grad_norm` (where gradients are clipped by their norm), `reads_rewards` (0: learns by actions alone).
         movement: By role how far a gradient step moves the weights, relative to their size: a mean for each time that it was
             measured.
         growth: By role the size of the weights, relative to that at the beginning.
+        gradients: By role the norm of the gradients that its optimizer has taken lately, clipped where it clips: for each time
+            that it was measured. Norms before clipping are in `history`: `gradient_norm`, `critic_gradient_norm`.
         baseline: Returns of random play.
         episodes, rewards: See there.
         observations: Leaves as the environment gives them.
         inputs: Leaves as the agent sees them, after preprocessing.
-        actions: Leaves of the actions as the environment takes them.
+        actions: Leaves of the agent's actions as the environment takes them.
         single_choice: Part of the looked-at decisions in which masks left one value; None: no masks.
+        recorded: Of offline learning the recorded episodes, None elsewhere. `rewards`, `observations`, `inputs` and `single_choice`
+            are then theirs, and `actions` the greedy ones at observations of theirs.
 
     Example:
 
@@ -111,6 +140,7 @@ class Record:
     settings: Mapping[str, float] = dataclasses.field(default_factory=dict)
     movement: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     growth: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    gradients: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     baseline: tuple[float, ...] = ()
     episodes: Episodes = Episodes()
     rewards: Rewards = Rewards()
@@ -118,6 +148,7 @@ class Record:
     inputs: tuple[Entries, ...] = ()
     actions: tuple[Entries, ...] = ()
     single_choice: float | None = None
+    recorded: Recorded | None = None
 
     def logged(self, name: str) -> list[float]:
         """The values of an epoch's log that there are."""
@@ -127,6 +158,11 @@ class Record:
         """Of `logged` the later two thirds; empty where there are fewer than three."""
         values = self.logged(name)
         return values[len(values) // 3 :] if len(values) >= 3 else []
+
+    def gradient_norms(self, role: str) -> list[float]:
+        """Norms of a role's gradients over the run: before clipping where they are logged, else as its optimizer took them."""
+        logged = self.logged(f"{'' if role == 'policy' else role + '_'}gradient_norm")
+        return logged or [value for value in self.gradients.get(role, ()) if math.isfinite(value)]
 
     @property
     def finished(self) -> bool:
@@ -141,6 +177,16 @@ class Record:
         if min(len(compared), len(self.episodes.last)) < _FEWEST:
             return None
         return is_better(self.episodes.last, compared)
+
+
+def has_collapsed(record: Record) -> bool:
+    """Whether the policy's entropy is next to nothing."""
+    late, most = record.late("entropy"), record.settings.get("most_entropy")
+    if not late or not most:
+        return False
+    boxes = record.settings.get("box_components", 0.0)
+    least = most - _NARROW * boxes if boxes else _COLLAPSED * most
+    return statistics.fmean(late[-3:]) < least
 
 
 def is_better(values: Sequence[float], others: Sequence[float]) -> bool:
@@ -179,12 +225,19 @@ def from_json(found: Mapping[str, Any]) -> Record:
     try:
         nested: dict[str, Any] = {
             "episodes": _made(Episodes, found["episodes"]), "rewards": _made(Rewards, found["rewards"]),
-            **{name: tuple(_made(Entries, leaf) for leaf in found[name]) for name in ("observations", "inputs", "actions")},
+            **{name: _leaves(found[name]) for name in ("observations", "inputs", "actions")},
         }  # fmt: skip
+        if (recorded := found.get("recorded")) is not None:
+            leaves = {name: _leaves(recorded[name]) for name in ("actions", "choices")}
+            nested["recorded"] = _made(Recorded, {**recorded, **leaves})
         record: Record = _made(Record, {**found, **nested})
         return record
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no record of a run: {type(error).__name__}: {error}") from error
+
+
+def _leaves(found: Any) -> tuple[Entries, ...]:
+    return tuple(_made(Entries, leaf) for leaf in found)
 
 
 def _made(cls: Any, values: Mapping[str, Any]) -> Any:

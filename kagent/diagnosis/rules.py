@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from kagent.diagnosis import experience_rules, learning_rules
+from kagent.diagnosis import experience_rules, learning_rules, recorded_rules, update_rules
 from kagent.diagnosis.finding import Finding, ordered
 from kagent.diagnosis.record import Record, is_better
 
-RULES = (*learning_rules.RULES, *experience_rules.RULES)
+RULES = (*learning_rules.RULES, *update_rules.RULES, *experience_rules.RULES, *recorded_rules.RULES)
 
 
 def diagnose(record: Record) -> list[Finding]:

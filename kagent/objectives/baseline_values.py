@@ -43,11 +43,34 @@ def learned_values(context: LearningContext, batch: dict[str, Any]) -> list[tf.T
     return values
 
 
+def explained_rollout(
+    context: LearningContext, values: tf.Tensor, returns: tf.Tensor, weight: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """How much of the variance of a rollout's returns the critic explains before it learns from them.
+
+    Args:
+        context: The critic is in it. One of actions learns other values than these: nothing is said of it here.
+        values: Of the states of the rollout, `(B,)`.
+        returns: `(B,)`.
+        weight: `(B,)`, 0 of padding.
+
+    Returns:
+        `explained_variance`, `(B,)`: the same number in each row, so that minibatches have it.
+    """
+    if hasattr(context.critic, "members"):
+        return {}
+    part = ops.explained_variance(values, returns, weight)
+    return {"explained_variance": tf.fill(tf.shape(values), tf.stop_gradient(part))}
+
+
 def explained(values: list[tf.Tensor], batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """What a critic's loss logs beside itself: the part of the variance of a minibatch's returns that the values explain.
+    """What a critic's loss logs beside itself: the part of the variance of returns that the values explain, of the whole rollout
+    where `explained_rollout` found it, else of a minibatch.
 
     Args:
         values: What `learned_values` gave; the first member's count.
-        batch: With `return`, `(B,)`, and perhaps `weight`.
+        batch: With `return`, `(B,)`, and perhaps `weight` and `explained_variance`.
     """
+    if "explained_variance" in batch:
+        return {"explained_variance": batch["explained_variance"][0]}
     return {"explained_variance": ops.explained_variance(values[0], batch["return"], batch.get("weight"))}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kagent import ops, schedules
 from kagent.config.checks import check_flag
 from kagent.objectives import sequences
-from kagent.objectives.baseline_values import explained, learned_values, state_values
+from kagent.objectives.baseline_values import explained, explained_rollout, learned_values, state_values
 from kagent.objectives.objective import Found, LearningContext, Objective, Term
 from kagent.objectives.replayed import check_replayed, prepare_replayed
 from kagent.policies.one_pass import once
@@ -128,8 +128,8 @@ class RolloutObjective(Objective):
 
 def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
     """A rollout, time-major `(T, N, ...)`, as transitions `(T * N, ...)` with the values that the policy learns by: `advantage`,
-    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding. For recurrent networks they have
-    `begins`, too: 1 where an episode begins."""
+    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding. Of a critic of states they have
+    `explained_variance`, the same number in each row. For recurrent networks they have `begins`, too: 1 where an episode begins."""
     estimation = context.reward_estimation
     steps, envs = experience["reward"].shape
     rows = estimation.transitions(experience, context.clock)
@@ -157,6 +157,7 @@ def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dic
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
         if not estimation.estimate_advantage and estimation.gae_lambda is None:
             advantage = returns
+        rows |= explained_rollout(context, flat(values), flat(returns), flat(time["weight"]))
     return {
         **rows,
         "old_log_prob": tf.stop_gradient(log_prob),

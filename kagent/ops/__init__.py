@@ -15,7 +15,7 @@ from .dueling import dueling
 from .imitation import cross_entropy
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
 from .noisy import noisy_linear, scaled_noise
-from .norms import clip_by_global_norm, sum_of_squares
+from .norms import clip_by_global_norm, global_norm, sum_of_squares
 from .offline import advantage_weights, conservative_gap, expectile_loss, regularized_policy_loss
 from .policy_gradient import (
     approx_kl,
@@ -71,6 +71,7 @@ __all__ = [
     "flatten",
     "fraction_cosines",
     "gae",
+    "global_norm",
     "greedy_index",
     "greedy_value",
     "gru",

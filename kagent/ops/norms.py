@@ -39,13 +39,31 @@ def sum_of_squares(x: Any) -> tf.Tensor:
     return tf.add_n([tf.reduce_sum(part) for part in (flat, *rest)])
 
 
-def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> list[tf.Tensor]:
+def global_norm(gradients: Sequence[Any]) -> tf.Tensor:
+    """The norm of all gradients together: the root of the sum of the squares of their entries.
+
+    Args:
+        gradients: float32 tensors of any static shapes.
+
+    Returns:
+        float32 scalar.
+
+    Example:
+
+    >>> float(global_norm([[3.0], [4.0]]))
+    5.0
+    """
+    return tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
+
+
+def clip_by_global_norm(gradients: Sequence[Any], limit: float, norm: tf.Tensor | None = None) -> list[tf.Tensor]:
     """Gradients scaled down together so that the norm of all of them is at most `limit` (Pascanu et al. 2013,
     arXiv:1211.5063, algorithm 1).
 
     Args:
         gradients: float32 tensors of any static shapes.
         limit: Number > 0.
+        norm: Their `global_norm`, where it is known.
 
     Returns:
         Tensors of the same shapes. All NaN where the norm is not finite, so that it does not pass unseen.
@@ -55,6 +73,6 @@ def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> list[tf.Tenso
     >>> [g.numpy().tolist() for g in clip_by_global_norm([[3.0], [4.0]], 2.5)]
     [[1.5], [2.0]]
     """
-    norm = tf.sqrt(tf.add_n([sum_of_squares(gradient) for gradient in gradients]))
+    norm = global_norm(gradients) if norm is None else norm
     scale = limit / tf.maximum(norm, limit) + (norm - norm)
     return [tf.cast(gradient, tf.float32) * scale for gradient in gradients]

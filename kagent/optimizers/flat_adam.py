@@ -64,6 +64,14 @@ class FlatAdam(keras.optimizers.Adam):
         Raises:
             ValueError: No gradient at all, no variables, or others than the optimizer was built for.
         """
+        self.descend(grads, trainable_variables)
+
+    def descend(self, grads: Any, trainable_variables: Any = None) -> tf.Tensor | None:
+        """As `apply`.
+
+        Returns:
+            The norm of all gradients before they are clipped by it, a float32 scalar; None without `global_clipnorm`.
+        """
         if not self.built:
             if trainable_variables is None:
                 raise ValueError("The optimizer does not know its variables yet: give them, or `build` it with them")
@@ -74,8 +82,10 @@ class FlatAdam(keras.optimizers.Adam):
         found = {id(v): tf.cast(tf.convert_to_tensor(g), tf.float32) for v, g in zip(variables, grads) if g is not None}
         groups = [group for group in self._groups if any(key in found for key in group.places)]
         joined = [group.joined(found) for group in groups]
+        norm = None
         if self.global_clipnorm is not None:
-            joined = ops.clip_by_global_norm(joined, self.global_clipnorm)
+            norm = ops.global_norm(joined)
+            joined = ops.clip_by_global_norm(joined, self.global_clipnorm, norm)
         time = tf.cast(self.iterations.value + 1, tf.float32)
         rate = tf.cast(self.learning_rate, tf.float32)
         for group, gradient in zip(groups, joined):
@@ -84,6 +94,7 @@ class FlatAdam(keras.optimizers.Adam):
             if id(variable) in found and variable.constraint is not None:
                 variable.assign(variable.constraint(variable))
         self.iterations.assign_add(1)
+        return norm
 
     def _check(self, gradients: Any, variables: list[Any]) -> None:
         if len(gradients) != len(variables):

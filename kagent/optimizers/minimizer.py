@@ -160,7 +160,7 @@ class Minimizer:
             return self.minimize(term.role, loss, term.batch, now.clock, now.step_seed)
 
         def step() -> Found:
-            return _tensors(self.minimize(term.role, loss, term.batch, now.clock, now.step_seed))
+            return _tensors(self.minimize(term.role, loss, term.batch, now.clock, now.step_seed, norms=False))
 
         def look() -> Found:
             problem = self._problem(
@@ -183,6 +183,7 @@ class Minimizer:
         batch: Any,
         clock: Clock,
         seed: Callable[[], tf.Tensor],
+        norms: bool = True,
     ) -> Found:
         """One optimizer step of a role, or of several together; see `Agent.minimize`.
 
@@ -190,6 +191,7 @@ class Minimizer:
             role, loss, batch: As `Agent.minimize` takes them.
             clock: The time now, for schedules.
             seed: Function that returns the seed `(2,)` of this gradient step.
+            norms: Whether the values hold norms of gradients that are clipped by these.
         """
         together = (role,) if isinstance(role, str) else tuple(role)
         regularized = self._regularized(together, loss, clock)
@@ -207,10 +209,13 @@ class Minimizer:
         whole = self._problem(together, regularized, batch, clock, states=())
         found, gradients = whole.gradients(turns[0][0].scale_loss)
         by_variable = dict(zip(map(id, whole.variables), gradients))
+        before_clipping = {}
         for optimizer, names in turns:
             own = self._variables(names)
-            apply(optimizer, [by_variable[id(v)] for v in own], own)
-        return found
+            norm = apply(optimizer, [by_variable[id(v)] for v in own], own)
+            if norms and norm is not None:
+                before_clipping[f"{_PREFIXES[names[0]]}gradient_norm"] = norm
+        return found[0], {**before_clipping, **found[1]}
 
     def _regularized(self, together: Sequence[str], loss: Callable[..., Found], clock: Clock) -> Callable[[Any], Found]:
         squares = self._squares(together, clock) if self._has_l2 else {}

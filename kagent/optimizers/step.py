@@ -19,26 +19,36 @@ if TYPE_CHECKING:
     from kagent.optimizers.minimizer import Found, Minimizer, Problem
 
 
-def apply(optimizer: Any, gradients: list[Any], variables: list[Any]) -> None:
+def apply(optimizer: Any, gradients: list[Any], variables: list[Any]) -> tf.Tensor | None:
     """`optimizer.apply`, with `global_clipnorm` by `ops.clip_by_global_norm`, which XLA compiles to faster code.
 
     `FlatAdam` clips by it itself.
 
     Over several replicas of `tf.distribute` all of them take it.
+
+    Returns:
+        The norm of all gradients before they are clipped by it, a float32 scalar; None where they are not, or Keras does it.
     """
+    limit = getattr(optimizer, "global_clipnorm", None)
+    dense = all(isinstance(gradient, tf.Tensor) for gradient in gradients)
     strategy = replicas.strategy_here() if tf.distribute.has_strategy() else None
     if strategy is not None:
+        norm = None if limit is None or not dense else ops.global_norm(gradients)
         replicas.apply(strategy, optimizer, gradients, variables)
-        return
-    norm = None if isinstance(optimizer, FlatAdam) else getattr(optimizer, "global_clipnorm", None)
-    if norm is None or any(not isinstance(gradient, tf.Tensor) for gradient in gradients):
+        return norm
+    if type(optimizer).apply is FlatAdam.apply:
+        found: tf.Tensor | None = optimizer.descend(gradients, variables)
+        return found
+    if limit is None or not dense or isinstance(optimizer, FlatAdam):
         optimizer.apply(gradients, variables)
-        return
+        return None
+    norm = ops.global_norm(gradients)
     optimizer.global_clipnorm = None
     try:
-        optimizer.apply(ops.clip_by_global_norm(gradients, norm), variables)
+        optimizer.apply(ops.clip_by_global_norm(gradients, limit, norm), variables)
     finally:
-        optimizer.global_clipnorm = norm
+        optimizer.global_clipnorm = limit
+    return norm
 
 
 def uses_closure(optimizer: Any) -> bool:
@@ -74,7 +84,8 @@ def minimize(agent: Agent, role: str | tuple[str, ...], loss: Callable[..., Foun
     Returns:
         The loss, regularization included, and the dict, of the whole batch before the step. What is not `trainable`
         stays as it is. Where there is regularization, the dict holds it as `"regularization_loss"`, a critic's as
-        `"critic_regularization_loss"`.
+        `"critic_regularization_loss"`. Where an optimizer clips gradients by `global_clipnorm`, it holds their norm before as
+        `"gradient_norm"`, that of a critic's own as `"critic_gradient_norm"`.
     """
     minimizer: Minimizer = agent.minimizer
     return minimizer.minimize(role, loss, batch, agent.clock, agent.step_seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Sequence
 from inspect import signature
@@ -267,8 +268,12 @@ def _fit_recorded(
     trainer = offline.OfflineTrainer(
         agent, callbacks, origin, steps_per_epoch, length.initial_epoch, epochs, updates, validation
     )
-    with abortable(callbacks), divergence_refused(agent, callbacks):
-        trainer.train()
+    agent._run.recorded_steps = functools.partial(offline.recorded_steps, agent, episodes)
+    try:
+        with abortable(callbacks), divergence_refused(agent, callbacks):
+            trainer.train()
+    finally:
+        agent._run.recorded_steps = None
     return agent.history
 
 

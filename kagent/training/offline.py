@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from kagent import traces
 from kagent.callbacks.callback import forget_unknown, hooks_of, listed, overrides_batch_events
 from kagent.callbacks.csv_columns import with_columns
 from kagent.config import run_length
 from kagent.config.checks import check_count
 from kagent.config.run_length import Bounds
 from kagent.datasets import Episodes
+from kagent.diagnosis.recorded import RecordedSteps
 from kagent.learning.divergence import check_weights
 from kagent.memories.sequences import RecentSequences
 from kagent.policies.unrolled import carried_sizes
@@ -23,6 +26,8 @@ from kagent.training import evaluator, experience
 from kagent.training.episode_streams import OrderError
 from kagent.training.metrics import UpdateMetrics, validation_logs
 from kagent.training.own_callbacks import Counts
+
+_LOOKED_AT = 50_000  # timesteps that the doctor sees
 
 
 def fill_memory(agent: Any, episodes: Episodes) -> int:
@@ -97,6 +102,25 @@ def _survey(agent: Any, episodes: Episodes) -> tuple[int, bool]:
     if len(masked) > 1:
         raise ValueError(f"Recorded episodes must have action masks always or never. Received: {episodes.source}")
     return timesteps, masked.pop()
+
+
+def recorded_steps(agent: Any, episodes: Episodes) -> Iterator[RecordedSteps]:
+    """Recorded episodes as an agent sees them, trace by trace: of many every n-th, about 50,000 timesteps together."""
+    stride = 1
+    for number in range(len(episodes)):
+        if number % stride:
+            continue
+        (trace,) = episodes[number : number + 1].checked(agent._raw_observation, agent._action)
+        masked = any(name.partition("/")[0] == "action_mask" for name in trace)
+        observation, raw_reward, _ = experience.raw_steps(agent, trace)
+        seen = experience.transitions_of(agent, trace, masked, learn=False)
+        taken = [trace[traces.array_name("action", leaf)] for leaf in agent._action.leaves]
+        yield RecordedSteps(
+            observation, seen.observation, taken, seen.action, np.asarray(raw_reward), seen.reward, trace["terminated"],
+            trace["truncated"], seen.mask,
+        )  # fmt: skip
+        if number == 0:
+            stride = max(1, len(episodes) * len(raw_reward) // _LOOKED_AT)
 
 
 def _has_learned(statistics: list[list[dict[str, np.ndarray]]]) -> bool:

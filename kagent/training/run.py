@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from kagent.config.signatures import answering
 from kagent.training.own_callbacks import Counts
 
 if TYPE_CHECKING:
+    from kagent.diagnosis.recorded import RecordedSteps
     from kagent.training.trainer import Trainer
 
 
@@ -23,6 +25,8 @@ class Run:
         open_episodes: Of the last `fit`, or of a file: what `Collector.start` goes on with; None: all environments are reset.
         known: Returns and losses that the last epoch ended with, or None.
         program: Of the last `fit` of a compiled environment, a `kagent.training.compiled.trainer.Program`; None: there was none.
+        recorded_steps: Of a running `fit` of recorded episodes: gives `kagent.diagnosis.recorded.RecordedSteps` of them, trace by
+            trace. None: there is none.
         recorded: Transitions that the last `fit` of recorded episodes put into the memory, 0 where there was none.
         refuses_divergence: Whether a loss that is not finite is an error.
     """
@@ -33,6 +37,7 @@ class Run:
         self.open_episodes: dict[str, Any] | None = None
         self.known: dict[str, Any] | None = None
         self.program: Any = None
+        self.recorded_steps: Callable[[], Iterator[RecordedSteps]] | None = None
         self.recorded = 0
         self.refuses_divergence = True
 

@@ -134,6 +134,20 @@ def test_the_record_of_a_doctor_is_what_counts(tmp_path, capsys):
     assert "cannot read" in capsys.readouterr().err
 
 
+def test_a_run_of_recorded_episodes(tmp_path, capsys):
+    """Its log counts gradient steps: there are no timesteps and no episodes in it."""
+    fit = {"settings": {"seed": 0, "fit": {"updates": 1250}}, "data": "episodes"}
+    folder = run_of(tmp_path / "run", returns=[20.0, 21.0, 19.0, 20.0, 20.0], config=fit)
+    agent(folder / "agent.keras")
+    with (folder / "log.csv").open(newline="") as file:
+        rows = [row[1:2] + row[5:] for row in csv.reader(file)]
+    with (folder / "log.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    code, said = found(capsys, folder)
+    (finding,) = said["runs"][str(folder)]
+    assert (code, finding["name"], finding["severity"]) == (1, "no_better_than_random", "severe")
+
+
 def test_seeds_are_judged_together(tmp_path, capsys):
     for seed, value in enumerate((60.0, 62.0, 500.0)):
         agent(run_of(tmp_path / "runs" / f"seed-{seed}", seed, [value] * 20) / "agent.keras")

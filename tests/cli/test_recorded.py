@@ -7,7 +7,7 @@ import pytest
 from recorded_episodes import balance, recorded
 from test_train import base, here  # noqa: F401
 
-from kagent import traces
+from kagent import diagnosis, traces
 
 SMALL = ["--set", "network.units=[4]", "--set", "batch_size=8", "--set", "memory=1000", "--quiet"]
 
@@ -24,7 +24,17 @@ def episodes(base):  # noqa: F811
 def test_it_learns_validates_saves_and_goes_on(here, base, episodes):  # noqa: F811
     command = ["train", "bc", "CartPole-v1", "--data", episodes, "--updates", 4, "--validation", 1]
     done = here(
-        *command, "--out", "offline", "--seed", 3, "--eval-episodes", 1, "--set", "fit.steps_per_epoch=2", *SMALL
+        *command,
+        "--out",
+        "offline",
+        "--seed",
+        3,
+        "--eval-episodes",
+        1,
+        "--set",
+        "fit.steps_per_epoch=2",
+        "--doctor",
+        *SMALL,
     )
     assert done.returncode == 0, done.stderr
     assert "after 4 gradient steps" in done.stdout
@@ -33,6 +43,8 @@ def test_it_learns_validates_saves_and_goes_on(here, base, episodes):  # noqa: F
         "updates": 4,
         "steps_per_epoch": 2,
     }
+    judged = diagnosis.from_json(json.loads((base / "offline" / "doctor.json").read_text()))
+    assert judged.recorded.timesteps > 20 and len(judged.recorded.returns) == 2 and judged.gradient_steps == 4
     again = here("train", "--resume", "offline", "--updates", 6, "--quiet")
     assert (again.returncode, "after 6 gradient steps" in again.stdout) == (0, True), again.stderr
     with (base / "offline" / "log.csv").open(newline="") as file:
@@ -47,7 +59,6 @@ def test_it_learns_validates_saves_and_goes_on(here, base, episodes):  # noqa: F
         (["--data", "."], "must hold traces"),
         (["--data", "episodes", "--steps", 100], "--updates N, or --set fit.epochs=N"),
         (["--data", "episodes", "--n-envs", 2], "fit.n_envs"),
-        (["--data", "episodes", "--doctor"], "--doctor judges"),
     ],
 )
 def test_what_it_cannot_do_is_refused_before_a_folder_is_made(here, base, episodes, options, words):  # noqa: F811

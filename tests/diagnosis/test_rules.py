@@ -12,6 +12,7 @@ from kagent.diagnosis import (
     Episodes,
     Finding,
     Record,
+    Recorded,
     Rewards,
     compare_seeds,
     diagnose,
@@ -33,14 +34,15 @@ HEALTHY = Record(
     history={
         "loss": [1.0, 0.9, 0.8, 0.7, 0.6, 0.5], "q_mean": [1.0, 5.0, 10.0, 20.0, 30.0, 40.0],
         "entropy": [0.69, 0.68, 0.66, 0.6, 0.5, 0.4], "approx_kl": [0.01] * 6, "clip_fraction": [0.1] * 6,
-        "explained_variance": [0.0, 0.2, 0.4, 0.5, 0.6, 0.7],
+        "explained_variance": [0.0, 0.2, 0.4, 0.5, 0.6, 0.7], "gradient_norm": [0.3, 20.0, 5.0, 2.0, 3.0, 4.0],
     },
     settings={
         "discount": 0.99, "batch_size": 64.0, "start": 100.0, "huber": 1.0, "epsilon": 0.05, "on_policy": 0.0,
-        "most_entropy": float(np.log(2)), "box_components": 0.0,
+        "most_entropy": float(np.log(2)), "box_components": 0.0, "max_grad_norm": 0.5,
     },
     movement={"policy": [1e-3, 1e-3, 1e-4]},
     growth={"policy": 2.0},
+    gradients={"policy": [0.4, 0.5, 0.45]},
     baseline=RANDOM,
     episodes=GOOD,
     rewards=Rewards((1.0,) * 400, (1.0,) * 400),
@@ -69,6 +71,7 @@ def seen(**changes):
 
 def test_a_healthy_record_has_no_finding():
     assert diagnose(HEALTHY) == []
+    assert diagnose(OFFLINE) == []
 
 
 def test_what_is_not_known_is_not_found():
@@ -79,6 +82,20 @@ def test_what_is_not_known_is_not_found():
             assert diagnose(dataclasses.replace(HEALTHY, **{field.name: default})) == [], field.name
 
 
+OFFLINE = ill(
+    timesteps=0, baseline=(), episodes=Episodes(), history={"q_mean": [1.0, 20.0, 28.0], "val_episode_return": [10.0, 190.0, 210.0]},
+    recorded=Recorded(
+        400, (200.0,) * 5, 200, (0.0, 30.0),
+        (dataclasses.replace(HEALTHY.actions[0], at_low=(0.2,), at_high=(0.2,)),),
+        (Entries("", (0.0,), (2.0,), (0.0,), (2.0,), 400),),
+    ),
+)  # fmt: skip
+
+
+def offline(**columns):
+    return dataclasses.replace(OFFLINE, history={**OFFLINE.history, **columns})
+
+
 CASES = {
     "no_better_than_random": ill(episodes=POOR),
     "no_updates": ill(gradient_steps=0),
@@ -87,6 +104,9 @@ CASES = {
     "exploration_endless": ill(settings=with_settings(epsilon=0.6)),
     "updates_vanishing": ill(movement={"critic": [1e-3, 1e-10, 0.0, 1e-12]}, episodes=POOR),
     "updates_exploding": ill(movement={"policy": [1e-3, 0.4, 0.5, 0.6]}),
+    "gradients_cut_short": dataclasses.replace(
+        logged(gradient_norm=[3.0, 40.0, 60.0, 60.0, 70.0, 80.0]), settings={"max_grad_norm": 0.5}
+    ),
     # Rewards of 1 and a discount of 0.99 allow 100; ten times that is too much.
     "values_diverging": ill(history={**HEALTHY.history, "q_mean": [1.0, 100.0, 5_000.0]}),
     "critic_useless": logged(explained_variance=[0.3, 0.1, -0.1, -0.5, -0.2, 0.0]),
@@ -107,6 +127,16 @@ CASES = {
     "episodes_always_truncate": ill(episodes=dataclasses.replace(POOR, truncated=40)),
     "episodes_never_end": ill(episodes=Episodes(), baseline=()),
     "masks_leave_one_action": ill(single_choice=0.95),
+    # A validation of 150 where 200 were recorded, all alike. Values of 40 where 30 were, from 0 on, and half of the range allowed.
+    "worse_than_recorded": offline(val_episode_return=[10.0, 100.0, 150.0, 150.0]),
+    "values_overestimated": offline(q_mean=[1.0, 30.0, 46.0]),
+    "policy_leaves_data": dataclasses.replace(
+        OFFLINE, actions=(dataclasses.replace(HEALTHY.actions[0], at_low=(0.5,), at_high=(0.49,)),)
+    ),
+    "recorded_actions_constant": dataclasses.replace(
+        OFFLINE,
+        recorded=dataclasses.replace(OFFLINE.recorded, choices=(Entries("", (1.0,), (1.0,), (0.0,), (2.0,), 400),)),
+    ),
 }
 
 
@@ -132,6 +162,12 @@ OTHERS = [
     ("divergence_unusual", logged(approx_kl=[7.0, 0.0, 0.0, 0.0, 0.0, 0.0]), {}, "severe"),  # the first updates
     ("updates_exploding", ill(growth={"policy": 30.0}, episodes=POOR), {}, "severe"),
     ("updates_exploding", ill(growth={"critic": 110.0}), {}, "severe"),
+    # Norms of gradients: in the log before clipping, else as the optimizer took them.
+    ("updates_exploding", logged(critic_gradient_norm=[0.1, 0.2, 0.3, 5.0, 3e3, 4e3, 5e3]), {}, "severe"),
+    ("updates_exploding", ill(history={}, gradients={"policy": [0.1] * 3 + [2e3] * 2 + [3e3]}, episodes=POOR), {}, "severe"),
+    ("updates_vanishing", ill(history={}, gradients={"policy": [0.1, 1e-10, 0.0, 1e-12]}, episodes=POOR), {}, "severe"),
+    ("updates_vanishing", logged(gradient_norm=[0.1, 1e-10, 0.0, 1e-12]), {}, "severe"),
+    ("gradients_cut_short", logged(critic_gradient_norm=[200.0] * 6), {"critic_max_grad_norm": 1.0}, "warning"),
     # A return of 300 was seen: squared errors above (10 * 300) ** 2.
     ("values_diverging", ill(history={"critic_loss": [1.0, 1e3, 9.1e6]}), {}, "severe"),
     # 40 gradient steps of 640 samples for each of 19,900 timesteps.
@@ -156,6 +192,7 @@ def test_learning_excuses_what_settles():
     for name in (
         "exploration_dead",
         "updates_vanishing",
+        "gradients_cut_short",
         "actions_saturated",
         "critic_useless",
         "episodes_always_truncate",
@@ -171,6 +208,19 @@ def test_a_policy_that_has_settled_has_no_gradient():
     still = logged(entropy=[0.5] + [1e-9] * 5, approx_kl=[0.01] + [0.0] * 5, clip_fraction=[0.1] + [0.0] * 5)
     names = [f.name for f in diagnose(dataclasses.replace(still, movement={"policy": [0.0] * 3}))]
     assert names == ["no_better_than_random", "exploration_dead"]
+
+
+def test_behaviour_cloning_may_come_to_an_end():
+    done = ill(
+        history={},
+        gradients={"policy": [0.1, 0.0, 0.0, 0.0]},
+        movement={"policy": [0.0] * 3},
+        episodes=Episodes(),
+        baseline=(),
+    )
+    assert [f.name for f in diagnose(done)] == ["updates_vanishing", "episodes_never_end"]
+    cloned = with_settings(reads_rewards=0.0)
+    assert [f.name for f in diagnose(dataclasses.replace(done, settings=cloned))] == ["episodes_never_end"]
 
 
 def test_nothing_is_judged_too_early():
@@ -203,6 +253,15 @@ def test_values_are_bounded_by_what_rewards_allow():
     growing = {"q_mean": [1.0] * 8, "loss": [1e-3, 1e-3, 1e-3, 1e-3, 1.0, 20.0, 30.0, 40.0]}
     record = dataclasses.replace(logged(**growing), settings={**undiscounted, "bonus": 1.0}, rewards=Rewards())
     assert "values_diverging" in [f.name for f in diagnose(record)]
+
+
+def test_values_of_recorded_actions_may_hold_entropy():
+    """A temperature of 0.1 and 2 nats a timestep are worth 0.2 / 0.01 = 20: 30 + 20 and half of the range of 50 are 75."""
+    soft = with_settings(bonus=1.0, most_entropy=2.0)
+    for value, names in ((74.0, []), (76.0, ["values_overestimated"])):
+        record = dataclasses.replace(offline(q_mean=[value] * 3, temperature=[0.1] * 3), settings=soft)
+        assert [f.name for f in diagnose(record)] == names
+    assert diagnose(dataclasses.replace(offline(q_mean=[1e4] * 3), settings=soft)) == []  # the temperature is not known
 
 
 def test_learned_by_two_standard_errors():
@@ -241,14 +300,14 @@ def test_records_of_the_parts_of_a_run_are_one():
     them at the bound; the second 100, none of them: 90 of 400 together. Masks left one choice in 20 % of 100 and 60 % of 300."""
     first = Record(
         timesteps=100, gradient_steps=10, progress=0.25, history={"a": [1.0], "timesteps": [100.0]},
-        movement={"policy": [0.1]}, growth={"policy": 2.0, "critic": 3.0}, baseline=(5.0,),
+        movement={"policy": [0.1]}, growth={"policy": 2.0, "critic": 3.0}, gradients={"critic": [7.0]}, baseline=(5.0,),
         episodes=Episodes((1.0,), (3.0,), 3, 1, 40, 3.0), rewards=Rewards((1.0,) * 900, (2.0,) * 900),
         observations=(Entries("", (-1.0, 0.0), (1.0, 0.0), (-9.0,) * 2, (9.0,) * 2, 50),),
         actions=(Entries("", (-1.0,), (0.5,), (-1.0,), (1.0,), 300, (0.3,), (0.0,)),), single_choice=0.2,
     )  # fmt: skip
     second = Record(
         timesteps=400, gradient_steps=40, history={"b": [7.0, 8.0], "timesteps": [250.0, 400.0]},
-        settings={"discount": 0.9}, movement={"policy": [0.2]}, growth={"policy": 1.5},
+        settings={"discount": 0.9}, movement={"policy": [0.2]}, growth={"policy": 1.5}, gradients={"critic": [8.0]},
         episodes=Episodes((4.0, 5.0), (6.0, 7.0), 4, 0, 30, 7.0), rewards=Rewards((3.0,) * 200, (4.0,) * 200),
         observations=(Entries("", (0.0, 0.0), (2.0, 3.0), (-9.0,) * 2, (9.0,) * 2, 20),),
         actions=(Entries("", (-0.5,), (0.9,), (-1.0,), (1.0,), 100, (0.0,), (0.0,)),), single_choice=0.6,
@@ -257,6 +316,7 @@ def test_records_of_the_parts_of_a_run_are_one():
     assert (whole.timesteps, whole.gradient_steps, whole.progress, whole.baseline) == (400, 40, 1.0, (5.0,))
     assert whole.history["timesteps"] == [100.0, 250.0, 400.0] and whole.history["b"][1:] == [7.0, 8.0]
     assert whole.logged("a") == [1.0] and len(whole.history["a"]) == 3 and np.isnan(whole.history["b"][0])
+    assert whole.gradients == {"critic": [7.0, 8.0]}
     assert whole.movement == {"policy": [0.1, 0.2]} and whole.growth == {"policy": 3.0, "critic": 3.0}
     assert whole.episodes == Episodes((1.0, 3.0, 4.0), (5.0, 6.0, 7.0), 7, 1, 40, 7.0)
     assert whole.rewards.raw == (1.0,) * 800 + (3.0,) * 200 and whole.rewards.seen[-200:] == (4.0,) * 200

@@ -349,7 +349,7 @@ def test_it_keeps_the_contract_of_a_keras_train_function(small):
     learner = agent.make_train_function()
     assert learner is agent.train_function
     logs = learner(agent._update_cycle.fresh_iterator(agent))
-    assert set(logs) == {"loss", "q_mean"} and all(isinstance(value, float) for value in logs.values())
+    assert set(logs) == {"loss", "q_mean", "gradient_norm"} and all(isinstance(value, float) for value in logs.values())
     with pytest.raises(StopIteration):
         learner(iter([]))
     assert agent.make_train_function(force=True) is not learner

@@ -164,7 +164,7 @@ def test_it_trains_from_a_dataset_as_a_keras_model_does(small, n, tmp_path):
     history = agent.fit(dataset, epochs=5, verbose=0, callbacks=[csv]).history
     assert len(history["loss"]) == 5 and history["loss"][-1] < history["loss"][0]
     assert (agent.updates, agent.timesteps, agent.episodes) == (40, 0, 0)
-    assert (tmp_path / "log.csv").read_text().startswith("epoch,loss,q_mean")
+    assert (tmp_path / "log.csv").read_text().startswith("epoch,gradient_norm,loss,q_mean")
     assert agent.fit(dataset.repeat(), epochs=2, steps_per_epoch=4, verbose=0).epoch == [0, 1]
     assert agent.updates == 48
 

@@ -140,6 +140,8 @@ def test_advantages_and_returns_of_a_rollout():
     np.testing.assert_allclose(prepared["advantage"], advantage.ravel(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(prepared["return"], (advantage + value).ravel(), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(prepared["weight"], valid.ravel().astype(np.float32))
+    unexplained, variance = np.var(advantage[valid]), np.var((advantage + value)[valid])
+    np.testing.assert_allclose(prepared["explained_variance"], [1.0 - unexplained / variance] * 6, rtol=1e-4)
     expected, _ = log_prob_and_entropy(policy, order(agent), action.ravel())
     np.testing.assert_allclose(prepared["old_log_prob"], expected, rtol=1e-4, atol=1e-5)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kagent
-from kagent.ops import clip_by_global_norm, sum_of_squares
+from kagent.ops import clip_by_global_norm, global_norm, sum_of_squares
 
 
 def test_sum_of_squares(mode):
@@ -38,6 +38,14 @@ def test_clip_by_global_norm(mode):
     kept = clip(tf.constant([3.0]), tf.constant([[0.0, 4.0]]), 6.0)
     assert [g.numpy().tolist() for g in kept] == [[3.0], [[0.0, 4.0]]]
     assert [g.numpy().tolist() for g in clip(tf.constant([0.0]), tf.constant([[0.0]]), 1.0)] == [[0.0], [[0.0]]]
+    # A norm that is known takes the place of theirs.
+    known = mode(lambda a, norm: clip_by_global_norm([a], 1.0, norm))(tf.constant([8.0]), tf.constant(2.0))
+    assert known[0].numpy().tolist() == [4.0]
+
+
+def test_global_norm(mode):
+    norm = mode(lambda a, b: global_norm([a, b]))
+    assert float(norm(tf.constant([3.0]), tf.constant([[0.0, 4.0]]))) == 5.0
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])

@@ -69,7 +69,9 @@ def test_recorded_episodes_are_learned_from(small, tmp_path):
     history = agent.pretrain(tmp_path, num_iterations=3, num_traces=2, num_updates=5)
     assert any((old != new).any() for old, new in zip(before, agent.get_weights()))
     assert contents(tmp_path) == files and len(files) == 2
-    assert sorted(history) == ["loss", "q_mean"] and all(len(values) == 3 for values in history.values())
+    assert sorted(history) == ["gradient_norm", "loss", "q_mean"] and all(
+        len(values) == 3 for values in history.values()
+    )
     assert np.isfinite(history["loss"]).all() and len(set(history["loss"])) == 3
     assert (agent.updates, agent.timesteps, agent.episodes, agent.counters.due_updates_done) == (15, 0, 0, 0)
     agent.fit("CartPole-v1", steps=28, verbose=0)

@@ -167,8 +167,8 @@ def test_epochs_are_of_equal_length_and_log_the_same_keys(small):
     history = agent.fit("CartPole-v1", steps=100, steps_per_epoch=16, verbose=0)
     assert history.epoch == list(range(7)) and history is agent.history
     logs = history.history
-    assert set(logs) == {"loss", "q_mean", "episode_return", "episode_length", "episodes", "timesteps", "updates",
-                         "steps_per_second"}  # fmt: skip
+    assert set(logs) == {"loss", "q_mean", "gradient_norm", "episode_return", "episode_length", "episodes", "timesteps",
+                         "updates", "steps_per_second"}  # fmt: skip
     assert {len(values) for values in logs.values()} == {7}
     assert logs["timesteps"] == [16, 32, 48, 64, 80, 96, 100]
     assert logs["updates"] == [0, 0, 3, 7, 11, 15, 16]
