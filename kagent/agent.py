@@ -14,7 +14,6 @@ from kagent import environments, optimizers
 from kagent.compat.tensorforce import arguments
 from kagent.config import creation, guidance, part_arguments
 from kagent.config.checks import MOST_ENVS, check_count, check_count_or_none
-from kagent.config.registry import check_saves
 from kagent.exploration import Exploration
 from kagent.learning import compilation, sample_errors, step_metrics, trainability
 from kagent.learning.device import check_device
@@ -168,7 +167,7 @@ class Agent(keras.Model):
         self.parts.check(self, self._action)
         self.memory.configure(self.update_rule, self.reward_estimation, self._clock.training)
         self.parts.check_room(self._observation, self._action, self.n_envs)  # before networks are made
-        check_saves(self.get_config)
+        part_arguments.check_saves_now(self)
         self._update_cycle = update_cycle.UpdateCycle(self.parts, self.counters, self._clock)
         self._run, self._occupation = run.Run(), Occupation()
         self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)

@@ -188,3 +188,26 @@ def test_what_an_optimizer_cannot_tell_is_refused_at_once():
     agent = agent_of()
     with pytest.raises(ValueError, match=r"could not be saved"):
         agent.compile(optimizer=keras.optimizers.Adam(Untold()))
+
+
+def test_a_preset_of_ones_own_sets_its_arguments_as_a_keras_model_does():
+    """Behind `super().__init__`; what cannot be saved is refused at the end of its constructor."""
+
+    @kagent.register_agent("scaled_by_me")
+    class Scaled(kagent.DQN):
+        def __init__(self, env=None, *, scale=2.0, **arguments):
+            super().__init__(env, **arguments)
+            self.scale = scale
+
+        def get_config(self):
+            return {**super().get_config(), "scale": self.scale}
+
+    agent = Scaled(CARTPOLE, scale=3.0, memory=100, network={"type": "mlp", "units": [4]}, seed=0)
+    assert agent.get_config()["scale"] == Scaled.from_config(agent.get_config()).scale == 3.0
+
+    class Further(Scaled):
+        def get_config(self):
+            return {**super().get_config(), "lacking": self.lacking}
+
+    with pytest.raises(ValueError, match=r"could not be saved.*no attribute 'lacking'"):
+        Further(CARTPOLE, memory=100, network={"type": "mlp", "units": [4]})

@@ -9,6 +9,8 @@ import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from kagent.config.registry import check_saves
+
 _GIVEN = "_given_arguments"
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 80
@@ -53,6 +55,17 @@ def written(agent: Any) -> Collection[str] | None:
     return names
 
 
+def check_saves_now(agent: Any) -> None:
+    """`check_saves` of an agent within `Agent.__init__`. Of a class with a `get_config` of the user's it waits for the end of that
+    class's constructor: `get_config` may read what is set behind `super().__init__`, which comes first as in any Keras model."""
+    if not (_GIVEN in vars(agent) and _describes_itself(agent)):
+        check_saves(agent.get_config)
+
+
+def _describes_itself(agent: Any) -> bool:
+    return bool(type(agent).get_config.__module__.partition(".")[0] != "kagent")
+
+
 def check_constructor(cls: type) -> None:
     """Wraps the constructor of a class, where the class has its own: a part takes the place of the arguments that go into it,
     so an argument that the user gave beside its part is an error.
@@ -83,6 +96,8 @@ def check_constructor(cls: type) -> None:
         init(self, *args, **kwargs)
         if outermost:
             del state[_GIVEN]
+            if _describes_itself(self):
+                check_saves(self.get_config)
 
     # Keras reads the signature also without looking behind a wrapper.
     checked.__signature__ = signature  # type: ignore[attr-defined]

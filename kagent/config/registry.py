@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import os
 import sys
+import types
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -83,10 +84,11 @@ class Registry:
     Args:
         kind: What the parts are called in error messages, such as `"exploration"`.
         arguments: Other names of constructor arguments, to their own names; dicts may use either.
+        others: In messages, what stands for a part beside names, dicts and the classes here.
     """
 
-    def __init__(self, kind: str, arguments: dict[str, str] | None = None):
-        self.kind = kind
+    def __init__(self, kind: str, arguments: dict[str, str] | None = None, others: str = ""):
+        self.kind, self._others = kind, others
         self._arguments = dict(arguments or {})
         self._classes: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
@@ -163,12 +165,12 @@ class Registry:
                 raise ValueError(f"`{argument}` as a dict needs a 'type', one of {self.names}. Received: {identifier}")
             return self._make(name, arguments, argument, extra)
         raise TypeError(
-            f"`{argument}` must be a name, a dict with 'type', or one of {self.names}. "
+            f"`{argument}` must be a name, a dict with 'type', {self._others}or one of {self.names}. "
             f"Received: {identifier!r} ({type(identifier).__name__})"
             + (f". {_unregistered(type(identifier))}" if self._admits(type(identifier)) else "")
             + (
-                f". A class is no object of it: write {identifier.__name__}(...)"
-                if isinstance(identifier, type)
+                f". A {'class' if isinstance(identifier, type) else 'function'} is no object of it: write {identifier.__name__}(...)"
+                if isinstance(identifier, type | types.FunctionType)
                 else ""
             )
         )

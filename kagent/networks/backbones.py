@@ -16,7 +16,7 @@ from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.spaces import Leaf, images
 from kagent.spaces.images import Layout
 
-NETWORKS = Registry("network")
+NETWORKS = Registry("network", others="a Keras layer or model, a list of layers, ")
 _WIDEST = 1 << 15  # of a layer; sizes come from files too, and are refused before anything is allocated
 Seeds = Callable[[], int]
 

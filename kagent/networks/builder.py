@@ -144,8 +144,15 @@ def _called(network: Any, x: Any) -> Any:
     before_call(network, x)
     try:
         return network(x)
-    except ValueError as error:
-        if not holds_recurrent(network) or is_recurrent(network):
+    except (ValueError, TypeError) as error:
+        if isinstance(x, dict | tuple):
+            shapes = keras.tree.map_structure(lambda leaf: leaf.shape, x)
+            raise ValueError(
+                "`network` as a Keras layer or model gets the observation nested as its space, here tensors of the shapes "
+                f"{shapes}. Received: {type(network).__name__} {network.name!r}, which does not take them. Allowed: a keras.Model "
+                "with these inputs, or network={'type': 'mlp', 'units': [64, 64]}, which joins them"
+            ) from error
+        if isinstance(error, TypeError) or not holds_recurrent(network) or is_recurrent(network):
             raise
         raise ValueError(
             "`network` is a Keras model with recurrent layers over an axis of the observation, which does not fit it. To carry "

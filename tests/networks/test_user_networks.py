@@ -160,6 +160,13 @@ def test_a_network_that_cannot_be_made_again_says_what_to_do(kind):
         agent_of(kind, Unregistered(lambda x: x))
 
 
+@pytest.mark.parametrize("network", [layers.Dense(3), keras.Sequential([layers.Dense(3)])], ids=["layer", "model"])
+def test_one_input_is_not_several(network):
+    shapes = r"shapes \{'a': \(None, 3\), 'b': \(None, 4\)\}\."
+    with pytest.raises(ValueError, match=shapes + r" Received: \w+ '\w+', which does not take them\. Allowed: a keras"):
+        agent_of("dqn", network, PAIR)
+
+
 def test_features_must_be_vectors():
     with pytest.raises(ValueError, match=r"`network` must map .* shape \(batch, n\)\. Received: \(None, 3, 1\)"):
         agent_of("dqn", layers.Reshape((3, 1)))
@@ -168,7 +175,9 @@ def test_features_must_be_vectors():
 @pytest.mark.parametrize(
     ("network", "error", "message"),
     [
-        (3, TypeError, r"`network` must be .* Received: 3"),
+        (3, TypeError, r"`network` must be .*a Keras layer or model, a list of layers, .* Received: 3"),
+        (layers.Dense, TypeError, r"Received: <class.*Dense.*A class is no object of it: write Dense\(\.\.\.\)"),
+        (keras.applications.MobileNetV2, TypeError, r"A function is no object of it: write MobileNetV2\(\.\.\.\)"),
         ("lstn", ValueError, r"Unknown `network`. Received: 'lstn'. Known: .*MLP"),
         ({"unit": [3]}, ValueError, r"`network` Auto has no argument \['unit'\]"),
         ({"type": "mlp", "unit": [3]}, ValueError, r"`network` MLP has no argument \['unit'\]. Known: \['units'"),
