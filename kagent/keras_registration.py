@@ -1,9 +1,9 @@
 """Makes Keras know kagent's classes as soon as both are imported, in whichever order.
 
-`keras.saving.load_model("agent.keras")` finds only registered classes, and they register when `kagent.agents` and
-`kagent.estimators` are imported, which import all of kagent that has classes in files. `import kagent` alone must not import Keras
-(`kagent.acting` serves agents without it), so where Keras is not there yet, its import is followed by theirs: at once, or,
-where a module of kagent is what imports it, when that one is whole.
+`keras.saving.load_model("agent.keras")` finds only registered classes, and they register when `HOMES` are imported, which import
+all of kagent that has classes in files. `import kagent` alone must not import Keras (`kagent.acting` serves agents without it),
+so where Keras is not there yet, its import is followed by theirs: at once, or, where a module of kagent is what imports it, when
+that one is whole. The list is fixed: a file names classes, never modules to import.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+HOMES = ("kagent.agents", "kagent.estimators", "kagent.compat.tensorforce.translation")
 
 
 class _Watch(importlib.abc.MetaPathFinder):
@@ -67,7 +69,7 @@ class _Watched(importlib.abc.Loader):
 
 
 def _import() -> None:
-    for name in ("kagent.agents", "kagent.estimators"):
+    for name in HOMES:
         importlib.import_module(name)
 
 

@@ -62,7 +62,8 @@ class RewardEstimation(Part):
             arXiv:1506.02438, eq. 16): 0 trusts the critic after one step, 1 trusts the observed rewards. Takes the
             place of `horizon` (which must be 0) in advantages. May be a schedule.
         return_lambda: The same for returns (Sutton and Barto 2018, eq. 12.18); excludes `gae_lambda`.
-        normalize_returns, normalize_advantages: Whether they get mean 0 and standard deviation 1 within an update.
+        normalize_returns, normalize_advantages: Whether they get mean 0 and standard deviation 1 within an update. A critic
+            learns the normalized returns, and advantages are those minus its values.
 
     Raises:
         ValueError: A value outside its range, or a combination that means nothing.
@@ -211,8 +212,10 @@ class RewardEstimation(Part):
             discount = self.discounts(steps.terminated, clock)
             advantages = ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
             returns = advantages + steps.values
-        returns = self.processed_returns(returns, steps.weight)
-        return steps.release(returns), steps.release(self.processed_advantages(advantages, steps.weight))
+        learned = self.processed_returns(returns, steps.weight)
+        if learned is not returns:  # the values are those of a critic that learns these
+            advantages = learned - steps.values
+        return steps.release(learned), steps.release(self.processed_advantages(advantages, steps.weight))
 
     def processed_returns(self, returns: tf.Tensor, weight: Any = None) -> tf.Tensor:
         """Returns as a critic learns them, of all timesteps of an update: normalized, or as they are."""

@@ -1,10 +1,13 @@
 """Agents are registered once Keras and anything of kagent are imported; without Keras, they are not imported."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from kagent import keras_registration
 
 ROOT = Path(__file__).parents[1]
 # Keras and the agents are stood in for, so that a process takes no seconds. What imports Keras is kagent's own.
@@ -18,6 +21,9 @@ STANDINS = {
     "kagent/parts/first.py": "import keras\none = 1",
     "kagent/broken.py": "import keras\nraise ValueError",
     "kagent/estimators.py": "import keras",
+    "kagent/compat/__init__.py": "",
+    "kagent/compat/tensorforce/__init__.py": "",
+    "kagent/compat/tensorforce/translation.py": "import keras",
     "kagent/agents.py": "import keras\nfrom kagent.part import late\nfrom kagent.parts import one, name",
 }
 
@@ -27,7 +33,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("standins")
     for name, text in STANDINS.items():
         path = root / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return root
 
@@ -50,9 +56,20 @@ def folder(tmp_path_factory):
     ],
 )
 def test_whatever_is_imported_first(folder, program, registered):
-    program += "\nimport sys; print('kagent.agents' in sys.modules)"
+    program += f"\nimport sys; print({{name in sys.modules for name in {keras_registration.HOMES}}})"
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == str(registered), done.stderr
+    assert done.stdout.strip() == str({registered}), done.stderr
+
+
+def test_the_doors_classes_are_registered_too():
+    """What a program in Tensorforce's words made is loaded by one that knows nothing of these."""
+    registering = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "kagent" / "compat").rglob("*.py")
+        if re.search(r"register(_keras_serializable)?\(", path.read_text(encoding="utf-8"))
+    ]
+    assert len(registering) >= 3
+    assert [name for name in registering if not name.startswith(keras_registration.HOMES)] == []
 
 
 def test_modules_run_as_programs(folder):

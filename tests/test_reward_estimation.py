@@ -114,6 +114,17 @@ def test_normalizing_leaves_padding_out():
     assert estimation.returns(rewards, LAST, NEVER).mean() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("words", [{"estimate_advantage": True}, {"gae_lambda": 0.0}])
+def test_advantages_are_of_the_returns_that_the_critic_learns(words):
+    # Without what follows, or by a lambda of 0 with values of 0 behind: the returns are 1 and 3, which become -1 and 1 times
+    # the root of 1/2; of them the values 0.5 and -0.5 are subtracted.
+    estimation = RewardEstimation(0, 0.5, normalize_returns=True, **words)
+    rollout = ([1.0, 3.0], [False, True], [False, False], [0.0, 0.0], [0.5, -0.5])
+    learned, advantages = estimation.estimates(*rollout)
+    close(learned, [-(0.5**0.5), 0.5**0.5])
+    close(advantages, [-(0.5**0.5) - 0.5, 0.5**0.5 + 0.5])
+
+
 def test_schedules_are_read_by_the_clock():
     falling = schedules.Linear(1.0, 0.0, steps=10, unit="updates")
     estimation = RewardEstimation(schedules.Linear(0, 2, steps=10, unit="updates"), falling)

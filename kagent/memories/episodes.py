@@ -82,7 +82,7 @@ class EpisodeMemory(Sequences):
         return self.built and bool(self.episodes)
 
     def is_ready(self, rule: Any) -> bool:
-        return self.has_any and self.finished >= rule.batch_size
+        return self.has_any and self.finished >= min(rule.batch_size, rule.first)
 
     def __len__(self) -> int:
         return sum(length for _, length in self.episodes) if self.built else 0

@@ -109,6 +109,7 @@ CASES = {
     "one reward": (estimation(horizon=1), {"horizon": 1}),
     "two rewards": (estimation(horizon=2), {"horizon": 2}),
     "beyond the episode": (estimation(horizon=20), {}),
+    "fewer episodes than a batch": ({**estimation(), "update": {"unit": "episodes", "batch_size": 4, "frequency": 1}}, {}),
     "no discount": ({"reward_estimation": {"horizon": 3}}, {"horizon": 3, "discount": 1.0}),
     "words of 0.5": ({"reward_estimation": {"horizon": 1, "discount": 0.9, "estimate_horizon": False}}, {"horizon": 2, "most": 1.0}),
     "horizon 0 of 0.5": ({"reward_estimation": {"horizon": 0, "discount": 0.9}}, {"horizon": 1, "most": 1.0}),
@@ -187,6 +188,14 @@ CASES = {
         {**CRITIC, "baseline_optimizer": 0.25, **estimation(horizon=1, predict_horizon_values="late")},
         {"critic": RATE, "weight": 0.25, "horizon": 1, "bootstrap": True, "advantage": False},
     ),
+    "returns normalized before advantages": (
+        {**OWN, **estimation(estimate_advantage=True, return_processing="batch_normalization")},
+        {"critic": 0.05, "normalize": True, "bootstrap": True},
+    ),
+    "returns normalized, one optimizer": (
+        {**CRITIC, **estimation(estimate_advantage=True, return_processing="batch_normalization")},
+        {"critic": RATE, "normalize": True, "bootstrap": True, "before": True},
+    ),
     "huber": (
         {
             **OWN, "baseline_objective": {"type": "value", "value": "state", "huber_loss": 0.3},
@@ -243,7 +252,7 @@ def test_one_update(case):
         for variable, expected in zip(model.critic.trainable_variables, learned):
             np.testing.assert_allclose(variable.numpy(), expected, atol=2e-5)
         if formula.get("advantage", True):
-            signal = target - values(learned)
+            signal = target - values(VALUE if formula.get("before") else learned)
     signal = held(signal, formula.get("clip_advantage", (None, None)))
     signal = (signal - signal.mean()) / signal.std() if formula.get("normalize_advantage") else signal
     names = ("sampling", "clip", "entropy", "l2")

@@ -109,6 +109,31 @@ def test_a_file_and_bounds(tmp_path):
     assert environment.execute(0)[0][0] == 3.0
 
 
+def test_the_import_paths_of_tensorforce():
+    from kagent.compat.tensorforce.agents import Agent
+    from kagent.compat.tensorforce.environments import Environment
+    from kagent.compat.tensorforce.execution import Runner
+
+    assert (Agent, Environment) == (tensorforce.Agent, tensorforce.environments.Environment)
+    assert Runner is tensorforce.Runner is tensorforce.execution.Runner
+
+
+def test_several_actors_and_other_machines_are_refused():
+    class Pair(Corridor):
+        def num_actors(self):
+            return 2
+
+    with pytest.raises(ValueError, match="plays environments of one actor"):
+        tensorforce.Runner(VPG, Pair)
+    for words in ({"remote": "socket-client", "host": "here", "port": 1}, {"remote": "socket-server", "port": 1}):
+        with pytest.raises(ValueError, match="not behind sockets"):
+            tensorforce.Environment.create(Corridor, **words)
+        with pytest.raises(ValueError, match="not behind sockets"):
+            tensorforce.Runner(VPG, num_parallel=2, **words)
+    with pytest.warns(UserWarning, match="no meaning in kagent"):
+        tensorforce.Environment.create(Corridor, remote="multiprocessing")
+
+
 def test_truncation_of_gymnasium_is_two():
     environment = tensorforce.Environment.create(gymnasium.make("CartPole-v1", max_episode_steps=3))
     environment.reset()
@@ -155,6 +180,13 @@ def test_a_loop_of_act_and_observe():
     agent.close()
 
 
+def test_the_first_updates_are_made_of_the_episodes_that_there_are():
+    environment, agent = corridor(), vpg(batch_size=3, update_frequency=1)
+    runner, seen = tensorforce.Runner(agent, environment), []
+    runner.run(num_episodes=4, callback=lambda r, p: seen.append((r.episodes, r.updates)), use_tqdm=False)
+    assert seen == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
 def test_a_cut_off_episode_is_bootstrapped_from_what_it_led_to():
     learned = []
     for states in (None, np.array([2.0, 1.0])):
@@ -181,6 +213,89 @@ def test_several_streams():
     assert (agent.timesteps, agent.episodes) == (2, 1)
     agent.reset()
     agent.act(states[0], parallel=1)
+
+
+def test_batches_keep_the_form_of_their_states():
+    """Lists for lists, arrays for arrays, and dicts of arrays for these; without `parallel` all streams."""
+    agent = vpg(parallel_interactions=3)
+    rows = np.ones((3, 2))
+    found = [agent.act(states, independent=True) for states in ([*rows], rows, {"state": rows})]
+    assert isinstance(found[0], list) and all(isinstance(part, np.ndarray) and part.shape == (3,) for part in found[1:])
+    assert all(list(part) == found[0] for part in found)
+    actions, internals = agent.act(rows, internals=[{}, {}, {}], independent=True)
+    assert actions.shape == (3,) and internals == [{}, {}, {}]
+    assert agent.act(rows).shape == (3,)
+    assert agent.observe(reward=np.ones(3), terminal=np.array([True, False, False])) == 1
+    assert agent.act(rows[:2], parallel=np.array([2, 0])).shape == (2,)
+    assert agent.observe(reward=1.0, terminal=[1, 2], parallel=np.array([2, 0])) == 2
+    assert (agent.timesteps, agent.episodes) == (5, 3)
+    with pytest.raises(ValueError, match="an index for each of `states`"):
+        agent.act(rows[:2])
+    with pytest.raises(ValueError, match="for a batch of states"):
+        agent.act(rows[0], parallel=[0, 1])
+
+
+class Sides(tensorforce.Environment):
+    """Episodes of three timesteps, any number of them at once; the first one ends after two."""
+
+    def states(self):
+        return {"type": "int", "num_values": 4}
+
+    def actions(self):
+        return {"type": "int", "num_values": 2}
+
+    def is_vectorizable(self):
+        return True
+
+    def reset(self, num_parallel=None):
+        self.open, self.time = np.arange(num_parallel or 1), 0
+        return (self.open.copy(), self.open % 4) if num_parallel else 0
+
+    def execute(self, actions):
+        self.time += 1
+        ended = (self.time == 3) | (self.open == 0) & (self.time == 2)
+        rewards, self.open = (actions == self.open % 2) * 1.0, self.open[~ended]
+        return self.open.copy(), self.open % 4, ended, rewards
+
+
+def test_a_loop_of_a_vectorized_environment():
+    environment = tensorforce.Environment.create(Sides, max_episode_timesteps=3)
+    agent = vpg(environment, network=[{"type": "flatten"}], parallel_interactions=3)
+    parallel, states = environment.reset(num_parallel=3)
+    terminal, played, updates = np.zeros(3), [], 0
+    while not terminal.all():
+        actions = agent.act(states=states, parallel=parallel)
+        following, states, terminal, reward = environment.execute(actions=actions)
+        updates += agent.observe(terminal=terminal, reward=reward, parallel=parallel)
+        played.append(len(parallel))
+        parallel = following
+    assert played == [3, 3, 2] and (agent.timesteps, agent.episodes, updates) == (8, 3, 3)
+    with pytest.raises(ValueError, match="whose `is_vectorizable` is True"):
+        corridor().reset(num_parallel=2)
+
+
+def test_a_function_is_recorded_and_learned_from(tmp_path):
+    """Its traces are what another agent learns from; it learns nothing itself."""
+    recorder = {"directory": str(tmp_path), "start": 1}
+    runner = tensorforce.Runner({"agent": lambda states: 1, "recorder": recorder}, Corridor, max_episode_timesteps=6)
+    runner.run(num_episodes=3, use_tqdm=False)
+    runner.run(num_episodes=1, evaluation=True, use_tqdm=False)
+    assert runner.agent.episodes == 3 and runner.agent.timesteps == 9 and runner.evaluation_returns == [3.0]
+    runner.close()
+    files = sorted(tmp_path.iterdir())
+    traces = [np.load(path) for path in files]
+    assert [path.name for path in files] == ["trace-000000001.npz", "trace-000000002.npz"]
+    assert all(trace["action"].tolist() == [1, 1, 1] and trace["reward"].tolist() == [1.0] * 3 for trace in traces)
+    learner = vpg(batch_size=2)
+    learner.pretrain(tmp_path, num_iterations=2, num_traces=2)
+    assert learner.updates == 2
+    wrong = tensorforce.Agent.create(lambda states: 2, corridor())
+    with pytest.raises(ValueError, match=r"`action`.*Received: 2"):
+        wrong.act(np.zeros(2))
+    with pytest.raises(RuntimeError, match="learns nothing"):
+        wrong.update()
+    with pytest.raises(ValueError, match="agent of a function"):
+        tensorforce.Agent.create(lambda states: 0, corridor(), batch_size=2)
 
 
 def test_independent_acts_leave_nothing_behind():

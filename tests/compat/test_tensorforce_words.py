@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from kagent import update as updates
 from kagent.compat import tensorforce
 from kagent.compat.tensorforce.translation import Context, presets, settings, translate
 from kagent.compat.tensorforce.translation import layers as layer_words
@@ -75,7 +76,9 @@ def test_ppo_counts_episodes_and_has_the_defaults_of_its_version():
 def test_dqn_has_no_huber_loss_and_follows_at_every_update():
     found = made("dqn", {"memory": 100, "batch_size": 8, "update_frequency": 0.5, "start_updating": 16})[1]
     assert found["objective"] == {"type": "action_value", "huber": None}
-    assert found["update"] == {"unit": "timesteps", "batch_size": 8, "frequency": 0.5, "start": 16}
+    assert found["update"] == {
+        "type": "GrowingUpdate", "unit": "timesteps", "batch_size": 8, "frequency": 0.5, "start": 16
+    }  # fmt: skip
     assert found["baseline_optimizer"] == {"type": "synchronization", "update_weight": 1.0, "sync_frequency": 1}
     assert found["policy"]["dueling"] is False and found["reward_estimation"]["horizon"] == 0
     assert made("dueling_dqn", {"memory": 100, "batch_size": 8})[1]["policy"]["dueling"] is True
@@ -151,6 +154,8 @@ def test_layers_by_their_names():
     assert of({"type": "dense", "size": 3}, older=True)[0]["activation"] == "relu"
     assert of({"type": "lstm", "size": 3, "horizon": 4}) == [{"type": "internal_lstm", "size": 3}]
     assert isinstance(of({"type": "lstm", "size": 3}, older=True)[0], keras.layers.LSTM)
+    transposed = of({"type": "deconv1d", "size": 3}, states={"type": "float", "shape": (4, 2)})[0]
+    assert isinstance(transposed, keras.layers.Conv1DTranspose)
     assert of({"type": "retrieve", "tensors": "*"}, states=STATES) == [{"type": "retrieve", "tensors": ["eye", "gear"]}]
     scaled = of("linear_normalization")[0]
     assert isinstance(scaled, keras.layers.Rescaling) and np.allclose(
@@ -161,6 +166,29 @@ def test_layers_by_their_names():
     )
     assert block[0] is block[1]
     assert isinstance(of({"type": "keras", "layer": "Dense", "units": 2})[0], keras.layers.Dense)
+
+
+@pytest.mark.parametrize("kind", ["instance_normalization", "batch_normalization", "exponential_normalization"])
+def test_what_normalizations_in_networks_cannot_is_said(kind):
+    for given, said in (
+        ({"min_variance": 1e-4, "only_mean": False}, 0),
+        ({"min_variance": 0.1}, 1),
+        ({"axes": [0]}, 1),
+    ):
+        context = Context(BOUNDED, {"type": "int", "num_values": 2})
+        network([{"type": kind, **given}], context, "network")
+        assert len(context.notes) == said
+
+
+def test_the_target_of_a_keras_model_is_a_copy():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    spec = {"agent": "dqn", "network": model, "memory": 50, "batch_size": 4, "config": {"seed": 0}}
+    agent = tensorforce.Agent.create(spec, states=BOUNDED, actions={"type": "int", "num_values": 2}).model
+    own, target = (list(role.variables) for role in (agent.policy, agent.target_policy))
+    assert not {id(one) for one in own} & {id(one) for one in target}
+    for one, other in zip(own, target):
+        np.testing.assert_array_equal(one, other)
+    assert any(one is model.layers[0].kernel for one in own)
 
 
 def test_self_attention_equals_numpy():
@@ -221,6 +249,25 @@ def test_reward_estimation_with_bounds():
     assert found.pop("type") == "ProcessedEstimation" and found["normalize_advantages"]
     assert ProcessedEstimation(**found).return_bounds == (-1.0, None) and found["horizon"] == 2
     assert general(reward_estimation={"horizon": 50})[0]["reward_estimation"]["horizon"] == "episode"
+
+
+@pytest.mark.parametrize(
+    ("update", "first"),
+    [
+        ({"frequency": 1}, 1), ({"frequency": 0.5}, 2), ({"frequency": 1, "start": 3}, 3), ({"frequency": 6}, 6),
+        ({}, 4), ({"frequency": 4}, 4), ({"frequency": 1.0}, 4),
+        ({"frequency": {"type": "linear", "unit": "updates", "num_steps": 5, "initial_value": 2, "final_value": 4}}, 2),
+    ],
+)  # fmt: skip
+def test_the_first_update_is_at_the_frequency_or_the_start(update, first):
+    spec = {"unit": "episodes", "batch_size": 4, **update}
+    assert updates.get(general(update=spec)[0]["update"]).first == first
+
+
+def test_the_first_update_of_0_5_waits_for_a_batch():
+    spec = {"unit": "episodes", "batch_size": 4, "frequency": 1}
+    found = general(update=spec, preprocessing=None)[0]["update"]
+    assert updates.get(found) == updates.Update(**spec) and updates.get(found).first == 4
 
 
 def test_entropy_is_the_mean_over_components():

@@ -14,5 +14,8 @@ __all__ = ["Agent", "Environment", "Runner"]
 
 __getattr__ = moved.attributes(
     __name__,
-    {name: f"kagent.compat.tensorforce.programs:{name}" for name in __all__},
+    {
+        **{name: f"kagent.compat.tensorforce.programs:{name}" for name in __all__},
+        **{name: f"kagent.compat.tensorforce.{name}" for name in ("agents", "environments", "execution")},
+    },
 )

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from kagent import callbacks, objectives, reward_estimation, update
-from kagent.compat.tensorforce import baselines, execution
+from kagent.compat.tensorforce import baselines, compile_options
 from kagent.compat.tensorforce.space_sources import spaces_of
 from kagent.config import signatures, vocabulary
 from kagent.config.checks import MOST_ENVS, check_count
@@ -40,7 +40,7 @@ class Words:
         buffer_observe: Taken and checked, without effect: what is observed is remembered at once, which costs no call into
             TensorFlow.
         execution, config: Options of `compile` as dicts; `config` may hold `device`, `name` and `seed` too. See
-            `kagent.compat.tensorforce.execution`.
+            `kagent.compat.tensorforce.compile_options`.
         saver, summarizer, recorder: Callbacks of the agent's own, dicts or objects: `kagent.callbacks.Checkpoint`,
             `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They are no
             part of the config or of saved files. What the saver's `load` says is loaded at once: by default the newest
@@ -103,7 +103,7 @@ def translate(words: Words, given: Mapping[str, Any], agent: Any = None) -> tupl
     made = dict(given)
     settings = {name: given[name] for name in ("device", "name", "seed")}
     buffer = {"buffer_observe": words.buffer_observe}
-    options, found = execution.read(words.execution, words.config, {**buffer, **settings})
+    options, found = compile_options.read(words.execution, words.config, {**buffer, **settings})
     made |= {name: found[name] for name in settings}
     made["parallel_interactions"] = check_count(words.parallel_interactions, "parallel_interactions", most=MOST_ENVS)
     if given["n_envs"] is None:
@@ -112,7 +112,7 @@ def translate(words: Words, given: Mapping[str, Any], agent: Any = None) -> tupl
         given["env"], given["observation_space"], given["action_space"], words.states, words.actions
     )
     made["update"] = update.get(given["update"])
-    execution.check_buffer(found["buffer_observe"], made["update"])
+    compile_options.check_buffer(found["buffer_observe"], made["update"])
     made["objective"] = objectives.get(given["objective"])
     made["reward_estimation"] = reward_estimation.get(given["reward_estimation"])
     baseline = {

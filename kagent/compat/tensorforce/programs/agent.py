@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kagent.compat.tensorforce.programs import files
-from kagent.compat.tensorforce.programs.episodes import joined, plain, stacked, taken, trace_of, without_masks
-from kagent.compat.tensorforce.programs.making import model_of, of_environment, with_type_names
+from kagent.compat.tensorforce.programs import episodes, files, pretraining
+from kagent.compat.tensorforce.programs.making import described, model_of, of_environment
 from kagent.compat.tensorforce.translation import presets
 from kagent.compat.tensorforce.translation.context import from_file
 
@@ -39,8 +38,8 @@ class Agent:
         """Makes an agent from a specification of Tensorforce 0.5 or 0.6.
 
         Args:
-            agent: A name ("ppo", "dqn" ...), a dict `{"agent": name, **arguments}`, the path of a `.json` file that holds one, or an
-                agent, which is returned.
+            agent: A name ("ppo", "dqn" ...), a dict `{"agent": name, **arguments}`, the path of a `.json` file that holds one, a
+                function of states that gives actions (for a `recorder`), or an agent, which is returned.
             environment: An `Environment` or a specification of one, for `states`, `actions` and `max_episode_timesteps`.
             **kwargs: Arguments; they take the place of those in `agent`.
 
@@ -69,17 +68,19 @@ class Agent:
         while isinstance(agent, Mapping):  # a specification may be within another
             spec = {**agent, **spec}
             agent = from_file(spec.pop("agent", spec.pop("type", "tensorforce")), "agent")
+        function = agent if callable(agent) and not isinstance(agent, type) else None
         name = agent.__name__ if isinstance(agent, type) else agent
-        if not isinstance(name, str) or name.lower() not in presets.NAMES:
-            raise ValueError(f"`agent` must be one of {', '.join(sorted(presets.NAMES))}. Received: {agent!r}")
+        if function is None and (not isinstance(name, str) or name.lower() not in presets.NAMES):
+            known = ", ".join(sorted(presets.NAMES))
+            raise ValueError(f"`agent` must be a function of states, or one of {known}. Received: {agent!r}")
         for given in ("internals", "initial_internals"):
             spec.pop(given, None)
         spec |= of_environment(environment, spec)
         for required in ("states", "actions"):
             if spec.get(required) is None:
                 raise ValueError(f"`{required}` is required without an `environment`. Received: None")
-            spec[required] = with_type_names(spec[required])
-        spec["agent"] = name.lower()
+            spec[required] = described(spec[required])
+        spec["agent"] = function or name.lower()
         model, older = model_of(spec)
         if isinstance(saver := spec.get("saver"), Mapping) and saver.get("directory") is not None:
             files.write_spec(spec, Path(saver["directory"]), saver.get("filename") or model.name)
@@ -125,7 +126,7 @@ class Agent:
             spec = {name: value for name, value in spec.items() if name not in _SPACES}
         if isinstance(spec.get("saver"), Mapping):
             spec["saver"] = {**spec["saver"], "load": True}  # it goes on with what it has saved
-        agent = Agent.create(spec, environment, **kwargs)
+        agent = Agent.create({**spec, **kwargs}, environment)
         files.restore(agent.model, found)
         agent._noticed = agent.updates
         return agent
@@ -145,17 +146,17 @@ class Agent:
         """The actions for states.
 
         Args:
-            states: Of one stream, nested as their specification, with `<action>_mask` beside them; or of several: a list, or a
-                dict of arrays.
-            internals: Of an independent act the internal state, `initial_internals()` at an episode's beginning.
-            parallel: Index of the stream, or a list of indices, one for each of the states in a batch.
+            states: One, nested as their specification, with `<action>_mask` beside it; or a batch: a list, or arrays with one
+                axis more.
+            internals: Of an independent act the internal state, `initial_internals()` at an episode's beginning; of a batch a list.
+            parallel: Index of the stream; of a batch one for each of its states, by default those of all streams.
             independent: Whether nothing is remembered, and no `observe` follows.
             deterministic: Of independent acts whether the best action is taken; None: it is, but with the words of 0.5.
             evaluation: The word of 0.5 for `independent` and `deterministic`.
             **kwargs: Refused: `query`, and parameters for a single call.
 
         Returns:
-            The actions; with `internals` the actions and the next internals. Of a batch a list of each.
+            The actions; with `internals` the actions and the next internals. Of a list a list of each, of arrays arrays.
 
         Raises:
             ValueError, TypeError: As `kagent.Agent.act`.
@@ -171,40 +172,58 @@ class Agent:
             raise ValueError(
                 f"`deterministic` is for independent acts: give independent=True. Received: {deterministic}"
             )
-        batched = isinstance(parallel, list | tuple | np.ndarray) or (
-            independent and isinstance(states, list | tuple) and len(states) > 0 and not np.isscalar(states[0])
-        )
+        count = episodes.batch_size(states, self.model._raw_observation)
         if independent:
             best = not self._older if deterministic is None else deterministic
-            if not batched:
+            if count is None:
                 return self._judge(states, internals, best)
-            given = [None] * len(states) if internals is None else internals
-            found = [self._judge(one, state, best) for one, state in zip(states, given)]
-            return found if internals is None else ([one[0] for one in found], [one[1] for one in found])
+            given = [None if internals is None else episodes.taken(internals, i) for i in range(count)]
+            found = [self._judge(episodes.taken(states, i), given[i], best) for i in range(count)]
+            if internals is None:
+                return episodes.in_form_of(states, found)
+            return episodes.in_form_of(states, [one[0] for one in found]), episodes.in_form_of(
+                internals, [one[1] for one in found]
+            )
         if internals is not None:
             raise ValueError("`internals` are for independent acts: give independent=True")
-        if not batched:
+        if count is None and np.ndim(parallel):
+            raise ValueError(f"`parallel` as a list is for a batch of states. Received: {parallel} and one of them")
+        if count is None:
             return self._explore(states, int(parallel))
-        return [self._explore(taken(states, i), int(index)) for i, index in enumerate(parallel)]
+        indices = self._streams(parallel, count, "states")
+        return episodes.in_form_of(
+            states, [self._explore(episodes.taken(states, i), index) for i, index in enumerate(indices)]
+        )
+
+    def _streams(self, parallel: Any, count: int, argument: str) -> list[int]:
+        """Indices of streams, of a batch of which `parallel` says nothing all of them."""
+        given = range(self.parallel_interactions) if np.ndim(parallel) == 0 and parallel == 0 else np.ravel(parallel)
+        if len(given) != count:
+            raise ValueError(
+                f"`parallel` must have an index for each of `{argument}`. Received: {parallel} and {count} of them"
+            )
+        return [int(index) for index in given]
 
     def _judge(self, states: Any, internals: Any, deterministic: bool) -> Any:
+        states = episodes.unnamed(states, self.model._raw_observation)
         found = self.model.act(states, deterministic, independent=True, internals=internals)
         if internals is None:
-            return plain(found, self.model._action)
-        return plain(found[0], self.model._action), found[1]
+            return episodes.plain(found, self.model._action)
+        return episodes.plain(found[0], self.model._action), found[1]
 
     def _explore(self, states: Any, parallel: int) -> Any:
+        states = episodes.unnamed(states, self.model._raw_observation)
         action = self.model.act(states, parallel=parallel)
         self._acted[parallel] = states
-        return plain(action, self.model._action)
+        return episodes.plain(action, self.model._action)
 
     def observe(self, reward: Any = 0.0, terminal: Any = False, parallel: Any = 0, states: Any = None) -> int:
         """Takes the outcome of the last action of a stream, or of several.
 
         Args:
-            reward: A number, or a list of them.
-            terminal: 0 or False, 1 or True (the episode ended), 2 (it was cut off); or a list of these.
-            parallel: Index of the stream, or a list of indices.
+            reward: A number, or a list or an array of them.
+            terminal: 0 or False, 1 or True (the episode ended), 2 (it was cut off); or a list or an array of these.
+            parallel: Index of the stream, or a list of indices, by default those of all streams.
             states: Where the action led to; not Tensorforce's. None: the next `act` shows it, and an update that is due is made
                 there. Of an episode that was cut off the states of its last action then stand for its last ones.
 
@@ -214,11 +233,16 @@ class Agent:
         Raises:
             ValueError, RuntimeError: As `kagent.Agent.observe`.
         """
-        if isinstance(parallel, list | tuple | np.ndarray):
-            for i, index in enumerate(parallel):
-                self._outcome(reward[i], terminal[i], int(index), None if states is None else taken(states, i))
-        else:
+        given = {"reward": reward, "terminal": terminal, "parallel": parallel}
+        counts = {name: len(value) for name, value in given.items() if np.ndim(value)}
+        if not counts:
             self._outcome(reward, terminal, int(parallel), states)
+        else:
+            argument, count = next(iter(counts.items()))
+            indices = self._streams(parallel, count, argument)
+            rewards, ends = (np.broadcast_to(each, count) for each in (reward, terminal))
+            for i, index in enumerate(indices):
+                self._outcome(rewards[i], ends[i], index, None if states is None else episodes.taken(states, i))
         before, self._noticed = self._noticed, self.updates
         return self.updates - before
 
@@ -226,6 +250,7 @@ class Agent:
         end = int(terminal)
         needed = end == 2 or (end == 1 and self._estimates_terminal)
         last = self._acted.get(parallel) if states is None and needed else states
+        last = episodes.unnamed(last, self.model._raw_observation)
         self.model.observe(float(reward), terminal=end, next_observation=last, parallel=parallel)
 
     @property
@@ -260,15 +285,17 @@ class Agent:
         Raises:
             ValueError, TypeError, RuntimeError: As `kagent.Agent.experience`.
         """
-        seen, masks = without_masks(stacked(states), self.model._raw_observation, self.model._action)
+        seen, masks = episodes.without_masks(episodes.stacked(states), self.model._raw_observation, self.model._action)
         ends = np.asarray(terminal).astype(np.int64)
         last, final_masks = None, None
         if final_states is not None:
-            last, final_masks = without_masks(stacked(final_states), self.model._raw_observation, self.model._action)
+            last, final_masks = episodes.without_masks(
+                episodes.stacked(final_states), self.model._raw_observation, self.model._action
+            )
         elif (ends == 2).any() or self._estimates_terminal:
-            last = _at(seen, np.flatnonzero(ends))
+            last = episodes.rows_of(seen, np.flatnonzero(ends))
         self.model.experience(
-            seen, stacked(actions), ends, np.asarray(reward, np.float64), final_states=last, masks=masks,
+            seen, episodes.stacked(actions), ends, np.asarray(reward, np.float64), final_states=last, masks=masks,
             final_masks=final_masks,
         )  # fmt: skip
 
@@ -299,23 +326,7 @@ class Agent:
         Raises:
             ValueError: No such directory, no files in it, or fewer than `num_traces`.
         """
-        found = sorted(path for path in Path(directory).glob(f"*{extension}") if path.is_file())
-        count = len(found) if num_traces is None else num_traces
-        if not 0 < count <= len(found):
-            raise ValueError(
-                f"`num_traces` must be from 1 to {len(found)}, the files in {directory}. Received: {num_traces}"
-            )
-        with np.load(found[0], allow_pickle=False) as first:
-            own = "terminated" in first.files
-        if own:
-            self.model.pretrain(directory, num_iterations, count, num_updates)
-            return
-        draw = np.random.default_rng(self.model.next_seed())
-        for _ in range(num_iterations):
-            chosen = draw.permutation(len(found))[:count]
-            self.experience(**joined([trace_of(found[i]) for i in chosen]))
-            for _ in range(num_updates):
-                self.update()
+        pretraining.pretrain(self, Path(directory), num_iterations, num_traces, num_updates, extension)
 
     # Files and texts --------------------------------------------------------------------------------------------
 
@@ -385,9 +396,3 @@ class Agent:
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.spec['agent']})"
-
-
-def _at(states: Any, indices: np.ndarray) -> Any:
-    if isinstance(states, Mapping):
-        return {name: _at(part, indices) for name, part in states.items()}
-    return np.asarray(states)[indices]

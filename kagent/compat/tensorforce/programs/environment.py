@@ -14,7 +14,10 @@ from kagent.compat.tensorforce.programs.gym_environment import GymEnvironment
 from kagent.compat.tensorforce.translation.context import from_file
 
 _GYM = ("gym", "openai_gym", "openaigym", "default")
-_GONE = ("ale", "retro", "ple", "vizdoom", "osim", "carla", "custom_cartpole", "remote", "socket", "multiprocessing")
+_GONE = (
+    "ale", "arcade_learning_environment", "retro", "openai_retro", "ple", "pygame_learning_environment", "vizdoom", "osim",
+    "open_sim", "carla", "carla_environment", "custom_cartpole", "remote", "socket", "multiprocessing",
+)  # fmt: skip
 
 
 class Environment(EnvironmentBase):
@@ -64,7 +67,7 @@ class Environment(EnvironmentBase):
             max_episode_timesteps: Timesteps at which an episode is cut off, at most the environment's own.
             reward_shaping: Function of states, actions, terminal, reward and next states to a reward, or to a reward and a
                 terminal.
-            remote, blocking, host, port: Taken with a warning: environments run in this process.
+            remote, blocking, host, port: "multiprocessing" is taken with a warning: environments run in this process. Sockets are refused.
             **kwargs: Of the class, or of `gymnasium.make`.
 
         Returns:
@@ -84,12 +87,7 @@ class Environment(EnvironmentBase):
                 reward_shaping or shaping,
                 **given,
             )
-        if remote is not None or host is not None or port is not None or blocking:
-            warnings.warn(
-                "`remote`, `blocking`, `host` and `port` have no meaning in kagent: environments run in this process. "
-                f"Received: remote={remote!r}",
-                stacklevel=2,
-            )
+        check_remote(remote, blocking, host, port)
         if isinstance(environment, Bounded):
             if max_episode_timesteps is None and reward_shaping is None:
                 return environment
@@ -123,6 +121,7 @@ class Bounded(Environment):
             )
         self.environment, self._limit, self._shaping = environment, own if limit is None else limit, shaping
         self._timestep: int | None = None
+        self._parallel: int | None = None  # episodes at once; None: one
         self._before: Any = None
 
     def states(self) -> dict[str, Any]:
@@ -134,6 +133,12 @@ class Bounded(Environment):
     def max_episode_timesteps(self) -> int | None:
         return self._limit
 
+    def is_vectorizable(self) -> bool:
+        return self.environment.is_vectorizable()
+
+    def num_actors(self) -> int:
+        return self.environment.num_actors()
+
     def episode_return(self, parallel: int | None = None) -> float | None:
         return self.environment.episode_return()
 
@@ -141,28 +146,52 @@ class Bounded(Environment):
         self.environment.close()
 
     def reset(self, num_parallel: int | None = None) -> Any:
-        if num_parallel is not None:
+        """Begins an episode, or several at once, then with the indices of those in front of the states.
+
+        Raises:
+            ValueError: `num_parallel` of an environment that is not vectorizable.
+        """
+        if num_parallel is not None and not self.is_vectorizable():
             raise ValueError(
-                f"`num_parallel` is for vectorized environments, and there are none. Received: {num_parallel}"
+                f"`num_parallel` is for environments whose `is_vectorizable` is True. Received: {num_parallel} for {self}"
             )
-        self._timestep, self._before = 0, self.environment.reset()
+        self._parallel = self.num_actors() if self.num_actors() > 1 else num_parallel
+        if self._parallel is not None and self._shaping is not None:
+            raise ValueError("`reward_shaping` is for one episode at a time: shape the rewards in the environment")
+        given = {} if num_parallel is None else {"num_parallel": num_parallel}
+        self._timestep, self._before = 0, self.environment.reset(**given)
         return self._before
 
-    def execute(self, actions: Any) -> tuple[Any, int, float]:
+    def execute(self, actions: Any) -> Any:
+        """One timestep: states, terminal and reward; of several episodes the indices of the open ones, the states of these, and
+        terminals and rewards of all that acted."""
         if self._timestep is None:
             raise RuntimeError("`execute` follows `reset`: no episode is under way")
+        self._timestep += 1
+        is_last = self._limit is not None and self._timestep >= self._limit
+        if self._parallel is not None:
+            return self._execute_several(actions, is_last)
         states, terminal, reward = self.environment.execute(actions)
         if self._shaping is not None:
             reward = self._shaping(self._before, actions, terminal, reward, states)
             if isinstance(reward, tuple):
                 reward, terminal = reward
-        terminal, reward = _terminal(terminal), float(reward)
-        self._timestep, self._before = self._timestep + 1, states
-        if terminal == 0 and self._limit is not None and self._timestep >= self._limit:
+        terminal, reward, self._before = _terminal(terminal), float(reward), states
+        if terminal == 0 and is_last:
             terminal = 2
         if terminal:
             self._timestep = None
         return states, terminal, reward
+
+    def _execute_several(self, actions: Any, is_last: bool) -> tuple[Any, Any, np.ndarray, Any]:
+        found: Any = self.environment.execute(actions)
+        parallel, states, terminal, reward = found
+        ends = np.asarray([_terminal(one) for one in terminal], np.int64)
+        if is_last and (ends == 0).any():
+            ends, parallel, states = np.where(ends == 0, 2, ends), parallel[:0], None
+        if ends.all():
+            self._timestep = None
+        return parallel, states, ends, reward
 
     def __str__(self) -> str:
         return str(self.environment)
@@ -171,6 +200,24 @@ class Bounded(Environment):
         if name == "environment":
             raise AttributeError(name)
         return getattr(self.environment, name)
+
+
+def check_remote(remote: Any, blocking: Any, host: Any, port: Any) -> None:
+    """Warns of words about other processes, in which no environment runs here, and refuses those about other machines.
+
+    Raises:
+        ValueError: A socket.
+    """
+    if host is not None or port is not None or remote not in (None, "multiprocessing"):
+        raise ValueError(
+            "Environments run in this process, not behind sockets: give `environment` here, without `host` and `port`. "
+            f"Received: remote={remote!r}, host={host!r}, port={port!r}. Allowed: None, 'multiprocessing'"
+        )
+    if remote is not None or blocking:
+        warnings.warn(
+            f"`remote` and `blocking` have no meaning in kagent: environments run in this process. Received: remote={remote!r}",
+            stacklevel=3,
+        )
 
 
 def _terminal(value: Any) -> int:

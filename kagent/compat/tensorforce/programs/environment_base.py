@@ -33,11 +33,11 @@ class EnvironmentBase:
         return None
 
     def is_vectorizable(self) -> bool:
-        """Always False: a vector of environments is `num_parallel` of them."""
+        """Whether `reset(num_parallel=...)` begins several episodes at once, in a loop of your own."""
         return False
 
     def num_actors(self) -> int:
-        """Always 1."""
+        """How many agents act in it at once: of several `reset` and `execute` are as of parallel episodes."""
         return 1
 
     def close(self) -> None:

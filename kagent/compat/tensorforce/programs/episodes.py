@@ -34,15 +34,56 @@ def stacked(values: Any) -> Any:
     return np.asarray(values)
 
 
+def batch_size(states: Any, structure: Structure) -> int | None:
+    """How many states there are side by side, in a list or in arrays; None: there is one, not in a batch.
+
+    Args:
+        states: As `Agent.act` is given them.
+        structure: Of one of them.
+    """
+    if isinstance(states, list | tuple) and states and isinstance(states[0], Mapping):
+        return len(states)
+    leaf, found = structure.leaves[0], states
+    for name in leaf.path or (("state",) if isinstance(states, Mapping) else ()):
+        if not isinstance(found, Mapping) or name not in found:
+            return None  # what is missing is named where it is read
+        found = found[name]
+    try:
+        shape = np.shape(found)
+    except ValueError:  # ragged
+        return None
+    return shape[0] if len(shape) == len(leaf.shape) + 1 and shape[1:] == tuple(leaf.shape) else None
+
+
+def unnamed(states: Any, structure: Structure) -> Any:
+    """The only state where it comes as `{"state": ...}`, others as they are."""
+    alone = not structure.leaves[0].path and isinstance(states, Mapping) and set(states) == {"state"}
+    return states["state"] if alone else states
+
+
+def in_form_of(states: Any, values: list[Any]) -> Any:
+    """Values of each of a batch of states: a list where these are in a list, else arrays."""
+    return values if isinstance(states, list | tuple) else stacked(values)
+
+
 def taken(values: Any, index: int) -> Any:
     """Element `index` of a batch: of a list, of an array, or of each part of a dict."""
     return {name: taken(part, index) for name, part in values.items()} if isinstance(values, Mapping) else values[index]
+
+
+def rows_of(states: Any, indices: np.ndarray) -> Any:
+    """Rows of stacked states, nested as they are."""
+    if isinstance(states, Mapping):
+        return {name: rows_of(part, indices) for name, part in states.items()}
+    return np.asarray(states)[indices]
 
 
 def without_masks(states: Any, observation: Structure, action: Structure) -> tuple[Any, Any]:
     """Stacked states, and the masks that were among them in the form of `Agent.experience`; None: there are none."""
     if not isinstance(states, Mapping):
         return states, None
+    if unnamed(states, observation) is not states:
+        return states["state"], None
     keys = {leaf.path[0] for leaf in observation.leaves if leaf.path}
     names = {mask_name(leaf.name): leaf for leaf in action.leaves if leaf.is_discrete}
     found = [name for name in names if name in states and name not in keys]

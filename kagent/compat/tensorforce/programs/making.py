@@ -9,7 +9,9 @@ from typing import Any
 
 import kagent
 from kagent.compat.tensorforce.programs.environment import Environment
+from kagent.compat.tensorforce.programs.function_model import FunctionModel
 from kagent.compat.tensorforce.translation import Context, translate
+from kagent.compat.tensorforce.translation.context import check_taken
 
 _CLASSES = {"agent": "Agent", "random": "Random", "constant": "Constant"}
 
@@ -25,18 +27,26 @@ def of_environment(environment: Any, spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if spec.get(name) is None}
 
 
-def with_type_names(spec: Any) -> Any:
-    """A specification of states or actions with the names of Python's types in the place of the types."""
-    if isinstance(spec, Mapping):
-        made = {name: with_type_names(value) for name, value in spec.items()}
-        return OrderedDict(made) if isinstance(spec, OrderedDict) else made
-    return spec.__name__ if isinstance(spec, type) else spec
+def described(spec: Any) -> Any:
+    """A specification of states or actions with names in the place of Python's types, and with the shapes that are left out: ()."""
+    if not isinstance(spec, Mapping):
+        return spec.__name__ if isinstance(spec, type) else spec
+    made = {name: described(value) for name, value in spec.items()}
+    if isinstance(made.get("type"), str):
+        made.setdefault("shape", ())
+    return OrderedDict(made) if isinstance(spec, OrderedDict) else made
 
 
 def model_of(spec: Mapping[str, Any]) -> tuple[Any, bool]:
     """The agent of kagent's, and whether its specification is in the words of 0.5."""
     arguments = {name: value for name, value in spec.items() if name not in ("agent", "states", "actions")}
     context = Context(spec["states"], spec["actions"], arguments.get("max_episode_timesteps"))
+    if callable(spec["agent"]):
+        check_taken(arguments, ("recorder", "parallel_interactions", "max_episode_timesteps"), "agent of a function")
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return FunctionModel(
+            spec["agent"], observation_space=context.state_space, action_space=context.action_space, **given
+        ), False
     kind, made = translate(spec["agent"], arguments, context)
     model = getattr(kagent, _CLASSES[kind])(
         observation_space=context.state_space, action_space=context.action_space, **made

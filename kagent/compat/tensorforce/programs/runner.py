@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kagent.compat.tensorforce.programs.agent import Agent
-from kagent.compat.tensorforce.programs.environment import Environment
+from kagent.compat.tensorforce.programs.environment import Environment, check_remote
 from kagent.compat.tensorforce.programs.progress import Progress
 
 
@@ -39,7 +38,7 @@ class Runner:
         num_parallel: How many environments there are, each with a stream of the agent's.
         environments: One for each stream, in place of `environment`.
         evaluation: Whether the last of several is there to evaluate: its acts are independent and the best ones.
-        remote, blocking, host, port: Taken with a warning: environments run in this process, one after the other.
+        remote, blocking, host, port: As of `Environment.create`: environments run in this process, one after the other.
 
     Attributes:
         episodes, timesteps, updates: Of the present run.
@@ -75,16 +74,17 @@ class Runner:
         host: Any = None,
         port: Any = None,
     ):
+        check_remote(remote, blocking, host, port)
         given = _environments(environment, num_parallel, environments)
         if evaluation and len(given) == 1:
             raise ValueError("`evaluation` of a Runner is for several environments: give it to `run`. Received: True")
-        if remote is not None or blocking or host is not None or port is not None:
-            warnings.warn(
-                "`remote`, `blocking`, `host` and `port` have no meaning in kagent: environments run in this process. "
-                f"Received: remote={remote!r}",
-                stacklevel=2,
-            )
         made = [Environment.create(one, max_episode_timesteps=max_episode_timesteps) for one in given]
+        for one in made:
+            if one.num_actors() > 1:
+                raise ValueError(
+                    f"A Runner plays environments of one actor. Received: {one} with {one.num_actors()}. Allowed: a loop of your own, "
+                    "agent.act(states=states, parallel=parallel), execute and agent.observe(..., parallel=parallel)"
+                )
         self._owned = [one for one, source in zip(made, given) if not isinstance(source, Environment)]
         self.evaluation = evaluation
         self.environments = made

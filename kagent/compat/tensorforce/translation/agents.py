@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kagent.compat.tensorforce.translation import estimation as estimations
-from kagent.compat.tensorforce.translation import objectives, policies, presets, settings, words
+from kagent.compat.tensorforce.translation import objectives, policies, presets, settings, updates, words
 from kagent.compat.tensorforce.translation.context import Context, check_taken, type_of
 from kagent.compat.tensorforce.translation.optimizers import optimizer
 from kagent.compat.tensorforce.translation.parameters import Changed, parameter
@@ -77,7 +77,7 @@ def _learning(given: Mapping[str, Any], context: Context) -> dict[str, Any]:
         "preprocessing": layers,
         "policy": policies.policy(given.get("policy"), context, _WANTED.get(str(named), "stochastic")),
         "optimizer": optimizer(given.get("optimizer") or "adam", context),
-        "update": _update(given["update"]),
+        "update": updates.update(given["update"], context),
         "exploration": _exploration(given.get("exploration"), context),
         **_baseline(given, context, _made_of(reward, "estimate_actions"), named),
     }
@@ -114,16 +114,6 @@ def _entropy(weight: Any, context: Context) -> Any:
     if count == 1:
         return weight
     return weight / count if isinstance(weight, int | float) else Changed(weight, scale=1.0 / count)
-
-
-def _update(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    check_taken(value, ("unit", "batch_size", "frequency", "start"), "update")
-    made = {name: one for name, one in value.items() if one is not None}
-    if "frequency" in made:
-        made["frequency"] = parameter(made["frequency"], "update.frequency")
-    return made
 
 
 def _memory(value: Any, update: Any, named: str | None, context: Context) -> Any:

@@ -12,7 +12,6 @@ from kagent import ops
 from kagent.compat.tensorforce.translation.context import Context, check_taken, type_of
 from kagent.compat.tensorforce.translation.parameters import parameter, shifted
 from kagent.reward_estimation import REWARD_ESTIMATIONS, RewardEstimation
-from kagent.schedules import Clock
 
 _NAMES = {
     "discount": "discount",
@@ -52,10 +51,6 @@ class ProcessedEstimation(RewardEstimation):
         for name in ("return_bounds", "advantage_bounds"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
-
-    def _returns(self, steps: Any, clock: Clock) -> tf.Tensor:
-        # Advantages start from them, too.
-        return _held(super()._returns(steps, clock), self.return_bounds)
 
     def processed_returns(self, returns: tf.Tensor, weight: Any = None) -> tf.Tensor:
         returns = _held(returns, self.return_bounds)

@@ -14,6 +14,7 @@ from kagent.compat.tensorforce.translation.keras_layers import Clip, SelfAttenti
 from kagent.networks.encoding import nvec_of
 from kagent.spaces import Leaf
 
+_OTHERS = {"deconv1d": "conv1d_transpose", "deconv2d": "conv2d_transpose"}
 _OLDER = {"rnn": "input_rnn", "lstm": "input_lstm", "gru": "input_gru"}
 _CELLS = {"rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 # Arguments of many layers that change nothing, or not as they say, and the values of which nothing is to be said.
@@ -103,6 +104,7 @@ class Layers:
             kind = kind.__name__.lower()
         if self.context.older and kind in _OLDER:
             kind = _OLDER[kind]
+        kind = _OTHERS.get(kind, kind)
         self._drop(kind, arguments)
         made = self._made(kind, arguments)
         if kind not in ("register", "retrieve"):
@@ -287,8 +289,7 @@ class Layers:
         arguments.pop("name", None)
         allowed = ("decay", "axes", "only_mean", "min_variance")
         check_taken(arguments, allowed, f"{self.argument} normalization")
-        if arguments.get("axes") is not None or arguments.get("only_mean"):
-            self.context.note("`axes` and `only_mean` of normalizations in networks have no meaning here")
+        self._note_of_moments(arguments)
         decay = arguments.get("decay", 0.999)
         if not isinstance(decay, int | float):
             raise ValueError(f"`{self.argument}` decay must be a number here. Received: {decay!r}")
@@ -297,7 +298,15 @@ class Layers:
     def _instance(self, arguments: dict[str, Any]) -> list[Any]:
         arguments.pop("name", None)
         check_taken(arguments, ("axes", "only_mean", "min_variance"), f"{self.argument} instance_normalization")
+        self._note_of_moments(arguments)
         return [keras.layers.LayerNormalization(epsilon=1e-4, center=False, scale=False)]
+
+    def _note_of_moments(self, arguments: Mapping[str, Any]) -> None:
+        defaults = {"axes": (None,), "only_mean": (None, False), "min_variance": (None, 1e-4)}
+        if any(arguments.get(name) not in silent for name, silent in defaults.items()):
+            self.context.note(
+                "`axes`, `only_mean` and `min_variance` of normalizations in networks have no meaning here"
+            )
 
     def _clipping(self, arguments: dict[str, Any]) -> list[Any]:
         arguments.pop("name", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import keras
 from kagent.compat.tensorforce.translation.context import Context, check_taken, from_file
 from kagent.compat.tensorforce.translation.keras_layers import StatesInOrder
 from kagent.compat.tensorforce.translation.layers import Layers
+from kagent.networks.cloning import clone
 from kagent.networks.encoding import nvec_of
 from kagent.spaces import Leaf
 
@@ -120,8 +121,14 @@ def _of_keras(model: Any, arguments: dict[str, Any], context: Context, argument:
         )
     states = [_described(leaf) for leaf in context.processed.leaves]
     if isinstance(model, keras.Model):
-        return StatesInOrder(lambda: model, states)
+        return StatesInOrder(_copies(model), states)
     return StatesInOrder(lambda: model(**arguments), states)
+
+
+def _copies(model: keras.Model) -> Callable[[], keras.Model]:
+    """A function whose first call gives the model, and each further one a copy: a target network is not the policy's."""
+    left = [model]
+    return lambda: left.pop() if left else clone(model)
 
 
 def _described(leaf: Leaf) -> tuple[int | None, tuple[int, ...]]:
