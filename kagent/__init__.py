@@ -36,7 +36,7 @@ _HOMES = {
     "load": "kagent.agents.load",
 }
 _MODULES = (
-    "acting", "agents", "callbacks", "compat", "datasets", "diagnosis", "environments", "estimators", "exploration", "hub",
+    "acting", "agents", "callbacks", "compat", "datasets", "diagnosis", "distributed", "environments", "estimators", "exploration", "hub",
     "inspection", "memories", "networks", "objectives", "ops", "optimizers", "plotting", "policies", "preprocessing",
     "rendering", "schedules", "spaces",
     "specifications", "traces", "testing", "tuned",

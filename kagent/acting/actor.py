@@ -278,9 +278,8 @@ class Actor:
             heads = self.forward(leaves)
             for head in heads:
                 if not layout.is_finite(head):
-                    raise ValueError(
-                        f"The policy's outputs are not finite: its weights have diverged. Received: {head}"
-                    )
+                    diverged = "The policy's outputs are not finite: its weights have diverged"
+                    raise ValueError(f"{diverged}. Received: {head}")
             return self._choose(heads, masks, deterministic, self.rng)
 
     def read(self, observation: Any, mask: Any = None, last: bool = False) -> tuple[list[np.ndarray], Masks]:
@@ -326,23 +325,25 @@ class Actor:
         Raises:
             ValueError: The policy is not a NumPy program.
         """
+        changed = {} if standardization is None else dict(zip(("observation", "standardization"), standardization))
+        archive.write(Path(directory), self.to_config() | changed, self.program.weights)  # type: ignore[union-attr]
+
+    def to_config(self) -> dict[str, Any]:
+        """All but the weights, JSON-ready; `kagent.acting.loading.from_config` is the inverse. Raises what `save` raises."""
         if self.program is None:
             raise ValueError(f"Only an actor with a NumPy program can be saved. Received: {self!r}")
-        heat = {} if self.temperature == 1.0 else {"temperature": self.temperature}
-        about = {
+        about: dict[str, Any] = {
             "observation": self._observation.config,
             "action": self._action.config,
             "decisions": [decision.to_config() for decision in self.decisions],
             "program": self.program.config,
-            **heat,
+            **({} if self.temperature == 1.0 else {"temperature": self.temperature}),
         }
         if self._network_state:
             about["network_state"] = [list(shape) for shape in self._network_state]
         if self._standardization is not None:
             about["standardization"] = self._standardization.config
-        if standardization is not None:
-            about["observation"], about["standardization"] = standardization
-        archive.write(Path(directory), about, self.program.weights)
+        return about
 
     def __repr__(self) -> str:
         how = repr(self.forward) if self.program is None else repr(self.program)[1:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +38,26 @@ def load(path: str | Path, seed: int | None = None) -> Actor:
     path = Path(path)
     about = archive.about(path)
     try:
-        program = Program(about["program"])
+        made = from_config(about, np.random.Generator(np.random.Philox(seed)))
+        program: Any = made.program
         program.set_weights(archive.weights(path, program.size, about.get("checksum")))
-        made = [decisions.from_config(config) for config in about["decisions"]]
-        rng = np.random.Generator(np.random.Philox(seed))
-        temperature = about.get("temperature", 1.0)
-        frozen, carried = about.get("standardization"), about.get("network_state", [])
-        return Actor(None, about["observation"], made, rng, program, about["action"], temperature, frozen, carried)
+        return made
     except (KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise ValueError(f"The actor in {str(path)!r} is damaged, or of another version of kagent: {error}") from error
+
+
+def from_config(config: dict[str, Any], rng: np.random.Generator | None = None) -> Actor:
+    """The actor of `Actor.to_config`, with weights of 0.
+
+    Args:
+        config: It may come from an untrusted file.
+        rng: As for `Actor`.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError, MemoryError, RecursionError: It is not of an actor.
+    """
+    made = [decisions.from_config(one) for one in config["decisions"]]
+    frozen, carried = config.get("standardization"), config.get("network_state", [])
+    temperature = config.get("temperature", 1.0)
+    program = Program(config["program"])
+    return Actor(None, config["observation"], made, rng, program, config["action"], temperature, frozen, carried)

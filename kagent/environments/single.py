@@ -177,7 +177,7 @@ class SingleEnvs(Environments):
             fresh = (index + 1) % 3
             self._copy_set(index, fresh)
             for i in ended:
-                value = self._begin(i, fresh)
+                value = self._begin(i, fresh, follows=True)
                 self._write_mask(fresh, i, value, False)
             self._check_finite(fresh)
             index = fresh
@@ -266,9 +266,10 @@ class SingleEnvs(Environments):
         self._show(0)
         self._ready = True
 
-    def _begin(self, i: int, index: int) -> Any:
+    def _begin(self, i: int, index: int, follows: bool = False) -> Any:
         # A new episode of environment i, its first observation into set `index`. Returns its raw mask.
-        seed = int(self._next_seed())
+        following = getattr(self._next_seed, "following", None) if follows else None
+        seed = int(self._next_seed() if following is None else following(self._seeds[i]))
         self._started[i], self._seeds[i], self._returns[i] = self._clock, seed, 0.0
         self._actions.begin(i)
         observation, info = self._reset_env(i, seed, self._reset_options)

@@ -37,6 +37,12 @@ class EpisodeEvents:
         if not self._deferred:
             self.call_begins()
 
+    def begun_anew(self, number: int, environments: Iterable[int]) -> None:
+        """Open episodes of these environments were given up, and others began, the next of which has this number."""
+        self._begun += [(number, int(index)) for index in environments]
+        if not self._deferred:
+            self.call_begins()
+
     def timestep_end(self, timesteps: int, timestep: Timestep) -> None:
         """The event of one step of all environments; `timesteps` counts it."""
         outcome = timestep.outcome

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from kagent import environments as envs
 from kagent.callbacks.backups import mend_backups, weights_of_backups
-from kagent.callbacks.callback import abortable, check_of_keras, listed, warn_without_episodes
+from kagent.callbacks.callback import abortable, check_of_keras, hooks_of, listed, warn_without_episodes
 from kagent.callbacks.csv_columns import with_columns
 from kagent.callbacks.progress_bar import with_bar
 from kagent.config import run_length
@@ -22,7 +22,7 @@ from kagent.config.checks import check_count, check_source, from_environment
 from kagent.config.vocabulary import hints
 from kagent.datasets import Episodes, as_episodes
 from kagent.optimizers import replicas
-from kagent.training import evaluator, offline
+from kagent.training import evaluator, offline, remote
 from kagent.training.compiled.checks import check_fit
 from kagent.training.compiled.collector import collected_steps
 from kagent.training.compiled.trainer import CompiledTrainer
@@ -56,6 +56,7 @@ def fit(
     step_timeout: float | None = None,
     epochs: int | None = None,
     replay_limit: int | str | None = "auto",
+    workers: Any = None,
     **kwargs: Any,
 ) -> keras.callbacks.History:
     """Trains in an environment, or offline: from recorded episodes, or from a `tf.data.Dataset` of transitions.
@@ -102,6 +103,9 @@ def fit(
             from a file goes on in the middle of it by taking them again. A longer one is given up with a warning: a
             new episode begins in its place. None: no limit. "auto": 10,000, or what 16 MiB hold of all environments'
             actions, if that is less.
+        workers: Where the environments are, if not here: a `kagent.distributed.Ray`. `env` is then an id or a callable, and each
+            worker makes its own. Of agents that learn from what their present policy did (PPO, A2C, TRPO, VPG), whose policy
+            acts by NumPy. Timesteps and what is learned are those of as many environments here.
 
     Returns:
         Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
@@ -137,7 +141,7 @@ def fit(
     replicas.scope(agent.minimizer.strategy)  # refuses that of another one
     rules = {"reset_options": reset_options, "step_timeout": step_timeout}
     if isinstance(env, tf.data.Dataset):
-        refused = [name for name, value in {**given, "n_envs": n_envs}.items() if value is not None]
+        refused = [name for name, value in {**given, "n_envs": n_envs, "workers": workers}.items() if value is not None]
         refused += [name for name in kwargs if name not in ("shuffle",)]
         if refused:
             raise ValueError(f"A dataset is trained on for `epochs`. Received: {', '.join(refused)}")
@@ -164,9 +168,8 @@ def fit(
     origin = agent._own_callbacks.counted_from or counts_of(agent)
     if recorded is not None:
         refused = [name for name in _OF_ENVIRONMENTS if given.get(name) is not None]
-        refused += [
-            name for name, value in (("n_envs", n_envs), ("replay_limit", replay_limit)) if value not in (None, "auto")
-        ]
+        others = {"n_envs": n_envs, "replay_limit": replay_limit, "workers": workers}
+        refused += [name for name, value in others.items() if value not in (None, "auto")]
         if refused:
             raise ValueError(
                 f"Recorded episodes are learned from for updates=, max_updates=, or epochs= and steps_per_epoch=, in gradient steps. "
@@ -182,6 +185,8 @@ def fit(
         agent.parts.check_room(
             agent._observation, agent._action, agent.n_envs, agent.steps_per_execution
         )  # loading puts it off
+    if workers is not None:
+        remote.check_fit(agent, env, workers, {"n_envs": n_envs, "validation_env": validation_env})
     in_program, of_epoch, number = envs.is_compiled(env), steps_per_epoch, epochs
     bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, of_epoch, number, initial_epoch)
     if in_program:
@@ -193,7 +198,7 @@ def fit(
             bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, of_epoch, number, initial_epoch)
     with agent._occupation.of("fit"), contextlib.ExitStack() as opened:
         environments = env
-        if not in_program:
+        if not in_program and workers is None:
             environments = _opened(agent, opened, env, _num_envs(agent, env, n_envs), agent.next_seed, rules)
             environments.limit_replay(replay_limit)
             opened.enter_context(envs.claim(environments, "fit"))
@@ -212,9 +217,13 @@ def fit(
                 epochs=initial_epoch + epochs, steps=None if by_episode else steps_per_epoch,
                 validation_freq=None if validation is None else validation_freq, model=agent,
             )  # fmt: skip
+        of_kind: type[Trainer] = CompiledTrainer if in_program else Trainer
+        if workers is not None:
+            remote.check_hooks(hooks_of(callbacks))
+            environments = opened.enter_context(remote.opened(agent, env, workers, bounds, rules, replay_limit))
+            of_kind = remote.RemoteTrainer
         agent._clock.bounds = bounds
         agent._run.origin, agent._own_callbacks.counted_from = origin, None
-        of_kind = CompiledTrainer if in_program else Trainer
         trainer = of_kind(agent, environments, callbacks, bounds, origin, steps_per_epoch, initial_epoch, validation)
         try:
             with abortable(callbacks), divergence_refused(agent, callbacks):

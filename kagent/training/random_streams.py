@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kagent.environments.episode_seeds import draw_seed
+
 PURPOSES = (
     "initialize",
     "act",
@@ -47,7 +49,7 @@ class RandomStreams:
 
     def next_seed(self) -> int:
         """Seed of the next episode."""
-        return int(self.generators["reset"].integers(2**31 - 1))
+        return draw_seed(self.generators["reset"])
 
     def step_seed(self, updates: Any) -> tf.Tensor:
         """Seed `(2,)` for `tf.random.stateless_*` in the gradient step after `updates` others."""

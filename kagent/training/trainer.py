@@ -15,6 +15,8 @@ import numpy as np
 from kagent.callbacks.callback import forget_unknown, hooks_of, overrides_batch_events
 from kagent.config import run_length
 from kagent.environments import Environments
+from kagent.environments.episode_seeds import EpisodeSeeds
+from kagent.environments.stream import NextSeed
 from kagent.learning.divergence import check_weights
 from kagent.memories.compatibility import is_made_for
 from kagent.training import evaluator
@@ -142,7 +144,7 @@ class Trainer:
         state = agent._run.take_episodes(collector.in_program)
         own_loop = agent._interaction.leave()  # its episodes end here
         agent._adapter.restart()
-        lost = collector.start(agent.next_seed, state)
+        lost = collector.start(self._seeds(), state)
         self._events.start(agent.episodes, np.flatnonzero(collector.lengths == 0))
         if lost:
             warnings.warn(
@@ -153,6 +155,12 @@ class Trainer:
             )
         self._open_memory(None if own_loop else state, lost)
         agent.actor.expire()
+
+    def _seeds(self) -> NextSeed:
+        # Those of several environments do not depend on each other, so that workers which share them get the same ones.
+        agent, collector = self.agent, self.collector
+        draw: NextSeed = agent.next_seed
+        return draw if collector.in_program or len(collector.lengths) == 1 else EpisodeSeeds(draw)
 
     def _open_memory(self, state: dict[str, Any] | None, lost: Sequence[int]) -> None:
         agent, environments = self.agent, self.collector.environments

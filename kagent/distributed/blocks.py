@@ -1,0 +1,121 @@
+"""Timesteps of some environments as columns: what a worker sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kagent.environments import Transition
+from kagent.training.collector import Episode, Timestep
+
+Block = dict[str, Any]
+
+
+class BlockWriter:
+    """Writes timesteps of some rows of a `Collector` into columns.
+
+    An observation is written once: the next observation of a timestep is the observation of the one after it, but where an
+    episode ends. These last observations have columns of their own.
+
+    Args:
+        steps: How many timesteps.
+        rows: Rows of the environments that are written.
+    """
+
+    def __init__(self, steps: int, rows: slice):
+        self._steps, self._rows = steps, rows
+        self._columns: dict[str, np.ndarray] = {}
+        self._last: dict[str, list[np.ndarray]] = {}
+        self._places: list[tuple[int, int]] = []
+        self._ended: list[tuple[int, int, Episode]] = []
+
+    def write(self, t: int, timestep: Timestep, ended: Sequence[tuple[int, Episode]]) -> None:
+        """Writes timestep `t`, and the episodes that ended in it, by row."""
+        outcome = timestep.outcome
+        self._write("observation", t, timestep.observation, 1)
+        self._write("mask", t, timestep.mask or (), 1)
+        self._write("action", t, timestep.action)
+        self._write("actor_state", t, timestep.actor_state)
+        self._write("outcome", t, (outcome.reward, outcome.terminated, outcome.truncated))
+        for row, episode in ended:
+            self._ended.append((t, row, episode))
+        for row in outcome.ended:
+            self._places.append((t, row))
+            for group, parts in (("observation", outcome.next_observation), ("mask", outcome.next_mask or ())):
+                for i, part in enumerate(parts):
+                    if part is not None:
+                        self._last.setdefault(f"{group}.{i}", []).append(part[row].copy())
+
+    def finish(self, observation: Sequence[np.ndarray], mask: Any) -> Block:
+        """The block.
+
+        Args:
+            observation, mask: What is to be acted on after the last timestep.
+        """
+        self._write("observation", self._steps, observation, 1)
+        self._write("mask", self._steps, mask or (), 1)
+        return {
+            "columns": self._columns,
+            "last": {name: np.stack(parts) for name, parts in self._last.items()},
+            "places": self._places,
+            "ended": [(t, row, *episode) for t, row, episode in self._ended],
+        }
+
+    def _write(self, group: str, t: int, parts: Sequence[Any], further: int = 0) -> None:
+        for i, part in enumerate(parts):
+            if part is None:
+                continue
+            name, own = f"{group}.{i}", part[self._rows]
+            if name not in self._columns:
+                self._columns[name] = np.empty((self._steps + further, *own.shape), own.dtype)
+            self._columns[name][t] = own
+
+
+class Rollout:
+    """The blocks of all workers, side by side, as timesteps.
+
+    Args:
+        blocks: In the order of their rows.
+        leaves: How many leaves an observation and an action have.
+    """
+
+    def __init__(self, blocks: Sequence[Block], leaves: tuple[int, int]):
+        names = blocks[0]["columns"]
+        self._columns = {name: np.concatenate([block["columns"][name] for block in blocks], axis=1) for name in names}
+        self._leaves = leaves
+        self.steps = len(self._columns["outcome.0"])
+        self._valid = np.ones(self._columns["outcome.0"].shape[1], bool)
+        self._last: list[list[tuple[int, Mapping[str, np.ndarray], int]]] = [[] for _ in range(self.steps)]
+        self._ended: list[list[tuple[int, Episode]]] = [[] for _ in range(self.steps)]
+        for block in blocks:
+            for place, (t, row) in enumerate(block["places"]):
+                self._last[t].append((row, block["last"], place))
+            for t, row, *episode in block["ended"]:
+                self._ended[t].append((row, Episode(*episode)))
+        self._masked = any(name.startswith("mask.") for name in names)
+        self._states = sum(name.startswith("actor_state.") for name in names)
+
+    def timestep(self, t: int) -> tuple[Timestep, list[tuple[int, Episode]]]:
+        """Timestep `t`, and the episodes that ended in it."""
+        observations, actions = self._leaves
+        observation, following = (self._group("observation", at, observations) for at in (t, t + 1))
+        mask, next_mask = (self._group("mask", at, actions) if self._masked else None for at in (t, t + 1))
+        for group, parts in (("observation", following), ("mask", next_mask or [])):
+            for i, part in enumerate(parts):
+                if self._last[t] and part is not None:
+                    parts[i] = part = part.copy()
+                    for row, last, place in self._last[t]:
+                        part[row] = last[f"{group}.{i}"][place]
+        reward, terminated, truncated = (self._columns[f"outcome.{i}"][t] for i in range(3))
+        ended = self._ended[t]
+        rows = [row for row, _ in ended]
+        outcome = Transition(reward, terminated, truncated, self._valid, True, following, next_mask, rows)
+        action = self._group("action", t, actions)
+        state = tuple(self._group("actor_state", t, self._states))
+        return Timestep(observation, mask, state, action, action, observation, outcome), ended
+
+    def _group(self, group: str, t: int, count: int) -> list[Any]:
+        names = [f"{group}.{i}" for i in range(count)]
+        return [self._columns[name][t] if name in self._columns else None for name in names]

@@ -1,0 +1,220 @@
+"""The environments of all workers as one collector: timesteps in the order in which local environments give them."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kagent.distributed.blocks import Rollout
+from kagent.distributed.fleet import Call, Fleet
+from kagent.distributed.worker import Streams
+from kagent.environments.stream import NextSeed
+from kagent.exploration import Exploration
+from kagent.schedules import Clock
+from kagent.training.collector import Episode, Timestep
+
+LONGEST = 1024  # timesteps of a worker's environments in one call
+
+
+class RemoteEnvironments(NamedTuple):
+    """What a trainer reads of environments that are in workers.
+
+    Attributes:
+        num_envs: How many they are.
+        observation_space, action_space: Of one of them.
+        mask: True where they give action masks; None: they do not, or have not begun.
+        replayable: True: they are single environments.
+    """
+
+    num_envs: int
+    observation_space: Any
+    action_space: Any
+    mask: bool | None = None
+    replayable: bool = True
+
+
+class RemoteCollector:
+    """A `Collector` whose environments are in workers.
+
+    Each call of the workers brings as many timesteps as are planned; `step` hands out one at a time. Every worker computes the
+    actions of all environments, with zeros for the observations of others, and takes those of its own. So all draw the same random
+    numbers, and the timesteps are those of one `Collector` with all environments.
+
+    Args:
+        fleet: The workers.
+        weights: Returns the actor's weights, float32 `(size,)`, and a number that changes where they may have changed.
+        reset: The agent's stream of seeds, for the case of a single environment.
+        leaves: How many leaves an observation and an action have.
+        give_up: Called with the rows of environments whose open episodes a worker has taken with it.
+
+    Attributes:
+        environments: What is known of them.
+        exploration: Chooses actions. It is the one that the workers have.
+        returns, lengths: Of the open episodes at the timestep that was handed out last, `(N,)`.
+        records_returns: Whether environments show that they record returns.
+        broadcasts: How often weights were shared.
+    """
+
+    in_program = False
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        weights: Callable[[], tuple[np.ndarray, int]],
+        reset: np.random.Generator,
+        leaves: tuple[int, int],
+        give_up: Callable[[list[int]], None],
+    ):
+        self.fleet = fleet
+        self._weights, self._reset, self._leaves, self._give_up = weights, reset, leaves, give_up
+        job, about = fleet.jobs[0], fleet.about[0]
+        self.environments = RemoteEnvironments(job.total, about["observation_space"], about["action_space"])
+        self.exploration: Exploration = job.exploration
+        self.records_returns = any(about["records_returns"] for about in fleet.about)
+        self.returns, self.lengths = np.zeros(job.total), np.zeros(job.total, np.int64)
+        self.broadcasts = 0
+        self._next_seed: NextSeed | None = None
+        self._planned: collections.deque[Clock] = collections.deque()
+        self._rollout: Rollout | None = None
+        self._given = 0  # timesteps of the rollout that were handed out
+        self._ended: list[tuple[int, Episode]] = []
+        self._stepped = False
+        self._shared: Any = None  # the last weights: their number, a copy, and what workers read them from
+        self._lost: list[int] = []
+
+    def plan(self, clocks: Iterable[Clock]) -> None:
+        """Says at which times the next timesteps are. Without a plan each `step` is a call of the workers."""
+        self._planned = collections.deque(clocks)
+
+    def start(self, next_seed: NextSeed, state: dict[str, Any] | None = None) -> list[int]:
+        """As `Collector.start`."""
+        self._next_seed = next_seed
+        jobs, total = self.fleet.jobs, self.environments.num_envs
+        self._rollout, self._lost = None, []
+        if state is not None and len(state["lengths"]) != total:
+            state = None
+        if state is None or len(state["environments"]["episodes"]) != total:
+            found = self._call("start", [self._begun(index) for index in range(len(jobs))])
+            lost = [] if state is None else list(range(total))
+        else:
+            parts = [_slice(state, job.rows) for job in jobs]
+            found = self._call("start", [([], part) for part in parts])
+            lost = sorted({row for one in found for row in one["lost"]})
+            if lost:  # their new episodes get seeds in the order of the environments, as if they were all here
+                seeds = [[next_seed() for row in lost if row in range(total)[job.rows]] for job in jobs]
+                found = self._call("start", list(zip(seeds, parts)))
+        self.returns[:], self.lengths[:] = (0, 0) if state is None else (state["returns"], state["lengths"])
+        self.returns[lost], self.lengths[lost] = 0.0, 0
+        self._leave_lost()
+        masked = {bool(one["masked"]) for one in found}
+        if len(masked) > 1:
+            raise ValueError("All environments must give action masks, or none. Received: those of some workers do")
+        self.environments = self.environments._replace(mask=True if masked == {True} else None)
+        return lost
+
+    def state(self) -> dict[str, Any] | None:
+        """As `Collector.state`. None in the middle of a call's timesteps, where the workers' environments are ahead of the agent."""
+        if not self.fleet.usable or self._next_seed is None or self._rollout is not None:
+            return None
+        found = self._call("state", [() for _ in self.fleet.jobs])
+        self._leave_lost()
+        if any(one is None for one in found):
+            return None
+        episodes = [episode for one in found for episode in one["environments"]["episodes"]]
+        state: dict[str, Any] = {
+            "environments": {"episodes": episodes},
+            "returns": np.concatenate([one["returns"] for one in found]),
+            "lengths": np.concatenate([one["lengths"] for one in found]),
+        }
+        if all("actor" in one for one in found):
+            state["actor"] = [np.concatenate(parts) for parts in zip(*(one["actor"] for one in found))]
+        return state
+
+    def step(self, clock: Clock, rng: np.random.Generator) -> Timestep:
+        """As `Collector.step`."""
+        if self._rollout is None:
+            self._collect(clock, rng)
+        assert self._rollout is not None
+        timestep, self._ended = self._rollout.timestep(self._given)
+        self._stepped = True
+        self.returns += timestep.outcome.reward
+        self.lengths += 1
+        self._given += 1
+        if self._given == self._rollout.steps:
+            self._rollout = None
+        return timestep
+
+    def settle(self) -> Sequence[tuple[int, Episode]]:
+        """As `Collector.settle`."""
+        ended, self._ended = self._ended, []
+        for row, _ in ended:
+            self.returns[row], self.lengths[row] = 0.0, 0
+        return ended
+
+    def _collect(self, clock: Clock, rng: np.random.Generator) -> None:
+        clocks = [self._planned.popleft() for _ in range(min(LONGEST, len(self._planned)))] or [clock]
+        times = [tuple(one) for one in clocks]
+        single = self.environments.num_envs == 1
+        streams = Streams(dict(rng.bit_generator.state), dict(self._reset.bit_generator.state) if single else None)
+        version, shared = self._broadcast()
+        found = self._call("collect", [(shared, version, times, streams) for _ in self.fleet.jobs])
+        blocks, after = zip(*found)
+        if any(not _equal(one.act, after[0].act) for one in after):
+            raise RuntimeError(
+                f"The workers drew different numbers of random numbers, and their actions are not those of one process: "
+                f"{type(self.exploration).__name__} draws numbers by what it observes"
+            )
+        rng.bit_generator.state = after[0].act
+        if single:
+            self._reset.bit_generator.state = after[0].reset
+        self._leave_lost()
+        self._rollout, self._given = Rollout(blocks, self._leaves), 0
+
+    def _broadcast(self) -> tuple[int, Any]:
+        # The number of the present weights, and what workers read them from. Weights that are the same are not sent again.
+        weights, version = self._weights()
+        if self._shared is None or self._shared[0] != version:
+            if self._shared is not None and np.array_equal(self._shared[1], weights):
+                self._shared = (version, *self._shared[1:])
+            else:
+                self.broadcasts += 1
+                kept = weights.copy()
+                self._shared = version, kept, self.broadcasts, self.fleet.share(kept)
+        return self._shared[2], self._shared[3]
+
+    def _call(self, method: str, arguments: Sequence[Call]) -> list[Any]:
+        return self.fleet.call(method, arguments, self._fresh)
+
+    def _begun(self, index: int) -> Call:
+        assert self._next_seed is not None
+        return ([self._next_seed() for _ in range(self.fleet.jobs[index].count)],)
+
+    def _fresh(self, index: int) -> Call:
+        rows = self.fleet.jobs[index].rows
+        self._lost += range(self.environments.num_envs)[rows]
+        return self._begun(index)
+
+    def _leave_lost(self) -> None:
+        lost, self._lost = sorted(set(self._lost)), []
+        if lost:
+            self.returns[lost], self.lengths[lost] = 0.0, 0
+            self._give_up(lost)
+
+
+def _slice(state: dict[str, Any], rows: slice) -> dict[str, Any]:
+    part = {
+        "environments": {"episodes": state["environments"]["episodes"][rows]},
+        "returns": state["returns"][rows],
+        "lengths": state["lengths"][rows],
+    }
+    return {**part, "actor": [x[rows] for x in state["actor"]]} if "actor" in state else part
+
+
+def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    # Two states of a Philox generator.
+    plain = all(one[name] == other[name] for name in ("buffer_pos", "has_uint32", "uinteger"))
+    inner = all(np.array_equal(one["state"][name], other["state"][name]) for name in ("counter", "key"))
+    return plain and inner and np.array_equal(one["buffer"], other["buffer"])

@@ -1,0 +1,138 @@
+"""All workers of a run: calls of all of them, and new workers in the place of those that end."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kagent.distributed.job import Job
+from kagent.distributed.worker import DONE, HUNG, RAISED, Fault
+from kagent.distributed.workers import DIED, Answer, WorkerError, Workers
+
+ATTEMPTS = 3  # of one call, before a worker that ends in each of them is an error
+
+Call = tuple[Any, ...]
+
+
+class Fleet:
+    """Workers with their jobs.
+
+    A worker whose process ends, or whose environment hangs, gets a new process with new environments, and the call is made
+    again. That is warned of.
+
+    Args:
+        workers: The way to them.
+        jobs: Of each of them.
+
+    Attributes:
+        about: What each worker said of itself when it was opened.
+        restarts: How many workers were started again.
+        usable: Whether all workers wait for calls: not after an exception.
+
+    Raises:
+        Exception: What a worker raises; see `call`.
+    """
+
+    def __init__(self, workers: Workers, jobs: Sequence[Job]):
+        self.workers, self.jobs = workers, jobs
+        self.restarts, self.usable = 0, False
+        self.about: list[dict[str, Any]] = [{} for _ in jobs]
+        for index in range(len(jobs)):
+            workers.start(index)
+        self.usable = True
+        self._run([[("open", job)] for job in jobs], None)
+
+    def share(self, weights: np.ndarray) -> Any:
+        """Puts weights where all workers read them; see `Workers.share`."""
+        return self.workers.share(weights)
+
+    def call(self, method: str, arguments: Sequence[Call], fresh: Callable[[int], Call]) -> list[Any]:
+        """Calls a method of every worker.
+
+        Args:
+            method: Of `Worker`.
+            arguments: Of each worker.
+            fresh: From the index of a worker that was started again to the arguments of its `start`.
+
+        Returns:
+            The result of each.
+
+        Raises:
+            Exception: A worker raised it: one of Python's own classes as itself, others as a `WorkerError`. A note has the worker's
+                index and the traceback.
+            TimeoutError, WorkerError: A worker hung or ended in each of some attempts.
+        """
+        return self._run([[(method, *given)] for given in arguments], fresh)
+
+    def close(self) -> None:
+        """Ends all workers."""
+        self.usable = False
+        self.workers.close()
+
+    def _run(self, calls: list[list[Call]], fresh: Callable[[int], Call] | None) -> list[Any]:
+        if not self.usable:
+            raise RuntimeError(
+                "The workers cannot be used any more: there was an exception in them, or they are closed"
+            )
+        self.usable = False  # an exception leaves it so
+        queues = [collections.deque(one) for one in calls]
+        results: list[Any] = [None] * len(calls)
+        attempts, left = [1] * len(calls), len(calls)
+        for index, queue in enumerate(queues):
+            self.workers.submit(index, *queue[0])
+        while left:
+            answer = self.workers.wait()
+            index, queue = answer.worker, queues[answer.worker]
+            if answer.kind == DONE:
+                name, *_ = queue.popleft()
+                if name == "open":
+                    self.about[index] = answer.value
+                results[index] = answer.value
+                left -= not queue
+            elif answer.kind == RAISED:
+                raise self._error(index, answer.value)
+            else:
+                attempts[index] += 1
+                self._replace(answer, attempts[index], queue, fresh)
+            if queue:
+                self.workers.submit(index, *queue[0])
+        self.usable = True
+        return results
+
+    def _replace(
+        self, answer: Answer, attempt: int, queue: collections.deque[Call], fresh: Callable[[int], Call] | None
+    ) -> None:
+        index, last = answer.worker, queue[-1]
+        where = f"Worker {index} ({self.jobs[index].described}, {self.about[index].get('place', 'a new process')})"
+        what = {DIED: "has ended", HUNG: "hangs"}[answer.kind]
+        if attempt > ATTEMPTS:
+            kind = TimeoutError if answer.kind == HUNG else WorkerError
+            raise kind(f"{where} {what} in each of {ATTEMPTS} attempts: {answer.value}")
+        warnings.warn(
+            f"{where} {what}: {answer.value}. Its open episodes are given up; a new worker begins others.", stacklevel=6
+        )
+        self.restarts += 1
+        self.workers.start(index)
+        queue.clear()
+        queue.append(("open", self.jobs[index]))
+        if fresh is not None:
+            queue.append(("start", *fresh(index)))
+        if last[0] not in ("open", "start"):
+            queue.append(last)
+
+    def _error(self, index: int, fault: Fault) -> Exception:
+        known = getattr(builtins, fault.kind, None)
+        error: Exception = WorkerError(f"{fault.kind}: {fault.message}")
+        if isinstance(known, type) and issubclass(known, Exception):
+            try:
+                error = known(fault.message)
+            except TypeError:  # it takes other arguments
+                pass
+        about = self.about[index].get("place", "before it was open")
+        error.add_note(f"kagent: raised in worker {index} ({self.jobs[index].described}, {about}):\n{fault.traceback}")
+        return error

@@ -1,0 +1,45 @@
+"""What a worker is made of, and where in the run its environments stand."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import kagent
+from kagent.exploration import Exploration
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a worker needs, once.
+
+    Attributes:
+        env: An id, or a callable without arguments that returns a new `gymnasium.Env`.
+        first, count, total: Row of the worker's first environment, how many it has, and how many there are in all workers.
+        actor: `kagent.acting.Actor.to_config()` of the agent's actor.
+        exploration: Chooses actions.
+        limits: Arguments of `kagent.environments.make`: `max_episode_timesteps`, `reset_options` and `step_timeout`.
+        replay_limit: As of `fit`.
+        version: Of kagent, where the agent is.
+    """
+
+    env: Any
+    first: int
+    count: int
+    total: int
+    actor: dict[str, Any]
+    exploration: Exploration
+    limits: dict[str, Any]
+    replay_limit: int | str | None
+    version: str = kagent.__version__
+
+    @property
+    def rows(self) -> slice:
+        """Of the worker's environments among all."""
+        return slice(self.first, self.first + self.count)
+
+    @property
+    def described(self) -> str:
+        """Its environments, in words."""
+        last = self.first + self.count - 1
+        return f"environment {self.first}" if self.count == 1 else f"environments {self.first} to {last}"

@@ -1,0 +1,169 @@
+"""Workers as actors of Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import socket
+from typing import Any
+
+import numpy as np
+
+from kagent.config.checks import check_count, check_positive
+from kagent.distributed.worker import Servant
+from kagent.distributed.workers import DIED, Answer
+
+_PATIENCE = 5.0  # seconds for an address to accept a connection
+
+
+@dataclasses.dataclass(frozen=True)
+class Ray:
+    """Workers of a Ray cluster, for `agent.fit(env, workers=...)`. It needs `pip install 'kagent[ray]'`.
+
+    Each worker is a Ray actor in a process of its own, which imports no TensorFlow. It makes its environments itself, from an id or
+    a callable; packages that register ids, and modules of callables, must be installed on its machine.
+
+    A worker that ends at any time costs its open episodes: another one begins new ones, and a warning says so. So does one whose
+    environment does not answer within `step_timeout` of `fit`. A worker that ends three times in one call is an error.
+
+    Args:
+        num_workers: How many workers.
+        envs_per_worker: Environments of each, which it steps one after the other.
+        address: Of a cluster: "auto" for the one that this machine belongs to, or "host:port" of its head. None: where the program has
+            called `ray.init`, its cluster; else a local one, which `fit` starts and ends.
+        cpus_per_worker: Processors that Ray counts for each worker on a cluster, a number >= 0.
+
+    Raises:
+        ValueError: Numbers outside of their range, or an address of another form.
+
+    Example:
+
+    >>> workers = kagent.distributed.Ray(num_workers=8, envs_per_worker=4)
+    >>> workers.num_workers * workers.envs_per_worker  # environments
+    32
+    """
+
+    num_workers: int
+    envs_per_worker: int = 1
+    address: str | None = None
+    cpus_per_worker: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_count(self.num_workers, "num_workers")
+        check_count(self.envs_per_worker, "envs_per_worker")
+        if self.cpus_per_worker != 0:
+            check_positive(self.cpus_per_worker, "cpus_per_worker")
+        if self.address is not None and self.address != "auto":
+            self._host_and_port()
+
+    def connect(self) -> RayWorkers:
+        """Joins the cluster, or starts a local one.
+
+        Raises:
+            ModuleNotFoundError: Ray is not installed.
+            ConnectionError: The cluster cannot be reached.
+            ValueError: It has fewer processors than the workers need.
+        """
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            if error.name != "ray":
+                raise
+            raise ModuleNotFoundError(
+                "kagent.distributed.Ray needs Ray: pip install 'kagent[ray]'", name="ray"
+            ) from None
+        own = not ray.is_initialized()
+        if own:
+            self._join(ray)
+        elif self.address is not None:
+            raise ValueError(
+                f"`address` must be None where the program has called ray.init already. Received: {self.address!r}"
+            )
+        try:
+            self._check_room(ray)
+        except ValueError:
+            if own:
+                ray.shutdown()
+            raise
+        return RayWorkers(ray, self.cpus_per_worker, own)
+
+    def _join(self, ray: Any) -> None:
+        options: dict[str, Any] = {"include_dashboard": False} if self.address is None else {"address": self.address}
+        if self.address is None:
+            options["num_cpus"] = max(
+                1, round(self.num_workers * self.cpus_per_worker + 0.5)
+            )  # they are counted, not taken
+        elif self.address != "auto":
+            try:
+                socket.create_connection(self._host_and_port(), _PATIENCE).close()
+            except OSError as error:
+                raise ConnectionError(f"No Ray cluster can be reached at {self.address!r}: {error}") from None
+        try:
+            ray.init(**options, log_to_driver=True, logging_level=logging.ERROR)
+        except Exception as error:  # of Ray's many classes
+            where = "started here" if self.address is None else f"reached at {self.address!r}"
+            first = str(error).strip().partition("\n")[0]
+            raise ConnectionError(f"No Ray cluster can be {where}: {type(error).__name__}: {first}") from error
+
+    def _check_room(self, ray: Any) -> None:
+        needed, there = self.num_workers * self.cpus_per_worker, ray.cluster_resources().get("CPU", 0)
+        if needed > there:
+            raise ValueError(
+                f"`num_workers` times `cpus_per_worker` must be at most the {there:g} CPUs of the Ray cluster. "
+                f"Received: {self.num_workers} and {self.cpus_per_worker:g}"
+            )
+
+    def _host_and_port(self) -> tuple[str, int]:
+        host, _, port = str(self.address).rpartition(":")
+        if not isinstance(self.address, str) or not host or "/" in host or not port.isdigit():
+            raise ValueError(
+                f"`address` must be None, 'auto' or 'host:port' of a Ray cluster. Received: {self.address!r}"
+            )
+        return host, int(port)
+
+
+class RayWorkers:
+    """The way to Ray actors, as `Workers` has it.
+
+    Args:
+        ray: The module.
+        cpus: Processors that are counted for each.
+        own: Whether `close` leaves the cluster, and ends a local one.
+    """
+
+    def __init__(self, ray: Any, cpus: float, own: bool):
+        self._ray, self._own = ray, own
+        self._kind = ray.remote(Servant).options(num_cpus=cpus, max_restarts=0, max_task_retries=0)
+        self._actors: dict[int, Any] = {}
+        self._calls: dict[Any, int] = {}  # by reference, the worker
+
+    def start(self, worker: int) -> None:
+        """As `Workers.start`."""
+        if worker in self._actors:
+            self._ray.kill(self._actors[worker])
+        self._actors[worker] = self._kind.remote()
+
+    def share(self, weights: np.ndarray) -> Any:
+        """As `Workers.share`: once into the object store, from which each machine reads it once."""
+        return self._ray.put(weights)
+
+    def submit(self, worker: int, method: str, *arguments: Any) -> None:
+        """As `Workers.submit`."""
+        self._calls[self._actors[worker].run.remote(method, *arguments)] = worker
+
+    def wait(self) -> Answer:
+        """As `Workers.wait`."""
+        (ended,), _ = self._ray.wait(list(self._calls), num_returns=1)
+        worker = self._calls.pop(ended)
+        try:
+            return Answer(worker, *self._ray.get(ended))
+        except self._ray.exceptions.RayActorError as error:
+            return Answer(worker, DIED, str(error).strip().partition("\n")[0])
+
+    def close(self) -> None:
+        """As `Workers.close`."""
+        for actor in self._actors.values():
+            self._ray.kill(actor)
+        self._actors, self._calls = {}, {}
+        if self._own:
+            self._ray.shutdown()

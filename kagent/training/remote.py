@@ -1,0 +1,228 @@
+"""`fit` with workers: what it refuses before anything starts, and its trainer."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from kagent import environments as envs
+from kagent.callbacks.callback import Callback
+from kagent.config import run_length
+from kagent.config.checks import MOST_ENVS
+from kagent.distributed.collector import RemoteCollector, RemoteEnvironments
+from kagent.distributed.fleet import Fleet
+from kagent.distributed.job import Job
+from kagent.distributed.workers import WorkerSource
+from kagent.exploration import ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling
+from kagent.memories import Recent, RecentEpisodes, Rollout
+from kagent.schedules import Clock
+from kagent.training.trainer import Trainer
+
+_BY_ROWS = (
+    ActionNoise,
+    EpsilonGreedy,
+    OrnsteinUhlenbeckNoise,
+    Sampling,
+)  # what they draw is known from the number of rows
+
+
+def check_fit(agent: Any, env: Any, workers: Any, given: Mapping[str, Any]) -> None:
+    """Checks a `fit` with workers, before one is started.
+
+    Args:
+        agent: Who learns.
+        env: Where.
+        workers: As given.
+        given: `n_envs` and `validation_env` of `fit`.
+
+    Raises:
+        TypeError, ValueError: An argument or a part that does not go with workers, by name.
+    """
+    if not isinstance(workers, WorkerSource):
+        raise TypeError(f"`workers` must be a kagent.distributed.Ray, or None. Received: {workers!r}")
+    total = workers.num_workers * workers.envs_per_worker
+    if total > MOST_ENVS:
+        raise ValueError(
+            f"`workers` may have {MOST_ENVS} environments at most. Received: {workers!r}, which are {total}"
+        )
+    for name, value in (("env", env), ("validation_env", given["validation_env"])):
+        if _is_instance(value):
+            raise TypeError(
+                f"`{name}` must be an id or a callable that returns a gymnasium.Env where `workers` are given: an environment cannot "
+                f"be moved to another process. Received: {type(value).__name__}"
+            )
+    if not (isinstance(env, str) or callable(env)):
+        raise TypeError(
+            f"`env` must be an id or a callable that returns a gymnasium.Env where `workers` are given. Received: {env!r}"
+        )
+    if given["n_envs"] not in (None, total):
+        raise ValueError(
+            f"`n_envs` must agree with `workers`, whose environments are {total}. Received: {given['n_envs']}"
+        )
+    for name, received, allowed in _of_parts(agent, workers.num_workers):
+        raise ValueError(f"`{name}` does not go with `workers`. Received: {received}. Allowed: {allowed}")
+
+
+def check_hooks(hooks: Iterable[Callback]) -> None:
+    """Checks kagent's callbacks.
+
+    Raises:
+        ValueError: One of them has `on_timestep_end`.
+    """
+    for hook in hooks:
+        if hook.overrides("on_timestep_end"):
+            raise ValueError(
+                f"{type(hook).__name__}.on_timestep_end would be called when a worker has taken further timesteps already: with "
+                "`workers`, timesteps arrive many at a time. Use on_episode_end or on_update_end, or train without `workers`"
+            )
+
+
+def _is_instance(env: Any) -> bool:
+    return isinstance(env, gymnasium.Env | VectorEnv | envs.Environments) or envs.is_compiled(env)
+
+
+def _of_parts(agent: Any, workers: int) -> list[tuple[str, Any, str]]:
+    # Name, received value and allowed values of each part that workers cannot have.
+    found: list[tuple[str, Any, str]] = []
+    actor, exploration = agent.actor, agent.exploration
+    if not isinstance(agent.memory, Rollout | Recent | RecentEpisodes):
+        allowed = "Rollout, Recent or RecentEpisodes: workers collect for agents that learn from what their present policy did"
+        found.append(("memory", type(agent.memory).__name__, allowed))
+    if agent.preprocessing is not None:
+        found.append(("preprocessing", "layers with a state of their own", "None, or wrappers of the environment"))
+    if not actor.is_numpy:
+        reason = actor.unsupported or "convolutions, which agents compute by TensorFlow"
+        found.append(("policy", reason, "layers that the NumPy actor has: workers have no TensorFlow"))
+    if agent.explorer is not exploration:
+        changed = "a policy with noise on its variables or layers, or with a temperature that changes"
+        found.append(("policy", changed, "a policy that stays the same between updates"))
+    if found or workers == 1:
+        return found
+    # With one worker all random numbers are drawn there. Several draw the same ones, each for all environments.
+    if type(exploration) not in _BY_ROWS:
+        names = ", ".join(kind.__name__ for kind in _BY_ROWS)
+        found.append(("exploration", exploration, f"{names}, or one worker: several must draw the same random numbers"))
+    for decision in actor.decisions:
+        if decision.kind == "beta" or decision.parts:
+            allowed = (
+                "another distribution, or one worker: how many random numbers it draws depends on the observations"
+            )
+            found.append(("policy", f"a distribution {decision.kind!r}", allowed))
+    return found
+
+
+def _check_clock(agent: Any, bounds: run_length.Bounds) -> None:
+    """Refuses an exploration that changes with the number of episodes, which a worker does not know.
+
+    Raises:
+        ValueError: It reads it.
+    """
+    read: set[str] = set()
+    leaves = [np.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent._observation.leaves]
+    now = agent._clock.host()
+    clock = _Watched(*now._replace(timesteps=max(now.timesteps, getattr(agent.exploration, "random_steps", 0))))
+    clock.read = read
+    agent.exploration.decide(agent.actor, leaves, None, clock, np.random.Generator(np.random.Philox(0)))
+    if "episodes" in read or ("progress" in read and bounds.episodes != math.inf):
+        raise ValueError(
+            "`exploration` does not go with `workers`: it changes with the number of finished episodes, of which a worker knows its "
+            f"own. Received: {agent.exploration}. Allowed: schedules by timesteps or updates, or by progress without a bound on episodes"
+        )
+
+
+class _Watched(Clock):
+    """A time that notes what is read of it."""
+
+    read: set[str]
+
+    @property
+    def episodes(self) -> Any:
+        self.read.add("episodes")
+        return self[Clock._fields.index("episodes")]
+
+    @property
+    def progress(self) -> Any:
+        self.read.add("progress")
+        return self[Clock._fields.index("progress")]
+
+
+@contextlib.contextmanager
+def opened(
+    agent: Any, env: Any, workers: WorkerSource, bounds: run_length.Bounds, rules: Mapping[str, Any], replay_limit: Any
+) -> Iterator[Fleet]:
+    """Starts workers, and ends them behind the block.
+
+    Args:
+        agent: Who learns.
+        env: An id or a callable.
+        workers: Where they are.
+        bounds: Of the run.
+        rules: `reset_options` and `step_timeout` of `fit`.
+        replay_limit: As of `fit`.
+
+    Raises:
+        ValueError, TypeError: The environments have other spaces than the agent, or cannot be made.
+        ConnectionError: The machines cannot be reached.
+    """
+    _check_clock(agent, bounds)
+    count = workers.envs_per_worker
+    total = workers.num_workers * count
+    limits = {"max_episode_timesteps": agent.max_episode_timesteps, **rules}
+    config = agent.actor.to_config()
+    jobs = [
+        Job(env, index * count, count, total, config, agent.exploration, limits, replay_limit)
+        for index in range(workers.num_workers)
+    ]
+    reached = workers.connect()
+    try:
+        fleet = Fleet(reached, jobs)
+        for about in fleet.about:
+            found = RemoteEnvironments(total, about["observation_space"], about["action_space"])
+            envs.check_spaces(agent.observation_space, agent.action_space, found)
+        yield fleet
+    finally:
+        reached.close()
+
+
+class RemoteTrainer(Trainer):
+    """As `Trainer`, with environments in workers, a `Fleet` as `environments`.
+
+    Timesteps between two updates are collected in one call of the workers. Where episodes decide when something is due, a call
+    is of one timestep.
+    """
+
+    def _make_collector(self, environments: Any) -> Any:
+        agent = self.agent
+        leaves = len(agent._observation.leaves), len(agent._action.leaves)
+        return RemoteCollector(environments, self._weights, agent._random["reset"], leaves, self._give_up)
+
+    def _weights(self) -> tuple[np.ndarray, int]:
+        program = self.agent.actor.program
+        program.refresh_weights()
+        return program.weights, program.version
+
+    def _give_up(self, rows: list[int]) -> None:
+        # What the memory gets next of these environments is of other episodes.
+        memory = self.agent.memory
+        if memory.built and memory.num_envs == self.collector.environments.num_envs:
+            memory.cut_episodes(rows)
+        self._events.begun_anew(self.agent.episodes, rows)
+
+    def _collect(self, until: float, episodes: float, full: Any) -> None:
+        agent, memory, collector = self.agent, self.agent.memory, self.collector
+        count, now = collector.environments.num_envs, agent.timesteps
+        steps = math.ceil((until - now) / count) if until != math.inf else math.inf
+        if full is not None:
+            steps = min(steps, memory.steps * memory.rollouts - memory.size)
+        planned: list[Clock] = []
+        if episodes == math.inf and steps != math.inf:
+            planned = [agent._clock.at(now + step * count) for step in range(max(0, int(steps)))]
+        collector.plan(planned)
+        super()._collect(until, episodes, full)
+        collector.plan([])
