@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kagent import tuned
-from kagent.cli import algorithms, environment, modules, process, recorded, seeds, settings
+from kagent.cli import algorithms, environment, modules, process, recorded, seeds, settings, workers
 from kagent.cli.algorithms import Algorithm
 from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
@@ -21,13 +21,8 @@ from kagent.cli.options import add_import, count, number, seconds
 STEPS = 100_000
 CHECKPOINTS = 600  # seconds
 EVALUATED = 20  # episodes
-RECORDED = (
-    "validation",
-    "save_best",
-    "checkpoint_every",
-    "eval_episodes",
-    "doctor",
-)  # options that a resumed run keeps
+# Options that a resumed run keeps.
+RECORDED = ("validation", "save_best", "checkpoint_every", "eval_episodes", "doctor", *workers.OPTIONS)
 _EPOCHS = 50  # rows in the log: enough for a curve, few enough to read
 _SHORTEST_EPOCH = 100
 
@@ -97,6 +92,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--device", metavar="NAME", help="where it learns, such as CPU:0; the same as --set device=...")
     environment.add_options(parser)
     recorded.add_options(parser)
+    workers.add_options(parser)
     parser.add_argument(
         "--validation", type=count, metavar="N", help="greedy episodes after every epoch, logged as val_*"
     )
@@ -261,8 +257,8 @@ def _layers(algorithm: Algorithm, arguments: argparse.Namespace) -> list[setting
         flags["seed"] = arguments.seed
     if arguments.steps is not None:
         flags["fit"]["steps"] = arguments.steps
-    if arguments.n_envs is not None:
-        flags["fit"]["n_envs"] = arguments.n_envs
+    if (n_envs := workers.total(arguments) or arguments.n_envs) is not None:
+        flags["fit"]["n_envs"] = n_envs
     if arguments.updates is not None:
         flags["fit"]["updates"] = arguments.updates
     if arguments.step_timeout is not None:
@@ -324,7 +320,10 @@ def _fit(
         options |= {"validation_env": source.made_by, "validation_episodes": validation}
     callbacks = _callbacks(agent, arguments, folder, episodes is not None)
     doctors = _doctors(source, arguments, callbacks[0])
-    learned_from = source.made_by if episodes is None else episodes
+    learned_from: Any = source.made_by if episodes is None else episodes
+    if (given := workers.of_options(arguments, agent.n_envs)) is not None:
+        options["workers"] = given
+        learned_from = workers.Making(source, tuple(arguments.modules)) if arguments.modules else learned_from
     with Interruption(agent) as interruption:
         callbacks = [*callbacks, *doctors, interruption]
         try:
