@@ -25,12 +25,15 @@ class Run:
 
     Attributes:
         folder: Where it is.
-        algorithm, environment, seed: What was trained, from `config.json`.
+        algorithm, environment, seed: What was trained, from `config.json`. Where it was trained on recorded episodes, the
+            environment says so: it has a panel of its own.
         settings: Nested settings without the seed: runs with equal ones are repetitions.
-        timesteps: Environment steps at each row of `log.csv` in which an episode ended, `(rows,)` float64.
-        returns: Mean return of the episodes that ended in it, `(rows,)` float64.
+        timesteps: Environment steps at each row of `log.csv` in which an episode ended, `(rows,)` float64; of recorded episodes
+            the gradient steps at each row with a validation.
+        returns: Mean return of the episodes that ended in it, `(rows,)` float64; of recorded episodes that of the validation.
         time: Seconds of training at each of these rows, `(rows,)` float64, from the pace that the log has; NaN without it.
         episodes: Episodes that had ended, `(rows,)` float64; NaN where the log lacks them.
+        offline: Whether it was trained on recorded episodes.
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class Run:
     returns: np.ndarray
     time: np.ndarray
     episodes: np.ndarray
+    offline: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +61,7 @@ class Curve:
         cut: `x` at the end of the longest run, if another run ends clearly before, and so the curve; else None.
         algorithm: As `kagent train` names it.
         name: The label without the number of seeds.
+        offline: As of `Run`: `x` are gradient steps in place of timesteps, and `line` is of validations.
     """
 
     label: str
@@ -69,6 +74,7 @@ class Curve:
     cut: float | None
     algorithm: str = ""
     name: str = ""
+    offline: bool = False
 
 
 def expand(folders: Iterable[str | Path]) -> list[Path]:
@@ -124,9 +130,15 @@ def read(folder: str | Path) -> Run:
         names = str(config["algorithm"]), str(config["environment"]), config.get("seed")
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"Not a readable run folder. Received: {str(folder)!r} ({error!r})") from error
-    if missing := {"timesteps", "episode_return"} - set(columns):
-        raise ValueError(f"No column {sorted(missing)} in {folder / 'log.csv'}. Received: {columns}")
+    offline = config.get("data") is not None
+    if offline:
+        names = (names[0], f"{names[1]}, recorded episodes", names[2])
     wanted = ("timesteps", "episode_return", "steps_per_second", "episodes")
+    if offline:
+        wanted = ("updates", "val_episode_return", *wanted[2:])
+    if missing := set(wanted[:2]) - set(columns):
+        hint = " Training on recorded episodes has returns with --validation N" if offline else ""
+        raise ValueError(f"No column {sorted(missing)} in {folder / 'log.csv'}. Received: {columns}.{hint}")
     table = np.array([[_number(row.get(name)) for name in wanted] for row in rows]).reshape(-1, len(wanted))
     table = table[np.isfinite(table[:, 0])]
     table = table[np.argsort(table[:, 0], kind="stable")]
@@ -135,7 +147,7 @@ def read(folder: str | Path) -> Run:
     ended = np.isfinite(table[:, 1])  # an epoch in which no episode has ended yet has no return
     if not ended.any():
         raise ValueError(f"No finished episode in {folder / 'log.csv'}: nothing to plot")
-    return Run(folder, *names, settings, table[ended, 0], table[ended, 1], seconds[ended], table[ended, 3])
+    return Run(folder, *names, settings, table[ended, 0], table[ended, 1], seconds[ended], table[ended, 3], offline)
 
 
 def summarize(
@@ -179,8 +191,13 @@ def check(*, smooth: int, spread: str, x: str, group: str) -> None:
             raise ValueError(f"`{name}` must be one of {allowed}. Received: {value!r}")
 
 
-def unit_of(x: str, longest: float) -> tuple[float, str]:
+def unit_of(x: str, longest: float, offline: bool = False) -> tuple[float, str]:
     """By how much values along the axis are divided, and its label.
+
+    Args:
+        x: As `plot` takes it.
+        longest: The largest value.
+        offline: Whether the runs were trained on recorded episodes.
 
     Example:
 
@@ -190,7 +207,8 @@ def unit_of(x: str, longest: float) -> tuple[float, str]:
     if x == "time":
         size, unit = next((size, unit) for size, least, unit in _UNITS if longest >= least)
         return size, f"{unit} of training"
-    return 1.0, "environment timesteps" if x == "timesteps" else "finished episodes"
+    steps = "gradient steps" if offline else "environment timesteps"
+    return 1.0, steps if x == "timesteps" else "finished episodes"
 
 
 def key(run: Run, group: str = "settings") -> tuple[str, str, str]:
@@ -199,11 +217,11 @@ def key(run: Run, group: str = "settings") -> tuple[str, str, str]:
 
 
 def _curve(label: str, runs: Sequence[Run], smooth: int, spread: str, x: str) -> Curve:
-    environment, algorithm = runs[0].environment, runs[0].algorithm
+    environment, algorithm, offline = runs[0].environment, runs[0].algorithm, runs[0].offline
     smoothed = [_smoothed(run.returns, smooth) for run in runs]
     if len(runs) == 1:
         line = smoothed[0]
-        return Curve(label, environment, getattr(runs[0], x), line, line, line, 1, None, algorithm)
+        return Curve(label, environment, getattr(runs[0], x), line, line, line, 1, None, algorithm, offline=offline)
     first, last = max(run.timesteps[0] for run in runs), min(run.timesteps[-1] for run in runs)
     if first > last:
         folders = ", ".join(str(run.folder) for run in runs)
@@ -214,7 +232,7 @@ def _curve(label: str, runs: Sequence[Run], smooth: int, spread: str, x: str) ->
     place = np.mean([np.interp(grid, run.timesteps, getattr(run, x)) for run in runs], axis=0)
     shorter = max(run.timesteps[-1] for run in runs) > 1.05 * last  # epochs end at slightly different timesteps
     cut = float(max(getattr(run, x)[-1] for run in runs)) if shorter else None
-    return Curve(label, environment, place, *bands.band(table, spread), len(runs), cut, algorithm)
+    return Curve(label, environment, place, *bands.band(table, spread), len(runs), cut, algorithm, offline=offline)
 
 
 def _smoothed(values: np.ndarray, width: int) -> np.ndarray:

@@ -99,7 +99,8 @@ def draw(
     backend(figure)
     grid = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for axes, environment, shown in zip(grid, panels, groups):
-        size, unit = unit_of(x, max(float(curve.x[-1]) for curve in shown))
+        offline = shown[0].offline
+        size, unit = unit_of(x, max(float(curve.x[-1]) for curve in shown), offline)
         for index, curve in enumerate(shown):
             colour = _COLOURS[index % len(_COLOURS)]
             dash = _DASHES[index // len(_COLOURS) % len(_DASHES)]
@@ -110,7 +111,7 @@ def draw(
                 axes.fill_between(across, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
         axes.set_title(environment, loc="left", fontweight="bold")
         axes.set_xlabel(unit)
-        axes.set_ylabel("episode return while training")
+        axes.set_ylabel("episode return in validation" if offline else "episode return while training")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(ticker.FuncFormatter(functools.partial(_tick, axis)))
         axes.grid(alpha=0.3)

@@ -95,7 +95,7 @@ def page(
         f'<p class="soft">{seeds} run{"s" * (seeds != 1)}, {len(groups)} curve{"s" * (len(groups) != 1)}. '
         "Written by <code>kagent report</code>.</p>",
         "<h2>Learning curves</h2>",
-        f'<p class="soft">Returns of training episodes. {_upper(bands.caption(spread))}.{_smoothing(smooth)}</p>',
+        f'<p class="soft">Returns of training episodes{_of_validations(runs)}. {_upper(bands.caption(spread))}.{_smoothing(smooth)}</p>',
         f'<div class="curves">{"".join(_charts(groups, smooth, spread, group))}</div>',
         "<h2>Results</h2>",
         _results(groups),
@@ -173,7 +173,7 @@ def _charts(groups: Sequence[Group], smooth: int, spread: str, group: str) -> li
         found = curves.summarize(known, smooth=smooth, spread=spread, x=x, group=group) if known else []
         for environment in dict.fromkeys(curve.environment for curve in found):
             shown = [curve for curve in found if curve.environment == environment]
-            size, unit = curves.unit_of(x, max(float(curve.x[-1]) for curve in shown))
+            size, unit = curves.unit_of(x, max(float(curve.x[-1]) for curve in shown), shown[0].offline)
             lines = [
                 charts.Line(
                     one.label,
@@ -195,9 +195,10 @@ def _results(groups: Sequence[Group]) -> str:
     for one in groups:
         scores, curve = one.scores(), one.curve
         timesteps = sorted({int(run.timesteps[-1]) for run in one.runs})
+        unit = " gradient steps" if curve.offline else ""
         line = [html.escape(curve.name),
                 html.escape(curve.environment), f"{len(one.runs)}",
-                f"{timesteps[0]:,}" + (f" to {timesteps[-1]:,}" if len(timesteps) > 1 else "")]  # fmt: skip
+                f"{timesteps[0]:,}" + (f" to {timesteps[-1]:,}" if len(timesteps) > 1 else "") + unit]  # fmt: skip
         if scores:
             low, high = bootstrap_interval(scores)
             line.append(f"{interquartile_mean(scores):,.1f}")
@@ -222,7 +223,7 @@ def _runs(groups: Sequence[Group]) -> str:
             score, spread = result.get("mean"), result.get("std")
             known = isinstance(score, int | float) and isinstance(spread, int | float)
             lines.append([html.escape(run.algorithm), html.escape(run.environment), html.escape(str(run.seed)),
-                          f"{int(run.timesteps[-1]):,}", f"{run.returns[-1]:,.1f}",
+                          f"{int(run.timesteps[-1]):,}{' gradient steps' * run.offline}", f"{run.returns[-1]:,.1f}",
                           f"{score:,.1f} ± {spread:,.1f}" if known else "—",
                           html.escape(str(result.get("episodes", "—"))), html.escape(str(run.folder))])  # fmt: skip
     head = ["algorithm", "environment", "seed", "timesteps", "last training return", "evaluation", "episodes", "folder"]
@@ -292,6 +293,10 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]], numbers: Sequenc
 def _duration(seconds: float) -> str:
     size, unit = curves.unit_of("time", seconds)
     return f"{seconds / size:.3g} {unit.split()[0]}"
+
+
+def _of_validations(runs: Sequence[curves.Run]) -> str:
+    return ", and of validations where recorded episodes were learned from" if any(run.offline for run in runs) else ""
 
 
 def _smoothing(smooth: int) -> str:

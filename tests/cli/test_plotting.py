@@ -1,5 +1,6 @@
 """Learning curves from run folders that this file writes, looked at as arrays and as pixels."""
 
+import json
 import subprocess
 import sys
 
@@ -312,3 +313,28 @@ def test_without_matplotlib_the_install_line_is_said(tmp_path, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["plot", str(tmp_path), "--out", str(tmp_path / "x.png")]) == 2
     assert "pip install 'kagent[plots]'" in capsys.readouterr().err
+
+
+def recorded(folder, updates, returns):
+    """A run of `kagent train --data`: its log counts gradient steps, and its returns are those of validations."""
+    write_run(folder, updates, returns, algorithm="bc")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "data": "episodes"}))
+    rows = [f"{index},0.5,{step},{value}" for index, (step, value) in enumerate(zip(updates, returns))]
+    (folder / "log.csv").write_text("\n".join(["epoch,loss,updates,val_episode_return", *rows]))
+    return folder
+
+
+def test_runs_of_recorded_episodes_have_a_panel_of_gradient_steps(tmp_path):
+    offline = recorded(tmp_path / "bc", [50, 100, 150], [20, "NA", 400])
+    write_run(tmp_path / "dqn", [100, 200], [1, 2])
+    one, other = plotting.plot([offline, tmp_path / "dqn"], tmp_path / "x.svg")
+    assert one.environment == "CartPole-v1, recorded episodes" and other.environment == "CartPole-v1"
+    assert (one.x.tolist(), one.line.tolist(), one.offline, other.offline) == ([50, 150], [20, 400], True, False)
+    assert curves.unit_of("timesteps", 150.0, one.offline) == (1.0, "gradient steps")
+    assert main(["report", str(offline), "--out", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "150 gradient steps" in page and "and of validations where recorded episodes" in page
+    (offline / "log.csv").write_text("epoch,loss,updates\n0,0.5,50\n")
+    with pytest.raises(ValueError, match=r"No column \['val_episode_return'\].*has returns with --validation N"):
+        plotting.read(offline)
