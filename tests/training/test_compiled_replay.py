@@ -129,6 +129,21 @@ def test_sac_in_a_program():
     assert np.isfinite(history.history["loss"]).all() and not np.array_equal(weights_of(agent), before)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("preset", "further"),
+    [(kagent.C51, {"low": 0.0, "high": 20.0}), (kagent.QRDQN, {}), (kagent.DiscreteSAC, {})],
+)
+def test_other_values_are_learned_in_a_program(preset, further):
+    env = compiled.CartPole(num_envs=2)
+    agent = preset(env, **SMALL, frequency=4, **further)
+    agent.compile(run_eagerly=True)
+    before = weights_of(agent)
+    history = agent.fit(env, steps=24, steps_per_epoch=24, verbose=0)
+    assert (agent.timesteps, agent.gradient_steps, len(agent.memory)) == (24, 3, 24)
+    assert np.isfinite(history.history["loss"]).all() and not np.array_equal(weights_of(agent), before)
+
+
 def test_td3_explores_with_noise():
     env = compiled.Pendulum(num_envs=2)
     agent = kagent.TD3(env, **SMALL, frequency=2)
