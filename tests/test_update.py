@@ -85,6 +85,17 @@ def test_due_updates_are_taken_together(small):
     assert agent.updates == 9
 
 
+def test_a_bound_on_gradient_steps_inside_a_call_shortens_the_call(small):
+    agent = configured(small, batch_size=8, frequency=5)
+    agent.compile(jit_compile=False, steps_per_execution=3)
+    callback = Instants()
+    agent.fit("CartPole-v1", updates=4, callbacks=[callback], verbose=0)
+    assert callback.seen == [18, 23] and agent.updates == 4
+    assert instants(agent, 15) == [38] and agent.updates == 7  # 28, 33, 38, in one call as before
+    agent.fit("CartPole-v1", max_updates=8, verbose=0)
+    assert (agent.updates, agent.timesteps) == (8, 43)
+
+
 def test_several_environments_count_together(small):
     agent = configured(small, batch_size=8, frequency=4)
     assert instants(agent, 24, n_envs=3) == [9, 12, 18, 21, 24]  # due at 8, 12, 16, 20, 24

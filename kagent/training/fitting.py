@@ -73,8 +73,9 @@ def fit(
             mean what they mean in `keras.Model.fit`.
         steps: Timesteps (environment steps, over all environments) to add to those taken before.
         episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
-        updates: Gradient steps to add. Where one update takes several, it is finished. Progress, by which schedules
-            move, is the largest part used of any bound.
+        updates: Gradient steps to add. Where one update takes several, it is finished, and so are the rollouts of one call
+            (`steps_per_execution` of `compile`); of a replay memory, the last call makes fewer updates where fewer are left.
+            Progress, by which schedules move, is the largest part used of any bound.
         max_steps, max_episodes, max_updates: The same as absolute bounds; nothing is done where they are reached
             already. `steps` excludes `max_steps`, and so on. `max_updates=math.inf` trains until a callback says stop.
         steps_per_epoch: Timesteps of one epoch, a reporting unit: metrics, validation and epoch callbacks. Default:

@@ -165,6 +165,16 @@ class OfflineTrainer:
         agent._clock.bounds = Bounds(updates=self._until)
         callbacks.on_train_begin()
         agent._clock.bounds = Bounds(updates=self._until)  # a checkpoint has its own
+        agent._update_cycle.until = self._until
+        try:
+            logs = self._walk()
+        finally:
+            agent._update_cycle.until = math.inf
+        callbacks.on_train_end(logs)
+        agent.actor.expire()
+
+    def _walk(self) -> Any:
+        agent, callbacks = self.agent, self.callbacks
         passed = (agent.updates - self._origin.updates) // self._steps
         epoch, logs = agent._initial_epoch or self._initial + max(0, passed), None
         if agent._run.known is not None:
@@ -179,15 +189,14 @@ class OfflineTrainer:
             warnings.warn(
                 f"fit takes 0 gradient steps: its bound is reached. The agent has {agent.updates:,}. To train on, give larger bounds, "
                 "or, for a new run, another directory of checkpoints.",
-                stacklevel=5,
+                stacklevel=6,
             )
         while epoch < self._epochs and self._goes_on(self._until):
             logs = self._epoch(epoch)
             epoch += 1
         if hasattr(agent.optimizer, "finalize_variable_values") and logs is not None:
             agent.optimizer.finalize_variable_values(agent.trainable_variables)
-        callbacks.on_train_end(logs)
-        agent.actor.expire()
+        return logs
 
     def _goes_on(self, until: float) -> bool:
         return self.agent.updates < until and not self.agent.stop_training
@@ -222,7 +231,7 @@ class OfflineTrainer:
             hook.on_update_begin(agent.updates, {})
         cycle.early_estimates.write(agent)
         before = agent.gradient_steps
-        logs = agent.train_function(self._iterator)
+        logs = cycle.learn(agent, self._iterator, cycle.executions(agent))
         agent.counters.batches_drawn += 1
         cycle.after_offline(agent, agent.gradient_steps - before)
         self._losses.update(logs)

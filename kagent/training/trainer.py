@@ -111,8 +111,12 @@ class Trainer:
             callbacks.on_train_end(None)  # there is nothing to do, for environments neither
             self._warn_of_reached_bound(before)
             return
-        with agent._occupation.walk():
-            logs = self._walk(epoch)
+        agent._update_cycle.until = self.bounds.updates
+        try:
+            with agent._occupation.walk():
+                logs = self._walk(epoch)
+        finally:
+            agent._update_cycle.until = math.inf
         callbacks.on_train_end(logs)
         agent.actor.expire()
 
@@ -290,8 +294,9 @@ class Trainer:
     def _learn(self) -> dict[str, float]:
         agent, cycle = self.agent, self.agent._update_cycle
         cycle.before(agent)
-        logs: dict[str, float] = agent.train_function(self.iterator)
-        cycle.after(agent)
+        executions = cycle.executions(agent)
+        logs: dict[str, float] = cycle.learn(agent, self.iterator, executions)
+        cycle.after(agent, executions)
         return logs
 
     def _note_episodes(self) -> None:

@@ -30,19 +30,47 @@ class UpdateCycle:
     Attributes:
         scheduler: When updates are due.
         early_estimates: Writes the values of next observations into new rows of the memory, where the reward estimation is early.
+        until: Gradient steps at which the run ends; infinite where no run has such a bound.
     """
 
     def __init__(self, parts: AgentParts, counters: Counters, clock: TrainingClock):
         self.scheduler, self.early_estimates = UpdateScheduler(parts, counters, clock), EarlyEstimates()
+        self.until = math.inf
         self._iterating: tuple[Any, Any] | None = None  # an iterator, and what it was made of
 
     # Elements --------------------------------------------------------------------------------------------------
 
-    def elements(self, agent: Agent) -> Any:
-        """A new iterator of the memory's packed elements, from the next one to be learned from."""
+    def executions(self, agent: Agent) -> int:
+        """Updates in the next call of the learner: `steps_per_execution`, or fewer where the run ends before. A call of rollouts,
+        whose memory has room for all of them, is never shorter."""
+        most, steps = agent.steps_per_execution, agent.update_rule.steps or 1
+        left = self.until - agent.gradient_steps
+        return most if agent.memory.on_policy or left >= most * steps else max(1, math.ceil(left / steps))
+
+    def elements(self, agent: Agent, executions: int | None = None) -> Any:
+        """A new iterator of the memory's packed elements, from the next one to be learned from.
+
+        Args:
+            agent: Whose memory it is.
+            executions: Updates that an element is for; None: `steps_per_execution`.
+        """
+        executions = agent.steps_per_execution if executions is None else executions
         return agent.memory.elements(
-            agent.update_rule, agent.steps_per_execution, agent._random.sample_seed, agent.counters.batches_drawn
+            agent.update_rule, executions, agent._random.sample_seed, agent.counters.batches_drawn
         )
+
+    def learn(self, agent: Agent, iterator: Any, executions: int) -> dict[str, float]:
+        """One call of the learner. Returns its logs.
+
+        Args:
+            agent: The agent that learns.
+            iterator: Of elements for `steps_per_execution` updates.
+            executions: How many updates it makes.
+        """
+        if executions != agent.steps_per_execution:
+            iterator, self._iterating = self.elements(agent, executions), None  # the other one falls behind
+        logs: dict[str, float] = agent.train_function(iterator)
+        return logs
 
     def fresh_iterator(self, agent: Agent) -> Any:
         """`elements`, which the learner is made ready for."""
@@ -72,11 +100,11 @@ class UpdateCycle:
 
     def due_at(self, agent: Agent, unit: str = "timesteps") -> float:
         """Count of `unit` at which the next call of the learner is due."""
-        return self.scheduler.due_at(agent.steps_per_execution, unit)
+        return self.scheduler.due_at(self.executions(agent), unit)
 
     def is_due(self, agent: Agent) -> bool:
         """Whether an update is due now."""
-        return self.scheduler.is_due(agent.steps_per_execution)
+        return self.scheduler.is_due(self.executions(agent))
 
     # Around each -----------------------------------------------------------------------------------------------
 
@@ -88,13 +116,18 @@ class UpdateCycle:
             _move_targets(agent)
             agent.counters.targets_moved = agent.timesteps
 
-    def after(self, agent: Agent, due: bool = True) -> None:
-        """Counts an update, and clears a memory that is learned from once."""
+    def after(self, agent: Agent, executions: int) -> None:
+        """Counts a call of the learner, and clears a memory that is learned from once.
+
+        Args:
+            agent: The agent that learned.
+            executions: How many due updates the call made; 0: none that was due.
+        """
         agent.counters.batches_drawn += 1
         if agent.memory.on_policy:
             agent.memory.clear()
-        elif due:
-            self.scheduler.pass_on(agent.steps_per_execution)
+        elif executions:
+            self.scheduler.pass_on(executions)
 
     def after_program(self, agent: Agent, updates: int) -> None:
         """Counts updates whose program has collected what it learned from."""
@@ -189,7 +222,7 @@ def update_once(agent: Agent, due: bool) -> dict[str, float]:
             hook.on_update_begin(agent.updates, {})
         agent._update_cycle.before(agent)
         logs: dict[str, float] = agent.train_function(iterator)
-        agent._update_cycle.after(agent, due)
+        agent._update_cycle.after(agent, agent.steps_per_execution if due else 0)
         if trainer is not None:
             trainer.requested.append(logs)
             for hook in trainer.requested_hooks:

@@ -134,6 +134,28 @@ def test_epochs_and_bounds(small):
     assert agent.fit(episodes, max_updates=np.inf, callbacks=[stop], verbose=0).epoch == [0, 1]
 
 
+@pytest.mark.parametrize("changes", [{}, {"prioritized": True}, {"gradient_steps": 2}])
+def test_a_bound_inside_a_call_shortens_the_call(small, tmp_path, changes):
+    episodes = datasets.Episodes([trace(n) for n in range(5)])
+    seen, steps = [], changes.get("gradient_steps", 1)
+
+    def made():
+        return agent_for(small, compiled={"run_eagerly": True, "steps_per_execution": 3}, **changes)
+
+    agent = made()
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(agent.updates))
+    agent.fit(episodes, updates=7 * steps, verbose=0, callbacks=[watch])
+    assert seen == [3 * steps, 6 * steps, 7 * steps]
+    agent.save_weights(tmp_path / "a.weights.h5")
+    again = made()
+    again.load_weights(tmp_path / "a.weights.h5")
+    again.memory.clear()
+    for one in (agent, again):  # the element behind that of the short call is the same with an iterator and without
+        one.fit(episodes, epochs=1, steps_per_epoch=5 * steps, verbose=0)
+        assert one.updates == 12 * steps
+    assert differences(state_of(again), state_of(agent)) == []
+
+
 def test_a_dataset_of_transitions_is_validated_too(small, tmp_path):
     agent = small("dqn", env=Counter())
     agent.fit(Counter(), steps=40, verbose=0)
