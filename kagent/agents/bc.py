@@ -17,7 +17,7 @@ import gymnasium
 
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
-from kagent.agents.normalization import Normalize, normalized
+from kagent.agents.normalization import REWARD, Normalize, normalized
 from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.exploration import Sampling
@@ -50,8 +50,8 @@ class BC(Agent):
         gradient_steps: Gradient steps per update.
         log_std: Initial log standard deviation of Gaussian actions. Other actions take none.
         max_grad_norm: Gradients longer than this are scaled to it; None: never.
-        normalize: Statistics standardize what the agent sees: True, "observation" or "reward" alone, False. Of recorded episodes
-            they are those of all of them. See `kagent.agents.normalization`.
+        normalize: Statistics standardize what the agent sees: True or "observation", False. Of recorded episodes they are those of
+            all of them. See `kagent.agents.normalization`.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -62,7 +62,7 @@ class BC(Agent):
     taken, as of every agent; those per update are `gradient_steps_per_update`.
 
     Raises:
-        ValueError, TypeError: Unsupported spaces, or arguments outside their range.
+        ValueError, TypeError: Unsupported spaces, or arguments outside their range; `normalize="reward"`: no reward is learned from.
 
     Example:
 
@@ -102,6 +102,11 @@ class BC(Agent):
         name: str | None = None,
         **parts: Any,
     ):
+        if normalize == REWARD:
+            raise ValueError(
+                "`normalize` of BC must be True, 'observation', False or None: it learns from no rewards, and standardized ones would "
+                "change nothing. Received: 'reward'"
+            )
         defaults = {
             "policy": {"type": "StochasticPolicy", "network": network, "log_std": log_std},
             "objective": BehaviorCloningObjective(),

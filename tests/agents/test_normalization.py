@@ -94,6 +94,8 @@ def test_conflicts_are_refused_by_name(small):
     with pytest.raises(ValueError, match=r"'float', for which there is no state \(`normalize` of observations says it"):
         kagent.DQN("FrozenLake-v1", normalize=True)
     assert kagent.DQN("FrozenLake-v1", normalize="reward", memory=100).normalize == "reward"
+    with pytest.raises(ValueError, match=r"`normalize` of BC must be True.*learns from no rewards.*Received: 'reward'"):
+        kagent.BC("CartPole-v1", normalize="reward")
 
 
 @pytest.mark.parametrize("space", ["Box", "Dict"])
