@@ -13,6 +13,7 @@ from kagent.config import allowed, limits
 from kagent.config.registry import Part, Registry
 from kagent.networks import normalization as normalizing
 from kagent.networks.normalization import LAYER_NORMALIZATION
+from kagent.networks.pools import pooling
 from kagent.spaces import Leaf, images
 from kagent.spaces.images import Layout
 
@@ -210,7 +211,8 @@ class Auto(Part):
     layers: all `units` but the last, at least one. Beside several components a critic's actions are components too.
 
     Images are those of `CNN`, uint8 ones scaled as there. The convolutions are `CNN`'s where the shorter side has 36 pixels
-    or more, smaller and fewer below, and a dense layer of 512 follows. An image with less than 3 pixels on a side is a vector.
+    or more, smaller and fewer below, and a dense layer of 512 follows. Where the convolutions leave more than 400 places, of large
+    or long images, a pool leaves at most 144 of them. An image with less than 3 pixels on a side is a vector.
 
     Args:
         units, activation, initialization: As for `MLP`.
@@ -261,7 +263,8 @@ class Auto(Part):
             parts = [self._component(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)]
             return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
         if picture is not None:
-            return self._convolutions(picture, padded).features(leaves, seeds, padded)
+            image = self._convolutions(picture, padded)
+            return image.features([_convolved(image, x, seeds, i, padded) for i, x in enumerate(leaves)], seeds)
         return MLP(self.units, self.activation, self.initialization, self.normalization).features(leaves, seeds)
 
     def _component(self, leaf: Any, seeds: Seeds, number: int, padded: bool) -> Any:
@@ -269,8 +272,7 @@ class Auto(Part):
             x = normalizing.in_front(_flat(leaf), self.normalization, f"normalization_{number}")
             return self._through(x, self.units[:-1] or self.units, f"dense_{number}", seeds)
         image = self._convolutions(leaf, padded)
-        x = _flat(image.convolved(leaf, seeds, number, padded))
-        return self._through(x, image.units, f"dense_{number}", seeds)
+        return self._through(_convolved(image, leaf, seeds, number, padded), image.units, f"dense_{number}", seeds)
 
     def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
         for index, units in enumerate(layers):
@@ -280,6 +282,17 @@ class Auto(Part):
     def _convolutions(self, picture: Any, padded: bool) -> CNN:
         found = CNN() if padded else suited(*picture.shape[1:3])
         return dataclasses.replace(found, normalization=self.normalization)
+
+
+def _convolved(image: CNN, x: Any, seeds: Seeds, number: int, padded: bool) -> Any:
+    # An image after the convolutions, and a pool where they leave many places, flattened; anything else as it is.
+    if len(x.shape) != 4:
+        return x
+    x = image.convolved(x, seeds, number, padded)
+    windows = pooling(*x.shape[1:3])
+    if max(windows) > 1 and not padded:
+        x = keras.layers.MaxPooling2D(windows, padding="same", name=f"pool_{number}")(x)
+    return _flat(x)
 
 
 def get(identifier: Any, default: Auto) -> Any:

@@ -12,7 +12,9 @@ from keras import layers
 import kagent
 from kagent import networks
 from kagent.acting import load
+from kagent.networks import backbones
 from kagent.saving.headers import check_images
+from kagent.spaces import images
 
 DISCRETE, TORQUE = spaces.Discrete(3), spaces.Box(-1, 1, (2,))
 
@@ -78,6 +80,37 @@ def test_the_smallest_image_of_each_size_is_not_padded(least):
     features = networks.Auto().features([x], lambda: 0)
     assert features.shape == (None, 512)
     assert networks.Auto().features([keras.Input((least + 1, 99, 2))], lambda: 0).shape == (None, 512)
+
+
+@pytest.mark.parametrize(
+    ("shape", "places", "pool"),
+    [
+        ((84, 84, 4), 7 * 7, None), ((210, 160, 3), 22 * 16, None), ((1, 64, 64), 4 * 4, None), ((64, 64, 2), 4 * 4, None),
+        ((3, 3, 1), 1, None), ((36, 2000, 3), 246, None), ((7, 200, 3), 5 * 25, (1, 8)), ((200, 7, 3), 25 * 5, (8, 1)),
+        ((17, 300, 1), 5 * 25, (1, 6)), ((512, 512, 2), 12 * 12, (5, 5)),
+    ],
+)  # fmt: skip
+def test_no_image_gets_tens_of_millions_of_weights(shape, places, pool, monkeypatch):
+    """Behind the convolutions there are 64 numbers at each place, and a dense layer of 512."""
+    monkeypatch.setattr(backbones, "initializers", lambda *_: lambda fan_in: ("zeros", "zeros"))
+    height, width, channels = images.read(shape).size
+    x = keras.Input((height, width, channels))
+    model = keras.Model(x, networks.Auto().features([x], lambda: 0))
+    kernel = next(layer.kernel.shape for layer in model.layers if isinstance(layer, layers.Dense))
+    assert kernel == (64 * places, 512) and model.count_params() < 12_000_000
+    pools = [layer.pool_size for layer in model.layers if isinstance(layer, layers.MaxPooling2D)]
+    assert pools == ([] if pool is None else [pool])
+
+
+def test_a_pooled_image_is_served_and_may_be_beside_others(tmp_path):
+    space = spaces.Dict(wide=pixels(7, 200, 3), place=spaces.Box(-1, 1, (2,)))
+    agent = dqn(space, {"units": [4]})
+    assert (64 * 5 * 25, 512) in kernels(agent)
+    x = {"wide": some(pixels(7, 200, 3), 2), "place": np.zeros((2, 2), np.float32)}
+    leaves = [x[leaf.name] for leaf in agent._observation.leaves]
+    agent.actor.save(tmp_path)
+    found = load(tmp_path).forward(leaves)[0]
+    np.testing.assert_allclose(found, agent.policy.values(leaves), rtol=1e-4, atol=1e-4)
 
 
 def test_channels_are_put_last_and_frames_beside_each_other():
