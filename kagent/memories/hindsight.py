@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -60,6 +61,7 @@ class Hindsight(EpisodeMemory):
         compute_reward, compute_terminated: Functions `(achieved_goal, desired_goal, info)` in place of the environment's own:
             for environments out of reach, as in an `AsyncVectorEnv`, and for updates without `fit`. Not part of the
             configuration: a loaded agent takes those of the environment of its `fit`, or gets them as attributes again.
+        directory: Where complete episodes are in files, as of `Replay`; None: they are in memory.
 
     Raises:
         ValueError, TypeError: An argument outside its range; later, observations without goals, or preprocessing of goals, by the
@@ -91,8 +93,9 @@ class Hindsight(EpisodeMemory):
         saved: bool = True,
         compute_reward: Callable[..., Any] | None = None,
         compute_terminated: Callable[..., Any] | None = None,
+        directory: str | os.PathLike[str] | None = None,
     ):
-        super().__init__(capacity, saved)
+        super().__init__(capacity, saved, directory)
         if strategy not in STRATEGIES:
             raise ValueError(f"`memory.strategy` must be one of {', '.join(STRATEGIES)}. Received: {strategy!r}")
         self.strategy = strategy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ class ReplaySequences(Recent):
         saved: Whether weights files carry its content, so that training resumes exactly.
         prioritized: Whether sequences are drawn by their errors: True, or a dict with some of `alpha` (0.9), `beta` (0.6; may be a
             schedule), `eta` (0.9) and `epsilon` (1e-6). False: they are drawn uniformly.
+        directory: Where the timesteps are in files, as of `Replay`; None: they are in memory.
 
     Raises:
         ValueError, TypeError: A capacity of less than one sequence, or an argument outside its range; at the agent's making, another
@@ -57,8 +59,9 @@ class ReplaySequences(Recent):
         burn_in: int = 20,
         saved: bool = True,
         prioritized: bool | dict[str, Any] = False,
+        directory: str | os.PathLike[str] | None = None,
     ):
-        super().__init__(capacity, saved)
+        super().__init__(capacity, saved, directory)
         self.priorities = SequencePriorities.of_argument(prioritized)
         self.prioritized = self.priorities is not None
         self._starting: PrioritizedStarts | None = None

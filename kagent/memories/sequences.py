@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.config.checks import check_count
+from kagent.files.atomic_files import local_directory
 from kagent.memories.columns import portable
 from kagent.memories.host_iterator import HostBatches
 from kagent.memories.identifiers import whole
@@ -38,14 +40,18 @@ class Sequences(Memory):
     Args:
         capacity: Timesteps kept, over all environments. None: its agent infers it; see `required_capacity`.
         saved: Whether weights files carry its content, so that training resumes exactly.
+        directory: As of `Replay`.
     """
 
     substitutes: tuple[str, ...] = ("Rollout", "Replay")
     consecutive = True
     _by_sequence = False
 
-    def __init__(self, capacity: int | None = None, saved: bool = True):
+    def __init__(
+        self, capacity: int | None = None, saved: bool = True, directory: str | os.PathLike[str] | None = None
+    ):
         super().__init__(saved)
+        self.directory = None if directory is None else local_directory(directory, "memory.directory")
         self.capacity = None if capacity is None else check_count(whole(capacity), "memory.capacity")
 
     def get_part(self) -> dict[str, Any]:

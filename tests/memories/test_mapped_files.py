@@ -9,11 +9,22 @@ import shutil
 import gymnasium
 import numpy as np
 import pytest
+import tensorflow as tf
 from agent_states import differences, state_of
 from gymnasium import spaces
 
 import kagent
-from kagent.memories import Prioritized, Replay, Transition, frames, mapped_files
+from kagent.memories import (
+    Hindsight,
+    Prioritized,
+    Recent,
+    Replay,
+    ReplayEpisodes,
+    ReplaySequences,
+    Transition,
+    frames,
+    mapped_files,
+)
 from kagent.memories.framed_storage import FramedStorage
 from kagent.memories.linked_storage import LinkedStorage
 from kagent.memories.mapped_files import MappedFile
@@ -80,6 +91,45 @@ def test_it_holds_what_a_memory_in_memory_holds(form, kind, tmp_path, monkeypatc
         restored.restore({name: np.array(value[:]) for name, value in state.items()})
         fill(restored, 50)
     assert os.listdir(tmp_path / "files") == []  # nothing with a name
+
+
+GOALS = spaces.Dict({name: spaces.Box(-99, 99, (2,), np.float32) for name in ("achieved_goal", "desired_goal")})
+CONSECUTIVE = {
+    "Hindsight": lambda **where: Hindsight(40, compute_reward=lambda got, goal, info: (got == goal).all(-1) * 1.0, **where),
+    "ReplayEpisodes": lambda **where: ReplayEpisodes(40, **where),
+    "ReplaySequences": lambda **where: ReplaySequences(40, sequence_length=3, burn_in=2, prioritized=True, **where),
+    "Recent": lambda **where: Recent(40, **where),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="Linux says which files are open")
+@pytest.mark.parametrize("kind", CONSECUTIVE)
+def test_memories_of_timesteps_and_episodes_too(kind, tmp_path):
+    make, memories = CONSECUTIVE[kind], []
+    for where in ({"directory": tmp_path / "swap"}, {}):
+        memory = make(**where)
+        memory.build(GOALS, spaces.Discrete(3), num_envs=2)
+        random = np.random.default_rng(0)
+        for number in range(50):  # of two environments: the ring is overwritten twice
+            one, two = random.normal(size=(2, 2, 2)).astype(np.float32)
+            ended = np.array([number % 7 == 6, number % 5 == 4])
+            step = [one, two], [np.array([1, 2])], random.normal(size=2).astype(np.float32), ended, ~ended & False
+            memory.append_step(Transition(*step, [two, one]))
+        memories.append(memory)
+    disk, heap = memories
+    assert on_disk(tmp_path / "swap") >= heap.storage.blocks["float32"].nbytes and os.listdir(tmp_path / "swap") == []
+    state = disk.state()
+    again = make(directory=str(tmp_path / "swap"))
+    again.build(GOALS, spaces.Discrete(3), num_envs=2)
+    again.restore(state)
+    for other in (heap, again):
+        for name, value in other.state().items():
+            np.testing.assert_array_equal(value, state[name], err_msg=name)
+        one, two = (next(iter(memory.dataset(6, seed=3))) for memory in (disk, other))
+        tf.nest.map_structure(np.testing.assert_array_equal, one, two)
+    assert "directory" not in disk.get_part()
+    with pytest.raises(ValueError, match=r"`memory\.directory` must be a directory, not a file"):
+        make(directory=__file__)
 
 
 def test_it_keeps_the_rules_of_memories(tmp_path):
