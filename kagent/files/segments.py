@@ -1,8 +1,9 @@
 """Large arrays in a folder beside a weights file, of which each save writes the new parts only.
 
 An array is cut at rows that stay the same. A part is a file that holds the bytes of its rows and is named by their digest, so that
-it never changes, and what two saves have in common is there once. The weights file names the parts and is written after them: it is whole
-from the moment on at which it takes the place of the one before, and parts that no weights file names are deleted after that.
+it never changes, and what two saves have in common is there once. Who keeps the array may know which rows stayed the same: these are
+neither read nor hashed. The weights file names the parts and is written after them: it is whole from the moment on at which it takes
+the place of the one before, and parts that no weights file names are deleted after that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,20 +88,29 @@ class Segments:
 
     Attributes:
         written: Bytes that `write` wrote, of all its calls together.
+        hashed: Bytes whose digests it took.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.written = 0
+        self.written = self.hashed = 0
         self._own: set[str] = set()  # parts that this object wrote
         self._whole: set[str] = set()  # parts that it wrote, or read and found whole
+        self._marked: dict[Hashable, str] = {}  # parts by their marks
 
-    def write(self, array: Any, cuts: Sequence[int] | np.ndarray | None = None) -> Cut:
+    def write(
+        self,
+        array: Any,
+        cuts: Sequence[int] | np.ndarray | None = None,
+        mark: Callable[[int, int], Hashable] | None = None,
+    ) -> Cut:
         """Writes the parts of an array that are not there yet, and flushes them to disk.
 
         Args:
             array: `(N, ...)`, an array or an object with `len` whose slices are arrays. A row has at most `LARGEST` bytes.
             cuts: The rows that parts begin with; None: so many rows each as take 8 MiB.
+            mark: From the first row of a part and the one behind its last to what stands for its bytes: a part with the mark of an
+                earlier one has the same, and is not read. None: nobody knows.
 
         Raises:
             OSError: The disk cannot take a part. Those that are there stay as they are.
@@ -111,11 +121,19 @@ class Segments:
         parts = []
         for first, end in zip(begins, [*begins[1:], len(array)]):
             for begin in range(first, end, max(1, LARGEST // size)):
-                part = np.ascontiguousarray(array[begin : min(begin + LARGEST // size, end)])
-                parts.append((self._keep(part.reshape(-1).view(np.uint8).data), len(part)))
+                stop = min(begin + max(1, LARGEST // size), end)
+                known = None if mark is None else mark(begin, stop)
+                name = self._marked.get(known, "")
+                if not name or not self._is_there(name, (stop - begin) * head.nbytes):
+                    part = np.ascontiguousarray(array[begin:stop])
+                    name = self._keep(part.reshape(-1).view(np.uint8).data)
+                    if known is not None:
+                        self._marked[known] = name
+                parts.append((name, stop - begin))
         return Cut(head.dtype.name, head.shape[1:], tuple(parts))
 
     def _keep(self, content: memoryview) -> str:
+        self.hashed += len(content)
         name = hashlib.sha256(content).hexdigest()
         if self._is_there(name, len(content)):
             return name
@@ -147,6 +165,7 @@ class Segments:
         """
         if not self.folder.is_dir() or self.folder.is_symlink():
             return
+        self._marked = {mark: part for mark, part in self._marked.items() if part in named}
         # What a process left that was killed while it wrote.
         atomic_files.sweep(self.folder, "", _PART_SUFFIX, series=True)
         for path in self.folder.iterdir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +13,11 @@ from kagent.memories.storage import Column
 from kagent.spaces import Structure
 
 StateSpec = tuple[tuple[int, ...], np.dtype]  # of a part of an actor's state: its shape in one episode, and its dtype
+
+
+def structure_of(space: gymnasium.Space | Structure, role: str) -> Structure:
+    """A space as a `Structure`; `role` is its name in messages."""
+    return space if isinstance(space, Structure) else Structure(space, role)
 
 
 def columns_of(

@@ -10,7 +10,7 @@ import numpy as np
 
 from kagent.memories.host_iterator import generator_of
 from kagent.memories.memory import MEMORIES
-from kagent.memories.saved_arrays import counters, read_block, saved_array
+from kagent.memories.saved_arrays import Mark, counters, read_block, ring_mark, saved_array
 from kagent.memories.sequences import Drawn, RecentSequences, Sequences
 from kagent.memories.storage import Storage
 from kagent.memories.transition import Transition
@@ -62,6 +62,7 @@ class EpisodeMemory(Sequences):
             target[:, :length] = block.reshape(self.num_envs, length, -1)
 
     def clear(self) -> None:
+        self._filling = object()
         self.total = 0  # timesteps of complete episodes so far
         self.finished = 0  # complete episodes so far
         self.episodes: collections.deque[tuple[int, int]] = collections.deque()  # of those kept: begin in total, length
@@ -156,6 +157,10 @@ class EpisodeMemory(Sequences):
             **{f"open.{name}": array[opened] for name, array in self._open.blocks.items()},
         }
 
+    def marks(self) -> dict[str, Mark]:
+        ring = ring_mark(self._filling, self.total, self.known_capacity)
+        return {f"block.{name}": ring for name in self.storage.blocks}
+
     def restore(self, state: Mapping[str, Any]) -> None:
         names = ("capacity", "total", "finished", "num_envs")
         capacity, total, finished, num_envs = counters(state["counters"], names)
@@ -201,6 +206,7 @@ class RecentEpisodes(EpisodeMemory, RecentSequences):
     Args:
         capacity: Timesteps kept in complete episodes. None: its agent infers it; see `required_capacity`.
         saved: Whether weights files carry its content, open episodes included, so that training resumes exactly.
+        directory: Where complete episodes are in files, as of `Replay`; None: they are in memory.
     """
 
     def _draw_rows(self, batch_size: int, passes: int, seed: int, number: int) -> Drawn:
@@ -220,6 +226,7 @@ class ReplayEpisodes(EpisodeMemory):
     Args:
         capacity: Timesteps kept in complete episodes. None: its agent infers it; see `required_capacity`.
         saved: Whether weights files carry its content, open episodes included, so that training resumes exactly.
+        directory: Where complete episodes are in files, as of `Replay`; None: they are in memory.
     """
 
     def configure(self, rule: Any, estimation: Any, clock: Any) -> None:

@@ -109,6 +109,8 @@ class FramePool:
         self.frames = shared_array(shape, column.block) if self._file is None else self._file.array
         self._tensors = shared_tensor(self.ids), shared_tensor(self.frames)
         self._last = np.zeros(places, np.int64)  # the number of the newest transition that refers to it, from 1
+        # How often any place was written, and how often it was when this place was.
+        self._stamp, self._stamps, self._filling = 0, np.zeros(places, np.int64), object()
         self.used = 0
         self.clear()
 
@@ -186,6 +188,7 @@ class FramePool:
         place = self._recent.get(key, -1)
         if place < 0 or self.frames[place].tobytes() != frame:
             place = self._free()
+            self._stamp = self._stamps[place] = self._stamp + 1
             self.frames[place] = np.frombuffer(frame, self.frames.dtype)
             self._recent[key] = place
             if len(self._recent) > _RECENT:
@@ -280,7 +283,7 @@ class FramePool:
         # Frames that a new transition brings, and those that went with the one before it, are those of its row.
         rows = np.arange(0, max(size, 1), max(1, _CUT // self._size))
         cuts = np.unique(np.searchsorted(first[places], rows * 2 * self.count))
-        return number[ids].reshape(size, 2 * self.count), Rows(self.frames, places, cuts)
+        return number[ids].reshape(size, 2 * self.count), Rows(self.frames, places, cuts, self._stamps, self._filling)
 
     def restore(self, ids: Any, frames: Any, size: int) -> None:
         """The inverse of `state`, of rows in the order of a ring that is not full, or is full and has its cursor at any row.
@@ -301,6 +304,8 @@ class FramePool:
             )
         if self._file is not None:
             self._file.reserve(min(count + self._chunk, len(self.frames)))
+        self._stamps[:count] = np.arange(count) + self._stamp + 1
+        self._stamp += count
         for begin, end, part in saved_slices(frames, f"frames.{name}", count, self.width, self.frames.dtype):
             self.frames[begin:end] = part
         self.ids[:size] = numbers.reshape(ids.shape)

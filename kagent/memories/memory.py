@@ -13,7 +13,7 @@ import tensorflow as tf
 from kagent.config.checks import MOST_ENVS
 from kagent.config.registry import Part, Registry
 from kagent.environments.checks import INFINITE, not_finite_reward
-from kagent.memories.columns import StateSpec, columns_of, nested
+from kagent.memories.columns import StateSpec, columns_of, nested, structure_of
 from kagent.memories.row_writer import RowWriter
 from kagent.memories.storage import Column, Storage, check_plan
 from kagent.memories.transition import Leaves, Masks, Transition
@@ -88,8 +88,8 @@ class Memory(Part):
         Raises:
             ValueError: It does not fit into free memory.
         """
-        self.observation = _structure(observation_space, "observation_space")
-        self.action = _structure(action_space, "action_space")
+        self.observation = structure_of(observation_space, "observation_space")
+        self.action = structure_of(action_space, "action_space")
         if not 1 <= num_envs <= MOST_ENVS:  # a file may ask for any number
             raise ValueError(f"`num_envs` must be from 1 to {MOST_ENVS}. Received: {num_envs}")
         self.masked, self.num_envs = bool(masked), int(num_envs)
@@ -360,6 +360,10 @@ class Memory(Part):
         """Everything to continue from, by name: the filled rows as arrays (views, not copies) and counters."""
         raise NotImplementedError
 
+    def marks(self) -> dict[str, Any]:
+        """Of arrays of `state`, by name: what says which of their rows are those of an earlier state. Others are read each time."""
+        return {}
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state`. Each value is an array, or an iterable of the slices of one.
 
@@ -394,7 +398,3 @@ class Memory(Part):
     def take(self, restored: Memory) -> None:
         """Takes the content of a memory that `restored` made, which is of no use afterwards."""
         vars(self).update(vars(restored))
-
-
-def _structure(space: gymnasium.Space | Structure, role: str) -> Structure:
-    return space if isinstance(space, Structure) else Structure(space, role)

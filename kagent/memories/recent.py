@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kagent.memories.memory import MEMORIES
-from kagent.memories.saved_arrays import counters, read_block, saved_array
+from kagent.memories.saved_arrays import Mark, counters, read_block, ring_mark, saved_array
 from kagent.memories.sequences import Drawn, RecentSequences
 from kagent.memories.transition import Transition
 
@@ -24,6 +24,7 @@ class Recent(RecentSequences):
     Args:
         capacity: Timesteps kept, over all environments. None: its agent infers it; see `required_capacity`.
         saved: Whether weights files carry its content, so that training resumes exactly.
+        directory: Where the timesteps are in files, as of `Replay`; None: they are in memory.
 
     Example:
 
@@ -44,6 +45,7 @@ class Recent(RecentSequences):
     def clear(self) -> None:
         self.written = np.zeros(self.num_envs, np.int64)  # timesteps of each environment so far
         self._together: int | None = 0  # the same, while it is the same of all
+        self._filling = object()
 
     def fits(self, num_envs: int) -> bool:
         return num_envs == self.num_envs
@@ -74,6 +76,7 @@ class Recent(RecentSequences):
             newest = (self.written[index] - 1) % self.steps * self.num_envs + index
             if self.written[index] and not self._writer.terminated[newest]:
                 self._writer.truncated[newest] = 1
+                self._filling = object()
 
     def _shape(self, batch_size: int, passes: int) -> tuple[tuple[int, int], tuple[int, int]]:
         steps = -(-batch_size // self.num_envs)
@@ -91,6 +94,13 @@ class Recent(RecentSequences):
         blocks = {f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()}
         about = np.asarray([self.steps, self.num_envs], np.int64)
         return {"counters": about, "written": self.written.copy(), **blocks}
+
+    def marks(self) -> dict[str, Mark]:
+        written, rows = int(self.written[0]), self.num_envs
+        if (self.written != written).any():  # environments do not go in step
+            return {}
+        ring = ring_mark(self._filling, written * rows, self.steps * rows)
+        return {f"block.{name}": ring for name in self.storage.blocks}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         steps, num_envs = counters(state["counters"], ("steps", "num_envs"))

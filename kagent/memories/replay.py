@@ -21,7 +21,7 @@ from kagent.memories.linked_storage import LinkedStorage, pays
 from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
 from kagent.memories.pipeline import pipeline
-from kagent.memories.saved_arrays import counters
+from kagent.memories.saved_arrays import Mark, counters, ring_mark
 from kagent.memories.saved_links import read_rows
 from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
 from kagent.memories.transition import Transition
@@ -159,6 +159,7 @@ class Replay(Memory):
 
     def clear(self) -> None:
         self.size = self.cursor = self.total = 0
+        self._filling = object()
         storage = self.storage
         storage.clear()
         self._chains = Chains(storage, self.num_envs) if isinstance(storage, LinkedStorage) else None
@@ -254,7 +255,7 @@ class Replay(Memory):
     def take_unestimated(self) -> np.ndarray:
         """Rows whose `next_value` is asked for; whoever takes them has to write it into `storage.views`."""
         rows: np.ndarray = np.arange(self.cursor - self.unestimated, self.cursor) % self.capacity
-        self.unestimated = 0
+        self.unestimated, self._filling = 0, object()
         return rows
 
     def packed_dataset(self, batch_size: int, steps: int, seed: int, start: int = 0) -> tf.data.Dataset:
@@ -324,6 +325,9 @@ class Replay(Memory):
         if self._chains is not None:
             more |= self._chains.state(self.size, self.total)
         return {"counters": np.asarray([self.size, self.cursor], np.int64), **self.storage.state(self.size), **more}
+
+    def marks(self) -> dict[str, Mark]:
+        return {f"block.{name}": ring_mark(self._filling, self.total, self.capacity) for name in self.storage.blocks}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         size, cursor = counters(state["counters"], ("size", "cursor"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,32 @@ def saved_slices(source: Any, name: str, rows: int, width: int, dtype: Any) -> I
         raise ValueError(f"Saved memory lacks rows: block {name!r} must have {rows}. Received: {begin}")
 
 
+Mark = Callable[[int, int], Hashable]  # of the rows from one number to before another: equal marks are equal rows
+
+
+def ring_mark(filling: object, total: int, capacity: int) -> Mark:
+    """What says, without reading them, whether rows of a ring are those of an earlier save: which were written into them.
+
+    Args:
+        filling: Another object whenever rows were written otherwise than in turn.
+        total: Rows written so far, in turn.
+        capacity: Rows of the ring.
+
+    Example:
+
+    >>> before, after = ring_mark("here", 9, 10), ring_mark("here", 14, 10)  # rows 9 and 0 to 3 are new
+    >>> [before(*part) == after(*part) for part in ((0, 4), (3, 6), (4, 8))]
+    [False, False, True]
+    """
+    newest, cursor = total - 1, total % capacity
+
+    def mark(begin: int, end: int) -> Hashable:
+        first, last = (newest - (newest - row) % capacity for row in (begin, end - 1))
+        return filling, first, last, cursor if begin < cursor < end else begin
+
+    return mark
+
+
 class Rows:
     """Rows of an array in an order of their own, copied when they are read.
 
@@ -80,13 +107,21 @@ class Rows:
         source: The array.
         places: int64 `(N,)`, its rows.
         cuts: Where it may be cut into parts, from 0 on: those of two saves are then the same but for what changed in between.
+        stamps: int64, another number for each row of the source whenever it is written.
+        filling: Another object for each source.
 
     Attributes:
         cuts: As given.
     """
 
-    def __init__(self, source: np.ndarray, places: np.ndarray, cuts: np.ndarray):
+    def __init__(self, source: np.ndarray, places: np.ndarray, cuts: np.ndarray, stamps: np.ndarray, filling: object):
         self._source, self._places, self.cuts = source, places, cuts
+        self._stamps, self._filling = stamps, filling
+
+    def mark(self, begin: int, end: int) -> Hashable:
+        """See `ring_mark`."""
+        stamps = np.ascontiguousarray(self._stamps[self._places[begin:end]])
+        return self._filling, hashlib.sha256(stamps.tobytes()).digest()
 
     def __len__(self) -> int:
         return len(self._places)

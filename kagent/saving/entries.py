@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from kagent.config.checks import check_count
 from kagent.files import json_arrays, segments
 from kagent.files.segments import Segments
 from kagent.files.stored_state import read_state, read_text
-from kagent.memories.saved_arrays import Rows
+from kagent.memories.saved_arrays import Mark, Rows
 from kagent.memories.storage import free_memory
 
 _SLICE = 64 << 20  # bytes of memory content in one entry: Keras copies entries on their way in and out
@@ -30,11 +31,13 @@ class SavedMemory(NamedTuple):
     Attributes:
         masked, num_envs: As of `Memory.build`.
         content: As `Memory.state` gives it; of a file, each value is an iterable of the slices of one.
+        marks: As `Memory.marks` gives them; of a file, there are none.
     """
 
     masked: bool
     num_envs: int
     content: Mapping[str, np.ndarray | Rows | Iterable[np.ndarray]]
+    marks: Mapping[str, Mark] = MappingProxyType({})
 
 
 def write(store: Any, data: Mapping[str, Any], beside: Segments | None = None) -> None:
@@ -57,7 +60,11 @@ def write(store: Any, data: Mapping[str, Any], beside: Segments | None = None) -
     content = {name: value if isinstance(value, Rows) else np.asarray(value) for name, value in memory.content.items()}
     cuts = {}
     if beside is not None:
-        cuts = {name: beside.write(value, *_cuts(value)) for name, value in content.items() if _is_large(value)}
+        cuts = {
+            name: beside.write(value, _cuts(value), _mark(name, value, memory.marks))
+            for name, value in content.items()
+            if _is_large(value)
+        }
     slices = {name: _slices(value) for name, value in content.items() if name not in cuts}
     counts = {name: len(parts) for name, parts in slices.items()}
     about: dict[str, Any] = {"masked": memory.masked, "num_envs": memory.num_envs, "slices": counts}
@@ -123,8 +130,14 @@ def _is_large(array: np.ndarray | Rows) -> bool:
     )
 
 
-def _cuts(array: np.ndarray | Rows) -> tuple[np.ndarray, ...]:
-    return (array.cuts,) if isinstance(array, Rows) else ()
+def _cuts(array: np.ndarray | Rows) -> np.ndarray | None:
+    return array.cuts if isinstance(array, Rows) else None
+
+
+def _mark(name: str, array: np.ndarray | Rows, marks: Mapping[str, Mark]) -> Mark | None:
+    # Two arrays of a memory may have the same marks.
+    mark = array.mark if isinstance(array, Rows) else marks.get(name)
+    return None if mark is None else lambda begin, end: (name, mark(begin, end))
 
 
 def _slices(array: np.ndarray | Rows) -> list[slice]:

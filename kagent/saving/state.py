@@ -206,7 +206,7 @@ def _collect_memory(agent: Agent) -> dict[str, Any]:
     memory = agent.memory
     if not (memory.saved and memory.built):
         return {}
-    return {"memory": SavedMemory(memory.masked, memory.num_envs, memory.state())}
+    return {"memory": SavedMemory(memory.masked, memory.num_envs, memory.state(), memory.marks())}
 
 
 def _check_memory(agent: Agent, data: Data) -> Memory | None:

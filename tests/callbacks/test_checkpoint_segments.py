@@ -99,6 +99,29 @@ def test_a_checkpoint_writes_what_is_new_and_resumes_exactly(small, tmp_path, wr
     make().load_weights(folder / "dqn-before-1" / "dqn-100.weights.h5")
 
 
+@pytest.mark.parametrize("horizon", [None, "early"])
+def test_a_save_hashes_no_more_than_what_is_new(small, tmp_path, horizon):
+    """Of a ring of 95 rows, in parts of ten, in which 20 are written between two saves."""
+    changes = {} if horizon is None else {"reward_estimation": {"horizon": 1, "estimate_horizon": horizon}}
+    agent = small("dqn", memory=95, start=10, **changes)
+    folder, hashed, alone = tmp_path / "run", [], []
+
+    def note(epoch, logs):
+        found = agent._files.folders._at(folder / "dqn.segments")
+        hashed.append(found.hashed)
+        fresh = Segments(tmp_path / f"{epoch}.segments")  # one that knows nothing, for comparison
+        state = agent.memory.state()
+        cuts = {name: fresh.write(state[name]) for name in state if name.startswith("block.")}
+        with h5py.File(max(folder.glob("*.h5"), key=os.path.getmtime)) as file:
+            alone.append(segments.of_file(file["vars"])[1] == cuts)
+
+    run(agent, Checkpoint(folder, frequency=None), keras.callbacks.LambdaCallback(on_epoch_end=note), epochs=9)
+    row = agent.memory.storage.blocks["float32"][:1].nbytes
+    rows = [(now - before) // row for before, now in zip([0, *hashed], hashed)]
+    # The last epoch's file is written behind the other callbacks, at the end of training.
+    assert all(alone[:-1]) and (rows[5:8] == [30, 30, 30] if horizon is None else rows[5:8] == [95, 95, 95])
+
+
 def test_stopped_at_any_point_of_a_save_the_newest_file_is_whole(small, tmp_path, monkeypatch):
     agent, folder = small("dqn", memory=65), tmp_path / "run"
     saver = Checkpoint(folder, frequency=None, max_checkpoints=1)

@@ -42,6 +42,26 @@ def test_a_save_writes_the_parts_that_are_new(folder):
     assert read(folder, grown).shape == (13, 2) and len(parts(folder)) == 5
 
 
+def test_a_part_whose_mark_is_known_is_neither_read_nor_hashed(folder):
+    store, array, versions = Segments(folder), rows(12), [0, 0, 0]
+
+    def mark(begin, end):
+        assert end == min(begin + 5, 12)
+        return begin, versions[begin // 5]
+
+    cut = store.write(array, mark=mark)
+    assert store.hashed == 12 * 8
+    array[6], versions[1] = 99, 1
+    second = store.write(array, mark=mark)
+    assert store.hashed == (12 + 5) * 8 and (read(folder, second) == array).all() and second.parts[0] == cut.parts[0]
+    (folder / cut.parts[0][0]).unlink()  # what is gone is written again
+    assert store.write(array, mark=mark) == second and store.hashed == (12 + 5 + 5) * 8
+    store.sweep({part for part, _ in second.parts})
+    assert len(store._marked) == 3  # without that of the part before
+    versions[1] = 0  # whose mark is of bytes that are no longer known
+    assert store.write(array, mark=mark) == second and store.hashed == (12 + 5 + 5 + 5) * 8
+
+
 def test_parts_begin_where_the_array_says(folder, monkeypatch):
     cut = Segments(folder).write(rows(12), np.array([0, 3, 11]))
     assert [count for _, count in cut.parts] == [3, 8, 1] and (read(folder, cut) == rows(12)).all()

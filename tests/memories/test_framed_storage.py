@@ -309,15 +309,16 @@ def test_a_long_sequence_leaves_no_copies_behind():
 SIZE = 64  # bytes of a frame of the first component
 
 
-def test_of_a_full_ring_a_save_in_parts_writes_what_is_new(tmp_path, monkeypatch):
+def test_of_a_full_ring_a_save_in_parts_reads_and_writes_what_is_new(tmp_path, monkeypatch):
     monkeypatch.setattr(frames, "_CUT", 5 * SIZE)
     stream, store = Stream(built(40)), Segments(tmp_path / "a.segments")
 
     def save():
-        before, pool = store.written, stream.memory.state()["frames.observation.0"]
-        cut = store.write(pool, pool.cuts)
+        before, hashed, pool = store.written, store.hashed, stream.memory.state()["frames.observation.0"]
+        cut = store.write(pool, pool.cuts, pool.mark)
         read = np.concatenate(list(opened(store.folder, {"pool": cut}, 0)["pool"]))
         np.testing.assert_array_equal(read, pool[:])
+        assert store.hashed - hashed == store.written - before  # each frame is other than all before
         return (store.written - before) // SIZE, len(pool)
 
     for number in range(73):
