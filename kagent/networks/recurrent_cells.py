@@ -1,4 +1,4 @@
-"""Keras's LSTM and GRU cells over whole sequences, by the equations of `kagent.ops`."""
+"""Keras's LSTM, GRU and SimpleRNN cells over whole sequences, by the equations of `kagent.ops`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CellEquation(NamedTuple):
 def equations_of(layer: Any) -> list[CellEquation] | None:
     """The equations of a recurrent layer's cells, one behind the other; None: one of them has none.
 
-    Those of `LSTM` and `GRU` in float32, with the activations that Keras gives them.
+    Those of `LSTM`, `GRU` and `SimpleRNN` in float32, with the activations that Keras gives them.
     """
     stacked = type(layer.cell) is keras.layers.StackedRNNCells
     found = [_equation(cell) for cell in (layer.cell.cells if stacked else [layer.cell])]
@@ -36,12 +36,17 @@ def equations_of(layer: Any) -> list[CellEquation] | None:
 
 
 def _equation(cell: Any) -> CellEquation | None:
-    kinds = {keras.layers.LSTMCell: (_lstm, 2), keras.layers.GRUCell: (_gru, 1)}
-    activations = keras.activations
+    kinds = {
+        keras.layers.LSTMCell: (_lstm, 2),
+        keras.layers.GRUCell: (_gru, 1),
+        keras.layers.SimpleRNNCell: (_simple_rnn, 1),
+    }
+    sigmoid = keras.activations.sigmoid
     if (
         type(cell) not in kinds
         or not getattr(cell, "reset_after", True)
-        or (cell.activation, cell.recurrent_activation) != (activations.tanh, activations.sigmoid)
+        or cell.activation != keras.activations.tanh
+        or getattr(cell, "recurrent_activation", sigmoid) != sigmoid  # `SimpleRNN` has none
         or not cell.compute_dtype == cell.variable_dtype == "float32"
     ):
         return None
@@ -58,6 +63,12 @@ def _lstm(cell: Any, x: Any, begins: Any, states: list[Any]) -> list[Any]:
 def _gru(cell: Any, x: Any, begins: Any, states: list[Any]) -> list[Any]:
     outer, inner = tf.unstack(tf.convert_to_tensor(cell.bias)) if cell.use_bias else (None, tf.zeros(3 * cell.units))
     h = ops.gru(_projected(cell, x, outer), cell.recurrent_kernel, inner, begins, *states)
+    return [h, h]
+
+
+def _simple_rnn(cell: Any, x: Any, begins: Any, states: list[Any]) -> list[Any]:
+    projected = _projected(cell, x, tf.convert_to_tensor(cell.bias) if cell.use_bias else None)
+    h = ops.simple_rnn(projected, cell.recurrent_kernel, begins, *states)
     return [h, h]
 
 

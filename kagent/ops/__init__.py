@@ -26,7 +26,7 @@ from .policy_gradient import (
     normalize_advantage,
     policy_gradient,
 )
-from .recurrence import gru, lstm
+from .recurrence import gru, lstm, simple_rnn
 from .returns import discounted_return, gae, lambda_return, n_step_return
 from .smoothing import smoothed_action
 from .state_dependent_noise import deviation, state_dependent_log_std
@@ -100,6 +100,7 @@ __all__ = [
     "scaled_noise",
     "select",
     "select_atoms",
+    "simple_rnn",
     "smoothed_action",
     "soft_policy_loss",
     "soft_target",

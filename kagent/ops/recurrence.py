@@ -141,6 +141,52 @@ def _gru(x: Any, recurrent: Any, bias: Any, begins: Any, hidden: Any) -> Any:
     return h, gradient
 
 
+def simple_rnn(x: Any, recurrent: Any, begins: Any, hidden: Any) -> tf.Tensor:
+    """A recurrent layer without gates (Elman 1990) over L timesteps: `h' = tanh(x + h R)`.
+
+    Args:
+        x: float32 `(L, B, U)`, of every timestep the product of its input with the kernel, and the bias.
+        recurrent: float32 `(U, U)`, the recurrent kernel R.
+        begins: bool `(L, B)`: where a sequence begins. At the first timestep it does in any case.
+        hidden: float32 `(L, B, U)`, the states h that sequences begin in; elsewhere not read.
+
+    Returns:
+        The state after each timestep, `(L, B, U)`.
+
+    Example:
+
+    >>> h = simple_rnn(tf.zeros((1, 1, 1)), [[2.0]], [[True]], tf.fill((1, 1, 1), 0.5))
+    >>> abs(h.numpy().item() - tf.tanh(1.0).numpy().item()) < 1e-6
+    True
+    """
+    found: tf.Tensor = _simple_rnn(*_tensors(x, recurrent, begins, hidden))
+    return found
+
+
+@tf.custom_gradient
+def _simple_rnn(x: Any, recurrent: Any, begins: Any, hidden: Any) -> Any:
+    def forward(state: Sequence[Any], now: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        x, begin, first = now
+        h = tf.tanh(x + tf.matmul(tf.where(begin, first, state[0]), recurrent))
+        return (h,), (h,)
+
+    zeros = tf.zeros_like(hidden[0])
+    (h,) = _through(forward, (x, begins, hidden), (zeros,), (recurrent.shape[0],))
+
+    def gradient(slope: Any) -> Any:
+        bent, transposed = 1.0 - h * h, tf.transpose(recurrent)
+
+        def backward(state: Sequence[Any], now: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+            begin, slope, bent = now
+            inner = (slope + state[0]) * bent
+            return (tf.where(begin, tf.zeros_like(inner), tf.matmul(inner, transposed)),), (inner,)
+
+        (slopes,) = _through(backward, (begins, slope, bent), (zeros,), (recurrent.shape[0],), reverse=True)
+        return slopes, _kernel_slope(_before(begins, hidden, h), slopes), None, None
+
+    return h, gradient
+
+
 def _tensors(*given: Any) -> list[tf.Tensor]:
     # With begins as `(L, B, 1)`, true in the first row.
     found = []

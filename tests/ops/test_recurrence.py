@@ -30,6 +30,14 @@ def test_gru_by_hand():
         np.testing.assert_allclose(h[:, 0, 0], expected, atol=1e-6)
 
 
+def test_simple_rnn_by_hand():
+    """One unit with a recurrent weight of 2 and an input of ln 2 - 1: tanh(ln 2 - 1 + 2 h) of h = 0.5 is tanh(ln 2) = 0.6."""
+    x, hidden = np.full((2, 1, 1), np.log(2.0) - 1.0, np.float32), np.full((2, 1, 1), 0.5, np.float32)
+    for begins, second in ((True, 0.6), (False, np.tanh(np.log(2.0) + 0.2))):
+        h = ops.simple_rnn(x, [[2.0]], [[False], [begins]], hidden)
+        np.testing.assert_allclose(h[:, 0, 0], [0.6, second], atol=1e-6)
+
+
 def lstm(given):
     x, recurrent, _, begins, *states = given
     return ops.lstm(x, recurrent, begins, *states)
@@ -40,17 +48,25 @@ def gru(given):
     return (ops.gru(x, recurrent, bias, begins, hidden),)
 
 
+def simple_rnn(given):
+    x, recurrent, _, begins, hidden, _ = given
+    return (ops.simple_rnn(x, recurrent, begins, hidden),)
+
+
+GATES = {keras.layers.LSTMCell: 4, keras.layers.GRUCell: 3, keras.layers.SimpleRNNCell: 1}
+
+
 def stepwise(kind):
     """The same by Keras's cell, whose gradients are TensorFlow's."""
 
     def outputs(given):
         x, recurrent, bias, begins, *states = given
-        gates = 4 if kind is keras.layers.LSTMCell else 3
+        gates = GATES[kind]
         cell = kind(UNITS)
         cell.build((None, gates * UNITS))
         cell._kernel = cell.kernel = tf.eye(gates * UNITS)  # x is the product already
         cell.recurrent_kernel = recurrent
-        cell.bias = tf.zeros(gates * UNITS) if gates == 4 else tf.stack([tf.zeros_like(bias), bias])
+        cell.bias = tf.stack([tf.zeros_like(bias), bias]) if gates == 3 else tf.zeros(gates * UNITS)
         states, after = states[: 1 + (gates == 4)], None
         found = []
         for t in range(STEPS):
@@ -87,7 +103,8 @@ def learned(function, given):
     return [*outputs, *slopes, outer.gradient(total, recurrent)]
 
 
-@pytest.mark.parametrize("ours, kind, gates", [(lstm, keras.layers.LSTMCell, 4), (gru, keras.layers.GRUCell, 3)])
-def test_values_slopes_and_second_slopes_are_those_of_keras(ours, kind, gates):
-    for found, expected in zip(learned(ours, given(gates)), learned(stepwise(kind), given(gates)), strict=True):
+@pytest.mark.parametrize("ours, kind", list(zip((lstm, gru, simple_rnn), GATES)))
+def test_values_slopes_and_second_slopes_are_those_of_keras(ours, kind):
+    sizes = given(GATES[kind])
+    for found, expected in zip(learned(ours, sizes), learned(stepwise(kind), sizes), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
