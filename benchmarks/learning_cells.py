@@ -163,6 +163,7 @@ def _cells() -> Iterator[Task]:
     yield Task("recurrentppo", partial + "PendulumWithoutVelocities-v1", -280.0, 2.0, -600.0, -135.3, seeds=3)
     yield Task("recurrentppo", partial + "MountainCarContinuousWithoutVelocities-v0", 85.0, 2.0, 0.0, 92.5, seeds=3)
     yield Task("recurrentppo", partial + "TMaze-v0", 0.95, 2.0, 0.6, seeds=3)
+    yield Task("recurrentppo", partial + "RepeatPrevious-v0", 0.95, 1.0, 0.5, seeds=3)
 
     env, floor = "benchmarks.catch:Catch-v0", 5.0  # from pixels; the best return is 10
     yield Task("dqn", env, 9.5, 1.0, floor)

@@ -8,6 +8,7 @@ Importing this module registers them with gymnasium; `"kagent.environments.parti
 | `PendulumWithoutVelocities-v1` | how fast it turns |
 | `MountainCarContinuousWithoutVelocities-v0` | how fast the car is |
 | `TMaze-v0` | the sign, behind the first timestep |
+| `RepeatPrevious-v0` | the cards before the newest one |
 """
 
 from __future__ import annotations
@@ -101,6 +102,51 @@ class TMaze(gymnasium.Env[np.ndarray, int]):
         return observation, float(turned and right), bool(turned), self._timestep >= 4 * self.corridor, {}
 
 
+class RepeatPrevious(gymnasium.Env[int, int]):
+    """Cards of a shuffled deck, one at a timestep, whose suits are to be named some cards later. The rules are those of
+    RepeatPreviousEasy in POPGym (Morad et al. 2023, "POPGym: Benchmarking Partially Observable Reinforcement Learning").
+
+    Observation: the suit of the newest card, 0 to 3. Action: the suit of the card `back - 1` cards before it. As soon as there were
+    `back` cards, the right suit is rewarded by `1 / (52 * decks - back)` and a wrong one costs as much, so that returns are from -1 to
+    1, and -0.5 by chance. The last card ends the episode.
+
+    Args:
+        back: How many of the newest cards are to be remembered, at least 1.
+        decks: Of 52 cards each, at least 1.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+
+    >>> env = RepeatPrevious(back=1)
+    >>> suit, _ = env.reset(seed=0)
+    >>> env.step(suit)[1] == 1 / 51
+    True
+    """
+
+    def __init__(self, back: int = 4, decks: int = 1):
+        for name, value, most in (("decks", decks, 1000), ("back", back, 51)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"`{name}` must be an integer from 1 to {most}. Received: {value!r}")
+        self.observation_space, self.action_space = gymnasium.spaces.Discrete(4), gymnasium.spaces.Discrete(4)
+        self.back, self.decks = back, decks
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._suits = self.np_random.permutation(np.repeat(np.arange(4), 13 * self.decks))
+        self._seen = 1
+        return int(self._suits[0]), {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        cards, reward = len(self._suits), 0.0
+        if self._seen >= self.back:
+            right = int(action) == self._suits[self._seen - self.back]
+            reward = (1.0 if right else -1.0) / (cards - self.back)
+        self._seen += 1
+        return int(self._suits[self._seen - 1]), reward, self._seen == cards, False, {}
+
+
 def _without(name: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
     return WithoutVelocities(gymnasium.make(name, disable_env_checker=True, **arguments))
 
@@ -110,6 +156,7 @@ def _register() -> None:
         short, _, version = name.partition("-")
         gymnasium.register(f"{short}WithoutVelocities-{version}", _without, kwargs={"name": name})
     gymnasium.register("TMaze-v0", TMaze)
+    gymnasium.register("RepeatPrevious-v0", RepeatPrevious)
 
 
 _register()

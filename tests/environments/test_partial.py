@@ -40,6 +40,24 @@ def test_the_maze_pays_for_the_turn_of_its_sign():
     assert [env.step(1)[3] for _ in range(8)] == [False] * 7 + [True]
 
 
+def test_suits_are_to_be_named_three_cards_later():
+    env = gymnasium.make(f"{MODULE}RepeatPrevious-v0")
+    for right in (True, False):
+        seen, rewards, ended = [env.reset(seed=7)[0]], [], False
+        while not ended:
+            suit = seen[-4] if len(seen) >= 4 else 0
+            observation, reward, ended, cut, _ = env.step(suit if right else (suit + 1) % 4)
+            assert not cut
+            seen.append(observation)
+            rewards.append(reward)
+        assert len(rewards) == 51 and rewards[:3] == [0, 0, 0] and sorted(seen) == sorted([0, 1, 2, 3] * 13)
+        assert set(rewards[3:]) == {(1 if right else -1) / 48} and sum(rewards) == pytest.approx(1 if right else -1)
+    assert env.reset(seed=7)[0] == seen[0] and len({partial.RepeatPrevious().reset(seed=n)[0] for n in range(9)}) > 1
+    long = partial.RepeatPrevious(back=32, decks=2)
+    long.reset(seed=0)
+    assert [long.step(0)[1] != 0 for _ in range(103)] == [False] * 31 + [True] * 72
+
+
 @pytest.mark.parametrize(
     "make, words",
     [
@@ -48,6 +66,8 @@ def test_the_maze_pays_for_the_turn_of_its_sign():
         (lambda: partial.WithoutVelocities(gymnasium.make("Acrobot-v1"), []), "at least one"),
         (lambda: partial.WithoutVelocities(partial.TMaze().unwrapped, [0, -1]), "indices from 0 to 1"),
         (lambda: partial.TMaze(0), "`corridor` must be an integer >= 1"),
+        (lambda: partial.RepeatPrevious(52), "`back` must be an integer from 1 to 51"),
+        (lambda: partial.RepeatPrevious(decks=True), "`decks` must be an integer from 1 to 1000"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, words):
