@@ -52,8 +52,8 @@ def test_huge_gradients_are_scaled_only_where_they_are_too_long(mode):
     clip = mode(lambda a, b, limit: clip_by_global_norm([a, b], limit))
     a, b = tf.fill((1024, 1024), 3.0 / 1024.0), tf.constant([4.0])  # norms 3 and 4, together 5
     for limit, factor in ((2.5, 0.5), (6.0, 1.0)):
-        for found, given in zip(clip(a, b, limit), (a, b)):
-            np.testing.assert_allclose(found, given * factor, rtol=1e-5)
+        for found, gradient in zip(clip(a, b, limit), (a, b)):
+            np.testing.assert_allclose(found, gradient * factor, rtol=1e-5)
     assert np.isnan(clip(a, tf.constant([math.nan]), 6.0)[0]).all()
 
 
