@@ -136,6 +136,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "pqn": ("PQN", ROLLED, {"masked": True}),
     "rainbow": ("Rainbow", {**VALUES, "atoms": 5, "stream_units": [4]}, {"masked": True}),
     "ppo": ("PPO", ROLLED, {}),
+    "impala": ("IMPALA", ROLLED, {}),
     "recurrent_ppo": ("RecurrentPPO", {**ROLLED, "network": {"units": [4], "rnn": 3}, "sequence_length": 4}, {"acted": "box"}),
     "ppo of a shared network": ("PPO", {**ROLLED, "critic": "shared_state_value", "n_envs": 1}, {"acted": "box"}),
     "ppo nested": (

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 _AGENTS = (
-    "A2C", "AC", "BC", "C51", "CQL", "DDPG", "DPG", "DQN", "IQL", "IQN", "NAF", "PPO", "PQN", "QRDQN", "REINFORCE",
-    "SAC", "TD3", "TD3BC", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteCQL", "DiscreteSAC", "DoubleDQN",
+    "A2C", "AC", "BC", "C51", "CQL", "DDPG", "DPG", "DQN", "IMPALA", "IQL", "IQN", "NAF", "PPO", "PQN", "QRDQN",
+    "REINFORCE", "SAC", "TD3", "TD3BC", "TQC", "TRPO", "VPG", "Constant", "CrossQ", "DiscreteCQL", "DiscreteSAC", "DoubleDQN",
     "DuelingDQN", "Rainbow", "Random", "RecurrentPPO",
 )  # fmt: skip
 _HOMES = {
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from kagent.agents import DDPG as DDPG
     from kagent.agents import DPG as DPG
     from kagent.agents import DQN as DQN
+    from kagent.agents import IMPALA as IMPALA
     from kagent.agents import IQL as IQL
     from kagent.agents import IQN as IQN
     from kagent.agents import NAF as NAF

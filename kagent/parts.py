@@ -309,18 +309,22 @@ class AgentParts:
 
     def _keep_states(self, actor: PolicyActor) -> None:
         self.memory.keep_state(actor.kept_state())
-        if not carried_sizes(self.policy, self.critic):
+        if self.objective.needs_log_prob and hasattr(self.memory, "keep_log_prob"):
+            self.memory.keep_log_prob()
+        if self.objective.needs_sequences:
+            keep_sequences(self.memory)
+        elif not carried_sizes(self.policy, self.critic):
             if (length := getattr(self.memory, "sequence_length", None)) is not None:
                 raise ValueError(
                     f"`sequence_length` is for recurrent networks, and there is none. Received: {length}. Allowed: None"
                 )
-            return
-        if not self.objective.takes_sequences:
+        elif not self.objective.takes_sequences:
             raise ValueError(
                 f"`objective` {type(self.objective).__name__} learns from single timesteps, and a recurrent network from sequences "
-                "of them. Allowed: the objectives of PPO, A2C, AC, VPG and DQN, or networks without recurrent layers"
+                "of them. Allowed: the objectives of PPO, IMPALA, A2C, AC, VPG and DQN, or networks without recurrent layers"
             )
-        keep_sequences(self.memory)
+        else:
+            keep_sequences(self.memory)
 
     def check_room(self, observation: Structure, action: Structure, num_envs: int, executions: int = 0) -> None:
         """Checks that the memory, and the batches of one call of the learner, fit into this machine's free memory.

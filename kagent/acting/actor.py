@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import archive, batches
+from kagent.acting import archive, batches, likelihood
 from kagent.acting import spaces as layout
 from kagent.acting.distributions import Decision
 from kagent.acting.episode_player import EpisodePlayer
@@ -39,8 +39,7 @@ class Actor:
         decisions: One decision per action leaf; they share out the heads in order.
         rng: Source of all samples. None: a new `Philox` generator.
         program: The policy as a NumPy program, if it is one; only then the actor can be saved.
-        action: The action space, as `observation`. None: the leaf of the only decision, or a `Tuple` of
-            theirs.
+        action: The action space, as `observation`. None: the leaf of the only decision, or a `Tuple` of theirs.
         temperature: How far samples spread: 1 as the policy's distributions say, 0 not at all; see
             `kagent.policies.stochastic.StochasticPolicy`.
         standardization: What is done to observations before the program sees them, a list for `Standardization`; None:
@@ -61,6 +60,8 @@ class Actor:
     >>> actor = kagent.acting.load("agent.keras")
     >>> action = actor.act(observation)
     """
+
+    log_prob = likelihood.log_prob
 
     def __init__(
         self,
@@ -211,9 +212,8 @@ class Actor:
             One action that `env.step` accepts: int for `Discrete`, else an array, nested as the action space.
 
         Raises:
-            ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or
-                allows nothing; heads that are not finite; an actor of a class that has a state, which one observation does not
-            determine: see `player`. (Noise that stays for some timesteps is drawn anew here.)
+            ValueError: An observation of wrong nesting or shape, or not finite; a mask that does not fit or allows nothing; heads that
+                are not finite; an actor with a state, see `player`. (Noise that stays for some timesteps is drawn anew here.)
         """
         if mask is None and self._fast is not None:
             action = self._fast(observation, deterministic, self.rng)

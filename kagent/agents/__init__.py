@@ -15,6 +15,7 @@ from kagent.agents.double_dqn import DoubleDQN
 from kagent.agents.dpg import DPG
 from kagent.agents.dqn import DQN
 from kagent.agents.dueling_dqn import DuelingDQN
+from kagent.agents.impala import IMPALA
 from kagent.agents.iql import IQL
 from kagent.agents.iqn import IQN
 from kagent.agents.naf import NAF
@@ -44,6 +45,7 @@ __all__ = [
     "DDPG",
     "DPG",
     "DQN",
+    "IMPALA",
     "IQL",
     "IQN",
     "NAF",

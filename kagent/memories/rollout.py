@@ -15,9 +15,11 @@ from kagent.memories.columns import portable
 from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.pipeline import pipeline
 from kagent.memories.saved_arrays import counters, read_block
+from kagent.memories.storage import Column
 from kagent.memories.transition import Transition
 
-_LONGEST = 32  # sequences of recurrent networks, where nobody says how long
+_KNOWN = "log_prob_known"
+_LONGEST = 32  # sequences, where nobody says how long
 
 
 @MEMORIES.register()
@@ -28,9 +30,9 @@ class Rollout(Memory):
         steps: Steps of each environment in one rollout. None: its agent infers them, so that a rollout of its `n_envs`
             environments is one batch.
         saved: Whether weights files carry its content (an unfinished rollout).
-        sequence_length: Of recurrent networks, timesteps in a sequence, through all of which gradients flow: a divisor of
-            `steps` and of the batch size, which is a number of such sequences. None: the largest one up to 32. Other networks
-            take none.
+        sequence_length: Of recurrent networks and V-trace, timesteps in a sequence, through all of which gradients flow, or
+            V-trace looks ahead: a divisor of `steps` and of the batch size, which is a number of such sequences. None: the
+            largest one up to 32. Others take none.
 
     Example:
 
@@ -45,7 +47,7 @@ class Rollout(Memory):
     (TensorShape([2, 1, 3]), TensorShape([3, 2]))
     """
 
-    _extra_flags = ("valid",)
+    _extra_flags: tuple[str, ...] = ("valid",)
     on_policy = True
     consecutive = True
     missing = "a full rollout"
@@ -80,12 +82,26 @@ class Rollout(Memory):
         self._check_sequences()
         self._by_sequence = True
 
+    def keep_log_prob(self) -> None:
+        """Keeps from now on how likely each action was when it was taken: `log_prob` of experience, which means something where
+        `log_prob_known` is true. Before `build`."""
+        self._extra_flags = ("valid", _KNOWN)
+
+    @property
+    def keeps_log_prob(self) -> bool:
+        """Whether `keep_log_prob` was called."""
+        return _KNOWN in self._extra_flags
+
+    def _columns(self) -> list[Column]:
+        own = [Column("log_prob", (), np.dtype(np.float32))] if self.keeps_log_prob else []
+        return [*super()._columns(), *own]
+
     def _check_sequences(self) -> None:
         length: Any = self.sequence_length
         for name, value in (("n_steps", self.steps), ("batch_size", self._batch_size)):
             if value % length:
                 raise ValueError(
-                    f"`{name}` must be a multiple of the length of the sequences that a recurrent network learns from. "
+                    f"`{name}` must be a multiple of the length of the sequences that are learned from. "
                     f"Received: {name}={value} and sequence_length={length}"
                 )
 
@@ -129,8 +145,13 @@ class Rollout(Memory):
     def __len__(self) -> int:
         return self.size * self.num_envs
 
-    def append_step(self, step: Transition) -> None:
+    def append_step(self, step: Transition, log_prob: np.ndarray | None = None) -> None:
         """One timestep of every environment.
+
+        Args:
+            step: The timestep.
+            log_prob: Log-probabilities of its actions by the policy that acted, float32 `(num_envs,)`, for a memory that keeps them.
+                None: they are not known.
 
         Raises:
             ValueError: The memory is full: it must be learned from and cleared first.
@@ -139,7 +160,11 @@ class Rollout(Memory):
             raise ValueError(f"The rollout is full: {self.size} steps. Learn from it and `clear` it first")
         rows = slice(self.size * self.num_envs, (self.size + 1) * self.num_envs)
         self._write(rows, step)
-        self.storage.views["valid"][rows] = 1 if step.valid is None else step.valid
+        views = self.storage.views
+        views["valid"][rows] = 1 if step.valid is None else step.valid
+        if self.keeps_log_prob:
+            views["log_prob"][rows] = 0.0 if log_prob is None else log_prob
+            views[_KNOWN][rows] = log_prob is not None
         self.size += 1
 
     def pad(self) -> None:
@@ -221,7 +246,7 @@ class Rollout(Memory):
         Returns:
             Dicts of `experience` (transitions, time-major `(steps, envs, ...)`, with `valid`; masks as in
             `Replay.dataset`) and `indices`
-            `(epochs * minibatches, batch_size)`: rows of the flattened experience; -1 fills up. For recurrent networks
+            `(epochs * minibatches, batch_size)`: rows of the flattened experience; -1 fills up. Of sequences
             `(epochs * minibatches, sequence_length, batch_size // sequence_length)`.
 
         Raises:

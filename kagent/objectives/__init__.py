@@ -27,6 +27,7 @@ from kagent.objectives.state_value import StateValueObjective
 from kagent.objectives.transitions import TransitionObjective
 from kagent.objectives.truncated_quantiles import TruncatedQuantilesObjective
 from kagent.objectives.twin_delayed import TwinDelayedObjective
+from kagent.objectives.vtrace import VTraceObjective
 
 __all__ = [
     "OBJECTIVES",
@@ -58,6 +59,7 @@ __all__ = [
     "TransitionObjective",
     "TruncatedQuantilesObjective",
     "TwinDelayedObjective",
+    "VTraceObjective",
     "get",
 ]
 

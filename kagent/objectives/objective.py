@@ -171,6 +171,8 @@ class Objective(Part):
             None: the terms know. A class with `terms` of its own begins at None.
         takes_sequences: Whether its terms learn recurrent networks, from sequences; see `kagent.objectives.sequences`. A class with
             `terms` of its own begins at False.
+        needs_sequences: Whether minibatches are whole sequences for every network, and not for recurrent ones alone.
+        needs_log_prob: Whether it learns by log-probabilities of the policy that acted, which the memory keeps then.
         learns: Whether it moves weights at all.
     """
 
@@ -183,6 +185,8 @@ class Objective(Part):
     gives_errors: bool | None = None
     takes_temperature: bool | None = None
     takes_sequences: bool = False
+    needs_sequences: bool = False
+    needs_log_prob: bool = False
     learns: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -42,6 +42,10 @@ class PlusObjective(Objective):
                     f"{type(one).__name__} cannot be added: its losses need one another's steps in between. "
                     "Allowed: objectives of rollouts, or of values and behaviour cloning"
                 )
+            if one.needs_sequences:
+                raise ValueError(
+                    f"{type(one).__name__} cannot be added: it learns from whole sequences alone. Received: {one}"
+                )
             if one.ends_updates:
                 raise ValueError(
                     f"{type(one).__name__} cannot be added: it ends updates early by what it logs alone. Received: {one}"

@@ -66,8 +66,12 @@ class RolloutObjective(Objective):
                 return prepare_rollout(context, experience)
         return prepare_replayed(self, context, experience)
 
+    def rows(self, context: LearningContext, batch: dict[str, Any]) -> dict[str, Any]:
+        """A minibatch as rows of timesteps `(B, ...)`, with `advantage` and `return`: those of `prepare`."""
+        return sequences.flattened(context, batch)
+
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
-        clock, batch = context.clock, sequences.flattened(context, batch)
+        clock, batch = context.clock, self.rows(context, batch)
         coefficients = (self.entropy_coefficient, context.entropy_regularization)
         entropy_coefficient = sum(map(context.now, coefficients))
         through_advantage, late = self._is_through_advantage(context), self._is_late(context)
@@ -126,20 +130,38 @@ class RolloutObjective(Objective):
         return loss
 
 
-def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
-    """A rollout, time-major `(T, N, ...)`, as transitions `(T * N, ...)` with the values that the policy learns by: `advantage`,
-    `return`, `old_log_prob`. See `RewardEstimation.transitions`; `weight` is 0 of padding. Of a critic of states they have
-    `explained_variance`, the same number in each row. For recurrent networks they have `begins`, too: 1 where an episode begins."""
-    estimation = context.reward_estimation
-    steps, envs = experience["reward"].shape
-    rows = estimation.transitions(experience, context.clock)
-    flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
-    observation, mask = rows["observation"], rows.get("action_mask")
-    recurrent = sequences.is_recurrent(context)
-    if recurrent:
-        rows[sequences.BEGINS] = flat(sequences.begins_of(experience))
+def acted_rows(context: LearningContext, experience: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """A rollout, time-major `(T, N, ...)`, as transitions `(T * N, ...)` with `old_log_prob`, the log-probability of the action by the
+    policy that acted: the stored one where it is known, else that of now.
+
+    See `RewardEstimation.transitions`; `weight` is 0 of padding. For recurrent networks they have `begins`, too: 1 where an
+    episode begins.
+
+    Returns:
+        The transitions, and their observations as policy and critic take them: sequences of recurrent networks.
+    """
+    rows = context.reward_estimation.transitions(experience, context.clock)
+    observation = rows["observation"]
+    if sequences.is_recurrent(context):
+        rows[sequences.BEGINS] = tf.reshape(sequences.begins_of(experience), (-1,))
         observation = sequences.of_experience(context, experience)
-    log_prob = context.policy.log_prob(context.policy.parameters_of(observation, mask), rows["action"])
+    parameters = context.policy.parameters_of(observation, rows.get("action_mask"))
+    log_prob = context.policy.log_prob(parameters, rows["action"])
+    if "log_prob" in experience:
+        stored, known = (tf.reshape(experience[name], (-1,)) for name in ("log_prob", "log_prob_known"))
+        log_prob = tf.where(known, stored, log_prob)
+    rows["old_log_prob"] = tf.stop_gradient(log_prob)
+    return rows, observation
+
+
+def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
+    """`acted_rows` with the values that the policy learns by: `advantage` and `return`; of a critic of states also with
+    `explained_variance`, the same number in each row."""
+    estimation, recurrent = context.reward_estimation, sequences.is_recurrent(context)
+    steps, envs = experience["reward"].shape
+    rows, observation = acted_rows(context, experience)
+    flat = lambda x: tf.reshape(x, (steps * envs, *x.shape[2:]))  # noqa: E731
+    mask = rows.get("action_mask")
     rollout = tuple(experience[key] for key in ("reward", "terminated", "truncated"))
     time = {"weight": tf.cast(experience["valid"], tf.float32), "clock": context.clock}
     if context.critic is None:
@@ -160,7 +182,6 @@ def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dic
         rows |= explained_rollout(context, flat(values), flat(returns), flat(time["weight"]))
     return {
         **rows,
-        "old_log_prob": tf.stop_gradient(log_prob),
         "advantage": tf.stop_gradient(flat(advantage)),
         "return": tf.stop_gradient(flat(returns)),
     }

@@ -66,12 +66,18 @@ def flattened(context: LearningContext, batch: dict[str, Any]) -> dict[str, Any]
             "A recurrent network learns from sequences with the states that they begin in, which `fit`, `act` and `observe` "
             f"gather. Received: a batch with {sorted(batch)}"
         )
-    shape = batch[BEGINS].shape
-    rows = shape[0] * shape[1]
-    flat = tf.nest.map_structure(lambda x: None if x is None else tf.reshape(x, (rows, *x.shape[2:])), batch)
-    begins = tf.reshape(batch[BEGINS], (1, *shape))
+    flat = as_rows(batch)
+    begins = tf.reshape(batch[BEGINS], (1, *batch[BEGINS].shape))
     leaves = context.policy.leaves(flat["observation"])
     return {**flat, "observation": Unrolled(leaves, tuple(flat["actor_state"]), begins)}
+
+
+def as_rows(batch: dict[str, Any]) -> dict[str, Any]:
+    """Sequences `(L, B, ...)` as rows `(L * B, ...)`."""
+    found: dict[str, Any] = tf.nest.map_structure(
+        lambda x: None if x is None else tf.reshape(x, (x.shape[0] * x.shape[1], *x.shape[2:])), batch
+    )
+    return found
 
 
 def with_windows(context: LearningContext, experience: dict[str, Any], rows: dict[str, Any]) -> dict[str, Any]:

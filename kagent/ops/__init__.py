@@ -44,11 +44,13 @@ from .td import (
 from .trust_region import conjugate_gradient, line_search, trust_region_length
 from .value_rescaling import rescaled_value, restored_value
 from .vectors import flatten, pieces, unflatten
+from .vtrace import VTrace, importance_weight, vtrace
 from .windows import window_ends
 
 __all__ = [
     "MASKED",
     "Moments",
+    "VTrace",
     "adam",
     "advantage_weights",
     "approx_kl",
@@ -76,6 +78,7 @@ __all__ = [
     "greedy_value",
     "gru",
     "huber",
+    "importance_weight",
     "lambda_return",
     "line_search",
     "lower_triangular",
@@ -112,6 +115,7 @@ __all__ = [
     "truncate",
     "trust_region_length",
     "unflatten",
+    "vtrace",
     "weighted_mean",
     "window_ends",
 ]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from . import replicas
 from .td import as_floats, spread, weighted_mean
 
-_LARGEST_LOG_RATIO = math.log(1e6)
+LARGEST_LOG_RATIO = math.log(1e6)
 
 
 def clipped_surrogate(log_prob: Any, old_log_prob: Any, advantage: Any, clip_range: Any) -> tf.Tensor:
@@ -100,7 +100,7 @@ def policy_gradient(
     log_prob, old_log_prob, advantage = as_floats(log_prob=log_prob, old_log_prob=old_log_prob, advantage=advantage)
     advantage, old_log_prob = tf.stop_gradient(advantage), tf.stop_gradient(old_log_prob)
     if importance_sampling:
-        x = tf.exp(tf.clip_by_value(log_prob - old_log_prob, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+        x = tf.exp(tf.clip_by_value(log_prob - old_log_prob, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
     else:
         x = log_prob
     if clipping is None:

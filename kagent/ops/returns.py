@@ -114,12 +114,17 @@ def n_step_return(reward: Any, discount: Any, next_value: Any, ended: Any, n: in
     one_step = result = reward + discount * next_value
 
     def further(i: Any, result: Any) -> Any:
-        following = tf.concat([result[1:], tf.zeros_like(result[:1])], axis=0)
-        return i + 1, tf.ensure_shape(tf.where(goes_on, reward + discount * following, one_step), one_step.shape)
+        later = tf.where(goes_on, reward + discount * following(result), one_step)
+        return i + 1, tf.ensure_shape(later, one_step.shape)
 
     # More than there are rows change nothing.
     rounds = tf.minimum(n, tf.shape(reward)[0]) - 1
     return tf.while_loop(lambda i, _: i < rounds, further, (tf.constant(0), result))[1]
+
+
+def following(x: tf.Tensor) -> tf.Tensor:
+    """Row t + 1 in the place of row t, and zeros in the last: `(T, ...)` as it was."""
+    return tf.concat([x[1:], tf.zeros_like(x[:1])], axis=0)
 
 
 def reverse_scan(delta: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:

@@ -5,8 +5,8 @@ learning rate falls to 0, and its targets have the rewards of ten timesteps. DQN
 eighth, and targets have the rewards of five timesteps. PPO on CartPole looks further ahead. The noise of TRPO on
 MountainCarContinuous stays for 16 timesteps, as A2C's does, which were 4; PPO has the same noise there, and rollouts of 1,024
 timesteps in place of 8, with which it found the goal and lost it again. C51, the double and the dueling DQN have DQN's settings;
-those of IQN, VPG, discrete SAC, PQN, Rainbow, NAF and CrossQ are kagent's own, and so are those of RecurrentPPO on the T-maze; without
-velocities it has independent noise, and on Pendulum a rate that falls to 0. On MuJoCo's environments SAC, TD3 and TQC train
+those of IQN, VPG, discrete SAC, PQN, IMPALA, Rainbow, NAF and CrossQ are kagent's own, and so are those of RecurrentPPO on the
+T-maze; without velocities it has independent noise, and on Pendulum a rate that falls to 0. On MuJoCo's environments SAC, TD3 and TQC train
 for 100,000 timesteps, a tenth of rl-baselines3-zoo's. An entry holds arguments of the preset, and under `"fit"` arguments of
 `agent.fit`.
 

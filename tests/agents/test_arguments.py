@@ -93,6 +93,11 @@ GIVEN = {
         "value_coefficient": 0.75, "max_grad_norm": 3.0, "value_clip_range": 0.5, "target_kl": 0.25,
         "sequence_length": None,  # of recurrent networks, which have no state-dependent noise
     },
+    "impala": {
+        "n_steps": 8, "sequence_length": 2, "batch_size": 4, "epochs": 3, "learning_rate": 0.5, "discount": 0.5,
+        "return_lambda": 0.25, "rho_clip": 2.0, "c_clip": 0.5, "entropy_coefficient": 0.25, "value_coefficient": 0.75,
+        "normalize_advantage": True, "max_grad_norm": 3.0, "log_std": -0.5, "head_gain": 0.5,
+    },
     "trpo": {
         **ROLLOUT, "max_kl": 0.5, "cg_iterations": 3, "cg_damping": 0.25, "linesearch_iterations": 4,
         "critic_learning_rate": 0.125, "critic_steps": 3, "critic_batch_size": 4, "entropy_coefficient": 0.25,
@@ -132,7 +137,7 @@ OTHERS = [
 
 
 REPLAYED_BOXES = ("sac", "dpg", "td3", "td3bc", "bc", "iql", "cql", "tqc", "naf", "crossq")
-BOXES = ("recurrentppo", *REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
+BOXES = ("recurrentppo", "impala", *REPLAYED_BOXES, "ppo", "trpo", "ac", "a2c")
 REPLAYING = (
     "dqn",
     "discretecql",

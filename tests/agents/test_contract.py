@@ -18,7 +18,7 @@ pytestmark = pytest.mark.eager
 
 STEPS = 16
 FEWER = {
-    **{name: {"n_steps": STEPS // 2, "epochs": 1} for name in ("PPO", "PQN", "RecurrentPPO")},
+    **{name: {"n_steps": STEPS // 2, "epochs": 1} for name in ("PPO", "PQN", "RecurrentPPO", "IMPALA")},
     "TRPO": {"n_steps": STEPS // 2},
     **{
         name: {"frequency": STEPS}

@@ -344,7 +344,7 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
         *("duelingdqn", "vpg", "a2c", "trpo", "td3", "rainbow", "crossq"),
         *(
             pytest.param(name, marks=pytest.mark.thorough)
-            for name in ("double-dqn", "dpg", "ac", "qr-dqn", "c51", "tqc", "discrete-sac", "naf", "pqn")
+            for name in ("double-dqn", "dpg", "ac", "qr-dqn", "c51", "tqc", "discrete-sac", "naf", "pqn", "impala")
         ),
     ],
 )

@@ -41,6 +41,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "ppo": ("PPO", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),
     "recurrent_ppo": ("RecurrentPPO", {"network": {"units": [4], "rnn": 3}, "n_steps": 12, "batch_size": 12, "epochs": 1}, {}),
+    "impala": ("IMPALA", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),
     "a2c": ("A2C", {"network": NETWORK, "batch_size": 12}, {"acted": "box"}),
     "ac": ("AC", {"network": NETWORK, "batch_size": 12}, {}),
     "vpg": ("VPG", {"network": NETWORK, "batch_size": 1, "max_episode_timesteps": 9}, {}),

@@ -29,6 +29,7 @@ AGENTS = {
     "C51": (functools.partial(kagent.C51, **REPLAY, atoms=3, low=0.0), CHOICES),
     "PQN": (functools.partial(kagent.PQN, network={"units": [4]}, n_steps=16, batch_size=8, epochs=2), CHOICES),
     "PPO": (functools.partial(kagent.PPO, **NETWORK, n_steps=16, batch_size=8, epochs=2), ALL),
+    "IMPALA": (functools.partial(kagent.IMPALA, **NETWORK, n_steps=16, batch_size=8, epochs=2, sequence_length=4), ALL),
     "RecurrentPPO": (
         functools.partial(
             kagent.RecurrentPPO, network={"units": [4], "rnn": 3}, n_steps=16, batch_size=8, sequence_length=4
@@ -66,6 +67,7 @@ AGENTS = {
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
 LONG += ("C51", "DPG", "RecurrentPPO")  # QRDQN and TD3 have the same parts, and more
 LONG += ("BC", "TD3BC", "IQL", "CQL", "DiscreteCQL")  # policies of PPO, TD3, SAC and DQN
+LONG += ("IMPALA",)  # its objective has tests of its own, and all its other parts are those of A2C
 LONG += ("IQN",)  # its policy and objective have tests of their own
 LONG += ("PPO with state-dependent noise", "SAC with state-dependent noise")
 MEMORIES = {
@@ -109,6 +111,7 @@ OBJECTIVES = {
     "implicit_quantiles": {"policy": {**NETWORK, "samples": 3, "cosines": 4, "head_units": [4]}, "memory": 100},
     "categorical_return": {"policy": {**NETWORK, "atoms": 3}, "memory": 100},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
+    "vtrace": {**ROLLOUT, **CRITIC},
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
     "state_value": {**CRITIC, "memory": 100},
     "deterministic_policy_gradient": ACTION_VALUE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from kagent.acting.distributions.box import ScaledBox, refuse_mask
@@ -30,8 +32,19 @@ class Beta(ScaledBox):
         share = alpha / (alpha + beta) if deterministic else rng.beta(1.0 + alpha, 1.0 + beta)
         return (2.0 * share - 1.0).astype(np.float32).reshape((-1, *self.leaf.shape))
 
+    def log_prob(self, heads: list[np.ndarray], canonical: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        refuse_mask(mask)
+        action, (a, b) = self._inside(canonical), (_excess(head) for head in heads)
+        log_beta = _log_gamma(1.0 + a) + _log_gamma(1.0 + b) - _log_gamma(2.0 + a + b)
+        each = a * np.log(0.5 + 0.5 * action) + b * np.log(0.5 - 0.5 * action) - log_beta - math.log(2.0)
+        result: np.ndarray = each.sum(-1)
+        return result
+
     def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return [_head(_excess(head) / temperature) for head in heads]
+
+
+_log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])  # NumPy has none
 
 
 def _excess(head: np.ndarray) -> np.ndarray:

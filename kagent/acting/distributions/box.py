@@ -119,6 +119,12 @@ class ScaledBox(Box):
         scaled: np.ndarray = np.clip(self._scaled(taken.astype(self._work) - self._middle), -1.0, 1.0)
         return scaled.astype(np.float32)
 
+    def _inside(self, canonical: np.ndarray) -> np.ndarray:
+        """Flat float64 actions `(N, d)`; -1 and 1, which float32 rounds to, count as their inner neighbours."""
+        limit = np.nextafter(np.float32(1.0), np.float32(0.0))
+        inside: np.ndarray = np.clip(canonical.reshape((len(canonical), -1)), -limit, limit).astype(np.float64)
+        return inside
+
     def _scaled(self, distance: np.ndarray) -> np.ndarray:
         """Distances in the environment's units as canonical ones; 0 in a component that its bounds fix."""
         with np.errstate(over="ignore"):  # between bounds that almost meet, any distance leads out of them

@@ -93,6 +93,15 @@ class Categorical(Decision):
         index = rows.argmax(-1)
         return self._shaped(index if allowed is None else _repair(index, allowed))
 
+    def log_prob(self, heads: list[np.ndarray], canonical: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        rows = self._padded(heads[0], -np.inf).astype(np.float64)
+        if mask is not None:
+            rows = np.where(self._padded(mask, False), rows, -np.inf)
+        rows = rows - rows.max(-1, keepdims=True)
+        taken = np.take_along_axis(rows, canonical.reshape((*rows.shape[:2], 1)), -1)[..., 0]
+        result: np.ndarray = (taken - np.log(np.exp(rows).sum(-1))).sum(-1)
+        return result
+
     def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         return [heads[0] * np.float32(1.0 / temperature)]
 
@@ -186,3 +195,11 @@ class Bernoulli(Categorical):
             refuse_empty(allowed)
             ones = (ones & allowed[..., 1]) | ~allowed[..., 0]
         return self._shaped(ones)
+
+    def log_prob(self, heads: list[np.ndarray], canonical: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        logits = heads[0].astype(np.float64)
+        each = -np.logaddexp(0.0, np.where(canonical.reshape(logits.shape) == 0, logits, -logits))
+        if mask is not None:
+            each = np.where(mask.reshape((*logits.shape, 2)).all(-1), each, 0.0)  # else there is no choice
+        result: np.ndarray = each.sum(-1)
+        return result

@@ -81,6 +81,15 @@ class Decision:
         """
         return self.choose(heads, rng, deterministic, mask), state
 
+    def log_prob(self, heads: list[np.ndarray], canonical: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Log-probability, or log-density, of canonical actions, float64 `(N,)`: those of `kagent.distributions`.
+
+        Args:
+            heads, mask: As for `choose`.
+            canonical: `(N, *leaf.shape)`, actions that the mask allows.
+        """
+        raise NotImplementedError
+
     def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         """New heads from which `choose` samples at another temperature; the mode stays where it is.
 

@@ -83,8 +83,17 @@ class _StateDependent(Box):
         mean, features, learned = heads
         if deterministic:
             return self._action(mean.astype(np.float32))
-        variance = np.square(features) @ np.square(self._deviation(learned)) + np.float32(EPSILON)
-        return self._action(mean + np.sqrt(variance) * rng.standard_normal(mean.shape, np.float32))
+        deviation = np.sqrt(self._variance(features, learned))
+        return self._action(mean + deviation * rng.standard_normal(mean.shape, np.float32))
+
+    def log_prob(self, heads: list[np.ndarray], canonical: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        mean, features, learned = heads
+        log_std = 0.5 * np.log(self._variance(features, learned))
+        return super().log_prob([mean, np.broadcast_to(log_std, mean.shape)], canonical, mask)
+
+    def _variance(self, features: np.ndarray, learned: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.square(features) @ np.square(self._deviation(learned)) + np.float32(EPSILON)
+        return found
 
     def tempered(self, heads: list[np.ndarray], temperature: float) -> list[np.ndarray]:
         mean, features, learned = heads
