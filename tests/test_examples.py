@@ -13,7 +13,8 @@ import kagent
 
 ROOT = pathlib.Path(__file__).parent.parent
 SERVING = {"robot_loop", "serve_http"}  # of an agent's file, see `test_serving_examples.py`
-EXAMPLES = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - SERVING)
+RAY = {"ray_cluster"}  # see `distributed/test_ray_workers.py`
+EXAMPLES = sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - SERVING - RAY)
 STEPS = {"configurable_agent": 1200, "estimator_dueling_ddqn": 30, "estimator_naf": 30,
          "train_cartpole": 512, "custom_train_step": 200, "own_network": 600, "keras_callbacks": 512, "own_loop": 300,
          "nested_spaces": 512, "resume": 400, "c51": 300, "continuous_control": 150, "goals": 700, "offline": 100,

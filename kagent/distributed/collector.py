@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +77,7 @@ class RemoteCollector:
         self.returns, self.lengths = np.zeros(job.total), np.zeros(job.total, np.int64)
         self.broadcasts = 0
         self._next_seed: NextSeed | None = None
-        self._planned: collections.deque[Clock] = collections.deque()
+        self._planned: Iterator[Clock] = iter(())
         self._rollout: Rollout | None = None
         self._given = 0  # timesteps of the rollout that were handed out
         self._ended: list[tuple[int, Episode]] = []
@@ -87,7 +87,7 @@ class RemoteCollector:
 
     def plan(self, clocks: Iterable[Clock]) -> None:
         """Says at which times the next timesteps are. Without a plan each `step` is a call of the workers."""
-        self._planned = collections.deque(clocks)
+        self._planned = iter(clocks)
 
     def start(self, next_seed: NextSeed, state: dict[str, Any] | None = None) -> list[int]:
         """As `Collector.start`."""
@@ -155,7 +155,7 @@ class RemoteCollector:
         return ended
 
     def _collect(self, clock: Clock, rng: np.random.Generator) -> None:
-        clocks = [self._planned.popleft() for _ in range(min(LONGEST, len(self._planned)))] or [clock]
+        clocks = list(itertools.islice(self._planned, LONGEST)) or [clock]
         times = [tuple(one) for one in clocks]
         single = self.environments.num_envs == 1
         streams = Streams(dict(rng.bit_generator.state), dict(self._reset.bit_generator.state) if single else None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import collections
+import os
+import socket
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,6 +44,7 @@ class Fleet:
         self.workers, self.jobs = workers, jobs
         self.restarts, self.usable = 0, False
         self.about: list[dict[str, Any]] = [{} for _ in jobs]
+        self._warned = False  # of what a worker has imported
         for index in range(len(jobs)):
             workers.start(index)
         self.usable = True
@@ -91,7 +94,7 @@ class Fleet:
             if answer.kind == DONE:
                 name, *_ = queue.popleft()
                 if name == "open":
-                    self.about[index] = answer.value
+                    self._open(index, answer.value)
                 results[index] = answer.value
                 left -= not queue
             elif answer.kind == RAISED:
@@ -108,7 +111,7 @@ class Fleet:
         self, answer: Answer, attempt: int, queue: collections.deque[Call], fresh: Callable[[int], Call] | None
     ) -> None:
         index, last = answer.worker, queue[-1]
-        where = f"Worker {index} ({self.jobs[index].described}, {self.about[index].get('place', 'a new process')})"
+        where = f"Worker {index} ({self._described(index)})"
         what = {DIED: "has ended", HUNG: "hangs"}[answer.kind]
         if attempt > ATTEMPTS:
             kind = TimeoutError if answer.kind == HUNG else WorkerError
@@ -133,6 +136,21 @@ class Fleet:
                 error = known(fault.message)
             except TypeError:  # it takes other arguments
                 pass
-        about = self.about[index].get("place", "before it was open")
-        error.add_note(f"kagent: raised in worker {index} ({self.jobs[index].described}, {about}):\n{fault.traceback}")
+        error.add_note(f"kagent: raised in worker {index} ({self._described(index)}):\n{fault.traceback}")
         return error
+
+    def _open(self, index: int, about: dict[str, Any]) -> None:
+        self.about[index] = about
+        here = os.getpid(), socket.gethostname()
+        if about["heavy"] and (about["pid"], about["host"]) != here and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"Worker {index} ({self._described(index)}) has imported {' and '.join(about['heavy'])} with its environments, which "
+                "costs each worker seconds and hundreds of megabytes: make environments in a module that does not import it",
+                stacklevel=6,
+            )
+
+    def _described(self, index: int) -> str:
+        about = self.about[index]
+        process = f"process {about['pid']} on {about['host']}" if about else "a new process"
+        return f"{self.jobs[index].described}, {process}"

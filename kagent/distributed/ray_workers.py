@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import socket
+import warnings
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,13 @@ class Ray:
             raise ValueError(
                 f"`address` must be None where the program has called ray.init already. Received: {self.address!r}"
             )
-        try:
-            self._check_room(ray)
-        except ValueError:
-            if own:
-                ray.shutdown()
-            raise
-        return RayWorkers(ray, self.cpus_per_worker, own)
+        workers = RayWorkers(ray, self.num_workers, self.cpus_per_worker, own)
+        if lacking := workers.lacking():
+            workers.close()
+            raise ValueError(
+                f"`num_workers` times `cpus_per_worker` are too many for the Ray cluster. Received: {lacking}"
+            )
+        return workers
 
     def _join(self, ray: Any) -> None:
         options: dict[str, Any] = {"include_dashboard": False} if self.address is None else {"address": self.address}
@@ -105,14 +106,6 @@ class Ray:
             first = str(error).strip().partition("\n")[0]
             raise ConnectionError(f"No Ray cluster can be {where}: {type(error).__name__}: {first}") from error
 
-    def _check_room(self, ray: Any) -> None:
-        needed, there = self.num_workers * self.cpus_per_worker, ray.cluster_resources().get("CPU", 0)
-        if needed > there:
-            raise ValueError(
-                f"`num_workers` times `cpus_per_worker` must be at most the {there:g} CPUs of the Ray cluster. "
-                f"Received: {self.num_workers} and {self.cpus_per_worker:g}"
-            )
-
     def _host_and_port(self) -> tuple[str, int]:
         host, _, port = str(self.address).rpartition(":")
         if not isinstance(self.address, str) or not host or "/" in host or not port.isdigit():
@@ -127,15 +120,21 @@ class RayWorkers:
 
     Args:
         ray: The module.
+        count: How many there are to be.
         cpus: Processors that are counted for each.
         own: Whether `close` leaves the cluster, and ends a local one.
     """
 
-    def __init__(self, ray: Any, cpus: float, own: bool):
-        self._ray, self._own = ray, own
+    def __init__(self, ray: Any, count: int, cpus: float, own: bool):
+        self._ray, self._own, self._needed, self._warned = ray, own, count * cpus, False
         self._kind = ray.remote(Servant).options(num_cpus=cpus, max_restarts=0, max_task_retries=0)
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, int] = {}  # by reference, the worker
+
+    def lacking(self) -> str:
+        """What the cluster has too little of, in words; empty: it has enough."""
+        there = self._ray.cluster_resources().get("CPU", 0)
+        return f"a cluster of {there:g} CPUs, where the workers need {self._needed:g}" if self._needed > there else ""
 
     def start(self, worker: int) -> None:
         """As `Workers.start`."""
@@ -153,11 +152,18 @@ class RayWorkers:
 
     def wait(self) -> Answer:
         """As `Workers.wait`."""
-        (ended,), _ = self._ray.wait(list(self._calls), num_returns=1)
-        worker = self._calls.pop(ended)
+        ended: list[Any] = []
+        while not ended:
+            ended, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=_PATIENCE)
+            if not ended and not self._warned and (lacking := self.lacking()):
+                self._warned = True
+                warnings.warn(f"A machine has left: training waits for one more, in {lacking}", stacklevel=6)
+        worker = self._calls.pop(ended[0])
         try:
-            return Answer(worker, *self._ray.get(ended))
-        except self._ray.exceptions.RayActorError as error:
+            return Answer(worker, *self._ray.get(ended[0]))
+        except self._ray.exceptions.RayTaskError:  # what `Servant` raised outside of a call
+            raise
+        except self._ray.exceptions.RayError as error:  # the process, its machine or what it sent is lost
             return Answer(worker, DIED, str(error).strip().partition("\n")[0])
 
     def close(self) -> None:

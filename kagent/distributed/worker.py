@@ -121,7 +121,8 @@ class Worker:
             "observation_space": made.observation_space,
             "action_space": made.action_space,
             "records_returns": made.records_returns,
-            "place": f"process {os.getpid()} on {socket.gethostname()}",
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
             "heavy": sorted({"keras", "tensorflow"} & set(sys.modules)),
         }
 

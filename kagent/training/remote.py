@@ -220,9 +220,7 @@ class RemoteTrainer(Trainer):
         steps = math.ceil((until - now) / count) if until != math.inf else math.inf
         if full is not None:
             steps = min(steps, memory.steps * memory.rollouts - memory.size)
-        planned: list[Clock] = []
         if episodes == math.inf and steps != math.inf:
-            planned = [agent._clock.at(now + step * count) for step in range(max(0, int(steps)))]
-        collector.plan(planned)
+            collector.plan(agent._clock.at(now + step * count) for step in range(max(0, int(steps))))
         super()._collect(until, episodes, full)
-        collector.plan([])
+        collector.plan(())
