@@ -81,6 +81,10 @@ def test_the_table_names_all_of_it(folder):
         "kagent.acting.load serves it",
     ):
         assert part in text
+    _, *lines = text.splitlines()  # a path has the length that it has
+    assert max(map(len, lines)) <= 80 and lines[3].startswith(
+        "observations  Box([-4.8 -inf -0.41887903 -inf], [4.8 inf"
+    )
     assert "memory" not in text and "in NumPy" not in str(kagent.inspect(folder / "dqn.weights.h5"))
 
 
@@ -91,6 +95,13 @@ def test_nothing_is_built_and_no_tensorflow_is_imported(folder):
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("load", [kagent.load, kagent.acting.load])
+def test_the_folder_of_a_run_is_answered_with_its_agent(folder, load):
+    with pytest.raises(ValueError, match=r"is not the directory of.*is the folder of a run, whose agent is '.*agent\.keras'|"
+                       r"holds no actor\.json.*is the folder of a run, whose agent is '.*agent\.keras'"):  # fmt: skip
+        load(folder / "run")
 
 
 def test_the_command(folder, capsys):

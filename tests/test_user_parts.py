@@ -8,6 +8,7 @@ import pytest
 
 import kagent
 from kagent import exploration, memories, networks, objectives, optimizers, reward_estimation, schedules, update
+from kagent.config import creation
 from kagent.policies.value import ValuePolicy
 from kagent.preprocessing import layer as preprocessing_layer
 
@@ -193,7 +194,7 @@ def test_what_an_optimizer_cannot_tell_is_refused_at_once():
 def test_a_preset_of_ones_own_sets_its_arguments_as_a_keras_model_does():
     """Behind `super().__init__`; what cannot be saved is refused at the end of its constructor."""
 
-    @kagent.register_agent("scaled_by_me")
+    @keras.saving.register_keras_serializable("mine")
     class Scaled(kagent.DQN):
         def __init__(self, env=None, *, scale=2.0, **arguments):
             super().__init__(env, **arguments)
@@ -211,3 +212,30 @@ def test_a_preset_of_ones_own_sets_its_arguments_as_a_keras_model_does():
 
     with pytest.raises(ValueError, match=r"could not be saved.*no attribute 'lacking'"):
         Further(CARTPOLE, memory=100, network={"type": "mlp", "units": [4]})
+
+
+def test_decorators_stand_without_parentheses(monkeypatch):
+    for table in ("AGENTS", "SUMMARIES"):
+        monkeypatch.setattr(creation, table, dict(getattr(creation, table)))
+
+    @kagent.register_part
+    @dataclasses.dataclass(frozen=True)
+    class Bare(Rate):
+        value: float = 0.5
+
+    @kagent.register_agent
+    class BareAgent(kagent.Random):
+        pass
+
+    @objectives.OBJECTIVES.register
+    @dataclasses.dataclass(frozen=True)
+    class BareObjective(objectives.ActionValueObjective):
+        pass
+
+    assert schedules.get({"type": "bare", "value": 0.25}, "x").value == 0.25
+    assert type(kagent.Agent.create("bare_agent", CARTPOLE)) is BareAgent
+    assert type(objectives.get("bare_objective")) is BareObjective
+    with pytest.raises(TypeError, match=r"register_part decorates a class.*Received: <class 'int'>"):
+        kagent.register_part(int)
+    with pytest.raises(TypeError, match=r"register_agent decorates a class.*Received: <class 'int'>"):
+        kagent.register_agent(int)

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from kagent.files import run_folder
 from kagent.files.atomic_files import replacing
 
 JSON, NPZ = "actor.json", "actor.npz"
@@ -125,7 +126,9 @@ def _member(path: Path, name: str, limit: int) -> bytes:
     if not inside.is_file():
         inside = path / "assets" / name  # of a `.keras` archive that is a folder
     if not inside.is_file():
-        raise ValueError(f"{str(path)!r} holds no {name}: it is not the directory of a saved actor")
+        raise ValueError(
+            f"{str(path)!r} holds no {name}: it is not the directory of a saved actor{run_folder.hint(path)}"
+        )
     if inside.stat().st_size > limit:
         raise ValueError(f"{str(inside)!r} is larger than {limit} bytes. Received: {inside.stat().st_size}")
     return inside.read_bytes()

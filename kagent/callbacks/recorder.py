@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ class Recorder(Callback):
         self._spaces: tuple[Structure, Structure] | None = None
         self._open: dict[int, _Episode] = {}
         self._left: tuple[Any, int] | None = None  # the agent, and its timesteps, of the last fit
+        self._unseen = self._recorded = 0
         self._finished: list[dict[str, np.ndarray]] = []
 
     @classmethod
@@ -122,6 +124,7 @@ class Recorder(Callback):
         if self._left is None or self._left[0] is not self.model or self._left[1] != self.model.timesteps:
             self._open = {}  # its episodes went on elsewhere
         self._left = None
+        self._unseen = self._recorded = 0  # episodes that ended
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def on_episode_begin(self, episode: int, logs: dict[str, Any] | None = None) -> None:
@@ -154,8 +157,12 @@ class Recorder(Callback):
         assert logs is not None
         ended = self._open.pop(logs["env"], None)
         # Shorter than it was: another callback loaded an agent in the middle of an episode.
-        if episode < self.start or ended is None or ended.length != logs["episode_length"]:
+        if episode < self.start:
             return
+        if ended is None or ended.length != logs["episode_length"]:
+            self._unseen += 1
+            return
+        self._recorded += 1
         self._finished.append(ended.arrays)
         if len(self._finished) == self.frequency:
             finished, self._finished = self._finished, []
@@ -165,6 +172,13 @@ class Recorder(Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._left = self.model, self.model.timesteps
+        if self._unseen and not self._recorded:
+            warnings.warn(
+                f"The Recorder wrote nothing into {str(self.directory)!r}: it did not see the beginning of any of the {self._unseen} "
+                "episodes that ended. They were open where the agent was saved, or where its last `fit` ended. It records those that "
+                "begin in a longer `fit`.",
+                stacklevel=2,
+            )
 
     # How -------------------------------------------------------------------------------------------------------
 

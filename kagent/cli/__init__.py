@@ -1,4 +1,4 @@
-"""The command line: `kagent train | tune | evaluate | watch | record | plot | report | doctor | export | inspect | list`.
+"""The command line: `kagent train | tune | evaluate | watch | record | plot | report | doctor | export | inspect | list | complete`.
 
 Nothing here imports TensorFlow before a command needs it, so that `kagent --help` is immediate.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from kagent import __version__
-from kagent.cli import catalog, doctor, evaluate, export, inspect, plot, record, report, train, tune, watch
+from kagent.cli import catalog, complete, doctor, evaluate, export, inspect, plot, record, report, train, tune, watch
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
 from kagent.config.vocabulary import meaning
@@ -56,16 +56,31 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         options: The options that it takes, "--help" among them.
+        choices_of_options: The values of those of them that have a few.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         self.options: list[str] = []
+        self.choices_of_options: dict[str, list[str]] = {}
         super().__init__(*args, **kwargs)
 
     def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
-        self.options += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **kwargs)
+        return self._noted(super().add_argument(*names, **kwargs))
+
+    def add_argument_group(self, *args: Any, **kwargs: Any) -> Any:
+        group = super().add_argument_group(*args, **kwargs)
+        add = group.add_argument
+        # An attribute of the group, which hides its method: argparse makes the group itself.
+        group.__dict__["add_argument"] = lambda *names, **given: self._noted(add(*names, **given))
+        return group
+
+    def _noted(self, action: argparse.Action) -> argparse.Action:
+        options = [name for name in action.option_strings if name.startswith("--")]
+        self.options += options
+        if action.choices is not None:
+            self.choices_of_options |= {name: [str(choice) for choice in action.choices] for name in options}
+        return action
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}{_meant(message)} (see {self.prog} --help)\n")
@@ -155,6 +170,6 @@ def _parser() -> Parser:
     parser = Parser(prog="kagent", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"kagent {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (train, tune, evaluate, watch, record, plot, report, doctor, export, inspect, catalog):
+    for command in (train, tune, evaluate, watch, record, plot, report, doctor, export, inspect, catalog, complete):
         command.add_parser(commands)
     return parser

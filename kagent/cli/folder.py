@@ -14,6 +14,7 @@ from typing import Any
 
 from kagent import __version__
 from kagent.cli.errors import CommandError
+from kagent.files import run_folder
 from kagent.files.atomic_files import replacing
 
 PACKAGES = ("keras", "tensorflow", "numpy", "gymnasium")
@@ -80,7 +81,7 @@ class RunFolder:
         return found
 
     log = property(lambda self: self.path / "log.csv")
-    agent = property(lambda self: self.path / "agent.keras")
+    agent = property(lambda self: self.path / run_folder.AGENT)
     best = property(lambda self: self.path / "best.keras")
     checkpoints = property(lambda self: self.path / "checkpoints")
     tensorboard = property(lambda self: self.path / "tensorboard")

@@ -7,20 +7,16 @@ import math
 import secrets
 import shlex
 import sys
-from pathlib import Path
 from typing import Any
 
 from kagent import tuned
-from kagent.cli import algorithms, environment, modules, process, recorded, seeds, settings, workers
+from kagent.cli import algorithms, environment, modules, process, recorded, seeds, settings, train_options, workers
 from kagent.cli.algorithms import Algorithm
 from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import CONTENTS, RunFolder
-from kagent.cli.options import add_import, count, number, seconds
+from kagent.cli.train_options import CHECKPOINTS, EVALUATED, STEPS
 
-STEPS = 100_000
-CHECKPOINTS = 600  # seconds
-EVALUATED = 20  # episodes
 # Options that a resumed run keeps.
 RECORDED = ("validation", "save_best", "checkpoint_every", "eval_episodes", "doctor", *workers.OPTIONS)
 _EPOCHS = 50  # rows in the log: enough for a curve, few enough to read
@@ -63,71 +59,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train", help="train an agent on an environment", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.add_argument("algorithm", metavar="ALGO", nargs="?", help="an algorithm of those above")
-    parser.add_argument("environment", metavar="ENV", nargs="?", help="gymnasium id, such as CartPole-v1")
-    parser.add_argument("--steps", type=count, metavar="N", help=f"environment steps (default: tuned, or {STEPS})")
-    parser.add_argument(
-        "--seed", type=int, metavar="S", help="one number for all randomness (default: drawn, recorded)"
-    )
-    parser.add_argument(
-        "--seeds", type=count, metavar="N", help="so many runs, with seeds from --seed on, in one folder, and a table"
-    )
-    parser.add_argument("--jobs", type=count, metavar="N", help="runs of --seeds side by side (default: 1)")
-    parser.add_argument("--n-envs", type=count, metavar="N", help="environments stepped side by side")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="new or empty folder (default: runs/ALGO-ENV-SEED-TIME)"
-    )
-    parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with the run in this folder, in place of ALGO and ENV"
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings from a .yaml or .json file")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated")
-    parser.add_argument(
-        "--normalize",
-        nargs="?",
-        const=True,
-        choices=("observation", "reward"),
-        help="standardize observations and rewards, or one of them; the same as --set normalize=...",
-    )
-    parser.add_argument("--device", metavar="NAME", help="where it learns, such as CPU:0; the same as --set device=...")
-    environment.add_options(parser)
-    recorded.add_options(parser)
-    workers.add_options(parser)
-    parser.add_argument(
-        "--validation", type=count, metavar="N", help="greedy episodes after every epoch, logged as val_*"
-    )
-    parser.add_argument(
-        "--save-best", action="store_true", help="keep the agent with the best validation (of 5 episodes by default)"
-    )
-    parser.add_argument(
-        "--checkpoint-every",
-        type=seconds,
-        metavar="S",
-        help=f"seconds between checkpoints, from which --resume goes on (default: {CHECKPOINTS})",
-    )
-    parser.add_argument(
-        "--doctor", action="store_true", help="say what goes wrong, and leave doctor.json for kagent doctor RUN"
-    )
-    parser.add_argument(
-        "--servable", action="store_true", help="train nothing that could not be served by NumPy alone (kagent.acting)"
-    )
-    parser.add_argument(
-        "--eval-episodes",
-        type=number,
-        metavar="N",
-        help=f"episodes of the final evaluation (default: {EVALUATED})",
-    )
-    parser.add_argument(
-        "--step-timeout", type=seconds, metavar="S", help="seconds a step of an environment may take (default: any)"
-    )
-    add_import(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result; the same as --verbose 0")
-    parser.add_argument(
-        "--verbose",
-        type=int,
-        choices=(0, 1, 2),
-        help="0: no progress; 1: a bar; 2: a line per epoch (default: 1 in a terminal, else 2)",
-    )
+    train_options.add(parser)
     parser.set_defaults(run=run, parser=parser)
 
 

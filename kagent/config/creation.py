@@ -7,13 +7,13 @@ from kagent.config import backend  # isort: skip  # noqa: F401  (first: Keras it
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import keras
 
 from kagent.config import allowed, settings_file
 from kagent.config.module_names import algorithm_elsewhere
-from kagent.config.registry import fold, free_names, keras_package
+from kagent.config.registry import fold, free_names, is_bare, keras_package
 from kagent.config.signatures import parameters
 from kagent.config.vocabulary import refusal
 
@@ -31,8 +31,17 @@ _NEVER = ("env", "environment")
 PLACES = ("saver", "summarizer", "recorder")  # they name places on this machine, and so never come from a model's file
 
 
-def register_agent(*names: str, summary: str | None = None, package: str | None = None) -> Callable[[C], C]:
-    """Decorator: a class of agents is known by name, to `Agent.create`, in configs, in files, and to `kagent train`.
+@overload
+def register_agent(cls: C, /) -> C: ...
+
+
+@overload
+def register_agent(*names: str, summary: str | None = None, package: str | None = None) -> Callable[[C], C]: ...
+
+
+def register_agent(*names: Any, summary: str | None = None, package: str | None = None) -> Any:
+    """Decorator: a class of agents is known by name, to `Agent.create`, in configs, in files, and to `kagent train`. It stands with
+    or without parentheses.
 
     A saved agent is found again where the module that registers its class has been imported: no file names a module.
 
@@ -54,6 +63,9 @@ def register_agent(*names: str, summary: str | None = None, package: str | None 
     ...     pass
     >>> agent = kagent.Agent.create("careful_dqn", "CartPole-v1")
     """
+
+    if is_bare(names):
+        return register_agent(summary=summary, package=package)(names[0])
 
     def decorate(cls: C) -> C:
         base = AGENTS.get("agent")

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from kagent.config.registry import check_saves
+from kagent.config.saveability import check_saves
 
 _GIVEN = "_given_arguments"
 _SHORT = reprlib.Repr()

@@ -16,7 +16,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -24,32 +24,9 @@ from kagent.config.signatures import check_known, constructor_parameters
 from kagent.config.vocabulary import part_hint, unexpected
 
 T = TypeVar("T", bound=Any)
+C = TypeVar("C", bound=type)
 _OWN: set[Any] = set()  # classes of all registries
 _REGISTRIES: list[Registry] = []
-
-
-class WithoutConfigurationError(ValueError):
-    """A part is not to be written, by its own design: its agent saves weights alone."""
-
-
-def check_saves(serialize: Callable[[], Any]) -> None:
-    """Looks whether an agent could be saved: at once, not after the training.
-
-    Args:
-        serialize: Makes its configuration.
-
-    Raises:
-        ValueError: It cannot.
-    """
-    try:
-        serialize()
-    except WithoutConfigurationError:
-        return
-    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The agent could not be saved. A class of your own needs the decorator "
-            f"@keras.saving.register_keras_serializable() and, if it is one of Keras's kinds, a get_config: {error}"
-        ) from error
 
 
 class Part:
@@ -94,8 +71,15 @@ class Registry:
         self._names: dict[Any, str] = {}
         _REGISTRIES.append(self)
 
-    def register(self, *aliases: str, package: str | None = None) -> Callable[[T], T]:
-        """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`.
+    @overload
+    def register(self, cls: C, /) -> C: ...
+
+    @overload
+    def register(self, *aliases: str, package: str | None = None) -> Callable[[T], T]: ...
+
+    def register(self, *aliases: Any, package: str | None = None) -> Any:
+        """Decorator: the class, or a function that makes a part, is known by its own name and by `aliases`. It stands with or without
+        parentheses.
 
         Args:
             *aliases: Further names, in any case and with or without `_` and `-`.
@@ -105,6 +89,9 @@ class Registry:
         Raises:
             ValueError: Another class has one of the names.
         """
+
+        if is_bare(aliases):
+            return self.register(package=package)(aliases[0])
 
         def decorate(cls: T) -> T:
             names = free_names((cls.__name__, *aliases), self._classes, cls, self.kind)
@@ -203,8 +190,21 @@ class Registry:
         return _described(part)
 
 
-def register_part(*names: str, package: str | None = None) -> Callable[[T], T]:
-    """Decorator: a part of your own is known by name, in arguments, configs and files.
+def is_bare(names: tuple[Any, ...]) -> bool:
+    """Whether a decorator was written without parentheses: it then gets the class in place of names."""
+    return len(names) == 1 and isinstance(names[0], type)
+
+
+@overload
+def register_part(cls: C, /) -> C: ...
+
+
+@overload
+def register_part(*names: str, package: str | None = None) -> Callable[[T], T]: ...
+
+
+def register_part(*names: Any, package: str | None = None) -> Any:
+    """Decorator: a part of your own is known by name, in arguments, configs and files. It stands with or without parentheses.
 
     It is for objectives, memories, explorations, policies, critics, networks, preprocessing layers, schedules, targets,
     and what else an agent has for a part: for each class that is derived from one of kagent's. The class joins the
@@ -226,6 +226,9 @@ def register_part(*names: str, package: str | None = None) -> Callable[[T], T]:
     ...     margin: float = 0.1
     >>> agent = kagent.DQN("CartPole-v1", objective={"type": "margin", "margin": 0.2})
     """
+
+    if is_bare(names):
+        return register_part(package=package)(names[0])
 
     def decorate(cls: T) -> T:
         found = [registry for registry in _REGISTRIES if registry._admits(cls)]

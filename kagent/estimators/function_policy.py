@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kagent import distributions, networks
-from kagent.config.registry import WithoutConfigurationError
+from kagent.config.saveability import WithoutConfigurationError
 from kagent.estimators.heads import log_scale
 from kagent.estimators.tracing import Trace
 from kagent.networks.backbones import Seeds

@@ -12,6 +12,8 @@ from typing import Any
 
 import h5py
 
+from kagent.files import run_folder
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _RATIO = 20  # of what is unpacked to what is stored; kagent and Keras write neither compressed
 _FREE = 64 << 20  # bytes that are always allowed
@@ -43,6 +45,8 @@ def read_config(path: Any) -> dict[str, Any]:
     path = Path(path)
     with reading(path):
         if path.is_dir():
+            if told := run_folder.hint(path):
+                raise ValueError(f"{str(path)!r} is not the directory of a .keras file{told}")
             with (path / CONFIG).open("rb") as file:
                 text = file.read(_LARGEST_CONFIG + 1)
         else:

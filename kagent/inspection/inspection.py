@@ -9,6 +9,7 @@ import json
 import math
 import os
 import tempfile
+import textwrap
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from kagent.files.stored_state import read_state
 _COUNTERS = ("timesteps", "episodes")  # the first two of the entry
 _METADATA, _LARGEST = "metadata.json", 1 << 20
 _ARCHIVE, _WEIGHTS = ".keras", ".weights.h5"
+_INDENT = 14  # columns of the names in a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +103,15 @@ class Inspection:
                 else f"no: {ascii(self.unserved)[1:-1] if self.unserved else 'it acts by kagent.load'}",
             ),
         }
-        return "\n".join(f"{name:<13} {value}" for name, value in rows.items() if value is not None)
+        return "\n".join(_row(name, str(value)) for name, value in rows.items() if value is not None)
+
+
+def _row(name: str, value: str) -> str:
+    """A row of the table, in 80 columns; the name of a file stays whole."""
+    if name == "file":
+        return f"{name:<{_INDENT}}{value}"
+    return textwrap.fill(" ".join(value.split()), 80, initial_indent=f"{name:<{_INDENT}}", subsequent_indent=" " * _INDENT,
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def inspect(path: str | os.PathLike[str]) -> Inspection:

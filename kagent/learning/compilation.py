@@ -13,7 +13,7 @@ import tensorflow as tf
 from kagent import optimizers
 from kagent.config import allowed, creation
 from kagent.config.checks import check_count, check_flag
-from kagent.config.registry import check_saves
+from kagent.config.saveability import check_saves
 from kagent.config.signatures import answering
 from kagent.learning.step_metrics import StepMetrics
 from kagent.learning.trainability import Trainability

@@ -280,7 +280,8 @@ def test_an_episode_of_another_agent_is_not_continued(small, tmp_path):
     train(small, env, 6, recorder)
     other = small("dqn", env=env, start=10_000)
     train(small, env, 6, agent=other)
-    train(small, env, 2, recorder, agent=other)
+    with pytest.warns(UserWarning, match=r"wrote nothing into .* the beginning of any of the 1 episodes that ended"):
+        train(small, env, 2, recorder, agent=other)
     assert names(tmp_path) == ["trace-000000000.npz"] and other.episodes == 2
 
 

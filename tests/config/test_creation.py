@@ -135,8 +135,8 @@ def test_names_of_agents_that_are_refused(names):
         kagent.register_agent("D_QN")(type("Mine", (kagent.DQN,), {}))
     with pytest.raises(TypeError, match=r"a class derived from kagent.Agent. Received: <class 'int'>"):
         kagent.register_agent("number")(int)
-    with pytest.raises(TypeError, match=r"A name of `agent` must be a string. Received: <class"):
-        kagent.register_agent(type("Mine", (kagent.DQN,), {}))(kagent.DQN)
+    with pytest.raises(TypeError, match=r"A name of `agent` must be a string. Received: 3"):
+        kagent.register_agent(3)(type("Mine", (kagent.DQN,), {}))
     with pytest.raises(ValueError, match=r"A name of `agent` must have letters. Received: '_'"):
         kagent.register_agent("_")(type("Mine", (kagent.DQN,), {}))
 
