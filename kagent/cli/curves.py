@@ -144,7 +144,8 @@ def read(folder: str | Path) -> Run:
     table = table[np.argsort(table[:, 0], kind="stable")]
     steps = np.diff(table[:, 0], prepend=0.0)
     seconds = np.cumsum(np.divide(steps, table[:, 2], out=np.zeros(len(table)), where=steps > 0))
-    ended = np.isfinite(table[:, 1])  # an epoch in which no episode has ended yet has no return
+    # Before the first end of an episode there is no return, and an epoch without one repeats the last return.
+    ended = np.isfinite(table[:, 1]) & (np.diff(table[:, 3], prepend=np.nan) != 0)
     if not ended.any():
         raise ValueError(f"No finished episode in {folder / 'log.csv'}: nothing to plot")
     return Run(folder, *names, settings, table[ended, 0], table[ended, 1], seconds[ended], table[ended, 3], offline)

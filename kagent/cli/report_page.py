@@ -95,7 +95,7 @@ def page(
         f'<p class="soft">{seeds} run{"s" * (seeds != 1)}, {len(groups)} curve{"s" * (len(groups) != 1)}. '
         "Written by <code>kagent report</code>.</p>",
         "<h2>Learning curves</h2>",
-        f'<p class="soft">Returns of training episodes{_of_validations(runs)}. {_upper(bands.caption(spread))}.{_smoothing(smooth)}</p>',
+        f'<p class="soft">Returns of training episodes{_of_validations(runs)}.{_band(groups, spread)}{_smoothing(smooth)}</p>',
         f'<div class="curves">{"".join(_charts(groups, smooth, spread, group))}</div>',
         "<h2>Results</h2>",
         _results(groups),
@@ -303,5 +303,6 @@ def _smoothing(smooth: int) -> str:
     return f" Smoothed over {smooth} epochs." if smooth > 1 else ""
 
 
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _band(groups: Sequence[Group], spread: str) -> str:
+    text = bands.caption(spread) if any(len(one.runs) > 1 for one in groups) else ""
+    return f" {text[0].upper()}{text[1:]}." if text else ""

@@ -72,7 +72,7 @@ def test_the_algorithms_of_the_text_are_those_that_are_registered():
         if cls.__module__.startswith("kagent.agents.") and SUMMARIES[cls] is not None:
             registered.setdefault((cls.__name__, SUMMARIES[cls]), []).append(name)
     read = {(one.preset, one.summary): [one.name, *one.others] for one in algorithms.ALGORITHMS}
-    assert read == registered and len(read) == 26
+    assert read == registered and len(read) == 27
     assert algorithms.find("Double-DQN") is algorithms.find("double_dqn") is algorithms.find("doubledqn")
     assert [one.name for one in algorithms.ALGORITHMS][:3] == ["dqn", "ppo", "sac"]
 

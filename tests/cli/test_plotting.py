@@ -73,7 +73,10 @@ def test_over_time_and_episodes(tmp_path):
     for x, expected in (("timesteps", [100, 200]), ("time", [2, 6]), ("episodes", [3, 8])):
         (curve,) = plotting.plot([run], tmp_path / "x.svg", x=x)
         assert curve.x.tolist() == expected
+    (run / "log.csv").write_text("timesteps,episode_return,episodes\n100,1,3\n200,1,3\n300,1,4\n400,1,4\n")
+    assert plotting.read(run).timesteps.tolist() == [100, 300]  # in the others no episode ended
     write_run(tmp_path / "b", [100, 200], [1, 2])
+    (run / "log.csv").write_text("timesteps,episode_return,steps_per_second\n100,1,50\n200,2,25\n")
     with pytest.warns(UserWarning, match=r"No time in .*b/log.csv"):
         assert len(plotting.plot([tmp_path], tmp_path / "x.svg", x="time")) == 1
 
@@ -82,7 +85,7 @@ def test_seeds_whose_times_have_no_moment_in_common_are_compared_at_equal_timest
     """The first takes 2 and 4 seconds for 100 and 200 timesteps, the second 10 and 20."""
     for seed, pace in enumerate((50, 10)):
         run = write_run(tmp_path / str(seed), [100, 200], [1, 2], seed=seed)
-        rows = "".join(f"{step},{step / 100 + seed},{pace},1\n" for step in (100, 200))
+        rows = "".join(f"{step},{step / 100 + seed},{pace},{step}\n" for step in (100, 200))
         (run / "log.csv").write_text(f"timesteps,episode_return,steps_per_second,episodes\n{rows}")
     runs, _ = curves.read_all([tmp_path], "time")
     (curve,) = curves.summarize(runs, x="time", spread="range")
