@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kagent.config.checks import check_count, check_positive
-from kagent.distributed.worker import Servant
+from kagent.distributed.worker import RAISED, Fault, Servant
 from kagent.distributed.workers import DIED, Answer
 
 _PATIENCE = 5.0  # seconds for an address to accept a connection
@@ -148,7 +148,11 @@ class RayWorkers:
 
     def submit(self, worker: int, method: str, *arguments: Any) -> None:
         """As `Workers.submit`."""
-        self._calls[self._actors[worker].run.remote(method, *arguments)] = worker
+        try:
+            self._calls[self._actors[worker].run.remote(method, *arguments)] = worker
+        except TypeError as error:
+            reason = error.__cause__ or error
+            raise TypeError(f"`env` must be a callable that can be sent to another process: {reason}") from None
 
     def wait(self) -> Answer:
         """As `Workers.wait`."""
@@ -161,8 +165,10 @@ class RayWorkers:
         worker = self._calls.pop(ended[0])
         try:
             return Answer(worker, *self._ray.get(ended[0]))
-        except self._ray.exceptions.RayTaskError:  # what `Servant` raised outside of a call
-            raise
+        except self._ray.exceptions.RayTaskError as error:  # `Servant` was not reached
+            kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
+            message = f"Worker {worker} cannot read what it was sent: {reason}. Its machine needs the modules of `env`"
+            return Answer(worker, RAISED, Fault(kind, message, str(error)))
         except self._ray.exceptions.RayError as error:  # the process, its machine or what it sent is lost
             return Answer(worker, DIED, str(error).strip().partition("\n")[0])
 

@@ -39,7 +39,9 @@ def trained(steps=1024, env="CartPole-v1", callbacks=(), **given):
 def cluster():
     """One local cluster for most tests, as of a program that has called `ray.init`."""
     ray.init(num_cpus=8, include_dashboard=False, logging_level="ERROR")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which its processes cannot import
     yield
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     ray.shutdown()
 
 
@@ -161,6 +163,21 @@ def test_exceptions_and_environments_that_hang(cluster, tmp_path):
     assert agent.timesteps == 1024
 
 
+def test_a_module_that_workers_cannot_import(cluster, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("import gymnasium\ndef make():\n    return gymnasium.make('CartPole-v1')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import only_here
+
+    with pytest.raises(ModuleNotFoundError, match=r"Worker . cannot read what it was sent: No module named 'only_here'"):
+        trained(env=only_here.make, workers=Ray(num_workers=2))
+
+
+def test_a_callable_that_cannot_be_sent(cluster):
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match=r"`env` must be a callable that can be sent to another process: cannot pickle .*lock"):
+        trained(env=lambda: gymnasium.make("CartPole-v1") if lock else None, workers=Ray(num_workers=2))
+
+
 def test_too_few_processors(cluster):
     with pytest.raises(ValueError, match=r"too many for the Ray cluster. Received: a cluster of 8 CPUs, .*need 9"):
         trained(workers=Ray(num_workers=9))
@@ -188,16 +205,17 @@ def test_a_machine_that_leaves():
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     first, _ = cluster.add_node(num_cpus=2), cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
-    seen = Seen()
+    restarts = []
 
     class Leaves(kagent.callbacks.Callback):
         def on_update_end(self, update, logs=None):
-            if update == 4:
+            if not restarts:
                 cluster.remove_node(first)
+            restarts.append(self.model._run.trainer.collector.fleet.restarts)
 
     try:
-        agent = trained(workers=Ray(num_workers=4, address=cluster.address), callbacks=[Leaves(), seen], steps=4096)
-        assert agent.timesteps == 4096 and len(seen.about) == 4
+        agent = trained(workers=Ray(num_workers=4, address=cluster.address), callbacks=[Leaves()], steps=2048)
+        assert agent.timesteps == 2048 and 1 <= restarts[-1] <= 2
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -100,3 +100,24 @@ def test_training_goes_on_locally_and_with_workers():
         assert max(open_lengths(agent)) > 0
         agent.fit("CartPole-v1", steps=180, steps_per_epoch=180, verbose=0, **second)
         assert differences(state_of(whole), state_of(agent)) == []
+
+
+class Saves(kagent.callbacks.Callback):
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.timesteps = path, 0
+
+    def on_update_end(self, update, logs=None):
+        if not self.timesteps:
+            self.model.save(self.path)
+            self.timesteps = self.model.timesteps
+
+
+@pytest.mark.eager
+def test_a_file_of_a_run_with_workers_goes_on_without_them(tmp_path):
+    make, saves = functools.partial(kagent.PPO, **ROLLOUT), Saves(tmp_path / "agent.keras")
+    whole = trained(make, "CartPole-v1", {"workers": InProcess(3, 2)}, steps=144, callbacks=[saves])
+    loaded = kagent.load(saves.path)
+    assert max(open_lengths(loaded)) > 0 and saves.timesteps == 48
+    loaded.fit("CartPole-v1", n_envs=6, steps=96, steps_per_epoch=96, verbose=0)
+    assert differences(state_of(whole), state_of(loaded)) == []
