@@ -203,7 +203,7 @@ def test_other_agents_learn_from_sequences(make):
     assert (agent.policy.get_theta() != before).any()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [NETWORK, [{"type": "internal_gru", "size": 3}, {"type": "dense", "size": 4}]])
 def test_every_rule_of_agents(network):
     def make(env, **given):
