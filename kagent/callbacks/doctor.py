@@ -20,7 +20,7 @@ from kagent.diagnosis.experience import Experience
 from kagent.diagnosis.finding import Finding, report
 from kagent.diagnosis.joined import joined
 from kagent.diagnosis.record import Record
-from kagent.diagnosis.recorded import Survey
+from kagent.diagnosis.recorded import Survey, about
 from kagent.diagnosis.rules import diagnose
 from kagent.schedules import evaluate
 
@@ -189,15 +189,15 @@ class Doctor(Callback):
         """The findings as text of at most 80 columns."""
         record = self.record
         if record.recorded is not None:
-            return report(self.findings, _about_recorded(record))
-        about = f"{record.timesteps:,} timesteps, {record.episodes.count:,} episodes, {record.gradient_steps:,} gradient steps."
+            return report(self.findings, about(record))
+        text = f"{record.timesteps:,} timesteps, {record.episodes.count:,} episodes, {record.gradient_steps:,} gradient steps."
         if record.baseline:
-            about += f" Random play returns {np.mean(record.baseline):.4g}"
+            text += f" Random play returns {np.mean(record.baseline):.4g}"
             last = record.episodes.last
-            about += f", the last {len(last)} episodes {np.mean(last):.4g}." if last else "."
+            text += f", the last {len(last)} episodes {np.mean(last):.4g}." if last else "."
         elif self._agent is not None and self._unplayed:
-            about += f" {self._unplayed}"
-        return report(self.findings, about)
+            text += f" {self._unplayed}"
+        return report(self.findings, text)
 
     def _keep(self) -> None:
         """Keeps the record beside the checkpoint that was saved since the last time, if one was."""
@@ -268,16 +268,6 @@ class Doctor(Callback):
         if not found:
             self._unplayed = f"No baseline: no random episode ended within {random_play.TIMESTEPS:,} timesteps."
         return found
-
-
-def _about_recorded(record: Record) -> str:
-    recorded, late = record.recorded, record.logged("val_episode_return")[-3:]
-    assert recorded is not None
-    about = f"{record.gradient_steps:,} gradient steps; looked at {recorded.timesteps:,} recorded timesteps."
-    if recorded.returns:
-        about += f" The recorded episodes return {np.mean(recorded.returns):.4g} on average"
-        about += f", the last {len(late)} validations {np.mean(late):.4g}." if late else "."
-    return about
 
 
 def _counts(agent: Any) -> tuple[int, int, int]:

@@ -22,7 +22,8 @@ _RETURNS = ("episode_return", "val_episode_return", "episode_length")
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger, Callback):
-    """A line per epoch, drawn again and again while it goes on: timesteps, time, and the same metrics from first to last.
+    """A line per epoch, drawn again and again while it goes on: timesteps, time, and the same metrics from first to last. Of
+    recorded episodes it counts gradient steps.
 
     The metrics are those of the epoch's logs, by their names there: as many of `episode_return`, `val_episode_return` (where
     a validation is asked for), `loss`, `episodes`, `updates`, `steps_per_second` as the terminal has room for, which is taken
@@ -32,18 +33,16 @@ class ProgressBar(keras.callbacks.ProgbarLogger, Callback):
     Args:
         validated: Whether epochs have `val_episode_return`.
         by_episode: Whether an epoch is an episode: then it is one line for all of them, of episodes in the place of timesteps.
+        offline: Whether an epoch is one of gradient steps on recorded episodes.
     """
 
-    def __init__(self, validated: bool = False, by_episode: bool = False):
+    def __init__(self, validated: bool = False, by_episode: bool = False, offline: bool = False):
         super().__init__()
-        self._by_episode = by_episode
-        self._wanted = [
-            "episode_return",
-            *["val_episode_return"] * validated,
-            "loss",
-            *_COUNTERS,
-            "steps_per_second",
-        ]
+        self._by_episode, self._offline = by_episode, offline
+        of_validation = ["val_episode_return"] * validated
+        self._wanted = ["episode_return", *of_validation, "loss", *_COUNTERS, "steps_per_second"]
+        if offline:
+            self._wanted = [*of_validation, "loss", "updates"]
         self._shown: dict[str, float] = {}
         self._last_drawn, self._drawn_width, self._open = 0.0, 0, False
         self._updates: int | None = None  # the agent's, when the first epoch began
@@ -65,14 +64,19 @@ class ProgressBar(keras.callbacks.ProgbarLogger, Callback):
         else:
             if self.epochs > 1:
                 _print(f"Epoch {epoch + 1}/{self.epochs}\n")
-            self._begin(self._wanted, self.model.timesteps - self._over)
+            self._begin(self._wanted, self._steps - self._over)
         self.seen = self._first = self._count()
         if self.verbose == 1:
             self._draw()
 
     def _count(self) -> int:
         whole = self._by_episode and self.verbose == 1
-        result: int = (self.model.episodes if whole else self.model.timesteps) - self._origin
+        result: int = (self.model.episodes if whole else self._steps) - self._origin
+        return result
+
+    @property
+    def _steps(self) -> int:
+        result: int = self.model.gradient_steps if self._offline else self.model.timesteps
         return result
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -148,7 +152,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger, Callback):
             seconds *= max(self.target - self.seen, 0) / (self.seen - self._first)
         metrics = "".join(f" - {name}: {self._value(name)}" for name in self._names)
         time_ = f"{_time(seconds)}{metrics}"
-        unit = "episodes" if self._open else "timesteps"
+        unit = "episodes" if self._open else "gradient steps" if self._offline else "timesteps"
         seen = min(self.seen, self.target) if self.target else self.seen
         count = f"{seen:>{len(str(self.target))}}/{self.target}" if self.target else f"{seen} {unit}"
         width = min(_BAR, self._columns - len(count) - len(time_) - 2)

@@ -173,6 +173,10 @@ def _record(
 
 
 def _about(record: Any) -> str:
+    from kagent.diagnosis import recorded
+
+    if record.recorded is not None:
+        return recorded.about(record)
     text = (
         f"{record.timesteps:,} timesteps, {record.episodes.count:,} episodes, {record.gradient_steps:,} gradient steps."
     )

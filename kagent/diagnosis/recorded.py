@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kagent.diagnosis.experience import Experience, Extremes, Ranges
-from kagent.diagnosis.record import Entries, Recorded
+from kagent.diagnosis.record import Entries, Record, Recorded
 from kagent.spaces import Structure
 
 _MOST = 1000  # returns that are kept
@@ -89,6 +89,16 @@ class Survey:
             for leaves, masks in self._sample:
                 extremes.add(actor.to_env(actor.decide(leaves, masks, deterministic=True)))
         return extremes.entries()
+
+
+def about(record: Record) -> str:
+    """What was learned from, of a record with recorded episodes, for the head of a report."""
+    recorded, late = record.recorded or Recorded(), record.logged("val_episode_return")[-3:]
+    text = f"{record.gradient_steps:,} gradient steps; looked at {recorded.timesteps:,} recorded timesteps."
+    if recorded.returns:
+        text += f" The recorded episodes return {np.mean(recorded.returns):.4g} on average"
+        text += f", the last {len(late)} validations {np.mean(late):.4g}." if late else "."
+    return text
 
 
 def returns_to_go(reward: np.ndarray, discount: float, cut: bool) -> list[float]:

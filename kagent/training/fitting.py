@@ -269,10 +269,15 @@ def _fit_recorded(
     callbacks = agent._own_callbacks.joined(agent, callbacks)
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         columns = [] if validation is None else validation_logs(validation.environments.records_returns)
+        bar = with_bar(callbacks, verbose, validated=validation is not None, offline=True)
         callbacks = keras.callbacks.CallbackList(
-            with_columns(callbacks, columns), add_history=True, add_progbar=verbose != 0, verbose=verbose, epochs=epochs,
-            steps=steps_per_epoch, model=agent,
-        )  # fmt: skip
+            with_columns(bar, columns),
+            add_history=True,
+            verbose=verbose,
+            epochs=epochs,
+            steps=steps_per_epoch,
+            model=agent,
+        )
     warn_without_episodes(callbacks)
     agent._run.origin, agent._own_callbacks.counted_from = origin, None
     trainer = offline.OfflineTrainer(

@@ -1,5 +1,7 @@
 """fit of recorded episodes: what is in the memory, how long it learns, statistics, validation, resume, and what is refused."""
 
+import re
+
 import gymnasium
 import keras
 import numpy as np
@@ -259,3 +261,12 @@ def test_a_name_of_an_environment_is_no_folder(small, tmp_path, monkeypatch):
     agent = small("dqn")
     agent.fit("CartPole-v1", steps=3, verbose=0)
     assert agent.timesteps == 3 and "CartPole-v1" in gymnasium.registry
+
+
+def test_its_progress_is_a_line_of_gradient_steps(small, capsys):
+    data = datasets.Episodes([trace(0), trace(1)])
+    agent_for(small).fit(data, updates=3, steps_per_epoch=2, verbose=2)
+    first, line, second, last = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("Epoch 1/2", "Epoch 2/2")
+    assert re.fullmatch(r"2/2 - \d+s - loss: \d\.\d{4} - updates: 2", line)
+    assert re.fullmatch(r"1/2 - \d+s - loss: \d\.\d{4} - updates: 3", last)
