@@ -17,8 +17,8 @@ from kagent.callbacks.checkpoint_files import (
     SUFFIX,
     File,
     bare_name,
+    count_between,
     described,
-    episodes_between,
     file_names,
     find,
     seconds_between,
@@ -30,7 +30,7 @@ from kagent.files.atomic_files import local_directory, sweep
 from kagent.saving.headers import is_of_another, spaces_of
 
 _KEYS = ("directory", "filename", "frequency", "load", "max_checkpoints", "strict")
-_UNITS = ("seconds", "episodes")
+_UNITS = ("seconds", "episodes", "timesteps", "updates")
 # What a file can raise that is not whole. Not among them: no permission to read it, not enough memory.
 _DAMAGES = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
@@ -72,9 +72,9 @@ class Checkpoint(Callback):
             the file of that name in the directory. False: a new run; checkpoints of another one in the same series are
             moved, with a warning, into the folder `<filename>-before-1` (or `-2` ...) of the directory.
         max_checkpoints: How many of the newest files are kept, >= 1. With 1 there is none to fall back on.
-        unit: What `frequency` counts: "seconds" of wall time, or finished "episodes". With episodes a save is due where
-            their number reaches a multiple of it, and files are named `<filename>-<episodes>.weights.h5`; where training
-            ends within an episode, the file of that number is replaced.
+        unit: What `frequency` counts: "seconds" of wall time, finished "episodes", "timesteps" or "updates", gradient steps. But for
+            seconds a save is due where their number has reached a multiple of it. With episodes files are named
+            `<filename>-<episodes>.weights.h5`; where training ends within an episode, the file of that number is replaced.
         strict: Whether every save that fails is an error, not only the last one.
 
     Attributes:
@@ -111,7 +111,7 @@ class Checkpoint(Callback):
         if unit not in _UNITS:
             raise ValueError(f"`unit` must be one of {_UNITS}. Received: {unit!r}")
         self.unit = unit
-        self.frequency = seconds_between(frequency) if unit == "seconds" else episodes_between(frequency)
+        self.frequency = seconds_between(frequency) if unit == "seconds" else count_between(frequency)
         self.load = load if isinstance(load, bool) else bare_name(load, "load", "True, False or ")
         self.max_checkpoints = check_count(max_checkpoints, "max_checkpoints")
         if not isinstance(strict, bool):
@@ -121,7 +121,7 @@ class Checkpoint(Callback):
         self._begun: Any = None  # the agent whose run this is
         self._series = Series(self.directory, self.filename or "", self.load)
         self._begin = self._epoch = 0
-        self._saved = 0.0  # when: a time, or a number of episodes
+        self._saved = 0.0  # when: a time, or a number of what is counted
         self._trained = False
 
     @classmethod
@@ -248,9 +248,9 @@ class Checkpoint(Callback):
     def _is_due(self) -> bool:
         if self.frequency is None:
             return False
-        if self.unit == "episodes":
-            return bool(self.model.episodes // self.frequency > self._saved // self.frequency)
-        return time.monotonic() - self._saved >= self.frequency
+        if self.unit == "seconds":
+            return time.monotonic() - self._saved >= self.frequency
+        return bool(self._now() // self.frequency > self._saved // self.frequency)
 
     def _is_over(self) -> bool:
         # Whether `on_train_end` follows, which saves in any case. Offline, the bounds are those of another fit.
@@ -273,7 +273,8 @@ class Checkpoint(Callback):
         return result
 
     def _now(self) -> float:
-        return self.model.episodes if self.unit == "episodes" else time.monotonic()
+        now: float = time.monotonic() if self.unit == "seconds" else getattr(self.model, self.unit)
+        return now
 
     @property
     def files(self) -> list[Path]:

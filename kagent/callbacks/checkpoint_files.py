@@ -53,8 +53,8 @@ def seconds_between(frequency: Any) -> float | None:
     return float(frequency)
 
 
-def episodes_between(frequency: Any) -> int | None:
-    """`frequency` of a Checkpoint that counts episodes, checked."""
+def count_between(frequency: Any) -> int | None:
+    """`frequency` of a Checkpoint that counts something else than seconds, checked."""
     return None if frequency is None else check_count(frequency, "frequency")
 
 

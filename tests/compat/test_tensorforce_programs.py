@@ -229,6 +229,8 @@ def test_batches_keep_the_form_of_their_states():
     assert agent.act(rows[:2], parallel=np.array([2, 0])).shape == (2,)
     assert agent.observe(reward=1.0, terminal=[1, 2], parallel=np.array([2, 0])) == 2
     assert (agent.timesteps, agent.episodes) == (5, 3)
+    with pytest.raises(ValueError, match="`terminal` must be one number, or 3 of them"):
+        agent.observe(reward=np.ones(3), terminal=[0, 1])
     with pytest.raises(ValueError, match="an index for each of `states`"):
         agent.act(rows[:2])
     with pytest.raises(ValueError, match="for a batch of states"):
@@ -296,6 +298,8 @@ def test_a_function_is_recorded_and_learned_from(tmp_path):
         wrong.update()
     with pytest.raises(ValueError, match="agent of a function"):
         tensorforce.Agent.create(lambda states: 0, corridor(), batch_size=2)
+    with pytest.raises(TypeError, match="a Keras model takes batches"):
+        tensorforce.Agent.create(learner.model, corridor())
 
 
 def test_independent_acts_leave_nothing_behind():
@@ -382,6 +386,26 @@ def test_a_saver_and_its_files(tmp_path):
     again = tensorforce.Agent.load(tmp_path, format="checkpoint", environment=corridor())
     assert (again.episodes, again.updates) == (2, 2)
     np.testing.assert_array_equal(again.model.policy.get_theta(), agent.model.policy.get_theta())
+
+
+def test_a_saved_model_is_the_directory_or_has_a_name_in_it(tmp_path, monkeypatch):
+    agent, places = vpg(), []
+    monkeypatch.setattr(type(agent.model), "export", lambda self, place, **_: places.append(place))
+    for filename in (None, "served"):
+        places.append(agent.save(tmp_path, filename=filename, format="saved-model"))
+    assert places == [str(tmp_path)] * 2 + [str(tmp_path / "served")] * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["served.json"]
+
+
+@pytest.mark.parametrize(("words", "files"), [({"frequency": 2}, 2), ({"frequency": 9, "unit": "timesteps"}, 1)])
+def test_a_saver_counts_updates_or_timesteps(tmp_path, words, files):
+    """Five episodes of three timesteps, of which each is an update."""
+    agent = vpg(corridor(masked=True), saver={"directory": str(tmp_path), **words})
+    runner = tensorforce.Runner(agent, corridor(masked=True))
+    runner.run(num_episodes=5, use_tqdm=False)
+    assert (runner.updates, runner.timesteps) == (5, 15) and len(list(tmp_path.glob("*.weights.h5"))) == files
+    agent.close()
+    assert len(list(tmp_path.glob("*.weights.h5"))) == files + 1
 
 
 # Runners ---------------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ class Agent:
         else:
             argument, count = next(iter(counts.items()))
             indices = self._streams(parallel, count, argument)
-            rewards, ends = (np.broadcast_to(each, count) for each in (reward, terminal))
+            rewards, ends = (episodes.repeated(given[name], count, name) for name in ("reward", "terminal"))
             for i, index in enumerate(indices):
                 self._outcome(rewards[i], ends[i], index, None if states is None else episodes.taken(states, i))
         before, self._noticed = self._noticed, self.updates
@@ -343,7 +343,8 @@ class Agent:
             directory: Where to; it is made if need be.
             filename: By default "agent".
             format: "checkpoint": all of its state, with optimizers and memory, as `.weights.h5`; "numpy" or "hdf5": its
-                variables and counters, as `.npz` or `.hdf5`; "saved-model": the policy alone, by `kagent.Agent.export`.
+                variables and counters, as `.npz` or `.hdf5`; "saved-model": the policy alone, by `kagent.Agent.export`, in the
+                directory itself where there is no filename.
             append: "timesteps", "episodes" or "updates": their number is appended to the name.
 
         Returns:
@@ -352,7 +353,7 @@ class Agent:
         Raises:
             ValueError: An unknown format or word in `append`.
         """
-        return files.save(self, Path(directory), filename or "agent", format, append)
+        return files.save(self, Path(directory), filename or files.DEFAULT_NAME, format, append)
 
     def get_specification(self) -> dict[str, Any]:
         """The specification that makes such an agent, with its spaces."""

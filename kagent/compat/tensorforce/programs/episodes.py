@@ -71,6 +71,18 @@ def taken(values: Any, index: int) -> Any:
     return {name: taken(part, index) for name, part in values.items()} if isinstance(values, Mapping) else values[index]
 
 
+def repeated(value: Any, count: int, argument: str) -> np.ndarray:
+    """A number for each of a batch; one alone is of all.
+
+    Raises:
+        ValueError: Another number of them.
+    """
+    found = np.asarray(value)
+    if found.shape not in ((), (count,)):
+        raise ValueError(f"`{argument}` must be one number, or {count} of them. Received: {value!r}")
+    return np.broadcast_to(found, count)
+
+
 def rows_of(states: Any, indices: np.ndarray) -> Any:
     """Rows of stacked states, nested as they are."""
     if isinstance(states, Mapping):

@@ -17,6 +17,7 @@ from kagent.files import atomic_files
 
 ENDINGS = {"checkpoint": ".weights.h5", "numpy": ".npz", "hdf5": ".hdf5"}
 _FORMATS = {**{name: name for name in ENDINGS}, "tensorflow": "checkpoint"}
+DEFAULT_NAME = "agent"
 LEFT_OUT = "not_saved"
 _COUNTERS = ("timesteps", "episodes", "gradient_steps")
 _HEADER = 1 << 12  # bytes of an array's description at most
@@ -47,6 +48,8 @@ def save(agent: Any, directory: Path, filename: str, format: str, append: str | 
         raise ValueError(f"`filename` must be a name, without folders. Received: {filename!r}")
     named = filename if append is None else f"{filename}-{getattr(agent, append)}"
     directory.mkdir(parents=True, exist_ok=True)
+    if format == "saved-model" and named == DEFAULT_NAME:  # a folder by itself, which `load` does not read
+        return str(_write_state(agent.model, directory, format))
     path = _write_state(agent.model, directory / named, format)
     # Behind the state: where that cannot be written, both files of before stay as they were.
     write_spec(agent.spec, directory, filename)
@@ -96,7 +99,7 @@ def find(directory: Path, filename: str | None, format: str | None) -> Found:
     """
     if format is not None and format not in _FORMATS:
         raise ValueError(f"`format` must be one of {tuple(ENDINGS)}. Received: {format!r}")
-    name = filename or "agent"
+    name = filename or DEFAULT_NAME
     for ending in ENDINGS.values():
         name = name.removesuffix(ending)
     endings = ENDINGS if format is None else {_FORMATS[format]: ENDINGS[_FORMATS[format]]}

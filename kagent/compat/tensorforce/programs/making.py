@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+
 import kagent
 from kagent.compat.tensorforce.programs.environment import Environment
 from kagent.compat.tensorforce.programs.function_model import FunctionModel
@@ -41,6 +43,11 @@ def model_of(spec: Mapping[str, Any]) -> tuple[Any, bool]:
     """The agent of kagent's, and whether its specification is in the words of 0.5."""
     arguments = {name: value for name, value in spec.items() if name not in ("agent", "states", "actions")}
     context = Context(spec["states"], spec["actions"], arguments.get("max_episode_timesteps"))
+    if isinstance(spec["agent"], keras.Model):
+        raise TypeError(
+            f"`agent` as a function takes one state, without a batch axis, and a Keras model takes batches. Received: "
+            f"{spec['agent']!r}. Allowed: a function that calls it; a kagent.Agent has `act`, `observe` and `fit` of its own"
+        )
     if callable(spec["agent"]):
         check_taken(arguments, ("recorder", "parallel_interactions", "max_episode_timesteps"), "agent of a function")
         given = {name: value for name, value in arguments.items() if value is not None}

@@ -80,15 +80,9 @@ def _saver(value: Any, context: Context) -> Any:
     made.setdefault("load", False)
     if made.pop("max_hour_frequency", None) is not None:
         context.note("`saver[max_hour_frequency]` has no meaning here: the newest `max_checkpoints` are kept")
-    if unit == "episodes":
-        named = {name.replace("-", "_"): one for name, one in made.items()}
-        check_taken(named, ("directory", "filename", "frequency", "load", "max_checkpoints"), "saver")
-        return Checkpoint(**{"frequency": 10, **named, "unit": "episodes"})
-    made.pop("frequency", None)
-    context.note(
-        f"`saver[frequency]` in {unit} has no meaning here: it saves every 600 seconds, or give unit='episodes'"
-    )
-    return made
+    named = {name.replace("-", "_"): one for name, one in made.items()}
+    check_taken(named, ("directory", "filename", "frequency", "load", "max_checkpoints"), "saver")
+    return Checkpoint(**{"frequency": 10, "max_checkpoints": 10, **named, "unit": unit})
 
 
 def _summarizer(value: Any, context: Context) -> Any:
