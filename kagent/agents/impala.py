@@ -36,7 +36,8 @@ from kagent.update import Update
 class IMPALA(Agent):
     """Importance weighted actor-learner architecture (Espeholt et al. 2018, arXiv:1802.01561).
 
-    V-trace corrects for timesteps in which an older policy acted: those of a rollout that is learned from for several epochs.
+    V-trace corrects for timesteps in which an older policy acted: those of a rollout that is learned from for several epochs, and those of
+    workers that do not wait for the learner (`fit(..., workers=kagent.distributed.Ray(8))`).
 
     For every action space: `Discrete`, `MultiDiscrete`, `MultiBinary`, `Box`, and any nesting of these.
 

@@ -79,9 +79,10 @@ class Rollout:
     Args:
         blocks: In the order of their rows.
         leaves: How many leaves an observation and an action have.
+        firsts: Of each block what is added to the rows of its ends, where they were counted from 0 in each; None: nothing.
     """
 
-    def __init__(self, blocks: Sequence[Block], leaves: tuple[int, int]):
+    def __init__(self, blocks: Sequence[Block], leaves: tuple[int, int], firsts: Sequence[int] | None = None):
         names = blocks[0]["columns"]
         self._columns = {name: np.concatenate([block["columns"][name] for block in blocks], axis=1) for name in names}
         self._leaves = leaves
@@ -89,11 +90,11 @@ class Rollout:
         self._valid = np.ones(self._columns["outcome.0"].shape[1], bool)
         self._last: list[list[tuple[int, Mapping[str, np.ndarray], int]]] = [[] for _ in range(self.steps)]
         self._ended: list[list[tuple[int, Episode]]] = [[] for _ in range(self.steps)]
-        for block in blocks:
+        for block, first in zip(blocks, [0] * len(blocks) if firsts is None else firsts):
             for place, (t, row) in enumerate(block["places"]):
-                self._last[t].append((row, block["last"], place))
+                self._last[t].append((first + row, block["last"], place))
             for t, row, *episode in block["ended"]:
-                self._ended[t].append((row, Episode(*episode)))
+                self._ended[t].append((first + row, Episode(*episode)))
         self._masked = any(name.startswith("mask.") for name in names)
         self._states = sum(name.startswith("actor_state.") for name in names)
 
@@ -115,6 +116,11 @@ class Rollout:
         action = self._group("action", t, actions)
         state = tuple(self._group("actor_state", t, self._states))
         return Timestep(observation, mask, state, action, action, observation, outcome), ended
+
+    def log_prob(self, t: int) -> np.ndarray | None:
+        """Log-probabilities of the actions of timestep `t`, where workers sent them."""
+        column = self._columns.get("log_prob.0")
+        return None if column is None else column[t]
 
     def _group(self, group: str, t: int, count: int) -> list[Any]:
         names = [f"{group}.{i}" for i in range(count)]

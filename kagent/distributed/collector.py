@@ -36,6 +36,34 @@ class RemoteEnvironments(NamedTuple):
     replayable: bool = True
 
 
+class SharedWeights:
+    """The actor's weights where workers read them. Weights that are the same are not sent again.
+
+    Args:
+        fleet: The workers.
+        weights: Returns the weights, float32 `(size,)`, and a number that changes where they may have changed.
+
+    Attributes:
+        broadcasts: How often weights were shared.
+    """
+
+    def __init__(self, fleet: Fleet, weights: Callable[[], tuple[np.ndarray, int]]):
+        self._fleet, self._weights, self.broadcasts = fleet, weights, 0
+        self._last: Any = None  # their number, a copy, and what workers read them from
+
+    def latest(self) -> tuple[int, Any]:
+        """A number for the present weights, and what workers read them from."""
+        weights, version = self._weights()
+        if self._last is None or self._last[0] != version:
+            if self._last is not None and np.array_equal(self._last[1], weights):
+                self._last = (version, *self._last[1:])
+            else:
+                self.broadcasts += 1
+                kept = weights.copy()
+                self._last = version, kept, self._fleet.share(kept)
+        return self.broadcasts, self._last[2]
+
+
 class RemoteCollector:
     """A `Collector` whose environments are in workers.
 
@@ -55,7 +83,6 @@ class RemoteCollector:
         exploration: Chooses actions. It is the one that the workers have.
         returns, lengths: Of the open episodes at the timestep that was handed out last, `(N,)`.
         records_returns: Whether environments show that they record returns.
-        broadcasts: How often weights were shared.
     """
 
     in_program = False
@@ -69,21 +96,25 @@ class RemoteCollector:
         give_up: Callable[[list[int]], None],
     ):
         self.fleet = fleet
-        self._weights, self._reset, self._leaves, self._give_up = weights, reset, leaves, give_up
+        self._reset, self._leaves, self._give_up = reset, leaves, give_up
         job, about = fleet.jobs[0], fleet.about[0]
         self.environments = RemoteEnvironments(job.total, about["observation_space"], about["action_space"])
         self.exploration: Exploration = job.exploration
         self.records_returns = any(about["records_returns"] for about in fleet.about)
         self.returns, self.lengths = np.zeros(job.total), np.zeros(job.total, np.int64)
-        self.broadcasts = 0
         self._next_seed: NextSeed | None = None
         self._planned: Iterator[Clock] = iter(())
         self._rollout: Rollout | None = None
         self._given = 0  # timesteps of the rollout that were handed out
         self._ended: list[tuple[int, Episode]] = []
         self._stepped = False
-        self._shared: Any = None  # the last weights: their number, a copy, and what workers read them from
+        self._weights = SharedWeights(fleet, weights)
         self._lost: list[int] = []
+
+    @property
+    def broadcasts(self) -> int:
+        """How often weights were shared."""
+        return self._weights.broadcasts
 
     def plan(self, clocks: Iterable[Clock]) -> None:
         """Says at which times the next timesteps are. Without a plan each `step` is a call of the workers."""
@@ -159,7 +190,7 @@ class RemoteCollector:
         times = [tuple(one) for one in clocks]
         single = self.environments.num_envs == 1
         streams = Streams(dict(rng.bit_generator.state), dict(self._reset.bit_generator.state) if single else None)
-        version, shared = self._broadcast()
+        version, shared = self._weights.latest()
         found = self._call("collect", [(shared, version, times, streams) for _ in self.fleet.jobs])
         blocks, after = zip(*found)
         if any(not _equal(one.act, after[0].act) for one in after):
@@ -172,18 +203,6 @@ class RemoteCollector:
             self._reset.bit_generator.state = after[0].reset
         self._leave_lost()
         self._rollout, self._given = Rollout(blocks, self._leaves), 0
-
-    def _broadcast(self) -> tuple[int, Any]:
-        # The number of the present weights, and what workers read them from. Weights that are the same are not sent again.
-        weights, version = self._weights()
-        if self._shared is None or self._shared[0] != version:
-            if self._shared is not None and np.array_equal(self._shared[1], weights):
-                self._shared = (version, *self._shared[1:])
-            else:
-                self.broadcasts += 1
-                kept = weights.copy()
-                self._shared = version, kept, self.broadcasts, self.fleet.share(kept)
-        return self._shared[2], self._shared[3]
 
     def _call(self, method: str, arguments: Sequence[Call]) -> list[Any]:
         return self.fleet.call(method, arguments, self._fresh)

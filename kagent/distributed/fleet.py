@@ -47,8 +47,10 @@ class Fleet:
         self._warned = False  # of what a worker has imported
         for index in range(len(jobs)):
             workers.start(index)
+        self._queues: dict[int, collections.deque[Call]] = {}  # calls of each worker, the present one first
+        self._attempts: dict[int, int] = {}
         self.usable = True
-        self._run([[("open", job)] for job in jobs], None)
+        self._run([("open", job) for job in jobs], None)
 
     def share(self, weights: np.ndarray) -> Any:
         """Puts weights where all workers read them; see `Workers.share`."""
@@ -70,42 +72,64 @@ class Fleet:
                 index and the traceback.
             TimeoutError, WorkerError: A worker hung or ended in each of some attempts.
         """
-        return self._run([[(method, *given)] for given in arguments], fresh)
+        return self._run([(method, *given) for given in arguments], fresh)
+
+    def begin(self, index: int, method: str, *arguments: Any) -> None:
+        """Begins a call of one worker, which has none. `next` returns its result."""
+        self._begin(index, (method, *arguments))
+
+    def next(self, fresh: Callable[[int], Call] | None) -> tuple[int, Any]:
+        """Waits until the call of any worker is done.
+
+        Args:
+            fresh: As for `call`.
+
+        Returns:
+            The worker's index, and the result.
+
+        Raises:
+            Exception: As `call`.
+        """
+        self._check()
+        self.usable = False  # an exception leaves it so
+        while True:
+            answer = self.workers.wait()
+            index, queue = answer.worker, self._queues[answer.worker]
+            if answer.kind == DONE:
+                name, *_ = queue.popleft()
+                if name == "open":
+                    self._open(index, answer.value)
+                if not queue:
+                    self.usable = True
+                    return index, answer.value
+            elif answer.kind == RAISED:
+                raise self._error(index, answer.value)
+            else:
+                self._attempts[index] += 1
+                self._replace(answer, self._attempts[index], queue, fresh)
+            self.workers.submit(index, *queue[0])
 
     def close(self) -> None:
         """Ends all workers."""
         self.usable = False
         self.workers.close()
 
-    def _run(self, calls: list[list[Call]], fresh: Callable[[int], Call] | None) -> list[Any]:
+    def _check(self) -> None:
         if not self.usable:
             raise RuntimeError(
                 "The workers cannot be used any more: there was an exception in them, or they are closed"
             )
-        self.usable = False  # an exception leaves it so
-        queues = [collections.deque(one) for one in calls]
-        results: list[Any] = [None] * len(calls)
-        attempts, left = [1] * len(calls), len(calls)
-        for index, queue in enumerate(queues):
-            self.workers.submit(index, *queue[0])
-        while left:
-            answer = self.workers.wait()
-            index, queue = answer.worker, queues[answer.worker]
-            if answer.kind == DONE:
-                name, *_ = queue.popleft()
-                if name == "open":
-                    self._open(index, answer.value)
-                results[index] = answer.value
-                left -= not queue
-            elif answer.kind == RAISED:
-                raise self._error(index, answer.value)
-            else:
-                attempts[index] += 1
-                self._replace(answer, attempts[index], queue, fresh)
-            if queue:
-                self.workers.submit(index, *queue[0])
-        self.usable = True
-        return results
+
+    def _begin(self, index: int, call: Call) -> None:
+        self._check()
+        self._queues[index], self._attempts[index] = collections.deque([call]), 1
+        self.workers.submit(index, *call)
+
+    def _run(self, calls: Sequence[Call], fresh: Callable[[int], Call] | None) -> list[Any]:
+        for index, call in enumerate(calls):
+            self._begin(index, call)
+        found = dict(self.next(fresh) for _ in calls)
+        return [found[index] for index in range(len(calls))]
 
     def _replace(
         self, answer: Answer, attempt: int, queue: collections.deque[Call], fresh: Callable[[int], Call] | None

@@ -20,6 +20,8 @@ class Job:
         exploration: Chooses actions.
         limits: Arguments of `kagent.environments.make`: `max_episode_timesteps`, `reset_options` and `step_timeout`.
         replay_limit: As of `fit`.
+        alone: Whether its actions are drawn for its own environments alone, from streams of its own; else for all.
+        log_prob: Whether it sends how likely its actions were.
         version: Of kagent, where the agent is.
     """
 
@@ -31,12 +33,19 @@ class Job:
     exploration: Exploration
     limits: dict[str, Any]
     replay_limit: int | str | None
+    alone: bool = False
+    log_prob: bool = False
     version: str = kagent.__version__
 
     @property
     def rows(self) -> slice:
         """Of the worker's environments among all."""
         return slice(self.first, self.first + self.count)
+
+    @property
+    def seen(self) -> tuple[slice, int]:
+        """Rows of its environments among those that it draws actions for, and how many these are."""
+        return (slice(0, self.count), self.count) if self.alone else (self.rows, self.total)
 
     @property
     def described(self) -> str:

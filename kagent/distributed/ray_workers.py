@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.config.checks import check_count, check_positive
+from kagent.config.checks import check_count, check_flag, check_positive
 from kagent.distributed.worker import RAISED, Fault, Servant
 from kagent.distributed.workers import DIED, Answer
 
@@ -33,6 +33,9 @@ class Ray:
         address: Of a cluster: "auto" for the one that this machine belongs to, or "host:port" of its head. None: where the program has
             called `ray.init`, its cluster; else a local one, which `fit` starts and ends.
         cpus_per_worker: Processors that Ray counts for each worker on a cluster, a number >= 0.
+        asynchronous: Whether workers go on with somewhat older weights while the agent learns. True is for agents with a replay memory
+            and for `IMPALA`, False for agents that learn from what their present policy did, and for `IMPALA`. None: True where it may
+            be.
 
     Raises:
         ValueError: Numbers outside of their range, or an address of another form.
@@ -48,12 +51,15 @@ class Ray:
     envs_per_worker: int = 1
     address: str | None = None
     cpus_per_worker: float = 1.0
+    asynchronous: bool | None = None
 
     def __post_init__(self) -> None:
         check_count(self.num_workers, "num_workers")
         check_count(self.envs_per_worker, "envs_per_worker")
         if self.cpus_per_worker != 0:
             check_positive(self.cpus_per_worker, "cpus_per_worker")
+        if self.asynchronous is not None:
+            check_flag(self.asynchronous, "asynchronous")
         if self.address is not None and self.address != "auto":
             self._host_and_port()
 

@@ -6,13 +6,14 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import kagent
 from kagent import environments
+from kagent.acting.actor import Actor
 from kagent.acting.loading import from_config
 from kagent.distributed.blocks import Block, BlockWriter
 from kagent.distributed.job import Job
@@ -108,11 +109,12 @@ class Worker:
             )
         made.limit_replay(job.replay_limit)
         self._job, self._environments = job, made
-        own = made if job.count == job.total else Share(made, job.first, job.total)
+        self._rows, self._total = job.seen
+        own = made if job.count == self._total else Share(made, self._rows.start, self._total)
         self._actor = from_config(job.actor)
         self._collector = Collector(self._actor, job.exploration, own)
         self._version = -1  # of the weights
-        self._seeds = _Seeds(job.total > 1)
+        self._seeds = _Seeds(self._total > 1)
 
     def about(self) -> dict[str, Any]:
         """What the learner needs to know of its environments and of its process."""
@@ -137,9 +139,8 @@ class Worker:
             `lost`: rows of environments whose episode could not be brought back; `masked`: whether there are action masks.
         """
         self._seeds.given = list(seeds)
-        job, collector = self._job, self._collector
-        lost = collector.start(self._seeds, None if state is None else self._placed(state))
-        own = [row for row in lost if job.first <= row < job.first + job.count]
+        lost = self._collector.start(self._seeds, None if state is None else self._placed(state))
+        own = [row for row in lost if self._rows.start <= row < self._rows.stop]
         return {"lost": own, "masked": self._environments.mask is not None}
 
     def collect(
@@ -161,17 +162,19 @@ class Worker:
         if version != self._version:
             self._actor.program.set_weights(weights)  # type: ignore[union-attr]
             self._version = version
-        writer = BlockWriter(len(clocks), self._job.rows)
+        writer = BlockWriter(len(clocks), self._rows)
         for t, clock in enumerate(clocks):
             timestep = collector.step(Clock(*clock), rng)
             writer.write(t, timestep, collector.settle())
         block = writer.finish(collector.environments.observation, collector.environments.mask)
+        if self._job.log_prob:
+            block["columns"]["log_prob.0"] = log_prob(self._actor, block["columns"])
         reset = None if self._seeds.stream is None else dict(self._seeds.stream.bit_generator.state)
         return block, Streams(dict(rng.bit_generator.state), reset)
 
     def state(self) -> dict[str, Any] | None:
         """The open episodes of its environments, as `Collector.state` has those of all."""
-        state, rows = self._collector.state(), self._job.rows
+        state, rows = self._collector.state(), self._rows
         if state is not None:
             if len(episodes := state["environments"]["episodes"]) > self._job.count:
                 state["environments"]["episodes"] = episodes[rows]
@@ -186,7 +189,7 @@ class Worker:
 
     def _placed(self, state: dict[str, Any]) -> dict[str, Any]:
         # The state of its rows among all rows.
-        total, rows = self._job.total, self._job.rows
+        total, rows = self._total, self._rows
         returns, lengths = np.zeros(total), np.zeros(total, np.int64)
         returns[rows], lengths[rows] = state["returns"], state["lengths"]
         found = {**state, "returns": returns, "lengths": lengths}
@@ -214,6 +217,28 @@ class _Seeds:
         if self.given:
             return self.given.pop(0)
         return 0 if self.stream is None else draw_seed(self.stream)
+
+
+def log_prob(actor: Actor, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Log-probabilities of the actions of a block by the policy that acted, `(T, N)`.
+
+    Args:
+        actor: With the weights that the actions were chosen by.
+        columns: Of the block.
+    """
+    shape = columns["outcome.0"].shape
+
+    def group(name: str) -> list[np.ndarray | None]:
+        count = 1 + max((int(key.rpartition(".")[2]) for key in columns if key.startswith(f"{name}.")), default=-1)
+        found = [columns.get(f"{name}.{i}") for i in range(count)]
+        return [None if x is None else x[: shape[0]].reshape((shape[0] * shape[1], *x.shape[2:])) for x in found]
+
+    masks: Any = group("mask")
+    if masks:
+        masks += [None] * (len(actor.decisions) - len(masks))
+    leaves: Any = group("observation"), group("action"), group("actor_state")
+    found: np.ndarray = actor.log_prob(leaves[0], leaves[1], masks or None, leaves[2]).reshape(shape)
+    return found
 
 
 def _generator(state: dict[str, Any]) -> np.random.Generator:

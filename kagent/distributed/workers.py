@@ -60,6 +60,10 @@ class WorkerSource(Protocol):
     def envs_per_worker(self) -> int:
         """How many environments each of them has."""
 
+    @property
+    def asynchronous(self) -> bool | None:
+        """Whether workers go on while the agent learns; None: as suits the agent."""
+
     def connect(self) -> Workers:
         """Reaches the machines. No worker is started yet.
 

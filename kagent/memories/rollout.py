@@ -145,13 +145,8 @@ class Rollout(Memory):
     def __len__(self) -> int:
         return self.size * self.num_envs
 
-    def append_step(self, step: Transition, log_prob: np.ndarray | None = None) -> None:
+    def append_step(self, step: Transition) -> None:
         """One timestep of every environment.
-
-        Args:
-            step: The timestep.
-            log_prob: Log-probabilities of its actions by the policy that acted, float32 `(num_envs,)`, for a memory that keeps them.
-                None: they are not known.
 
         Raises:
             ValueError: The memory is full: it must be learned from and cleared first.
@@ -163,9 +158,17 @@ class Rollout(Memory):
         views = self.storage.views
         views["valid"][rows] = 1 if step.valid is None else step.valid
         if self.keeps_log_prob:
-            views["log_prob"][rows] = 0.0 if log_prob is None else log_prob
-            views[_KNOWN][rows] = log_prob is not None
+            views["log_prob"][rows], views[_KNOWN][rows] = 0.0, False
         self.size += 1
+
+    def note_log_prob(self, log_prob: np.ndarray) -> None:
+        """Notes how likely the actions of the newest timestep were.
+
+        Args:
+            log_prob: Log-probabilities by the policy that acted, float32 `(num_envs,)`. The memory must keep them.
+        """
+        rows = slice((self.size - 1) * self.num_envs, self.size * self.num_envs)
+        self.storage.views["log_prob"][rows], self.storage.views[_KNOWN][rows] = log_prob, True
 
     def pad(self) -> None:
         """Fills it up with copies of the newest step that do not count."""

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops, schedules
+from kagent.exploration import Sampling
 from kagent.objectives import sequences
 from kagent.objectives.baseline_values import state_values
 from kagent.objectives.objective import OBJECTIVES, LearningContext, positive
@@ -72,6 +73,16 @@ class VTraceObjective(RolloutObjective):
             raise ValueError(
                 f"`objective` {kind} needs a critic that learns V-trace targets. Received: "
                 f"critic_objective={agent.critic_objective!r}. Allowed: None, or an objective of values"
+            )
+        if type(agent.exploration) is not Sampling or agent.exploration.random_steps:
+            raise ValueError(
+                f"`objective` {kind} needs actions that are sampled from the policy, else it is not known how likely they were. "
+                f"Received: exploration={agent.exploration}. Allowed: Sampling()"
+            )
+        if agent.policy.temperature != 1.0:
+            raise ValueError(
+                f"`objective` {kind} needs `policy.temperature` 1, else it is not known how likely actions were. "
+                f"Received: {agent.policy.temperature}"
             )
         _check_estimation(agent.reward_estimation, kind)
 

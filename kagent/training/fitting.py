@@ -23,6 +23,7 @@ from kagent.config.vocabulary import hints
 from kagent.datasets import Episodes, as_episodes
 from kagent.optimizers import replicas
 from kagent.training import evaluator, offline, remote
+from kagent.training.asynchronous import AsynchronousTrainer
 from kagent.training.compiled.checks import check_fit
 from kagent.training.compiled.collector import collected_steps
 from kagent.training.compiled.trainer import CompiledTrainer
@@ -105,8 +106,10 @@ def fit(
             new episode begins in its place. None: no limit. "auto": 10,000, or what 16 MiB hold of all environments'
             actions, if that is less.
         workers: Where the environments are, if not here: a `kagent.distributed.Ray`. `env` is then an id or a callable, and each
-            worker makes its own. Of agents that learn from what their present policy did (PPO, A2C, TRPO, VPG), whose policy
-            acts by NumPy. Timesteps and what is learned are those of as many environments here.
+            worker makes its own. The policy acts by NumPy. For agents that learn from what their present policy did (PPO, A2C,
+            TRPO, VPG), timesteps and what is learned are those of as many environments here. For those with a replay memory and
+            `IMPALA`, workers go on while the agent learns; an epoch then logs `weights_age` and `weights_age_max`, the updates
+            since the weights that its timesteps were chosen by.
 
     Returns:
         Keras's `History`; `history.history["episode_return"]` and so on, one entry per epoch. Epochs all log the same:
@@ -222,7 +225,7 @@ def fit(
         if workers is not None:
             remote.check_hooks(hooks_of(callbacks))
             environments = opened.enter_context(remote.opened(agent, env, workers, bounds, rules, replay_limit))
-            of_kind = remote.RemoteTrainer
+            of_kind = AsynchronousTrainer if remote.is_asynchronous(agent, workers) else remote.RemoteTrainer
         agent._clock.bounds = bounds
         agent._run.origin, agent._own_callbacks.counted_from = origin, None
         trainer = of_kind(agent, environments, callbacks, bounds, origin, steps_per_epoch, initial_epoch, validation)

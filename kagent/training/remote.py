@@ -20,7 +20,7 @@ from kagent.distributed.fleet import Fleet
 from kagent.distributed.job import Job
 from kagent.distributed.workers import WorkerSource
 from kagent.exploration import ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling
-from kagent.memories import Recent, RecentEpisodes, Rollout
+from kagent.memories import Memory
 from kagent.schedules import Clock
 from kagent.training.trainer import Trainer
 
@@ -65,7 +65,8 @@ def check_fit(agent: Any, env: Any, workers: Any, given: Mapping[str, Any]) -> N
         raise ValueError(
             f"`n_envs` must agree with `workers`, whose environments are {total}. Received: {given['n_envs']}"
         )
-    for name, received, allowed in _of_parts(agent, workers.num_workers):
+    asynchronous = is_asynchronous(agent, workers)
+    for name, received, allowed in _of_parts(agent, workers.num_workers, asynchronous):
         raise ValueError(f"`{name}` does not go with `workers`. Received: {received}. Allowed: {allowed}")
 
 
@@ -87,13 +88,33 @@ def _is_instance(env: Any) -> bool:
     return isinstance(env, gymnasium.Env | VectorEnv | envs.Environments) or envs.is_compiled(env)
 
 
-def _of_parts(agent: Any, workers: int) -> list[tuple[str, Any, str]]:
+def is_asynchronous(agent: Any, workers: WorkerSource) -> bool:
+    """Whether workers go on while the agent learns.
+
+    Raises:
+        ValueError: They are told to, and the agent learns from what its present policy did; or not to, and it has a replay memory.
+    """
+    given, replayed = workers.asynchronous, agent.objective.memory == "Replay"
+    if replayed and given is False:
+        raise ValueError(
+            f"`asynchronous` of workers must be True or None for {type(agent).__name__}, which learns from what older policies did. "
+            "Received: False"
+        )
+    if given and not replayed and not agent.objective.needs_log_prob:
+        raise ValueError(
+            f"`asynchronous` of workers must be False or None for {type(agent).__name__}, which learns from what its present policy did. "
+            "Received: True. Allowed for an actor-critic: kagent.IMPALA, which corrects for older policies"
+        )
+    return bool(replayed or (agent.objective.needs_log_prob if given is None else given))
+
+
+def _of_parts(agent: Any, workers: int, asynchronous: bool) -> list[tuple[str, Any, str]]:
     # Name, received value and allowed values of each part that workers cannot have.
     found: list[tuple[str, Any, str]] = []
     actor, exploration = agent.actor, agent.exploration
-    if not isinstance(agent.memory, Rollout | Recent | RecentEpisodes):
-        allowed = "Rollout, Recent or RecentEpisodes: workers collect for agents that learn from what their present policy did"
-        found.append(("memory", type(agent.memory).__name__, allowed))
+    memory = type(agent.memory)
+    if memory.use_environments is not Memory.use_environments:
+        found.append(("memory", memory.__name__, "a memory that calls no method of environments, which are elsewhere"))
     if agent.preprocessing is not None:
         found.append(("preprocessing", "layers with a state of their own", "None, or wrappers of the environment"))
     if not actor.is_numpy:
@@ -102,7 +123,7 @@ def _of_parts(agent: Any, workers: int) -> list[tuple[str, Any, str]]:
     if agent.explorer is not exploration:
         changed = "a policy with noise on its variables or layers, or with a temperature that changes"
         found.append(("policy", changed, "a policy that stays the same between updates"))
-    if found or workers == 1:
+    if found or workers == 1 or asynchronous:
         return found
     # With one worker all random numbers are drawn there. Several draw the same ones, each for all environments.
     if type(exploration) not in _BY_ROWS:
@@ -174,9 +195,10 @@ def opened(
     count = workers.envs_per_worker
     total = workers.num_workers * count
     limits = {"max_episode_timesteps": agent.max_episode_timesteps, **rules}
-    config = agent.actor.to_config()
+    config, alone = agent.actor.to_config(), is_asynchronous(agent, workers)
+    likely = alone and agent.objective.needs_log_prob
     jobs = [
-        Job(env, index * count, count, total, config, agent.exploration, limits, replay_limit)
+        Job(env, index * count, count, total, config, agent.exploration, limits, replay_limit, alone, likely)
         for index in range(workers.num_workers)
     ]
     reached = workers.connect()

@@ -168,13 +168,17 @@ def test_a_module_that_workers_cannot_import(cluster, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     import only_here
 
-    with pytest.raises(ModuleNotFoundError, match=r"Worker . cannot read what it was sent: No module named 'only_here'"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"Worker . cannot read what it was sent: No module named 'only_here'"
+    ):
         trained(env=only_here.make, workers=Ray(num_workers=2))
 
 
 def test_a_callable_that_cannot_be_sent(cluster):
     lock = threading.Lock()
-    with pytest.raises(TypeError, match=r"`env` must be a callable that can be sent to another process: cannot pickle .*lock"):
+    with pytest.raises(
+        TypeError, match=r"`env` must be a callable that can be sent to another process: cannot pickle .*lock"
+    ):
         trained(env=lambda: gymnasium.make("CartPole-v1") if lock else None, workers=Ray(num_workers=2))
 
 

@@ -17,6 +17,11 @@ from kagent.environments import compiled
 
 NETWORK = {"type": "mlp", "units": [4]}
 SPACES = {"observation_space": spaces.Box(-1, 1, (2,)), "action_space": spaces.Box(-1, 1, (1,))}
+GOAL = spaces.Box(-1, 1, (2,))
+GOALS = {
+    "observation_space": spaces.Dict(observation=GOAL, achieved_goal=GOAL, desired_goal=GOAL),
+    "action_space": spaces.Discrete(2),
+}
 ppo = functools.partial(kagent.PPO, network=NETWORK, n_steps=8, batch_size=8)
 
 
@@ -62,7 +67,10 @@ BY_EPISODES = {"type": "Linear", "initial": 1.0, "final": 0.0, "steps": 100, "un
 @pytest.mark.parametrize(
     "make, message",
     [
-        (functools.partial(kagent.DQN, "CartPole-v1", network=NETWORK, memory=100), "`memory` does not .*Replay"),
+        (
+            functools.partial(kagent.DQN, **GOALS, network=NETWORK, memory={"type": "hindsight", "capacity": 100}),
+            "`memory` does not .*Hindsight.*Allowed: a memory that calls no method of environments",
+        ),
         (functools.partial(ppo, "CartPole-v1", normalize=True), "`preprocessing` does not go with `workers`"),
         (functools.partial(ppo, "CartPole-v1", exploration=OwnOfWorkers()), "`exploration` does not .*OwnOfWorkers"),
         (

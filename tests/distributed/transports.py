@@ -27,12 +27,14 @@ class InProcess:
         num_workers, envs_per_worker: As of `Ray`.
         fate: From (number of the call, worker, method) to whether the worker ends in the call.
         latest_first: Whether the worker that was called last answers first.
+        asynchronous: As of `Ray`.
     """
 
     num_workers: int
     envs_per_worker: int = 1
     fate: Callable[[int, int, str], bool] = lambda number, worker, method: False
     latest_first: bool = False
+    asynchronous: bool | None = None
 
     def __post_init__(self):
         self.started, self.calls, self.shared, self.closed = [], [], [], 0
@@ -80,6 +82,7 @@ class Processes:
 
     num_workers: int
     envs_per_worker: int = 1
+    asynchronous: bool | None = None
 
     def connect(self):
         self.context = multiprocessing.get_context("spawn")
