@@ -210,7 +210,8 @@ class Doctor(Callback):
         self.findings = diagnose(self.record)
 
     def _seen(self, progress: float) -> Record:
-        agent, seen, survey = self._agent, self._experience, self._survey
+        agent, seen = self._agent, self._experience
+        survey = self._survey if agent._run.trainer is None else None  # an environment, after recorded episodes
         record = Record(
             timesteps=agent.timesteps,
             gradient_steps=agent.gradient_steps,

@@ -176,3 +176,12 @@ def test_of_many_episodes_some_are_looked_at(monkeypatch):
     monkeypatch.setattr(kagent.training.offline, "_LOOKED_AT", 100)
     doctor = watched(agent_of(kagent.BC, CHOICE), data(mostly_one), updates=1)
     assert doctor.record.recorded.timesteps == 100  # every third
+
+
+def test_it_goes_on_in_an_environment():
+    agent = agent_of(kagent.BC, CHOICE)
+    doctor = watched(agent, data(mostly_one), updates=1)
+    assert doctor.record.recorded is not None
+    agent.memory.clear()
+    agent.fit(Paying, steps=20, callbacks=[doctor], verbose=0)
+    assert doctor.record.recorded is None and (doctor.record.timesteps, doctor.record.episodes.count) == (20, 2)

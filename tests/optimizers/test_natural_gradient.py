@@ -22,7 +22,9 @@ MODE = pytest.mark.parametrize("mode", MODES)
 # What is compiled is the same graph; where a test takes many of them, XLA's is enough.
 ENDS = pytest.mark.parametrize("mode", ["eager", "xla"])
 # Where XLA has several programs to compile, the graph's are enough.
-GRAPH = pytest.mark.parametrize("mode", ["eager", "graph", pytest.param("xla", marks=[pytest.mark.thorough, pytest.mark.xla])])
+GRAPH = pytest.mark.parametrize(
+    "mode", ["eager", "graph", pytest.param("xla", marks=[pytest.mark.thorough, pytest.mark.xla])]
+)
 P = np.array([0.5, 0.3, 0.2])
 FISHER = np.diag(P) - np.outer(P, P)
 
