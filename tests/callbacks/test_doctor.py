@@ -102,6 +102,16 @@ def test_no_better_than_random_and_epsilon_zero(small):
     assert found["no_better_than_random"].numbers["mean_return"] == 0.0
 
 
+def test_gradients_of_which_clipping_leaves_the_direction(small):
+    """Rewards of 1,000 make squared errors of a million; gradients are clipped at 0.5."""
+    build = lambda: Lane(pay=1e3)  # noqa: E731
+    agent = small("ppo", env=build, n_steps=60, batch_size=60, epochs=1)
+    doctor = watched(agent, build, Doctor(baseline=[1e5] * 5, every=1, verbose=0), steps=300, steps_per_epoch=60)
+    found = {finding.name: finding for finding in doctor.findings}
+    assert found["gradients_cut_short"].numbers["max_grad_norm"] == 0.5
+    assert min(doctor.record.history["gradient_norm"]) > 50 and doctor.record.gradient_norms("policy")
+
+
 class Wide(Lane):
     action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
