@@ -231,6 +231,25 @@ def _apply_memory(agent: Agent, restored: Memory | None) -> None:
 _MEMORY = _part(_collect_memory, _check_memory, _apply_memory)
 
 
+def _collect_recorded(agent: Agent) -> dict[str, Any]:
+    return {"recorded": agent._run.recorded} if agent._run.recorded else {}
+
+
+def _check_recorded(agent: Agent, data: Data) -> int | None:
+    found = data.get("recorded")
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int) or found < 0):
+        raise ValueError(f"The file's number of recorded transitions must be an integer >= 0. Received: {found!r}")
+    return 0 if data["memory"] is None else found
+
+
+def _apply_recorded(agent: Agent, found: int | None) -> None:
+    if found is not None:
+        agent._run.recorded = found
+
+
+_RECORDED = _part(_collect_recorded, _check_recorded, _apply_recorded)
+
+
 @dataclasses.dataclass(frozen=True)
 class AgentState:
     """All that an agent is beside its variables, checked, as it takes it. What is added to an agent's state is added here.
@@ -243,6 +262,7 @@ class AgentState:
         known: Mean return and length, and the logs of the update, of the last epoch; or None.
         bounds: Where training ends.
         memory: A memory with the file's content; None where the file has none.
+        recorded: Transitions in it that `fit` of recorded episodes put there; None where the file does not say it.
     """
 
     preprocessing: Restored | None = field(metadata=_PREPROCESSING)
@@ -252,6 +272,7 @@ class AgentState:
     known: dict[str, Any] | None = field(metadata=_KNOWN)
     bounds: Bounds = field(metadata=_BOUNDS)
     memory: Memory | None = field(metadata=_MEMORY)
+    recorded: int | None = field(metadata=_RECORDED)
 
     @classmethod
     def _parts(cls, but: str = "") -> dict[str, _Part]:

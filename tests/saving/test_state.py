@@ -143,7 +143,7 @@ def test_the_state_has_every_part_once(trained):
         state = AgentState.check(agent, read)
         assert read.keys() == names | headers.collect(agent).keys()
     assert [field.name for field in dataclasses.fields(state)] == [
-        "preprocessing", "counters", "random", "open", "known", "bounds", "memory",
+        "preprocessing", "counters", "random", "open", "known", "bounds", "memory", "recorded",
     ]  # fmt: skip
     # 22 timesteps are two episodes of 9, and 4 of the third; updates follow each of the timesteps 8 to 22.
     assert (state.counters["timesteps"], state.counters["episodes"], state.counters["gradient_steps"]) == (22, 2, 15)
