@@ -236,7 +236,7 @@ def _collect_recorded(agent: Agent) -> dict[str, Any]:
 
 
 def _check_recorded(agent: Agent, data: Data) -> int | None:
-    found = data.get("recorded")
+    found: int | None = data.get("recorded")
     if found is not None and (isinstance(found, bool) or not isinstance(found, int) or found < 0):
         raise ValueError(f"The file's number of recorded transitions must be an integer >= 0. Received: {found!r}")
     return 0 if data["memory"] is None else found
