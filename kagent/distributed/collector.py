@@ -107,7 +107,6 @@ class RemoteCollector:
         self._rollout: Rollout | None = None
         self._given = 0  # timesteps of the rollout that were handed out
         self._ended: list[tuple[int, Episode]] = []
-        self._stepped = False
         self._weights = SharedWeights(fleet, weights)
         self._lost: list[int] = []
 
@@ -170,7 +169,6 @@ class RemoteCollector:
             self._collect(clock, rng)
         assert self._rollout is not None
         timestep, self._ended = self._rollout.timestep(self._given)
-        self._stepped = True
         self.returns += timestep.outcome.reward
         self.lengths += 1
         self._given += 1
@@ -195,7 +193,7 @@ class RemoteCollector:
         blocks, after = zip(*found)
         if any(not _equal(one.act, after[0].act) for one in after):
             raise RuntimeError(
-                f"The workers drew different numbers of random numbers, and their actions are not those of one process: "
+                "The workers drew different numbers of random numbers, and their actions are not those of one process: "
                 f"{type(self.exploration).__name__} draws numbers by what it observes"
             )
         rng.bit_generator.state = after[0].act

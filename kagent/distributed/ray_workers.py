@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import socket
 import warnings
 from typing import Any
@@ -95,11 +96,10 @@ class Ray:
         return workers
 
     def _join(self, ray: Any) -> None:
-        options: dict[str, Any] = {"include_dashboard": False} if self.address is None else {"address": self.address}
-        if self.address is None:
-            options["num_cpus"] = max(
-                1, round(self.num_workers * self.cpus_per_worker + 0.5)
-            )  # they are counted, not taken
+        options: dict[str, Any] = {"address": self.address}
+        if self.address is None:  # "local" also where the environment variable RAY_ADDRESS names a cluster
+            counted = max(1, math.ceil(self.num_workers * self.cpus_per_worker))  # not taken
+            options = {"address": "local", "include_dashboard": False, "num_cpus": counted}
         elif self.address != "auto":
             try:
                 socket.create_connection(self._host_and_port(), _PATIENCE).close()

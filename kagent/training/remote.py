@@ -22,14 +22,11 @@ from kagent.distributed.workers import WorkerSource
 from kagent.exploration import ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling
 from kagent.memories import Memory
 from kagent.schedules import Clock
+from kagent.training.counters import Unbounded
 from kagent.training.trainer import Trainer
 
-_BY_ROWS = (
-    ActionNoise,
-    EpsilonGreedy,
-    OrnsteinUhlenbeckNoise,
-    Sampling,
-)  # what they draw is known from the number of rows
+# How many random numbers they draw follows from the number of rows.
+_BY_ROWS = (ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling)
 
 
 def check_fit(agent: Any, env: Any, workers: Any, given: Mapping[str, Any]) -> None:
@@ -139,7 +136,8 @@ def _of_parts(agent: Any, workers: int, asynchronous: bool) -> list[tuple[str, A
 
 
 def _check_clock(agent: Any, bounds: run_length.Bounds) -> None:
-    """Refuses an exploration that changes with the number of episodes, which a worker does not know.
+    """Refuses an exploration that changes with the number of episodes, which a worker does not know, and warns of one that
+    measures the progress of a run without a bound.
 
     Raises:
         ValueError: It reads it.
@@ -155,6 +153,8 @@ def _check_clock(agent: Any, bounds: run_length.Bounds) -> None:
             "`exploration` does not go with `workers`: it changes with the number of finished episodes, of which a worker knows its "
             f"own. Received: {agent.exploration}. Allowed: schedules by timesteps or updates, or by progress without a bound on episodes"
         )
+    if "progress" in read and bounds == run_length.ENDLESS:
+        Unbounded().warn()
 
 
 class _Watched(Clock):

@@ -89,6 +89,18 @@ def test_parts(make, message):
     assert source.started == [] and agent.timesteps == 0
 
 
+@pytest.mark.eager
+def test_progress_of_a_run_without_a_bound():
+    class Stops(kagent.callbacks.Callback):
+        def on_update_end(self, update, logs=None):
+            self.model.stop_training = True
+
+    agent = kagent.PQN("CartPole-v1", network={"units": [4]}, n_steps=8, batch_size=8, epochs=1)
+    agent.compile(jit_compile=False, run_eagerly=True)
+    with pytest.warns(UserWarning, match="measures the progress of a run that has no bound"):
+        agent.fit("CartPole-v1", max_updates=float("inf"), verbose=0, callbacks=[Stops()], workers=InProcess(1))
+
+
 def test_recorded_experience_has_no_workers(agent):
     data = kagent.datasets.Episodes.__new__(kagent.datasets.Episodes)
     with pytest.raises(ValueError, match=r"Recorded episodes are learned from .*workers"):

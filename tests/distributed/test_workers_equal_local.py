@@ -34,6 +34,10 @@ CASES = {
         functools.partial(kagent.RecurrentPPO, network={"units": [4], "rnn": 3}, n_steps=8, batch_size=48, epochs=1, seed=3),
         "CartPole-v1", (3, 2), {"steps": 130},
     ),
+    "noise of a worker": (
+        functools.partial(kagent.PPO, **ROLLOUT, state_dependent_noise=3, max_episode_timesteps=7),
+        "Pendulum-v1", (1, 6), {"steps": 130},
+    ),
     "A2C": (functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3), "CartPole-v1", (3, 2), {}),
     "noise": (
         functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration=kagent.ActionNoise(0.5)),
