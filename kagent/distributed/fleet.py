@@ -16,7 +16,7 @@ from kagent.distributed.job import Job
 from kagent.distributed.worker import DONE, HUNG, RAISED, Fault
 from kagent.distributed.workers import DIED, Answer, WorkerError, Workers
 
-ATTEMPTS = 3  # of one call, before a worker that ends in each of them is an error
+ATTEMPTS = 5  # of one call, before a worker that ends in each of them is an error
 
 Call = tuple[Any, ...]
 

@@ -26,7 +26,7 @@ class Ray:
     a callable; packages that register ids, and modules of callables, must be installed on its machine.
 
     A worker that ends at any time costs its open episodes: another one begins new ones, and a warning says so. So does one whose
-    environment does not answer within `step_timeout` of `fit`. A worker that ends three times in one call is an error.
+    environment does not answer within `step_timeout` of `fit`. A worker that ends five times in one call is an error.
 
     Args:
         num_workers: How many workers.

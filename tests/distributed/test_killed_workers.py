@@ -24,9 +24,9 @@ def make():
 class Kills(kagent.callbacks.Callback):
     """Kills random workers at random instants of a run, from another thread, and stops it some updates later."""
 
-    def __init__(self, source, count):
+    def __init__(self, count):
         super().__init__()
-        self.source, self.count, self.killed, self.after = source, count, 0, 0
+        self.count, self.killed, self.after = count, 0, 0
         self.random, self.ended = random.Random(0), 0
 
     def on_train_begin(self, logs=None):
@@ -35,8 +35,11 @@ class Kills(kagent.callbacks.Callback):
     def kill(self):
         while self.killed < self.count:
             time.sleep(self.random.uniform(0.01, 0.8))
-            try:
-                os.kill(self.random.choice(self.source.pids), signal.SIGKILL)
+            trainer = self.model._run.trainer
+            if trainer is None:
+                continue
+            try:  # one that is at work: another one is on its way to being so
+                os.kill(self.random.choice(trainer.collector.fleet.about)["pid"], signal.SIGKILL)
                 self.killed += 1
             except ProcessLookupError:
                 pass
@@ -54,7 +57,7 @@ class Kills(kagent.callbacks.Callback):
 @pytest.mark.filterwarnings("ignore:Worker . ")
 def test_fifty_killed_workers():
     source = Processes(3, 2)
-    kills = Kills(source, 50)
+    kills = Kills(50)
     agent = make()
     agent.fit("CartPole-v1", steps=10**8, steps_per_epoch=10**8, verbose=0, workers=source, callbacks=[kills])
     assert kills.killed == 50 and agent.episodes == kills.ended

@@ -74,10 +74,10 @@ def test_a_worker_that_ends_each_time(agent):
     source = InProcess(2, 2, fate=lambda n, worker, method: (worker, method) == (1, "collect"))
     with (
         pytest.warns(UserWarning),
-        pytest.raises(WorkerError, match=r"Worker 1 \(environments 2 to 3, .*each of 3 attempts"),
+        pytest.raises(WorkerError, match=r"Worker 1 \(environments 2 to 3, .*each of 5 attempts"),
     ):
         train(agent, source)
-    assert source.closed == 1 and source.started == [0, 1, 1, 1] and agent.timesteps == 0
+    assert source.closed == 1 and source.started == [0, 1, 1, 1, 1, 1] and agent.timesteps == 0
     assert train(agent, InProcess(2, 2))[0] == 64  # the agent can be used as before
 
 
