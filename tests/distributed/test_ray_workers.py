@@ -232,3 +232,40 @@ def test_the_example(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "1,024 timesteps in 4 environments" in done.stdout and "mean return of 10" in done.stdout
+
+
+class KillsOne(kagent.callbacks.Callback):
+    """Kills a worker in the third update, and stops when another one is in its place and some updates have followed."""
+
+    def __init__(self):
+        super().__init__()
+        self.updates, self.after, self.ended = 0, 0, 0
+
+    def on_episode_end(self, episode, logs=None):
+        assert episode == self.ended
+        self.ended += 1
+
+    def on_update_end(self, update, logs=None):
+        fleet = self.model._run.trainer.collector.fleet
+        self.updates += 1
+        if self.updates == 3:
+            os.kill(fleet.about[0]["pid"], signal.SIGKILL)
+        self.after += fleet.restarts > 0
+        self.model.stop_training = self.after > 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (kagent.IMPALA, {"n_steps": 16, "batch_size": 64, "epochs": 1}),
+        (kagent.DQN, {"memory": 2000, "batch_size": 8, "start": 64, "frequency": 64}),
+    ],
+)
+def test_workers_go_on_while_the_agent_learns_and_after_one_is_killed(cluster, kind, given):
+    agent, kills = kind("CartPole-v1", seed=5, **given), KillsOne()
+    agent.compile(jit_compile=False)
+    endless = {"steps": 10**7, "steps_per_epoch": 10**7, "verbose": 0}
+    with pytest.warns(UserWarning, match="Worker 0 .*has ended"):
+        history = agent.fit("CartPole-v1", **endless, workers=Ray(2, 2), callbacks=[kills]).history
+    assert agent.updates * 64 == agent.timesteps and agent.episodes == kills.ended
+    assert 0.0 < history["weights_age"][0] <= history["weights_age_max"][0]
