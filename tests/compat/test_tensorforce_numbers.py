@@ -145,6 +145,13 @@ CASES = {
         {**estimation(), "optimizer": {"optimizer": "sgd", "learning_rate": RATE, "clipping_threshold": 0.002}},
         {"most": 0.02},
     ),
+    "two optimizers": (
+        {
+            **estimation(),
+            "optimizer": {"type": "plus", "optimizer1": SGD, "optimizer2": {"type": "sgd", "learning_rate": 0.2}},
+        },
+        {"rate": 0.3},
+    ),
     "entropy": ({**estimation(), "entropy_regularization": 0.3}, {"entropy": 0.3}),
     "l2": ({**estimation(), "l2_regularization": 0.05}, {"l2": 0.05}),
     "rate by a schedule": (

@@ -378,6 +378,26 @@ def test_functions_are_given_to_load_again(tmp_path):
     np.testing.assert_array_equal(again.model.policy.get_theta(), agent.model.policy.get_theta())
 
 
+def test_both_of_two_optimizers_are_in_files(tmp_path):
+    optimizer = {"type": "plus", "optimizer1": "adam", "optimizer2": {"type": "rmsprop", "learning_rate": 0.01}}
+    update = {"unit": "episodes", "batch_size": 1}
+    spec = {
+        "agent": "tensorforce",
+        "policy": NETWORK,
+        "objective": "policy_gradient",
+        "update": update,
+        "optimizer": optimizer,
+    }
+    spec |= {"reward_estimation": {"horizon": "episode"}, "config": VPG["config"]}
+    agent = tensorforce.Agent.create(spec, corridor())
+    tensorforce.Runner(agent, corridor()).run(num_episodes=2, use_tqdm=False)
+    agent.save(tmp_path)
+    agent.model.save(tmp_path / "agent.keras")
+    for again in (tensorforce.Agent.load(tmp_path).model, kagent.load(tmp_path / "agent.keras")):
+        kept = [np.asarray(variable) for variable in agent.model.optimizer.variables]
+        assert len(kept) > 10 and all(map(np.array_equal, kept, map(np.asarray, again.optimizer.variables)))
+
+
 def test_a_saver_and_its_files(tmp_path):
     saver = {"directory": str(tmp_path), "unit": "episodes", "frequency": 1}
     agent = tensorforce.Agent.create({"agent": {**VPG, "saver": saver}}, corridor())  # a specification within another

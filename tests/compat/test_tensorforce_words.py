@@ -119,9 +119,10 @@ def test_agents_of_critics():
         ("tensorforce", {**GENERAL, "config": {"other": 1}}, "other"),
         (
             "tensorforce",
-            {**GENERAL, "optimizer": {"type": "plus", "optimizer1": "adam", "optimizer2": "sgd"}},
-            "'plus' is gone",
+            {**GENERAL, "optimizer": {"type": "plus", "optimizer1": "adam", "optimizer2": "evolutionary"}},
+            "plus adds the steps of two optimizers of Keras's",
         ),
+        ("tensorforce", {**GENERAL, "optimizer": {"type": "plus", "optimizer1": "adam"}}, r"needs \['optimizer2'\]"),
         ("tensorforce", {**GENERAL, "state_preprocessing": "dense"}, "no layer 'dense'"),
         ("tensorforce", {**GENERAL, "exploration": {"type": "cosine_restarts"}}, "is gone"),
     ],

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kagent.compat.tensorforce.translation.context import Context, type_of
+from kagent import optimizers
+from kagent.compat.tensorforce.translation.added_optimizers import AddedOptimizers
+from kagent.compat.tensorforce.translation.context import Context, check_taken, type_of
 from kagent.compat.tensorforce.translation.parameters import parameter
 
 # Optimizers of TensorFlow's add-ons, and what Keras has in their place.
@@ -33,10 +35,6 @@ _RENAMED = {
 }
 _WRAPPERS = ("optimizer_wrapper", "meta_optimizer_wrapper", "default", "tf_optimizer")
 _MODIFIERS = ("clipping_step", "multi_step", "subsampling_step", "linesearch_step", "doublecheck_step")
-_REFUSED = {
-    "plus": "one optimizer steps; a baseline may have one of its own as baseline_optimizer",
-    "global_optimizer": "there are no asynchronous workers; num_parallel of a Runner plays several episodes",
-}
 _OWN = ("natural_gradient", "evolutionary")
 
 
@@ -56,8 +54,13 @@ def optimizer(value: Any, context: Context, argument: str = "optimizer") -> Any:
     default = "optimizer_wrapper" if isinstance(value, Mapping) and "optimizer" in value else "adam"
     kind, arguments = type_of(value, argument, default)
     kind = _folded(kind)
-    if kind in ("plus", "global_optimizer"):
-        raise ValueError(f"`{argument}` {kind!r} is gone: {_REFUSED[kind]}. Received: {value!r}")
+    if kind == "global_optimizer":
+        raise ValueError(
+            f"`{argument}` {kind!r} is gone: there are no asynchronous workers; num_parallel of a Runner plays several episodes. "
+            f"Received: {value!r}"
+        )
+    if kind == "plus":
+        return _added(arguments, context, argument)
     arguments = _read(arguments, context, argument)
     if kind in _WRAPPERS:
         inner = optimizer(arguments.pop("optimizer", "adam"), context, argument)
@@ -89,6 +92,23 @@ def optimizer(value: Any, context: Context, argument: str = "optimizer") -> Any:
     if kind != "synchronization":
         arguments.setdefault("learning_rate", 3e-4 if context.older else 1e-3)
     return {"type": kind, **arguments}
+
+
+def _added(arguments: Mapping[str, Any], context: Context, argument: str) -> AddedOptimizers:
+    names = ("optimizer1", "optimizer2")
+    check_taken(arguments, (*names, "name"), f"{argument} plus", names)
+    made = []
+    for name in names:
+        spec = optimizer(arguments[name], context, f"{argument}.{name}")
+        found, schedule = optimizers.get(spec, name)
+        if schedule is not None or optimizers.modifiers_of(spec) or optimizers.uses_closure(found):
+            raise ValueError(
+                f"`{argument}` plus adds the steps of two optimizers of Keras's, without schedules and modifiers. Received: "
+                f"{name}={arguments[name]!r}. Allowed: modifiers around 'plus'"
+            )
+        made.append(found)
+    context.note("the optimizers of 'plus' step by one gradient; Tensorforce's second one computed it again")
+    return AddedOptimizers(*made)
 
 
 def _radius(rate: Any, argument: str) -> float:
