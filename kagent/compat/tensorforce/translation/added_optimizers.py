@@ -20,7 +20,8 @@ class AddedOptimizers(keras.optimizers.Optimizer):
     Example:
 
     >>> variable = keras.Variable([1.0])
-    >>> AddedOptimizers(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.25)).apply([np.array([2.0])], [variable])
+    >>> both = AddedOptimizers(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.25))
+    >>> steps = both.apply([np.array([2.0])], [variable])
     >>> round(float(variable[0]), 4)
     0.3
     """
