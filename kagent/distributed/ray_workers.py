@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 import socket
 import warnings
 from typing import Any
@@ -102,7 +103,7 @@ class Ray:
             options = {"address": "local", "include_dashboard": False, "num_cpus": counted}
         elif self.address != "auto":
             try:
-                socket.create_connection(self._host_and_port(), _PATIENCE).close()
+                check_answering(*self._host_and_port())
             except OSError as error:
                 raise ConnectionError(f"No Ray cluster can be reached at {self.address!r}: {error}") from None
         try:
@@ -119,6 +120,22 @@ class Ray:
                 f"`address` must be None, 'auto' or 'host:port' of a Ray cluster. Received: {self.address!r}"
             )
         return host, int(port)
+
+
+def check_answering(host: str, port: int) -> None:
+    """Looks whether there is a server of the kind that a Ray cluster's head is: Ray itself waits for minutes.
+
+    Raises:
+        OSError: There is none, or another program listens there.
+    """
+    with socket.create_connection((host, port), _PATIENCE) as connection:
+        if os.environ.get("RAY_USE_TLS") == "1":
+            return  # it answers to who has a certificate
+        # The beginning of HTTP/2, which gRPC speaks: a server answers with a frame of its settings, of kind 4.
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        answer = connection.recv(9)
+    if len(answer) < 4 or answer[3] != 4:
+        raise ConnectionError("another program listens there")
 
 
 class RayWorkers:

@@ -2,6 +2,10 @@
 
 import dataclasses
 import functools
+import http.server
+import sys
+import threading
+import types
 
 import gymnasium
 import numpy as np
@@ -149,8 +153,22 @@ def test_ray(arguments, message):
         Ray(**arguments)
 
 
+def test_a_port_of_another_program(monkeypatch):
+    """Ray itself tries for minutes."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(is_initialized=lambda: False))
+    address = f"127.0.0.1:{server.server_port}"
+    with pytest.raises(ConnectionError, match=f"No Ray cluster can be reached at '{address}': another program listens"):
+        Ray(num_workers=2, address=address).connect()
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(ConnectionError, match=f"No Ray cluster can be reached at '{address}': .*refused"):
+        Ray(num_workers=2, address=address).connect()
+
+
 def test_ray_is_missing(agent, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'kagent\[ray\]'"):
         agent.fit("CartPole-v1", steps=10, verbose=0, workers=Ray(num_workers=2))
     assert agent.timesteps == 0 and np.isfinite(agent.get_weights()[0]).all()
