@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kagent.config import allowed, limits
+from kagent.config.checks import check_flag
 from kagent.config.registry import Part, Registry
 from kagent.networks import normalization as normalizing
 from kagent.networks.normalization import LAYER_NORMALIZATION
@@ -212,13 +213,14 @@ class Auto(Part):
 
     Images are those of `CNN`, uint8 ones scaled as there. The convolutions are `CNN`'s where the shorter side has 36 pixels
     or more, smaller and fewer below, and a dense layer of 512 follows. Where the convolutions leave more than 400 places, of large
-    or long images, a pool leaves at most 144 of them. An image with less than 3 pixels on a side is a vector.
+    or long images, a pool leaves at most 144 of them, unless `pool` is False. An image with less than 3 pixels on a side is a vector.
 
     Args:
         units, activation, initialization: As for `MLP`.
         data_format: As for `CNN`. `agent.summary()` says how an image is read.
         normalization: As for `MLP`; of several components each has it. Of images, `"layer_normalization"` alone: see `CNN`.
         rnn: Units of an LSTM behind all of it, whose state is carried through the episode; None: there is none.
+        pool: Whether many places of convolutions are pooled. False is the way of files that were written before there were pools.
 
     Raises:
         ValueError: An image of which "auto" cannot say the axis of the channels; an image beside another `normalization`.
@@ -230,12 +232,14 @@ class Auto(Part):
     data_format: str = "auto"
     normalization: Any = None
     rnn: int | None = None
+    pool: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", widths(self.units, "network.units"))
         check_names(self.activation, self.initialization)
         normalizing.check(self.normalization)
         images.check_data_format(self.data_format, "network.data_format")
+        check_flag(self.pool, "network.pool")
         if self.rnn is not None:
             widths(self.rnn, "network.rnn")
 
@@ -263,8 +267,8 @@ class Auto(Part):
             parts = [self._component(leaf, seeds, number, padded) for number, leaf in enumerate(leaves)]
             return self._through(side_by_side(parts), self.units[-1:], "dense_common", seeds)
         if picture is not None:
-            image = self._convolutions(picture, padded)
-            return image.features([_convolved(image, x, seeds, i, padded) for i, x in enumerate(leaves)], seeds)
+            image, pool = self._convolutions(picture, padded), self.pool and not padded
+            return image.features([_convolved(image, x, seeds, i, padded, pool) for i, x in enumerate(leaves)], seeds)
         return MLP(self.units, self.activation, self.initialization, self.normalization).features(leaves, seeds)
 
     def _component(self, leaf: Any, seeds: Seeds, number: int, padded: bool) -> Any:
@@ -272,7 +276,8 @@ class Auto(Part):
             x = normalizing.in_front(_flat(leaf), self.normalization, f"normalization_{number}")
             return self._through(x, self.units[:-1] or self.units, f"dense_{number}", seeds)
         image = self._convolutions(leaf, padded)
-        return self._through(_convolved(image, leaf, seeds, number, padded), image.units, f"dense_{number}", seeds)
+        x = _convolved(image, leaf, seeds, number, padded, self.pool and not padded)
+        return self._through(x, image.units, f"dense_{number}", seeds)
 
     def _through(self, x: Any, layers: tuple[int, ...], name: str, seeds: Seeds) -> Any:
         for index, units in enumerate(layers):
@@ -284,13 +289,13 @@ class Auto(Part):
         return dataclasses.replace(found, normalization=self.normalization)
 
 
-def _convolved(image: CNN, x: Any, seeds: Seeds, number: int, padded: bool) -> Any:
+def _convolved(image: CNN, x: Any, seeds: Seeds, number: int, padded: bool, pool: bool) -> Any:
     # An image after the convolutions, and a pool where they leave many places, flattened; anything else as it is.
     if len(x.shape) != 4:
         return x
     x = image.convolved(x, seeds, number, padded)
     windows = pooling(*x.shape[1:3])
-    if max(windows) > 1 and not padded:
+    if pool and max(windows) > 1:
         x = keras.layers.MaxPooling2D(windows, padding="same", name=f"pool_{number}")(x)
     return _flat(x)
 

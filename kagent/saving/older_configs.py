@@ -7,7 +7,8 @@ from typing import Any
 from kagent import objectives, spaces
 from kagent.distributions.selection import Selection
 
-IMAGES = 2  # of configs: how their networks take images; before there was more than one way, nothing was said
+# Of configs: how their networks take images. Before there was more than one way, nothing was said; 2 has no pools.
+IMAGES, UNPOOLED = 3, 2
 # What only a whole config has, as `get_config` gives it; in settings by hand, something of it is left to defaults.
 _WHOLE = {
     "observation_space", "action_space", "policy", "objective", "memory", "update", "reward_estimation", "exploration",
@@ -23,20 +24,28 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     """
     config = dict(config)
     form = config.pop("images", None)
-    if form not in (None, IMAGES):
+    if form not in (None, UNPOOLED, IMAGES):
         raise ValueError(f"The config was written by a newer kagent: `images` is {form!r}, this one's are {IMAGES}")
     whole = set(config) >= _WHOLE
     if whole:
         config |= _without_effect(config["objective"])
         config["policy"] = _without_deviations(config["policy"], config["action_space"])
         config["exploration"] = _without_samples(config["exploration"], config["policy"])
+    if (
+        whole
+        and form == UNPOOLED
+        and config["observation_space"] is not None
+        and _has_images(config["observation_space"])
+    ):
+        for role in ("policy", "critic"):
+            config[role] = _without_pools(config[role])
     if form is not None or not whole:
         return config
     config["policy"] = _with_distributions(config["policy"], config["action_space"])
     space, preprocessing = config["observation_space"], config.get("preprocessing")
     if space is None:  # the constructor says what is missing
         return config
-    if preprocessing is None and not any(leaf.is_image for leaf in _structure(space).leaves):
+    if preprocessing is None and not _has_images(space):
         return config
     for role in ("policy", "critic"):
         if isinstance(config[role], dict) and "network" in config[role]:
@@ -78,6 +87,18 @@ def _without_deviations(policy: Any, space: Any) -> Any:
     predicted = "predicted" in modes and policy.get("state_dependent_noise") is None
     unused = ({"log_std"} if modes == {None} else set()) | (set() if predicted else {"log_std_range"})
     return {name: value for name, value in policy.items() if name not in unused}
+
+
+def _without_pools(role: Any) -> Any:
+    # An automatic network led all places that its convolutions left to a dense layer.
+    network = role.get("network") if isinstance(role, dict) else None
+    if not isinstance(network, dict) or str(network.get("type")).lower() != "auto":
+        return role
+    return {**role, "network": {"pool": False, **network}}
+
+
+def _has_images(space: Any) -> bool:
+    return any(leaf.is_image for leaf in _structure(space).leaves)
 
 
 def _with_distributions(policy: Any, space: Any) -> Any:

@@ -370,8 +370,18 @@ def test_a_file_of_before_acts_as_it_did(name, tmp_path):
         np.testing.assert_allclose(feature_model(agent)([x]), features, rtol=1e-5, atol=1e-6)
     agent.save(tmp_path / "a.keras")
     again = kagent.load(tmp_path / "a.keras")
-    assert again.get_config()["images"] == 2
+    assert again.get_config()["images"] == 3
     np.testing.assert_array_equal(again.policy.values([x]), written.policy.values([x]))
+
+
+def test_a_file_without_pools_has_the_network_that_it_was_written_with():
+    written = dqn(pixels(5, 136, 3), networks.Auto(pool=False))
+    config = {**written.get_config(), "images": 2}
+    assert config["policy"]["network"].pop("pool") is False  # which it did not know
+    agent = kagent.Agent.create(config)
+    assert kernels(agent) == kernels(written) == [(3, 3, 3, 64), (3 * 134 * 64, 512), (512, 3)]
+    config["images"] = 3
+    assert kernels(kagent.Agent.create(config))[1] == (3 * 45 * 64, 512)
 
 
 def test_vectors_need_nothing_of_before():
