@@ -10,6 +10,7 @@ import json
 
 import pytest
 from testing import parts
+from variants import with_few
 
 import kagent
 from kagent import testing
@@ -41,7 +42,10 @@ def test_a_preset_keeps_the_contract(name):
     testing.check_agent(make, steps=STEPS, supports=supports, compiled=False)
 
 
-@pytest.mark.parametrize("name", sorted({*parts.AGENTS} - {"Random", "Constant"}))
+LEARNING = sorted({*parts.AGENTS} - {"Random", "Constant"})
+
+
+@pytest.mark.parametrize("name", with_few(LEARNING, ("DQN", "PPO", "SAC", "TD3", "IMPALA", "IQL", "VPG")))
 def test_a_preset_is_its_parts_spelled_out(name):
     """From the same seed, and after the same updates."""
     make, supports = row(name)

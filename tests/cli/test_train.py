@@ -12,6 +12,7 @@ import forked
 import gymnasium
 import imageio.v2 as imageio
 import pytest
+from variants import with_few
 
 from kagent import tuned
 from kagent.cli import algorithms, main, process, settings
@@ -340,13 +341,10 @@ def test_tuned_settings_make_the_preset(algorithm, environment):
 # The command line is the same for all; those that are as another one to it are marked `thorough`.
 @pytest.mark.parametrize(
     "algorithm",
-    [
-        *("duelingdqn", "vpg", "a2c", "trpo", "td3", "rainbow", "crossq"),
-        *(
-            pytest.param(name, marks=pytest.mark.thorough)
-            for name in ("double-dqn", "dpg", "ac", "qr-dqn", "c51", "tqc", "discrete-sac", "naf", "pqn", "impala")
-        ),
-    ],
+    with_few(
+        "duelingdqn vpg a2c trpo td3 rainbow crossq double-dqn dpg ac qr-dqn c51 tqc discrete-sac naf pqn impala".split(),
+        fast=("duelingdqn", "a2c", "td3"),
+    ),
 )
 def test_every_preset_trains(here, base, algorithm):
     env = "Pendulum-v1" if algorithm in ("dpg", "td3", "tqc", "naf", "crossq") else "CartPole-v1"

@@ -69,7 +69,11 @@ def statistics(role):
 @pytest.mark.parametrize(
     ("name", "mode"),
     # Two presets are compiled: one of plain steps, one that evaluates its loss several times.
-    [(name, mode) for name in PRESETS for mode in (MODES if name in ("sac", "trpo") else ("eager",))],
+    [
+        pytest.param(name, mode, marks=pytest.mark.thorough) if mode == "xla" else (name, mode)
+        for name in PRESETS
+        for mode in (MODES if name in ("sac", "trpo") else ("eager",))
+    ],
 )
 def test_moving_statistics_move_once_by_the_observations_that_are_learned_from(name, mode):
     agent = agent_of(name, normalized())

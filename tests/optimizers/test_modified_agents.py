@@ -151,10 +151,9 @@ def test_regularization_is_logged_where_there_is_some(small, l2, layers):
 
 def test_without_regularization_nothing_is_logged_of_it(small):
     agent = small("dqn")
-    assert (
-        agent.minimize("policy", lambda batch: (tf.reduce_mean(agent.policy.values(batch)), {}), tf.zeros((2, 4)))[1]
-        == {}
-    )
+    loss = lambda batch: (tf.reduce_mean(agent.policy.values(batch)), {})  # noqa: E731
+    _, values = agent.minimize("policy", loss, tf.zeros((2, 4)))
+    assert values.keys() == {"gradient_norm"}  # which clipping computes
 
 
 def test_a_run_is_the_same_twice_and_eager_and_compiled_runs_agree(small):

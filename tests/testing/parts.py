@@ -111,7 +111,7 @@ OBJECTIVES = {
     "implicit_quantiles": {"policy": {**NETWORK, "samples": 3, "cosines": 4, "head_units": [4]}, "memory": 100},
     "categorical_return": {"policy": {**NETWORK, "atoms": 3}, "memory": 100},
     "policy_gradient": {**EPISODES, "reward_estimation": {"discount": 0.9, "horizon": "episode"}},
-    "vtrace": {**ROLLOUT, **CRITIC},
+    "vtrace": {**ROLLOUT, **CRITIC, "exploration": "sampling"},
     "clipped_policy": {**ROLLOUT, **CRITIC, "reward_estimation": ADVANTAGE},
     "state_value": {**CRITIC, "memory": 100},
     "deterministic_policy_gradient": ACTION_VALUE,
@@ -156,11 +156,13 @@ OBJECTIVES = {
 }
 # Whose programs are made of the steps of others, twin_delayed and soft_actor_critic, and take XLA seconds to compile. Their own
 # equations have tests by hand in `tests/objectives`.
-ALIKE = (
-    "deterministic_policy_gradient",
-    "regularized_policy",
-    "conservative_soft_actor_critic",
-    "crossq",
-    "truncated_quantiles",
-    "discrete_soft_actor_critic",
+FIRST = (
+    "action_value",
+    "quantile_regression",
+    "policy_gradient",
+    "vtrace",
+    "clipped_policy",
+    "twin_delayed",
+    "q_lambda",
 )
+FIRST += ("soft_actor_critic", "plus")

@@ -5,6 +5,7 @@ import functools
 import pytest
 from testing import parts
 from toy_envs import Identity
+from variants import with_few
 
 import kagent
 from kagent import exploration, memories, objectives, testing
@@ -27,9 +28,7 @@ def test_explorations(name):
     testing.check_exploration(parts.EXPLORATIONS[name])
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.thorough if name in parts.ALIKE else []) for name in parts.OBJECTIVES]
-)
+@pytest.mark.parametrize("name", with_few(parts.OBJECTIVES, parts.FIRST))
 def test_objectives(name):
     testing.check_objective(**{"objective": name, "steps": 16, **parts.OBJECTIVES[name]})
 
