@@ -203,7 +203,9 @@ def test_a_search_that_fails_may_be_overridden_and_it_tells(mode):
         _, told = compiled(lambda: optimizer.step(problem), mode)()  # noqa: B023
         np.testing.assert_allclose(policy.variables[0].numpy(), end, atol=2e-6)
         assert int(optimizer.iterations.numpy()) == int(told["accepted"]) == accepted
-        assert float(told["kl_divergence"]) == pytest.approx(kl(start, policy.variables[0].numpy()), abs=5e-7)  # float32 logarithms
+        assert float(told["kl_divergence"]) == pytest.approx(
+            kl(start, policy.variables[0].numpy()), abs=5e-7
+        )  # float32 logarithms
         assert (policy.variables[0].numpy() != start).any() == bool(accepted)
 
 
