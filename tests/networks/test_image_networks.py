@@ -374,6 +374,7 @@ def test_a_file_of_before_acts_as_it_did(name, tmp_path):
     np.testing.assert_array_equal(again.policy.values([x]), written.policy.values([x]))
 
 
+@pytest.mark.thorough  # 13 million weights, three times
 def test_a_file_without_pools_has_the_network_that_it_was_written_with():
     written = dqn(pixels(5, 136, 3), networks.Auto(pool=False))
     config = {**written.get_config(), "images": 2}
