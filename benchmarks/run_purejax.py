@@ -185,7 +185,7 @@ def dqn(workload: Workload, steps: int) -> Callable[[Any], Finished]:
         )
         done = time + 1
         weights, state = jax.lax.cond(
-            (done > a.start) & (done % a.frequency == 0),
+            (done >= a.start) & (done % a.frequency == 0),
             lambda: learn(learning, weights, target, state, memory, jnp.minimum(done, a.capacity)),
             lambda: (weights, state),
         )
@@ -216,6 +216,17 @@ def last(finished: Finished, episodes: int = 100) -> dict[str, Any]:
     return {"episodes": int(count), "episode_return": total / count if count else None}
 
 
+def gradient_steps(workload: Workload, steps: int) -> int:
+    """How many the program takes."""
+    a = workload.algorithm
+    if isinstance(a, PPO):
+        rows = workload.n_envs * a.n_steps
+        return steps // rows * a.epochs * (rows // a.batch_size)
+    assert isinstance(a, DQN)
+    first = -(-a.start // a.frequency)  # timesteps are counted from 1
+    return max(steps // a.frequency - first + 1, 0) * a.gradient_steps
+
+
 def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
     """One run: a program that is compiled, then run once."""
     import jax
@@ -230,7 +241,8 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
     clock.end(steps)
     versions = measurement.versions("jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
     devices = [device.platform for device in jax.devices()]
-    return clock.figures() | last(finished) | {"base_mb": base, "versions": versions, "devices": devices}
+    counts = {"gradient_steps": gradient_steps(workload, steps)}
+    return clock.figures() | last(finished) | counts | {"base_mb": base, "versions": versions, "devices": devices}
 
 
 if __name__ == "__main__":

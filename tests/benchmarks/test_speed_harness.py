@@ -9,7 +9,7 @@ import children
 import pytest
 
 import kagent
-from benchmarks import libraries, measurement, run_sb3, speed
+from benchmarks import libraries, measurement, run_purejax, run_sb3, speed
 from benchmarks.workloads import WORKLOADS
 
 
@@ -175,6 +175,13 @@ def test_keywords_of_the_peers():
     assert name == "TQC" and words["policy_kwargs"] == {"n_quantiles": 25, "n_critics": 2}
     name, words = run_sb3.keywords(WORKLOADS["W2a"])
     assert name == "PPO" and words["learning_rate"](0.5) == 5e-4 and words["clip_range"](0.5) == 0.1
+
+
+def test_the_program_in_jax_takes_as_many_gradient_steps():
+    # Measured of kagent with the same numbers of timesteps: 15,680, 1,968 and 24,751.
+    assert run_purejax.gradient_steps(WORKLOADS["C1-8"], 250_880) == 980 * 4 * 4 == 15_680
+    assert run_purejax.gradient_steps(WORKLOADS["C1-512"], 2_015_232) == 123 * 16 == 1_968
+    assert run_purejax.gradient_steps(WORKLOADS["C2"], 100_000) == (100_000 - 1_000) // 4 + 1 == 24_751
 
 
 def test_importing_the_harness_imports_no_library():
