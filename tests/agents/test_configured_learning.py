@@ -140,7 +140,7 @@ LEARNING = [
         },
         200,
     ),
-    ("impala", None, {}, 400),
+    ("impala", None, {}, 250),  # of ten seeds the lowest 443
     ("ac", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 40),  # of ten seeds the lowest 68; random play has 22
     ("sac", 6_000, {"learning_rate": 1e-3}, -300),
     ("vpg", 40_000, {"baseline": "auto"}, 150),
