@@ -9,6 +9,7 @@ import numpy as np
 
 from .masks import Mask
 from .stream import Environments, NextSeed, Transition
+from .wrapped import Wrapped
 
 ABSENT: dict[str, Any] = {"length": 0}  # the episode of an environment that is elsewhere
 
@@ -20,7 +21,7 @@ def placed(episodes: list[dict[str, Any]], rows: slice, total: int) -> list[dict
     return found
 
 
-class Share(Environments):
+class Share(Wrapped):
     """Some of N environments, in their places among N rows. The other rows are of environments elsewhere.
 
     Whoever acts in it computes N actions as one who has all environments, from the same random numbers, and so gets for its own
@@ -48,25 +49,6 @@ class Share(Environments):
         self._transition.valid[:] = False
         self._transition.valid[self._rows] = True
         self._transition.all_valid = bool(self._transition.valid.all())
-
-    @property
-    def sources(self) -> Sequence[Any]:
-        return self.environments.sources
-
-    @property
-    def ready(self) -> bool:
-        return self.environments.ready
-
-    @property
-    def reset_options(self) -> dict[str, Any] | None:
-        return self.environments.reset_options
-
-    @property
-    def time_limit(self) -> int | None:
-        return self.environments.time_limit
-
-    def limit(self, max_episode_timesteps: int) -> None:
-        self.environments.limit(max_episode_timesteps)
 
     def limit_replay(self, timesteps: int | str | None) -> None:
         self.environments.limit_replay(timesteps)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kagent.environments.stream import Environments, NextSeed, Transition
+from kagent.environments.wrapped import Wrapped
 from kagent.preprocessing.pipeline import matching
 from kagent.preprocessing.preprocessing import Preprocessing
 
@@ -29,7 +30,7 @@ def check_state(state: Any, preprocessing: Preprocessing, count: int) -> dict[st
     return result
 
 
-class Preprocessed(Environments):
+class Preprocessed(Wrapped):
     """Environments whose observations and rewards are processed.
 
     What a transition ends in is processed as part of its episode, also where that is over; the next episode begins with
@@ -55,25 +56,6 @@ class Preprocessed(Environments):
     @property
     def raw_observation(self) -> list[np.ndarray]:
         return self.environments.observation
-
-    @property
-    def ready(self) -> bool:
-        return self.environments.ready
-
-    @property
-    def sources(self) -> Sequence[Any]:
-        return self.environments.sources
-
-    @property
-    def reset_options(self) -> dict[str, Any] | None:
-        return self.environments.reset_options
-
-    @property
-    def time_limit(self) -> int | None:
-        return self.environments.time_limit
-
-    def limit(self, max_episode_timesteps: int) -> None:
-        self.environments.limit(max_episode_timesteps)
 
     def configure(self, reset_options: dict[str, Any] | None = None, step_timeout: float | None = None) -> None:
         self.environments.configure(reset_options, step_timeout)

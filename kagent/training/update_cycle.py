@@ -43,9 +43,11 @@ class UpdateCycle:
     def executions(self, agent: Agent) -> int:
         """Updates in the next call of the learner: `steps_per_execution`, or fewer where the run ends before. A call of rollouts,
         whose memory has room for all of them, is never shorter."""
-        most, steps = agent.steps_per_execution, agent.update_rule.steps or 1
-        left = self.until - agent.gradient_steps
-        return most if agent.memory.on_policy or left >= most * steps else max(1, math.ceil(left / steps))
+        most: int = agent.steps_per_execution
+        if most == 1 or self.until == math.inf or agent.memory.on_policy:  # this runs at every timestep
+            return most
+        steps: int = agent.update_rule.steps or 1
+        return max(1, min(most, math.ceil((self.until - agent.gradient_steps) / steps)))
 
     def elements(self, agent: Agent, executions: int | None = None) -> Any:
         """A new iterator of the memory's packed elements, from the next one to be learned from.
