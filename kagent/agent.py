@@ -10,8 +10,7 @@ import gymnasium
 import keras
 import tensorflow as tf
 
-from kagent import environments, optimizers
-from kagent.compat.tensorforce import arguments
+from kagent import arguments, environments, optimizers
 from kagent.config import creation, guidance, part_arguments
 from kagent.config.checks import MOST_ENVS, check_count, check_count_or_none
 from kagent.exploration import Exploration
@@ -77,7 +76,7 @@ class Agent(keras.Model):
         name: The model's name.
         **words: `states`, `actions`, `baseline_policy`, `baseline_optimizer`, `baseline_objective`, `variable_noise`,
             `l2_regularization`, `entropy_regularization`, `parallel_interactions`, `buffer_observe`, `execution`, `config`,
-            `saver`, `summarizer`, `recorder`: Tensorforce's, see `kagent.compat.tensorforce.arguments.Words`.
+            `saver`, `summarizer`, `recorder`: Tensorforce's, see `kagent.arguments.Words`.
 
     Attributes:
         actor: What computes actions, a `kagent.acting.Actor`.

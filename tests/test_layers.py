@@ -15,7 +15,7 @@ LAYERS = (
     "kagent.config",
     "kagent.ops",
     "kagent.spaces",
-    "kagent.compat.tensorforce.specifications",
+    "kagent.specifications",
     "kagent.schedules",
     "kagent.acting",
     "kagent.environments",
@@ -40,12 +40,11 @@ LAYERS = (
     "kagent.learning",
     "kagent.callbacks",
     "kagent.training",
-    "kagent.compat",
+    "kagent.arguments",
     "kagent.parts",
     "kagent.agent",
     "kagent.agents",
-    "kagent.compat.tensorforce.translation",
-    "kagent.compat.tensorforce.programs",
+    "kagent.compat",
     "kagent.estimators",
     "kagent.testing",
     "kagent.tuned",
@@ -141,6 +140,14 @@ def test_no_circle():
         for name in lowest:
             del left[name]
     assert sorted(left) == []
+
+
+def test_nothing_below_imports_a_door():
+    """What is in other libraries' words uses the core; the core is whole without it."""
+    door = "kagent.compat"
+    inside = {name for name in imports() if name == door or name.startswith(f"{door}.")}
+    users = {name: found & inside for name, found in imports().items() if found & inside and name not in inside}
+    assert inside and users == {}
 
 
 def test_every_import_is_of_a_module_that_is_there():

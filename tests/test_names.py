@@ -40,6 +40,9 @@ PARTS = {
 # Where names were before, and where they are.
 MOVED = {
     "callbacks.EpisodeSummaries": "estimators.episode_summaries.EpisodeSummaries",
+    "compat.tensorforce.arguments.Words": "arguments.Words",
+    "compat.tensorforce.baselines.translate": "arguments.baselines.translate",
+    "compat.tensorforce.specifications.to_space": "specifications.to_space",
     "exploration.named.greedy": "exploration.names.greedy",
     "memories.ReplayRecords": "estimators.records.ReplayRecords",
     "objectives.ModelObjective": "estimators.function_objective.ModelObjective",
@@ -50,7 +53,6 @@ MOVED = {
     "plotting.plot": "cli.plotting.plot",
     "rendering.record": "environments.rendering.record",
     "saving.load": "agents.load.load",
-    "specifications.to_space": "compat.tensorforce.specifications.to_space",
 }
 
 

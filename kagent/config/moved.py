@@ -19,12 +19,14 @@ from typing import Any
 from kagent.config import module_names
 
 MODULES = {
+    "kagent.compat.tensorforce.arguments": "kagent.arguments",
+    "kagent.compat.tensorforce.baselines": "kagent.arguments.baselines",
+    "kagent.compat.tensorforce.specifications": "kagent.specifications",
     "kagent.exploration.named": "kagent.exploration.names",
     "kagent.plotting": "kagent.cli.plotting",
     "kagent.policies.distributions": "kagent.distributions",
     "kagent.policies.heads": "kagent.estimators.heads",
     "kagent.rendering": "kagent.environments.rendering",
-    "kagent.specifications": "kagent.compat.tensorforce.specifications",
 }
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kagent.acting.episode_states import EpisodeStates, states_of
-from kagent.compat.tensorforce.specifications import mask_name
 from kagent.memories.compatibility import is_made_for
+from kagent.specifications import mask_name
 from kagent.training.episode_streams import Acted, EpisodeStreams, OrderError
 from kagent.training.update_cycle import update_once
 

@@ -5,7 +5,7 @@
 >>> agent = tensorforce.Agent.create("ppo", environment, batch_size=10)
 
 `Agent`, `Environment` and `Runner` are Tensorforce's; `agent.model` is the `kagent.Agent` within, a `keras.Model`. They are loaded
-when they are first used: parts of this package translate arguments of `kagent.Agent` itself, and lie below it.
+when they are first used. The package uses kagent's core, and nothing of the core imports it.
 """
 
 from kagent.config import moved

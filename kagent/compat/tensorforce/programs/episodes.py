@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kagent.compat.tensorforce.specifications import mask_name
 from kagent.spaces import Structure
+from kagent.specifications import mask_name
 
 
 def plain(action: Any, structure: Structure) -> Any:

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 
 from kagent.compat.tensorforce.programs.environment_base import EnvironmentBase
-from kagent.compat.tensorforce.specifications import to_spec
+from kagent.specifications import to_spec
 
 
 class GymEnvironment(EnvironmentBase):

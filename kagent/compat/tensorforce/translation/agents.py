@@ -174,7 +174,7 @@ def _within(process: Any, most: float | None) -> Any:
 
 
 def _baseline(given: Mapping[str, Any], context: Context, actions: bool, named: str | None) -> dict[str, Any]:
-    """The words of the baseline, which `kagent.Agent` takes by their names; see `kagent.compat.tensorforce.baselines`."""
+    """The words of the baseline, which `kagent.Agent` takes by their names; see `kagent.arguments.baselines`."""
     value = given.get("baseline")
     own = optimizer(given.get("baseline_optimizer"), context, "baseline_optimizer")
     wanted = given.get("baseline_objective")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from kagent import preprocessing
-from kagent.compat.tensorforce.specifications import check_names, to_space
 from kagent.spaces import Leaf, Structure
+from kagent.specifications import check_names, to_space
 
 
 @dataclasses.dataclass

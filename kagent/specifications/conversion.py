@@ -7,9 +7,9 @@ from typing import Any
 
 import gymnasium
 
-from kagent.compat.tensorforce.specifications.attributes import Where, received, say, short
-from kagent.compat.tensorforce.specifications.descriptions import of_leaf, to_leaf
-from kagent.compat.tensorforce.specifications.names import check_name, named_parts
+from kagent.specifications.attributes import Where, received, say, short
+from kagent.specifications.descriptions import of_leaf, to_leaf
+from kagent.specifications.names import check_name, named_parts
 
 
 def to_space(spec: Any, argument: str = "states") -> gymnasium.Space:

@@ -7,8 +7,8 @@ import pytest
 from gymnasium import spaces
 
 import kagent
+from kagent import arguments
 from kagent.cli import settings
-from kagent.compat.tensorforce import arguments
 from kagent.config import signatures
 
 # `TensorforceAgent`'s signature on its page.

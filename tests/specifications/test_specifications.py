@@ -13,8 +13,8 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.compat.tensorforce.specifications import check_names, to_space, to_spec
 from kagent.spaces import Bool, Structure, from_config, to_config
+from kagent.specifications import check_names, to_space, to_spec
 
 ROOT = pathlib.Path(__file__).parents[2]
 INF = float("inf")

@@ -6,8 +6,7 @@ from typing import Any
 
 import gymnasium
 
-from kagent import environments
-from kagent.compat.tensorforce import specifications
+from kagent import environments, specifications
 
 
 def spaces_of(

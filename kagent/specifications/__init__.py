@@ -29,7 +29,7 @@ What they become; the inverse holds too, but for the first row:
 Dict('eye': Box(-inf, inf, (3,), float32), 'gear': Discrete(5))
 """
 
-from kagent.compat.tensorforce.specifications.conversion import to_space, to_spec
-from kagent.compat.tensorforce.specifications.names import check_names, mask_name
+from kagent.specifications.conversion import to_space, to_spec
+from kagent.specifications.names import check_names, mask_name
 
 __all__ = ["check_names", "mask_name", "to_space", "to_spec"]

@@ -4,8 +4,8 @@ import pytest
 from gymnasium import spaces
 
 from kagent.acting.actor import MASK_KEY
-from kagent.compat.tensorforce.specifications import check_names, mask_name, to_spec
 from kagent.spaces import Structure
+from kagent.specifications import check_names, mask_name, to_spec
 
 STATE, INT, FLOAT = {"shape": 2}, {"type": "int", "num_values": 3}, {"type": "float"}
 

@@ -1,8 +1,4 @@
-"""Tensorforce's arguments, and the ones of kagent that they stand for.
-
-Every agent's constructor, and with it `Agent.create`, takes these words by name, beside its own arguments. `translate` is the
-only place where they become kagent's.
-"""
+"""Tensorforce's arguments, and the ones of kagent that they stand for. `translate` is the only place where they become kagent's."""
 
 from __future__ import annotations
 
@@ -12,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from kagent import callbacks, objectives, reward_estimation, update
-from kagent.compat.tensorforce import baselines, compile_options
-from kagent.compat.tensorforce.space_sources import spaces_of
+from kagent.arguments import baselines, compile_options
+from kagent.arguments.space_sources import spaces_of
 from kagent.config import signatures, vocabulary
 from kagent.config.checks import MOST_ENVS, check_count
 from kagent.schedules import Schedule
@@ -29,7 +25,7 @@ class Words:
     Args:
         states, actions: Specifications in place of `observation_space` and `action_space`: see `kagent.specifications`.
         baseline_policy, baseline_optimizer, baseline_objective: `critic`, `critic_optimizer` and `critic_objective`, or
-            `target`: see the table of `kagent.compat.tensorforce.baselines`.
+            `target`: see the table of `kagent.arguments.baselines`.
         variable_noise: Standard deviation of Gaussian noise on the policy's trainable variables, drawn anew for every
             exploring act; the variables themselves stay as they are. May be a schedule.
         l2_regularization: Weight in every loss of the sum of squares of the trained networks' variables. May be a schedule.
@@ -40,7 +36,7 @@ class Words:
         buffer_observe: Taken and checked, without effect: what is observed is remembered at once, which costs no call into
             TensorFlow.
         execution, config: Options of `compile` as dicts; `config` may hold `device`, `name` and `seed` too. See
-            `kagent.compat.tensorforce.compile_options`.
+            `kagent.arguments.compile_options`.
         saver, summarizer, recorder: Callbacks of the agent's own, dicts or objects: `kagent.callbacks.Checkpoint`,
             `Summarizer`, `Recorder`. They go along in every `fit`; in loops of the user's own `close()` ends them. They are no
             part of the config or of saved files. What the saver's `load` says is loaded at once: by default the newest

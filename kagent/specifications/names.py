@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kagent.compat.tensorforce.specifications.attributes import ATTRIBUTES, Description, Where, received, say, short
+from kagent.specifications.attributes import ATTRIBUTES, Description, Where, received, say, short
 
 _MAX_DEPTH = 32
 _RESERVED = {

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kagent.compat.tensorforce.specifications import check_names, to_space, to_spec
+from kagent.specifications import check_names, to_space, to_spec
 
 INF, NAN = float("inf"), float("nan")
 INT, FLOAT = {"type": "int", "num_values": 3}, {"type": "float"}

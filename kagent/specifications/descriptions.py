@@ -9,9 +9,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent.compat.tensorforce.specifications import attributes
-from kagent.compat.tensorforce.specifications.attributes import DEFAULT_DTYPES, Description, Where, received, say, short
 from kagent.spaces import SUPPORTED, Bool
+from kagent.specifications import attributes
+from kagent.specifications.attributes import DEFAULT_DTYPES, Description, Where, received, say, short
 
 Shape = tuple[int, ...]
 
