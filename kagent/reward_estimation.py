@@ -203,19 +203,8 @@ class RewardEstimation(Part):
         steps = self._read(*rollout, weight=weight)
         if steps.values is None:
             raise ValueError("`values` is needed for advantages: the values of the observations. Received: None")
-        clock = clock or Clock()
-        if self.gae_lambda is None:
-            returns = self._returns(steps, clock)
-            advantages = returns - steps.values
-        else:
-            gae_lambda = schedules.evaluate(self.gae_lambda, clock)
-            discount = self.discounts(steps.terminated, clock)
-            advantages = ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
-            returns = advantages + steps.values
-        learned = self.processed_returns(returns, steps.weight)
-        if learned is not returns:  # the values are those of a critic that learns these
-            advantages = learned - steps.values
-        return steps.release(learned), steps.release(self.processed_advantages(advantages, steps.weight))
+        learned, advantages = self._estimates(steps, clock or Clock())
+        return steps.release(learned), steps.release(advantages)
 
     def processed_returns(self, returns: tf.Tensor, weight: Any = None) -> tf.Tensor:
         """Returns as a critic learns them, of all timesteps of an update: normalized, or as they are."""
@@ -332,6 +321,21 @@ class RewardEstimation(Part):
                 )
 
     # On tensors (T, N) -----------------------------------------------------------------------------------------
+
+    def _estimates(self, steps: Timesteps, clock: Clock) -> tuple[tf.Tensor, tf.Tensor]:
+        """`estimates` of timesteps whose values are known."""
+        if self.gae_lambda is None:
+            returns = self._returns(steps, clock)
+            advantages = returns - steps.values
+        else:
+            gae_lambda = schedules.evaluate(self.gae_lambda, clock)
+            discount = self.discounts(steps.terminated, clock)
+            advantages = ops.gae(steps.rewards, discount, steps.values, steps.next_values, steps.ended, gae_lambda)
+            returns = advantages + steps.values
+        learned = self.processed_returns(returns, steps.weight)
+        if learned is not returns:  # the values are those of a critic that learns these
+            advantages = learned - steps.values
+        return learned, self.processed_advantages(advantages, steps.weight)
 
     def _returns(self, steps: Timesteps, clock: Clock) -> tf.Tensor:
         next_values = steps.next_values

@@ -49,6 +49,25 @@ def returns(rewards, ends, horizon, discount, value=None):
     return np.array(found)
 
 
+def mixed(rewards, ends, decay, value):
+    """Returns of all horizons: of one weighs 1 - decay, and each further one `decay` times the one before."""
+    found, following = np.zeros(5), 0.0
+    successors = np.vstack([S[1:3], LAST[:1], S[4:], LAST[1:]])
+    for t in reversed(range(5)):
+        v = value(successors[t : t + 1])[0]
+        behind = 0.0 if ends[t] == 1 else v if ends[t] == 2 else (1 - decay) * v + decay * following
+        found[t] = following = rewards[t] + 0.9 * behind
+    return found
+
+
+def summed(differences, ends, decay):
+    """Sums of what is left of an episode, of which each further one has `0.9 * decay` times the weight of the one before."""
+    found, following = np.zeros(5), 0.0
+    for t in reversed(range(5)):
+        found[t] = following = differences[t] + (0.0 if ends[t] else 0.9 * decay * following)
+    return found
+
+
 def log_prob(weights):
     logits = S @ weights[0] + weights[1]
     logits -= logits.max(axis=1, keepdims=True)
@@ -203,6 +222,34 @@ CASES = {
         {**CRITIC, **estimation(estimate_advantage=True, return_processing="batch_normalization")},
         {"critic": RATE, "normalize": True, "bootstrap": True, "before": True},
     ),
+    "lambda returns": (
+        {**OWN, **estimation(predict_horizon_values="early", trace_decay=0.6)},
+        {"critic": 0.05, "trace": 0.6, "bootstrap": True, "advantage": False},
+    ),
+    "lambda returns, truncated, of any horizon": (
+        {**OWN, **estimation(horizon=2, predict_horizon_values="early", trace_decay=0.6)},
+        {"critic": 0.05, "trace": 0.6, "ends": "truncated", "bootstrap": True, "advantage": False},
+    ),
+    "generalized advantages": (
+        {**OWN, **estimation(horizon=1, predict_horizon_values="early", estimate_advantage=True, gae_decay=0.7)},
+        {"critic": 0.05, "horizon": 1, "gae": 0.7, "bootstrap": True, "before": True},
+    ),
+    "generalized advantages, truncated and normalized": (
+        {
+            **OWN, **estimation(
+                horizon=1, predict_horizon_values="late", estimate_advantage=True, gae_decay=0.7,
+                return_processing="batch_normalization", advantage_processing={"type": "clipping", "lower": -0.3, "upper": 0.8},
+            ),
+        },
+        {
+            "critic": 0.05, "horizon": 1, "gae": 0.7, "ends": "truncated", "bootstrap": True, "before": True, "normalize": True,
+            "clip_advantage": (-0.3, 0.8),
+        },
+    ),
+    "decays without effect": (
+        {**OWN, **estimation(horizon=2, predict_horizon_values="late", estimate_advantage=True, gae_decay=0.0, trace_decay=1.0)},
+        {"critic": 0.05, "horizon": 2, "bootstrap": True},
+    ),
     "huber": (
         {
             **OWN, "baseline_objective": {"type": "value", "value": "state", "huber_loss": 0.3},
@@ -250,6 +297,7 @@ def test_one_update(case):
     ends, rewards = ENDS[formula.get("ends", "terminal")], np.clip(R, *formula.get("reward", (-9.0, 9.0)))
     value = (lambda states: values(VALUE, states)) if formula.get("bootstrap") else None
     target = returns(rewards, ends, formula.get("horizon", 9), formula.get("discount", 0.9), value)
+    target = mixed(rewards, ends, formula["trace"], value) if "trace" in formula else target
     target = held(target, formula.get("clip_return", (None, None)))
     target = (target - target.mean()) / target.std() if formula.get("normalize") else target
     signal = target
@@ -262,6 +310,7 @@ def test_one_update(case):
             signal = target - values(VALUE if formula.get("before") else learned)
     signal = held(signal, formula.get("clip_advantage", (None, None)))
     signal = (signal - signal.mean()) / signal.std() if formula.get("normalize_advantage") else signal
+    signal = summed(signal, ends, formula["gae"]) if "gae" in formula else signal
     names = ("sampling", "clip", "entropy", "l2")
     loss = surrogate(signal, log_prob(POLICY)[1], **{name: formula[name] for name in names if name in formula})
     expected = descended(loss, POLICY, formula.get("rate", RATE), formula.get("steps", 1), formula.get("most"))

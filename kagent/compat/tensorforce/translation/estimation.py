@@ -8,10 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from kagent import ops
+from kagent import ops, schedules
 from kagent.compat.tensorforce.translation.context import Context, check_taken, type_of
 from kagent.compat.tensorforce.translation.parameters import parameter, shifted
+from kagent.ops.timesteps import Timesteps
 from kagent.reward_estimation import REWARD_ESTIMATIONS, RewardEstimation
+from kagent.schedules import Clock
 
 _NAMES = {
     "discount": "discount",
@@ -21,6 +23,7 @@ _NAMES = {
     "estimate_advantage": "estimate_advantage",
     "trace_decay": "return_lambda", "gae_decay": "gae_lambda",
 }  # fmt: skip
+_WITHOUT_EFFECT = {"trace_decay": 1.0, "gae_decay": 0.0}  # values by which nothing is mixed
 _PROCESSED = {"return_processing": "returns", "advantage_processing": "advantages"}
 _LEAST_VARIANCE = 1e-4
 
@@ -32,6 +35,9 @@ class ProcessedEstimation(RewardEstimation):
 
     Values are first held within bounds, as by a `clipping` layer. Where they are normalized, the mean is subtracted, and the
     difference divided by the root of the variance, which counts for at least 0.0001, as by a `batch_normalization` layer.
+
+    With `gae_lambda`, Tensorforce's `gae_decay`, the critic learns the processed returns of one timestep. Advantages are discounted sums
+    of their processed differences to the values. (`RewardEstimation` processes after the sums, and its critic learns these.)
 
     Args:
         return_bounds, advantage_bounds: Lower and upper bound, either of which may be None; None: no bounds.
@@ -59,6 +65,15 @@ class ProcessedEstimation(RewardEstimation):
     def processed_advantages(self, advantages: tf.Tensor, weight: Any = None) -> tf.Tensor:
         advantages = _held(advantages, self.advantage_bounds)
         return _standardized(advantages, weight) if self.normalize_advantages else advantages
+
+    def _estimates(self, steps: Timesteps, clock: Clock) -> tuple[tf.Tensor, tf.Tensor]:
+        if self.gae_lambda is None:
+            return super()._estimates(steps, clock)
+        returns = self.processed_returns(self._returns(steps, clock), steps.weight)
+        differences = self.processed_advantages(returns - steps.values, steps.weight)
+        nothing, discount = tf.zeros_like(differences), self.discounts(steps.terminated, clock)
+        decay = schedules.evaluate(self.gae_lambda, clock)
+        return returns, ops.gae(differences, discount, nothing, nothing, steps.ended, decay)
 
 
 def _standardized(values: tf.Tensor, weight: Any) -> tf.Tensor:
@@ -89,7 +104,7 @@ def estimation(value: Any, context: Context) -> tuple[Any, Any]:
         raise ValueError(f"`{argument}` needs `horizon`. Received: {dict(value)}")
     made: dict[str, Any] = {}
     for name, own in _NAMES.items():
-        if value.get(name) is not None:
+        if value.get(name) is not None and value[name] != _WITHOUT_EFFECT.get(name):
             made[own] = parameter(value[name], f"{argument}.{name}")
     if made.get("estimate_advantage") in ("early", "late"):
         context.note(
@@ -106,22 +121,37 @@ def estimation(value: Any, context: Context) -> tuple[Any, Any]:
             made[f"normalize_{what}"] = True
         if held is not None:
             bounds[f"{what.removesuffix('s')}_bounds"] = held
-    processed = bounds or any(made.get(f"normalize_{what}") for what in _PROCESSED.values())
+    processed = bounds or "gae_lambda" in made or any(made.get(f"normalize_{what}") for what in _PROCESSED.values())
     kind = "ProcessedEstimation" if processed else "RewardEstimation"
     return {"type": kind, **made, **bounds}, value.get("reward_processing")
 
 
 def _horizon(given: Any, context: Context, made: Mapping[str, Any]) -> Any:
+    """The horizon as kagent counts it: further rewards, or "episode"."""
     horizon = parameter(given, "reward_estimation.horizon")
-    if "return_lambda" in made or "gae_lambda" in made:
-        return 0  # lambda mixes all horizons
-    if horizon == "episode" or not isinstance(horizon, int) or isinstance(horizon, bool):
-        return horizon if horizon == "episode" or context.older else shifted(horizon, -1)
-    if not context.older and horizon < 1:
-        raise ValueError(f"`reward_estimation.horizon` must be at least 1, or 'episode'. Received: {horizon}")
-    further = horizon if context.older else horizon - 1
+    further = horizon
+    if horizon != "episode" and not context.older:
+        if isinstance(horizon, int) and not isinstance(horizon, bool) and horizon < 1:
+            raise ValueError(f"`reward_estimation.horizon` must be at least 1, or 'episode'. Received: {horizon}")
+        further = shifted(horizon, -1)
     limit = context.max_episode_timesteps
-    return "episode" if limit is not None and further >= limit - 1 and further > 0 else further
+    if (
+        isinstance(further, int)
+        and not isinstance(further, bool)
+        and limit is not None
+        and further >= limit - 1
+        and further > 0
+    ):
+        further = "episode"
+    # Each of both weighs horizons: of returns all to the episode's end, of advantages sums over single timesteps.
+    for name, own, meant in (("trace_decay", "return_lambda", "episode"), ("gae_decay", "gae_lambda", 0)):
+        if own in made:
+            if further != meant:
+                context.note(
+                    f"`horizon` {horizon!r} has no meaning beside `{name}`: it is {'an episode' if meant else '1'}"
+                )
+            return 0  # by which kagent knows that lambda weighs horizons
+    return further
 
 
 def _processing(value: Any, argument: str) -> tuple[bool, Any]:
