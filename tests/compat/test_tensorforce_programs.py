@@ -118,22 +118,6 @@ def test_the_import_paths_of_tensorforce():
     assert Runner is tensorforce.Runner is tensorforce.execution.Runner
 
 
-def test_several_actors_and_other_machines_are_refused():
-    class Pair(Corridor):
-        def num_actors(self):
-            return 2
-
-    with pytest.raises(ValueError, match="plays environments of one actor"):
-        tensorforce.Runner(VPG, Pair)
-    for words in ({"remote": "socket-client", "host": "here", "port": 1}, {"remote": "socket-server", "port": 1}):
-        with pytest.raises(ValueError, match="not behind sockets"):
-            tensorforce.Environment.create(Corridor, **words)
-        with pytest.raises(ValueError, match="not behind sockets"):
-            tensorforce.Runner(VPG, num_parallel=2, **words)
-    with pytest.warns(UserWarning, match="no meaning in kagent"):
-        tensorforce.Environment.create(Corridor, remote="multiprocessing")
-
-
 def test_truncation_of_gymnasium_is_two():
     environment = tensorforce.Environment.create(gymnasium.make("CartPole-v1", max_episode_steps=3))
     environment.reset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from kagent.compat.tensorforce.programs.environment_base import EnvironmentBase
 from kagent.compat.tensorforce.programs.gym_environment import GymEnvironment
+from kagent.compat.tensorforce.programs.remote_environment import RemoteEnvironment
 from kagent.compat.tensorforce.translation.context import from_file
 
 _GYM = ("gym", "openai_gym", "openaigym", "default")
@@ -67,7 +68,9 @@ class Environment(EnvironmentBase):
             max_episode_timesteps: Timesteps at which an episode is cut off, at most the environment's own.
             reward_shaping: Function of states, actions, terminal, reward and next states to a reward, or to a reward and a
                 terminal.
-            remote, blocking, host, port: "multiprocessing" is taken with a warning: environments run in this process. Sockets are refused.
+            remote: "multiprocessing": it is made, and runs, in a process of its own. None: in this one. Sockets are refused.
+            blocking: Whether `receive_execute` of a remote environment waits.
+            host, port: Refused: of sockets.
             **kwargs: Of the class, or of `gymnasium.make`.
 
         Returns:
@@ -81,18 +84,39 @@ class Environment(EnvironmentBase):
             limits = given.pop("max_episode_timesteps", None)
             shaping = given.pop("reward_shaping", None)
             kind = given.pop("environment", given.pop("type", "gym"))
+            said = {"remote": remote, "blocking": blocking, "host": host, "port": port}
             return Environment.create(
                 kind,
                 limits if max_episode_timesteps is None else max_episode_timesteps,
                 reward_shaping or shaping,
-                **given,
+                **given | {name: value for name, value in said.items() if value},
             )
         check_remote(remote, blocking, host, port)
+        if remote is not None:
+            if isinstance(environment, Environment | gymnasium.Env):
+                raise TypeError(
+                    f"`remote` is for environments that are still to be made. Received: {environment!r}. Allowed: its class, a name, "
+                    "a dict"
+                )
+            made = RemoteEnvironment(functools.partial(_made, environment, kwargs))
+            return Bounded(made, max_episode_timesteps, reward_shaping, blocking)
         if isinstance(environment, Bounded):
             if max_episode_timesteps is None and reward_shaping is None:
                 return environment
             environment = environment.environment
         return Bounded(_made(environment, kwargs), max_episode_timesteps, reward_shaping)
+
+    def start_reset(self, num_parallel: int | None = None) -> None:
+        """Begins an episode, which `receive_execute` shows. Of what `Environment.create` returned."""
+        raise NotImplementedError
+
+    def start_execute(self, actions: Any) -> None:
+        """Begins a timestep, which `receive_execute` shows. Of what `Environment.create` returned."""
+        raise NotImplementedError
+
+    def receive_execute(self) -> Any:
+        """What came of `start_reset` or `start_execute`. Of what `Environment.create` returned."""
+        raise NotImplementedError
 
 
 class Bounded(Environment):
@@ -101,7 +125,7 @@ class Bounded(Environment):
     Args:
         environment: The other one.
         limit: Timesteps at which episodes are cut off, or None.
-        shaping: As of `Environment.create`.
+        shaping, blocking: As of `Environment.create`.
 
     Raises:
         ValueError: The bound is beyond the environment's own.
@@ -109,7 +133,11 @@ class Bounded(Environment):
     """
 
     def __init__(
-        self, environment: EnvironmentBase, limit: int | None = None, shaping: Callable[..., Any] | None = None
+        self,
+        environment: EnvironmentBase,
+        limit: int | None = None,
+        shaping: Callable[..., Any] | None = None,
+        blocking: bool = False,
     ):
         own = environment.max_episode_timesteps()
         if limit is not None and own is not None and limit > own:
@@ -123,6 +151,8 @@ class Bounded(Environment):
         self._timestep: int | None = None
         self._parallel: int | None = None  # episodes at once; None: one
         self._before: Any = None
+        self._blocking = blocking
+        self._begun: tuple[str, tuple[Any, ...], dict[str, Any]] | None = None  # a method, and its arguments
 
     def states(self) -> dict[str, Any]:
         return self.environment.states()
@@ -134,13 +164,13 @@ class Bounded(Environment):
         return self._limit
 
     def is_vectorizable(self) -> bool:
-        return self.environment.is_vectorizable()
+        return self.environment.is_vectorizable() and self._shaping is None
 
     def num_actors(self) -> int:
         return self.environment.num_actors()
 
     def episode_return(self, parallel: int | None = None) -> float | None:
-        return self.environment.episode_return()
+        return self.environment.episode_return(*([] if parallel is None else [parallel]))
 
     def close(self) -> None:
         self.environment.close()
@@ -151,29 +181,85 @@ class Bounded(Environment):
         Raises:
             ValueError: `num_parallel` of an environment that is not vectorizable.
         """
-        if num_parallel is not None and not self.is_vectorizable():
-            raise ValueError(
-                f"`num_parallel` is for environments whose `is_vectorizable` is True. Received: {num_parallel} for {self}"
-            )
-        self._parallel = self.num_actors() if self.num_actors() > 1 else num_parallel
-        if self._parallel is not None and self._shaping is not None:
-            raise ValueError("`reward_shaping` is for one episode at a time: shape the rewards in the environment")
-        given = {} if num_parallel is None else {"num_parallel": num_parallel}
-        self._timestep, self._before = 0, self.environment.reset(**given)
-        return self._before
+        self.start_reset(num_parallel)
+        *found, _, _ = self._received()
+        return found[0] if self._parallel is None else tuple(found)
 
     def execute(self, actions: Any) -> Any:
         """One timestep: states, terminal and reward; of several episodes the indices of the open ones, the states of these, and
         terminals and rewards of all that acted."""
+        self.start_execute(actions)
+        return self._received()
+
+    def start_reset(self, num_parallel: int | None = None) -> None:
+        """As `reset`, whose result `receive_execute` returns. What is under way is given up.
+
+        Raises:
+            ValueError: `num_parallel` of an environment that is not vectorizable.
+        """
+        parallel = self.num_actors() if self.num_actors() > 1 else num_parallel
+        if parallel is not None and self._shaping is not None:
+            raise ValueError("`reward_shaping` is for one episode at a time: shape the rewards in the environment")
+        if num_parallel is not None and not self.is_vectorizable():
+            raise ValueError(
+                f"`num_parallel` is for environments whose `is_vectorizable` is True. Received: {num_parallel} for {self}"
+            )
+        self._parallel = parallel
+        self._timestep = 0
+        self._begin("reset", **({} if num_parallel is None else {"num_parallel": num_parallel}))
+
+    def start_execute(self, actions: Any) -> None:
+        """As `execute`, whose result `receive_execute` returns.
+
+        Raises:
+            RuntimeError: No episode is under way, or a timestep is.
+        """
         if self._timestep is None:
             raise RuntimeError("`execute` follows `reset`: no episode is under way")
+        if self._begun is not None:
+            raise RuntimeError(
+                "`receive_execute` follows `start_reset` and `start_execute`: what was begun is under way"
+            )
         self._timestep += 1
-        is_last = self._limit is not None and self._timestep >= self._limit
+        self._begin("execute", actions)
+
+    def _begin(self, method: str, *arguments: Any, **named: Any) -> None:
+        self._begun = method, arguments, named
+        if isinstance(self.environment, RemoteEnvironment):
+            self.environment.start(method, *arguments)
+
+    def is_ready(self) -> bool:
+        """Whether `receive_execute` has something to return at once. What runs in this process runs when it is received."""
+        return not isinstance(self.environment, RemoteEnvironment) or self.environment.is_ready()
+
+    def receive_execute(self) -> Any:
+        """What `execute` returns; after `start_reset` the first states, -1 and None, of several episodes behind their indices.
+
+        Returns:
+            None where the environment is remote, not `blocking`, and not ready.
+
+        Raises:
+            RuntimeError: Nothing was begun; or the process of a remote environment has ended.
+        """
+        return self._received() if self._begun is None or self._blocking or self.is_ready() else None
+
+    def _received(self) -> Any:
+        if self._begun is None:
+            raise RuntimeError("`receive_execute` follows `start_reset` or `start_execute`: nothing is under way")
+        (method, arguments, named), self._begun = self._begun, None
+        if isinstance(self.environment, RemoteEnvironment):
+            found = self.environment.receive()
+        else:
+            found = getattr(self.environment, method)(*arguments, **named)
+        if method == "reset":
+            self._before = found
+            return (found, -1, None) if self._parallel is None else (*found, -1, None)
+        is_last = self._limit is not None and self._timestep is not None and self._timestep >= self._limit
         if self._parallel is not None:
-            return self._execute_several(actions, is_last)
-        states, terminal, reward = self.environment.execute(actions)
+            return self._of_several(found, is_last)
+        states, terminal, reward = found
         if self._shaping is not None:
-            reward = self._shaping(self._before, actions, terminal, reward, states)
+            reward = self._shaping(self._before, *arguments, terminal, reward, states)
             if isinstance(reward, tuple):
                 reward, terminal = reward
         terminal, reward, self._before = _terminal(terminal), float(reward), states
@@ -183,8 +269,7 @@ class Bounded(Environment):
             self._timestep = None
         return states, terminal, reward
 
-    def _execute_several(self, actions: Any, is_last: bool) -> tuple[Any, Any, np.ndarray, Any]:
-        found: Any = self.environment.execute(actions)
+    def _of_several(self, found: Any, is_last: bool) -> tuple[Any, Any, np.ndarray, Any]:
         parallel, states, terminal, reward = found
         ends = np.asarray([_terminal(one) for one in terminal], np.int64)
         if is_last and (ends == 0).any():
@@ -203,21 +288,19 @@ class Bounded(Environment):
 
 
 def check_remote(remote: Any, blocking: Any, host: Any, port: Any) -> None:
-    """Warns of words about other processes, in which no environment runs here, and refuses those about other machines.
+    """Refuses words about sockets, and `blocking` of environments in this process.
 
     Raises:
-        ValueError: A socket.
+        ValueError: One of these.
     """
     if host is not None or port is not None or remote not in (None, "multiprocessing"):
         raise ValueError(
-            "Environments run in this process, not behind sockets: give `environment` here, without `host` and `port`. "
-            f"Received: remote={remote!r}, host={host!r}, port={port!r}. Allowed: None, 'multiprocessing'"
+            "Environments are not behind sockets: those of other machines are workers of kagent's, agent.model.fit(env, steps=..., "
+            f"workers=kagent.distributed.Ray(num_workers=...)). Received: remote={remote!r}, host={host!r}, port={port!r}. "
+            "Allowed: None, 'multiprocessing'"
         )
-    if remote is not None or blocking:
-        warnings.warn(
-            f"`remote` and `blocking` have no meaning in kagent: environments run in this process. Received: remote={remote!r}",
-            stacklevel=3,
-        )
+    if blocking and remote is None:
+        raise ValueError("`blocking` is for remote='multiprocessing'. Received: True, with remote=None")
 
 
 def _terminal(value: Any) -> int:

@@ -7,23 +7,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kagent.compat.tensorforce.programs.actors import Actors
 from kagent.compat.tensorforce.programs.agent import Agent
 from kagent.compat.tensorforce.programs.environment import Environment, check_remote
 from kagent.compat.tensorforce.programs.progress import Progress
 
 
 class _Stream:
-    """One environment's episode."""
+    """One environment's episode, or that of one of several actors.
 
-    def __init__(self, environment: Environment, index: int, evaluates: bool):
+    Attributes:
+        ended: Whether it is over: the next timestep begins another one.
+        is_begun: Whether the environment was given something to do, whose outcome is still to be received.
+    """
+
+    def __init__(self, environment: Any, index: int, evaluates: bool):
         self.environment, self.index, self.evaluates = environment, index, evaluates
         self.states: Any = None
         self.internals: Any = {}
-        self.ended = True
+        self.ended, self.is_begun = True, False
         self.began = self.agent_seconds = 0.0
 
     def begin(self, internals: Any) -> None:
-        self.states, self.internals, self.ended = self.environment.reset(), internals, False
+        self.internals, self.ended, self.is_begun = internals, False, True
         self.began, self.agent_seconds = time.perf_counter(), 0.0
 
 
@@ -35,10 +41,16 @@ class Runner:
             makes is closed by `close`.
         environment: An `Environment` or a specification of one.
         max_episode_timesteps: As of `Environment.create`.
-        num_parallel: How many environments there are, each with a stream of the agent's.
+        num_parallel: How many environments there are, each with a stream of the agent's. Of a vectorizable one: how many episodes
+            it has at once, unless there is a `remote` or an `evaluation`.
         environments: One for each stream, in place of `environment`.
         evaluation: Whether the last of several is there to evaluate: its acts are independent and the best ones.
-        remote, blocking, host, port: As of `Environment.create`: environments run in this process, one after the other.
+        remote: "multiprocessing": each environment runs in a process of its own, while the agent acts for the others. Those that
+            are ready are served first, whichever that is, unless `run` is synchronized.
+        blocking: Whether all of those are waited for.
+        host, port: Refused: of sockets.
+
+    An environment of several actors has a stream for each of them.
 
     Attributes:
         episodes, timesteps, updates: Of the present run.
@@ -78,24 +90,31 @@ class Runner:
         given = _environments(environment, num_parallel, environments)
         if evaluation and len(given) == 1:
             raise ValueError("`evaluation` of a Runner is for several environments: give it to `run`. Received: True")
-        made = [Environment.create(one, max_episode_timesteps=max_episode_timesteps) for one in given]
-        for one in made:
-            if one.num_actors() > 1:
+        words: dict[str, Any] = {"max_episode_timesteps": max_episode_timesteps, "remote": remote, "blocking": blocking}
+        made = [Environment.create(given[0], **words)]
+        self._owned = [] if isinstance(given[0], Environment) else [*made]
+        try:
+            self._actors = _actors(made[0], num_parallel, evaluation, remote)
+            for one in given[1:] if self._actors is None else []:
+                made.append(Environment.create(one, **words))
+                self._owned += [] if isinstance(one, Environment) else [made[-1]]
+            self.evaluation, self.environments = evaluation, made
+            views = made if self._actors is None else self._actors.views
+            self._streams = [
+                _Stream(one, index, evaluation and index == len(views) - 1) for index, one in enumerate(views)
+            ]
+            self._waits = blocking
+            self._owns_agent = not isinstance(agent, Agent)
+            self.agent = _agent(agent, made[0], len(views) - evaluation)
+            if self.agent.parallel_interactions < len(views) - evaluation:
                 raise ValueError(
-                    f"A Runner plays environments of one actor. Received: {one} with {one.num_actors()}. Allowed: a loop of your own, "
-                    "agent.act(states=states, parallel=parallel), execute and agent.observe(..., parallel=parallel)"
+                    f"`agent` has fewer streams than there are environments. Received: parallel_interactions="
+                    f"{self.agent.parallel_interactions} and {len(views)} environments"
                 )
-        self._owned = [one for one, source in zip(made, given) if not isinstance(source, Environment)]
-        self.evaluation = evaluation
-        self.environments = made
-        self._streams = [_Stream(one, index, evaluation and index == len(made) - 1) for index, one in enumerate(made)]
-        self._owns_agent = not isinstance(agent, Agent)
-        self.agent = _agent(agent, made[0], len(made) - evaluation)
-        if self.agent.parallel_interactions < len(made) - evaluation:
-            raise ValueError(
-                f"`agent` has fewer streams than there are environments. Received: parallel_interactions="
-                f"{self.agent.parallel_interactions} and {len(made)} environments"
-            )
+        except BaseException:
+            for one in self._owned:
+                one.close()
+            raise
         self._clear()
 
     def _clear(self) -> None:
@@ -137,10 +156,14 @@ class Runner:
         """Runs episodes until one of the bounds is reached; at least one is given.
 
         Args:
-            num_episodes, num_timesteps, num_updates: Bounds, over all streams. At that of episodes the other streams end theirs, at
-                one of timesteps or updates the open episodes are cut off.
-            batch_agent_calls, sync_timesteps, num_sleep_secs: Taken without effect: streams take their timesteps in turn.
+            num_episodes, num_timesteps, num_updates: Bounds, over all streams. At that of episodes the other streams end theirs. At that
+                of timesteps the open episodes are cut off after the timestep that is under way; where all act together, it is of all. At
+                that of updates the open episodes are given up.
+            batch_agent_calls: Whether the agent observes all streams, and then acts for all: for each in turn, if not. It implies
+                `sync_timesteps`.
+            sync_timesteps: Whether all streams are waited for before the next timestep. Those of this process are never late.
             sync_episodes: Whether a stream whose episode ended waits for the others'.
+            num_sleep_secs: Seconds from one look to the next, where no remote environment is ready.
             callback: Function of the runner and the stream's index, or a list of these. One that returns False ends the run.
             callback_episode_frequency: Episodes from one call to the next; by default 1.
             callback_timestep_frequency: Timesteps of an episode from one call to the next, in place of the other.
@@ -172,32 +195,66 @@ class Runner:
         self._every = (callback_episode_frequency or every or 0, callback_timestep_frequency or 0)
         self._callbacks = [] if callback is None else list(callback) if isinstance(callback, Sequence) else [callback]
         self._score, self._best = (save_best_agent, evaluation_callback, mean_horizon), -math.inf
-        self._over = self._ending = False
+        self._over = self._ending = self._cutting = False
+        self._joint = batch_agent_calls or self._actors is not None
+        self._together = sync_timesteps or self._joint or self._waits
+        self._pause = num_sleep_secs
         self._clear()
         self.agent.reset()
         if len(self._streams) == 1:
             self._streams[0].evaluates = evaluation
         self._progress = Progress(self, num_episodes, num_timesteps, mean_horizon) if use_tqdm else None
         for stream in self._streams:
-            stream.ended = True
-        while not (self._over or (self._ending and all(stream.ended for stream in self._streams))):
-            self._round(sync_episodes)
+            stream.ended, stream.is_begun = True, False
+        while not (self._over or (self._is_last and not any(stream.is_begun for stream in self._streams))):
+            self._begin(sync_episodes or self._actors is not None)
+            if not self._round():
+                time.sleep(self._pause)
+        if any(not stream.ended for stream in self._streams):
+            self.agent.reset()  # an update was the last: it gives up the episodes that are still open
         if self._progress is not None:
             self._progress.end()
 
-    def _round(self, sync_episodes: bool) -> None:
-        """One timestep of every stream."""
-        if not self._ending and (not sync_episodes or all(stream.ended for stream in self._streams)):
-            for stream in self._streams:
-                if stream.ended:
-                    stream.begin(self.agent.initial_internals())
-        for stream in self._streams:
-            if not stream.ended and not self._over:
-                self._step(stream)
-        if self._over:
-            self._cut()
+    @property
+    def _is_last(self) -> bool:
+        """Whether no episode begins any more."""
+        return self._ending or self._cutting
 
-    def _step(self, stream: _Stream) -> None:
+    def _begin(self, together: bool) -> None:
+        """Begins episodes of the streams without one; `together` only where all of them have none, and not more than are left."""
+        idle = [stream for stream in self._streams if stream.ended]
+        if self._is_last or (together and len(idle) < len(self._streams)):
+            return
+        if together:
+            left = self._bounds[0] - self.episodes
+            idle = [stream for stream in idle if stream.evaluates or stream.index < left]
+        if self._actors is not None:
+            idle = [self._streams[index] for index in self._actors.begin(len(idle))]
+        for stream in idle:
+            if self._actors is None:
+                stream.environment.start_reset()
+            stream.begin(self.agent.initial_internals())
+
+    def _round(self) -> bool:
+        """The next timestep of every stream that is ready. Returns whether there was one."""
+        begun = [stream for stream in self._streams if stream.is_begun]
+        ready = begun if self._together else [stream for stream in begun if stream.environment.is_ready()]
+        going_on = []
+        for stream in ready:
+            if self._over:
+                return True
+            self._receive(stream)
+            if stream.ended or self._over:
+                continue
+            if self._joint:
+                going_on.append(stream)
+            elif not self._is_cut(stream):
+                self._act(stream)
+        for stream in going_on if not self._over else []:
+            self._act(stream)  # of several actors all, also where a bound is reached on the way
+        return bool(ready)
+
+    def _act(self, stream: _Stream) -> None:
         n, begin = stream.index, time.perf_counter()
         if stream.evaluates:
             actions, stream.internals = self.agent.act(
@@ -206,15 +263,27 @@ class Runner:
         else:
             actions = self.agent.act(states=stream.states, parallel=n)
         stream.agent_seconds += time.perf_counter() - begin
-        stream.states, terminal, reward = stream.environment.execute(actions=actions)
-        self.episode_return[n] += reward
+        stream.environment.start_execute(actions)
+        stream.is_begun = True
         self.episode_timestep[n] += 1
-        counted = not stream.evaluates or len(self._streams) == 1
-        self.timesteps += counted
-        if self._every[1] and counted and self.episode_timestep[n] % self._every[1] == 0:
-            self._over |= not self._call(n)
-        self._over |= self.timesteps >= self._bounds[1]
-        terminal = 2 if self._over and terminal == 0 else terminal
+        if stream.evaluates and len(self._streams) > 1:
+            return
+        self.timesteps += 1
+        if self._every[1] and self.episode_timestep[n] % self._every[1] == 0:
+            self._cutting |= not self._call(n)
+        self._cutting |= self.timesteps >= self._bounds[1]
+
+    def _receive(self, stream: _Stream) -> None:
+        """Takes what came of a stream's last action, or its first states."""
+        n, stream.is_begun = stream.index, False
+        while not stream.environment.is_ready():
+            time.sleep(self._pause)
+        stream.states, terminal, reward = stream.environment.receive_execute()
+        if terminal < 0:
+            stream.ended = self._is_cut(stream)  # nothing was done in it
+            return
+        self.episode_return[n] += reward
+        terminal = 2 if terminal == 0 and self._is_cut(stream) else terminal
         if not stream.evaluates:
             begin = time.perf_counter()
             self.updates += self.agent.observe(terminal=terminal, reward=reward, parallel=n, states=stream.states)
@@ -222,6 +291,10 @@ class Runner:
             self._over |= self.updates >= self._bounds[2]
         if terminal:
             self._end(stream)
+
+    def _is_cut(self, stream: _Stream) -> bool:
+        """Whether the open episode of a stream ends with the outcome of its last action. One of an evaluation is played on."""
+        return self._cutting and not (stream.evaluates and len(self._streams) > 1)
 
     def _end(self, stream: _Stream) -> None:
         n, stream.ended = stream.index, True
@@ -239,7 +312,7 @@ class Runner:
             self._evaluated()
         if not stream.evaluates or single:
             self.episodes += 1
-            if self._every[0] and not (self._over or self._ending) and self.episodes % self._every[0] == 0:
+            if self._every[0] and not (self._over or self._is_last) and self.episodes % self._every[0] == 0:
                 self._ending |= not self._call(n)
             self._ending |= self.episodes >= self._bounds[0]
         self.episode_return[n], self.episode_timestep[n] = 0.0, 0
@@ -257,11 +330,6 @@ class Runner:
     def _call(self, n: int) -> bool:
         results = [callback(self, n) for callback in self._callbacks]
         return not any(result is False for result in results)
-
-    def _cut(self) -> None:
-        """Gives up the episodes that are still open when a run ends."""
-        if any(not stream.ended for stream in self._streams):
-            self.agent.reset()
 
     def close(self) -> None:
         """Closes the agent and the environments that the runner has made itself."""
@@ -301,3 +369,18 @@ def _agent(agent: Any, environment: Environment, streams: int) -> Agent:
     if isinstance(agent, Mapping) and "directory" in agent:
         return Agent.load(**{**agent, **further}, environment=environment)
     return Agent.create(agent, environment, **further)
+
+
+def _actors(environment: Environment, num_parallel: int | None, evaluation: bool, remote: str | None) -> Actors | None:
+    """Several actors of the first environment, which is then the only one; None: there is one in each."""
+    count = environment.num_actors()
+    if count > 1:
+        if num_parallel is not None:
+            raise ValueError(
+                f"`num_parallel` is for environments of one actor. Received: {num_parallel} of {environment} with {count} of them"
+            )
+        return Actors(environment, count)
+    parallel = num_parallel is not None and num_parallel > 1 and environment.is_vectorizable()
+    return (
+        Actors(environment, num_parallel) if parallel and num_parallel and not evaluation and remote is None else None
+    )
