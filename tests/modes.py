@@ -6,9 +6,12 @@ import functools
 import inspect
 from typing import Any
 
+import pytest
 import tensorflow as tf
 
 MODES = ("eager", "graph", "xla")
+# For `parametrize` and fixtures: what the fast tests show of a graph, the thorough ones show of XLA's program of the same graph.
+VARIANTS = ("eager", "graph", pytest.param("xla", marks=pytest.mark.thorough))
 
 
 def compiled(function: Any, mode: str) -> Any:

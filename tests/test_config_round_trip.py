@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import keras
 import numpy as np
 import pytest
+from variants import with_few
 
 import kagent
 from kagent import Agent
@@ -205,10 +206,20 @@ def configurations(draw):
     }  # fmt: skip
 
 
-@hypothesis.settings(max_examples=15, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=5, derandomize=True)
 @hypothesis.given(configurations())
 def test_the_same_agent_from_its_config(drawn):
-    state, arguments = drawn
+    come_back(*drawn)
+
+
+@pytest.mark.thorough
+@hypothesis.settings(max_examples=25, derandomize=True)
+@hypothesis.given(configurations())
+def test_the_same_agent_from_many_configs(drawn):
+    come_back(*drawn)
+
+
+def come_back(state, arguments):
     agent = Agent.create({"agent": "tensorforce", **arguments})
     config = agent.get_config()
     again = Agent.create(json.loads(json.dumps(config)))
@@ -233,7 +244,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.eager(seldom=True)
-@pytest.mark.parametrize("given", OPTIMIZERS)
+@pytest.mark.parametrize("given", with_few(OPTIMIZERS, ("an object", "by role")))
 def test_the_optimizer_of_compile_is_the_optimizer_of_the_config(small, given, tmp_path):
     agent = small("ppo", learning_rate=1e-4)
     agent.compile(optimizer=OPTIMIZERS[given](), run_eagerly=True)

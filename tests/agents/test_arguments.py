@@ -307,7 +307,7 @@ def test_the_value_is_that_of_the_part():
     assert made("trpo", critic_batch_size=None).critic_batch_size is None
 
 
-@pytest.mark.parametrize("name", ["dqn", "doubledqn", "duelingdqn"])
+@pytest.mark.parametrize("name", with_few(("dqn", "doubledqn", "duelingdqn"), ("dqn",)))
 def test_prioritized_makes_the_memory_of_the_capacity(name, tmp_path):
     agent = made(name, prioritized={"alpha": 0.25, "beta": 0.5}, memory=60.0)
     assert isinstance(agent.memory, kagent.memories.Prioritized)

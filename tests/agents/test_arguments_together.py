@@ -5,6 +5,7 @@ import json
 import gymnasium
 import pytest
 from test_arguments import GIVEN, MLP, REPLAYING, made, spaces_of
+from variants import with_few
 
 import kagent
 from kagent.agents import AGENTS
@@ -52,7 +53,7 @@ TEMPERED = {  # and their objectives
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TEMPERED)
+@pytest.mark.parametrize("name", with_few(TEMPERED, ("sac", "discretesac")))
 def test_what_has_no_effect_on_a_temperature_is_refused(name):
     def agent(**given):
         return AGENTS[name](**spaces_of(name), network=MLP, memory=300, **given)

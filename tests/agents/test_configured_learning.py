@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 from testing import parts
+from variants import thorough
 
 import kagent
 from kagent import Agent, tuned
@@ -75,7 +76,7 @@ class Chain(gymnasium.Env):
     [
         ("replay", {"horizon": 0, "discount": 0.9}),
         pytest.param("prioritized", {"horizon": 0, "discount": 0.9, "estimate_actions": True}, marks=pytest.mark.slow),
-        ("prioritized", {"horizon": 2, "discount": 0.9, "estimate_horizon": "late"}),
+        thorough(("prioritized", {"horizon": 2, "discount": 0.9, "estimate_horizon": "late"})),
         pytest.param("replay", {"horizon": 2, "discount": 0.9, "estimate_horizon": "early"}, marks=pytest.mark.slow),
     ],
     ids=["one step", "double", "three steps", "three steps early"],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from gymnasium import spaces
+from variants import with_few
 
 import kagent
 from kagent.schedules import Clock
@@ -27,7 +28,11 @@ AGENTS = {
 
 @pytest.mark.eager
 @pytest.mark.parametrize(
-    ("name", "space"), [*((name, FIXED) for name in AGENTS), ("dpg", TINY), ("sac", FINE), ("ppo beta", FINE)]
+    ("name", "space"),
+    with_few(
+        [*((name, FIXED) for name in AGENTS), ("dpg", TINY), ("sac", FINE), ("ppo beta", FINE)],
+        [("td3", FIXED), ("ppo", FIXED), ("dpg", TINY), ("sac", FINE), ("ppo beta", FINE)],
+    ),
 )
 def test_agents_act_and_learn_with_a_fixed_component(name, space):
     preset, arguments = AGENTS[name]

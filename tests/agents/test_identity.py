@@ -5,6 +5,7 @@ import pytest
 from gymnasium import spaces
 from learning import make, right_of
 from toy_envs import Identity
+from variants import with_few
 
 pytestmark = pytest.mark.sensitive
 
@@ -27,10 +28,11 @@ BOUNDED = {
 }
 
 
-def each(spaces, *fast):
-    """Those beside `fast` are slow: they are leaves of one of these, too."""
+def each(spaces, fast, thorough=()):
+    """Those beside them are slow: they are leaves of one of these, too."""
+    marks = {fast: (), **dict.fromkeys(thorough, pytest.mark.thorough)}
     return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in spaces]
+        "name", [pytest.param(name, marks=marks.get(name, pytest.mark.slow)) for name in spaces]
     )
 
 
@@ -55,7 +57,7 @@ def test_ppo_repeats_what_it_sees(name):
     assert learned(agent, space, 2000, 1.0) >= 90
 
 
-@each(BOXES, "unbounded", "mixed")
+@each(BOXES, "mixed", thorough=("unbounded",))
 def test_ppo_comes_close_with_boxes(name):
     space = BOXES[name]
     agent = make("ppo", lambda: Identity(space), n_steps=128, epochs=10, log_std=-0.5)
@@ -71,7 +73,7 @@ def test_sac_comes_close_with_boxes(name):
     assert learned(agent, space, 1200, 0.8) >= 90
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ppo"])
+@pytest.mark.parametrize("kind", with_few(("dqn", "ppo"), ("ppo",)))
 def test_several_environments_learn_as_well(kind):
     space = DISCRETE["discrete"]
     agent = make(kind, lambda: Identity(space), n_envs=4, **({"n_steps": 16} if kind == "ppo" else {}))

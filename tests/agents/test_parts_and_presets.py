@@ -37,12 +37,12 @@ def made(kind, seed=3, **changes):
 
 @pytest.fixture(scope="module")
 def trained():
-    """`trained(kind)`: the agent after 500 steps."""
+    """`trained(kind)`: the agent after 200 steps."""
 
     @functools.cache
     def make(kind):
         agent = made(kind)
-        agent.fit(env_of(kind), steps=500, verbose=0)
+        agent.fit(env_of(kind), steps=200, verbose=0)
         return agent
 
     return make
@@ -83,12 +83,12 @@ def test_two_agents_in_one_process():
     """Trained in turns, each is as if alone; one is closed and deleted, the other goes on."""
     alone, env = made("a2c", seed=1), env_of("a2c")
     for _ in range(4):
-        alone.fit(env, steps=64, verbose=0)
+        alone.fit(env, steps=32, verbose=0)
     first, second = made("a2c", seed=1), made("dqn", seed=2)
     for i in range(4):
-        first.fit(env, steps=64, verbose=0)
+        first.fit(env, steps=32, verbose=0)
         if i < 2:
-            second.fit(env, steps=64, verbose=0)
+            second.fit(env, steps=32, verbose=0)
         elif i == 2:
             second.close()
             del second
@@ -100,13 +100,13 @@ def test_the_seed_alone_decides(kind, trained, tmp_path):
     """Equal runs in this and in a fresh process, other seeds other runs, and the global generators untouched."""
     state = np.random.get_state()[1].copy()
     other = made(kind, seed=4)
-    other.fit(env_of(kind), steps=500, verbose=0)
+    other.fit(env_of(kind), steps=200, verbose=0)
     assert (np.random.get_state()[1] == state).all()
     weights = trained(kind).get_weights()
     assert not equal(weights, other.get_weights())
     code = (
         "import sys, numpy as np\nfrom agents.test_parts_and_presets import env_of, made\n"
-        f"agent = made({kind!r})\nagent.fit(env_of({kind!r}), steps=500, verbose=0)\n"
+        f"agent = made({kind!r})\nagent.fit(env_of({kind!r}), steps=200, verbose=0)\n"
         "np.savez(sys.argv[1], *agent.get_weights())"
     )
     done = forked.run(["-c", code, tmp_path / "weights.npz"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toy_envs
+from variants import with_few
 
 import kagent
 from kagent import acting, environments, schedules, testing
@@ -109,9 +110,7 @@ KINDS = {
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.thorough) if kind == "own cell" else kind for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", with_few(KINDS, ("shared critic", "feed-forward policy", "short sequences")))
 def test_what_is_learned_from_is_what_was_acted_with(kind):
     """Old log-probabilities and values are those of the states beside the timesteps, and the first ratios are 1."""
     given = {**ROLLOUT, **KINDS[kind]}

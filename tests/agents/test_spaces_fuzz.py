@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
+import pytest
 import tensorflow as tf
 from gymnasium import spaces
 from hypothesis import HealthCheck, Phase, given, settings
@@ -56,7 +57,7 @@ actions = {
     "sac": nested(boxes([np.float32, np.float64], bounded=True)),
 }
 ARGUMENTS = {
-    "dqn": {"memory": 30, "start": 4, "batch_size": 4},
+    "dqn": {"memory": 30, "start": 4, "batch_size": 4, "frequency": 4},
     "ppo": {"n_steps": 4, "batch_size": 5, "epochs": 1},
     "sac": {"memory": 30, "start": 4, "batch_size": 4, "frequency": 4},
 }
@@ -86,20 +87,34 @@ def equal(left, right):
         np.testing.assert_array_equal(one, other)
 
 
-# A failing case is not made smaller: at a second per try that takes minutes.
-@settings(
-    max_examples=6,
-    deadline=None,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+def tried(examples):
+    """A failing case is not made smaller: at a second per try that takes minutes."""
+    return settings(
+        max_examples=examples,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+@tried(3)
 @given(data=st.data())
 def test_any_space_trains_acts_and_comes_back_from_a_file(data):
+    comes_back(data, run_eagerly=True)
+
+
+@pytest.mark.thorough
+@tried(12)
+@given(data=st.data())
+def test_any_space_trains_by_a_program(data):
+    comes_back(data, jit_compile=False)
+
+
+def comes_back(data, **compiled):
     kind = data.draw(st.sampled_from(sorted(actions)))
     observation, action = data.draw(observations), data.draw(actions[kind])
     preset = {"dqn": kagent.DQN, "ppo": kagent.PPO, "sac": kagent.SAC}[kind]
     agent = preset(Anything(observation, action), network={"type": "mlp", "units": [4]}, seed=0, **ARGUMENTS[kind])
-    agent.compile(jit_compile=False)
+    agent.compile(**compiled)
     agent.fit(lambda: Anything(observation, action), steps=16, n_envs=2, verbose=0)
     assert agent.updates > 0
     assert all(np.isfinite(v).all() for v in agent.variables)
@@ -124,6 +139,6 @@ def test_actions_and_observations_without_an_axis():
     scalar = spaces.Box(-1, 1, ())
     for preset, arguments in ((kagent.SAC, ARGUMENTS["sac"]), (kagent.PPO, ARGUMENTS["ppo"])):
         agent = preset(Anything(scalar, scalar), network={"type": "mlp", "units": [4]}, seed=0, **arguments)
-        agent.compile(jit_compile=False)
+        agent.compile(run_eagerly=True)
         agent.fit(lambda: Anything(scalar, scalar), steps=16, n_envs=2, verbose=0)
         assert agent.updates > 0 and scalar.contains(agent.act(np.float32(0.5)))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from learning import make
 from toy_envs import KnownQ, TruncationBandit
+from variants import thorough
 
 STATES = np.eye(2, dtype=np.float32)  # of the bandit: the truncating, the terminating
 
@@ -31,7 +32,7 @@ def test_ppo_at_discount_0_prefers_what_pays_most():
 
 
 @pytest.mark.sensitive
-@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("double", [True, thorough(False)])
 def test_dqn_bootstraps_from_truncation_alone(double):
     env = TruncationBandit()
     agent = make("dqn", env, discount=0.8, double=double, exploration=1.0, huber=None, target_update_period=8)

@@ -156,6 +156,7 @@ def test_every_task_has_settings_that_its_preset_takes(name):
     assert settings.resolve(preset, best, {"seed": 0})["fit"]["steps"] >= 1000
 
 
+@pytest.mark.thorough
 def test_a_short_run_for_real(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(speed, "run_child", children.run)
     short = ["--tasks", "dqn-cartpole", "--seeds", "1", "--steps", "1300", "--episodes", "2"]

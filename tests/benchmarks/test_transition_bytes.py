@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from gymnasium import spaces
+from variants import with_few
 
 from benchmarks import transition_bytes
 from benchmarks.transition_bytes import Kind
 
 
-@pytest.mark.parametrize("memory", transition_bytes.MEMORIES)
+@pytest.mark.parametrize("memory", with_few(transition_bytes.MEMORIES, ("Replay",)))
 def test_an_image_is_counted_once_and_at_the_end_of_its_episode(memory):
     kind = Kind(spaces.Box(0, 255, (64, 64), np.uint8), spaces.Discrete(3), 20_000, 10)
     # 4096 bytes an observation; action, reward and the flags at least 10.
@@ -17,5 +18,5 @@ def test_an_image_is_counted_once_and_at_the_end_of_its_episode(memory):
 
 
 def test_small_observations_are_counted_twice():
-    kind = Kind(spaces.Box(-1, 1, (64,), np.float32), spaces.Discrete(2), 100_000, 50)
+    kind = Kind(spaces.Box(-1, 1, (64,), np.float32), spaces.Discrete(2), 65_000, 50)
     assert 2 * 64 * 4 < transition_bytes.measure(kind) < 2 * 64 * 4 + 60

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from variants import thorough
 
 import kagent
 from kagent.callbacks import Checkpoint, Doctor
@@ -131,7 +132,9 @@ def test_saturated_actions(small):
 SHORT = {"dqn": {"frequency": 20}, "ppo": {"epochs": 1}, "sac": {"start": 38}}
 
 
-@pytest.mark.parametrize(("kind", "env"), [("dqn", "CartPole-v1"), ("ppo", "CartPole-v1"), ("sac", "Pendulum-v1")])
+@pytest.mark.parametrize(
+    ("kind", "env"), [thorough(("dqn", "CartPole-v1")), ("ppo", "CartPole-v1"), ("sac", "Pendulum-v1")]
+)
 def test_it_changes_nothing(small, kind, env):
     plain, seen = small(kind, **SHORT[kind]), small(kind, **SHORT[kind])
     plain.fit(env, steps=40, verbose=0)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from event_files import curves
+from variants import with_few
 
 import kagent
 from kagent.callbacks import Callback, EpisodeLog, EpisodeStatistics
@@ -38,7 +39,7 @@ def test_the_log(small, caplog):
 
 
 @pytest.mark.eager(seldom=True)
-@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+@pytest.mark.parametrize("kind", with_few(["dqn", "ppo", "sac"], ["dqn"]))
 def test_summaries_of_any_agent(small, tmp_path, kind):
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"
     few = {"frequency": 100} if kind == "sac" else {}  # updates, of 400 timesteps

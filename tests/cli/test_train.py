@@ -104,7 +104,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(base):
     """A short run, and what it printed."""
-    options = ["--steps", 600, "--seed", 3, "--eval-episodes", 3, *SMALL]
+    options = ["--steps", 600, "--seed", 3, "--eval-episodes", 3, *SMALL, "--set", "compile.jit_compile=false"]
     program = "import sys; from kagent.cli import main; code = main(); print('later', file=sys.stderr); raise SystemExit(code)"
     command = [sys.executable, "-c", program, "train", "DQN", "CartPole-v1", "--out", "run", *map(str, options)]
     result = subprocess.run(command, cwd=base, env=environment(base), capture_output=True, text=True, timeout=300)

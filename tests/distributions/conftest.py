@@ -1,10 +1,10 @@
 import functools
 
 import pytest
-from modes import MODES, compiled
+from modes import VARIANTS, compiled
 
 
-@pytest.fixture(params=MODES, scope="module")
+@pytest.fixture(params=VARIANTS, scope="module")
 def mode(request):
     """Every test that takes it runs eagerly, as a graph and under XLA."""
     return functools.partial(compiled, mode=request.param)

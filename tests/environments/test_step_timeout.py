@@ -16,6 +16,7 @@ import pytest
 from faulty_envs import Faulty
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from toy_envs import Counter
+from variants import with_few
 
 from kagent import environments
 
@@ -163,12 +164,15 @@ def test_a_hanging_replay_is_no_episode_that_differs(gate):
         environments.make(env, step_timeout=SOON).restore(envs.state())
 
 
+WRAPPED = [
+    *((lambda env: env, mode) for mode in AutoresetMode),
+    (lambda env: gymnasium.wrappers.vector.TransformReward(env, np.negative), AutoresetMode.NEXT_STEP),
+]
+
+
 @pytest.mark.parametrize(
     ("wrap", "mode"),
-    [
-        *((lambda env: env, mode) for mode in AutoresetMode),
-        (lambda env: gymnasium.wrappers.vector.TransformReward(env, np.negative), AutoresetMode.NEXT_STEP),
-    ],
+    with_few(WRAPPED, WRAPPED[-2:]),
 )
 def test_a_worker_that_hangs_is_named(wrap, mode):
     base = workers(*(functools.partial(Sleeping, offset=i) for i in range(2)), autoreset_mode=mode)

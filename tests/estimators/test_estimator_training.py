@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from counting import GRID, Count, Listener, counters, make, q_spec, state_of
 from event_files import curves
+from variants import thorough
 
 from kagent.callbacks import Callback
 from kagent.estimators import Agent, BatchMemory, Bootstrap, EstimatorSpec, Memory, Modes, PGAgent, RunConfig, models
@@ -258,7 +259,7 @@ class Wandering(Count):
         return observation + np.float32(self.np_random.random()), float(action), *rest
 
 
-@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("saved", [True, thorough(False)])
 def test_a_run_in_parts_is_the_same_as_a_whole_one(tmp_path, saved):
     def part(directory, until):
         function = lambda features, labels, mode: q_spec(  # noqa: E731

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from variants import thorough
 
 from kagent.estimators import BatchMemory, EstimatorSpec, PGAgent, RunConfig, TRPOAgent, models
 
@@ -98,8 +99,8 @@ def test_one_update_by_hand():
 
 @pytest.mark.sensitive
 @pytest.mark.parametrize("make", [lambda: PGAgent(small(learning_rate=0.05), BatchMemory(32), config=CONFIG),
-                                  lambda: TRPOAgent(small(models.TRPO), BatchMemory(32), {"max_kl_divergence": 0.05},
-                                                    config=CONFIG)])  # fmt: skip
+                                  thorough(lambda: TRPOAgent(small(models.TRPO), BatchMemory(32),
+                                                             {"max_kl_divergence": 0.05}, config=CONFIG))])  # fmt: skip
 def test_it_learns_what_pays(make):
     agent = make()
     agent.train(
@@ -185,7 +186,7 @@ class Distribution(keras.callbacks.Callback):
 
 
 @pytest.mark.sensitive
-@pytest.mark.parametrize("continuous", [False, True])
+@pytest.mark.parametrize("continuous", [False, thorough(True)])
 def test_steps_stay_within_the_trust_region(continuous):
     space = SPACES.Box(-5.0, 5.0, (2,)) if continuous else SPACES.Discrete(2)
 

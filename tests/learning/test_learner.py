@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from toy_envs import Counter
+from variants import thorough
 
 import kagent
 from kagent.learning.learner import Learner
@@ -26,9 +27,9 @@ def variables(agent):
     ("kind", "jit", "steps", "changes"),
     [
         ("dqn", True, 140, {"frequency": 1}),
-        ("dqn", False, 40, {"frequency": 2, "gradient_steps": 8}),
+        thorough(("dqn", False, 40, {"frequency": 2, "gradient_steps": 8})),
         ("dqn", False, 100, {"frequency": 1, "gradient_steps": 2, "n_envs": 3}),
-        ("ppo", True, 512, {}),
+        thorough(("ppo", True, 512, {})),
         ("ppo", False, 512, {"n_envs": 2, "n_steps": 8}),
     ],
 )
@@ -191,8 +192,8 @@ def test_large_steps_on_many_threads_are_the_same_in_every_run():
     [
         ("mixed_bfloat16", "dqn", False),
         ("mixed_float16", "dqn", True),  # its losses are scaled
-        ("mixed_float16", "ppo", False),
-        ("mixed_float16", "sac", False),
+        thorough(("mixed_float16", "ppo", False)),
+        thorough(("mixed_float16", "sac", False)),
     ],
 )
 def test_mixed_precision_trains(small, dtype_policy, policy, kind, jit):

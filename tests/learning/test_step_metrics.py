@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from modes import VARIANTS
 
 import kagent
 
@@ -34,14 +35,14 @@ class Objective(kagent.objectives.ActionValueObjective):
         return {"loss": now, "twice": 2.0 * now}
 
 
-MODES = pytest.mark.parametrize("mode", ["eager", "graph", "xla"])
+MODE = pytest.mark.parametrize("mode", VARIANTS)
 
 
 def options(mode):
     return {"run_eagerly": mode == "eager", "jit_compile": mode == "xla"}
 
 
-@MODES
+@MODE
 @pytest.mark.parametrize("steps", [1, 3])
 def test_metrics_take_the_logs_of_gradient_steps(small, mode, steps):
     agent = small("dqn", objective=Objective(), frequency=8, gradient_steps=steps)  # updates at 16, 24; 32, 40

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from toy_envs import Counter
+from variants import thorough
 
 import kagent
 
@@ -101,7 +102,11 @@ def test_the_train_step_of_keras_own_guide_logs_its_loss_metric(small):
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [("dqn", {"frequency": 4}), ("dqn", {"frequency": 1, "gradient_steps": 2}), ("ppo", {"n_steps": 8, "n_envs": 2})],
+    [
+        ("dqn", {"frequency": 1, "gradient_steps": 2}),
+        thorough(("dqn", {"frequency": 4})),
+        thorough(("ppo", {"n_steps": 8, "n_envs": 2})),
+    ],
 )
 def test_steps_per_execution_runs_due_updates_together(small, kind, changes):
     seen = {}

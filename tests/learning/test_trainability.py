@@ -1,10 +1,12 @@
 """`trainable`: what is frozen does not move, whenever it was frozen."""
 
+import itertools
 import warnings
 
 import keras
 import numpy as np
 import pytest
+from variants import with_few
 
 import kagent
 
@@ -19,9 +21,13 @@ def moved(part, before):
     return any((now != then).any() for now, then in zip(values(part), before))
 
 
-@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
-@pytest.mark.parametrize("when", ["before", "between"])
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "when", "compiled"),
+    with_few(
+        itertools.product(("dqn", "ppo", "sac"), ("before", "between"), (False, True)),
+        [("dqn", "between", True), ("ppo", "before", False), ("sac", "between", False)],
+    ),
+)
 def test_nothing_of_a_frozen_agent_moves(small, kind, when, compiled):
     agent = small(kind)
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"

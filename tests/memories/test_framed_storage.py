@@ -8,6 +8,7 @@ import tensorflow as tf
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from variants import thorough
 
 import kagent
 from kagent.files.segments import Segments, opened
@@ -171,8 +172,7 @@ def test_the_rules_of_memories_hold_with_frames(monkeypatch):
     assert any(isinstance(getattr(memory, "storage", None), FramedStorage) for memory in made)
 
 
-@pytest.mark.parametrize("num_envs", [1, 3])
-@pytest.mark.parametrize("horizon", [0, 2])
+@pytest.mark.parametrize("num_envs, horizon", [(3, 0), (1, 2), thorough((1, 0)), thorough((3, 2))])
 def test_batches_are_those_of_a_memory_of_whole_rows(num_envs, horizon):
     """Equal seeds draw equal batches, in graphs and on the host, of single timesteps and of windows."""
     drawn = []

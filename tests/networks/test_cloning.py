@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from gymnasium import spaces
+from variants import thorough, with_few
 
 import kagent
 from kagent import networks
@@ -106,8 +107,8 @@ def backbone():
 @pytest.mark.parametrize(
     "make", [
         lambda: keras.Sequential([normalization(), keras.layers.Dense(3)]),
-        lambda: [normalization(), keras.layers.Dense(3)],
-        lambda: [backbone(), {"type": "dense", "size": 3}],
+        thorough(lambda: [normalization(), keras.layers.Dense(3)]),
+        thorough(lambda: [backbone(), {"type": "dense", "size": 3}]),
     ], ids=["sequential", "list", "backbone"],
 )  # fmt: skip
 def test_layers_made_for_observations_see_them_alone_in_critics_of_actions(make, tmp_path):
@@ -180,7 +181,7 @@ def test_a_subclassed_model_that_was_built_by_a_call():
             np.testing.assert_allclose(inside(POINT), right, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", with_few(AGENTS, ("dqn", "dpg")))
 def test_twins_are_apart_in_a_loaded_agent(name, tmp_path):
     """While it reads a file, Keras makes one object of configurations that are those of one object."""
     agent = agent_of(name, keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(3)]))
@@ -208,8 +209,9 @@ def test_targets_begin_where_their_networks_are():
                 np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", ["dqn", "sac"])
-@pytest.mark.parametrize("numpy", [False, True])
+@pytest.mark.parametrize(
+    "name, numpy", [("dqn", False), ("sac", True), thorough(("dqn", True)), thorough(("sac", False))]
+)
 def test_a_program_has_the_state_of_a_file_that_is_loaded_later(name, numpy, tmp_path):
     """What a traced program took for a constant before the file was loaded."""
     more = [] if numpy else [keras.layers.Reshape((4, 2)), keras.layers.Conv1D(3, 2), keras.layers.Flatten()]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from keras import layers
+from variants import with_few
 
 import kagent
 from kagent import networks
@@ -64,7 +65,9 @@ NETWORKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", with_few(NETWORKS, ("stack first", "minigrid", "minatar", "one pixel high", "rows of memory"))
+)
 def test_every_image_gets_a_network_that_fits(name):
     space, expected = NETWORKS[name]
     agent = dqn(space)
@@ -351,7 +354,7 @@ LEGACY = {
 }
 
 
-@pytest.mark.parametrize("name", LEGACY)
+@pytest.mark.parametrize("name", with_few(LEGACY, ("vector", "own", "list")))
 def test_a_file_of_before_acts_as_it_did(name, tmp_path):
     space, network, expected = LEGACY[name]
     written = dqn(space, networks.Legacy(network() if callable(network) else network))

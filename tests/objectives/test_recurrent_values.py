@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import tensorflow as tf
+from variants import thorough
 
 import kagent
 from kagent.memories import ReplaySequences
@@ -129,7 +130,9 @@ def test_no_gradient_flows_into_the_burn_in():
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("prioritized", [False, {"eta": 0.5, "beta": {"type": "Linear", "initial": 0.4, "final": 1.0}}])
+@pytest.mark.parametrize(
+    "prioritized", [thorough(False), {"eta": 0.5, "beta": {"type": "Linear", "initial": 0.4, "final": 1.0}}]
+)
 def test_a_recurrent_dqn_trains_and_comes_back(tmp_path, prioritized):
     def agent():
         made = kagent.DQN(

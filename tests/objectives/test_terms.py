@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gradient_steps import LINEAR, RATE, heads, tensors
+from variants import thorough
 
 import kagent
 from kagent.objectives import DeterministicPolicyGradientObjective, LearningContext, Objective, Term
@@ -84,7 +85,7 @@ def delayed(objective=None, optimizer=SGD, critic=CRITIC, network=LINEAR, **part
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}])
+@pytest.mark.parametrize("mode", [{"run_eagerly": True}, {"jit_compile": False}, thorough({"jit_compile": True})])
 @pytest.mark.parametrize("modified", [False, True])
 def test_a_delayed_term_steps_in_the_last_step_of_each_period(mode, modified):
     """Of five gradient steps the policy's are the second and the fourth. Each step is the rate times a gradient of 1 or 2."""

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from modes import MODES
+from modes import VARIANTS
 from problems import minimized
 
 from kagent import optimizers
 from kagent.optimizers import Evolutionary
 
-MODE = pytest.mark.parametrize("mode", MODES)
+MODE = pytest.mark.parametrize("mode", VARIANTS)
 SPEC = {"type": "evolutionary", "learning_rate": 0.01}
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modes import MODES
+from modes import MODES, VARIANTS
 from problems import minimized
 from variants import with_few
 
@@ -15,7 +15,7 @@ from kagent import optimizers
 from kagent.schedules import Clock
 
 SCHEDULE = {"type": "linear", "initial": 1, "final": 5, "steps": 4, "unit": "updates"}
-MODE = pytest.mark.parametrize("mode", MODES)
+MODE = pytest.mark.parametrize("mode", VARIANTS)
 
 
 def sgd(rate, **modifiers):
@@ -264,7 +264,7 @@ CHOICES = {
 
 # Half of all combinations; among any four of the choices every combination of theirs is there.
 HALF = [
-    tuple(options[i] for options, i in zip(CHOICES.values(), places))
+    [options[i] for options, i in zip(CHOICES.values(), places)]
     for places in itertools.product((0, 1), repeat=len(CHOICES))
     if sum(places) % 2 == 1
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
-from modes import MODES, compiled
+from modes import VARIANTS, compiled
 from toy_envs import Identity
 
 import kagent
@@ -18,12 +18,17 @@ from kagent.optimizers import NaturalGradient, Problem
 from kagent.optimizers.natural_gradient import fisher_product, mean_kl
 from kagent.schedules import Clock
 
-MODE = pytest.mark.parametrize("mode", MODES)
+MODE = pytest.mark.parametrize("mode", VARIANTS)
 # What is compiled is the same graph; where a test takes many of them, XLA's is enough.
-ENDS = pytest.mark.parametrize("mode", ["eager", "xla"])
-# Where XLA has several programs to compile, the graph's are enough.
+ENDS = pytest.mark.parametrize("mode", ["eager", pytest.param("xla", marks=pytest.mark.thorough)])
+# Where there are several programs, they are compiled among the thorough tests.
 GRAPH = pytest.mark.parametrize(
-    "mode", ["eager", "graph", pytest.param("xla", marks=[pytest.mark.thorough, pytest.mark.xla])]
+    "mode",
+    [
+        "eager",
+        pytest.param("graph", marks=pytest.mark.thorough),
+        pytest.param("xla", marks=[pytest.mark.thorough, pytest.mark.xla]),
+    ],
 )
 P = np.array([0.5, 0.3, 0.2])
 FISHER = np.diag(P) - np.outer(P, P)
@@ -136,7 +141,10 @@ def test_a_step_by_hand(mode):
     np.testing.assert_allclose([mean[0], log_std[0]], [-0.75 * full, np.log(0.5) - 0.75 * full], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("mode", "radius"), [("eager", 1e-4), ("eager", 1e-2), ("eager", 0.1), ("xla", 1e-2)])
+@pytest.mark.parametrize(
+    ("mode", "radius"),
+    [("eager", 1e-4), ("eager", 1e-2), ("eager", 0.1), pytest.param("xla", 1e-2, marks=pytest.mark.thorough)],
+)
 def test_the_radius_is_kept_whatever_the_scale_of_the_loss(mode, radius):
     start, ends = np.log(P), []
     for scale in (1e-12, 1.0, 1e9):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from variants import thorough
 
 import kagent
 from kagent.acting import Program
@@ -134,7 +135,7 @@ def test_refusals(arguments, error, message):
 
 @pytest.mark.parametrize(
     ("name", "preset", "dueling"),
-    [("ddqn", "DoubleDQN", False), ("double_dqn", "DoubleDQN", False), ("dueling-dqn", "DuelingDQN", True)],
+    [("ddqn", "DoubleDQN", False), ("dueling-dqn", "DuelingDQN", True), thorough(("double_dqn", "DoubleDQN", False))],
 )
 def test_presets(name, preset, dueling, tmp_path):
     settings = {"start": 8, "frequency": 4, "batch_size": 8, "target_update_period": 16, "learning_rate": 1e-2}

@@ -9,6 +9,7 @@ import pytest
 from agent_states import differences, state_of
 from gymnasium import spaces
 from toy_envs import Counter, Identity
+from variants import thorough
 
 import kagent
 from kagent.callbacks import Callback, Recorder
@@ -255,8 +256,9 @@ def test_configurations_make_the_same_agent(small):
     assert made.processed_space == agent.processed_space
 
 
-@pytest.mark.parametrize("how", ["keras", "weights"])
-@pytest.mark.parametrize("loop", ["fit", "own"])
+@pytest.mark.parametrize(
+    "how, loop", [("keras", "own"), ("weights", "fit"), *map(thorough, [("keras", "fit"), ("weights", "own")])]
+)
 def test_a_loaded_agent_goes_on_as_the_saved_one(small, tmp_path, how, loop):
     def go(agent, env, steps):
         if loop == "fit":

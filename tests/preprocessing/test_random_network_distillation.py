@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from layers import make
+from variants import thorough
 
 import kagent
 from kagent import exploration, preprocessing
@@ -105,7 +106,7 @@ def agent_of(env, **arguments):
     )
 
 
-@pytest.mark.parametrize("envs", [1, 2])
+@pytest.mark.parametrize("envs", [thorough(1), 2])
 def test_agents_go_on_from_a_file_as_if_it_had_not_been(tmp_path, envs):
     def fresh():
         agent = agent_of(

@@ -1,6 +1,7 @@
 """Exported policies do what the agent does: observation in, greedy action out."""
 
 import errno
+import itertools
 import json
 import resource
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
+from variants import with_few
 
 import kagent
 from kagent.preprocessing.graph import operations_of
@@ -83,8 +85,10 @@ def agents():
 AGENTS = dict(agents())
 
 
-@pytest.mark.parametrize("form", [saved_model, onnx, litert])
-@pytest.mark.parametrize("name", AGENTS)
+FAST = [("nested", saved_model), ("dqn", onnx), ("nested", onnx), ("sac", onnx), ("preprocessed", litert)]
+
+
+@pytest.mark.parametrize("name, form", with_few(itertools.product(AGENTS, (saved_model, onnx, litert)), FAST))
 def test_exported_actions_are_the_agents(tmp_path, name, form):
     agent = AGENTS[name]
     x = batch(agent.observation_space)
@@ -163,6 +167,7 @@ def test_integers_of_a_box_and_masks_are_exported(tmp_path):
     assert np.asarray(served.serve({"action_mask": allowed, "seen": x})).tolist() == [2, 0, 3, 1, 1]
 
 
+@pytest.mark.thorough  # the actions that are served are those above
 def test_a_saved_model_serves_without_kagent(tmp_path):
     agent = AGENTS["dqn"]
     AGENTS["sac"].export(tmp_path / "served")

@@ -169,7 +169,7 @@ def test_a_state_is_checked_without_a_change_and_applied_whole(trained):
 SHORTER = "vars/counters", 6  # as files of before had
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_a_cut_entry_is_refused_and_changes_nothing(trained, tmp_path_factory, data):
     agent, before, path = trained
@@ -188,7 +188,7 @@ def test_a_cut_entry_is_refused_and_changes_nothing(trained, tmp_path_factory, d
     refused(agent, before, damaged(path, target, apply))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_a_flipped_byte_is_taken_whole_or_changes_nothing(trained, tmp_path_factory, data):
     agent, before, path = trained
@@ -211,7 +211,7 @@ def test_a_flipped_byte_is_taken_whole_or_changes_nothing(trained, tmp_path_fact
     assert differences(whole(agent), before) == []
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_a_flipped_byte_is_found_by_the_checksum(trained, tmp_path_factory, data):
     agent, before, path = trained
@@ -228,7 +228,7 @@ def paths(value, prefix=()):
     return found + [path for key, part in pairs for path in paths(part, (*prefix, key))]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_a_part_that_is_of_another_kind_is_refused_and_changes_nothing(trained, tmp_path_factory, data):
     agent, before, path = trained

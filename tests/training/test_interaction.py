@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from runs import equal
 from toy_envs import Counter, Identity
+from variants import thorough
 
 import kagent
 
@@ -25,8 +26,8 @@ def play(agent, env, steps, seed=None):
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [("dqn", {"exploration": 0.3}), ("dqn", {"exploration": 0.3, "gradient_steps": 2, "target_update_period": 20}),
-     ("ppo", {}), ("sac", {"start": 20})],
+    [("dqn", {"exploration": 0.3, "gradient_steps": 2, "target_update_period": 20}), ("ppo", {}),
+     *(thorough(case) for case in (("dqn", {"exploration": 0.3}), ("sac", {"start": 20})))],
 )  # fmt: skip
 def test_an_own_loop_learns_what_fit_learns(small, kind, changes):
     env = "Pendulum-v1" if kind == "sac" else "CartPole-v1"

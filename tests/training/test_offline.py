@@ -11,6 +11,7 @@ from agent_states import differences, state_of
 from gymnasium import spaces
 from keras.callbacks import BackupAndRestore
 from toy_envs import Counter
+from variants import thorough
 
 from kagent import datasets
 from kagent.callbacks import EpisodeCSV, EpisodeLog, Recorder
@@ -62,7 +63,9 @@ def test_a_folder_goes_into_the_memory_and_is_learned_from(small, tmp_path):
     assert len(agent.memory) == count + 20
 
 
-@pytest.mark.parametrize("changes", [{}, {"prioritized": True}, {"horizon": 2}, {"gradient_steps": 3}])
+@pytest.mark.parametrize(
+    "changes", [{"prioritized": True}, {"gradient_steps": 3}, thorough({}), thorough({"horizon": 2})]
+)
 def test_it_is_what_pretrain_does_of_one_trace(small, tmp_path, changes):
     save_trace(tmp_path / "trace-0.npz", trace(length=40))
     one, other = agent_for(small, **changes), agent_for(small, **changes)

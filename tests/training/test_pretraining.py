@@ -5,6 +5,7 @@ import pytest
 from agent_states import differences, state_of
 from gymnasium import spaces
 from toy_envs import Counter, Identity
+from variants import thorough
 
 import kagent
 from kagent import traces
@@ -129,7 +130,7 @@ def test_an_objective_of_rollouts_learns_from_the_traces_of_the_iteration(tmp_pa
     assert (agent.updates, agent.timesteps, agent.counters.batches_drawn, agent.memory.built) == (5, 0, 0, False)
 
 
-@pytest.mark.parametrize("cls", [kagent.PPO, kagent.A2C, kagent.VPG, kagent.TRPO])
+@pytest.mark.parametrize("cls", [kagent.PPO, kagent.VPG, thorough(kagent.A2C), thorough(kagent.TRPO)])
 def test_presets_of_rollouts_learn_from_traces_by_their_own_objective(tmp_path, cls):
     demonstrate(tmp_path, length=10)
     own = {kagent.PPO: {"n_steps": 6, "n_envs": 2, "batch_size": 8, "epochs": 3}, kagent.A2C: {"batch_size": 8}}
@@ -325,8 +326,8 @@ def test_a_broken_file_is_named_and_adds_nothing(small, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "changes", "updates"),
     [
-        ("dqn", {"jit": True, "compiled": {"steps_per_execution": 4}}, 100), ("ppo", {"epochs": 4}, 20),
-        ("sac", {"gradient_steps": 20}, 40),
+        ("dqn", {"jit": True, "compiled": {"steps_per_execution": 4}}, 100), thorough(("ppo", {"epochs": 4}, 20)),
+        thorough(("sac", {"gradient_steps": 20}, 40)),
         ("ppo", {"action": BOX, "log_std": -1.0, "network": {"type": "mlp", "units": [32, 32]}, "learning_rate": 3e-3}, 30),
     ],
 )  # fmt: skip
