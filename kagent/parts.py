@@ -340,15 +340,15 @@ class AgentParts:
         drawn = self.update_rule.batch_size * (self.update_rule.steps or 0) * executions
         self.memory.check_room(observation, action, num_envs, drawn)
 
-    def image_readings(self, legacy: bool = False) -> dict[str, dict[str, str]]:
+    def image_readings(self, way: int | None = None) -> dict[str, dict[str, str]]:
         """How policy and critic take the images of an observation: words by role and by the image's name.
 
         Args:
-            legacy: How they would with `kagent.networks.Legacy`.
+            way: How they would with `kagent.networks.Legacy(network, images=way)`; None: as they do.
         """
         found = {role: getattr(getattr(self, role), "model", None) for role in ("policy", "critic")}
         found["critic"] = found["critic"] or next(iter(getattr(self.critic, "models", ())), None)
-        readings = {role: networks.images_of(model, legacy) for role, model in found.items() if model is not None}
+        readings = {role: networks.images_of(model, way) for role, model in found.items() if model is not None}
         return {role: images for role, images in readings.items() if images}
 
     def serialize(self) -> dict[str, Any]:

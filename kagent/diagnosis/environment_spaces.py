@@ -54,12 +54,16 @@ def _images(structure: Structure) -> Iterator[Finding]:
             )
         high = float(np.max(leaf.high)) if leaf.high is not None else 1.0
         if leaf.dtype != np.uint8 and high > _UNIT:
+            as_declared = bool(np.all(leaf.divisor == 1.0))
+            way = "take it as it is: its bounds are no scale" if as_declared else "divide it by its bounds"
             yield Finding(
                 "image_not_uint8",
                 "advice",
-                f"An image{_at(leaf)} of {leaf.dtype} reaches up to {high:.4g}. Automatic networks scale images of uint8; others "
-                "they take as they are.",
-                ("Give pixels as uint8 from 0 to 255: a quarter of the memory.", "Or scale them to 0 to 1."),
+                f"An image{_at(leaf)} of {leaf.dtype} reaches up to {high:.4g}. Automatic networks {way}.",
+                (
+                    "Give pixels as uint8 from 0 to 255, where they are whole numbers: a quarter of the memory.",
+                    "Or scale them to 0 to 1." if as_declared else "Or leave it: the memory is larger.",
+                ),
                 {"high": high},
             )
 

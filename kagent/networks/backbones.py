@@ -106,7 +106,8 @@ class CNN(Part):
     """Convolutions over every image, the rest flattened beside them, then dense.
 
     An image is a Box of rank 3; of higher rank it is a stack of frames, whose channels come side by side; a uint8 Box of rank
-    2 with at least 36 pixels on each side has one channel. uint8 images are divided by the upper bound of their space: 255.
+    2 with at least 36 pixels on each side has one channel. The numbers of images are divided by the bounds of their space, so that
+    they are from -1 to 1: those of uint8 by 255 (see `kagent.spaces.Leaf.divisor`).
 
     The defaults are those of Mnih et al. 2015 (Nature 518), Methods.
 
@@ -211,7 +212,7 @@ class Auto(Part):
     each, and the last of `units` behind them all, side by side. Vectors, and discrete components as one-hot codes, have dense
     layers: all `units` but the last, at least one. Beside several components a critic's actions are components too.
 
-    Images are those of `CNN`, uint8 ones scaled as there. The convolutions are `CNN`'s where the shorter side has 36 pixels
+    Images are those of `CNN`, scaled as there. The convolutions are `CNN`'s where the shorter side has 36 pixels
     or more, smaller and fewer below, and a dense layer of 512 follows. Where the convolutions leave more than 400 places, of large
     or long images, a pool leaves at most 144 of them, unless `pool` is False. An image with less than 3 pixels on a side is a vector.
 

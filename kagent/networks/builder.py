@@ -14,7 +14,7 @@ from kagent.networks.cloning import begin, clone, holds_constants, waits
 from kagent.networks.encoding import encode, nvec_of, picture, scale, state_of
 from kagent.networks.layer_list import Layered, recurrent_by_name
 from kagent.networks.layers import OneHot
-from kagent.networks.legacy import Legacy, legacy_scale
+from kagent.networks.legacy import UNNAMED, Legacy, as_of_old, legacy_scale
 from kagent.networks.readings import note_images
 from kagent.networks.recurrent import Recurrence, holds_recurrent, is_recurrent
 from kagent.networks.residual import Impala
@@ -64,12 +64,12 @@ def functional(
     Warns where a given network of a policy ends in no more features than the head behind it: it will be a network that
     already ends in the values or logits of the actions.
     """
-    legacy = isinstance(network, Legacy)
-    core = network.network if legacy else network
+    former = network.images if isinstance(network, Legacy) else None
+    core, legacy = network.network if isinstance(network, Legacy) else network, former == UNNAMED
     recurrence = Recurrence()
     with keras.name_scope(name):  # so that variables of two roles never share a path
         inputs = [_input(leaf, f"observation_{i}") for i, leaf in enumerate(observation.leaves)]
-        leaves = list(zip(observation.leaves, inputs))
+        leaves = [(as_of_old(leaf, former), x) for leaf, x in zip(observation.leaves, inputs)]
         actions: list[Any] = []
         if action is not None:
             for i, leaf in enumerate(action.leaves):

@@ -32,7 +32,7 @@ def clone(network: Any) -> Any:
     if isinstance(network, Layered):
         return Layered([clone(layer) for layer in network.layers])
     if isinstance(network, Legacy):
-        return Legacy(clone(network.network))
+        return Legacy(clone(network.network), network.images)
     if not isinstance(network, keras.layers.Layer):
         return network
     try:

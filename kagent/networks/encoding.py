@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from kagent.networks.layers import OneHot
 from kagent.spaces import Leaf, images
@@ -17,7 +18,7 @@ class State(NamedTuple):
 
     Attributes:
         declared: With the numbers and axes that the space declares.
-        scaled: An image of uint8 in [0, 1], else the same.
+        scaled: An image divided by its bounds, else the same.
         picture: An image `(N, height, width, channels)`, scaled; None: not known to be one.
     """
 
@@ -41,8 +42,13 @@ def encode(leaf: Leaf, x: Any) -> Any:
 
 
 def scale(leaf: Leaf, x: Any) -> Any:
-    """As `encode`, but images of uint8 in [0, 1]."""
-    return keras.layers.Rescaling(1.0 / leaf.brightest)(x) if leaf.brightest != 1 else encode(leaf, x)
+    """As `encode`, but images divided by their bounds; see `Leaf.divisor`."""
+    return encode(leaf, x) if is_as_declared(leaf) else keras.layers.Rescaling(1.0 / leaf.divisor)(x)
+
+
+def is_as_declared(leaf: Leaf) -> bool:
+    """Whether `scale` leaves the numbers of a leaf as they are."""
+    return bool(np.all(leaf.divisor == 1.0))
 
 
 def picture(layout: Layout, x: Any) -> Any:
@@ -55,7 +61,7 @@ def picture(layout: Layout, x: Any) -> Any:
 def state_of(leaf: Leaf, x: Any) -> Any:
     """A `State` of an image, whose shape may not say where the channels are: then there is no picture. Of others the tensor."""
     declared = encode(leaf, x)
-    scaled = scale(leaf, x) if leaf.brightest != 1 else declared
+    scaled = declared if is_as_declared(leaf) else scale(leaf, x)
     layout = plain_layout(leaf)
     if layout is None and scaled is declared:
         return declared

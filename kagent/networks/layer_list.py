@@ -57,8 +57,8 @@ class Layered(Part):
     A recurrent layer of Keras's (LSTM, GRU, SimpleRNN, RNN) behind features `(N, F)` carries its state through the episode, as
     the internal ones by name do; over `(N, W, F)` it goes along the axis W of one observation, as in Keras.
 
-    A Keras layer is given a state as its space declares it, uint8 images as 0 to 255. Layers by name are given uint8 images in
-    [0, 1]; `conv2d` and `pool2d` read channels last, and of a state whose shape plainly has them first, or that is a stack of
+    A Keras layer is given a state as its space declares it, uint8 images as 0 to 255. Layers by name are given images divided
+    by their bounds; `conv2d` and `pool2d` read channels last, and of a state whose shape plainly has them first, or that is a stack of
     frames, they get the axes in that order (`kagent.spaces.images.read`). `flatten`, `reshape`, `register` and `retrieve` leave a
     state what it is.
 

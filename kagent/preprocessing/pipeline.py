@@ -10,6 +10,7 @@ import numpy as np
 
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import Bound, Layer, Past, Rows
+from kagent.preprocessing.statistics import Standardizer
 from kagent.spaces import Structure
 
 
@@ -78,6 +79,11 @@ class Pipeline:
         for bound, remembered in zip(self.bounds, past):
             x = bound.reward(x, remembered, rows, fresh, learn, successor)
         return x
+
+    @property
+    def standardizes(self) -> bool:
+        """Whether a layer standardizes the values by statistics: bounds behind it are those of clipping."""
+        return any(isinstance(bound, Standardizer) for bound in self.bounds)
 
     @property
     def statistics(self) -> list[dict[str, np.ndarray]]:

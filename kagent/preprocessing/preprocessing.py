@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,6 +62,10 @@ class Preprocessing:
             spaces.append(space)
         self.space = _rebuilt(observation.space, iter(spaces))
         self.processed = Structure(self.space, "processed_space")
+        self.processed.leaves = tuple(
+            dataclasses.replace(leaf, keeps_scale=made is not None and made.standardizes)
+            for leaf, made in zip(self.processed.leaves, self.pipelines)
+        )
         self._reward = self._make_reward()
         self.processes_reward = self._reward is not None
         for bound in (bound for made in (*self.pipelines, self._reward) if made is not None for bound in made.bounds):

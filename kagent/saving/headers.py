@@ -14,6 +14,7 @@ import tensorflow as tf
 from kagent import spaces
 from kagent.files import checked_file, json_arrays, packed
 from kagent.files.stored_state import FORMAT, arrays_of, read_state, read_text
+from kagent.networks import legacy
 
 if TYPE_CHECKING:
     from kagent.agent import Agent
@@ -97,7 +98,11 @@ def check_images(agent: Agent, recorded: Any) -> None:
     if expected == found:
         return
     if recorded is not None:
-        raise ValueError(f"The file's networks take images otherwise. Received: {recorded}. The agent's: {found}")
+        former = recorded == agent.parts.image_readings(legacy.UNBOUNDED)
+        way = (
+            f". As the file's does network=kagent.networks.Legacy(network, images={legacy.UNBOUNDED})" if former else ""
+        )
+        raise ValueError(f"The file's networks take images otherwise. Received: {recorded}. The agent's: {found}{way}")
     message = (
         f"The file was written when networks took images otherwise: its weights are for {expected}. The agent's networks "
         f"take {found}. "
@@ -109,7 +114,7 @@ def check_images(agent: Agent, recorded: Any) -> None:
 
 def _readings(agent: Agent, recorded: Any) -> Any:
     """How an agent's networks must take images to go with a file with such a record; former files have none."""
-    return agent.parts.image_readings(legacy=True) if recorded is None else recorded
+    return agent.parts.image_readings(legacy.UNNAMED) if recorded is None else recorded
 
 
 def is_of_another(agent: Agent, filepath: Any) -> bool:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kagent import objectives, spaces
 from kagent.distributions.selection import Selection
+from kagent.networks import legacy
+from kagent.preprocessing import preprocessing
+from kagent.schedules import Clock
 
-# Of configs: how their networks take images. Before there was more than one way, nothing was said; 2 has no pools.
-IMAGES, UNPOOLED = 3, 2
+# Of configs: how their networks take images. Before there was more than one way, nothing was said; 2 has no pools, and up to 3
+# images that are not of uint8 are taken as they are.
+IMAGES, UNBOUNDED, UNPOOLED = 4, 3, 2
 # What only a whole config has, as `get_config` gives it; in settings by hand, something of it is left to defaults.
 _WHOLE = {
     "observation_space", "action_space", "policy", "objective", "memory", "update", "reward_estimation", "exploration",
@@ -24,7 +30,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     """
     config = dict(config)
     form = config.pop("images", None)
-    if form not in (None, UNPOOLED, IMAGES):
+    if form not in (None, UNPOOLED, UNBOUNDED, IMAGES):
         raise ValueError(f"The config was written by a newer kagent: `images` is {form!r}, this one's are {IMAGES}")
     whole = set(config) >= _WHOLE
     if whole:
@@ -39,6 +45,9 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     ):
         for role in ("policy", "critic"):
             config[role] = _without_pools(config[role])
+    if whole and form in (UNPOOLED, UNBOUNDED) and _has_scales(config):
+        for role in ("policy", "critic"):
+            config[role] = _former(config[role], legacy.UNBOUNDED)
     if form is not None or not whole:
         return config
     config["policy"] = _with_distributions(config["policy"], config["action_space"])
@@ -48,8 +57,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     if preprocessing is None and not _has_images(space):
         return config
     for role in ("policy", "critic"):
-        if isinstance(config[role], dict) and "network" in config[role]:
-            config[role] = {**config[role], "network": {"type": "Legacy", "network": config[role]["network"]}}
+        config[role] = _former(config[role], legacy.UNNAMED)
     if isinstance(preprocessing, dict):
         config["preprocessing"] = {
             key: [_last(part) for part in parts] if isinstance(parts, list) else parts
@@ -89,12 +97,41 @@ def _without_deviations(policy: Any, space: Any) -> Any:
     return {name: value for name, value in policy.items() if name not in unused}
 
 
+def _type_of(network: Any) -> str | None:
+    return str(network.get("type")).lower() if isinstance(network, dict) else None
+
+
 def _without_pools(role: Any) -> Any:
     # An automatic network led all places that its convolutions left to a dense layer.
-    network = role.get("network") if isinstance(role, dict) else None
-    if not isinstance(network, dict) or str(network.get("type")).lower() != "auto":
+    network: Any = role.get("network") if isinstance(role, dict) else None
+    if _type_of(network) != "auto":
         return role
     return {**role, "network": {"pool": False, **network}}
+
+
+def _former(role: Any, images: int) -> Any:
+    # A network that takes images as all did then.
+    if not isinstance(role, dict) or "network" not in role:
+        return role
+    network = role["network"]
+    is_keras = isinstance(network, dict) and "class_name" in network
+    if images != legacy.UNNAMED and (is_keras or _type_of(network) == "legacy"):
+        return role  # its images are as the space declares them, or as in the first files
+    way = {} if images == legacy.UNNAMED else {"images": images}
+    return {**role, "network": {"type": "Legacy", "network": network, **way}}
+
+
+def _has_scales(config: dict[str, Any]) -> bool:
+    # Whether networks divide an image otherwise than they did then.
+    if config["observation_space"] is None:  # the constructor says what is missing
+        return False
+    observation = _structure(config["observation_space"])
+    try:
+        made = preprocessing.get(config.get("preprocessing"), observation, Clock)
+    except (TypeError, ValueError):  # the constructor says it
+        return False
+    leaves = observation.leaves if made is None else made.processed.leaves
+    return any(np.any(leaf.divisor != legacy.as_of_old(leaf, legacy.UNBOUNDED).divisor) for leaf in leaves)
 
 
 def _has_images(space: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 
 Path = tuple[str | int, ...]
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of these"
+_LARGEST_BOUND = 1 << 24  # of pixels; float32 has no odd numbers above
 _MAX_LEAF_SIZE = 1 << 26  # elements, or values of a discrete leaf; a space read from a file may not ask for more
 
 
@@ -41,6 +42,7 @@ class Leaf:
         nvec: Number of values of each component as int64 array of `shape`; None for a box.
         start: First value of each component, same shape; None for a box.
         type: `"bool"`, `"int"` or `"float"`: the type of a specification that describes it.
+        keeps_scale: Whether networks take its numbers as they are, whatever its bounds say. They were standardized, for instance.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Leaf:
     nvec: np.ndarray | None = None
     start: np.ndarray | None = None
     type: str = "float"
+    keeps_scale: bool = False
 
     @property
     def name(self) -> str:
@@ -83,9 +86,22 @@ class Leaf:
         return len(self.shape) > 2 or (len(self.shape) == 2 and self.dtype == np.uint8 and min(self.shape) >= 36)
 
     @property
-    def brightest(self) -> int:
-        """What automatic networks divide an image by: the upper bound of one of uint8; 1 of everything else."""
-        return max(int(self.high.max()), 1) if self.is_image and self.dtype == np.uint8 and self.high is not None else 1
+    def divisor(self) -> float | np.ndarray:
+        """What automatic networks divide an image by, so that its numbers are from -1 to 1, and 0 stays 0: each number by the
+        larger absolute value of its bounds.
+
+        Numbers without finite bounds, with bounds beyond 2**24 (which are those of a dtype, not of pixels) or of 0 are not divided,
+        nor is what `keeps_scale`. One number where it is the same for all, else an array that broadcasts to
+        `shape`, with axes of length 1 along which it is the same. 1.0 of everything that is no image.
+        """
+        if not self.is_image or self.keeps_scale or self.low is None or self.high is None:
+            return 1.0
+        largest = np.maximum(*(np.abs(np.asarray(bound, np.float64)) for bound in (self.low, self.high)))
+        found = np.where((largest > 0) & (largest <= _LARGEST_BOUND), largest, 1.0)
+        for axis in range(found.ndim):
+            first = found.take([0], axis)
+            found = first if (found == first).all() else found
+        return float(found.flat[0]) if found.size == 1 else found
 
     @property
     def num_values(self) -> int:

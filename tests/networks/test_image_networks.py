@@ -15,7 +15,7 @@ from kagent import networks
 from kagent.acting import load
 from kagent.networks import backbones
 from kagent.saving.headers import check_images
-from kagent.spaces import images
+from kagent.spaces import Structure, images
 
 DISCRETE, TORQUE = spaces.Discrete(3), spaces.Box(-1, 1, (2,))
 
@@ -217,6 +217,8 @@ def test_the_summary_says_what_was_read():
     own = dqn(pixels(4, 6, 6), keras.Sequential([layers.Flatten(), layers.Dense(8)]))
     assert "Image of policy: (4, 6, 6) as the space declares it\n" in printed(own) + "\n"
     assert "Image" not in printed(dqn(spaces.Box(-1, 1, (4,))))
+    depth = printed(dqn(SCALES["depth beside colours"][0]))
+    assert "channels 4, divided by 255 and 10, each number by its own bound" in depth
 
 
 def identity():
@@ -283,6 +285,81 @@ def test_an_image_is_divided_by_its_own_bound():
     bits = some(pixels(4, 4, 3, high=1))
     agent = dqn(pixels(4, 4, 3, high=1), {"type": "mlp", "units": []})
     np.testing.assert_array_equal(feature_model(agent)([bits]), bits.reshape(3, -1))
+
+
+SCALES = {
+    # Bounds, dtype and shape; what the numbers are divided by.
+    "floats of pixels": (spaces.Box(0, 255, (12, 12, 3), np.float32), 255.0),
+    "float64": (spaces.Box(0, 1, (12, 12, 3), np.float64), 1.0),
+    "both signs": (spaces.Box(-1, 1, (12, 12, 3), np.float32), 1.0),
+    "not symmetric": (spaces.Box(-2, 8, (12, 12, 3), np.float16), 8.0),
+    "dark": (spaces.Box(0, 0.25, (12, 12, 3), np.float32), 0.25),
+    "int16": (spaces.Box(-32768, 32767, (1, 12, 12), np.int16), 32768.0),
+    "uint16": (spaces.Box(0, 65535, (12, 12, 1), np.uint16), 65535.0),
+    "int64": (spaces.Box(0, 10, (12, 12, 1), np.int64), 10.0),
+    "bounds of a dtype": (spaces.Box(-(2**31), 2**31 - 1, (12, 12, 1), np.int32), 1.0),
+    "the largest float": (spaces.Box(-3e38, 3e38, (12, 12, 1), np.float32), 1.0),
+    "no bounds": (spaces.Box(-np.inf, np.inf, (12, 12, 3), np.float32), 1.0),
+    "half bounds": (spaces.Box(0, np.inf, (12, 12, 3), np.float32), 1.0),
+    "nothing to see": (spaces.Box(0, 0, (12, 12, 3), np.float32), 1.0),
+    "stack": (spaces.Box(0, 100, (4, 12, 12, 3), np.float32), 100.0),
+    "vector": (spaces.Box(0, 100, (12, 12), np.float32), 1.0),
+    "depth beside colours": (
+        spaces.Box(0, np.broadcast_to(np.float32([255, 255, 255, 10]), (12, 12, 4)), dtype=np.float32),
+        np.reshape([255.0, 255.0, 255.0, 10.0], (1, 1, 4)),
+    ),
+    "depth without bounds": (
+        spaces.Box(0, np.broadcast_to(np.float32([255, np.inf]).reshape(2, 1, 1), (2, 12, 12)), dtype=np.float32),
+        np.reshape([255.0, 1.0], (2, 1, 1)),
+    ),
+}  # fmt: skip
+
+
+def seen(network, space):
+    """What the head of a network gets of two samples, the least and the most that is declared where there is that; and the samples."""
+    agent = dqn(space, network)
+    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    x = np.stack([np.where(bounded, space.low, 3.0), np.where(bounded, space.high, 7.0)]).astype(space.dtype)
+    leaves = agent._observation.encode(x)
+    np.testing.assert_allclose(agent.actor.forward(leaves)[0], agent.policy.values(leaves), rtol=1e-4, atol=1e-4)
+    return feature_model(agent)(leaves).numpy(), x.astype(np.float32)
+
+
+def test_images_of_all_dtypes_are_divided_by_their_bounds():
+    for name, (space, divisor) in SCALES.items():
+        (leaf,) = Structure(space).leaves
+        assert np.array_equal(leaf.divisor, divisor) and np.shape(leaf.divisor) == np.shape(divisor), name
+
+
+@pytest.mark.parametrize("name", ["floats of pixels", "int16", "stack", "depth beside colours", "depth without bounds"])
+def test_networks_get_images_divided_by_their_bounds(name):
+    space, divisor = SCALES[name]
+    for network in ({"type": "mlp", "units": []}, ["flatten"]):
+        found, x = seen(network, space)
+        np.testing.assert_allclose(found, (x / divisor).reshape(2, -1), rtol=1e-6)
+    own = keras.Sequential([layers.Flatten()])
+    np.testing.assert_array_equal(seen(own, space)[0], x.reshape(2, -1))  # as the space declares it
+
+
+def test_any_box_of_bounds_is_seen_from_minus_one_to_one():
+    """Boxes drawn at random: what is declared to be the most is 1, or as it is where there is no bound."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        shape = tuple(rng.integers(1, 5, rng.integers(3, 5)))
+        dtype = rng.choice([np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.uint8, np.uint16])
+        sides = rng.choice([1, 2], len(shape)) == 1  # axes along which the bounds are the same
+        part = tuple(1 if same else n for same, n in zip(sides, shape))
+        most = 100 if dtype == np.int8 else 200
+        high = np.broadcast_to(rng.integers(1, most, part), shape).astype(dtype)
+        low = np.broadcast_to(-rng.integers(0, most, part) * (np.dtype(dtype).kind != "u"), shape).astype(dtype)
+        open_ = np.broadcast_to(rng.random(part) < 0.2, shape) & (np.dtype(dtype).kind == "f")
+        high = np.where(open_, np.inf, high).astype(dtype)
+        (leaf,) = Structure(spaces.Box(low, high, dtype=dtype)).leaves
+        assert np.ndim(leaf.divisor) == 0 or all(n in (1, m) for n, m in zip(leaf.divisor.shape, part, strict=True))
+        wide = np.broadcast_to(leaf.divisor, shape)
+        size = np.maximum(np.abs(low.astype(np.float64)), np.abs(high.astype(np.float64)))
+        np.testing.assert_allclose((size / wide)[~open_], 1.0)
+        assert np.all(wide[open_] == 1.0)
 
 
 @pytest.mark.parametrize("network", ["auto", permuting, [layers.Permute((2, 1, 3)), "flatten"], ["flatten", "linear"]])
@@ -373,7 +450,7 @@ def test_a_file_of_before_acts_as_it_did(name, tmp_path):
         np.testing.assert_allclose(feature_model(agent)([x]), features, rtol=1e-5, atol=1e-6)
     agent.save(tmp_path / "a.keras")
     again = kagent.load(tmp_path / "a.keras")
-    assert again.get_config()["images"] == 3
+    assert again.get_config()["images"] == 4
     np.testing.assert_array_equal(again.policy.values([x]), written.policy.values([x]))
 
 
@@ -384,8 +461,61 @@ def test_a_file_without_pools_has_the_network_that_it_was_written_with():
     assert config["policy"]["network"].pop("pool") is False  # which it did not know
     agent = kagent.Agent.create(config)
     assert kernels(agent) == kernels(written) == [(3, 3, 3, 64), (3 * 134 * 64, 512), (512, 3)]
-    config["images"] = 3
+    config["images"] = 4
     assert kernels(kagent.Agent.create(config))[1] == (3 * 45 * 64, 512)
+
+
+OTHER_WAYS = [("auto", 2), ("auto", 3), (convolutions, 2)]
+
+
+@pytest.mark.parametrize(
+    ("network", "images"),
+    [([{"type": "conv2d", "size": 2, "window": 3}, "flatten"], 3)]
+    + [pytest.param(*way, marks=pytest.mark.thorough) for way in OTHER_WAYS],
+)
+def test_a_file_of_before_takes_floats_as_they_are(network, images, tmp_path):
+    space = spaces.Box(0, 255, (6, 6, 3), np.float32)
+    given = network() if callable(network) else network
+    written = dqn(space, given if callable(network) else networks.Legacy(given, images=3))
+    config = {**json.loads(json.dumps(written.get_config())), "images": images}
+    for role in ("policy", "critic"):
+        if config[role] is not None and not callable(network):
+            config[role]["network"] = config[role]["network"].pop("network")  # of the Legacy
+    agent = kagent.Agent.create(config)
+    assert isinstance(agent.policy.network, networks.Legacy) == (not callable(network))
+    agent.policy.set_weights(written.policy.get_weights())
+    x = some(pixels(6, 6, 3)).astype(np.float32)
+    np.testing.assert_array_equal(agent.policy.values([x]), written.policy.values([x]))
+    agent.save(tmp_path / "a.keras")
+    np.testing.assert_array_equal(kagent.load(tmp_path / "a.keras").policy.values([x]), agent.policy.values([x]))
+    np.testing.assert_allclose(agent.actor.forward([x])[0], agent.policy.values([x]), rtol=1e-4, atol=1e-4)
+    if not callable(network):
+        today = dqn(space, given)
+        today.policy.set_weights(written.policy.get_weights())
+        np.testing.assert_allclose(today.policy.values([x * 255]), agent.policy.values([x]), rtol=1e-4, atol=1e-4)
+        agent.save_weights(tmp_path / "a.weights.h5")
+        with pytest.raises(ValueError, match=r"divided by 255.*As the file's does .*Legacy\(network, images=3\)"):
+            today.load_weights(tmp_path / "a.weights.h5")
+
+
+def test_files_of_before_whose_images_are_read_as_today_have_no_legacy():
+    for space in (pixels(6, 6, 3), spaces.Box(-1, 1, (6, 6, 3)), spaces.Box(0, 9, (4,))):
+        agent = dqn(space, ["flatten"])
+        assert kagent.Agent.create({**agent.get_config(), "images": 3}).get_config() == agent.get_config()
+    floats = spaces.Box(0, 255, (6, 6, 3), np.float32)
+    made = dqn(floats, ["flatten"], normalize="observation")
+    assert kagent.Agent.create({**made.get_config(), "images": 3}).get_config() == made.get_config()
+    first = dqn(pixels(6, 6, 3), networks.Legacy(["flatten"]))
+    assert kagent.Agent.create({**first.get_config(), "images": 3}).get_config() == first.get_config()
+
+
+def test_standardized_images_keep_their_scale():
+    """They are clipped to 10 deviations, which are bounds of no picture."""
+    space = spaces.Box(0, 255, (6, 6, 3), np.float32)
+    agent = dqn(space, ["flatten"], normalize="observation")
+    assert agent.processed_space.high.max() == 10.0
+    x = np.full((1, 6, 6, 3), 4.0, np.float32)
+    np.testing.assert_array_equal(feature_model(agent)([x]), x.reshape(1, -1))
 
 
 def test_vectors_need_nothing_of_before():
@@ -423,6 +553,8 @@ def test_weights_of_before_are_for_a_legacy_network():
 def test_a_legacy_holds_a_network():
     with pytest.raises(ValueError, match="Legacy must hold another network"):
         networks.Legacy({"type": "Legacy", "network": "auto"})
+    with pytest.raises(ValueError, match=r"`network.images` must be 1 or 3. Received: 2"):
+        networks.Legacy("auto", images=2)
 
 
 def test_impala_has_the_weights_of_its_figure():
