@@ -108,6 +108,7 @@ def _cells() -> Iterator[Task]:
     yield Task("vpg", env, 400.0, 1.0, floor)
     yield Task("pqn", env, 475.0, 1.0, floor)
     yield Task("rainbow", env, 475.0, 2.5, floor)
+    yield Task("impala", env, 475.0, 1.0, floor)
 
     env, floor = "Acrobot-v1", -400.0
     yield Task("dqn", env, -85.0, 3.0, floor, -71.0)

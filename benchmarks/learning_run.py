@@ -124,13 +124,15 @@ def run(
         unfinished: Where the state of parts is.
 
     Returns:
-        JSON-ready: settings, returns of all evaluated episodes, the learning curve (`training_curve.means`), figures of time,
-        versions, machine. None: training is not at its end.
+        JSON-ready: settings, returns of all evaluated episodes, the learning curve (`training_curve.means`), what
+        `kagent.callbacks.Doctor` finds in a run that is made whole (its time counts), figures of time, versions, machine.
+        None: training is not at its end.
     """
     from kagent.cli import process, settings
 
     process.prepare()
     from benchmarks import training_curve  # it imports Keras
+    from kagent.callbacks import Doctor
 
     preset, best = settings_of(task)
     chosen = settings.resolve(preset, best, {"seed": seed, "fit": {} if steps is None else {"steps": steps}})
@@ -141,11 +143,12 @@ def run(
     agent: Any = preset(task.environment, **chosen)
     if compiled:
         agent.compile(**compiled)
-    loads = [load()]
+    loads, diagnosis = [load()], {}
     if minutes is None or unfinished is None:
-        noted, began = training_curve.EpisodeReturns(), time.perf_counter()
-        agent.fit(task.environment, verbose=0, callbacks=[noted], **fit)
+        noted, doctor, began = training_curve.EpisodeReturns(), Doctor(verbose=0), time.perf_counter()
+        agent.fit(task.environment, verbose=0, callbacks=[noted, doctor], **fit)
         about: Record | None = {"seconds": time.perf_counter() - began, "parts": 1, "points": noted.points}
+        diagnosis["findings"] = [finding.to_json() for finding in doctor.findings]
     else:
         about = train_part(agent, task.environment, fit, minutes, unfinished)
     if about is None:
@@ -165,6 +168,7 @@ def run(
         "interquartile_mean": interquartile_mean(returns),
         "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
         "curve": training_curve.means(about["points"], agent.timesteps),
+        **diagnosis,
         "seconds": seconds,
         "parts": about["parts"],
         "steps_per_second": agent.timesteps / seconds,
@@ -188,7 +192,8 @@ def with_earlier(record: Record, file: Path) -> Record:
         return record
     earlier: Record = json.loads(file.read_text(encoding="utf-8"))
     same = all(earlier.get(key) == record[key] for key in ("settings", "evaluation", "returns"))
-    return {**earlier, "curve": record["curve"]} if same else record
+    kept = {key: record[key] for key in ("curve", "findings") if key in record}
+    return {**earlier, **kept} if same else record
 
 
 def load() -> float | None:

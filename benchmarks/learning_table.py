@@ -1,6 +1,6 @@
 """The table of learning in the documentation, made of the files under `benchmarks/results/`.
 
-    python -m benchmarks.learning_table            # writes it into docs/learning.md, between two comments, and draws the curves
+    python -m benchmarks.learning_table            # writes it into docs/learning.md and a short one into the README; draws the curves
     python -m benchmarks.learning_table --print
 
 Of each cell: the interquartile mean over its seeds of the mean return of 100 greedy episodes, with a 95 % bootstrap interval
@@ -158,17 +158,17 @@ def _place(environment: str) -> int:
     return list(dict.fromkeys(task.environment for task in TASKS.values())).index(environment)
 
 
-def written(text: str, content: str) -> str:
-    """`text` with `content` between the comments.
+def written(text: str, content: str, begin: str = BEGIN, end: str = END) -> str:
+    """`text` with `content` between two comments.
 
     Raises:
         ValueError: The comments are not there, once each and in order.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
-        raise ValueError(f"There must be one {BEGIN} and one {END} behind it")
-    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+    before, found, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended or begin in after or end in after:
+        raise ValueError(f"There must be one {begin} and one {end} behind it")
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -177,15 +177,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--results", type=Path, default=RESULTS, help="the folder of the files (%(default)s)")
     p.add_argument("--print", action="store_true", help="only print it")
     a = p.parse_args(argv)
-    content = section(read(a.results), read(a.results / PEERS.name))
+    found, peers = read(a.results), read(a.results / PEERS.name)
+    content = section(found, peers)
     if a.print:
         print(content)
         return
-    path = ROOT / "docs" / "learning.md"
-    path.write_text(written(path.read_text(encoding="utf-8"), content), encoding="utf-8")
-    if a.results == RESULTS:
-        from benchmarks import learning_curves  # here: it reads the records by this module
+    from benchmarks import learning_curves, learning_roster  # here: they read the records by this module
 
+    roster = learning_roster.section(found, peers)
+    for path, made, marks in (
+        (ROOT / "docs" / "learning.md", content, (BEGIN, END)),
+        (ROOT / "README.md", roster, (learning_roster.BEGIN, learning_roster.END)),
+    ):
+        path.write_text(written(path.read_text(encoding="utf-8"), made, *marks), encoding="utf-8")
+    if a.results == RESULTS:
         learning_curves.main([])
 
 

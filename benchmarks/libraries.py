@@ -15,6 +15,7 @@ more cores, before publishing figures.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,8 +43,10 @@ class Library:
 
     @property
     def installed(self) -> bool:
-        """Whether the library can be imported here; nothing is imported to find out."""
-        return importlib.util.find_spec(self.module) is not None
+        """Whether the library can be imported here; nothing but a package around it is imported to find out."""
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.util.find_spec(self.module) is not None
+        return False
 
 
 LIBRARIES: dict[str, Library] = {
@@ -61,6 +64,7 @@ LIBRARIES: dict[str, Library] = {
     ),
     "sb3": Library("SB3", "stable_baselines3", "benchmarks.run_sb3", {"one": _ONE, "all": {}}),
     "sbx": Library("SBX", "sbx", "benchmarks.run_sbx", {"one": _ONE | _XLA, "torch-one": _ONE, "all": {}}),
+    "rllib": Library("RLlib", "ray.rllib", "benchmarks.run_rllib", {"one": _ONE, "all": {}}),
     "purejax": Library("PureJaxRL's way", "gymnax", "benchmarks.run_purejax", {"one": _ONE | _XLA, "all": {}}),
 }
 

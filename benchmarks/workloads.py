@@ -9,8 +9,8 @@ every 64 env steps. W5 is W3's setting for TD3, W6 is rl-zoo3's tuned CartPole s
 is W3 with quantile critics. C1 is PPO with environments in the program, of PureJaxRL's sizes; C2 is W1b so. Their peer is
 PureJaxRL's way, written anew (benchmarks/run_purejax.py), where gymnax is installed. Compilation is a large part of so short
 a run: their rates after the first update are those to compare. Stable-Baselines3's QR-DQN and TQC are those of
-sb3-contrib; SBX has no QR-DQN. What a peer does not let one set is left alone: SBX's DQN does not clip gradients (the
-others: global norm 10).
+sb3-contrib; SBX has no QR-DQN. RLlib runs W2a and W2b. What a peer does not let one set is left alone: SBX's DQN does not
+clip gradients (the others: global norm 10).
 
 I1 and I2 are from pixels: an Atari game (extra `atari`) with the usual preprocessing and four frames, the network of Mnih et al. 2015
 (convolutions and 512 units) in each library, shared by policy and critic in PPO. I1 is DQN's update of 32 every four steps, after 200
@@ -201,6 +201,7 @@ WORKLOADS: dict[str, Workload] = {
             "tanh",
             _W2A,
             n_envs=8,
+            libraries=("kagent", "sb3", "sbx", "rllib"),
             must={"sb3": 3, "sbx": 2},
             aim={"sb3": 4, "sbx": 3},
         ),
@@ -212,6 +213,7 @@ WORKLOADS: dict[str, Workload] = {
             _SMALL,
             "tanh",
             _W2B,
+            libraries=("kagent", "sb3", "sbx", "rllib"),
             must={"sb3": 5},
             aim={"sb3": 8, "sbx": 8},
         ),

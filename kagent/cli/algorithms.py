@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib.resources
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kagent import tuned
@@ -111,17 +112,37 @@ def find(name: str) -> Algorithm:
 def describe() -> str:
     """The lines of help about all of them."""
     lines, width = [], max(len(algorithm.name) for algorithm in ALGORITHMS)
-    for algorithm in ALGORITHMS:
-        lines.append(f"  {algorithm.name:{width}} {algorithm.summary}")
-        settled = tuned.environments(algorithm.name)
-        if settled:
-            indent = " " * (width + 3)
-            text = f"tuned for {', '.join(settled)}"
-            lines += textwrap.wrap(
-                text, 80, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
-            )
-    lines.append(f"  {'module:Class':{width}} an agent of your own, which @kagent.register_agent decorates")
+    own = Algorithm("module:Class", "", "an agent of your own, which @kagent.register_agent decorates")
+    for algorithm in (*ALGORITHMS, own):
+        indent = " " * (width + 4)
+        lines += _wrapped(algorithm.summary, f"  {algorithm.name:{width}}  ", indent)
+        if settled := tuned.environments(algorithm.name):
+            lines += _wrapped(f"tuned for {_listed(settled)}", indent, indent + "  ")
     return "\n".join(lines)
+
+
+def _wrapped(text: str, first: str, rest: str) -> list[str]:
+    return textwrap.wrap(
+        text, 80, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _listed(ids: Sequence[str]) -> str:
+    """Ids with commas; a module that several begin with is said once.
+
+    Example:
+
+    >>> _listed(["CartPole-v1", "kagent.environments.partial:TMaze-v0", "kagent.environments.partial:RepeatPrevious-v0"])
+    'CartPole-v1; kagent.environments.partial:NAME with NAME TMaze-v0, RepeatPrevious-v0'
+    """
+    groups: dict[str, list[str]] = {}
+    for text in ids:
+        module, _, name = text.rpartition(":")
+        groups.setdefault(module, []).append(name)
+    return "; ".join(
+        f"{module}:NAME with NAME {', '.join(names)}" if module else ", ".join(names)
+        for module, names in groups.items()
+    )
 
 
 def _agents_of(module: Any) -> list[tuple[str, str | None]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kagent.cli import environment, modules
+from kagent.cli import colours, environment, modules
 from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import RunFolder
@@ -84,8 +85,13 @@ def _environment(arguments: argparse.Namespace) -> int:
             )
         )
     else:
-        print(diagnosis.report(found, f"{source}, {arguments.steps:,} random steps. {_about_random(returns)}".strip()))
+        _print(diagnosis.report(found, f"{source}, {arguments.steps:,} random steps. {_about_random(returns)}".strip()))
     return int(broken)
+
+
+def _print(report: str) -> None:
+    """A report on stdout."""
+    print(colours.of_findings(report) if colours.are_shown(sys.stdout) else report)
 
 
 def _about_random(returns: Sequence[float]) -> str:
@@ -129,7 +135,7 @@ def _runs(arguments: argparse.Namespace) -> int:
             groups.setdefault(key, {})[path.name] = statistics.fmean(record.episodes.last)
         if not arguments.json:
             print(f"{path}: {config.get('algorithm')} on {source}, seed {config.get('seed')}")
-            print(diagnosis.report(found, " ".join([_about(record), *notes])))
+            _print(diagnosis.report(found, " ".join([_about(record), *notes])))
             print()
     random = {key: next((b for name, b in baselines.items() if name == json.loads(key)[1]), []) for key in groups}
     together = [finding for key, means in groups.items() for finding in diagnosis.compare_seeds(means, random[key])]
@@ -137,7 +143,7 @@ def _runs(arguments: argparse.Namespace) -> int:
         runs = {path: [finding.to_json() for finding in found] for path, found in judged.items()}
         print(json.dumps({"runs": runs, "together": [finding.to_json() for finding in together]}, indent=2))
     elif together:
-        print(diagnosis.report(together, "All seeds of the same settings together."))
+        _print(diagnosis.report(together, "All seeds of the same settings together."))
     return int(any(finding.severity == "severe" for found in [*judged.values(), together] for finding in found))
 
 

@@ -41,7 +41,7 @@ def command(argv: Sequence[str], seed: int, folder: Path) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "kagent.cli",
+        "kagent",
         *own,
         "--seed",
         str(seed),

@@ -127,7 +127,7 @@ _WORKER = "KAGENT_TUNE_WORKER"
 
 
 def _worker(argv: list[str], folder: Path, storage: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "kagent.cli", *argv, "--out", str(folder), "--storage", storage]
+    command = [sys.executable, "-m", "kagent", *argv, "--out", str(folder), "--storage", storage]
     return subprocess.Popen(command, env={**os.environ, _WORKER: "1"})
 
 

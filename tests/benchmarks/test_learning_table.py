@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import learning_table
+from benchmarks import learning_roster, learning_table
 from benchmarks.learning_cells import FIRST_SEED, TASKS, settings_of
 from benchmarks.learning_table import reached, read, section, written
 
@@ -128,13 +128,18 @@ def test_the_comments_must_be_there():
             written(text, "new")
 
 
-def test_the_command_writes_the_page(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_the_page_and_the_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(learning_table, "ROOT", tmp_path)
-    page = tmp_path / "docs" / "learning.md"
+    page, readme = tmp_path / "docs" / "learning.md", tmp_path / "README.md"
     page.parent.mkdir()
     page.write_text(f"before\n{learning_table.BEGIN}\n{learning_table.END}\nafter\n")
+    readme.write_text(f"before\n{learning_roster.BEGIN}\n{learning_roster.END}\nafter\n")
     learning_table.main(["--results", str(tmp_path), "--print"])
     printed = capsys.readouterr().out
     learning_table.main(["--results", str(tmp_path)])
     expected = f"before\n{learning_table.BEGIN}\n{printed.strip()}\n{learning_table.END}\nafter\n"
     assert page.read_text() == expected
+    assert (
+        f"{learning_roster.BEGIN}\n{learning_roster.section({}, {})}\n{learning_roster.END}\nafter"
+        in readme.read_text()
+    )

@@ -111,7 +111,7 @@ def test_missing_peer_is_said(monkeypatch, capsys):
     ("arguments", "said"),
     [
         (["--workloads", "W9"], "unknown workload: ['W9']; known: ['W0', 'W1a'"),
-        (["--libraries", "rllib"], "unknown library: ['rllib']"),
+        (["--libraries", "tianshou"], "unknown library: ['tianshou']"),
         (["--threads", "three"], "unknown 'three'; known: best, calibrate, all, one"),
         (["--runs", "0"], "--runs must be at least 1"),
     ],

@@ -17,7 +17,7 @@ from kagent.cli.errors import is_complaint
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "kagent.cli", *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-m", "kagent", *arguments], capture_output=True, text=True, timeout=60)
 
 
 def test_help_teaches_and_is_quick():
@@ -59,7 +59,9 @@ def test_train_help_lists_algorithms_and_where_they_are_tuned(capsys):
         assert f"\n  {algorithm.name} " in text
     with_tuned = [one for one in algorithms.ALGORITHMS if tuned.environments(one.name)]
     assert text.count("tuned for") == len(with_tuned) >= 4 and "tuned for CartPole-v1, Acrobot-v1" in text
-    assert max(len(line) for line in text.splitlines() if "-v1" in line) <= 80
+    listed = text[text.index("  dqn") : text.index("\npositional")].splitlines()
+    assert max(map(len, listed)) <= 80
+    assert all(any(f" {name}{end}" in text for end in ",;\n") for name in ("TMaze-v0", "ALE/*", "RepeatPrevious-v0"))
     assert "Ctrl-C once" in text and "--set exploration.fraction=0.2" in text
 
 

@@ -22,7 +22,7 @@ from kagent.cli import main, seeds
 def test_a_seed_gets_the_command_without_the_options_about_seeds(given):
     argv = ["train", "dqn", "CartPole-v1", "--set", "a.b=1", *shlex.split(given), "--steps", "9"]
     own = seeds.command(argv, 5, Path("runs/x"))
-    assert own[:3] == [sys.executable, "-m", "kagent.cli"]
+    assert own[:3] == [sys.executable, "-m", "kagent"]
     expected = "train dqn CartPole-v1 --set a.b=1 --steps 9 --seed 5 --out runs/x/seed-5 --quiet"
     assert own[3:] == expected.split()
 

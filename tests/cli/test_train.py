@@ -56,11 +56,11 @@ gymnasium.register("Faulty-v0", Faulty, max_episode_steps=500)
 
 
 def kagent(*arguments, cwd):
-    return forked.run(["-m", "kagent.cli", *arguments], cwd, environment(cwd))
+    return forked.run(["-m", "kagent", *arguments], cwd, environment(cwd))
 
 
 def start(*arguments, cwd):
-    return forked.Child(["-m", "kagent.cli", *arguments], cwd, environment(cwd))
+    return forked.Child(["-m", "kagent", *arguments], cwd, environment(cwd))
 
 
 def environment(cwd):

@@ -1,4 +1,4 @@
-"""`python -m kagent.cli` is `kagent`."""
+"""`python -m kagent` is `kagent`."""
 
 import sys
 
