@@ -192,7 +192,7 @@ def with_earlier(record: Record, file: Path) -> Record:
         return record
     earlier: Record = json.loads(file.read_text(encoding="utf-8"))
     same = all(earlier.get(key) == record[key] for key in ("settings", "evaluation", "returns"))
-    kept = {key: record[key] for key in ("curve", "findings") if key in record}
+    kept: Record = {key: record[key] for key in ("curve", "findings") if key in record}
     return {**earlier, **kept} if same else record
 
 
