@@ -20,7 +20,8 @@ def check(state: Any, observation: Structure, action: Structure) -> dict[str, An
 
     Args:
         state: None where there are none, or a dict with `environments`, `returns` and `lengths`; of environments in a program
-            with `program`, the arrays of their states, in place of `environments`.
+            with `program`, the arrays of their states, in place of `environments`, and perhaps with those of recurrent networks,
+            `actor`, and of preprocessing, `seen` and `sums`.
         observation, action: Spaces of one environment.
 
     Returns:
@@ -58,10 +59,13 @@ def _program(state: dict[str, Any]) -> dict[str, Any]:
         raise _refusal("its lengths must be integers >= 0")
     if returns.shape != (count,) or returns.dtype.kind != "f" or not np.isfinite(returns).all():
         raise _refusal(f"its returns must be {count} finite numbers")
-    known = isinstance(arrays, list) and all(isinstance(array, np.ndarray) for array in arrays)
-    if not known or any(array.shape[:1] != (count,) or array.dtype.kind not in "fiub" for array in arrays):
-        raise _refusal(f"its states must be arrays of {count} rows")
-    return {"program": arrays, "lengths": lengths, "returns": returns}
+    found: dict[str, Any] = {"program": arrays}
+    found.update((name, state[name]) for name in ("actor", "seen", "sums") if name in state)
+    for parts in found.values():
+        known = isinstance(parts, list) and all(isinstance(array, np.ndarray) for array in parts)
+        if not known or any(array.shape[:1] != (count,) or array.dtype.kind not in "fiub" for array in parts):
+            raise _refusal(f"its states must be arrays of {count} rows")
+    return {**found, "lengths": lengths, "returns": returns}
 
 
 def parse(episode: Any, observation: Structure, action: Structure) -> dict[str, Any]:

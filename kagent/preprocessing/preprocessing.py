@@ -68,7 +68,7 @@ class Preprocessing:
         )
         self._reward = self._make_reward()
         self.processes_reward = self._reward is not None
-        for bound in (bound for made in (*self.pipelines, self._reward) if made is not None for bound in made.bounds):
+        for bound in (bound for made in self.all_pipelines if made is not None for bound in made.bounds):
             bound.start(clock)
 
     def _key(self, leaf: Leaf) -> str | None:
@@ -109,13 +109,18 @@ class Preprocessing:
     # Values ----------------------------------------------------------------------------------------------------
 
     @property
+    def all_pipelines(self) -> tuple[Pipeline | None, ...]:
+        """Those of each leaf, and last of the reward."""
+        return (*self.pipelines, self._reward)
+
+    @property
     def remembers(self) -> bool:
         """Whether the processed observation depends on earlier ones of the episode."""
         return any(made is not None and made.remembers for made in self.pipelines)
 
     def begin(self, count: int) -> list[list[Past]]:
         """What is remembered of `count` environments at first: of each leaf, and last of the reward."""
-        return [[] if made is None else made.begin(count) for made in (*self.pipelines, self._reward)]
+        return [[] if made is None else made.begin(count) for made in self.all_pipelines]
 
     def observation(
         self, leaves: Sequence[np.ndarray], past: list[list[Past]], rows: Rows, fresh: np.ndarray, learn: bool
@@ -259,7 +264,7 @@ class Preprocessing:
 
     def statistics(self) -> list[list[dict[str, np.ndarray]]]:
         """What the layers have learned: of each leaf, and last of the reward."""
-        return [[] if made is None else made.statistics for made in (*self.pipelines, self._reward)]
+        return [[] if made is None else made.statistics for made in self.all_pipelines]
 
     def check_statistics(self, statistics: Any) -> list[list[dict[str, np.ndarray]]]:
         """What `statistics` gave, perhaps by way of a file, for `set_statistics`.
@@ -282,7 +287,7 @@ class Preprocessing:
             ValueError: As `check_statistics` does.
         """
         found = self.check_statistics(statistics)
-        for made, part in zip((*self.pipelines, self._reward), found):
+        for made, part in zip(self.all_pipelines, found):
             if made is not None:
                 made.set_statistics(part)
 

@@ -3,14 +3,14 @@
 import warnings
 
 import gymnasium
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kagent
 from kagent.environments import compiled
-from kagent.training.compiled.collector import RolloutCollector
+from kagent.training.compiled.actor import CompiledActor
+from kagent.training.compiled.rollout import RolloutCollector
 from kagent.training.episode_streams import OrderError
 
 
@@ -223,7 +223,8 @@ def test_a_damaged_state_in_a_file_is_refused():
     assert open_episodes.check(good, None, None) == good
     for changes in (
         {"program": [np.zeros((3, 4))]}, {"program": 5}, {"lengths": np.zeros(0, np.int32)}, {"lengths": np.array([-1, 0])},
-        {"returns": np.array([np.nan, 0.0])}, {"returns": np.zeros(3)},
+        {"returns": np.array([np.nan, 0.0])}, {"returns": np.zeros(3)}, {"actor": [np.zeros((3, 1))]}, {"actor": 5},
+        {"seen": [np.zeros(())]}, {"sums": [np.zeros(1)]},
     ):  # fmt: skip
         with pytest.raises(ValueError, match="state of open episodes does not fit"):
             open_episodes.check({**good, **changes}, None, None)
@@ -248,6 +249,22 @@ def test_a2c_learns_from_the_newest_batch():
     assert (agent.timesteps, agent.gradient_steps) == (36, 3)
 
 
+def test_variables_have_noise_while_the_policy_acts():
+    env = Cycle(num_envs=2)
+    agent = eager(env, variable_noise=0.5, network={"units": [16]})
+    before = agent.policy.get_theta()
+    with CompiledActor(agent)._perturbed(0.5, tf.constant([1, 2], tf.int64)):
+        noise = agent.policy.get_theta() - before
+    assert len(noise) == 66 and noise.std() == pytest.approx(0.5, abs=0.12) and abs(noise.mean()) < 0.2
+    np.testing.assert_array_equal(agent.policy.get_theta(), before)
+    quiet = eager(env, variable_noise=0.0, network={"units": [16]})
+    actions = [rollout_of(one, env)[0]["action"] for one in (agent, quiet)]
+    np.testing.assert_array_equal(agent.policy.get_theta(), before)
+    assert (actions[0] != actions[1]).any()
+    agent.fit(env, steps=12, verbose=0)
+    assert agent.gradient_steps == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "message"),
     [
@@ -256,10 +273,8 @@ def test_a2c_learns_from_the_newest_batch():
         ({}, {"reset_options": {"a": 1}}, "`reset_options` is about"),
         ({}, {"replay_limit": 10}, "`replay_limit` is about"),
         ({}, {"callbacks": kagent.callbacks.Doctor()}, "Doctor.on_timestep_end would not be called"),
-        ({"normalize": True}, {}, "`preprocessing` cannot be part of the program"),
-        ({"network": [keras.layers.LSTM(4)], "sequence_length": 3}, {}, "Received: recurrent layers"),
+        ({"preprocessing": {"type": "sequence", "length": 2}}, {}, "`preprocessing` cannot be part .* Received: Sequence"),
         ({"exploration": 0.1}, {}, "`exploration` cannot be part"),
-        ({"variable_noise": 0.1}, {}, "`variable_noise` cannot be part"),
         ({"batch_size": 500}, {}, r"`batch_size` cannot be part .* Received: 500. Allowed: at most 12"),
         ({"max_episode_timesteps": 5000}, {}, "`max_episode_timesteps` must be at most 500"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +12,9 @@ from kagent import distributions, schedules
 from kagent.distributions.box import BoxDistribution, ScaledDistribution
 from kagent.distributions.distribution import normal, uniform
 from kagent.exploration import ActionNoise, EpsilonGreedy, Sampling
+from kagent.exploration.wrappers import WithNoisyLayers
 from kagent.policies import StochasticPolicy
+from kagent.policies.unrolled import Unrolled, carried_sizes
 from kagent.schedules import Clock
 
 
@@ -19,24 +23,69 @@ class CompiledActor:
 
     Args:
         agent: Whose policy and exploration they are; `refused` says which it cannot have.
+
+    Attributes:
+        sizes: Numbers in each part of the state that the agent's recurrent networks carry; `()`: there are none.
     """
 
     def __init__(self, agent: Any):
         self._policy, self._exploration, self._action = agent.policy, agent.exploration, agent._action
+        self._critic, self._variable_noise = agent.critic, agent.variable_noise
+        self.sizes = carried_sizes(agent.policy, agent.critic)
 
-    def decide(self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor) -> list[tf.Tensor]:
-        """Canonical actions, a tensor `(N, *leaf.shape)` for each leaf.
+    def decide(
+        self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor, states: list[tf.Tensor] | None = None
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Canonical actions, a tensor `(N, *leaf.shape)` for each leaf, and the states of recurrent networks after them.
 
         Args:
             seen: Observations in stored form, `(N, *leaf.shape)` each.
             masks: Per action leaf bool `(N, sum(nvec))` or None; None: there are none.
             clock: The time now, as tensors.
             seed: int64 `(2,)`.
+            states: Before the observations, `(N, size)` for each of `sizes`; None where there are none.
         """
+        if self._variable_noise == 0.0:
+            return self._decide(seen, masks, clock, seed, states)
+        own, noise = _seeds(seed, 2)
+        with self._perturbed(schedules.evaluate(self._variable_noise, clock), noise):
+            return self._decide(seen, masks, clock, own, states)
+
+    @contextlib.contextmanager
+    def _perturbed(self, deviation: Any, seed: tf.Tensor) -> Iterator[None]:
+        # Within it the policy's trainable variables have Gaussian noise; then the very values they had.
+        variables = self._policy.trainable_variables
+        kept = [tf.identity(variable.value) for variable in variables]
+        try:
+            for variable, value, own in zip(variables, kept, _seeds(seed, len(variables))):
+                noise = tf.cast(normal(value.shape, own), value.dtype)
+                variable.assign(value + tf.cast(deviation, value.dtype) * noise)
+            yield
+        finally:
+            for variable, value in zip(variables, kept):
+                variable.assign(value)
+
+    def _decide(
+        self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor, states: list[tf.Tensor] | None
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        if not states:
+            with self._policy.layer_noise():
+                return self._decided(seen, masks, clock, seed), []
+        observation = Unrolled.of_single(seen, states)
+        after = list(states)
+        policy, critic = self._policy, self._critic
+        # A critic on the policy's own network reads the policy's states.
+        own = critic is not None and critic.carried.stop > len(policy.state_sizes)
+        for role in (policy, critic) if own else (policy,):
+            after[role.carried] = role.unroll(observation)[1]  # the heads are computed once: XLA finds what is double
+        return self._decided(observation, masks, clock, seed), after
+
+    def _decided(self, seen: Any, masks: Any, clock: Clock, seed: tf.Tensor) -> list[tf.Tensor]:
+        # Of observations as the policy takes them: leaves, or `Unrolled`.
         exploration, policy = self._exploration, self._policy
+        count = policy.leaves(seen)[0].shape[0]
         if isinstance(exploration, EpsilonGreedy):
             epsilon, first, second = _epsilon(exploration, clock), *_seeds(seed, 2)
-            count = seen[0].shape[0]
             return _chosen(uniform((count,), first) < epsilon, self._random(count, masks, second), policy.greedy(seen))
         if isinstance(exploration, ActionNoise):
             drawn, noise, sample = _seeds(seed, 3)
@@ -48,11 +97,10 @@ class CompiledActor:
             found = self._sampled(seen, masks, sample)
         if not exploration.random_steps:
             return found
-        count = seen[0].shape[0]
         early = tf.fill((count,), clock.timesteps < exploration.random_steps)
         return _chosen(early, self._random(count, masks, drawn), found)
 
-    def _sampled(self, seen: list[tf.Tensor], masks: Any, seed: tf.Tensor) -> list[tf.Tensor]:
+    def _sampled(self, seen: Any, masks: Any, seed: tf.Tensor) -> list[tf.Tensor]:
         policy = self._policy
         found: list[tf.Tensor] = policy.joint.sample(policy.parameters_of(seen, masks), seed)
         return found
@@ -95,10 +143,8 @@ def refused(agent: Any) -> list[tuple[str, Any, str]]:
         found.append(("state_dependent_noise", policy.state_dependent_noise, "None"))
     if isinstance(policy, StochasticPolicy) and policy.temperature != 1.0:
         found.append(("policy.temperature", policy.temperature, "1.0"))
-    if agent.variable_noise != 0.0:
-        found.append(("variable_noise", agent.variable_noise, "0.0"))
-    elif agent.explorer is not exploration:
-        found.append(("network", "noisy layers", "layers without noise in acting"))
+    if carried_sizes(policy, agent.critic) and isinstance(agent.explorer, WithNoisyLayers):
+        found.append(("network", "recurrent and noisy layers", "layers of one of both kinds"))
     kinds = (Sampling, ActionNoise) if isinstance(policy, StochasticPolicy) else (EpsilonGreedy, ActionNoise)
     if type(exploration) not in kinds:
         found.append(("exploration", exploration, " or ".join(kind.__name__ for kind in kinds)))

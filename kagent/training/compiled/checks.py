@@ -10,7 +10,8 @@ from kagent.callbacks.callback import Callback
 from kagent.environments import checks
 from kagent.environments.compiled import CompiledEnv
 from kagent.environments.compiled.environment import check_functions
-from kagent.memories import Recent, Replay, Rollout
+from kagent.memories import Prioritized, Recent, Replay, Rollout
+from kagent.training.compiled import preprocessing
 from kagent.training.compiled.actor import refused
 
 _OUTSIDE = "Outside of the program the environment is stepped as kagent.environments.compiled.as_gymnasium(env), which `fit` takes too"
@@ -71,14 +72,9 @@ def check_hooks(hooks: Iterable[Callback]) -> None:
 def _of_parts(agent: Any, count: int) -> list[tuple[str, Any, str]]:
     # Name, received value and allowed values of each part that a program cannot contain.
     rule, memory = agent.update_rule, agent.memory
-    found: list[tuple[str, Any, str]] = []
-    if agent.preprocessing is not None:
-        found.append(("preprocessing", "layers in NumPy, on the host", "none"))
-    found += refused(agent)
-    if any(role is not None and role.state_sizes for role in (agent.policy, agent.critic)):
-        found.append(("network", "recurrent layers", "networks without a state"))
-    if type(memory) not in (Rollout, Recent, Replay):
-        return [*found, ("memory", type(memory).__name__, "Rollout, Recent or Replay")]
+    found = [*preprocessing.refused(agent.preprocessing), *refused(agent)]
+    if type(memory) not in (Rollout, Recent, Replay, Prioritized):
+        return [*found, ("memory", type(memory).__name__, "Rollout, Recent, Replay or Prioritized")]
     if memory.on_policy:
         if rule.batch_size > memory.steps * count:
             allowed = f"at most {memory.steps * count}, {memory.steps} timesteps of {count} environments"
@@ -94,10 +90,14 @@ def _of_parts(agent: Any, count: int) -> list[tuple[str, Any, str]]:
     else:
         if rule.period % count:
             found.append(("update.frequency", rule.period, f"multiples of the {count} environments"))
-        if count > memory.capacity:
-            found.append(("memory.capacity", memory.capacity, f"at least the {count} environments"))
+        horizon = agent.reward_estimation.horizon
+        if not isinstance(horizon, int):
+            return [*found, ("reward_estimation.horizon", horizon, "an integer")]
+        if (horizon + 1) * count > memory.capacity:
+            windows = f", in {horizon + 1} windows of each" if horizon else ""
+            found.append(("memory.capacity", memory.capacity, f"at least the {count} environments{windows}"))
         if memory.directory is not None:
             found.append(("memory.directory", str(memory.directory), "None"))
-        if agent.reward_estimation.horizon != 0 or memory.early:
-            found.append(("reward_estimation", agent.reward_estimation, "horizon=0 and estimate_horizon='late'"))
+        if memory.early:
+            found.append(("reward_estimation.estimate_horizon", "early", "'late'"))
     return found

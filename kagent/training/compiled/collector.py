@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,17 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kagent.distributions.distribution import uniform
 from kagent.environments.compiled import CompiledEnv
 from kagent.environments.compiled.environment import chosen
 from kagent.memories import Recent
-from kagent.memories.columns import nested
 from kagent.policies.greedy_actions import as_declared
 from kagent.policies.role import observed_masks
 from kagent.schedules import Clock
 from kagent.training.collector import Episode, NextSeed
 from kagent.training.compiled.actor import CompiledActor
+from kagent.training.compiled.preprocessing import CompiledPreprocessing
 
+_ROWS = ("lengths", "returns")  # of `state()`: a number of each environment
+_GROUPS = ("program", "actor", "seen", "sums", *_ROWS)
 Time = Callable[[Any], Clock]
 
 
@@ -43,6 +43,10 @@ class Carried(NamedTuple):
 
     Attributes:
         parts: Of the environments' states.
+        actor_state: States of the agent's recurrent networks, float32 `(N, size)` each; none without such networks.
+        seen: Observations as `preprocessing` has made them; none without one.
+        sums: Discounted sums of rewards that `preprocessing` keeps, float64 `(N,)` each.
+        statistics: Of `preprocessing`.
         lengths, returns: Of the open episodes, int32 and float32 `(N,)`.
         row: Timesteps of each environment in this call, int32.
         episodes: That have ended in this call, float64.
@@ -51,6 +55,10 @@ class Carried(NamedTuple):
     """
 
     parts: Any
+    actor_state: Any
+    seen: Any
+    sums: Any
+    statistics: Any
     lengths: tf.Tensor
     returns: tf.Tensor
     row: tf.Tensor
@@ -87,8 +95,10 @@ class CompiledCollector:
         limits = [limit for limit in (agent.max_episode_timesteps, env.max_episode_steps) if limit is not None]
         self._limit = min(limits, default=None)
         self._actor = CompiledActor(agent)
+        made = agent.preprocessing
+        self._preprocessing = None if made is None else CompiledPreprocessing(made)
         self._nest: Any = None  # of a state
-        self._variables: list[tf.Variable] = []  # the state's parts, lengths and returns
+        self._variables: dict[str, list[tf.Variable]] = {}  # of open episodes, by what they are in `state()`
         self._ends: Any = None  # of the last call
         self._moved: Any = None  # timesteps when target networks moved last
 
@@ -96,49 +106,77 @@ class CompiledCollector:
 
     def start(self, next_seed: NextSeed, state: dict[str, Any] | None = None) -> Sequence[int]:
         """Begins new episodes, or goes on with those of `state`, as `Collector.start` does."""
-        fresh = self.env.initial(tf.constant([0 if state else next_seed(), 0], tf.int64), self.count)
-        zeros = [np.zeros(self.count, np.int32), np.zeros(self.count, np.float32)]
-        if not self._variables:
-            self._open(fresh, zeros)
         lost: list[int] = []
-        values = [*tf.nest.flatten(fresh), *zeros]
-        if state is not None:
-            saved = [*state["program"], state["lengths"], state["returns"]]
-            if self._fits(saved):
-                values = [tf.constant(value) for value in saved]
-            else:
-                lost = list(range(self.count))
-                begun = self.env.initial(tf.constant([next_seed(), 0], tf.int64), self.count)
-                values = [*tf.nest.flatten(begun), *zeros]
-        for variable, value in zip(self._variables, values):
-            variable.assign(value)
+        if state is None:
+            values = self._begun(next_seed())
+        else:
+            values = {name: [state[name]] if name in _ROWS else state.get(name, []) for name in _GROUPS}
+            self._nest = self.env.initial(tf.constant([0, 0], tf.int64), self.count)
+            if not self._fits(values):
+                lost, values = list(range(self.count)), self._begun(next_seed())
+        if not self._variables:
+            with tf.device(self._agent.device):
+                self._variables = {
+                    name: [tf.Variable(value, trainable=False) for value in group] for name, group in values.items()
+                }
+                self._ends = tf.Variable(tf.zeros((self.rows, 2, self.count)), trainable=False)
+                self._moved = tf.Variable(tf.constant(0, tf.int64), trainable=False)
+        for name, group in values.items():
+            for variable, value in zip(self._variables[name], group):
+                variable.assign(value)
+        if self._preprocessing is not None:
+            with tf.device(self._agent.device):
+                self._preprocessing.load()
         return lost
 
-    def _open(self, state: Any, others: list[np.ndarray]) -> None:
-        self._nest = state
-        with tf.device(self._agent.device):
-            self._variables = [tf.Variable(part, trainable=False) for part in [*tf.nest.flatten(state), *others]]
-            self._ends = tf.Variable(tf.zeros((self.rows, 2, self.count)), trainable=False)
-            self._moved = tf.Variable(tf.constant(0, tf.int64), trainable=False)
+    def _begun(self, seed: int) -> dict[str, list[np.ndarray]]:
+        # New episodes.
+        self._nest = state = self.env.initial(tf.constant([seed, 0], tf.int64), self.count)
+        made, seen, sums = self._preprocessing, [], 0
+        if made is not None:
+            seen, sums = made.first(self._agent._adapter.stored(self.env.observation(state))), made.sums
+        return {
+            "program": [part.numpy() for part in tf.nest.flatten(state)],
+            "actor": [np.zeros((self.count, size), np.float32) for size in self._actor.sizes],
+            "seen": seen,
+            "sums": [np.zeros(self.count) for _ in range(sums)],
+            "lengths": [np.zeros(self.count, np.int32)],
+            "returns": [np.zeros(self.count, np.float32)],
+        }
 
-    def _fits(self, arrays: list[np.ndarray]) -> bool:
-        if len(arrays) != len(self._variables):
-            return False
+    def _fits(self, values: dict[str, list[Any]]) -> bool:
+        # Whether open episodes are those of such environments and such an agent.
+        made, count = self._preprocessing, self.count
+        signature: dict[str, list[tuple[tuple[int, ...], Any]]] = {
+            "program": [(tuple(part.shape), part.dtype.as_numpy_dtype) for part in tf.nest.flatten(self._nest)],
+            "actor": [((count, size), np.float32) for size in self._actor.sizes],
+            "seen": [],
+            "sums": [],
+            "lengths": [((count,), np.int32)],
+            "returns": [((count,), np.float32)],
+        }
+        if made is not None:
+            leaves = self._agent._observation.leaves
+            signature["seen"] = [((count, *leaf.shape), leaf.stored_dtype) for leaf in leaves]
+            signature["sums"] = [((count,), np.float64)] * made.sums
         return all(
-            array.shape == tuple(variable.shape) and array.dtype == variable.dtype.as_numpy_dtype
-            for array, variable in zip(arrays, self._variables)
+            len(values[name]) == len(expected)
+            and all(
+                array.shape == shape and array.dtype == dtype for array, (shape, dtype) in zip(values[name], expected)
+            )
+            for name, expected in signature.items()
         )
 
     def state(self) -> dict[str, Any] | None:
         """The open episodes, for `start`; None before the first."""
         if not self._variables:
             return None
-        *program, lengths, returns = (variable.numpy() for variable in self._variables)
-        return {"program": program, "lengths": lengths, "returns": returns}
+        found = {name: [variable.numpy() for variable in group] for name, group in self._variables.items()}
+        return {name: group[0] if name in _ROWS else group for name, group in found.items() if group}
 
     @property
     def lengths(self) -> np.ndarray:
-        return self._variables[-2].numpy()  # type: ignore[no-any-return]
+        return self._variables["lengths"][0].numpy()  # type: ignore[no-any-return]
 
     def ended(self) -> list[tuple[int, Episode]]:
         """Of every episode that the last call of the program ended, in order, the index of its environment, and what it was.
@@ -185,9 +223,12 @@ class CompiledCollector:
 
     def begin(self) -> Carried:
         """What is carried, at the beginning of a call."""
-        *parts, lengths, returns = (variable.read_value() for variable in self._variables)
-        ends = tf.zeros((self.rows, 2, self.count))
-        return Carried(parts, lengths, returns, tf.constant(0), tf.constant(0.0, tf.float64), ends)
+        groups = {name: [variable.read_value() for variable in group] for name, group in self._variables.items()}
+        return Carried(
+            groups["program"], groups["actor"], groups["seen"], groups["sums"],
+            () if self._preprocessing is None else self._preprocessing.begin(), groups["lengths"][0], groups["returns"][0],
+            tf.constant(0), tf.constant(0.0, tf.float64), tf.zeros((self.rows, 2, self.count)),
+        )  # fmt: skip
 
     def keep_moved(self, moved: tf.Tensor) -> None:
         """Keeps when target networks moved last, at the end of a call."""
@@ -195,8 +236,15 @@ class CompiledCollector:
 
     def finish(self, carried: Carried) -> None:
         """Keeps what is carried, at the end of a call."""
-        for variable, value in zip(self._variables, [*carried.parts, carried.lengths, carried.returns]):
-            variable.assign(value)
+        groups = {
+            "program": carried.parts, "actor": carried.actor_state, "seen": carried.seen, "sums": carried.sums,
+            "lengths": [carried.lengths], "returns": [carried.returns],
+        }  # fmt: skip
+        for name, group in groups.items():
+            for variable, value in zip(self._variables[name], group):
+                variable.assign(value)
+        if self._preprocessing is not None:
+            self._preprocessing.finish(carried.statistics)
         self._ends.assign(carried.ends)
 
     def collect(self, carried: Carried, steps: Any, seeds: tf.Tensor, time: Time) -> tuple[Carried, dict[str, Any]]:
@@ -213,12 +261,18 @@ class CompiledCollector:
         """
         raise NotImplementedError
 
+    def learned(self, carried: Carried, found: dict[str, Any], errors: tf.Tensor) -> Carried:
+        """Takes the absolute errors of the samples, float32 `(K, B)`, that `collect` found for a prioritized memory."""
+        return carried
+
     def skip(self, carried: Carried, steps: Any, seed: tf.Tensor, time: Time) -> Carried:
         """As `collect`, of timesteps from which nothing is learned in this call. A rollout has none."""
         return carried
 
     def after_call(self, plan: Plan) -> None:
         """Called when a call is over."""
+        if self._preprocessing is not None:
+            self._preprocessing.give_back()
 
     def advance(self, carried: Carried, seed: tf.Tensor, time: Time) -> tuple[Carried, dict[str, tf.Tensor]]:
         """One timestep of all environments: what is carried further, but for its `ends`, and the timestep as columns of memories; with
@@ -228,9 +282,10 @@ class CompiledCollector:
         draw = tf.cast(clock.timesteps, tf.int64)
         seeds = [tf.stack([seed + purpose, draw]) for purpose in (1, 2, 3)]  # `seed` itself is that of samples
         state = tf.nest.pack_sequence_as(self._nest, carried.parts)
-        seen = agent._adapter.stored(env.observation(state))
+        made, statistics = self._preprocessing, carried.statistics
+        seen = agent._adapter.stored(env.observation(state)) if made is None else carried.seen
         masks = observed_masks(agent._observation, agent._action, seen)
-        canonical = self._actor.decide(seen, masks, clock, seeds[0])
+        canonical, actor_state = self._actor.decide(seen, masks, clock, seeds[0], carried.actor_state)
         declared = zip(agent._action.leaves, agent.policy.joint.to_env(canonical))
         action = agent._action.unflatten([tf.cast(as_declared(leaf, part), leaf.dtype) for leaf, part in declared])
         following = env.transition(state, action, seeds[1])
@@ -240,8 +295,23 @@ class CompiledCollector:
         truncated = tf.zeros((n,), tf.bool) if self._limit is None else lengths >= self._limit
         ended = terminated | truncated
         ends = tf.where(ended, tf.stack([tf.cast(lengths, tf.float32), returns]), 0.0)
+        begun = chosen(ended, env.initial(seeds[2], n), following)
+        sums, shown = carried.sums, carried.seen
+        if made is not None:
+            # Observations and rewards are taken in when they come, and then those that new episodes begin with.
+            statistics, then = made.observe(statistics, then, tf.ones((n,), tf.bool), clock)
+            statistics, sums, reward = made.reward(statistics, sums, reward, clock)
+            first = agent._adapter.stored(env.observation(begun))
+            statistics, first = made.observe(statistics, first, ended, clock)
+            shown, sums = chosen(ended, first, then), [tf.where(ended, tf.zeros_like(part), part) for part in sums]
         columns = {"reward": reward, "terminated": terminated, "truncated": truncated, "ends": ends}
-        for group, leaves in (("observation", seen), ("next_observation", then), ("action", canonical)):
+        groups = {
+            "observation": seen,
+            "next_observation": then,
+            "action": canonical,
+            "actor_state": carried.actor_state,
+        }
+        for group, leaves in groups.items():
             columns |= {f"{group}.{i}": leaf for i, leaf in enumerate(leaves)}
         if masks is not None:
             later = observed_masks(agent._observation, agent._action, then) or []
@@ -250,7 +320,11 @@ class CompiledCollector:
             for group, given in (("action_mask", masks), ("next_action_mask", allowed)):
                 columns |= {f"{group}.{i}": mask for i, mask in enumerate(given) if mask is not None}
         after = carried._replace(
-            parts=tf.nest.flatten(chosen(ended, env.initial(seeds[2], n), following)),
+            parts=tf.nest.flatten(begun),
+            seen=shown,
+            sums=sums,
+            statistics=statistics,
+            actor_state=[tf.where(ended[:, tf.newaxis], 0.0, part) for part in actor_state],
             lengths=tf.where(ended, 0, lengths),
             returns=tf.where(ended, 0.0, returns),
             row=carried.row + 1,
@@ -264,65 +338,6 @@ class CompiledCollector:
         seen = [tf.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent._observation.leaves]
         masks = observed_masks(agent._observation, agent._action, seen) or []
         return [None if mask is None else mask.shape[1] for mask in masks]
-
-
-class RolloutCollector(CompiledCollector):
-    """Of agents that learn from all timesteps since the last update, once.
-
-    Args:
-        agent, env: As of `CompiledCollector`.
-    """
-
-    def __init__(self, agent: Any, env: CompiledEnv):
-        super().__init__(agent, env)
-        rule, self._recent = agent.update_rule, isinstance(agent.memory, Recent)
-        passes = rule.epochs or 1
-        self.gradient_steps = passes * (1 if self._recent else -(-self.timesteps // rule.batch_size))
-
-    def collect(self, carried: Carried, steps: Any, seeds: tf.Tensor, time: Time) -> tuple[Carried, dict[str, Any]]:
-        specs = self._specs()
-        arrays = [tf.TensorArray(dtype, self.steps, element_shape=shape) for shape, dtype in specs.values()]
-        begin, ends = carried.row, carried.ends
-
-        def step(t: Any, carried: Carried, arrays: Any) -> tuple[Any, ...]:
-            carried, columns = self.advance(carried, seeds[0], time)
-            written = [array.write(t, tf.cast(columns[name], array.dtype)) for name, array in zip(specs, arrays)]
-            return t + 1, carried, written
-
-        variables = 0, carried._replace(ends=()), arrays
-        _, carried, arrays = tf.while_loop(lambda t, *_: t < self.steps, step, variables, maximum_iterations=self.steps)
-        columns = {name: array.stack() for name, array in zip(specs, arrays)}
-        rows = (begin + tf.range(self.steps))[:, tf.newaxis]
-        carried = carried._replace(ends=tf.tensor_scatter_nd_update(ends, rows, columns.pop("ends")))
-        agent = self._agent
-        found = nested(
-            columns, agent._observation, agent._action, any(name.startswith("action_mask") for name in specs)
-        )
-        valid = tf.ones((self.steps, self.count), tf.bool)
-        return carried, {"experience": {**found, "valid": valid}, "indices": self._indices(seeds)}
-
-    def _specs(self) -> dict[str, tuple[tuple[int, ...], tf.DType]]:
-        # Shape and dtype of each column of a timestep.
-        agent, n = self._agent, self.count
-        specs: dict[str, tuple[tuple[int, ...], tf.DType]] = {}
-        for group in ("observation", "next_observation"):
-            for i, leaf in enumerate(agent._observation.leaves):
-                specs[f"{group}.{i}"] = (n, *leaf.shape), tf.as_dtype(leaf.stored_dtype)
-        for i, leaf in enumerate(agent._action.leaves):
-            specs[f"action.{i}"] = (n, *leaf.shape), tf.int32 if leaf.is_discrete else tf.float32
-        for group in ("action_mask", "next_action_mask"):
-            widths = enumerate(self.masked())
-            specs |= {f"{group}.{i}": ((n, width), tf.bool) for i, width in widths if width is not None}
-        specs |= {"reward": ((n,), tf.float32), "terminated": ((n,), tf.bool), "truncated": ((n,), tf.bool)}
-        return {**specs, "ends": ((2, n), tf.float32)}
-
-    def _indices(self, seeds: tf.Tensor) -> tf.Tensor:
-        rule, memory = self._agent.update_rule, self._agent.memory
-        if self._recent:
-            return tf.tile(tf.range(self.timesteps)[tf.newaxis], (rule.epochs or 1, 1))
-        draw = functools.partial(uniform, seed=seeds)
-        found: tf.Tensor = memory.draw_indices(draw, rule.batch_size, rule.epochs or 1, self.count)
-        return found
 
 
 def collected_steps(agent: Any, count: int) -> int:

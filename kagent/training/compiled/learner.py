@@ -43,7 +43,10 @@ class Elements:
 class CompiledTask(UpdateTask):
     """Training on what a program has collected: it is handed to `prepare` as it is."""
 
-    prioritized = False
+    @property
+    def prioritized(self) -> bool:
+        """Whether the agent's memory needs the errors of samples, which stay in the program."""
+        return bool(self.agent.memory.prioritized)
 
     @property
     def memory(self) -> Any:
@@ -83,7 +86,8 @@ class CompiledLearner(Learner):
             clock = at(carried, sums)
             if agent.trainable:
                 moved = agent.target_networks.follow(clock, moved)
-            learned, latest = self._steps(found, clock)
+            learned, latest, *errors = self._steps(found, clock)
+            carried = collector.learned(carried, found, *errors) if errors else carried
             return i + 1, sums + learned, latest, carried, moved
 
         zeros = tf.zeros((SLOTS + 2,))

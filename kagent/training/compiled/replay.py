@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from kagent.environments.compiled import CompiledEnv
 from kagent.memories.storage import Storage
 from kagent.training.compiled.collector import Carried, CompiledCollector, Plan, Time
+from kagent.training.compiled.priorities import CompiledPriorities
+from kagent.training.compiled.schedules import evaluated
+from kagent.training.compiled.windows import CompiledWindows
+
+
+class Ring(NamedTuple):
+    """What the program carries of a replay memory.
+
+    Attributes:
+        blocks: Packed rows by dtype, as `Storage.blocks`.
+        cursor, size, written: The next row, how many hold a transition, and how many were written in this `fit`, int64.
+        windows: The open windows of n-step returns; `{}` without a horizon.
+        priorities: A `Priorities`; `()` where rows are drawn uniformly.
+    """
+
+    blocks: dict[str, tf.Tensor]
+    cursor: tf.Tensor
+    size: tf.Tensor
+    written: tf.Tensor
+    windows: Any
+    priorities: Any
 
 
 class ReplayCollector(CompiledCollector):
@@ -24,13 +45,17 @@ class ReplayCollector(CompiledCollector):
 
     def __init__(self, agent: Any, env: CompiledEnv):
         super().__init__(agent, env)
-        rule = agent.update_rule
+        rule, horizon = agent.update_rule, agent.reward_estimation.horizon
         self.gradient_steps = rule.steps or 1
-        self._most = math.ceil(max(rule.first, rule.period) / self.count) + 1  # before the first update of a call
+        self._windows = CompiledWindows(horizon, self.count) if horizon else None
+        self._priorities = CompiledPriorities(agent.memory) if agent.memory.prioritized else None
+        # Timesteps of all environments before there is something to learn from. With windows each environment has a whole one.
+        self._first = max(min(rule.first, agent.memory.capacity), (horizon + 1) * self.count if horizon else 0)
+        self._most = math.ceil(max(self._first, rule.period) / self.count) + 1  # before the first update of a call
         self.rows += 2 * self._most  # and behind the last
         self._blocks: dict[str, tf.Variable] = {}
-        self._place: Any = None  # the next row, and how many hold a transition
-        self._new = 0  # transitions that the memory does not have yet
+        self._place: Any = None  # `cursor`, `size` and `written` of the ring
+        self._new = 0  # timesteps that the memory does not have yet
 
     # On the host -----------------------------------------------------------------------------------------------
 
@@ -47,13 +72,19 @@ class ReplayCollector(CompiledCollector):
                 f"that each is stored once. Received: {type(memory.storage).__name__}. Outside of the program the environment is stepped "
                 "as kagent.environments.compiled.as_gymnasium(env)"
             )
-        place = tf.constant([memory.cursor, memory.size], tf.int64)
+        if self._windows is not None and not self._windows.has_room(memory.windows):
+            memory.cut_episodes(range(self.count))
+        place = tf.constant([memory.cursor, memory.size, 0], tf.int64)
         with tf.device(self._agent.device):
             if self._place is None:
                 self._blocks = {
                     name: tf.Variable(block, trainable=False) for name, block in memory.storage.blocks.items()
                 }
                 self._place = tf.Variable(place, trainable=False)
+            if self._windows is not None:
+                self._windows.load(memory.windows)
+            if self._priorities is not None:
+                self._priorities.load()
         for name, block in memory.storage.blocks.items():
             self._blocks[name].assign(block)
         self._place.assign(place)
@@ -61,9 +92,17 @@ class ReplayCollector(CompiledCollector):
 
     def give_back(self) -> None:
         """Brings the memory up to date."""
-        if self._new:
-            self._agent.memory.take_rows({name: block.numpy() for name, block in self._blocks.items()}, self._new)
-            self._new = 0
+        memory = self._agent.memory
+        if not self._new:
+            return
+        *place, written = self._place.numpy().tolist()
+        memory.take_rows({name: block.numpy() for name, block in self._blocks.items()}, written)
+        self._place.assign([*place, 0])
+        if self._windows is not None:
+            self._windows.give_back(memory.windows)
+        if self._priorities is not None:
+            self._priorities.give_back()
+        self._new = 0
 
     def state(self) -> dict[str, Any] | None:
         """As of `CompiledCollector`. The memory, which is saved after it, is brought up to date."""
@@ -72,9 +111,10 @@ class ReplayCollector(CompiledCollector):
 
     def plan(self, end: float, gradient_steps: float) -> Plan:
         agent, n = self._agent, self.count
-        rule, memory, now = agent.update_rule, agent.memory, agent.timesteps
+        memory, now = agent.memory, agent.timesteps
         due = agent._update_cycle.scheduler.due_at(1) - now
-        lacking = min(rule.first, memory.capacity) - min(memory.size + self._new, memory.capacity)
+        opened = 0 if memory.windows is None else len(memory.windows)
+        lacking = self._first - min(memory.size + opened + self._new, memory.capacity)
         first = max(0, math.ceil(max(due, lacking) / n))
         iterations = math.ceil(min(agent.steps_per_execution, gradient_steps / self.gradient_steps))
         if end == math.inf:
@@ -88,6 +128,7 @@ class ReplayCollector(CompiledCollector):
         return Plan(iterations, first, behind if behind < self.steps else 0)
 
     def after_call(self, plan: Plan) -> None:
+        super().after_call(plan)
         self._new += self.taken(plan)
 
     # In the program --------------------------------------------------------------------------------------------
@@ -95,44 +136,87 @@ class ReplayCollector(CompiledCollector):
     def begin(self) -> Carried:
         place = self._place.read_value()
         blocks = {name: block.read_value() for name, block in self._blocks.items()}
-        return super().begin()._replace(experience=(blocks, place[0], place[1]))
+        windows = {} if self._windows is None else self._windows.begin()
+        priorities = () if self._priorities is None else self._priorities.begin()
+        ring = Ring(blocks, place[0], place[1], place[2], windows, priorities)
+        return super().begin()._replace(experience=ring)
 
     def finish(self, carried: Carried) -> None:
         super().finish(carried)
-        blocks, *place = carried.experience
-        for name, block in blocks.items():
+        ring = carried.experience
+        for name, block in ring.blocks.items():
             self._blocks[name].assign(block)
-        self._place.assign(tf.stack(place))
+        self._place.assign(tf.stack([ring.cursor, ring.size, ring.written]))
+        if self._windows is not None:
+            self._windows.finish(ring.windows)
+        if self._priorities is not None:
+            self._priorities.finish(ring.priorities)
 
     def collect(self, carried: Carried, steps: Any, seeds: tf.Tensor, time: Time) -> tuple[Carried, dict[str, Any]]:
         carried = self.skip(carried, steps, seeds[0], time)
-        rule, memory = self._agent.update_rule, self._agent.memory
-        blocks, _, size = carried.experience
-        shape = rule.steps or 1, rule.batch_size
-        picks = tf.random.stateless_uniform((shape[0] * shape[1],), seeds, 0, size, tf.int64, alg="philox")
-        drawn = {name: tf.reshape(tf.gather(block, picks), (*shape, block.shape[1])) for name, block in blocks.items()}
-        return carried, {"experience": memory.experience(drawn)[0], "indices": None}
+        rule, memory, ring = self._agent.update_rule, self._agent.memory, carried.experience
+        shape, weights = (rule.steps or 1, rule.batch_size), {}
+        if self._priorities is None:
+            count = shape[0] * shape[1]
+            picks = tf.random.stateless_uniform((count,), seeds, 0, ring.size, tf.int64, alg="philox")
+        else:
+            picks, weight = self._priorities.draw(ring.priorities, ring.size, shape, seeds, time(carried))
+            weights = {"weight": weight}
+        drawn = {
+            name: tf.reshape(tf.gather(block, picks), (*shape, block.shape[1])) for name, block in ring.blocks.items()
+        }
+        return carried, {"experience": memory.experience({**drawn, **weights})[0], "indices": None, "rows": picks}
+
+    def learned(self, carried: Carried, found: dict[str, Any], errors: tf.Tensor) -> Carried:
+        if self._priorities is None:
+            return carried
+        ring = carried.experience
+        priorities = self._priorities.learned(ring.priorities, found["rows"], errors)
+        return carried._replace(experience=ring._replace(priorities=priorities))
 
     def skip(self, carried: Carried, steps: Any, seed: tf.Tensor, time: Time) -> Carried:
-        capacity, n = self._agent.memory.capacity, self.count
-
         def step(t: Any, carried: Carried) -> tuple[Any, Carried]:
-            row = carried.row
+            row, clock = carried.row, time(carried)
             carried, columns = self.advance(carried, seed, time)
-            ends = tf.tensor_scatter_nd_update(carried.ends, [[row]], columns["ends"][tf.newaxis])
-            blocks, cursor, size = carried.experience
-            rows = ((cursor + tf.range(n, dtype=tf.int64)) % capacity)[:, tf.newaxis]
-            packed = self._packed(columns)
-            blocks = {name: tf.tensor_scatter_nd_update(block, rows, packed[name]) for name, block in blocks.items()}
-            place = (cursor + n) % capacity, tf.minimum(size + n, capacity)
-            return t + 1, carried._replace(ends=ends, experience=(blocks, *place))
+            for leaf in self._agent.memory._masked_leaves():  # some of which may have no mask
+                every = tf.ones((self.count, self._agent._action.leaves[leaf].num_values), tf.bool)
+                columns = {f"action_mask.{leaf}": every, f"next_action_mask.{leaf}": every, **columns}
+            ends = tf.tensor_scatter_nd_update(carried.ends, [[row]], columns.pop("ends")[tf.newaxis])
+            return t + 1, carried._replace(ends=ends, experience=self._appended(carried.experience, columns, clock))
 
         return tf.while_loop(lambda t, _: t < steps, step, (tf.constant(0), carried))[1]  # type: ignore[no-any-return]
 
-    def _packed(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        # The rows of a timestep, by block: what `Storage.unpack` takes apart.
-        parts: dict[str, list[tf.Tensor]] = {}
-        for column in self._agent.memory.storage.columns:
-            flat = tf.reshape(columns[column.name], (self.count, column.size))
-            parts.setdefault(column.block, []).append(tf.cast(flat, column.block))
-        return {name: tf.concat(each, axis=1) if len(each) > 1 else each[0] for name, each in parts.items()}
+    def _appended(self, ring: Ring, columns: dict[str, tf.Tensor], clock: Any) -> Ring:
+        # The ring with a timestep of all environments, or with the windows that it closes.
+        capacity, count, windows = self._agent.memory.capacity, self.count, ring.windows
+        added: Any = count
+        rows = (ring.cursor + tf.range(count, dtype=tf.int64)) % capacity
+        valid = tf.ones((count,), tf.bool)
+        if self._windows is not None:
+            discount = evaluated(self._agent.reward_estimation.discount, clock)
+            windows, columns, valid = self._windows.append(windows, columns, discount)
+            closed = tf.cast(valid, tf.int64)
+            added = tf.reduce_sum(closed)
+            # Windows that stay open have places behind those that close, whose content is written back.
+            places = tf.where(valid, tf.cumsum(closed), added + tf.cumsum(1 - closed)) - 1
+            rows = (ring.cursor + places) % capacity
+        blocks = {}
+        for name, block in ring.blocks.items():
+            packed = self._packed(name, columns)
+            if self._windows is not None:
+                packed = tf.where(valid[:, tf.newaxis], packed, tf.gather(block, rows))
+            blocks[name] = tf.tensor_scatter_nd_update(block, rows[:, tf.newaxis], packed)
+        priorities = ring.priorities
+        if self._priorities is not None:
+            priorities = self._priorities.append(priorities, rows, valid)
+        cursor, size = (ring.cursor + added) % capacity, tf.minimum(ring.size + added, capacity)
+        return Ring(blocks, cursor, size, ring.written + added, windows, priorities)
+
+    def _packed(self, block: str, columns: dict[str, tf.Tensor]) -> tf.Tensor:
+        # The rows of a block: what `Storage.unpack` takes apart.
+        parts = [
+            tf.cast(tf.reshape(columns[column.name], (-1, column.size)), block)
+            for column in self._agent.memory.storage.columns
+            if column.block == block
+        ]
+        return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]

@@ -8,9 +8,10 @@ from kagent.callbacks.callback import hooks_of
 from kagent.memories import Replay
 from kagent.memories.compatibility import is_made_for
 from kagent.training.compiled.checks import check_hooks
-from kagent.training.compiled.collector import CompiledCollector, RolloutCollector
+from kagent.training.compiled.collector import CompiledCollector
 from kagent.training.compiled.learner import CompiledLearner, Elements
 from kagent.training.compiled.replay import ReplayCollector
+from kagent.training.compiled.rollout import RolloutCollector
 from kagent.training.trainer import Trainer
 
 
@@ -59,7 +60,9 @@ class CompiledTrainer(Trainer):
     def _open_memory(self, state: dict[str, Any] | None, lost: Any) -> None:
         agent, collector = self.agent, self.collector
         memory, masked = agent.memory, any(collector.masked())
-        if memory.built:  # what is appended to it does not follow what is in it
+        # Of what is in it, open windows alone go on: those of the episodes that the program has again.
+        goes_on = state is not None and not lost and isinstance(memory, Replay) and memory.num_envs == collector.count
+        if memory.built and not goes_on:
             memory.cut_episodes(range(memory.num_envs))
         if isinstance(memory, Replay):
             if not is_made_for(memory, collector.count, masked):

@@ -1,0 +1,125 @@
+"""Priorities of a replay memory whose rows are in a program."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kagent.ops import priority_draws
+from kagent.schedules import Clock
+from kagent.training.compiled.schedules import evaluated
+
+
+class Priorities(NamedTuple):
+    """What the program carries of them.
+
+    Attributes:
+        shares: `priority**alpha` of every row, float64 `(G, W)`: of row r at place r of the flattened array. Behind the rows is a
+            place at least that stays 0.
+        largest: The largest priority so far, float64.
+    """
+
+    shares: tf.Tensor
+    largest: tf.Tensor
+
+
+class CompiledPriorities:
+    """The priorities of a `Prioritized` memory while a `fit` runs: draws, weights and changes as that memory's, in tensors.
+
+    Args:
+        memory: Whose.
+    """
+
+    def __init__(self, memory: Any):
+        self._memory = memory
+        self._width = math.isqrt(memory.capacity) + 1
+        self._groups = memory.capacity // self._width + 1  # with a place for what is not written
+        self._variables: list[tf.Variable] = []
+
+    # On the host -----------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Takes the memory's."""
+        memory = self._memory
+        shares = np.zeros((self._groups, self._width))
+        shares.ravel()[: memory.size] = memory.priorities
+        values = [tf.constant(shares), tf.constant(memory.largest, tf.float64)]
+        if not self._variables:
+            self._variables = [tf.Variable(value, trainable=False) for value in values]
+        for variable, value in zip(self._variables, values):
+            variable.assign(value)
+
+    def give_back(self) -> None:
+        """Brings the memory's up to date, whose rows are so already."""
+        shares, largest = (variable.numpy() for variable in self._variables)
+        self._memory.take_priorities(shares.ravel()[: self._memory.size], float(largest))
+
+    # In the program --------------------------------------------------------------------------------------------
+
+    def begin(self) -> Priorities:
+        """At the beginning of a call."""
+        return Priorities(*(variable.read_value() for variable in self._variables))
+
+    def finish(self, priorities: Priorities) -> None:
+        """At the end of a call."""
+        for variable, value in zip(self._variables, priorities):
+            variable.assign(value)
+
+    def append(self, priorities: Priorities, rows: tf.Tensor, valid: tf.Tensor) -> Priorities:
+        """Gives new rows the largest priority so far.
+
+        Args:
+            priorities: Of all.
+            rows: int64 `(n,)`, each once.
+            valid: bool `(n,)`: which of them are written.
+        """
+        share = priority_draws.shares(priorities.largest, self._memory.alpha)
+        places = tf.where(valid, rows, self._memory.capacity)
+        return priorities._replace(shares=self._written(priorities.shares, places, tf.where(valid, share, 0.0)))
+
+    def draw(
+        self, priorities: Priorities, size: tf.Tensor, shape: tuple[int, int], seeds: tf.Tensor, clock: Clock
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows of K minibatches of B, of each one from each of B equal parts of the sum, and what they count.
+
+        Args:
+            priorities: Of all rows.
+            size: Rows with a transition, int64.
+            shape: `(K, B)`.
+            seeds: int64 `(2,)`.
+            clock: The time now.
+
+        Returns:
+            int64 `(K * B,)`, and float32 `(K, B)`.
+        """
+        shares, total = priorities.shares, tf.reduce_sum(priorities.shares)
+        parts = tf.random.stateless_uniform(shape, seeds, dtype=tf.float64, alg="philox")
+        masses = (tf.range(shape[1], dtype=tf.float64) + parts) / shape[1] * total
+        rows = priority_draws.find(shares, tf.reshape(masses, (-1,)))
+        chances = tf.gather(tf.reshape(shares, (-1,)), rows) / total
+        beta = evaluated(self._memory.beta, clock)
+        return rows, priority_draws.importance_weights(tf.reshape(chances, shape), size, beta)
+
+    def learned(self, priorities: Priorities, rows: tf.Tensor, errors: tf.Tensor) -> Priorities:
+        """Takes the absolute errors of drawn rows; where one is not finite, the priority stays.
+
+        Args:
+            priorities: Of all.
+            rows: As drawn, `(K * B,)`. Of a row that was drawn twice the later error counts.
+            errors: float32 `(K, B)`.
+        """
+        memory, errors = self._memory, tf.cast(tf.reshape(errors, (-1,)), tf.float64)
+        known = tf.math.is_finite(errors)
+        found = tf.abs(errors) + memory.epsilon
+        largest = tf.maximum(priorities.largest, tf.reduce_max(tf.where(known, found, 0.0)))
+        places = tf.where(known, rows, memory.capacity)
+        shares = tf.where(known, priority_draws.shares(tf.where(known, found, 1.0), memory.alpha), 0.0)
+        shares = tf.gather(shares, priority_draws.last_of_each(places))
+        return Priorities(self._written(priorities.shares, places, shares), largest)
+
+    def _written(self, shares: tf.Tensor, places: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        where = tf.stack([places // self._width, places % self._width], axis=1)
+        return tf.tensor_scatter_nd_update(shares, where, values)
