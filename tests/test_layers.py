@@ -60,6 +60,7 @@ LIGHT = (
     "diagnosis",
     "traces",
     "inspection",
+    "preprocessing",
     "training.collector",
     "distributed.worker",
     "cli",

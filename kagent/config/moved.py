@@ -23,6 +23,8 @@ MODULES = {
     "kagent.compat.tensorforce.baselines": "kagent.arguments.baselines",
     "kagent.compat.tensorforce.specifications": "kagent.specifications",
     "kagent.exploration.named": "kagent.exploration.names",
+    "kagent.ops.novelty": "kagent.preprocessing.novelty_equations",
+    "kagent.ops.preprocessing": "kagent.preprocessing.equations",
     "kagent.plotting": "kagent.cli.plotting",
     "kagent.policies.distributions": "kagent.distributions",
     "kagent.policies.heads": "kagent.estimators.heads",

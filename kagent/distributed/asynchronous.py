@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kagent.distributed.blocks import Block, Rollout
-from kagent.distributed.collector import RemoteEnvironments, SharedWeights
+from kagent.distributed.collector import Arrivals, RemoteEnvironments, SharedWeights, taken
 from kagent.distributed.fleet import Call, Fleet
 from kagent.distributed.worker import Streams
 from kagent.environments import Transition
@@ -45,6 +45,8 @@ class AsynchronousCollector:
         give_up: Called with the rows of environments whose open episodes a worker has taken with it.
         note: Called by `settle` with the log-probabilities of the timestep's actions by the policy that acted, `(N,)`, where workers
             send them.
+        clock: Gives the time at which episodes begin.
+        arrivals: The agent's preprocessing, which takes in a block as a whole when it arrives; None: there is none.
 
     Attributes:
         environments, exploration, records_returns: As of `RemoteCollector`.
@@ -66,8 +68,10 @@ class AsynchronousCollector:
         clock_at: Callable[[int], Clock],
         give_up: Callable[[list[int]], None],
         note: Callable[[np.ndarray], None] | None = None,
+        clock: Callable[[], Clock] = Clock,
+        arrivals: Arrivals | None = None,
     ):
-        self.fleet = fleet
+        self.fleet, self._clock, self._arrivals = fleet, clock, arrivals
         self.shared = SharedWeights(fleet, weights)
         self._generators, self._leaves, self._steps, self._together = generators, leaves, steps, together
         self._clock_at, self._give_up, self._note = clock_at, give_up, note
@@ -101,6 +105,9 @@ class AsynchronousCollector:
         del state
         self._next_seed, self._begun, self._rollout = next_seed, False, None
         found = self.fleet.call("start", [self._seeds(index) for index in range(len(self.fleet.jobs))], self._fresh)
+        if self._arrivals is not None:
+            for job, one in zip(self.fleet.jobs, found):
+                self._arrivals.begin(range(job.total)[job.rows], one["raw"])
         masked = {bool(one["masked"]) for one in found}
         if len(masked) > 1:
             raise ValueError("All environments must give action masks, or none. Received: those of some workers do")
@@ -149,6 +156,8 @@ class AsynchronousCollector:
             for generator, state in zip(self._generators[index], streams):
                 if state is not None:
                     generator.bit_generator.state = state
+            if self._arrivals is not None:
+                block = self._processed(self._arrivals, index, block)
             self.ages.append(self.updates - self._given[index])
             arrived.append(_Arrived(index, block))
             self._ask(index)
@@ -167,7 +176,17 @@ class AsynchronousCollector:
         streams = Streams(dict(act.bit_generator.state), dict(reset.bit_generator.state) if alone else None)
         version, shared = self.shared.latest()
         self._given[index] = self.updates
-        self.fleet.begin(index, "collect", shared, version, clocks, streams)
+        learned = None if self._arrivals is None else self._arrivals.statistics()
+        self.fleet.begin(index, "collect", shared, version, clocks, streams, learned)
+
+    def _processed(self, arrivals: Arrivals, index: int, block: Block) -> Block:
+        # The block with processed rewards.
+        rollout, rows = Rollout([block], self._leaves), self.fleet.jobs[index].rows
+        columns = {name: column for name, column in block["columns"].items() if not name.startswith("raw.")}
+        columns["outcome.0"] = np.stack(
+            [taken(arrivals, rollout, t, rollout.timestep(t)[0], rows) for t in range(rollout.steps)]
+        )
+        return {**block, "columns": columns}
 
     def _among_all(self, timestep: Timestep) -> Timestep:
         # The rows of one worker among those of all.
@@ -197,11 +216,15 @@ class AsynchronousCollector:
 
     def _seeds(self, index: int) -> Call:
         assert self._next_seed is not None
-        return ([self._next_seed() for _ in range(self.fleet.jobs[index].count)],)
+        learned = None if self._arrivals is None else self._arrivals.statistics()
+        seeds = [self._next_seed() for _ in range(self.fleet.jobs[index].count)]
+        return seeds, None, learned, tuple(self._clock())
 
     def _fresh(self, index: int) -> Call:
         lost = list(range(self.environments.num_envs)[self.fleet.jobs[index].rows])
         self._give_up(lost)
+        if self._arrivals is not None:
+            self._arrivals.begin(lost, None)
         return self._seeds(index)
 
 

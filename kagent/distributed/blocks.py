@@ -48,12 +48,29 @@ class BlockWriter:
                     if part is not None:
                         self._last.setdefault(f"{group}.{i}", []).append(part[row].copy())
 
-    def finish(self, observation: Sequence[np.ndarray], mask: Any) -> Block:
+    def write_raw(
+        self, t: int, observation: Sequence[np.ndarray], following: Sequence[np.ndarray], ended: Sequence[int]
+    ) -> None:
+        """Writes the environments' own observations of timestep `t`, beside the processed ones.
+
+        Args:
+            t: The timestep.
+            observation, following: Of the rows that are written alone: what was acted on, and where it led to.
+            ended: As `outcome.ended`.
+        """
+        self._put("raw", t, observation, 1)
+        for row in ended:
+            for i, part in enumerate(following):
+                self._last.setdefault(f"raw.{i}", []).append(part[row - self._rows.start].copy())
+
+    def finish(self, observation: Sequence[np.ndarray], mask: Any, raw: Sequence[np.ndarray] = ()) -> Block:
         """The block.
 
         Args:
             observation, mask: What is to be acted on after the last timestep.
+            raw: The environments' own observations there, if they are written.
         """
+        self._put("raw", self._steps, raw, 1)
         self._write("observation", self._steps, observation, 1)
         self._write("mask", self._steps, mask or (), 1)
         return {
@@ -64,10 +81,13 @@ class BlockWriter:
         }
 
     def _write(self, group: str, t: int, parts: Sequence[Any], further: int = 0) -> None:
-        for i, part in enumerate(parts):
-            if part is None:
+        self._put(group, t, [None if part is None else part[self._rows] for part in parts], further)
+
+    def _put(self, group: str, t: int, parts: Sequence[Any], further: int) -> None:
+        for i, own in enumerate(parts):
+            if own is None:
                 continue
-            name, own = f"{group}.{i}", part[self._rows]
+            name = f"{group}.{i}"
             if name not in self._columns:
                 self._columns[name] = np.empty((self._steps + further, *own.shape), own.dtype)
             self._columns[name][t] = own
@@ -101,14 +121,12 @@ class Rollout:
     def timestep(self, t: int) -> tuple[Timestep, list[tuple[int, Episode]]]:
         """Timestep `t`, and the episodes that ended in it."""
         observations, actions = self._leaves
-        observation, following = (self._group("observation", at, observations) for at in (t, t + 1))
-        mask, next_mask = (self._group("mask", at, actions) if self._masked else None for at in (t, t + 1))
-        for group, parts in (("observation", following), ("mask", next_mask or [])):
-            for i, part in enumerate(parts):
-                if self._last[t] and part is not None:
-                    parts[i] = part = part.copy()
-                    for row, last, place in self._last[t]:
-                        part[row] = last[f"{group}.{i}"][place]
+        observation, following = (
+            self._group("observation", t, observations),
+            self._led_to("observation", t, observations),
+        )
+        mask = self._group("mask", t, actions) if self._masked else None
+        next_mask = self._led_to("mask", t, actions) if self._masked else None
         reward, terminated, truncated = (self._columns[f"outcome.{i}"][t] for i in range(3))
         ended = self._ended[t]
         rows = [row for row, _ in ended]
@@ -117,10 +135,30 @@ class Rollout:
         state = tuple(self._group("actor_state", t, self._states))
         return Timestep(observation, mask, state, action, action, observation, outcome), ended
 
+    def raw(self, t: int) -> tuple[list[Any], list[Any], list[Any]] | None:
+        """The environments' own observations, where workers sent them: those that were acted on at `t`, those that the actions led
+        to, and those that are acted on next.
+        """
+        if "raw.0" not in self._columns:
+            return None
+        count = self._leaves[0]
+        return self._group("raw", t, count), self._led_to("raw", t, count), self._group("raw", t + 1, count)
+
     def log_prob(self, t: int) -> np.ndarray | None:
         """Log-probabilities of the actions of timestep `t`, where workers sent them."""
         column = self._columns.get("log_prob.0")
         return None if column is None else column[t]
+
+    def _led_to(self, group: str, t: int, count: int) -> list[Any]:
+        # What is acted on next, but the last one of an episode where one ended.
+        parts = self._group(group, t + 1, count)
+        if self._last[t]:
+            parts = [None if part is None else part.copy() for part in parts]
+            for i, part in enumerate(parts):
+                if part is not None:
+                    for row, last, place in self._last[t]:
+                        part[row] = last[f"{group}.{i}"][place]
+        return parts
 
     def _group(self, group: str, t: int, count: int) -> list[Any]:
         names = [f"{group}.{i}" for i in range(count)]

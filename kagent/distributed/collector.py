@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -64,6 +64,34 @@ class SharedWeights:
         return self.broadcasts, self._last[2]
 
 
+class Arrivals(Protocol):
+    """What the agent's preprocessing does with timesteps that arrive; `kagent.preprocessing.remote.Arrivals` is one."""
+
+    def statistics(self) -> Any:
+        """What workers process observations by."""
+
+    def begin(self, rows: Sequence[int], raw: Sequence[np.ndarray] | None) -> None:
+        """Episodes begin in these environments."""
+
+    def take(self, rows: slice, reward: Any, successor: Any, ended: Sequence[int], raw: Any) -> np.ndarray:
+        """Takes in a timestep. Returns its processed rewards."""
+
+    def state(self, workers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What is remembered of the open episodes."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes what `state` gave."""
+
+    def share(self, state: dict[str, Any], rows: slice) -> dict[str, Any]:
+        """The part of it that a worker restores."""
+
+
+def taken(arrivals: Arrivals, rollout: Rollout, t: int, timestep: Timestep, rows: slice) -> np.ndarray:
+    """Has the agent's preprocessing take in timestep `t` of a rollout, of the environments `rows`. Returns the processed rewards."""
+    outcome = timestep.outcome
+    return arrivals.take(rows, outcome.reward, outcome.next_observation, outcome.ended, rollout.raw(t))
+
+
 class RemoteCollector:
     """A `Collector` whose environments are in workers.
 
@@ -77,6 +105,8 @@ class RemoteCollector:
         reset: The agent's stream of seeds, for the case of a single environment.
         leaves: How many leaves an observation and an action have.
         give_up: Called with the rows of environments whose open episodes a worker has taken with it.
+        clock: Gives the time at which episodes begin.
+        arrivals: The agent's preprocessing; None: there is none.
 
     Attributes:
         environments: What is known of them.
@@ -94,8 +124,11 @@ class RemoteCollector:
         reset: np.random.Generator,
         leaves: tuple[int, int],
         give_up: Callable[[list[int]], None],
+        clock: Callable[[], Clock] = Clock,
+        arrivals: Arrivals | None = None,
     ):
         self.fleet = fleet
+        self._clock, self._arrivals = clock, arrivals
         self._reset, self._leaves, self._give_up = reset, leaves, give_up
         job, about = fleet.jobs[0], fleet.about[0]
         self.environments = RemoteEnvironments(job.total, about["observation_space"], about["action_space"])
@@ -130,15 +163,17 @@ class RemoteCollector:
             found = self._call("start", [self._begun(index) for index in range(len(jobs))])
             lost = [] if state is None else list(range(total))
         else:
-            parts = [_slice(state, job.rows) for job in jobs]
-            found = self._call("start", [([], part) for part in parts])
+            parts = [self._slice(state, job.rows) for job in jobs]
+            found = self._call("start", [self._starting([], part) for part in parts])
             lost = sorted({row for one in found for row in one["lost"]})
             if lost:  # their new episodes get seeds in the order of the environments, as if they were all here
                 seeds = [[next_seed() for row in lost if row in range(total)[job.rows]] for job in jobs]
-                found = self._call("start", list(zip(seeds, parts)))
+                found = self._call("start", [self._starting(*each) for each in zip(seeds, parts)])
         self.returns[:], self.lengths[:] = (0, 0) if state is None else (state["returns"], state["lengths"])
         self.returns[lost], self.lengths[lost] = 0.0, 0
         self._leave_lost()
+        if self._arrivals is not None:
+            self._begin_in(self._arrivals, state, lost, found)
         masked = {bool(one["masked"]) for one in found}
         if len(masked) > 1:
             raise ValueError("All environments must give action masks, or none. Received: those of some workers do")
@@ -159,6 +194,9 @@ class RemoteCollector:
             "returns": np.concatenate([one["returns"] for one in found]),
             "lengths": np.concatenate([one["lengths"] for one in found]),
         }
+        if self._arrivals is not None:
+            parts = [one["environments"]["preprocessing"] for one in found]
+            state["environments"]["preprocessing"] = self._arrivals.state(parts)
         if all("actor" in one for one in found):
             state["actor"] = [np.concatenate(parts) for parts in zip(*(one["actor"] for one in found))]
         return state
@@ -168,11 +206,14 @@ class RemoteCollector:
         if self._rollout is None:
             self._collect(clock, rng)
         assert self._rollout is not None
-        timestep, self._ended = self._rollout.timestep(self._given)
+        rollout = self._rollout
+        timestep, self._ended = rollout.timestep(self._given)
         self.returns += timestep.outcome.reward
+        if self._arrivals is not None:
+            timestep.outcome.reward = taken(self._arrivals, rollout, self._given, timestep, slice(None))
         self.lengths += 1
         self._given += 1
-        if self._given == self._rollout.steps:
+        if self._given == rollout.steps:
             self._rollout = None
         return timestep
 
@@ -189,7 +230,8 @@ class RemoteCollector:
         single = self.environments.num_envs == 1
         streams = Streams(dict(rng.bit_generator.state), dict(self._reset.bit_generator.state) if single else None)
         version, shared = self._weights.latest()
-        found = self._call("collect", [(shared, version, times, streams) for _ in self.fleet.jobs])
+        learned = None if self._arrivals is None else self._arrivals.statistics()
+        found = self._call("collect", [(shared, version, times, streams, learned) for _ in self.fleet.jobs])
         blocks, after = zip(*found)
         if any(not _equal(one.act, after[0].act) for one in after):
             raise RuntimeError(
@@ -207,7 +249,30 @@ class RemoteCollector:
 
     def _begun(self, index: int) -> Call:
         assert self._next_seed is not None
-        return ([self._next_seed() for _ in range(self.fleet.jobs[index].count)],)
+        return self._starting([self._next_seed() for _ in range(self.fleet.jobs[index].count)], None)
+
+    def _starting(self, seeds: Sequence[int], state: dict[str, Any] | None) -> Call:
+        learned = None if self._arrivals is None else self._arrivals.statistics()
+        return seeds, state, learned, tuple(self._clock())
+
+    def _begin_in(
+        self, arrivals: Arrivals, state: dict[str, Any] | None, lost: list[int], found: Sequence[dict[str, Any]]
+    ) -> None:
+        total = self.environments.num_envs
+        begun = list(range(total)) if state is None else lost
+        if len(begun) < total:
+            arrivals.restore(state["environments"]["preprocessing"])  # type: ignore[index]
+        raw = None
+        if found[0]["raw"] is not None:
+            raw = [np.concatenate(parts)[begun] for parts in zip(*(one["raw"] for one in found))]
+        arrivals.begin(begun, raw)
+
+    def _slice(self, state: dict[str, Any], rows: slice) -> dict[str, Any]:
+        environments = {"episodes": state["environments"]["episodes"][rows]}
+        if self._arrivals is not None:
+            environments["preprocessing"] = self._arrivals.share(state["environments"]["preprocessing"], rows)
+        part = {"environments": environments, "returns": state["returns"][rows], "lengths": state["lengths"][rows]}
+        return {**part, "actor": [x[rows] for x in state["actor"]]} if "actor" in state else part
 
     def _fresh(self, index: int) -> Call:
         rows = self.fleet.jobs[index].rows
@@ -219,15 +284,8 @@ class RemoteCollector:
         if lost:
             self.returns[lost], self.lengths[lost] = 0.0, 0
             self._give_up(lost)
-
-
-def _slice(state: dict[str, Any], rows: slice) -> dict[str, Any]:
-    part = {
-        "environments": {"episodes": state["environments"]["episodes"][rows]},
-        "returns": state["returns"][rows],
-        "lengths": state["lengths"][rows],
-    }
-    return {**part, "actor": [x[rows] for x in state["actor"]]} if "actor" in state else part
+            if self._arrivals is not None:
+                self._arrivals.begin(lost, None)
 
 
 def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:

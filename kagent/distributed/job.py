@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 import kagent
+from kagent.environments import Environments
 from kagent.exploration import Exploration
+
+
+class Preparation(Protocol):
+    """What is done to observations before a worker acts on them; `kagent.preprocessing.remote.WorkerPreprocessing` is one."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether the agent needs the environments' own observations beside the processed ones."""
+
+    def around(self, environments: Environments) -> Any:
+        """The environments as the actor sees them, a `kagent.preprocessing.remote.WorkerEnvironments`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +32,7 @@ class Job:
         exploration: Chooses actions.
         limits: Arguments of `kagent.environments.make`: `max_episode_timesteps`, `reset_options` and `step_timeout`.
         replay_limit: As of `fit`.
+        preparation: What is done to observations; None: nothing.
         alone: Whether its actions are drawn for its own environments alone, from streams of its own; else for all.
         log_prob: Whether it sends how likely its actions were.
         version: Of kagent, where the agent is.
@@ -33,6 +46,7 @@ class Job:
     exploration: Exploration
     limits: dict[str, Any]
     replay_limit: int | str | None
+    preparation: Preparation | None = None
     alone: bool = False
     log_prob: bool = False
     version: str = kagent.__version__

@@ -110,7 +110,9 @@ class Worker:
         made.limit_replay(job.replay_limit)
         self._job, self._environments = job, made
         self._rows, self._total = job.seen
-        own = made if job.count == self._total else Share(made, self._rows.start, self._total)
+        self._prepared = None if job.preparation is None else job.preparation.around(made)
+        seen = made if self._prepared is None else self._prepared
+        own = seen if job.count == self._total else Share(seen, self._rows.start, self._total)
         self._actor = from_config(job.actor)
         self._collector = Collector(self._actor, job.exploration, own)
         self._version = -1  # of the weights
@@ -128,23 +130,41 @@ class Worker:
             "heavy": sorted({"keras", "tensorflow"} & set(sys.modules)),
         }
 
-    def start(self, seeds: Sequence[int], state: dict[str, Any] | None = None) -> dict[str, Any]:
+    def start(
+        self,
+        seeds: Sequence[int],
+        state: dict[str, Any] | None = None,
+        learned: Any = None,
+        clock: tuple[Any, ...] = (),
+    ) -> dict[str, Any]:
         """Begins new episodes, or goes on with the open ones of `state`.
 
         Args:
             seeds: Of the episodes that begin, in the order of the environments.
             state: What `state()` gave.
+            learned: Statistics of the agent's preprocessing, where there is one.
+            clock: The time, as a `Clock`.
 
         Returns:
-            `lost`: rows of environments whose episode could not be brought back; `masked`: whether there are action masks.
+            `lost`: rows of environments whose episode could not be brought back; `masked`: whether there are action masks; `raw`: the
+            environments' own observations, where the agent needs them, else None.
         """
         self._seeds.given = list(seeds)
+        if self._prepared is not None:
+            self._prepared.set_statistics(learned)
+            self._prepared.now = Clock(*clock)
         lost = self._collector.start(self._seeds, None if state is None else self._placed(state))
         own = [row for row in lost if self._rows.start <= row < self._rows.stop]
-        return {"lost": own, "masked": self._environments.mask is not None}
+        raw = [x.copy() for x in self._environments.observation] if self._sends_raw else None
+        return {"lost": own, "masked": self._environments.mask is not None, "raw": raw}
 
     def collect(
-        self, weights: np.ndarray, version: int, clocks: Sequence[tuple[Any, ...]], streams: Streams
+        self,
+        weights: np.ndarray,
+        version: int,
+        clocks: Sequence[tuple[Any, ...]],
+        streams: Streams,
+        learned: Any = None,
     ) -> tuple[Block, Streams]:
         """Takes a timestep for each time.
 
@@ -153,6 +173,7 @@ class Worker:
             version: Their number.
             clocks: The time of each timestep, as a `Clock`.
             streams: Where the random numbers are taken from.
+            learned: Statistics of the agent's preprocessing, where there is one; they go on from these during the call.
 
         Returns:
             The timesteps, and where the streams are then.
@@ -162,11 +183,24 @@ class Worker:
         if version != self._version:
             self._actor.program.set_weights(weights)  # type: ignore[union-attr]
             self._version = version
+        prepared = self._prepared
+        sender = prepared if self._sends_raw else None
+        if prepared is not None:
+            prepared.set_statistics(learned)
         writer = BlockWriter(len(clocks), self._rows)
         for t, clock in enumerate(clocks):
-            timestep = collector.step(Clock(*clock), rng)
+            now = Clock(*clock)
+            if prepared is not None:
+                prepared.now = now
+            timestep = collector.step(now, rng)
+            if sender is not None:
+                writer.write_raw(t, sender.acted_on, sender.led_to, timestep.outcome.ended)
             writer.write(t, timestep, collector.settle())
-        block = writer.finish(collector.environments.observation, collector.environments.mask)
+        block = writer.finish(
+            collector.environments.observation,
+            collector.environments.mask,
+            () if sender is None else self._environments.observation,
+        )
         if self._job.log_prob:
             block["columns"]["log_prob.0"] = log_prob(self._actor, block["columns"])
         reset = None if self._seeds.stream is None else dict(self._seeds.stream.bit_generator.state)
@@ -183,6 +217,10 @@ class Worker:
                 state["actor"] = [part[rows] for part in state["actor"]]
         return state
 
+    @property
+    def _sends_raw(self) -> bool:
+        return self._job.preparation is not None and self._job.preparation.learns
+
     def close(self) -> None:
         """Closes the environments."""
         self._environments.close()
@@ -194,7 +232,8 @@ class Worker:
         returns[rows], lengths[rows] = state["returns"], state["lengths"]
         found = {**state, "returns": returns, "lengths": lengths}
         if total > self._job.count:
-            found["environments"] = {"episodes": placed(state["environments"]["episodes"], rows, total)}
+            episodes = placed(state["environments"]["episodes"], rows, total)
+            found["environments"] = {**state["environments"], "episodes": episodes}
         if "actor" in state:
             parts = [np.array(part) for part in self._actor.initial_state(total)]
             given = [np.asarray(part) for part in state["actor"]]

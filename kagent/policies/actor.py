@@ -218,11 +218,24 @@ class PolicyActor(Actor):
         if program is self.program:
             super().save(directory, standardization)
             return
+        self.served().save(directory, standardization)
+
+    def served(self) -> Actor:
+        """The actor that computes without TensorFlow: this one, or, where it `is_servable` alone, another one."""
+        if self._serving is None:
+            return self
         spaces_of = self._observation.config, self._action.config
-        served = Actor(
-            None, spaces_of[0], self.decisions, None, program, spaces_of[1], self.temperature, None, self._network_state
-        )
-        served.save(directory, standardization)
+        given = None, spaces_of[0], self.decisions, None, self._serving, spaces_of[1], self.temperature, None
+        return Actor(*given, self._network_state)
+
+    def served_weights(self) -> tuple[np.ndarray, int]:
+        """Of the program of `served`: the present weights, float32 `(size,)`, and a number that changes where they may have changed."""
+        program: Any = self.program
+        if self._serving is not None:
+            program = self._serving
+            program.expire()  # this actor reads variables and knows no new weights
+        program.refresh_weights()
+        return program.weights, program.version
 
     @property
     def is_numpy(self) -> bool:

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kagent import schedules
-from kagent.ops.preprocessing import LUMINANCE
 from kagent.preprocessing import layer, scaling, statistics
+from kagent.preprocessing.equations import LUMINANCE
 from kagent.preprocessing.image import Image
 from kagent.preprocessing.keras_layer import KerasLayer
 from kagent.preprocessing.pipeline import Pipeline

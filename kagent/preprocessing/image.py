@@ -9,8 +9,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kagent.ops.preprocessing import LUMINANCE, luminance, resize_bilinear
 from kagent.preprocessing import layer
+from kagent.preprocessing.equations import LUMINANCE, luminance, resize_bilinear
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
 from kagent.spaces import images
 

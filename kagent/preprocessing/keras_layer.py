@@ -1,17 +1,14 @@
-"""A Keras layer as a preprocessing layer."""
+"""A Keras layer as a preprocessing layer. Keras is imported where there is one, so that workers without it read this module."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any
 
 import gymnasium
-import keras
 import numpy as np
-import tensorflow as tf
 
-from kagent.config import allowed
-from kagent.config.rehearsal import before_call
 from kagent.preprocessing import layer
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer
 from kagent.spaces import Structure
@@ -44,10 +41,14 @@ class KerasLayer(Layer):
         given = self.layer
         if isinstance(given, dict):
             object.__setattr__(self, "layer", _from_config(given))
-        elif not isinstance(given, keras.layers.Layer):
+        elif not is_keras(given):
             raise TypeError(f"`keras_layer.layer` must be a Keras layer or its configuration. Received: {given!r}")
 
     def bind(self, space: gymnasium.Space) -> Bound:
+        import tensorflow as tf
+
+        from kagent.config.rehearsal import before_call
+
         leaf = Structure(space).leaves[0]
         dtype = leaf.stored_dtype if leaf.is_discrete else np.dtype(np.float32)
 
@@ -74,13 +75,16 @@ class KerasLayer(Layer):
 
 def is_keras(value: Any) -> bool:
     """Whether `value` is a Keras layer or the configuration of one."""
-    return isinstance(value, keras.layers.Layer) or (
-        isinstance(value, dict) and isinstance(value.get("class_name"), str)
-    )
+    if isinstance(value, dict):
+        return isinstance(value.get("class_name"), str)
+    keras = sys.modules.get("keras")  # without it there is no such layer
+    return keras is not None and isinstance(value, keras.layers.Layer)
 
 
 def _from_config(config: dict[str, Any]) -> Any:
+    from kagent.config import allowed
+
     made = allowed.made(config, "keras_layer.layer")
-    if not isinstance(made, keras.layers.Layer):
+    if not is_keras(made):
         raise ValueError(f"`keras_layer.layer` must describe a Keras layer. Received: {config['class_name']!r}")
     return made

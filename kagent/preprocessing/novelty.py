@@ -13,9 +13,9 @@ import numpy as np
 
 from kagent import schedules
 from kagent.acting.actor import MASK_KEY
-from kagent.ops import novelty as ops
-from kagent.ops.preprocessing import merged_moments, running_return, standardize
 from kagent.preprocessing import layer
+from kagent.preprocessing import novelty_equations as ops
+from kagent.preprocessing.equations import merged_moments, running_return, standardize
 from kagent.preprocessing.layer import LAYERS, Bound, Layer, Past, Rows
 from kagent.schedules import Clock
 from kagent.spaces import Leaf, Structure

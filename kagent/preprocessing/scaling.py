@@ -11,8 +11,8 @@ import numpy as np
 
 from kagent import schedules
 from kagent.acting import activations
-from kagent.ops.preprocessing import linear_normalization
 from kagent.preprocessing import layer
+from kagent.preprocessing.equations import linear_normalization
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer, Past, Rows
 
 

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 
 from kagent import schedules
-from kagent.ops.preprocessing import merged_moments, running_return, standardize
 from kagent.preprocessing import layer
+from kagent.preprocessing.equations import merged_moments, running_return, standardize
 from kagent.preprocessing.layer import LAYERS, Bound, Function, Layer, Past, Rows
 
 Axes = tuple[int, ...] | None
@@ -201,7 +201,7 @@ class ReturnScaler(Standardizer):
 class ReturnNormalization(Layer):
     """`x / sqrt(variance + epsilon)` of a reward x, kept from `-clip` to `clip`, with the variance of discounted sums of rewards.
 
-    The sum of each environment begins anew with its episodes (`kagent.ops.preprocessing.running_return`); nothing is subtracted,
+    The sum of each environment begins anew with its episodes (`kagent.preprocessing.equations.running_return`); nothing is subtracted,
     so that the sign of a reward stays. All environments share the variance. It moves in training alone, before the reward is
     divided that it takes in; before the first one, rewards pass as they are.
 

@@ -42,6 +42,8 @@ class AsynchronousTrainer(RemoteTrainer):
             agent._clock.at,
             self._give_up,
             self._note if together else None,
+            agent._clock.host,
+            self._arrivals(environments),
         )
 
     def _note(self, log_prob: np.ndarray) -> None:

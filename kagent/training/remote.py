@@ -21,6 +21,9 @@ from kagent.distributed.job import Job
 from kagent.distributed.workers import WorkerSource
 from kagent.exploration import ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling
 from kagent.memories import Memory
+from kagent.preprocessing import KerasLayer
+from kagent.preprocessing.preprocessing import REWARD, Preprocessing
+from kagent.preprocessing.remote import Arrivals, for_worker
 from kagent.schedules import Clock
 from kagent.training.counters import Unbounded
 from kagent.training.trainer import Trainer
@@ -112,11 +115,11 @@ def _of_parts(agent: Any, workers: int, asynchronous: bool) -> list[tuple[str, A
     memory = type(agent.memory)
     if memory.use_environments is not Memory.use_environments:
         found.append(("memory", memory.__name__, "a memory that calls no method of environments, which are elsewhere"))
-    if agent.preprocessing is not None:
-        found.append(("preprocessing", "layers with a state of their own", "None, or wrappers of the environment"))
-    if not actor.is_numpy:
-        reason = actor.unsupported or "convolutions, which agents compute by TensorFlow"
-        found.append(("policy", reason, "layers that the NumPy actor has: workers have no TensorFlow"))
+    for key, layers in ({} if agent.preprocessing is None else agent.preprocessing.parts).items():
+        if key != REWARD and any(isinstance(layer, KerasLayer) for layer in layers):
+            found.append(("preprocessing", f"a Keras layer for {key!r}", "layers in NumPy: workers have no TensorFlow"))
+    if not actor.is_servable:
+        found.append(("policy", actor.unsupported, "layers that the NumPy actor has: workers have no TensorFlow"))
     if agent.explorer is not exploration:
         changed = "a policy with noise on its variables or layers, or with a temperature that changes"
         found.append(("policy", changed, "a policy that stays the same between updates"))
@@ -136,8 +139,8 @@ def _of_parts(agent: Any, workers: int, asynchronous: bool) -> list[tuple[str, A
 
 
 def _check_clock(agent: Any, bounds: run_length.Bounds) -> None:
-    """Refuses an exploration that changes with the number of episodes, which a worker does not know, and warns of one that
-    measures the progress of a run without a bound.
+    """Refuses an exploration, or a preprocessing of observations, that changes with the number of episodes, which a worker does not
+    know, and warns of an exploration that measures the progress of a run without a bound.
 
     Raises:
         ValueError: It reads it.
@@ -155,6 +158,16 @@ def _check_clock(agent: Any, bounds: run_length.Bounds) -> None:
         )
     if "progress" in read and bounds == run_length.ENDLESS:
         Unbounded().warn()
+    if agent.preprocessing is not None:
+        read.clear()
+        found = for_worker(agent.preprocessing)
+        made = Preprocessing(found.parts, agent.preprocessing.raw, lambda: clock)
+        made.observation(made.zeros(raw=True), made.begin(1), slice(None), np.ones(1, bool), True)
+        if "episodes" in read or ("progress" in read and bounds.episodes != math.inf):
+            raise ValueError(
+                "`preprocessing` of observations does not go with `workers`: it changes with the number of finished episodes, of which a "
+                "worker knows its own. Allowed: schedules by timesteps or updates, or by progress without a bound on episodes"
+            )
 
 
 class _Watched(Clock):
@@ -195,10 +208,11 @@ def opened(
     count = workers.envs_per_worker
     total = workers.num_workers * count
     limits = {"max_episode_timesteps": agent.max_episode_timesteps, **rules}
-    config, alone = agent.actor.to_config(), is_asynchronous(agent, workers)
+    config, alone = agent.actor.served().to_config(), is_asynchronous(agent, workers)
     likely = alone and agent.objective.needs_log_prob
+    prepared = None if agent.preprocessing is None else for_worker(agent.preprocessing)
     jobs = [
-        Job(env, index * count, count, total, config, agent.exploration, limits, replay_limit, alone, likely)
+        Job(env, index * count, count, total, config, agent.exploration, limits, replay_limit, prepared, alone, likely)
         for index in range(workers.num_workers)
     ]
     reached = workers.connect()
@@ -222,12 +236,16 @@ class RemoteTrainer(Trainer):
     def _make_collector(self, environments: Any) -> Any:
         agent = self.agent
         leaves = len(agent._observation.leaves), len(agent._action.leaves)
-        return RemoteCollector(environments, self._weights, agent._random["reset"], leaves, self._give_up)
+        reset, clock, arrivals = agent._random["reset"], agent._clock.host, self._arrivals(environments)
+        return RemoteCollector(environments, self._weights, reset, leaves, self._give_up, clock, arrivals)
+
+    def _arrivals(self, fleet: Fleet) -> Arrivals | None:
+        made = self.agent.preprocessing
+        return None if made is None else Arrivals(made, fleet.jobs[0].total)
 
     def _weights(self) -> tuple[np.ndarray, int]:
-        program = self.agent.actor.program
-        program.refresh_weights()
-        return program.weights, program.version
+        weights, version = self.agent.actor.served_weights()
+        return weights, version
 
     def _give_up(self, rows: list[int]) -> None:
         # What the memory gets next of these environments is of other episodes.

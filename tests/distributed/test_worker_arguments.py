@@ -75,7 +75,6 @@ BY_EPISODES = {"type": "Linear", "initial": 1.0, "final": 0.0, "steps": 100, "un
             functools.partial(kagent.DQN, **GOALS, network=NETWORK, memory={"type": "hindsight", "capacity": 100}),
             "`memory` does not .*Hindsight.*Allowed: a memory that calls no method of environments",
         ),
-        (functools.partial(ppo, "CartPole-v1", normalize=True), "`preprocessing` does not go with `workers`"),
         (functools.partial(ppo, "CartPole-v1", exploration=OwnOfWorkers()), "`exploration` does not .*OwnOfWorkers"),
         (
             functools.partial(ppo, "CartPole-v1", exploration=kagent.ActionNoise(BY_EPISODES)),

@@ -14,8 +14,14 @@ from kagent.environments.episode_seeds import EpisodeSeeds, following_seed
 
 NETWORK = {"type": "mlp", "units": [4]}
 ROLLOUT = {"network": NETWORK, "n_steps": 8, "batch_size": 48, "epochs": 1, "seed": 3}
+BY_TIME = {"type": "Linear", "initial": 0.01, "final": 1.0, "steps": 200, "unit": "timesteps"}
 MASKED = functools.partial(Identity, spaces.MultiDiscrete([3, 4]), length=5, masks="info")
 MIXED = functools.partial(Identity, spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2,))), length=3)
+
+LAYERS = {
+    "float": [{"type": "deltafier", "concatenate": 0}, {"type": "clipping", "upper": BY_TIME}],
+    "reward": [{"type": "return_normalization", "discount": 0.9}, {"type": "rnd", "units": [4], "features": 3}],
+}
 
 # Name: how the agent is made, where, how environments are divided, and what else `fit` is given.
 CASES = {
@@ -38,6 +44,10 @@ CASES = {
         functools.partial(kagent.PPO, **ROLLOUT, state_dependent_noise=3, max_episode_timesteps=7),
         "Pendulum-v1", (1, 6), {"steps": 130},
     ),
+    "normalized by one worker": (
+        functools.partial(kagent.PPO, **ROLLOUT, normalize=True, max_episode_timesteps=7), "Pendulum-v1", (1, 6), {"steps": 130},
+    ),
+    "preprocessing": (functools.partial(kagent.PPO, **ROLLOUT, preprocessing=LAYERS), "CartPole-v1", (3, 2), {"steps": 130}),
     "A2C": (functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3), "CartPole-v1", (3, 2), {}),
     "noise": (
         functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration=kagent.ActionNoise(0.5)),

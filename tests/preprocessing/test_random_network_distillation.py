@@ -9,8 +9,8 @@ from variants import thorough
 
 import kagent
 from kagent import exploration, preprocessing
-from kagent.ops import novelty
 from kagent.preprocessing import RandomNetworkDistillation
+from kagent.preprocessing import novelty_equations as novelty
 from kagent.preprocessing.novelty import Novelty
 from kagent.spaces import Structure
 

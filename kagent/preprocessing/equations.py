@@ -1,6 +1,6 @@
 """What is done to observations and rewards on their way from the environment to the agent.
 
-Unlike the other equations these run on the host, between two environment steps: they take and return NumPy arrays, and
+Unlike the equations of `kagent.ops` these run on the host, between two environment steps: they take and return NumPy arrays, and
 reckon in float64, so that what is increasing stays so when the results are rounded to float32.
 """
 

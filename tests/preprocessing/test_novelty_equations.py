@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kagent.ops import novelty
+from kagent.preprocessing import novelty_equations as novelty
 
 TWO = [  # 2 inputs, 2 hidden units, 1 feature
     (np.array([[1.0, -1.0], [2.0, 0.5]]), np.array([0.0, 0.25])),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kagent.ops.preprocessing import (
+from kagent.preprocessing.equations import (
     linear_normalization,
     luminance,
     merged_moments,
