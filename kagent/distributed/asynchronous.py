@@ -37,7 +37,8 @@ class AsynchronousCollector:
     Args:
         fleet: The workers, whose jobs are `alone`.
         weights: Returns the actor's weights, float32 `(size,)`, and a number that changes where they may have changed.
-        generators: Of each worker its streams of actions and of the seeds of episodes.
+        spawn: Gives that many new streams of actions, one for each worker. It is called where episodes begin.
+        reset: The agent's stream of seeds, for the case of a single environment.
         leaves: How many leaves an observation and an action have.
         steps: Timesteps of an environment in a block.
         together: Whether blocks are put side by side.
@@ -61,7 +62,8 @@ class AsynchronousCollector:
         self,
         fleet: Fleet,
         weights: Callable[[], tuple[np.ndarray, int]],
-        generators: Sequence[tuple[np.random.Generator, np.random.Generator]],
+        spawn: Callable[[int], list[np.random.Generator]],
+        reset: np.random.Generator,
         leaves: tuple[int, int],
         steps: int,
         together: bool,
@@ -73,7 +75,8 @@ class AsynchronousCollector:
     ):
         self.fleet, self._clock, self._arrivals = fleet, clock, arrivals
         self.shared = SharedWeights(fleet, weights)
-        self._generators, self._leaves, self._steps, self._together = generators, leaves, steps, together
+        self._spawn, self._reset, self._leaves, self._steps, self._together = spawn, reset, leaves, steps, together
+        self._generators: list[np.random.Generator] = []  # of each worker
         self._clock_at, self._give_up, self._note = clock_at, give_up, note
         job, about = fleet.jobs[0], fleet.about[0]
         self.environments = RemoteEnvironments(
@@ -104,6 +107,7 @@ class AsynchronousCollector:
         """Begins new episodes in all environments, whatever the state."""
         del state
         self._next_seed, self._begun, self._rollout = next_seed, False, None
+        self._generators = self._spawn(len(self.fleet.jobs))
         found = self.fleet.call("start", [self._seeds(index) for index in range(len(self.fleet.jobs))], self._fresh)
         if self._arrivals is not None:
             for job, one in zip(self.fleet.jobs, found):
@@ -153,9 +157,9 @@ class AsynchronousCollector:
         arrived = []
         for _ in range(len(self.fleet.jobs) if self._together else 1):
             index, (block, streams) = self.fleet.next(self._fresh)
-            for generator, state in zip(self._generators[index], streams):
-                if state is not None:
-                    generator.bit_generator.state = state
+            self._generators[index].bit_generator.state = streams.act
+            if streams.reset is not None:
+                self._reset.bit_generator.state = streams.reset
             if self._arrivals is not None:
                 block = self._processed(self._arrivals, index, block)
             self.ages.append(self.updates - self._given[index])
@@ -171,8 +175,8 @@ class AsynchronousCollector:
         count = self.fleet.jobs[index].count
         clocks = [tuple(self._clock_at(self._asked + t * count)) for t in range(self._steps)]
         self._asked += self._steps * count
-        act, reset = self._generators[index]
-        alone = count == 1  # else the seeds of episodes follow from those before
+        act, reset = self._generators[index], self._reset
+        alone = self.fleet.jobs[index].total == 1  # else the seeds of episodes follow from those before
         streams = Streams(dict(act.bit_generator.state), dict(reset.bit_generator.state) if alone else None)
         version, shared = self.shared.latest()
         self._given[index] = self.updates

@@ -97,11 +97,13 @@ class RemoteCollector:
 
     Each call of the workers brings as many timesteps as are planned; `step` hands out one at a time. Every worker computes the
     actions of all environments, with zeros for the observations of others, and takes those of its own. So all draw the same random
-    numbers, and the timesteps are those of one `Collector` with all environments.
+    numbers, and the timesteps are those of one `Collector` with all environments. Workers whose jobs are `alone` compute those of
+    their own environments, each with a stream of its own.
 
     Args:
         fleet: The workers.
         weights: Returns the actor's weights, float32 `(size,)`, and a number that changes where they may have changed.
+        spawn: Gives that many new streams of actions, for workers whose jobs are `alone`. It is called where episodes begin.
         reset: The agent's stream of seeds, for the case of a single environment.
         leaves: How many leaves an observation and an action have.
         give_up: Called with the rows of environments whose open episodes a worker has taken with it.
@@ -121,6 +123,7 @@ class RemoteCollector:
         self,
         fleet: Fleet,
         weights: Callable[[], tuple[np.ndarray, int]],
+        spawn: Callable[[int], list[np.random.Generator]],
         reset: np.random.Generator,
         leaves: tuple[int, int],
         give_up: Callable[[list[int]], None],
@@ -129,7 +132,8 @@ class RemoteCollector:
     ):
         self.fleet = fleet
         self._clock, self._arrivals = clock, arrivals
-        self._reset, self._leaves, self._give_up = reset, leaves, give_up
+        self._spawn, self._reset, self._leaves, self._give_up = spawn, reset, leaves, give_up
+        self._generators: list[np.random.Generator] = []  # of each worker that is alone
         job, about = fleet.jobs[0], fleet.about[0]
         self.environments = RemoteEnvironments(job.total, about["observation_space"], about["action_space"])
         self.exploration: Exploration = job.exploration
@@ -157,6 +161,7 @@ class RemoteCollector:
         self._next_seed = next_seed
         jobs, total = self.fleet.jobs, self.environments.num_envs
         self._rollout, self._lost = None, []
+        self._generators = self._spawn(len(jobs)) if jobs[0].alone else []
         if state is not None and len(state["lengths"]) != total:
             state = None
         if state is None or len(state["environments"]["episodes"]) != total:
@@ -165,7 +170,7 @@ class RemoteCollector:
         else:
             parts = [self._slice(state, job.rows) for job in jobs]
             found = self._call("start", [self._starting([], part) for part in parts])
-            lost = sorted({row for one in found for row in one["lost"]})
+            lost = sorted({first + row for first, one in zip(self._firsts, found) for row in one["lost"]})
             if lost:  # their new episodes get seeds in the order of the environments, as if they were all here
                 seeds = [[next_seed() for row in lost if row in range(total)[job.rows]] for job in jobs]
                 found = self._call("start", [self._starting(*each) for each in zip(seeds, parts)])
@@ -228,21 +233,29 @@ class RemoteCollector:
         clocks = list(itertools.islice(self._planned, LONGEST)) or [clock]
         times = [tuple(one) for one in clocks]
         single = self.environments.num_envs == 1
-        streams = Streams(dict(rng.bit_generator.state), dict(self._reset.bit_generator.state) if single else None)
+        reset = dict(self._reset.bit_generator.state) if single else None
+        generators = self._generators or [rng] * len(self.fleet.jobs)
+        streams = [Streams(dict(generator.bit_generator.state), reset) for generator in generators]
         version, shared = self._weights.latest()
         learned = None if self._arrivals is None else self._arrivals.statistics()
-        found = self._call("collect", [(shared, version, times, streams, learned) for _ in self.fleet.jobs])
+        found = self._call("collect", [(shared, version, times, own, learned) for own in streams])
         blocks, after = zip(*found)
-        if any(not _equal(one.act, after[0].act) for one in after):
+        if not self._generators and any(not _equal(one.act, after[0].act) for one in after):
             raise RuntimeError(
                 "The workers drew different numbers of random numbers, and their actions are not those of one process: "
                 f"{type(self.exploration).__name__} draws numbers by what it observes"
             )
-        rng.bit_generator.state = after[0].act
+        for generator, one in zip(generators, after):
+            generator.bit_generator.state = one.act
         if single:
             self._reset.bit_generator.state = after[0].reset
         self._leave_lost()
-        self._rollout, self._given = Rollout(blocks, self._leaves), 0
+        self._rollout, self._given = Rollout(blocks, self._leaves, self._firsts), 0
+
+    @property
+    def _firsts(self) -> list[int]:
+        # What is added to the rows of each worker: those that are alone count their own from 0.
+        return [job.first if job.alone else 0 for job in self.fleet.jobs]
 
     def _call(self, method: str, arguments: Sequence[Call]) -> list[Any]:
         return self.fleet.call(method, arguments, self._fresh)

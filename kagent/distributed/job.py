@@ -33,7 +33,7 @@ class Job:
         limits: Arguments of `kagent.environments.make`: `max_episode_timesteps`, `reset_options` and `step_timeout`.
         replay_limit: As of `fit`.
         preparation: What is done to observations; None: nothing.
-        alone: Whether its actions are drawn for its own environments alone, from streams of its own; else for all.
+        alone: Whether its actions are drawn for its own environments alone, from a stream of its own; else for all.
         log_prob: Whether it sends how likely its actions were.
         version: Of kagent, where the agent is.
     """

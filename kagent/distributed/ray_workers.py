@@ -38,6 +38,10 @@ class Ray:
         asynchronous: Whether workers go on with somewhat older weights while the agent learns. True is for agents with a replay memory
             and for `IMPALA`, False for agents that learn from what their present policy did, and for `IMPALA`. None: True where it may
             be.
+        exact: Whether workers that wait draw the random numbers of all environments, so that training is that of local environments
+            bit for bit. It costs each worker a forward pass of all environments' rows. False: each draws for its own. Beta
+            distributions, state-dependent noise and explorations of your own are drawn so in any case. It has no meaning for one
+            worker, and for workers that go on.
 
     Raises:
         ValueError: Numbers outside of their range, or an address of another form.
@@ -54,6 +58,7 @@ class Ray:
     address: str | None = None
     cpus_per_worker: float = 1.0
     asynchronous: bool | None = None
+    exact: bool = True
 
     def __post_init__(self) -> None:
         check_count(self.num_workers, "num_workers")
@@ -62,6 +67,7 @@ class Ray:
             check_positive(self.cpus_per_worker, "cpus_per_worker")
         if self.asynchronous is not None:
             check_flag(self.asynchronous, "asynchronous")
+        check_flag(self.exact, "exact")
         if self.address is not None and self.address != "auto":
             self._host_and_port()
 

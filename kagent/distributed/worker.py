@@ -45,7 +45,7 @@ class Streams(NamedTuple):
 
     Attributes:
         act: Of actions.
-        reset: Of the seeds of episodes, where one worker has the only environment; else None.
+        reset: Of the seeds of episodes, where there is only one environment; else None.
     """
 
     act: dict[str, Any]
@@ -116,7 +116,7 @@ class Worker:
         self._actor = from_config(job.actor)
         self._collector = Collector(self._actor, job.exploration, own)
         self._version = -1  # of the weights
-        self._seeds = _Seeds(self._total > 1)
+        self._seeds = _Seeds(job.total > 1)
 
     def about(self) -> dict[str, Any]:
         """What the learner needs to know of its environments and of its process."""

@@ -31,11 +31,11 @@ class AsynchronousTrainer(RemoteTrainer):
         agent = self.agent
         leaves = len(agent._observation.leaves), len(agent._action.leaves)
         together = isinstance(agent.memory, Rollout)
-        act, reset = (_spawned(agent._random[name], len(environments.jobs)) for name in ("act", "reset"))
         return AsynchronousCollector(
             environments,
             self._weights,
-            list(zip(act, reset)),
+            self._spawned,
+            agent._random["reset"],
             leaves,
             min(agent.memory.steps, LONGEST) if together else BLOCK,
             together,
@@ -79,8 +79,3 @@ class AgeMetrics(EpisodeMetrics):
             "weights_age": self._known[0],
             "weights_age_max": self._known[1],
         }
-
-
-def _spawned(stream: np.random.Generator, count: int) -> list[np.random.Generator]:
-    """Generators of their own, one for each worker."""
-    return [np.random.Generator(np.random.Philox(seed)) for seed in stream.integers(2**63, size=count)]

@@ -28,7 +28,7 @@ from kagent.schedules import Clock
 from kagent.training.counters import Unbounded
 from kagent.training.trainer import Trainer
 
-# How many random numbers they draw follows from the number of rows.
+# How many random numbers they draw follows from the number of rows, and is the same in all workers.
 _BY_ROWS = (ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling)
 
 
@@ -65,8 +65,8 @@ def check_fit(agent: Any, env: Any, workers: Any, given: Mapping[str, Any]) -> N
         raise ValueError(
             f"`n_envs` must agree with `workers`, whose environments are {total}. Received: {given['n_envs']}"
         )
-    asynchronous = is_asynchronous(agent, workers)
-    for name, received, allowed in _of_parts(agent, workers.num_workers, asynchronous):
+    is_asynchronous(agent, workers)
+    for name, received, allowed in _of_parts(agent):
         raise ValueError(f"`{name}` does not go with `workers`. Received: {received}. Allowed: {allowed}")
 
 
@@ -108,11 +108,10 @@ def is_asynchronous(agent: Any, workers: WorkerSource) -> bool:
     return bool(replayed or (agent.objective.needs_log_prob if given is None else given))
 
 
-def _of_parts(agent: Any, workers: int, asynchronous: bool) -> list[tuple[str, Any, str]]:
+def _of_parts(agent: Any) -> list[tuple[str, Any, str]]:
     # Name, received value and allowed values of each part that workers cannot have.
     found: list[tuple[str, Any, str]] = []
-    actor, exploration = agent.actor, agent.exploration
-    memory = type(agent.memory)
+    actor, memory = agent.actor, type(agent.memory)
     if memory.use_environments is not Memory.use_environments:
         found.append(("memory", memory.__name__, "a memory that calls no method of environments, which are elsewhere"))
     for key, layers in ({} if agent.preprocessing is None else agent.preprocessing.parts).items():
@@ -120,22 +119,25 @@ def _of_parts(agent: Any, workers: int, asynchronous: bool) -> list[tuple[str, A
             found.append(("preprocessing", f"a Keras layer for {key!r}", "layers in NumPy: workers have no TensorFlow"))
     if not actor.is_servable:
         found.append(("policy", actor.unsupported, "layers that the NumPy actor has: workers have no TensorFlow"))
-    if agent.explorer is not exploration:
+    if agent.explorer is not agent.exploration:
         changed = "a policy with noise on its variables or layers, or with a temperature that changes"
         found.append(("policy", changed, "a policy that stays the same between updates"))
-    if found or workers == 1 or asynchronous:
-        return found
-    # With one worker all random numbers are drawn there. Several draw the same ones, each for all environments.
-    if type(exploration) not in _BY_ROWS:
-        names = ", ".join(kind.__name__ for kind in _BY_ROWS)
-        found.append(("exploration", exploration, f"{names}, or one worker: several must draw the same random numbers"))
-    for decision in actor.decisions:
-        if decision.kind == "beta" or decision.parts:
-            allowed = (
-                "another distribution, or one worker: how many random numbers it draws depends on the observations"
-            )
-            found.append(("policy", f"a distribution {decision.kind!r}", allowed))
     return found
+
+
+def draws_alone(agent: Any, workers: WorkerSource) -> bool:
+    """Whether each worker draws random numbers for its own environments, from a stream of its own; else all draw the same ones, each
+    for all environments, which makes training that of local environments.
+    """
+    if is_asynchronous(agent, workers):
+        return True
+    if (
+        workers.num_workers == 1 or type(agent.exploration) is OrnsteinUhlenbeckNoise
+    ):  # which draws no random numbers of a stream
+        return False
+    if not getattr(workers, "exact", True) or type(agent.exploration) not in _BY_ROWS:
+        return True
+    return any(decision.kind == "beta" or decision.parts for decision in agent.actor.decisions)
 
 
 def _check_clock(agent: Any, bounds: run_length.Bounds) -> None:
@@ -208,8 +210,8 @@ def opened(
     count = workers.envs_per_worker
     total = workers.num_workers * count
     limits = {"max_episode_timesteps": agent.max_episode_timesteps, **rules}
-    config, alone = agent.actor.served().to_config(), is_asynchronous(agent, workers)
-    likely = alone and agent.objective.needs_log_prob
+    config, alone = agent.actor.served().to_config(), draws_alone(agent, workers)
+    likely = is_asynchronous(agent, workers) and agent.objective.needs_log_prob
     prepared = None if agent.preprocessing is None else for_worker(agent.preprocessing)
     jobs = [
         Job(env, index * count, count, total, config, agent.exploration, limits, replay_limit, prepared, alone, likely)
@@ -237,7 +239,14 @@ class RemoteTrainer(Trainer):
         agent = self.agent
         leaves = len(agent._observation.leaves), len(agent._action.leaves)
         reset, clock, arrivals = agent._random["reset"], agent._clock.host, self._arrivals(environments)
-        return RemoteCollector(environments, self._weights, reset, leaves, self._give_up, clock, arrivals)
+        return RemoteCollector(
+            environments, self._weights, self._spawned, reset, leaves, self._give_up, clock, arrivals
+        )
+
+    def _spawned(self, count: int) -> list[np.random.Generator]:
+        # Streams of their own, one for each worker.
+        seeds = self.agent._random["act"].integers(2**63, size=count)
+        return [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
 
     def _arrivals(self, fleet: Fleet) -> Arrivals | None:
         made = self.agent.preprocessing
