@@ -160,7 +160,7 @@ class AsynchronousCollector:
             self._generators[index].bit_generator.state = streams.act
             if streams.reset is not None:
                 self._reset.bit_generator.state = streams.reset
-            if self._arrivals is not None:
+            if self._arrivals is not None and self._arrivals.works:
                 block = self._processed(self._arrivals, index, block)
             self.ages.append(self.updates - self._given[index])
             arrived.append(_Arrived(index, block))

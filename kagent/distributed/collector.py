@@ -67,6 +67,10 @@ class SharedWeights:
 class Arrivals(Protocol):
     """What the agent's preprocessing does with timesteps that arrive; `kagent.preprocessing.remote.Arrivals` is one."""
 
+    @property
+    def works(self) -> bool:
+        """Whether timesteps have to be taken in: statistics of observations are learned, or rewards processed."""
+
     def statistics(self) -> Any:
         """What workers process observations by."""
 
@@ -176,9 +180,15 @@ class RemoteCollector:
                 found = self._call("start", [self._starting(*each) for each in zip(seeds, parts)])
         self.returns[:], self.lengths[:] = (0, 0) if state is None else (state["returns"], state["lengths"])
         self.returns[lost], self.lengths[lost] = 0.0, 0
+        if self._arrivals is not None and state is not None and len(lost) < total:
+            self._arrivals.restore(state["environments"]["preprocessing"])
         self._leave_lost()
         if self._arrivals is not None:
-            self._begin_in(self._arrivals, state, lost, found)
+            begun = list(range(total)) if state is None else lost
+            raw = None
+            if found[0]["raw"] is not None:
+                raw = [np.concatenate(parts)[begun] for parts in zip(*(one["raw"] for one in found))]
+            self._arrivals.begin(begun, raw)
         masked = {bool(one["masked"]) for one in found}
         if len(masked) > 1:
             raise ValueError("All environments must give action masks, or none. Received: those of some workers do")
@@ -214,7 +224,7 @@ class RemoteCollector:
         rollout = self._rollout
         timestep, self._ended = rollout.timestep(self._given)
         self.returns += timestep.outcome.reward
-        if self._arrivals is not None:
+        if self._arrivals is not None and self._arrivals.works:
             timestep.outcome.reward = taken(self._arrivals, rollout, self._given, timestep, slice(None))
         self.lengths += 1
         self._given += 1
@@ -267,18 +277,6 @@ class RemoteCollector:
     def _starting(self, seeds: Sequence[int], state: dict[str, Any] | None) -> Call:
         learned = None if self._arrivals is None else self._arrivals.statistics()
         return seeds, state, learned, tuple(self._clock())
-
-    def _begin_in(
-        self, arrivals: Arrivals, state: dict[str, Any] | None, lost: list[int], found: Sequence[dict[str, Any]]
-    ) -> None:
-        total = self.environments.num_envs
-        begun = list(range(total)) if state is None else lost
-        if len(begun) < total:
-            arrivals.restore(state["environments"]["preprocessing"])  # type: ignore[index]
-        raw = None
-        if found[0]["raw"] is not None:
-            raw = [np.concatenate(parts)[begun] for parts in zip(*(one["raw"] for one in found))]
-        arrivals.begin(begun, raw)
 
     def _slice(self, state: dict[str, Any], rows: slice) -> dict[str, Any]:
         environments = {"episodes": state["environments"]["episodes"][rows]}

@@ -84,10 +84,14 @@ class Arrivals:
     Args:
         made: The agent's preprocessing, whose statistics move.
         count: Environments of all workers, N.
+
+    Attributes:
+        works: Whether timesteps have to be taken in: statistics of observations are learned, or rewards processed.
     """
 
     def __init__(self, made: Preprocessing, count: int):
-        self.made, self.count, self.learns = made, count, for_worker(made).learns
+        self.made, self.count = made, count
+        self.works = made.processes_reward or for_worker(made).learns
         self._past = made.begin(count)
         self._begins = np.ones(count, bool)
         self._unseen = np.zeros(count, bool)  # rows whose first observation comes with their next timestep

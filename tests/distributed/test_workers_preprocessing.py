@@ -156,6 +156,17 @@ def test_a_worker_that_ends_begins_other_episodes_whose_observations_count():
     assert (weight, steps) == (4 + 64 + 2, 64)
 
 
+def test_a_worker_that_ends_where_open_episodes_are_brought_back_begins_others():
+    agent = made(n_steps=8, batch_size=32, epochs=1, discount=0.5)
+    given = {"steps": 32, "steps_per_epoch": 32, "verbose": 0}
+    agent.fit(functools.partial(Steps, []), workers=InProcess(2, 2), **given)
+    assert learned(agent)[0] == 4 + 32
+    source = InProcess(2, 2, fate=lambda number, worker, method: number == 4)  # the start of worker 1
+    with pytest.warns(UserWarning, match="Worker 1 .*has ended"):
+        agent.fit(functools.partial(Steps, []), workers=source, **given)
+    assert learned(agent)[0] == 4 + 32 + 32 + 2
+
+
 class Pixels(gymnasium.Env):
     """A bright square, at the left or at the right. Which of them is the action that is rewarded."""
 
