@@ -26,7 +26,7 @@ class BlockWriter:
 
     def __init__(self, steps: int, rows: slice):
         self._steps, self._rows = steps, rows
-        self._columns: dict[str, np.ndarray] = {}
+        self._groups: dict[str, list[np.ndarray | None]] = {}
         self._last: dict[str, list[np.ndarray]] = {}
         self._places: list[tuple[int, int]] = []
         self._ended: list[tuple[int, int, Episode]] = []
@@ -35,9 +35,11 @@ class BlockWriter:
         """Writes timestep `t`, and the episodes that ended in it, by row."""
         outcome = timestep.outcome
         self._write("observation", t, timestep.observation, 1)
-        self._write("mask", t, timestep.mask or (), 1)
+        if timestep.mask is not None:
+            self._write("mask", t, timestep.mask, 1)
         self._write("action", t, timestep.action)
-        self._write("actor_state", t, timestep.actor_state)
+        if timestep.actor_state:
+            self._write("actor_state", t, timestep.actor_state)
         self._write("outcome", t, (outcome.reward, outcome.terminated, outcome.truncated))
         for row, episode in ended:
             self._ended.append((t, row, episode))
@@ -70,27 +72,36 @@ class BlockWriter:
             observation, mask: What is to be acted on after the last timestep.
             raw: The environments' own observations there, if they are written.
         """
-        self._put("raw", self._steps, raw, 1)
+        if raw:
+            self._put("raw", self._steps, raw, 1)
         self._write("observation", self._steps, observation, 1)
-        self._write("mask", self._steps, mask or (), 1)
+        if mask is not None:
+            self._write("mask", self._steps, mask, 1)
         return {
-            "columns": self._columns,
+            "columns": {
+                f"{group}.{i}": column
+                for group, columns in self._groups.items()
+                for i, column in enumerate(columns)
+                if column is not None
+            },
             "last": {name: np.stack(parts) for name, parts in self._last.items()},
             "places": self._places,
             "ended": [(t, row, *episode) for t, row, episode in self._ended],
         }
 
     def _write(self, group: str, t: int, parts: Sequence[Any], further: int = 0) -> None:
-        self._put(group, t, [None if part is None else part[self._rows] for part in parts], further)
+        rows = self._rows
+        self._put(group, t, [None if part is None else part[rows] for part in parts], further)
 
     def _put(self, group: str, t: int, parts: Sequence[Any], further: int) -> None:
-        for i, own in enumerate(parts):
-            if own is None:
-                continue
-            name = f"{group}.{i}"
-            if name not in self._columns:
-                self._columns[name] = np.empty((self._steps + further, *own.shape), own.dtype)
-            self._columns[name][t] = own
+        columns = self._groups.get(group)
+        if columns is None:
+            steps = self._steps + further
+            columns = [None if own is None else np.empty((steps, *own.shape), own.dtype) for own in parts]
+            self._groups[group] = columns
+        for column, own in zip(columns, parts):
+            if column is not None:
+                column[t] = own
 
 
 class Rollout:
@@ -104,10 +115,20 @@ class Rollout:
 
     def __init__(self, blocks: Sequence[Block], leaves: tuple[int, int], firsts: Sequence[int] | None = None):
         names = blocks[0]["columns"]
-        self._columns = {name: np.concatenate([block["columns"][name] for block in blocks], axis=1) for name in names}
-        self._leaves = leaves
-        self.steps = len(self._columns["outcome.0"])
-        self._valid = np.ones(self._columns["outcome.0"].shape[1], bool)
+        columns = {name: np.concatenate([block["columns"][name] for block in blocks], axis=1) for name in names}
+        observations, actions = leaves
+        states = sum(name.startswith("actor_state.") for name in names)
+        counts = {
+            "observation": observations, "raw": observations, "action": actions, "mask": actions, "actor_state": states, "outcome": 3,
+            "log_prob": 1,
+        }  # fmt: skip
+        self._groups = {
+            group: [columns.get(f"{group}.{i}") for i in range(count)]
+            for group, count in counts.items()
+            if any(name.startswith(f"{group}.") for name in names)
+        }
+        self.steps, count = columns["outcome.0"].shape
+        self._valid = np.ones(count, bool)
         self._last: list[list[tuple[int, Mapping[str, np.ndarray], int]]] = [[] for _ in range(self.steps)]
         self._ended: list[list[tuple[int, Episode]]] = [[] for _ in range(self.steps)]
         for block, first in zip(blocks, [0] * len(blocks) if firsts is None else firsts):
@@ -115,43 +136,35 @@ class Rollout:
                 self._last[t].append((first + row, block["last"], place))
             for t, row, *episode in block["ended"]:
                 self._ended[t].append((first + row, Episode(*episode)))
-        self._masked = any(name.startswith("mask.") for name in names)
-        self._states = sum(name.startswith("actor_state.") for name in names)
 
     def timestep(self, t: int) -> tuple[Timestep, list[tuple[int, Episode]]]:
         """Timestep `t`, and the episodes that ended in it."""
-        observations, actions = self._leaves
-        observation, following = (
-            self._group("observation", t, observations),
-            self._led_to("observation", t, observations),
-        )
-        mask = self._group("mask", t, actions) if self._masked else None
-        next_mask = self._led_to("mask", t, actions) if self._masked else None
-        reward, terminated, truncated = (self._columns[f"outcome.{i}"][t] for i in range(3))
+        masked = "mask" in self._groups
+        observation, following = self._group("observation", t), self._led_to("observation", t)
+        mask, next_mask = (self._group("mask", t), self._led_to("mask", t)) if masked else (None, None)
+        reward, terminated, truncated = self._group("outcome", t)
         ended = self._ended[t]
         rows = [row for row, _ in ended]
         outcome = Transition(reward, terminated, truncated, self._valid, True, following, next_mask, rows)
-        action = self._group("action", t, actions)
-        state = tuple(self._group("actor_state", t, self._states))
+        action = self._group("action", t)
+        state = tuple(self._group("actor_state", t)) if "actor_state" in self._groups else ()
         return Timestep(observation, mask, state, action, action, observation, outcome), ended
 
     def raw(self, t: int) -> tuple[list[Any], list[Any], list[Any]] | None:
         """The environments' own observations, where workers sent them: those that were acted on at `t`, those that the actions led
         to, and those that are acted on next.
         """
-        if "raw.0" not in self._columns:
+        if "raw" not in self._groups:
             return None
-        count = self._leaves[0]
-        return self._group("raw", t, count), self._led_to("raw", t, count), self._group("raw", t + 1, count)
+        return self._group("raw", t), self._led_to("raw", t), self._group("raw", t + 1)
 
     def log_prob(self, t: int) -> np.ndarray | None:
         """Log-probabilities of the actions of timestep `t`, where workers sent them."""
-        column = self._columns.get("log_prob.0")
-        return None if column is None else column[t]
+        return self._group("log_prob", t)[0] if "log_prob" in self._groups else None
 
-    def _led_to(self, group: str, t: int, count: int) -> list[Any]:
+    def _led_to(self, group: str, t: int) -> list[Any]:
         # What is acted on next, but the last one of an episode where one ended.
-        parts = self._group(group, t + 1, count)
+        parts = self._group(group, t + 1)
         if self._last[t]:
             parts = [None if part is None else part.copy() for part in parts]
             for i, part in enumerate(parts):
@@ -160,6 +173,5 @@ class Rollout:
                         part[row] = last[f"{group}.{i}"][place]
         return parts
 
-    def _group(self, group: str, t: int, count: int) -> list[Any]:
-        names = [f"{group}.{i}" for i in range(count)]
-        return [self._columns[name][t] if name in self._columns else None for name in names]
+    def _group(self, group: str, t: int) -> list[Any]:
+        return [None if column is None else column[t] for column in self._groups[group]]

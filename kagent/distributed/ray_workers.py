@@ -16,6 +16,7 @@ from kagent.config.checks import check_count, check_flag, check_positive
 from kagent.distributed.worker import RAISED, Fault, Servant
 from kagent.distributed.workers import DIED, Answer
 
+_WITH_CALLS = 1 << 19  # bytes of weights for all workers that cost less in their calls than in the object store
 _PATIENCE = 5.0  # seconds for an address to accept a connection
 
 
@@ -172,8 +173,8 @@ class RayWorkers:
         self._actors[worker] = self._kind.remote()
 
     def share(self, weights: np.ndarray) -> Any:
-        """As `Workers.share`: once into the object store, from which each machine reads it once."""
-        return self._ray.put(weights)
+        """As `Workers.share`: once into the object store, from which each machine reads it once. A few bytes go with each call."""
+        return weights if weights.nbytes * len(self._actors) <= _WITH_CALLS else self._ray.put(weights)
 
     def submit(self, worker: int, method: str, *arguments: Any) -> None:
         """As `Workers.submit`."""
