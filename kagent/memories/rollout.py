@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kagent import ops
 from kagent.config.checks import check_count
 from kagent.memories.columns import portable
 from kagent.memories.memory import MEMORIES, Memory
@@ -213,7 +214,7 @@ class Rollout(Memory):
         length = self.sequence_length if self._by_sequence and self.sequence_length else 1
         sequences, together = self.steps * envs // length, batch_size // length
         padding = -(-sequences // together) * together - sequences
-        order = tf.argsort(uniform((count, epochs, sequences)), axis=-1)
+        order = ops.order_of(uniform((count, epochs, sequences)))
         # Sequence r of rollout c begins with step r // envs * length of environment r % envs; rollouts lie side by side on
         # the env axis.
         step, env = order // envs * length, order % envs

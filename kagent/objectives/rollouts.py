@@ -135,7 +135,7 @@ def acted_rows(context: LearningContext, experience: dict[str, Any]) -> tuple[di
     policy that acted: the stored one where it is known, else that of now.
 
     See `RewardEstimation.transitions`; `weight` is 0 of padding. For recurrent networks they have `begins`, too: 1 where an
-    episode begins.
+    episode begins. `log_prob` `(T, N)` of the experience are the stored ones; `log_prob_known` `(T, N)` says of which rows, without it all.
 
     Returns:
         The transitions, and their observations as policy and critic take them: sequences of recurrent networks.
@@ -145,18 +145,25 @@ def acted_rows(context: LearningContext, experience: dict[str, Any]) -> tuple[di
     if sequences.is_recurrent(context):
         rows[sequences.BEGINS] = tf.reshape(sequences.begins_of(experience), (-1,))
         observation = sequences.of_experience(context, experience)
-    parameters = context.policy.parameters_of(observation, rows.get("action_mask"))
-    log_prob = context.policy.log_prob(parameters, rows["action"])
-    if "log_prob" in experience:
-        stored, known = (tf.reshape(experience[name], (-1,)) for name in ("log_prob", "log_prob_known"))
-        log_prob = tf.where(known, stored, log_prob)
+    stored, known = (
+        None if name not in experience else tf.reshape(experience[name], (-1,))
+        for name in ("log_prob", "log_prob_known")
+    )
+    log_prob = stored
+    if stored is None or known is not None:
+        parameters = context.policy.parameters_of(observation, rows.get("action_mask"))
+        log_prob = context.policy.log_prob(parameters, rows["action"])
+        log_prob = log_prob if known is None else tf.where(known, stored, log_prob)
     rows["old_log_prob"] = tf.stop_gradient(log_prob)
     return rows, observation
 
 
 def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dict[str, Any]:
     """`acted_rows` with the values that the policy learns by: `advantage` and `return`; of a critic of states also with
-    `explained_variance`, the same number in each row."""
+    `explained_variance`, the same number in each row.
+
+    `bootstraps` of the experience, timesteps `(K, N)`, are all whose next observation is not the observation of the next timestep, but
+    for terminal ones, and may be others: the critic is called for these alone."""
     estimation, recurrent = context.reward_estimation, sequences.is_recurrent(context)
     steps, envs = experience["reward"].shape
     rows, observation = acted_rows(context, experience)
@@ -172,8 +179,12 @@ def prepare_rollout(context: LearningContext, experience: dict[str, Any]) -> dic
         if recurrent:
             successor = sequences.following(context, observation, successor)
         values = tf.reshape(state_values(context, observation, mask), (steps, envs))
-        if context.any_size and not recurrent and _is_large(experience["observation"]):
-            next_values = _shifted_values(context, experience, values, successor, next_mask)
+        if "bootstraps" in experience and not recurrent:
+            rows_of_them = _rows(experience["bootstraps"], envs)
+            next_values = _shifted_values(context, values, successor, next_mask, rows_of_them)
+        elif context.any_size and not recurrent and _is_large(experience["observation"]):
+            others = _not_following(experience, next_mask is not None)
+            next_values = _shifted_values(context, values, successor, next_mask, others)
         else:
             next_values = tf.reshape(state_values(context, successor, next_mask), (steps, envs))
         returns, advantage = estimation.estimates(*rollout, next_values, values, **time)
@@ -192,27 +203,42 @@ def _is_large(observation: Any) -> bool:
     return bool(sum(math.prod(leaf.shape[2:]) * leaf.dtype.size for leaf in tf.nest.flatten(observation)) >= _LARGE)
 
 
-def _shifted_values(
-    context: LearningContext, experience: dict[str, Any], values: tf.Tensor, successor: Any, next_mask: Any
-) -> tf.Tensor:
-    """Values of the next observations `(T, N)`, of which most are the observations of the next timestep, whose values are known.
+def _not_following(experience: dict[str, Any], masked: bool) -> tf.Tensor:
+    """The rows `(M, 1)` of `(T * N,)` whose next observation is not the observation of the next timestep.
 
     Whether one is, its bytes say, and those of its masks.
 
     Args:
-        context: The critic is in it.
         experience: The rollout, time-major.
-        values: Of its observations, `(T, N)`.
-        successor, next_mask: The next observations and their masks, `(T * N, ...)`.
+        masked: Whether its actions have masks.
     """
     pairs = [(experience["next_observation"], experience["observation"])]
-    if next_mask is not None:
+    if masked:
         masks = zip(experience["next_action_mask"], experience["action_mask"])
         pairs += [pair for pair in masks if pair[0] is not None]
-    known = tf.ones((values.shape[0] - 1, values.shape[1]), tf.bool)
+    steps, envs = experience["reward"].shape
+    known = tf.ones((steps - 1, envs), tf.bool)
     for following, own in zip(*map(tf.nest.flatten, zip(*pairs))):
         known &= tf.reduce_all(following[:-1] == own[1:], axis=list(range(2, following.shape.rank)))
-    others = tf.where(tf.reshape(tf.pad(~known, [[0, 1], [0, 0]], constant_values=True), (-1,)))
+    return tf.where(tf.reshape(tf.pad(~known, [[0, 1], [0, 0]], constant_values=True), (-1,)))
+
+
+def _rows(times: tf.Tensor, envs: int) -> tf.Tensor:
+    # Of timesteps `(K, N)` the rows `(K * N, 1)` of `(T * N,)`.
+    return tf.reshape(tf.cast(times, tf.int32) * envs + tf.range(envs), (-1, 1))
+
+
+def _shifted_values(
+    context: LearningContext, values: tf.Tensor, successor: Any, next_mask: Any, others: tf.Tensor
+) -> tf.Tensor:
+    """Values of the next observations `(T, N)`, of which most are the observations of the next timestep, whose values are known.
+
+    Args:
+        context: The critic is in it.
+        values: Of the observations, `(T, N)`.
+        successor, next_mask: The next observations and their masks, `(T * N, ...)`.
+        others: The rows `(M, 1)` of which the critic has to say the value.
+    """
     pick = lambda x: tf.gather(x, others[:, 0])  # noqa: E731
     mask = None if next_mask is None else [m if m is None else pick(m) for m in next_mask]
     found = state_values(context, tf.nest.map_structure(pick, successor), mask)

@@ -28,6 +28,7 @@ from .policy_gradient import (
 )
 from .recurrence import gru, lstm, simple_rnn
 from .returns import discounted_return, gae, lambda_return, n_step_return
+from .shuffles import order_of
 from .smoothing import smoothed_action
 from .state_dependent_noise import deviation, state_dependent_log_std
 from .td import (
@@ -88,6 +89,7 @@ __all__ = [
     "naf_value",
     "noisy_linear",
     "normalize_advantage",
+    "order_of",
     "pieces",
     "policy_gradient",
     "polyak",

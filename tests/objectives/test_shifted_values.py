@@ -80,6 +80,22 @@ def test_values_are_those_of_a_pass_over_the_next_observations(critic, nested, m
     np.testing.assert_allclose(compiled(), whole["return"], rtol=1e-5, atol=1e-5)
 
 
+def test_where_the_rows_are_known_no_others_are_looked_for():
+    """All but the end's: both last rows and both of timestep 3, in environment 1 the cut and the one that led elsewhere."""
+    agent = filled("StateValue", False)
+    experience, _ = agent.memory.experience({**agent.memory.storage.tensors, "indices": tf.zeros((1, 1), tf.int32)})
+    context = dataclasses.replace(LearningContext.of(agent), any_size=False)
+    whole = agent.objective.prepare(context, experience)
+    given = tf.constant([[4, 4], [3, 3], [3, 2], [3, 0]], tf.int64)
+    acted = tf.reshape(tf.range(STEPS * ENVS, dtype=tf.float32), (STEPS, ENVS))
+    known = agent.objective.prepare(context, {**experience, "bootstraps": given, "log_prob": acted})
+    np.testing.assert_allclose(known["return"], whole["return"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(known["advantage"], whole["advantage"], rtol=1e-5, atol=1e-5)
+    assert known["old_log_prob"].numpy().tolist() == list(range(STEPS * ENVS))
+    too_few = agent.objective.prepare(context, {**experience, "bootstraps": given[:2]})
+    assert np.abs(too_few["return"] - whole["return"]).max() > 1e-3
+
+
 def test_small_observations_and_programs_of_xla_have_a_pass_of_their_own():
     small, large = (tf.zeros((3, 2, n), tf.float32) for n in (127, 128))
     assert (

@@ -128,6 +128,25 @@ def test_truncation_bootstraps_from_the_true_next_observation():
     assert (found["truncated"] & ~found["terminated"]).any()
 
 
+@pytest.mark.parametrize("steps, cuts", [(8, 2), (5, None), (20, 5)])
+def test_the_critic_is_called_for_few_of_the_next_observations(steps, cuts):
+    """A limit of 4 cuts off 2 times in 8 timesteps; where half of all or more would be called for, all are."""
+    env = Cycle(num_envs=3)
+    agent = eager(env, n_steps=steps, batch_size=3 * steps)
+    found, _, _ = rollout_of(agent, env)
+    experience = tf.nest.map_structure(tf.constant, found)
+    assert ("bootstraps" in found) == (cuts is not None)
+    if cuts is not None:
+        assert found["bootstraps"].shape == (cuts + 1, 3)
+        cut = np.argwhere(found["truncated"] & ~found["terminated"]).tolist()
+        assert cut and all(time in found["bootstraps"][:, column] for time, column in cut)
+    known = agent.prepare(experience)
+    whole = agent.prepare({name: value for name, value in experience.items() if name not in ("bootstraps", "log_prob")})
+    for name in ("return", "advantage", "old_log_prob"):
+        np.testing.assert_allclose(known[name], whole[name], rtol=1e-5, atol=1e-6)
+    assert "log_prob" in found and "log_prob" not in rollout_of(eager(env, variable_noise=0.1), env)[0]
+
+
 def test_counters_events_and_history():
     env, noting = Cycle(num_envs=2), Noting()
     agent = eager(env)

@@ -26,12 +26,21 @@ class CompiledActor:
 
     Attributes:
         sizes: Numbers in each part of the state that the agent's recurrent networks carry; `()`: there are none.
+        knows_log_prob: Whether actions are drawn by the policy as it is when it learns, so that `log_prob` is what it would be then.
     """
 
     def __init__(self, agent: Any):
         self._policy, self._exploration, self._action = agent.policy, agent.exploration, agent._action
         self._critic, self._variable_noise = agent.critic, agent.variable_noise
         self.sizes = carried_sizes(agent.policy, agent.critic)
+        plain = type(self._exploration) is Sampling and agent.explorer is self._exploration and not self.sizes
+        self.knows_log_prob = plain and not self._exploration.random_steps and agent.variable_noise == 0.0
+
+    def log_prob(self, seen: list[tf.Tensor], masks: Any, canonical: list[tf.Tensor]) -> tf.Tensor:
+        """The log-probability `(N,)` of actions by the policy; the arguments are as of `decide`, and what it returned."""
+        # The parameters are computed once: XLA finds what is double.
+        found: tf.Tensor = self._policy.joint.log_prob(self._policy.parameters_of(seen, masks), canonical)
+        return found
 
     def decide(
         self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor, states: list[tf.Tensor] | None = None

@@ -86,6 +86,7 @@ class CompiledCollector:
     in_program = True
     records_returns = False
     learns_always = True  # in every call
+    keeps_log_prob = False  # of the actions
 
     def __init__(self, agent: Any, env: CompiledEnv):
         self.env, self.count, self._agent = env, env.num_envs, agent
@@ -305,6 +306,8 @@ class CompiledCollector:
             statistics, first = made.observe(statistics, first, ended, clock)
             shown, sums = chosen(ended, first, then), [tf.where(ended, tf.zeros_like(part), part) for part in sums]
         columns = {"reward": reward, "terminated": terminated, "truncated": truncated, "ends": ends}
+        if self.keeps_log_prob:
+            columns["log_prob"] = self._actor.log_prob(seen, masks, canonical)
         groups = {
             "observation": seen,
             "next_observation": then,

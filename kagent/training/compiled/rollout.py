@@ -26,6 +26,8 @@ class RolloutCollector(CompiledCollector):
         rule, self._recent = agent.update_rule, isinstance(agent.memory, Recent)
         passes = rule.epochs or 1
         self.gradient_steps = passes * (1 if self._recent else -(-self.timesteps // rule.batch_size))
+        # Statistics of observations move between acting and learning, and what the policy would do with them.
+        self.keeps_log_prob = self._actor.knows_log_prob and self._preprocessing is None
 
     def collect(self, carried: Carried, steps: Any, seeds: tf.Tensor, time: Time) -> tuple[Carried, dict[str, Any]]:
         specs = self._specs()
@@ -45,8 +47,24 @@ class RolloutCollector(CompiledCollector):
         agent = self._agent
         masked = any(name.startswith("action_mask") for name in specs)
         found = nested(columns, agent._observation, agent._action, masked, len(self._actor.sizes))
-        valid = tf.ones((self.steps, self.count), tf.bool)
-        return carried, {"experience": {**found, "valid": valid}, "indices": self._indices(seeds)}
+        found["valid"] = tf.ones((self.steps, self.count), tf.bool)
+        if (bootstraps := self._bootstraps(columns["truncated"])) is not None:
+            found["bootstraps"] = bootstraps
+        return carried, {"experience": found, "indices": self._indices(seeds)}
+
+    def _bootstraps(self, truncated: tf.Tensor) -> tf.Tensor | None:
+        # Timesteps `(K, N)` behind which the next observation is another one: the last, and those of truncations, of which a limit of
+        # timesteps has few in a rollout. None: they may be so many that all are as well.
+        cuts = 0 if self._limit is None else -(-self.steps // self._limit)
+        if 2 * (cuts + 1) > self.steps:
+            return None
+        last = tf.fill((1, self.count), self.steps - 1)
+        if not cuts:
+            return last
+        counts = tf.cumsum(tf.cast(truncated, tf.int32))
+        # Where there are fewer it is timestep 0, of which the critic is called in vain.
+        found = [tf.argmax(counts > cut, axis=0, output_type=tf.int32) for cut in range(cuts)]
+        return tf.concat([tf.stack(found), last], axis=0)
 
     def _specs(self) -> dict[str, tuple[tuple[int, ...], tf.DType]]:
         # Shape and dtype of each column of a timestep.
@@ -62,6 +80,7 @@ class RolloutCollector(CompiledCollector):
             specs |= {f"{group}.{i}": ((n, width), tf.bool) for i, width in widths if width is not None}
         specs |= {f"actor_state.{i}": ((n, size), tf.float32) for i, size in enumerate(self._actor.sizes)}
         specs |= {"reward": ((n,), tf.float32), "terminated": ((n,), tf.bool), "truncated": ((n,), tf.bool)}
+        specs |= {"log_prob": ((n,), tf.float32)} if self.keeps_log_prob else {}
         return {**specs, "ends": ((2, n), tf.float32)}
 
     def _indices(self, seeds: tf.Tensor) -> tf.Tensor:
