@@ -8,7 +8,7 @@ CartPole, 1000 and 1001 were seen before the horizon of its targets was chosen.)
 Runs whose file exists are skipped, so that the same command goes on after an interruption. Those of long cells come first, then
 the first seed of every cell, then the second. A long run is made in parts of 15 minutes, and goes on from the last one. A run
 that fails leaves `<seed>.error` in the folder, and is tried again next time. `--curves` runs those again whose file has no learning
-curve: where the evaluation comes out the same, the file gains the curve and keeps its times.
+curve, or not what the doctor found: where the evaluation comes out the same, the file gains them and keeps its times.
 
     python -m benchmarks.learning --list
     python -m benchmarks.learning --jobs 16 --budget 18                      # starts nothing that would take longer
@@ -60,9 +60,12 @@ def path_of(results: Path, run: Run) -> Path:
 
 
 def is_there(results: Path, run: Run, curves: bool = False) -> bool:
-    """Whether a run has its result; with `curves`, one with a learning curve."""
+    """Whether a run has its result; with `curves`, one with a learning curve and, where it was made whole, the doctor's findings."""
     path = path_of(results, run)
-    return path.exists() and not (curves and "curve" not in json.loads(path.read_text(encoding="utf-8")))
+    if not (curves and path.exists()):
+        return path.exists()
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return "curve" in record and ("findings" in record or record.get("parts", 1) > 1)
 
 
 def perform(run: Run, a: argparse.Namespace, core: int | None, minutes: float | None = None) -> Record:
@@ -146,7 +149,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"the first of them ({FIRST_SEED})")
     p.add_argument("--steps", type=int, help="env steps in place of those of the settings")
     p.add_argument("--episodes", type=int, default=EPISODES, help=f"greedy episodes of each evaluation ({EPISODES})")
-    p.add_argument("--curves", action="store_true", help="also run those again whose file has no learning curve")
+    p.add_argument(
+        "--curves", action="store_true", help="also run those again whose file has no learning curve or findings"
+    )
     p.add_argument("--jobs", type=int, default=1, help="runs side by side, each on a core of its own (1)")
     p.add_argument("--budget", type=float, default=float("inf"), help="minutes; longer runs are not begun (no end)")
     p.add_argument("--timeout", type=float, default=10800.0, help="seconds for one run (10800)")

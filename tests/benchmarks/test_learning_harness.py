@@ -57,14 +57,28 @@ def test_runs_without_a_curve_are_run_again_where_asked(monkeypatch, tmp_path):
     """The file of one whose evaluation comes out the same keeps its times; that of another is replaced."""
     asked = []
     monkeypatch.setattr(speed, "run_child", lambda module, given, *more: asked.append(given[0]) or {"error": "x"})
-    for name, more in (("dqn-cartpole", {}), ("ppo-cartpole", {"curve": {}})):
+    whole, parts = {"curve": {}, "findings": []}, {"curve": {}, "parts": 2}
+    for name, more in (
+        ("dqn-cartpole", {}),
+        ("ppo-cartpole", whole),
+        ("a2c-cartpole", parts),
+        ("vpg-cartpole", {"curve": {}}),
+    ):
         path = learning.path_of(tmp_path, (name, 1000))
         path.parent.mkdir()
         path.write_text(json.dumps({"settings": {}, "evaluation": {}, "returns": [1.0], "seconds": 5.0, **more}))
-    call = arguments(tmp_path, "--tasks", "dqn-cartpole,ppo-cartpole", "--seeds", "1")
+    names = "dqn-cartpole,ppo-cartpole,a2c-cartpole,vpg-cartpole"
+    call = arguments(tmp_path, "--tasks", names, "--seeds", "1")
     assert learning.main(call) == 0 and asked == []
-    assert learning.main([*call, "--curves"]) == 1 and asked == ["dqn-cartpole"]
-    again = {"settings": {}, "evaluation": {}, "returns": [1.0], "seconds": 9.0, "curve": {"returns": [2.0]}}
+    assert learning.main([*call, "--curves"]) == 1 and sorted(asked) == ["dqn-cartpole", "vpg-cartpole"]
+    again = {
+        "settings": {},
+        "evaluation": {},
+        "returns": [1.0],
+        "seconds": 9.0,
+        "curve": {"returns": [2.0]},
+        "findings": [],
+    }
     file = learning.path_of(tmp_path, ("dqn-cartpole", 1000))
     assert learning_run.with_earlier(again, file) == {**again, "seconds": 5.0}
     assert learning_run.with_earlier({**again, "returns": [3.0]}, file)["seconds"] == 9.0

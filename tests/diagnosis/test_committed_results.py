@@ -50,6 +50,15 @@ def test_no_result_has_a_finding(cells):
     assert {place: names for place, names in found.items() if names} == {}
 
 
+def test_the_doctor_found_nothing_while_they_were_trained(cells):
+    runs = [run for each in cells.values() for run in each if "findings" in run]
+    assert len({run["task"] for run in runs}) > 15
+    found = {
+        (run["task"], run["seed"]): [f["name"] for f in run["findings"] if f["severity"] != "advice"] for run in runs
+    }
+    assert {place: names for place, names in found.items() if names} == {}
+
+
 def test_no_seed_dominates_or_fails(cells):
     assert sum(len(runs) >= 3 for runs in cells.values()) > 8
     for name, runs in cells.items():
