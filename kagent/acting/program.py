@@ -104,6 +104,16 @@ class Program:
     def output_specs(self) -> list[Spec]:
         return [self._specs[index] for index in self._outputs]
 
+    @property
+    def products(self) -> int:
+        """Multiplications that the convolutions of one row take."""
+        kernels = [
+            (self._specs[len(self.input_specs) + i], self._shapes[node["weights"][0]])
+            for i, node in enumerate(self._nodes)
+            if node["op"] == "convolution"
+        ]
+        return sum(math.prod(spec.shape) * math.prod(kernel[:-1]) for spec, kernel in kernels)
+
     def set_weights(self, *pieces: np.ndarray) -> None:
         """Copies new weights in.
 

@@ -166,7 +166,7 @@ class Learner:
         agent.counters.gradient_steps += steps
         if weights:
             agent.actor.set_weights(*weights)
-        elif agent.run_eagerly:
+        else:
             agent.actor.expire()
 
     @property

@@ -19,6 +19,9 @@ from kagent.policies.unrolled import acting_model, carried_sizes
 from kagent.spaces import Structure
 
 _FOR_TENSORFLOW = ("convolution", "pool")  # operations that agents leave to TensorFlow; NumPy serves them
+_MOST_PRODUCTS = (
+    1 << 24
+)  # multiplications in the convolutions of one observation that NumPy takes less time for than a call costs
 
 
 class GraphForward:
@@ -66,6 +69,31 @@ class GraphForward:
         return f"tf.function of {self.policy.name!r}"
 
 
+class ConvolutionForward(GraphForward):
+    """As `GraphForward`, but one observation alone goes through a program of NumPy: its convolutions take less time than a call of
+    TensorFlow costs.
+
+    Args:
+        policy, model: As for `GraphForward`.
+        program: The same heads. It reads the variables again when it has expired.
+    """
+
+    def __init__(self, policy: Any, model: Any, program: PolicyProgram):
+        super().__init__(policy, model)
+        self._program = program
+
+    def __call__(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
+        if len(leaves[0]) == 1 and not self._is_noisy:
+            return self._program.run(leaves)
+        return super().__call__(leaves)
+
+
+def _suits_numpy(program: Program) -> bool:
+    # Pools of NumPy are slow. Where there is a GPU, the weights are on it.
+    has_pools = any(node["op"] == "pool" for node in program.config["nodes"])
+    return not has_pools and program.products <= _MOST_PRODUCTS and not tf.config.list_physical_devices("GPU")
+
+
 class PolicyProgram(Program):
     """A program with copies of Keras variables' values, which it reads again when they have expired."""
 
@@ -82,7 +110,8 @@ class PolicyProgram(Program):
     def read(self) -> None:
         """Reads the variables now."""
         self._expired = False
-        values = [np.ravel(variable.numpy()) for variable in self.variables]
+        # Views of the variables, which `numpy` would copy.
+        values = [np.ravel(np.asarray(tf.convert_to_tensor(variable.value))) for variable in self.variables]
         super().set_weights(*values)
 
     def set_weights(self, *pieces: np.ndarray) -> None:
@@ -110,7 +139,7 @@ class PolicyActor(Actor):
 
     Attributes:
         variables: The Keras variables it holds copies of, in the order of `set_weights`; none where it acts through
-            TensorFlow, which reads them itself.
+            TensorFlow, which reads them itself, but for single observations of `ConvolutionForward`.
         unsupported: Why there is no NumPy form of it, with the name of the layer; None: there is one.
     """
 
@@ -129,9 +158,10 @@ class PolicyActor(Actor):
         try:
             config, variables = compile_model(model)
             if any(node["op"] in _FOR_TENSORFLOW for node in config["nodes"]):
-                self._serving, forward = (
-                    PolicyProgram(config, variables),
-                    GraphForward(policy, model if carried else None),
+                self._serving, through = PolicyProgram(config, variables), model if carried else None
+                suited = _suits_numpy(self._serving)
+                forward = (
+                    ConvolutionForward(policy, through, self._serving) if suited else GraphForward(policy, through)
                 )
             else:
                 self.variables, program = variables, PolicyProgram(config, variables)
@@ -187,10 +217,12 @@ class PolicyActor(Actor):
         try:
             for variable, value in zip(variables, values):
                 variable.assign(value + deviation * rng.standard_normal(value.shape).astype(value.dtype))
+            self.expire()
             yield
         finally:
             for variable, value in zip(variables, values):
                 variable.assign(value)
+            self.expire()
 
     @contextlib.contextmanager
     def noisy(self, rng: np.random.Generator) -> Iterator[None]:
@@ -256,6 +288,8 @@ class PolicyActor(Actor):
         """Reads the policy's weights again. Needed after assigning to its variables by hand."""
         if self.program is not None:
             self.program.read()
+        else:
+            self.expire()
 
     def retrace(self) -> None:
         """As `expire`, where layers hold another state beside their variables too."""
@@ -265,5 +299,6 @@ class PolicyActor(Actor):
 
     def expire(self) -> None:
         """As `refresh`, but at the next use."""
-        if self.program is not None:
-            self.program.expire()
+        program = self.program or self._serving
+        if program is not None:
+            program.expire()

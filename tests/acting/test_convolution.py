@@ -154,6 +154,53 @@ class Screen(gymnasium.Env):
         return self.observation_space.sample(), 0.0, False, False, {}
 
 
+@pytest.mark.parametrize(
+    ("layers", "suited"),
+    [
+        ([{"type": "conv2d", "size": 2, "window": 4, "stride": 4}], True),
+        (
+            [{"type": "conv2d", "size": 2, "window": 4, "stride": 4}, {"type": "pool2d", "window": 2, "stride": 2}],
+            False,
+        ),
+        ([{"type": "conv2d", "size": 600, "window": 9, "stride": 1}], False),  # 50 million products
+    ],
+)
+def test_one_image_is_acted_on_by_numpy_with_the_newest_weights(layers, suited):
+    agent = kagent.DQN(Screen(), network=[*layers, "flatten"], memory=100, batch_size=4, start=4, frequency=4, seed=0)
+    program, images = agent.actor._serving, np.random.default_rng(0).integers(0, 256, (2, 24, 24, 4)).astype(np.uint8)
+    first = agent.policy.model.layers[-1].weights  # of the head
+    calls = []
+    program.run = lambda leaves: calls.append(len(leaves[0])) or type(program).run(program, leaves)
+
+    def agree():
+        for rows in (images[:1], images):
+            expected = agent.policy.values([rows]).numpy()
+            np.testing.assert_allclose(agent.actor.forward([rows])[0], expected, rtol=1e-4, atol=1e-4)
+        found, calls[:] = list(calls), []
+        assert found == ([1] if suited else [])
+
+    agree()
+    before = [weight.numpy() for weight in first]
+    with agent.actor.perturbed(0.5, np.random.default_rng(0)):
+        agree()
+    agree()
+    agent.compile(jit_compile=False)
+    agent.fit(Screen(), steps=8, verbose=0)
+    calls.clear()
+    assert agent.updates and any((one != other.numpy()).any() for one, other in zip(before, first))
+    agree()
+    agent.set_weights([weight * 2 for weight in agent.get_weights()])
+    agree()
+
+
+def test_products_of_convolutions_are_counted():
+    """Nature's: 20 x 20 places of 256 numbers to 32, 9 x 9 of 512 to 64, and 7 x 7 of 576 to 64."""
+    space = gymnasium.spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    agent = kagent.DQN(observation_space=space, action_space=gymnasium.spaces.Discrete(2), network="cnn", memory=100)
+    found = agent.actor._serving.products
+    assert found == 400 * 256 * 32 + 81 * 512 * 64 + 49 * 576 * 64 == 7_737_344
+
+
 def test_an_agent_of_images_is_served_by_numpy(tmp_path):
     """It acts by TensorFlow itself, and its file by NumPy: the same actions."""
     network = {"type": "cnn", "filters": [4, 8], "kernels": [4, 3], "strides": [2, 1], "units": [16]}
