@@ -2,11 +2,13 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import reading
 
+ROOT = Path(__file__).parents[2]
 FIRST = """
 def train_step(agent):
     total = 0
@@ -79,8 +81,11 @@ def test_counting_stops_when_a_named_function_returns(first, tmp_path):
 
 
 def test_the_way_from_train_step_to_the_gradient_of_dqn_is_short():
-    files, _, lines = reading.read("dqn", until=reading.GRADIENT).totals[:3]
+    totals = reading.read("dqn", until=reading.GRADIENT).totals
+    files, _, lines = totals[:3]
     assert files <= 8 and lines <= 250
+    said = " ".join((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split())
+    assert f"there are {files} files and {lines} lines run, of {totals.body_lines} in the functions" in said
 
 
 def test_an_update_of_dqn_is_read(capsys):
@@ -90,6 +95,8 @@ def test_an_update_of_dqn_is_read(capsys):
     assert "kagent/environments" not in said and "kagent/acting" not in said  # collecting is no part of it
     files, functions, lines = reading.read("dqn").totals[:3]
     assert f"dqn, `train_step`, the gradient applied: {files} files, {functions} functions, {lines} lines run" in said
+    page = " ".join((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split())
+    assert f"by `FlatAdam` there are {files} files and {lines} lines run" in page
     assert 3 <= files <= 30 and files < functions < lines < 600
     whole = reading.read("dqn", whole=True).totals
     assert whole.files > files and whole.functions > functions and whole.lines > lines
