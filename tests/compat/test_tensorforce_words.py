@@ -112,6 +112,12 @@ def test_agents_of_critics():
         ("tensorforce", {**GENERAL, "reward_estimation": {"horizon": 2, "return_processing": "image"}}, "must be"),
         ("tensorforce", {**GENERAL, "reward_estimation": {"horizon": 2, "gamma": 1}}, "gamma"),
         ("tensorforce", {**GENERAL, "policy": "other.module.Network"}, "not imported by its name"),
+        ("tensorforce", {**GENERAL, "policy": dict}, "Allowed: a class of Keras's layers or models, a list of layers"),
+        (
+            "tensorforce",
+            {**GENERAL, "objective": {"type": "plus", "objective1": "policy_gradient", "objective2": "action_value"}},
+            "cannot add action_value and policy_gradient.*Allowed: 'policy_gradient' with baseline_objective='action_value'",
+        ),
         ("tensorforce", {**GENERAL, "policy": [{"type": "function", "function": "x + 1"}]}, "not run as code"),
         ("tensorforce", {**GENERAL, "policy": [{"type": "dense", "width": 3}]}, "width"),
         ("tensorforce", {**GENERAL, "memory": "prioritized"}, "Allowed: 'replay', 'recent'"),

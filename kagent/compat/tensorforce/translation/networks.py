@@ -117,7 +117,8 @@ def _of_keras(model: Any, arguments: dict[str, Any], context: Context, argument:
         )
     if isinstance(model, type) and not issubclass(model, keras.layers.Layer):
         raise TypeError(
-            f"`{argument}` must be a class of Keras's kinds: those of Tensorforce are not there. Received: {model.__name__}"
+            f"`{argument}` cannot be a class of Tensorforce's networks. Received: {model.__name__}. Allowed: a class of Keras's layers or "
+            "models, a list of layers, a function of them"
         )
     states = [_described(leaf) for leaf in context.processed.leaves]
     if isinstance(model, keras.Model):

@@ -40,6 +40,12 @@ def objective(value: Any, context: Context, argument: str = "objective") -> Any:
         parts = {
             name: objective(arguments[name], context, f"{argument}.{name}") for name in ("objective1", "objective2")
         }
+        kinds = {part["type"] for part in parts.values() if isinstance(part, dict)}
+        if "policy_gradient" in kinds and kinds & {"action_value", "deterministic_policy_gradient"}:
+            raise ValueError(
+                f"`{argument}` plus cannot add {' and '.join(sorted(kinds))}: a policy gives probabilities or values of actions. Allowed: "
+                "'policy_gradient' with baseline_objective='action_value' and reward_estimation's predict_action_values=True"
+            )
         return {"type": "plus", **parts}
     if kind == "policy_gradient":
         check_taken(arguments, ("importance_sampling", "ratio_based", "clipping_value"), f"{argument} {kind}")
