@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from kagent.agent import Agent
 
 FORMATS = ("tf_saved_model", "onnx", "litert", "numpy")
+SAVED_MODEL = ("assets", "fingerprint.pb", "saved_model.pb", "variables")  # what such a folder holds
 _MEMBERS = {
-    "tf_saved_model": ("assets", "fingerprint.pb", "saved_model.pb", "variables"),
+    "tf_saved_model": SAVED_MODEL,
     "numpy": (archive.JSON, archive.NPZ),
 }
 _SUFFIXES = {"onnx": ".onnx", "litert": ".tflite"}
@@ -84,6 +85,28 @@ def _check_name(path: Path, kind: str, suffix: str | None) -> None:
         )
 
 
+def check_policy(agent: Agent, kind: str) -> None:
+    """Refuses an agent whose policy is no program from one observation to an action.
+
+    Args:
+        agent: A `kagent.Agent`.
+        kind: The format, for the error.
+
+    Raises:
+        ValueError: Recurrent layers, or no best action.
+    """
+    if agent.policy.state_sizes:
+        raise ValueError(
+            "`export` writes programs from one observation to an action, and the policy has recurrent layers, whose state they "
+            f"would not carry. Received: format={kind!r}. Allowed: agent.save, or format='numpy'"
+        )
+    try:
+        agent.policy.greedy([tf.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent.policy.observation.leaves])
+    except NotImplementedError as error:
+        kind_of_policy = type(agent.policy).__name__
+        raise ValueError(f"`export` needs a policy with a best action. Received: {kind_of_policy}") from error
+
+
 def export(
     agent: Agent,
     filepath: Any,
@@ -136,16 +159,7 @@ def export(
         with replacing_folder(path, _MEMBERS[kind]) as folder:
             serving.write(agent, folder)
         return
-    if agent.policy.state_sizes:
-        raise ValueError(
-            "`export` writes programs from one observation to an action, and the policy has recurrent layers, whose state they "
-            f"would not carry. Received: format={kind!r}. Allowed: agent.save, or format='numpy'"
-        )
-    try:
-        agent.policy.greedy([tf.zeros((1, *leaf.shape), leaf.stored_dtype) for leaf in agent.policy.observation.leaves])
-    except NotImplementedError as error:
-        kind_of_policy = type(agent.policy).__name__
-        raise ValueError(f"`export` needs a policy with a best action. Received: {kind_of_policy}") from error
+    check_policy(agent, kind)
     # LiteRT's kernels are of float32.
     model = GreedyPolicy(agent, "float32" if kind == "litert" else "float64")
     given = signature(agent) if input_signature is None else input_signature

@@ -99,6 +99,8 @@ def test_remote_environments_in_a_loop():
     np.testing.assert_array_equal(found[0], [0.0, 0.0])
     assert found[1:] == (-1, None)
     assert environment.execute(1)[1:] == (0, 2.0) and environment.execute(0)[1:] == (2, 2.0)
+    with pytest.raises(AttributeError, match="in another process"):
+        environment.length = 5
     with pytest.raises(RuntimeError, match="nothing is under way"):
         environment.receive_execute()
     environment.close()

@@ -343,8 +343,8 @@ class Agent:
             directory: Where to; it is made if need be.
             filename: By default "agent".
             format: "checkpoint": all of its state, with optimizers and memory, as `.weights.h5`; "numpy" or "hdf5": its
-                variables and counters, as `.npz` or `.hdf5`; "saved-model": the policy alone, by `kagent.Agent.export`, in the
-                directory itself where there is no filename.
+                variables and counters, as `.npz` or `.hdf5`; "saved-model": the policy alone, in the directory itself where there
+                is no filename; `tf.saved_model.load(...)` then has `act(states, auxiliaries, deterministic)`.
             append: "timesteps", "episodes" or "updates": their number is appended to the name.
 
         Returns:

@@ -120,7 +120,7 @@ class Environment(EnvironmentBase):
 
 
 class Bounded(Environment):
-    """What `Environment.create` returns: another environment with a bound and checks.
+    """What `Environment.create` returns: another environment with a bound and checks. Its further attributes are the other one's.
 
     Args:
         environment: The other one.
@@ -131,6 +131,8 @@ class Bounded(Environment):
         ValueError: The bound is beyond the environment's own.
         TypeError: `shaping` is no function: texts are not run as code.
     """
+
+    _OWN = ("environment", "_limit", "_shaping", "_timestep", "_parallel", "_before", "_blocking", "_begun")
 
     def __init__(
         self,
@@ -285,6 +287,17 @@ class Bounded(Environment):
         if name == "environment":
             raise AttributeError(name)
         return getattr(self.environment, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._OWN:
+            super().__setattr__(name, value)
+        elif isinstance(self.environment, RemoteEnvironment):
+            raise AttributeError(
+                f"`{name}` cannot be set: the environment is in another process. Allowed: an argument of its class, given to "
+                "Environment.create"
+            )
+        else:
+            setattr(self.environment, name, value)
 
 
 def check_remote(remote: Any, blocking: Any, host: Any, port: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from kagent.compat.tensorforce.programs import saved_model
 from kagent.files import atomic_files
 
 ENDINGS = {"checkpoint": ".weights.h5", "numpy": ".npz", "hdf5": ".hdf5"}
@@ -47,7 +48,8 @@ def save(agent: Any, directory: Path, filename: str, format: str, append: str | 
     if Path(filename).name != filename:
         raise ValueError(f"`filename` must be a name, without folders. Received: {filename!r}")
     named = filename if append is None else f"{filename}-{getattr(agent, append)}"
-    directory.mkdir(parents=True, exist_ok=True)
+    if format != "saved-model":  # whose folder is made once it is known that the policy can be one
+        directory.mkdir(parents=True, exist_ok=True)
     if format == "saved-model" and named == DEFAULT_NAME:  # a folder by itself, which `load` does not read
         return str(_write_state(agent.model, directory, format))
     path = _write_state(agent.model, directory / named, format)
@@ -58,7 +60,7 @@ def save(agent: Any, directory: Path, filename: str, format: str, append: str | 
 
 def _write_state(model: Any, place: Path, format: str) -> Path:
     if format == "saved-model":
-        model.export(str(place), verbose=False)
+        saved_model.write(model, place)
         return place
     format = _FORMATS[format]
     path = place.with_name(place.name + ENDINGS[format])
