@@ -52,8 +52,9 @@ class GreedyPolicy(keras.Model):
         made = agent.preprocessing
         process = list if made is None else operations_of(made, dtype)
         policy, stored, action = agent.policy, agent._adapter.stored, agent._action
-        # A function, which Keras does not take for a part.
-        self._act = lambda observation: greedy_actions(policy, process(stored(observation)), action)
+        # Functions, which Keras does not take for parts.
+        self._leaves = lambda observation: process(stored(observation))
+        self._act = lambda observation: greedy_actions(policy, self._leaves(observation), action)
         self.built = True
 
     def call(self, observation: Any, training: bool = False) -> Any:

@@ -12,7 +12,6 @@ import tensorflow as tf
 from kagent.files.atomic_files import errors_of_tensorflow, replacing_folder
 from kagent.policies import StochasticPolicy
 from kagent.policies.greedy_actions import as_declared
-from kagent.preprocessing.graph import operations_of
 from kagent.saving import exporting
 from kagent.spaces import Leaf
 
@@ -52,11 +51,7 @@ class _Acting(exporting.GreedyPolicy):
 
     def __init__(self, agent: Any):
         super().__init__(agent)
-        made, adapter, action = agent.preprocessing, agent._adapter, agent._action
-        process = list if made is None else operations_of(made, "float64")
-        self._leaves = lambda states: process(
-            adapter.stored(states)
-        )  # a function, which Keras does not take for a part
+        action = agent._action
         self._to_env = lambda chosen: action.unflatten(
             [as_declared(leaf, one) for leaf, one in zip(action.leaves, self.policy.joint.to_env(chosen))]
         )
