@@ -73,6 +73,20 @@ def test_ppo_counts_episodes_and_has_the_defaults_of_its_version():
     assert older["optimizer"]["global_clipnorm"] == 1.0 and "preprocessing" not in older
 
 
+def test_words_of_the_versions_in_between():
+    clipped = {"type": "clipping", "upper": 1.0}
+    of_old, of_new = (
+        made("ppo", {"batch_size": 2, name: clipped})[1] for name in ("reward_preprocessing", "reward_processing")
+    )
+    assert of_old == of_new and of_old["preprocessing"]["reward"] == [clipped]
+    trust = {"type": "natural_gradient", "learning_rate": 0.1, "return_improvement_estimate": True}
+    wrapper = {"type": "update_modifier_wrapper", "optimizer": trust, "multi_step": 2}
+    own, context = general(optimizer={"type": "linesearch_step", "optimizer": wrapper, "accept_ratio": 0.9})
+    inner = own["optimizer"]["optimizer"]
+    assert inner["type"] == "natural_gradient" and inner["multi_step"] == 2
+    assert all(word in "".join(context.notes) for word in ("'accept_ratio'", "'return_improvement_estimate'"))
+
+
 def test_dqn_has_no_huber_loss_and_follows_at_every_update():
     found = made("dqn", {"memory": 100, "batch_size": 8, "update_frequency": 0.5, "start_updating": 16})[1]
     assert found["objective"] == {"type": "action_value", "huber": None}

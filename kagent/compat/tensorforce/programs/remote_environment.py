@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import os
 import random
 import signal
 import traceback
@@ -41,7 +42,7 @@ class RemoteEnvironment(EnvironmentBase):
         )
         self._process.start()
         other.close()
-        self._end = weakref.finalize(self, _ended, self._process, self._connection)
+        self._end = weakref.finalize(self, _ended, self._process, self._connection, os.getpid())
         self._under_way = True
         self._known: dict[str, Any] = self.receive()
 
@@ -119,8 +120,10 @@ class RemoteEnvironment(EnvironmentBase):
         return f"{type(self).__name__}({self._known['__str__']})"
 
 
-def _ended(process: Any, connection: Any) -> None:
-    """Has the environment's process close it and end; by force if it does not."""
+def _ended(process: Any, connection: Any, owner: int) -> None:
+    """Has the environment's process close it and end; by force if it does not. A process that only has a copy leaves it alone."""
+    if os.getpid() != owner:
+        return
     with contextlib.suppress(OSError):
         connection.send(("close", ()))
     process.join(_PATIENCE)

@@ -23,6 +23,8 @@ _GONE = (
     "decoupled_weight_decay",
     "lookahead",
     "moving_average",
+    "accept_ratio",
+    "return_improvement_estimate",
     "ls_accept_ratio",
     "ls_mode",
     "ls_parameter",
@@ -33,7 +35,7 @@ _RENAMED = {
     "ls_max_iterations": "max_iterations",
     "gradient_norm_clipping": "global_clipnorm",
 }
-_WRAPPERS = ("optimizer_wrapper", "meta_optimizer_wrapper", "default", "tf_optimizer")
+_WRAPPERS = ("optimizer_wrapper", "meta_optimizer_wrapper", "update_modifier_wrapper", "default", "tf_optimizer")
 _MODIFIERS = ("clipping_step", "multi_step", "subsampling_step", "linesearch_step", "doublecheck_step")
 _OWN = ("natural_gradient", "evolutionary")
 

@@ -17,14 +17,15 @@ OLDER_TYPES = frozenset({
 NEWER = frozenset({
     "advantage_processing", "baseline", "critic", "gae_decay", "importance_sampling", "linesearch_iterations", "multi_step",
     "num_steps", "predict_action_values", "predict_horizon_values", "predict_terminal_values", "return_processing",
-    "reward_processing", "rnn", "state_preprocessing", "state_value_mode", "summaries", "tracking", "trace_decay",
+    "reward_preprocessing", "reward_processing", "rnn", "state_preprocessing", "state_value_mode", "summaries", "tracking", "trace_decay",
 })  # fmt: skip
 NEWER_TYPES = frozenset({
     "input_gru", "input_lstm", "input_rnn", "linesearch_step", "parametrized_action_value", "parametrized_state_value",
     "parametrized_value_policy",
 })  # fmt: skip
 
-_ALL = {"preprocessing": "state_preprocessing", "estimate_terminal": "predict_terminal_values"}
+_PROCESSING = {"preprocessing": "state_preprocessing", "reward_preprocessing": "reward_processing"}
+_ALL = {**_PROCESSING, "estimate_terminal": "predict_terminal_values"}
 _BASELINE = {
     **_ALL,
     "baseline_network": "baseline",
@@ -35,7 +36,7 @@ _BASELINE = {
 _CRITIC = {**_ALL, "critic_network": "critic"}
 # Of each agent the arguments that have another name now.
 RENAMED: dict[str, dict[str, str]] = {
-    "tensorforce": {"preprocessing": "state_preprocessing", "baseline_policy": "baseline"},
+    "tensorforce": {**_PROCESSING, "baseline_policy": "baseline"},
     "vpg": _BASELINE, "ppo": _BASELINE, "trpo": _BASELINE,
     "dqn": _ALL, "double_dqn": _ALL, "dueling_dqn": _ALL,
     "ac": _CRITIC, "a2c": _CRITIC, "dpg": _CRITIC,
