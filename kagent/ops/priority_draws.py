@@ -29,29 +29,36 @@ def shares(priorities: Any, alpha: float) -> tf.Tensor:
     return found
 
 
-def find(weights: tf.Tensor, masses: tf.Tensor) -> tf.Tensor:
+def find(weights: tf.Tensor, parts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The entries whose part of the line of all weights, put end to end, holds these points.
 
-    The line is divided into groups. A point is looked up among the sums of groups, and then among the entries of its group, so
-    that a draw costs the square root of the number of entries, beside one sum of all.
+    The line is divided into groups of groups. A point is looked up among the sums of groups, and then within its group, so that a draw
+    costs the cube root of the number of entries, beside one sum of all.
 
     Args:
-        weights: float64 `(G, W)`, at least 0, some of them more: the entry w of group g has the number `g * W + w`.
-        masses: float64 `(M,)`, from 0 to the sum of all weights. An entry of weight 0 is never found.
+        weights: float64 `(A, B, C)`, at least 0, some of them more. The entry c of group b in group a has the number
+            `(a * B + b) * C + c`.
+        parts: float64 `(M,)`, parts of the line, from 0 to 1. An entry of weight 0 is never found.
 
     Returns:
-        int64 `(M,)`.
+        int64 `(M,)`, and the sum of all weights.
 
     Example:
 
-    >>> find(tf.constant([[1.0, 0.0], [3.0, 0.0]], tf.float64), tf.constant([0.5, 1.0, 3.9, 4.0], tf.float64)).numpy().tolist()
-    [0, 2, 2, 2]
+    >>> weights = tf.constant([1.0, 0.0, 3.0, 0.0], tf.float64)
+    >>> entries, total = find(tf.reshape(weights, (2, 2, 1)), tf.constant([0.125, 0.25, 0.975, 1.0], tf.float64))
+    >>> entries.numpy().tolist(), total.numpy().item()
+    ([0, 2, 2, 2], 4.0)
     """
-    ends = tf.cumsum(tf.reduce_sum(weights, axis=1))
-    begins = tf.concat([tf.zeros((1,), tf.float64), ends[:-1]], axis=0)
-    group = _first_behind(ends[tf.newaxis], masses)
-    inside = _first_behind(tf.cumsum(tf.gather(weights, group), axis=1), masses - tf.gather(begins, group))
-    return group * weights.shape[1] + inside
+    _, second, third = weights.shape
+    # Products with ones: XLA adds up in vectors there, and one number after the other in a sum.
+    inner = tf.linalg.matvec(weights, tf.ones((third,), tf.float64))
+    outer = tf.linalg.matvec(inner, tf.ones((second,), tf.float64))
+    total = tf.cumsum(outer)[-1]
+    a, rest = _behind(outer[tf.newaxis], parts * total)
+    b, rest = _behind(tf.gather(inner, a), rest)
+    c, _ = _behind(tf.gather_nd(weights, tf.stack([a, b], axis=1)), rest)
+    return (a * second + b) * third + c, total
 
 
 def importance_weights(probabilities: tf.Tensor, size: tf.Tensor, beta: Any) -> tf.Tensor:
@@ -100,7 +107,10 @@ def last_of_each(entries: tf.Tensor) -> tf.Tensor:
     return found
 
 
-def _first_behind(ends: tf.Tensor, masses: tf.Tensor) -> tf.Tensor:
-    # Of each point the first part of a line that ends behind it; a point at the end of the line is in its last part.
+def _behind(weights: tf.Tensor, masses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # Of each point the first part of its line, `(M, n)` or `(1, n)`, that ends behind it, and how far into that part it is. A point
+    # at the end of the line, or by rounding behind it, is in the last part with a weight.
+    ends = tf.cumsum(weights, axis=1)
     passed = (ends <= masses[:, tf.newaxis]) & (ends < ends[:, -1:])
-    return tf.math.count_nonzero(passed, axis=1)
+    before = tf.reduce_max(tf.where(passed, ends, tf.zeros_like(ends)), axis=1)
+    return tf.math.count_nonzero(passed, axis=1), masses - before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ class Priorities(NamedTuple):
     """What the program carries of them.
 
     Attributes:
-        shares: `priority**alpha` of every row, float64 `(G, W)`: of row r at place r of the flattened array. Behind the rows is a
+        shares: `priority**alpha` of every row, float64 `(S, S, S)`: of row r at place r of the flattened array. Behind the rows is a
             place at least that stays 0.
         largest: The largest priority so far, float64.
     """
@@ -35,8 +35,7 @@ class CompiledPriorities:
 
     def __init__(self, memory: Any):
         self._memory = memory
-        self._width = math.isqrt(memory.capacity) + 1
-        self._groups = memory.capacity // self._width + 1  # with a place for what is not written
+        self._side = next(n for n in itertools.count(round(memory.capacity ** (1 / 3))) if n**3 > memory.capacity)
         self._variables: list[tf.Variable] = []
 
     # On the host -----------------------------------------------------------------------------------------------
@@ -44,7 +43,7 @@ class CompiledPriorities:
     def load(self) -> None:
         """Takes the memory's."""
         memory = self._memory
-        shares = np.zeros((self._groups, self._width))
+        shares = np.zeros((self._side,) * 3)
         shares.ravel()[: memory.size] = memory.priorities
         values = [tf.constant(shares), tf.constant(memory.largest, tf.float64)]
         if not self._variables:
@@ -54,8 +53,17 @@ class CompiledPriorities:
 
     def give_back(self) -> None:
         """Brings the memory's up to date, whose rows are so already."""
+        found = self.state(self._memory.size)
+        self._memory.take_priorities(found["priorities"], float(found["largest"][0]))
+
+    def state(self, size: int) -> dict[str, np.ndarray]:
+        """What the memory's `state` has of priorities.
+
+        Args:
+            size: Rows with a transition.
+        """
         shares, largest = (variable.numpy() for variable in self._variables)
-        self._memory.take_priorities(shares.ravel()[: self._memory.size], float(largest))
+        return {"priorities": shares.ravel()[:size], "largest": np.asarray([largest])}
 
     # In the program --------------------------------------------------------------------------------------------
 
@@ -95,11 +103,10 @@ class CompiledPriorities:
         Returns:
             int64 `(K * B,)`, and float32 `(K, B)`.
         """
-        shares, total = priorities.shares, tf.reduce_sum(priorities.shares)
-        parts = tf.random.stateless_uniform(shape, seeds, dtype=tf.float64, alg="philox")
-        masses = (tf.range(shape[1], dtype=tf.float64) + parts) / shape[1] * total
-        rows = priority_draws.find(shares, tf.reshape(masses, (-1,)))
-        chances = tf.gather(tf.reshape(shares, (-1,)), rows) / total
+        within = tf.random.stateless_uniform(shape, seeds, dtype=tf.float64, alg="philox")
+        parts = (tf.range(shape[1], dtype=tf.float64) + within) / shape[1]
+        rows, total = priority_draws.find(priorities.shares, tf.reshape(parts, (-1,)))
+        chances = tf.gather_nd(priorities.shares, self._places(rows)) / total
         beta = evaluated(self._memory.beta, clock)
         return rows, priority_draws.importance_weights(tf.reshape(chances, shape), size, beta)
 
@@ -120,6 +127,8 @@ class CompiledPriorities:
         shares = tf.gather(shares, priority_draws.last_of_each(places))
         return Priorities(self._written(priorities.shares, places, shares), largest)
 
-    def _written(self, shares: tf.Tensor, places: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        where = tf.stack([places // self._width, places % self._width], axis=1)
-        return tf.tensor_scatter_nd_update(shares, where, values)
+    def _written(self, shares: tf.Tensor, rows: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        return tf.tensor_scatter_nd_update(shares, self._places(rows), values)
+
+    def _places(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.stack([rows // self._side**2, rows // self._side % self._side, rows % self._side], axis=1)
