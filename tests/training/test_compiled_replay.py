@@ -8,6 +8,7 @@ import tensorflow as tf
 import kagent
 from kagent.environments import compiled
 from kagent.exploration import ActionNoise, EpsilonGreedy, Sampling
+from kagent.memories.storage import Storage
 from kagent.schedules import Clock
 from kagent.training.compiled.actor import CompiledActor
 
@@ -220,11 +221,48 @@ def test_what_a_program_cannot_contain_is_refused(changes, message):
     assert agent.timesteps == 0
 
 
-def test_large_observations_are_refused():
-    env = compiled.Catch(num_envs=2, rows=40, columns=20)
-    agent = kagent.DQN(env, **{**SMALL, "network": [{"type": "flatten"}, {"type": "dense", "size": 4}]}, frequency=4)
-    with pytest.raises(ValueError, match=r"`memory` cannot be part of the program .* so large"):
-        agent.fit(env, steps=12, verbose=0)
+class Stacked(Line):
+    """The last places, one behind the other, are taken for frames."""
+
+    observation_space = gymnasium.spaces.Box(0.0, 99.0, (3, 64))
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def observation(self, state):
+        return tf.cast(state, tf.float32)[:, tf.newaxis, tf.newaxis] + tf.ones((1, 3, 1)) * tf.range(1.0, 65.0)
+
+
+@pytest.mark.parametrize(
+    ("env", "changes"),
+    [
+        # Nothing is learned of these, which takes a third of the time.
+        (compiled.Catch(num_envs=2, rows=24, columns=24), {"start": 99}),
+        pytest.param(Stacked(num_envs=2), {"horizon": 1, "prioritized": {"beta": 0.5}}, marks=pytest.mark.thorough),
+    ],
+)
+def test_memories_that_store_observations_once(env, changes, tmp_path):
+    """Large images are linked, and parts along a first axis are frames. In the program rows are whole."""
+    network = [{"type": "flatten"}, {"type": "dense", "size": 4}]
+
+    def made():
+        return dqn(env, network=network, memory=16, max_episode_timesteps=4, frequency=8, **changes)
+
+    whole, half = made(), made()
+    whole.fit(env, max_steps=24, verbose=0)
+    assert type(whole.memory.storage) is not Storage
+    half.fit(env, max_steps=14, verbose=0)
+    half.save_weights(tmp_path / "half.weights.h5")
+    rest = made()
+    rest.load_weights(tmp_path / "half.weights.h5")
+    rest.fit(env, max_steps=24, verbose=0)
+    np.testing.assert_array_equal(weights_of(rest), weights_of(whole))
+    memory, views = whole.memory, whole.memory.storage.views
+    rows = (memory.cursor + np.arange(memory.size)) % memory.capacity
+    seen, then = views["observation.0"][rows], views["next_observation.0"][rows]
+    goes_on = ~((views["terminated"] + views["truncated"])[rows] != 0)[:-2]
+    if "horizon" not in changes:
+        np.testing.assert_array_equal(then[:-2][goes_on], seen[2:][goes_on])
+    assert (seen.reshape(len(seen), -1) != 0).any(axis=1).all() and goes_on.any()
+    np.testing.assert_array_equal(rest.memory.storage.views["next_observation.0"][rows], then)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from kagent.environments.compiled import CompiledEnv
@@ -19,7 +20,7 @@ class Ring(NamedTuple):
     """What the program carries of a replay memory.
 
     Attributes:
-        blocks: Packed rows by dtype, as `Storage.blocks`.
+        blocks: Packed rows by dtype, as `Storage.blocks`. They are whole, in whatever form the memory keeps observations.
         cursor, size, written: The next row, how many hold a transition, and how many were written in this `fit`, int64.
         windows: The open windows of n-step returns; `{}` without a horizon.
         priorities: A `Priorities`; `()` where rows are drawn uniformly.
@@ -53,6 +54,7 @@ class ReplayCollector(CompiledCollector):
         self._first = max(min(rule.first, agent.memory.capacity), (horizon + 1) * self.count if horizon else 0)
         self._most = math.ceil(max(self._first, rule.period) / self.count) + 1  # before the first update of a call
         self.rows += 2 * self._most  # and behind the last
+        self._form: Any = None  # says how a row is packed
         self._blocks: dict[str, tf.Variable] = {}
         self._place: Any = None  # `cursor`, `size` and `written` of the ring
         self._new = 0  # timesteps that the memory does not have yet
@@ -63,32 +65,37 @@ class ReplayCollector(CompiledCollector):
         """Takes the memory's rows.
 
         Raises:
-            ValueError: It stores observations in a form that the program has not.
+            ValueError: Whole rows do not fit into the machine's free memory.
         """
         memory = self._agent.memory
-        if type(memory.storage) is not Storage:
-            raise ValueError(
-                "`memory` cannot be part of the program of a compiled environment: its observations are so large, or stacks of frames, "
-                f"that each is stored once. Received: {type(memory.storage).__name__}. Outside of the program the environment is stepped "
-                "as kagent.environments.compiled.as_gymnasium(env)"
-            )
         if self._windows is not None and not self._windows.has_room(memory.windows):
             memory.cut_episodes(range(self.count))
+        rows = memory.storage if self._is_whole() else self._whole_rows()
         place = tf.constant([memory.cursor, memory.size, 0], tf.int64)
         with tf.device(self._agent.device):
             if self._place is None:
-                self._blocks = {
-                    name: tf.Variable(block, trainable=False) for name, block in memory.storage.blocks.items()
-                }
+                self._form = Storage(memory._columns(), 1)
+                self._blocks = {name: tf.Variable(block, trainable=False) for name, block in rows.blocks.items()}
                 self._place = tf.Variable(place, trainable=False)
             if self._windows is not None:
                 self._windows.load(memory.windows)
             if self._priorities is not None:
                 self._priorities.load()
-        for name, block in memory.storage.blocks.items():
+        for name, block in rows.blocks.items():
             self._blocks[name].assign(block)
         self._place.assign(place)
         self._new = 0
+
+    def _is_whole(self) -> bool:
+        return type(self._agent.memory.storage) is Storage
+
+    def _whole_rows(self) -> Storage:
+        # Of a memory that stores large observations, or the frames of stacks, once.
+        memory = self._agent.memory
+        found = Storage(memory._columns(), memory.capacity)
+        for name, view in found.views.items():
+            view[: memory.size] = memory.storage.views[name][np.arange(memory.size)]
+        return found
 
     def give_back(self) -> None:
         """Brings the memory up to date."""
@@ -96,12 +103,21 @@ class ReplayCollector(CompiledCollector):
         if not self._new:
             return
         *place, written = self._place.numpy().tolist()
-        memory.take_rows({name: block.numpy() for name, block in self._blocks.items()}, written)
-        self._place.assign([*place, 0])
+        blocks = {name: block.numpy() for name, block in self._blocks.items()}
         if self._windows is not None:
             self._windows.give_back(memory.windows)
-        if self._priorities is not None:
-            self._priorities.give_back()
+        if self._is_whole():
+            memory.take_rows(blocks, written)
+            if self._priorities is not None:
+                self._priorities.give_back()
+        else:  # it reads whole rows as those of a file
+            cursor, size = place
+            state = {"counters": np.asarray([size, cursor], np.int64)}
+            state |= {f"block.{name}": block[:size] for name, block in blocks.items()}
+            state |= {} if self._windows is None else memory.windows.state()
+            state |= {} if self._priorities is None else self._priorities.state(size)
+            memory.restore(state)
+        self._place.assign([*place, 0])
         self._new = 0
 
     def state(self) -> dict[str, Any] | None:
@@ -165,7 +181,8 @@ class ReplayCollector(CompiledCollector):
         drawn = {
             name: tf.reshape(tf.gather(block, picks), (*shape, block.shape[1])) for name, block in ring.blocks.items()
         }
-        return carried, {"experience": memory.experience({**drawn, **weights})[0], "indices": None, "rows": picks}
+        experience = {**memory.nest(self._form.unpack(drawn)), **weights}
+        return carried, {"experience": experience, "indices": None, "rows": picks}
 
     def learned(self, carried: Carried, found: dict[str, Any], errors: tf.Tensor) -> Carried:
         if self._priorities is None:
@@ -216,7 +233,7 @@ class ReplayCollector(CompiledCollector):
         # The rows of a block: what `Storage.unpack` takes apart.
         parts = [
             tf.cast(tf.reshape(columns[column.name], (-1, column.size)), block)
-            for column in self._agent.memory.storage.columns
+            for column in self._form.columns
             if column.block == block
         ]
         return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
