@@ -197,7 +197,7 @@ def fit(
         replayed = None if replay_limit == "auto" else replay_limit
         check_fit(agent, env, {**rules, "n_envs": n_envs, "replay_limit": replayed})
         if of_epoch is None:  # epochs of whole calls
-            call = collected_steps(agent, env.num_envs) * env.num_envs * agent.steps_per_execution
+            call = collected_steps(agent, env) * env.num_envs * agent.steps_per_execution
             of_epoch = math.ceil(float(steps_per_epoch) / call) * call
             bounds, steps_per_epoch, epochs = run_length.of_fit(origin, given, of_epoch, number, initial_epoch)
     with agent._occupation.of("fit"), contextlib.ExitStack() as opened:

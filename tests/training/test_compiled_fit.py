@@ -75,15 +75,15 @@ class Noting(kagent.callbacks.Callback):
         self.events.append(("batch", batch))
 
 
-def rollout_of(agent, env):
+def rollout_of(agent, env, kind=RolloutCollector, seeds=(7, 0)):
     """The experience of the next rollout, as arrays, its indices, and lengths and returns where episodes end."""
-    collector = RolloutCollector(agent, env)
+    collector = kind(agent, env)
     collector.start(agent.next_seed)
 
     def time(carried):
-        return agent._clock.host()._replace(timesteps=carried.row * env.num_envs)
+        return agent._clock.host()._replace(timesteps=carried.timesteps)
 
-    carried, found = collector.collect(collector.begin(), None, tf.constant([7, 0], tf.int64), time)
+    carried, found = collector.collect(collector.begin(), None, tf.constant(seeds, tf.int64), time)
     arrays = tf.nest.map_structure(np.asarray, found)
     return arrays["experience"], arrays["indices"], np.moveaxis(carried.ends.numpy(), 1, 0)
 

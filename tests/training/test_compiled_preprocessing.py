@@ -76,7 +76,7 @@ def test_decay_by_time():
     made = CompiledPreprocessing(agent.preprocessing)
     made.load()
     clock = schedules.Clock(*(tf.constant(x, tf.float64) for x in (0.0, 0.0, 0.0, 0.5)))
-    statistics, _, reward = made.reward(made.begin(), [], tf.constant([1.0, 3.0]), clock)
+    statistics, _, reward = made.reward(made.begin(), [], tf.constant([1.0, 3.0]), tf.constant([True, True]), clock)
     assert statistics[0].weight.numpy() == pytest.approx(1 - 0.7**2)
     assert (statistics[0].mean.numpy(), statistics[0].variance.numpy()) == pytest.approx((2.0, 1.0))
     np.testing.assert_allclose(reward, [-1.0, 1.0])

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_compiled_fit import Cycle
 
 import kagent
 from kagent.environments import compiled
@@ -104,3 +105,20 @@ def test_a2c_learns_from_whole_sequences():
     agent.compile(run_eagerly=True)
     agent.fit(env, steps=16, verbose=0)
     assert (agent.timesteps, agent.gradient_steps) == (16, 2)
+
+
+@pytest.mark.thorough
+def test_a_compiled_program_is_that_of_nothing_compiled():
+    """One program of XLA with two rollouts in a call, with preprocessing. No state is drawn: XLA draws others."""
+    env = Cycle(num_envs=3)
+    settings = {"epochs": 1, "normalize": True, "batch_size": 18}
+    one, two = (recurrent(env, optimizer=keras.optimizers.SGD(0.01), **settings) for _ in range(2))
+    two.compile(steps_per_execution=2, jit_compile=True)
+    one.fit(env, steps=36, verbose=0)
+    two.fit(env, steps=36, verbose=0)
+    assert two._run.program.learner.traces == 1 and two.gradient_steps == one.gradient_steps == 2
+    np.testing.assert_allclose(weights_of(two), weights_of(one), rtol=1e-4, atol=1e-5)
+    for a, b in zip(*(tf.nest.flatten(agent.preprocessing.statistics()) for agent in (one, two))):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+    two.fit(env, steps=36, verbose=0)
+    assert two._run.program.learner.traces == 1

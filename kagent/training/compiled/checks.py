@@ -10,9 +10,10 @@ from kagent.callbacks.callback import Callback
 from kagent.environments import checks
 from kagent.environments.compiled import CompiledEnv
 from kagent.environments.compiled.environment import check_functions
-from kagent.memories import Prioritized, Recent, Replay, Rollout
+from kagent.memories import Prioritized, Recent, RecentEpisodes, Replay, Rollout
 from kagent.training.compiled import preprocessing
 from kagent.training.compiled.actor import refused
+from kagent.training.compiled.collector import limit_of
 
 _OUTSIDE = "Outside of the program the environment is stepped as kagent.environments.compiled.as_gymnasium(env), which `fit` takes too"
 
@@ -49,7 +50,7 @@ def check_fit(agent: Any, env: CompiledEnv, given: Mapping[str, Any]) -> None:
         raise ValueError(
             f"`max_episode_timesteps` must be at most {own}, at which {type(env).__name__} truncates by itself. Received: {limit}"
         )
-    for name, received, allowed in _of_parts(agent, env.num_envs):
+    for name, received, allowed in _of_parts(agent, env):
         raise ValueError(
             f"`{name}` cannot be part of the program of a compiled environment. Received: {received}. Allowed: {allowed}. {_OUTSIDE}"
         )
@@ -69,19 +70,27 @@ def check_hooks(hooks: Iterable[Callback]) -> None:
             )
 
 
-def _of_parts(agent: Any, count: int) -> list[tuple[str, Any, str]]:
+def _of_parts(agent: Any, env: CompiledEnv) -> list[tuple[str, Any, str]]:
     # Name, received value and allowed values of each part that a program cannot contain.
-    rule, memory = agent.update_rule, agent.memory
+    rule, memory, count = agent.update_rule, agent.memory, env.num_envs
     found = [*preprocessing.refused(agent.preprocessing), *refused(agent)]
-    if type(memory) not in (Rollout, Recent, Replay, Prioritized):
-        return [*found, ("memory", type(memory).__name__, "Rollout, Recent, Replay or Prioritized")]
+    if type(memory) not in (Rollout, Recent, RecentEpisodes, Replay, Prioritized):
+        return [*found, ("memory", type(memory).__name__, "Rollout, Recent, RecentEpisodes, Replay or Prioritized")]
     if memory.on_policy:
         if rule.batch_size > memory.steps * count:
             allowed = f"at most {memory.steps * count}, {memory.steps} timesteps of {count} environments"
             found.append(("batch_size", rule.batch_size, allowed))
         return found
     if rule.is_scheduled or rule.episode_ends or rule.period == math.inf:
-        found.append(("update", rule, "a frequency in timesteps that stays, and no updates at the ends of episodes"))
+        found.append(("update", rule, "a frequency that stays, and no updates at the ends of episodes"))
+    elif type(memory) is RecentEpisodes:
+        for name, value in (("batch_size", rule.batch_size), ("frequency", rule.period)):
+            if value != count:
+                found.append((f"update.{name}", value, f"{count}, an episode of each environment"))
+        if rule.start > count:
+            found.append(("update.start", rule.start, "0"))
+        if limit_of(agent, env) is None:
+            found.append(("max_episode_timesteps", None, "a number: an update has room for episodes of some length"))
     elif type(memory) is Recent:
         if rule.period != rule.batch_size:
             found.append(("update.frequency", rule.period, f"{rule.batch_size}, the batch size"))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kagent.environments.compiled import CompiledEnv
 from kagent.environments.compiled.environment import chosen
-from kagent.memories import Recent
+from kagent.memories import Recent, RecentEpisodes
 from kagent.policies.greedy_actions import as_declared
 from kagent.policies.role import observed_masks
 from kagent.schedules import Clock
@@ -48,7 +48,8 @@ class Carried(NamedTuple):
         sums: Discounted sums of rewards that `preprocessing` keeps, float64 `(N,)` each.
         statistics: Of `preprocessing`.
         lengths, returns: Of the open episodes, int32 and float32 `(N,)`.
-        row: Timesteps of each environment in this call, int32.
+        row: Steps of the environments side by side in this call, int32.
+        timesteps: Of all of them in this call, float64.
         episodes: That have ended in this call, float64.
         ends: By timestep of this call and environment, `(rows, 2, N)`: length and return of the episode that ended there, else 0.
         experience: What a memory of the program holds, or `()`.
@@ -62,6 +63,7 @@ class Carried(NamedTuple):
     lengths: tf.Tensor
     returns: tf.Tensor
     row: tf.Tensor
+    timesteps: tf.Tensor
     episodes: tf.Tensor
     ends: tf.Tensor
     experience: Any = ()
@@ -90,11 +92,10 @@ class CompiledCollector:
 
     def __init__(self, agent: Any, env: CompiledEnv):
         self.env, self.count, self._agent = env, env.num_envs, agent
-        self.steps = collected_steps(agent, self.count)
+        self.steps = collected_steps(agent, env)
         self.timesteps = self.steps * self.count
         self.gradient_steps, self.rows = 1, self.steps * agent.steps_per_execution
-        limits = [limit for limit in (agent.max_episode_timesteps, env.max_episode_steps) if limit is not None]
-        self._limit = min(limits, default=None)
+        self._limit = limit_of(agent, env)
         self._actor = CompiledActor(agent)
         made = agent.preprocessing
         self._preprocessing = None if made is None else CompiledPreprocessing(made)
@@ -225,10 +226,11 @@ class CompiledCollector:
     def begin(self) -> Carried:
         """What is carried, at the beginning of a call."""
         groups = {name: [variable.read_value() for variable in group] for name, group in self._variables.items()}
+        nothing = tf.constant(0.0, tf.float64)
         return Carried(
             groups["program"], groups["actor"], groups["seen"], groups["sums"],
             () if self._preprocessing is None else self._preprocessing.begin(), groups["lengths"][0], groups["returns"][0],
-            tf.constant(0), tf.constant(0.0, tf.float64), tf.zeros((self.rows, 2, self.count)),
+            tf.constant(0), nothing, nothing, tf.zeros((self.rows, 2, self.count)),
         )  # fmt: skip
 
     def keep_moved(self, moved: tf.Tensor) -> None:
@@ -275,10 +277,18 @@ class CompiledCollector:
         if self._preprocessing is not None:
             self._preprocessing.give_back()
 
-    def advance(self, carried: Carried, seed: tf.Tensor, time: Time) -> tuple[Carried, dict[str, tf.Tensor]]:
+    def advance(
+        self, carried: Carried, seed: tf.Tensor, time: Time, going: tf.Tensor | None = None
+    ) -> tuple[Carried, dict[str, tf.Tensor]]:
         """One timestep of all environments: what is carried further, but for its `ends`, and the timestep as columns of memories; with
-        them `ends`, as a row of `Carried.ends`."""
+        them `ends`, as a row of `Carried.ends`.
+
+        Args:
+            carried, seed, time: As of `collect`.
+            going: bool `(N,)`: environments that make a timestep; the others stay as they are. None: all do.
+        """
         agent, env, n = self._agent, self.env, self.count
+        every = tf.ones((n,), tf.bool) if going is None else going
         clock = time(carried)
         draw = tf.cast(clock.timesteps, tf.int64)
         seeds = [tf.stack([seed + purpose, draw]) for purpose in (1, 2, 3)]  # `seed` itself is that of samples
@@ -294,14 +304,14 @@ class CompiledCollector:
         then = agent._adapter.stored(env.observation(following))
         lengths, returns = carried.lengths + 1, carried.returns + reward
         truncated = tf.zeros((n,), tf.bool) if self._limit is None else lengths >= self._limit
-        ended = terminated | truncated
+        ended = (terminated | truncated) & every
         ends = tf.where(ended, tf.stack([tf.cast(lengths, tf.float32), returns]), 0.0)
         begun = chosen(ended, env.initial(seeds[2], n), following)
         sums, shown = carried.sums, carried.seen
         if made is not None:
             # Observations and rewards are taken in when they come, and then those that new episodes begin with.
-            statistics, then = made.observe(statistics, then, tf.ones((n,), tf.bool), clock)
-            statistics, sums, reward = made.reward(statistics, sums, reward, clock)
+            statistics, then = made.observe(statistics, then, every, clock)
+            statistics, sums, reward = made.reward(statistics, sums, reward, every, clock)
             first = agent._adapter.stored(env.observation(begun))
             statistics, first = made.observe(statistics, first, ended, clock)
             shown, sums = chosen(ended, first, then), [tf.where(ended, tf.zeros_like(part), part) for part in sums]
@@ -331,8 +341,13 @@ class CompiledCollector:
             lengths=tf.where(ended, 0, lengths),
             returns=tf.where(ended, 0.0, returns),
             row=carried.row + 1,
+            timesteps=carried.timesteps + tf.cast(tf.math.count_nonzero(every), tf.float64),
             episodes=carried.episodes + tf.cast(tf.math.count_nonzero(ended), tf.float64),
         )
+        if going is not None:
+            fields = ("parts", "actor_state", "seen", "sums", "lengths", "returns")
+            kept = {name: chosen(going, getattr(after, name), getattr(carried, name)) for name in fields}
+            after = after._replace(**kept)
         return after, columns
 
     def masked(self) -> list[Any]:
@@ -343,9 +358,17 @@ class CompiledCollector:
         return [None if mask is None else mask.shape[1] for mask in masks]
 
 
-def collected_steps(agent: Any, count: int) -> int:
-    """Timesteps of each of `count` environments from one update of an agent to the next."""
-    rule, memory = agent.update_rule, agent.memory
+def limit_of(agent: Any, env: CompiledEnv) -> int | None:
+    """Timesteps at which an episode is truncated; None: it is not."""
+    limits = [limit for limit in (agent.max_episode_timesteps, env.max_episode_steps) if limit is not None]
+    return min(limits, default=None)
+
+
+def collected_steps(agent: Any, env: CompiledEnv) -> int:
+    """Timesteps of each environment from one update of an agent to the next; of agents that learn from episodes, at most."""
+    rule, memory, count = agent.update_rule, agent.memory, env.num_envs
     if memory.on_policy:
         return int(memory.steps)
+    if isinstance(memory, RecentEpisodes):
+        return limit_of(agent, env) or 1
     return -(-rule.batch_size // count) if isinstance(memory, Recent) else int(rule.period) // count

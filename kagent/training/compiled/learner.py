@@ -76,7 +76,7 @@ class CompiledLearner(Learner):
         seed, number, iterations, first, rest, moved = tf.unstack(element["draw"])
 
         def at(carried: Carried, sums: tf.Tensor) -> Clock:
-            counts = carried.row * collector.count, carried.episodes, sums[SLOTS]
+            counts = carried.timesteps, carried.episodes, sums[SLOTS]
             return _later(start, counts, element["bounds"])
 
         def iteration(i: Any, sums: tf.Tensor, _: tf.Tensor, carried: Carried, moved: tf.Tensor) -> tuple[Any, ...]:

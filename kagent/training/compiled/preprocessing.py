@@ -105,7 +105,7 @@ class CompiledPreprocessing:
         return statistics, found
 
     def reward(
-        self, statistics: list[Moments], sums: list[tf.Tensor], reward: tf.Tensor, clock: Clock
+        self, statistics: list[Moments], sums: list[tf.Tensor], reward: tf.Tensor, rows: tf.Tensor, clock: Clock
     ) -> tuple[list[Moments], list[tf.Tensor], tf.Tensor]:
         """Processes the rewards of a timestep of all environments.
 
@@ -113,13 +113,14 @@ class CompiledPreprocessing:
             statistics: Of all layers.
             sums: Discounted sums of each environment's rewards before, float64 `(N,)` each, 0 where an episode begins.
             reward: float32 `(N,)`.
+            rows: bool `(N,)`: which of them statistics take in.
             clock: The time now.
 
         Returns:
             The statistics and sums with them, and the processed rewards, float32.
         """
         statistics, sums, x = list(statistics), list(sums), tf.cast(reward, tf.float64)
-        rows, kept = tf.ones_like(reward, tf.bool), iter(range(self.sums))
+        kept = iter(range(self.sums))
         for part, bound, space in self._chains[-1]:
             if isinstance(bound, ReturnScaler):
                 place = next(kept)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from kagent.distributions.distribution import uniform
 from kagent.environments.compiled import CompiledEnv
-from kagent.memories import Recent
 from kagent.memories.columns import nested
-from kagent.training.compiled.collector import Carried, CompiledCollector, Time
+from kagent.training.compiled.collector import Carried, CompiledCollector, Plan, Time
 
 
 class RolloutCollector(CompiledCollector):
@@ -21,34 +21,44 @@ class RolloutCollector(CompiledCollector):
         agent, env: As of `CompiledCollector`.
     """
 
+    whole_episodes = False  # whether each environment plays one episode, and waits for the longest
+
     def __init__(self, agent: Any, env: CompiledEnv):
         super().__init__(agent, env)
-        rule, self._recent = agent.update_rule, isinstance(agent.memory, Recent)
+        rule, self._recent = agent.update_rule, not agent.memory.on_policy
         passes = rule.epochs or 1
         self.gradient_steps = passes * (1 if self._recent else -(-self.timesteps // rule.batch_size))
         # Statistics of observations move between acting and learning, and what the policy would do with them.
         self.keeps_log_prob = self._actor.knows_log_prob and self._preprocessing is None
 
     def collect(self, carried: Carried, steps: Any, seeds: tf.Tensor, time: Time) -> tuple[Carried, dict[str, Any]]:
-        specs = self._specs()
+        agent, specs, whole = self._agent, self._specs(), self.whole_episodes
         arrays = [tf.TensorArray(dtype, self.steps, element_shape=shape) for shape, dtype in specs.values()]
         begin, ends = carried.row, carried.ends
 
-        def step(t: Any, carried: Carried, arrays: Any) -> tuple[Any, ...]:
-            carried, columns = self.advance(carried, seeds[0], time)
+        def step(t: Any, carried: Carried, going: tf.Tensor, arrays: Any) -> tuple[Any, ...]:
+            carried, columns = self.advance(carried, seeds[0], time, going if whole else None)
+            columns["valid"] = going
             written = [array.write(t, tf.cast(columns[name], array.dtype)) for name, array in zip(specs, arrays)]
-            return t + 1, carried, written
+            if whole:
+                going &= ~(columns["terminated"] | columns["truncated"])
+            return t + 1, carried, going, written
 
-        variables = 0, carried._replace(ends=()), arrays
-        _, carried, arrays = tf.while_loop(lambda t, *_: t < self.steps, step, variables, maximum_iterations=self.steps)
+        def goes_on(t: Any, _: Carried, going: tf.Tensor, __: Any) -> Any:
+            return (t < self.steps) & tf.reduce_any(going) if whole else t < self.steps
+
+        variables = 0, carried._replace(ends=()), tf.ones((self.count,), tf.bool), arrays
+        _, carried, _, arrays = tf.while_loop(goes_on, step, variables, maximum_iterations=self.steps)
         columns = {name: array.stack() for name, array in zip(specs, arrays)}
         rows = (begin + tf.range(self.steps))[:, tf.newaxis]
-        carried = carried._replace(ends=tf.tensor_scatter_nd_update(ends, rows, columns.pop("ends")))
-        agent = self._agent
-        masked = any(name.startswith("action_mask") for name in specs)
-        found = nested(columns, agent._observation, agent._action, masked, len(self._actor.sizes))
-        found["valid"] = tf.ones((self.steps, self.count), tf.bool)
-        if (bootstraps := self._bootstraps(columns["truncated"])) is not None:
+        ends = tf.tensor_scatter_nd_update(ends, rows, columns.pop("ends"))
+        carried = carried._replace(row=begin + self.steps, ends=ends)
+        masked = [name for name in specs if "action_mask" in name]
+        for name in masked if whole else ():  # where nothing is allowed, nothing has a probability
+            columns[name] |= ~columns["valid"][..., tf.newaxis]
+        columns.setdefault("valid", tf.ones((self.steps, self.count), tf.bool))
+        found = nested(columns, agent._observation, agent._action, bool(masked), len(self._actor.sizes))
+        if not whole and (bootstraps := self._bootstraps(columns["truncated"])) is not None:
             found["bootstraps"] = bootstraps
         return carried, {"experience": found, "indices": self._indices(seeds)}
 
@@ -81,6 +91,7 @@ class RolloutCollector(CompiledCollector):
         specs |= {f"actor_state.{i}": ((n, size), tf.float32) for i, size in enumerate(self._actor.sizes)}
         specs |= {"reward": ((n,), tf.float32), "terminated": ((n,), tf.bool), "truncated": ((n,), tf.bool)}
         specs |= {"log_prob": ((n,), tf.float32)} if self.keeps_log_prob else {}
+        specs |= {"valid": ((n,), tf.bool)} if self.whole_episodes else {}
         return {**specs, "ends": ((2, n), tf.float32)}
 
     def _indices(self, seeds: tf.Tensor) -> tf.Tensor:
@@ -91,3 +102,20 @@ class RolloutCollector(CompiledCollector):
         draw = functools.partial(uniform, seed=seeds)
         found: tf.Tensor = memory.draw_indices(draw, rule.batch_size, rule.epochs or 1, self.count)
         return found
+
+
+class EpisodeCollector(RolloutCollector):
+    """Of agents with a `RecentEpisodes`: for an update each environment plays one episode.
+
+    What an update learns from has room for an episode as long as the environments allow. What lies behind the end of one does not
+    count, as in that memory.
+
+    Args:
+        agent, env: As of `CompiledCollector`.
+    """
+
+    whole_episodes = True
+
+    def taken(self, plan: Plan) -> int:
+        """Timesteps of all environments in the last call, whose episodes have ended."""
+        return int(self._ends.numpy()[:, 0].astype(np.int64).sum())

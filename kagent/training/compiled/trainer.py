@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from kagent.callbacks.callback import hooks_of
-from kagent.memories import Replay
+from kagent.memories import RecentEpisodes, Replay
 from kagent.memories.compatibility import is_made_for
 from kagent.training.compiled.checks import check_hooks
 from kagent.training.compiled.collector import CompiledCollector
 from kagent.training.compiled.learner import CompiledLearner, Elements
 from kagent.training.compiled.replay import ReplayCollector
-from kagent.training.compiled.rollout import RolloutCollector
+from kagent.training.compiled.rollout import EpisodeCollector, RolloutCollector
 from kagent.training.trainer import Trainer
 
 
@@ -41,8 +41,7 @@ class CompiledTrainer(Trainer):
         # Another train function means that the agent was compiled anew, or that something in it is frozen or set free.
         made_of = agent.train_function, environments, agent.update_rule
         if agent._run.program is None or not agent._run.program.serves(made_of):
-            kind = ReplayCollector if isinstance(agent.memory, Replay) else RolloutCollector
-            collector = kind(agent, environments)
+            collector = _collector_of(agent.memory)(agent, environments)
             jit, eager = bool(agent.jit_compile), bool(agent.run_eagerly)
             agent._run.program = Program(collector, CompiledLearner(agent, collector, jit, eager), made_of)
         return agent._run.program.collector
@@ -96,3 +95,9 @@ class CompiledTrainer(Trainer):
         if ended:
             self._events.episodes_ended(counters.episodes - len(ended), ended)
         return logs
+
+
+def _collector_of(memory: Any) -> type[CompiledCollector]:
+    if isinstance(memory, Replay):
+        return ReplayCollector
+    return EpisodeCollector if isinstance(memory, RecentEpisodes) else RolloutCollector
