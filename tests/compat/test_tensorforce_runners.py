@@ -118,6 +118,8 @@ def test_what_fails_in_another_process_is_said(fails, error):
 
 
 def test_remote_words_that_are_refused():
+    with pytest.raises(NotImplementedError, match=r"that `Environment.create` returned"):
+        Walk().start_reset()
     for words in ({"remote": "socket-client", "host": "here", "port": 1}, {"remote": "socket-server", "port": 1}):
         with pytest.raises(ValueError, match=r"not behind sockets.*workers=kagent.distributed.Ray"):
             tensorforce.Environment.create({"environment": Walk}, **words)

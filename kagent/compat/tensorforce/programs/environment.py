@@ -20,6 +20,8 @@ _GONE = (
     "open_sim", "carla", "carla_environment", "custom_cartpole", "remote", "socket", "multiprocessing",
 )  # fmt: skip
 
+_CREATED = "`start_reset`, `start_execute` and `receive_execute` are those of an environment that `Environment.create` returned"
+
 
 class Environment(EnvironmentBase):
     """Base of environments.
@@ -108,15 +110,15 @@ class Environment(EnvironmentBase):
 
     def start_reset(self, num_parallel: int | None = None) -> None:
         """Begins an episode, which `receive_execute` shows. Of what `Environment.create` returned."""
-        raise NotImplementedError
+        raise NotImplementedError(_CREATED)
 
     def start_execute(self, actions: Any) -> None:
         """Begins a timestep, which `receive_execute` shows. Of what `Environment.create` returned."""
-        raise NotImplementedError
+        raise NotImplementedError(_CREATED)
 
     def receive_execute(self) -> Any:
         """What came of `start_reset` or `start_execute`. Of what `Environment.create` returned."""
-        raise NotImplementedError
+        raise NotImplementedError(_CREATED)
 
 
 class Bounded(Environment):
