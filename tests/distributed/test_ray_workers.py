@@ -28,8 +28,8 @@ pytestmark = pytest.mark.ray
 make = functools.partial(kagent.PPO, "CartPole-v1", n_steps=32, batch_size=64, epochs=1, seed=5)
 
 
-def trained(steps=1024, env="CartPole-v1", callbacks=(), **given):
-    agent = make()
+def trained(steps=1024, env="CartPole-v1", callbacks=(), normalize=False, **given):
+    agent = make(normalize=normalize)
     agent.compile(jit_compile=False)
     agent.fit(env, steps=steps, steps_per_epoch=steps, verbose=0, callbacks=list(callbacks), **given)
     return agent
@@ -71,7 +71,7 @@ def test_a_cluster_of_its_own_equals_local_environments():
 
 
 def test_a_worker_is_small(cluster):
-    """It has no TensorFlow, and its memory is near that of an actor of Ray that does nothing."""
+    """It has no TensorFlow, with preprocessing neither, and its memory is near that of an actor of Ray that does nothing."""
 
     @ray.remote
     class Nothing:
@@ -81,7 +81,7 @@ def test_a_worker_is_small(cluster):
     nothing = Nothing.remote()
     least = resident(ray.get(nothing.pid.remote()))
     seen = Seen()
-    trained(workers=Ray(num_workers=2, envs_per_worker=2), callbacks=[seen])
+    trained(workers=Ray(num_workers=2, envs_per_worker=2), callbacks=[seen], normalize=True)
     assert [about["heavy"] for about in seen.about] == [[], []]
     assert max(seen.resident) - least < 150, (seen.resident, least)
     program = "import time; a = time.process_time(); import kagent.distributed.worker; print(time.process_time() - a)"
