@@ -244,8 +244,9 @@ class RemoteCollector:
         times = [tuple(one) for one in clocks]
         single = self.environments.num_envs == 1
         reset = dict(self._reset.bit_generator.state) if single else None
-        generators = self._generators or [rng] * len(self.fleet.jobs)
-        streams = [Streams(dict(generator.bit_generator.state), reset) for generator in generators]
+        streams = [Streams(dict(each.bit_generator.state), reset) for each in self._generators or [rng]]
+        if not self._generators:
+            streams *= len(self.fleet.jobs)  # the same object, which is sent as one
         version, shared = self._weights.latest()
         learned = None if self._arrivals is None else self._arrivals.statistics()
         found = self._call("collect", [(shared, version, times, own, learned) for own in streams])
@@ -255,7 +256,7 @@ class RemoteCollector:
                 "The workers drew different numbers of random numbers, and their actions are not those of one process: "
                 f"{type(self.exploration).__name__} draws numbers by what it observes"
             )
-        for generator, one in zip(generators, after):
+        for generator, one in zip(self._generators or [rng], after):
             generator.bit_generator.state = one.act
         if single:
             self._reset.bit_generator.state = after[0].reset
