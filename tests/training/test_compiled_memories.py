@@ -26,10 +26,10 @@ def test_windows_are_those_of_the_accumulator():
         dqn(env, exploration=1.0, start=40, horizon=horizon, discount=0.9) for horizon in (0, 2, 2)
     )
     for agent in (single, windowed):
-        agent.fit(env, steps=30, verbose=0)
+        agent.fit(env, steps=20, verbose=0)
     rows, memory, expected = single.memory.storage.views, windowed.memory, ordinary.memory
     expected.build(ordinary._observation, ordinary._action, masked=True, num_envs=2)
-    for begin in range(0, 30, 2):
+    for begin in range(0, 20, 2):
         at = {name: view[begin : begin + 2] for name, view in rows.items()}
         groups = ([at[f"{name}.{i}"] for i in range(2)] for name in ("observation", "next_observation"))
         seen, then = groups
@@ -38,7 +38,7 @@ def test_windows_are_those_of_the_accumulator():
             mask=[at["action_mask.0"] != 0], next_mask=[at["next_action_mask.0"] != 0],
         )  # fmt: skip
     assert (memory.size, memory.cursor, memory.total) == (expected.size, expected.cursor, expected.total)
-    assert 0 < len(memory.windows) == len(expected.windows) == 30 - memory.size
+    assert 0 < len(memory.windows) == len(expected.windows) == 20 - memory.size
     for name, view in expected.storage.views.items():
         np.testing.assert_array_equal(memory.storage.views[name][: memory.size], view[: memory.size], err_msg=name)
     powers = memory.storage.views["discount"][: memory.size]
@@ -46,9 +46,10 @@ def test_windows_are_those_of_the_accumulator():
     # An ordinary fit goes on with both.
     for agent in (windowed, ordinary):
         agent.memory.cut_episodes(range(2))
-    np.testing.assert_array_equal(memory.storage.views["reward"][:30], expected.storage.views["reward"][:30])
+    np.testing.assert_array_equal(memory.storage.views["reward"][:20], expected.storage.views["reward"][:20])
 
 
+@pytest.mark.thorough
 def test_a_ring_goes_round_with_windows():
     env = Line(num_envs=2)
     agent = dqn(env, exploration=1.0, horizon=2, memory=12, frequency=12)
@@ -147,7 +148,7 @@ def test_rainbow_acts_with_noise():
 
     agent = rainbow()
     before = [state.numpy().copy() for state in agent.policy.random_states()]
-    agent.fit(env, steps=6, verbose=0)
+    agent.fit(env, steps=2, verbose=0)
     assert agent.gradient_steps == 0  # nothing but acting has drawn
     assert all((state.numpy() != old).any() for state, old in zip(agent.policy.random_states(), before))
 
