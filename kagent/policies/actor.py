@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent import networks, schedules, spaces
+from kagent import networks, ops, schedules, spaces
 from kagent.acting import Actor, Program, UnsupportedLayer, compile_model
 from kagent.acting.noisy import LayerNoise
 from kagent.policies.role import outputs
@@ -19,9 +19,8 @@ from kagent.policies.unrolled import acting_model, carried_sizes
 from kagent.spaces import Structure
 
 _FOR_TENSORFLOW = ("convolution", "pool")  # operations that agents leave to TensorFlow; NumPy serves them
-_MOST_PRODUCTS = (
-    1 << 24
-)  # multiplications in the convolutions of one observation that NumPy takes less time for than a call costs
+# Multiplications in the convolutions of one observation for which NumPy takes less time than a call of TensorFlow.
+_MOST_PRODUCTS = 1 << 24
 
 
 class GraphForward:
@@ -95,11 +94,19 @@ def _suits_numpy(program: Program) -> bool:
 
 
 class PolicyProgram(Program):
-    """A program with copies of Keras variables' values, which it reads again when they have expired."""
+    """A program with copies of Keras variables' values, which it reads again when they have expired.
 
-    def __init__(self, config: dict[str, Any], variables: list[Any]):
+    Args:
+        config: As for `Program`.
+        variables: Of Keras, in the order of the weights.
+        often: Whether they are read after each update: by one call of TensorFlow, which is traced at the first.
+    """
+
+    def __init__(self, config: dict[str, Any], variables: list[Any], often: bool = False):
         super().__init__(config)
         self.variables = variables
+        pieces = lambda: ops.pieces([variable.value for variable in variables])  # noqa: E731
+        self._pieces = tf.function(pieces, autograph=False) if often else None
         self.expire()
 
     def expire(self) -> None:
@@ -110,8 +117,10 @@ class PolicyProgram(Program):
     def read(self) -> None:
         """Reads the variables now."""
         self._expired = False
-        # Views of the variables, which `numpy` would copy.
-        values = [np.ravel(np.asarray(tf.convert_to_tensor(variable.value))) for variable in self.variables]
+        if self._pieces is None:
+            values = [np.ravel(variable.numpy()) for variable in self.variables]
+        else:
+            values = [np.asarray(piece) for piece in self._pieces()]  # views; `numpy` copies
         super().set_weights(*values)
 
     def set_weights(self, *pieces: np.ndarray) -> None:
@@ -158,7 +167,7 @@ class PolicyActor(Actor):
         try:
             config, variables = compile_model(model)
             if any(node["op"] in _FOR_TENSORFLOW for node in config["nodes"]):
-                self._serving, through = PolicyProgram(config, variables), model if carried else None
+                self._serving, through = PolicyProgram(config, variables, often=True), model if carried else None
                 suited = _suits_numpy(self._serving)
                 forward = (
                     ConvolutionForward(policy, through, self._serving) if suited else GraphForward(policy, through)
