@@ -131,9 +131,8 @@ def draws_alone(agent: Any, workers: WorkerSource) -> bool:
     """
     if is_asynchronous(agent, workers):
         return True
-    if (
-        workers.num_workers == 1 or type(agent.exploration) is OrnsteinUhlenbeckNoise
-    ):  # which draws no random numbers of a stream
+    # This noise draws no random numbers of a stream: all workers make the same one, for all environments.
+    if workers.num_workers == 1 or type(agent.exploration) is OrnsteinUhlenbeckNoise:
         return False
     if not getattr(workers, "exact", True) or type(agent.exploration) not in _BY_ROWS:
         return True
