@@ -60,7 +60,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "beta" else [pytest.mark.thorough]) for n in CASES])
 def test_each_worker_has_its_own_numbers_and_a_seed_gives_the_same_run(name):
     kind, given = CASES[name]
     parts = {**ROLLOUT, **given}
@@ -84,6 +84,7 @@ def test_each_worker_has_its_own_numbers_and_a_seed_gives_the_same_run(name):
     assert all(len(np.unique(row)) == 6 for row in actions)
 
 
+@pytest.mark.thorough
 def test_open_episodes_go_on():
     """Locally, and with workers that draw alone: the second part begins where the first one ended."""
     make = functools.partial(kagent.PPO, **ROLLOUT, exploration=OwnOfWorkers())

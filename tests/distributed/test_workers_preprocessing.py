@@ -120,6 +120,7 @@ def test_a_worker_acts_by_the_statistics_that_it_was_sent_and_its_own_since():
     assert found[1][1] == pytest.approx(np.array([2, 3]) / np.std([1, 2, 2.5, 4]), rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_without_statistics_of_observations_training_is_the_local_one_and_goes_on():
     make = functools.partial(kagent.PPO, **ROLLOUT, preprocessing=LAYERS)
     whole = trained(make, "CartPole-v1", {"n_envs": 6}, steps=192)
