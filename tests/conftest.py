@@ -123,8 +123,12 @@ def small(request):
         sizes = {"network": {"type": "mlp", "units": [8]}, **SIZES[name], **(SELDOM[name] if seldom else {})}
         sizes = {argument: size for argument, size in sizes.items() if goes_into.get(argument) not in changes}
         arguments = {"seed": 0, **sizes, **changes}
-        agent = cls(arguments.pop("env"), **arguments)
-        agent.compile(jit_compile=jit, **({"run_eagerly": eager and not jit} if compiled is None else compiled))
+        env, options = arguments.pop("env"), {"run_eagerly": eager and not jit} if compiled is None else compiled
+        if options.keys() == {"run_eagerly"} and not (jit or forked.as_users or "execution" in arguments):
+            # As the constructor compiles it: a second time takes an eighth of all that making an agent takes.
+            return cls(env, **arguments, **({"execution": options} if options["run_eagerly"] else {}))
+        agent = cls(env, **arguments)
+        agent.compile(jit_compile=jit, **options)
         return agent
 
     return make
