@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 from agent_states import differences, state_of
+from variants import with_few
 
 import kagent
 import kagent.saving.agent_config as config_module
@@ -456,7 +457,11 @@ def test_hostile_weights_are_refused_and_change_nothing(name, honest, agent, can
     with pytest.raises(ValueError):
         agent.load_weights(path)
     assert differences(state_of(agent), before) == []
-    # The same inside a `.keras` file.
+
+
+@pytest.mark.parametrize("name", with_few(HOSTILE, ("no format", "stream key", "memory rows")))
+def test_hostile_weights_are_refused_inside_a_keras_file(name, honest, canary, tmp_path):
+    path = with_weights(honest, tmp_path / "a.weights.h5", HOSTILE[name])
     inside = tmp_path / "a.keras"
     with zipfile.ZipFile(honest) as source, zipfile.ZipFile(inside, "w") as target:
         for member in source.namelist():

@@ -16,6 +16,7 @@ from agent_states import differences, state_of
 from keras.callbacks import BackupAndRestore
 from resume.cases import CASES, DEFAULT, MORE, QUICK, train
 from toy_envs import Nondeterministic, Stateful
+from variants import thorough
 
 SCRIPT = Path(__file__).parent / "resume" / "train.py"
 
@@ -138,7 +139,7 @@ def test_an_environment_that_tells_its_state_is_asked_for_it(small, tmp_path):
     assert agent.timesteps == 90 and agent._run.open_episodes["lengths"] == [90]
 
 
-@pytest.mark.parametrize("before, after", [(4, 1), (1, 4)])
+@pytest.mark.parametrize("before, after", [(4, 1), thorough((1, 4))])
 def test_another_number_of_environments_begins_new_episodes(before, after, small, tmp_path):
     with pytest.raises(Killed):
         fit(small("dqn"), "CartPole-v1", tmp_path / "backup", kill(1), n_envs=before)

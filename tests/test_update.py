@@ -35,10 +35,7 @@ def instants(agent, steps, **arguments):
 
 
 def configured(small, **rule):
-    config = {**small("dqn").get_config(), "update": {"unit": "timesteps", **rule}}
-    agent = kagent.Agent.from_config(config)
-    agent.compile(jit_compile=False)
-    return agent
+    return small("dqn", update={"unit": "timesteps", **rule}, compiled={"run_eagerly": True})
 
 
 def test_a_batch_size_alone_is_the_frequency_too(small):
@@ -175,7 +172,7 @@ def episodic(rule, env=None, memory="recent", capacity=100, **parts):
         seed=0,
         **parts,
     )
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)
     return agent
 
 

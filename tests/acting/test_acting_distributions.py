@@ -137,7 +137,7 @@ def test_categorical_random(name, count, masked):
 ODD = [math.nan, math.inf, -math.inf, 3e38, -3e38, 0.0, 1.0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     name=st.sampled_from(["discrete", "multi", "multi_equal", "many"]),
     count=st.sampled_from([1, 3]),

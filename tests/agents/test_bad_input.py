@@ -19,13 +19,13 @@ BOX, DISCRETE = spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
 def dqn(env=None, **changes):
     """A small DQN that learns from step 8 on; the memory's rows can be counted."""
     agent = kagent.DQN(env, **{"network": NET, "memory": 50, "batch_size": 8, "start": 8, "seed": 0, **changes})
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)
     return agent
 
 
 def ppo(env=None, **changes):
     agent = kagent.PPO(env, **{"network": NET, "n_steps": 8, "batch_size": 8, "epochs": 1, "seed": 0, **changes})
-    agent.compile(jit_compile=False)
+    agent.compile(run_eagerly=True)
     return agent
 
 

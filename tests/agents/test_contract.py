@@ -70,7 +70,7 @@ def test_a_preset_is_its_parts_spelled_out(name):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("DQN", "C51") else pytest.mark.thorough)
+        pytest.param(name, marks=[] if name == "DQN" else pytest.mark.thorough)
         for name in sorted({*parts.AGENTS} - {"Random", "Constant"})
     ],
 )

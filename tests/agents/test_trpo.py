@@ -49,6 +49,7 @@ def test_it_learns_a_bandit():
 
 
 @pytest.mark.sensitive
+@pytest.mark.thorough  # the bandit above is learned, too
 def test_four_updates_on_cartpole_improve_it():
     agent = kagent.TRPO("CartPole-v1", n_steps=128, n_envs=4, **SMALL)
     history = agent.fit("CartPole-v1", steps=512 * 6, steps_per_epoch=512, verbose=0).history["episode_return"]
@@ -115,15 +116,13 @@ def test_its_parts_are_as_said():
 
 def test_it_comes_back_from_its_config_and_its_file(tmp_path):
     agent = kagent.TRPO("CartPole-v1", n_steps=16, n_envs=2, critic_steps=2, **SMALL)
-    agent.compile(jit_compile=False)
-    agent.fit("CartPole-v1", steps=64, verbose=0)
+    agent.compile(run_eagerly=True)
+    agent.fit("CartPole-v1", steps=32, verbose=0)
     same = kagent.TRPO.from_config(json.loads(json.dumps(agent.get_config())))
     assert same.get_config() == agent.get_config()
     agent.save(tmp_path / "agent.keras")
     loaded = kagent.load(tmp_path / "agent.keras")
-    assert type(loaded) is kagent.TRPO
-    loaded.compile(jit_compile=False)
-    agent.compile(jit_compile=False)
+    assert type(loaded) is kagent.TRPO and agent.updates == 1
     for a, b in zip(agent.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

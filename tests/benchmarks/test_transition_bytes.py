@@ -18,5 +18,5 @@ def test_an_image_is_counted_once_and_at_the_end_of_its_episode(memory):
 
 
 def test_small_observations_are_counted_twice():
-    kind = Kind(spaces.Box(-1, 1, (64,), np.float32), spaces.Discrete(2), 65_000, 50)
+    kind = Kind(spaces.Box(-1, 1, (64,), np.float32), spaces.Discrete(2), 100_000, 50)
     assert 2 * 64 * 4 < transition_bytes.measure(kind) < 2 * 64 * 4 + 60

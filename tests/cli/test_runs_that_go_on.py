@@ -23,6 +23,7 @@ def weights(folder):
     return kagent.load(folder / "agent.keras").get_weights()
 
 
+@pytest.mark.thorough  # `test_checkpoint` kills a program, too
 def test_a_killed_run_ends_as_the_uninterrupted_one(base, here):  # noqa: F811
     options = ["dqn", "CartPole-v1", "--steps", "800", "--seed", "3", *QUICK]
     child = start("train", *options, "--out", "killed", "--checkpoint-every", "0.05", cwd=base)

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from transports import InProcess, Processes
+from variants import thorough
 
 import kagent
 
@@ -132,7 +133,7 @@ def test_sequences_of_a_recurrent_network_are_of_one_environment():
     assert arrivals.count == 192 and agent.updates > 0
 
 
-@pytest.mark.parametrize("make", [dqn, impala])
+@pytest.mark.parametrize("make", [dqn, thorough(impala)])
 def test_a_worker_may_end_in_any_call(make):
     """In each call of a run in turn: the agent has all its timesteps, and what the memory holds is whole."""
     source, steps = InProcess(2, 2), 192 if make is dqn else 64

@@ -8,6 +8,7 @@ from agent_states import differences, open_lengths, state_of
 from gymnasium import spaces
 from toy_envs import Identity
 from transports import InProcess
+from variants import with_few
 
 import kagent
 from kagent.environments.episode_seeds import EpisodeSeeds, following_seed
@@ -67,8 +68,11 @@ def trained(make, env, n_envs, **given):
     return agent
 
 
+FAST = ("one worker", "two kinds of actions", "masks", "noise of a worker", "episodes")
+
+
 @pytest.mark.eager
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", with_few(CASES, FAST))
 def test_states_are_equal(name):
     make, env, division, given = CASES[name]
     source = InProcess(*division, latest_first=True)

@@ -74,7 +74,7 @@ def test_gradient_of_log_prob_is_the_difference_from_the_probability(mode):
     np.testing.assert_allclose(gradient(logits(0.25, 0.9)[0]), [[0.75, -0.9]], rtol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=4),
     st.integers(0, 2**32 - 1),

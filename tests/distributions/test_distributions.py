@@ -400,7 +400,7 @@ class TestSquashedGaussian:
         action = tf.constant([[-1.0, -1.0], [0.0, 0.0], [1.0, 1.0], [0.5, 0.5]])
         np.testing.assert_array_equal(to_env(action), [[-2.0, 0.0], [0.0, 5.0], [2.0, 10.0], [1.0, 7.5]])
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(st.integers(-1000, 1000), st.integers(0, 1000), st.sampled_from([1e-3 / 7, 1.0, 1e35]))
     def test_to_env_stays_inside_and_reaches_the_ends(self, low, width, scale):
         low, high = float(np.float32(low * scale)), float(np.float32((low + width) * scale))

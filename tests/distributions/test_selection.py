@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from toy_envs import Identity
-from variants import with_few
+from variants import thorough, with_few
 
 import kagent
 from kagent import distributions
@@ -223,7 +223,7 @@ def scatter(made, seed=0, size=1.0):
 
 
 @pytest.mark.sensitive
-@pytest.mark.parametrize("name", sorted(AGENTS))
+@pytest.mark.parametrize("name", with_few(sorted(AGENTS), ("all", "tanh", "tanh_global")))
 def test_learning_and_acting_agree(name):
     """The mean log-probability of what the host samples is minus the entropy; its modes are those of the graph."""
     made = agent(name)
@@ -307,7 +307,7 @@ def test_rollouts_are_learned_from(given, learning_rate):
     assert history.history["entropy"][-1] < history.history["entropy"][0]
 
 
-@pytest.mark.parametrize("kind", ["categorical", "bernoulli"])
+@pytest.mark.parametrize("kind", [thorough("categorical"), "bernoulli"])
 def test_bits_in_agreement_with_their_masks(kind):
     env = Identity(SPACES.MultiBinary(3), masks="info")
     made = kagent.PPO(env, policy={"type": "stochastic", "distribution": kind}, n_steps=32, batch_size=32, seed=0)

@@ -17,7 +17,17 @@ from kagent.config.vocabulary import suggest
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 PAGES = [*sorted(GUIDES.rglob("*.md")), GUIDES.parent / "index.md"]
 # Pages on which several agents train; `.ci/run` runs them, too.
-SLOW = ("compiled", "environments", "evaluating", "exploration", "first_ten_minutes", "memories", "saving")
+SLOW = (
+    "compiled",
+    "environments",
+    "evaluating",
+    "exploration",
+    "first_ten_minutes",
+    "memories",
+    "offline",
+    "recurrence",
+    "saving",
+)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -57,7 +57,7 @@ def check(envs: environments.Environments, arguments: list[dict], mode: Autorese
             assert (row["then"] == row["next_observation"]) == (next_step or not end)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(case=cases)
 def test_list_of_single_envs_gives_the_true_stream(case):
     check_case("list", AutoresetMode.DISABLED, **case)

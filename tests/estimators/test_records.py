@@ -91,7 +91,7 @@ def test_a_batch_is_in_order_and_handed_out_once():
     assert memory.sample()["a"].tolist() == [0, 1, 2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 6), st.integers(0, 20), st.booleans(), st.integers(0, 20))
 def test_both_are_queues(size, count, batch, cleared):
     memory = RecentRecords(size) if batch else ReplayRecords(size, 1)

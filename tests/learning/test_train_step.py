@@ -204,7 +204,7 @@ def test_a_dataset_from_one_agents_memory_trains_another(small):
     assert np.isfinite(history.history["loss"]).all() and second.updates == 20
 
 
-@pytest.mark.parametrize("radius, steps", [(0.0, 0), (0.01, 2)])
+@pytest.mark.parametrize("radius, steps", [(0.0, 0), thorough((0.01, 2))])
 def test_steps_that_the_optimizer_refuses_do_not_count(radius, steps):
     """Whether or not the step logs it: within a radius of 0 no step of the natural gradient makes the loss smaller."""
 

@@ -117,7 +117,7 @@ def saved(memory):
 KINDS = st.sampled_from(["on"] * 6 + ["end", "cut", "jump", "odd", "out"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     data=st.data(), capacity=st.integers(1, 12), num_envs=st.integers(1, 4), kind=st.sampled_from([Replay, Prioritized])
 )
@@ -191,9 +191,9 @@ def test_batches_are_those_of_a_memory_of_whole_rows(num_envs, horizon):
 
 
 @pytest.mark.parametrize("form", ["framed", "linked", "whole"])
-@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("num_envs", [thorough(1), 3])
 @pytest.mark.parametrize("steps", [2, 17])
-@pytest.mark.parametrize("capacity", [12, 20])
+@pytest.mark.parametrize("capacity", [12, thorough(20)])
 def test_a_file_of_any_form_loads_into_a_memory_of_frames(form, num_envs, steps, capacity):
     stream = Stream(built(12, num_envs, form=form))
     for number in range(steps):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from variants import thorough
 
 from kagent.memories import Prioritized, Replay, Transition, linked_storage
 from kagent.memories.storage import Column, Storage
@@ -109,7 +110,7 @@ def streams(num_envs):
     return st.lists(event, min_size=1, max_size=40)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     data=st.data(), capacity=st.integers(1, 15), num_envs=st.integers(1, 4), kind=st.sampled_from([Replay, Prioritized])
 )
@@ -177,9 +178,9 @@ def test_batches_are_those_of_a_memory_of_whole_rows(num_envs):
 
 
 @pytest.mark.parametrize("saved", [True, False], ids=["of links", "of whole rows"])
-@pytest.mark.parametrize("num_envs", [1, 3])
+@pytest.mark.parametrize("num_envs", [thorough(1), 3])
 @pytest.mark.parametrize("steps", [2, 6, 17])
-@pytest.mark.parametrize("capacity", [12, 20])
+@pytest.mark.parametrize("capacity", [12, thorough(20)])
 def test_a_file_of_one_form_loads_into_a_memory_of_the_other(saved, num_envs, steps, capacity):
     stream = Stream(built(12, num_envs, linked=saved), 12)
     for number in range(steps):

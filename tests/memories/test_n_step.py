@@ -91,7 +91,7 @@ def test_a_horizon_of_the_whole_episode(terminated):
 steps = st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=2), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(capacity=st.integers(1, 30), horizon=st.sampled_from([1, 2, 5, 9, "episode"]), steps=steps)
 def test_windows_never_cross_an_end_and_are_never_overwritten_in_part(capacity, horizon, steps):
     memory, generator = built(capacity, 2, horizon=horizon, discount=0.9), np.random.default_rng(0)

@@ -114,7 +114,7 @@ ERRORS = st.one_of(
 
 
 @pytest.mark.filterwarnings("error:.*(overflow|underflow|invalid|divide)")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     errors=st.lists(st.lists(ERRORS, min_size=1, max_size=9), min_size=1, max_size=4),
     alpha=st.one_of(st.floats(0.0, 8.0), st.sampled_from([50.0, 1e6, 1e308])),

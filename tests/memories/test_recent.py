@@ -69,7 +69,7 @@ def columns(found):
 flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=3, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(capacity=st.integers(3, 14), batch_size=st.integers(1, 14), steps=st.lists(flags, min_size=1, max_size=25))
 def test_the_newest_timesteps_of_each_environment_in_order(capacity, batch_size, steps):
     memory, stream = built(Recent, capacity, 3), Stream(3)
@@ -108,7 +108,7 @@ def test_an_interruption_truncates_the_newest_timestep():
     assert found["truncated"].tolist() == [[False, False], [True, False], [False, False]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(capacity=st.integers(6, 30), batch_size=st.integers(1, 6), steps=st.lists(flags, min_size=1, max_size=60))
 def test_the_newest_complete_episodes(capacity, batch_size, steps):
     memory, stream, kept = built(RecentEpisodes, capacity, 3), Stream(3), collections.deque()

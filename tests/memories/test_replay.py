@@ -44,7 +44,7 @@ def rows(memory):
     return memory.storage.views["reward"][: len(memory)].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     capacity=st.integers(1, 12),
     steps=st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=20),

@@ -44,7 +44,7 @@ def full(steps, num_envs=1, rollouts=1):
     return memory
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     steps=st.integers(1, 7), num_envs=st.integers(1, 4), rollouts=st.integers(1, 3), epochs=st.integers(1, 3),
     part=st.floats(0, 1), seed=st.integers(0, 2**62),

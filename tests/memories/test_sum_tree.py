@@ -10,7 +10,7 @@ from kagent.memories.sum_tree import SumTree
 changes = st.lists(st.lists(st.tuples(st.integers(0, 36), st.integers(0, 1000)), max_size=9), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(size=st.integers(1, 37), changes=changes, points=st.lists(st.floats(0, 1, exclude_max=True), max_size=8))
 def test_it_finds_what_running_sums_find(size, changes, points):
     tree, weights = SumTree(size), np.zeros(size)

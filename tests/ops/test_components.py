@@ -64,7 +64,7 @@ def test_mask_values(mode):
     assert mask_values(tf.constant([[1.0]], tf.float16)).dtype == tf.float32
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_select_equals_a_loop(nvec, random):
     action = [[random.randrange(n) for n in nvec] for _ in range(3)]

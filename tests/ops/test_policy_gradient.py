@@ -70,7 +70,7 @@ def test_equal_advantages_become_zero(mode):
     np.testing.assert_array_equal(mode(ops.normalize_advantage)(tf.fill(4, 2.0)), np.zeros(4))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     hnp.arrays(np.float32, 9, elements=st.floats(-100, 100, width=32)),
     hnp.arrays(bool, 9),

@@ -170,7 +170,7 @@ def slow_return(reward, discount, next_value, ended, n):
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rollouts(), st.floats(0, 1, width=32))
 def test_gae_equals_a_loop(rollout, gae_lambda):
     np.testing.assert_allclose(ops.gae(*rollout, gae_lambda), slow_gae(*rollout, gae_lambda), rtol=1e-4, atol=1e-4)
@@ -186,7 +186,7 @@ def test_compiled_gae_equals_a_loop(rollout, gae_lambda):
     np.testing.assert_allclose(result, slow_gae(*rollout, gae_lambda), rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rollouts(), st.integers(1, 25))
 def test_n_step_return_equals_a_loop(rollout, n):
     reward, discount, _, next_value, ended = rollout
@@ -196,7 +196,7 @@ def test_n_step_return_equals_a_loop(rollout, n):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rollouts())
 def test_the_ends_of_lambda_are_one_step_and_the_whole_episode(rollout):
     reward, discount, _, next_value, ended = rollout
@@ -208,7 +208,7 @@ def test_the_ends_of_lambda_are_one_step_and_the_whole_episode(rollout):
     np.testing.assert_allclose(ops.lambda_return(reward, discount, next_value, ended, 0.0), one_step, **tolerance)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rollouts(), st.floats(0, 1, width=32))
 def test_gae_plus_value_is_the_lambda_return(rollout, gae_lambda):
     # Given that the successor of a row that did not end is the next row.

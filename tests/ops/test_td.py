@@ -114,7 +114,7 @@ def test_gradient_of_huber_is_the_clipped_error(mode):
     np.testing.assert_allclose(gradient(error), np.clip(error, -1, 1))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     hnp.arrays(np.float32, (4, 5), elements=st.integers(-20, 20)),
     hnp.arrays(np.float32, (4, 5), elements=st.integers(-20, 20)),

@@ -43,7 +43,7 @@ def both(steps, **arguments):
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seeds=st.lists(st.integers(0, 99), min_size=1, max_size=5),
     rate=st.floats(1e-4, 0.5),

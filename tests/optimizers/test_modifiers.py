@@ -182,7 +182,7 @@ def test_a_scheduled_share_weighs_rows(mode, share, drawn):
     assert set(seen.tolist()) <= {0.0, 1.0} and seen.sum() == drawn
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 15), st.lists(st.booleans(), min_size=12, max_size=12), st.integers(0, 99))
 def test_padding_is_drawn_last(rows, count, real, seed):
     weight = np.array(real[:rows], np.float32)

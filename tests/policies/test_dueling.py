@@ -36,7 +36,7 @@ def test_other_aggregators_by_hand(aggregator, expected):
     np.testing.assert_array_equal(found, [expected])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=4), st.sampled_from([1, 3]), st.integers(0, 1000),
     st.sampled_from(["mean", "max", "naive"]),

@@ -63,7 +63,7 @@ def layers_for(space):
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_processed_values_are_of_the_processed_space(data):
     space = data.draw(st.one_of(boxes(), images(), discrete()))

@@ -14,7 +14,7 @@ import kagent
 FOLDER = Path(__file__).parents[1] / "files" / "agents_1"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 LEARNING = sorted(EXPECTED.keys() - {"random", "constant"})
-FIRST = ("dqn", "ppo", "sac", "rainbow", "trpo")  # which have the parts of most
+FIRST = ("dqn", "ppo", "sac", "trpo")  # which have the parts of most
 CASES = [pytest.param(case, marks=[] if case in FIRST else pytest.mark.thorough) for case in EXPECTED]
 
 pytestmark = pytest.mark.eager

@@ -76,7 +76,7 @@ def test_it_spreads_as_it_says(seed_shift):
     assert abs(np.corrcoef(values[1:], values[:-1])[0, 1] - 0.5) < 0.04
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**64 - 1), step=st.integers(0, 2**53), others=st.lists(st.integers(0, 2**40), max_size=3))
 def test_a_value_depends_on_the_time_alone(seed, step, others):
     for schedule in (OrnsteinUhlenbeck(seed=seed), Random(seed=seed), Random("uniform", seed=seed)):

@@ -60,7 +60,7 @@ def test_progress_may_be_a_part_of_the_run():
 
 
 @pytest.mark.parametrize("kind", RAMPS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     initial=st.floats(1e-6, 10), final=st.floats(1e-6, 10), steps=st.integers(1, 2**53), now=st.integers(0, 2**54)
 )  # fmt: skip

@@ -82,7 +82,7 @@ def equal(space, one, other):
     return np.array_equal(one, other)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(space=any_spaces, seed=st.integers(0, 2**31))
 def test_values_come_back_from_leaves(space, seed):
     structure = Structure(space)
@@ -106,7 +106,7 @@ def test_values_come_back_from_leaves(space, seed):
         )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(space=any_spaces, seed=st.integers(0, 2**31))
 def test_batches_are_flattened_and_decoded_alike(space, seed):
     structure = Structure(space)
@@ -119,7 +119,7 @@ def test_batches_are_flattened_and_decoded_alike(space, seed):
         np.testing.assert_array_equal(leaf.decode(rows), np.stack([leaf.decode(single) for single in singles]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(space=any_spaces)
 def test_spaces_come_back_from_json(space):
     text = json.dumps(to_config(space), allow_nan=False)
@@ -131,7 +131,7 @@ def test_spaces_come_back_from_json(space):
     assert difference(space, back) == ""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(one=any_spaces, other=any_spaces)
 def test_only_equal_spaces_do_not_differ(one, other):
     # A space that reads the same leaf by leaf is the same.

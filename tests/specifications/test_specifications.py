@@ -347,7 +347,7 @@ def nested(children):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(drawn=st.recursive(leaves, nested, max_leaves=6), argument=st.sampled_from(["states", "actions"]))
 def test_specifications_and_spaces_come_back_from_each_other(drawn, argument):
     spec, space, described = drawn

@@ -63,9 +63,10 @@ AGENTS = {
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
 }
-# Whose eager updates take long, or that others with the same parts stand for: their contract is marked slow.
+# Whose eager updates take long, or that others with the same parts stand for: their contract is marked thorough.
 LONG = ("Rainbow", "PPO", "TRPO", "SAC", "TQC", "CrossQ", "DiscreteSAC", "NAF", "PQN", "AC", "DoubleDQN", "DuelingDQN")
-LONG += ("C51", "DPG", "RecurrentPPO")  # QRDQN and TD3 have the same parts, and more
+LONG += ("DQN", "C51", "DPG", "RecurrentPPO")  # QRDQN and TD3 have the same parts, and more
+LONG += ("VPG",)  # A2C has more; its memory is a row of `MEMORIES`
 LONG += ("BC", "TD3BC", "IQL", "CQL", "DiscreteCQL")  # policies of PPO, TD3, SAC and DQN
 LONG += ("IMPALA",)  # its objective has tests of its own, and all its other parts are those of A2C
 LONG += ("IQN",)  # its policy and objective have tests of their own
@@ -154,15 +155,13 @@ OBJECTIVES = {
         "memory": 100,
     },
 }
-# Whose programs are made of the steps of others, twin_delayed and soft_actor_critic, and take XLA seconds to compile. Their own
+# The programs of the others are made of steps of these, and take XLA seconds to compile. Their own
 # equations have tests by hand in `tests/objectives`.
 FIRST = (
     "action_value",
-    "quantile_regression",
     "policy_gradient",
     "vtrace",
     "clipped_policy",
     "twin_delayed",
-    "q_lambda",
+    "plus",
 )
-FIRST += ("soft_actor_critic", "plus")
