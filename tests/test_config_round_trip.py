@@ -206,20 +206,10 @@ def configurations(draw):
     }  # fmt: skip
 
 
-@hypothesis.settings(max_examples=5, derandomize=True)
+@hypothesis.settings(max_examples=15, deadline=None, derandomize=True)
 @hypothesis.given(configurations())
 def test_the_same_agent_from_its_config(drawn):
-    come_back(*drawn)
-
-
-@pytest.mark.thorough
-@hypothesis.settings(max_examples=25, derandomize=True)
-@hypothesis.given(configurations())
-def test_the_same_agent_from_many_configs(drawn):
-    come_back(*drawn)
-
-
-def come_back(state, arguments):
+    state, arguments = drawn
     agent = Agent.create({"agent": "tensorforce", **arguments})
     config = agent.get_config()
     again = Agent.create(json.loads(json.dumps(config)))
