@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import math
 import os
-import pickle
 import socket
 import warnings
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from kagent.config.checks import check_count, check_flag, check_positive
-from kagent.distributed.worker import DONE, RAISED, Fault, Servant
+from kagent.distributed.worker import RAISED, Fault, Servant
 from kagent.distributed.workers import DIED, Answer
 
 _WITH_CALLS = 1 << 19  # bytes of weights for all workers that cost less in their calls than in the object store
-_SMALL = 1 << 17  # bytes of a block that are copied faster than Ray finds them in its store
 _PATIENCE = 5.0  # seconds for an address to accept a connection
 
 
@@ -148,24 +146,17 @@ def check_answering(host: str, port: int) -> None:
 
 
 class RayServant(Servant):
-    """A `Servant` whose calls are pickled here: Ray's own way is several times as long for each argument, and for each array."""
+    """A `Servant` that is given a call as one argument: Ray serializes each by itself, which takes it a while."""
 
-    def call(self, packed: bytes, *shared: np.ndarray) -> Any:
+    def call(self, call: tuple[str, tuple[Any, ...]], *shared: np.ndarray) -> Any:
         """As `run`.
 
         Args:
-            packed: The method and its arguments, pickled.
+            call: The method and its arguments, behind those of `shared`.
             shared: What was put into the object store, the first argument; or nothing.
-
-        Returns:
-            What `run` returns, pickled where it is small.
         """
-        method, arguments = pickle.loads(packed)  # noqa: S301 - what Ray would do with them
-        found = self.run(method, *shared, *arguments)
-        small = method == "collect" and found[0] == DONE
-        if small and sum(column.nbytes for column in found[1][0]["columns"].values()) <= _SMALL:
-            return pickle.dumps(found, pickle.HIGHEST_PROTOCOL)
-        return found
+        method, arguments = call
+        return self.run(method, *shared, *arguments)
 
 
 class RayWorkers:
@@ -183,11 +174,6 @@ class RayWorkers:
         self._kind = ray.remote(RayServant).options(num_cpus=cpus, max_restarts=0, max_task_retries=0)
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, int] = {}  # by reference, the worker
-        self._last: tuple[str, tuple[Any, ...], bytes] = (
-            "",
-            (),
-            b"",
-        )  # method, arguments and pickle: many workers get the same
 
     def lacking(self) -> str:
         """What the cluster has too little of, in words; empty: it has enough."""
@@ -207,20 +193,12 @@ class RayWorkers:
     def submit(self, worker: int, method: str, *arguments: Any) -> None:
         """As `Workers.submit`."""
         shared = arguments[:1] if arguments and isinstance(arguments[0], self._ray.ObjectRef) else ()
-        packed = self._packed(method, arguments[len(shared) :])
-        self._calls[self._actors[worker].call.remote(packed, *shared)] = worker
-
-    def _packed(self, method: str, arguments: tuple[Any, ...]) -> bytes:
-        before, last, packed = self._last
-        same = before == method and len(last) == len(arguments) and all(a is b for a, b in zip(last, arguments))
-        if not same:
-            try:
-                packed = self._ray.cloudpickle.dumps((method, arguments))
-            except (TypeError, pickle.PicklingError) as error:
-                reason = error.__cause__ or error
-                raise TypeError(f"`env` must be a callable that can be sent to another process: {reason}") from None
-            self._last = method, arguments, packed
-        return packed
+        call = method, arguments[len(shared) :]
+        try:
+            self._calls[self._actors[worker].call.remote(call, *shared)] = worker
+        except TypeError as error:
+            reason = error.__cause__ or error
+            raise TypeError(f"`env` must be a callable that can be sent to another process: {reason}") from None
 
     def wait(self) -> Answer:
         """As `Workers.wait`."""
@@ -232,8 +210,7 @@ class RayWorkers:
                 warnings.warn(f"A machine has left: training waits for one more, in {lacking}", stacklevel=6)
         worker = self._calls.pop(ended[0])
         try:
-            found = self._ray.get(ended[0])
-            return Answer(worker, *(pickle.loads(found) if isinstance(found, bytes) else found))  # noqa: S301
+            return Answer(worker, *self._ray.get(ended[0]))
         except self._ray.exceptions.RayTaskError as error:  # `Servant` was not reached
             kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
             message = f"Worker {worker} cannot read what it was sent: {reason}. Its machine needs the modules of `env`"

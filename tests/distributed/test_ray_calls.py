@@ -1,6 +1,5 @@
-"""How calls go to the actors of Ray and back, without Ray."""
+"""How calls go to the actors of Ray, without Ray."""
 
-import pickle
 import types
 
 import numpy as np
@@ -13,23 +12,18 @@ from kagent.distributed.worker import Streams
 from kagent.schedules import Clock
 
 
-def test_small_blocks_come_pickled_and_large_ones_do_not(monkeypatch):
+def test_a_call_is_one_argument_beside_what_is_shared():
     agent = kagent.PPO("CartPole-v1", network={"units": [4]}, n_steps=2, batch_size=4, seed=0)
     job = Job("CartPole-v1", 0, 2, 2, agent.actor.to_config(), agent.exploration, {}, None)
     servant = ray_workers.RayServant()
     for method, *arguments in (("open", job), ("start", [1, 2])):
-        kind, _ = servant.call(pickle.dumps((method, tuple(arguments))))
+        kind, _ = servant.call((method, tuple(arguments)))
         assert kind == "done"
     weights, version = agent.actor.served_weights()
     streams = Streams(dict(agent._random["act"].bit_generator.state), None)
-    packed = pickle.dumps(("collect", (version, [tuple(Clock(t)) for t in range(3)], streams)))
-    found = servant.call(packed, weights)
-    kind, (block, _) = pickle.loads(found)  # noqa: S301
+    kind, (block, _) = servant.call(("collect", (version, [tuple(Clock(t)) for t in range(3)], streams)), weights)
     assert kind == "done" and block["columns"]["outcome.0"].shape == (3, 2)
-    monkeypatch.setattr(ray_workers, "_SMALL", 100)  # bytes; the observations are 4 * 2 * 16
-    kind, (block, _) = servant.call(packed, weights)
-    assert kind == "done" and block["columns"]["observation.0"].nbytes == 128
-    assert servant.call(pickle.dumps(("collect", ())))[0] == "raised"
+    assert servant.call(("collect", ()))[0] == "raised"
 
 
 class Sent:
@@ -39,34 +33,29 @@ class Sent:
 @pytest.fixture
 def ray():
     """What `RayWorkers` takes of Ray; `sent` are the calls of all actors."""
-    found = types.SimpleNamespace(sent=[], pickled=[], ObjectRef=Sent)
+    found = types.SimpleNamespace(sent=[], ObjectRef=Sent)
 
-    def dumps(value):
-        found.pickled.append(value)
-        return pickle.dumps(value)
-
-    def call(packed, *shared):
-        found.sent.append((pickle.loads(packed), shared))  # noqa: S301
+    def call(*arguments):
+        if any(isinstance(part, types.GeneratorType) for part in arguments[0][1]):
+            raise TypeError("Could not serialize the argument") from TypeError("cannot serialize 'generator'")
+        found.sent.append(arguments)
         return object()
 
     actor = types.SimpleNamespace(call=types.SimpleNamespace(remote=call))
     kind = types.SimpleNamespace(remote=lambda: actor)
     found.remote = lambda servant: types.SimpleNamespace(options=lambda **given: kind)
-    found.cloudpickle = types.SimpleNamespace(dumps=dumps)
     found.put = lambda weights: Sent()
     return found
 
 
-def test_what_several_workers_get_is_pickled_once(ray):
+def test_large_weights_are_shared_and_small_ones_go_with_the_call(ray):
     workers = ray_workers.RayWorkers(ray, 2, 1.0, own=False)
     for worker in range(2):
         workers.start(worker)
-    shared, clocks = workers.share(np.zeros(1 << 20, np.float32)), [(1,)]
-    assert isinstance(shared, Sent) and isinstance(workers.share(np.zeros(4, np.float32)), np.ndarray)
-    for worker in range(2):
-        workers.submit(worker, "collect", shared, 1, clocks)
-    assert ray.sent == [(("collect", (1, clocks)), (shared,))] * 2 and len(ray.pickled) == 1
-    workers.submit(0, "collect", shared, 1, [(2,)])
-    assert ray.sent[2] == (("collect", (1, [(2,)])), (shared,)) and len(ray.pickled) == 2
-    with pytest.raises(TypeError, match=r"`env` must be a callable that can be sent to another process: .*pickle"):
+    large, small = workers.share(np.zeros(1 << 20, np.float32)), workers.share(np.zeros(4, np.float32))
+    assert isinstance(large, Sent) and isinstance(small, np.ndarray)
+    workers.submit(0, "collect", large, 1, [(1,)])
+    workers.submit(1, "collect", small, 1, [(1,)])
+    assert ray.sent == [(("collect", (1, [(1,)])), large), (("collect", (small, 1, [(1,)])),)]
+    with pytest.raises(TypeError, match=r"`env` must be a callable that can be sent to another process: .*generator"):
         workers.submit(0, "open", (number for number in ()))
