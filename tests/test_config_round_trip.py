@@ -140,7 +140,8 @@ def configurations(draw):
             "update_weight": draw(st.floats(0.1, 1.0) | st.sampled_from(SCHEDULES[:5])),
         }
         common = transitions(draw, common, discount)
-        common["reward_estimation"]["estimate_actions"] = draw(st.booleans())
+        estimation = common["reward_estimation"]
+        estimation["estimate_actions"] = draw(st.booleans()) and estimation["estimate_horizon"] in ("late", "early")
         return state, common | {
             "actions": DISCRETE,
             "policy": {"network": draw(networks), "dueling": draw(st.booleans())},
