@@ -22,7 +22,7 @@ from kagent.config.checks import check_count, check_source, from_environment
 from kagent.config.vocabulary import hints
 from kagent.datasets import Episodes, as_episodes
 from kagent.optimizers import replicas
-from kagent.training import evaluator, offline, remote
+from kagent.training import dataset_columns, evaluator, offline, remote
 from kagent.training.asynchronous import AsynchronousTrainer
 from kagent.training.compiled.checks import check_fit
 from kagent.training.compiled.collector import collected_steps
@@ -70,7 +70,8 @@ def fit(
             gradient steps follow: `updates` of them, or `epochs` (1) of `steps_per_epoch` gradient steps each, by default
             as many as make one pass over the transitions. Statistics of `preprocessing` (`normalize`) that have seen
             nothing yet are those of the episodes. A `fit` of an environment goes on from there, with the same memory.
-            Or a dataset of dicts as `memory.dataset` gives them; then `epochs` (1), `steps_per_epoch` and `shuffle`
+            Or a dataset of dicts as `memory.dataset` gives them, with actions in the policy's own form: boxes with bounds from -1
+            to 1, discrete ones as indices from 0; then `epochs` (1), `steps_per_epoch` and `shuffle`
             mean what they mean in `keras.Model.fit`.
         steps: Timesteps (environment steps, over all environments) to add to those taken before.
         episodes: Finished episodes to add. Bounds on different things may be combined; the first one reached ends it.
@@ -323,6 +324,7 @@ def _fit_dataset(
     verbose: Any,
     kwargs: dict[str, Any],
 ) -> keras.callbacks.History:
+    dataset = dataset_columns.checked(agent, dataset)
     epochs = 1 if epochs is None else check_count(epochs, "epochs")
     check_count(initial_epoch, "initial_epoch", least=0)
     if steps_per_epoch is not None:
@@ -337,7 +339,7 @@ def _fit_dataset(
     length = EpochLength(agent, epochs - initial_epoch, size)
     given_callbacks.append(length)
     try:
-        with abortable(given_callbacks), divergence_refused(agent, given_callbacks):
+        with abortable(given_callbacks), divergence_refused(agent, given_callbacks), dataset_columns.values_refused():
             return keras.Model.fit(
                 agent, dataset, steps_per_epoch=steps_per_epoch, callbacks=given_callbacks, verbose=verbose, epochs=epochs,
                 initial_epoch=initial_epoch, **{"shuffle": False, **kwargs},

@@ -58,7 +58,9 @@ def fill_memory(agent: Any, episodes: Episodes) -> int:
             f"a {type(memory).__name__}. It learns from recorded episodes by `agent.pretrain(directory, num_iterations)`"
         )
     held = len(memory) if memory.built else 0
-    if held and held != agent._run.recorded:
+    # A full memory has overwritten what was recorded, and is as long as before.
+    arrived = max(held, getattr(memory, "total", 0)) if held else 0
+    if arrived and arrived != agent._run.recorded:
         raise ValueError(
             f"The memory holds {held} transitions that are not of recorded episodes, and `fit` of such would replace them. "
             "`agent.memory.clear()` it first, or add the episodes by `agent.pretrain`"

@@ -212,6 +212,17 @@ def test_what_cannot_be_learned_from_is_refused_and_nothing_changes(small, tmp_p
     assert differences(state_of(agent), before) == []
 
 
+def test_a_full_memory_that_has_overwritten_recorded_steps_is_not_replaced(small):
+    agent = small("dqn", memory=40, batch_size=4, start=1)
+    rows = {"observation": np.zeros((40, 4), np.float32), "final_observation": np.zeros((1, 4), np.float32)}
+    episodes = datasets.Episodes([trace(length=40, action=np.zeros(40, np.int64), **rows)])
+    agent.fit(episodes, updates=1, verbose=0)
+    agent.fit(episodes, updates=1, verbose=0)
+    agent.fit("CartPole-v1", steps=5, verbose=0)
+    with pytest.raises(ValueError, match="40 transitions that are not of recorded episodes"):
+        agent.fit(episodes, updates=1, verbose=0)
+
+
 def test_episodes_of_other_forms_are_refused_by_name(small):
     for none in ([], iter(())):
         with pytest.raises(ValueError, match="must have an episode"):
