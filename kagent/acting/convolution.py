@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from kagent.acting import activations
+from kagent.acting import activations, products
 from kagent.acting.operation_base import (
     FLOAT,
     Bound,
@@ -105,7 +105,7 @@ class Convolution:
             part = gathered[: stop - start]
             out = made.array[start:stop].reshape(-1, filters)
             bound.steps.append(partial(np.copyto, part, view[start:stop]))
-            bound.steps.append(partial(part.reshape(-1, width).dot, flat, out))
+            bound.steps.extend(products.steps(part.reshape(-1, width), flat, out))
         out = made.array.reshape(-1, filters)
         bound.steps.extend(partial(np.add, out, bias, out) for bias in weights[1:])
         name, parameters = activations.check(node.get("activation", "linear"), node)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import activations
+from kagent.acting import activations, products
 from kagent.acting.activations import constant
 from kagent.acting.operation_base import (
     FLOAT,
@@ -50,13 +50,13 @@ class Dense:
         if x.extended is not None and len(spec.shape) == 1:
             out = made.array[0]
             if len(weights) == 2 and (both := _stacked(kernel, weights[1])) is not None:
-                bound.steps.append(partial(x.extended.dot, both, out))
+                bound.steps.extend(products.steps(x.extended, both, out))
             else:
-                bound.steps.append(partial(x.array[0].dot, kernel, out))
+                bound.steps.extend(products.steps(x.array[0], kernel, out))
                 bound.steps.extend(partial(np.add, out, bias, out) for bias in weights[1:])
         else:
             out = made.array.reshape(-1, kernel.shape[1])
-            bound.steps.append(partial(x.array.reshape(-1, kernel.shape[0]).dot, kernel, out))
+            bound.steps.extend(products.steps(x.array.reshape(-1, kernel.shape[0]), kernel, out))
             for bias in weights[1:]:
                 bias = bound.spread(bias, spec.shape).reshape(-1, kernel.shape[1])
                 bound.steps.append(partial(np.add, out, bias, out))

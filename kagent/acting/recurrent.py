@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kagent.acting import activations
+from kagent.acting import activations, products
 from kagent.acting.activations import Step
 from kagent.acting.operation_base import FLOAT, Bound, Node, Shape, Spec, Value, counts, operation, require
 
@@ -35,7 +35,7 @@ def _activated(name: Any, x: np.ndarray, out: np.ndarray) -> list[Step]:
 
 def _product(bound: Bound, x: np.ndarray, kernel: np.ndarray, bias: Any, out: np.ndarray) -> None:
     """`x @ kernel + bias` into `out`; no bias: None."""
-    bound.steps.append(partial(x.dot, kernel, out))
+    bound.steps.extend(products.steps(x, kernel, out))
     if bias is not None:
         bound.steps.append(partial(np.add, out, bound.spread(bias, out.shape[1:]), out))
 
