@@ -174,7 +174,9 @@ class Doctor(Callback):
         if not self._history:
             return  # there was nothing to do
         self._movement.measure()
-        self._examine(1.0)
+        done = agent.clock.progress
+        # Stopped in its first half, as by Ctrl-C: what the plan has for later, such as the end of exploration, is not missed yet.
+        self._examine(done if 0.0 < done < 0.5 else 1.0)  # 0: the run had no bounds
         self._keep()
         if self.verbose:
             print(self.report())

@@ -3,6 +3,7 @@
 import warnings
 
 import gymnasium
+import keras
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -101,6 +102,17 @@ def test_no_better_than_random_and_epsilon_zero(small):
     assert 3.0 < np.mean(doctor.record.baseline) < 7.0
     found = {finding.name: finding for finding in doctor.findings}
     assert found["no_better_than_random"].numbers["mean_return"] == 0.0
+
+
+@pytest.mark.parametrize(("steps", "judged"), [(400, True), (2_000, False)])
+def test_a_run_stopped_in_its_first_half_is_not_at_its_end(small, steps, judged):
+    """Both stop after 300 timesteps. Of 2,000, these are too few to say that nothing is learned, and that epsilon stays high."""
+    agent = dqn(small, Lane, exploration={"type": "EpsilonGreedy", "initial": 1.0, "final": 0.9, "fraction": 1.0})
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(agent, "stop_training", epoch == 2))
+    doctor = Doctor(baseline=None, every=1, verbose=0)
+    agent.fit(Lane, steps=steps, steps_per_epoch=100, callbacks=[stop, doctor], verbose=0)
+    assert agent.timesteps == 300
+    assert ("exploration_endless" in names(doctor)) is judged
 
 
 def test_gradients_of_which_clipping_leaves_the_direction(small):
