@@ -35,7 +35,7 @@ def steps(x: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> list[Callable[[
     # One row: a sum over parts of the inputs, as rows of `kernel` are in one piece of memory.
     some = max(_ON_ONE_THREAD // columns, 1)
     scratch = np.empty_like(out)
-    made = [partial(x[..., :some].dot, kernel[:some], out)]
+    made: list[Callable[[], object]] = [partial(x[..., :some].dot, kernel[:some], out)]
     for start in range(some, width, some):
         part = slice(start, start + some)
         made.append(partial(x[..., part].dot, kernel[part], scratch))
