@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from kagent.distributions.box import BoxDistribution, ScaledDistribution
+from kagent.exploration import ActionNoise
 from kagent.networks import holds_noise
 from kagent.objectives import BehaviorCloningObjective
 from kagent.optimizers import RoleOptimizer
+from kagent.policies import DeterministicPolicy
 from kagent.schedules import evaluate
 
 _ROLES = ("policy", "critic")
@@ -39,10 +41,23 @@ def settings_of(agent: Any) -> dict[str, float]:
     epsilon = getattr(agent.exploration, "epsilon", None)
     if callable(epsilon):
         found["epsilon"] = float(epsilon(clock))
+    if (noise := _noise(agent)) is not None:
+        found["noise"] = noise
     for role, optimizer in _optimizers_of(agent).items():
         if limit := getattr(optimizer, "global_clipnorm", None):
             found["max_grad_norm" if role == "policy" else f"{role}_max_grad_norm"] = float(limit)
     return {**found, **_entropies(agent.policy)}
+
+
+def _noise(agent: Any) -> float | None:
+    """The largest amount of noise on the actions of a policy without randomness of its own; None: it is not known, or something else
+    explores."""
+    exploration, clock = agent.exploration, agent.clock
+    if not isinstance(agent.policy, DeterministicPolicy) or not isinstance(exploration, ActionNoise):
+        return None
+    if clock.timesteps < exploration.random_steps:
+        return None
+    return max(float(evaluate(exploration.amount_of(leaf), clock)) for leaf in agent.policy.action.leaves)
 
 
 def _entropies(policy: Any) -> dict[str, float]:

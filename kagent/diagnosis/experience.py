@@ -28,9 +28,13 @@ class Ranges:
         self._whole = [leaf.is_image or leaf.size > _WIDEST for leaf in structure.leaves]
         self._low: list[np.ndarray] = []
         self._high: list[np.ndarray] = []
+        self._still: dict[int, np.ndarray] = {}  # by leaf the first sample, as long as all are equal to it
 
     def add(self, leaves: Sequence[np.ndarray]) -> None:
         """Looks at values, one array `(N, *shape)` per leaf in stored form."""
+        if not self.samples:
+            self._still = {i: np.array(leaves[i][0]) for i, whole in enumerate(self._whole) if whole}
+        self._still = {i: first for i, first in self._still.items() if bool(np.all(leaves[i] == first))}
         low, high = ([self._of(f, arrays) for arrays in zip(leaves, self._whole)] for f in (np.min, np.max))
         if not self.samples:
             self._low, self._high = low, high
@@ -48,16 +52,17 @@ class Ranges:
         """What was seen; empty before the first value."""
         if not self.samples:
             return ()
-        parts = zip(self.structure.leaves, self._low, self._high, self._whole)
+        stills = [i in self._still for i in range(len(self._whole))]
+        parts = zip(self.structure.leaves, self._low, self._high, self._whole, stills)
         return tuple(self._entry(*part) for part in parts)
 
-    def _entry(self, leaf: Leaf, low: np.ndarray, high: np.ndarray, whole: bool) -> Entries:
+    def _entry(self, leaf: Leaf, low: np.ndarray, high: np.ndarray, whole: bool, still: bool) -> Entries:
         bounds = bounds_of(leaf)
         if whole:
             bounds = (bounds[0].min(keepdims=True), bounds[1].max(keepdims=True))
         return Entries(
             leaf.name, _numbers(low), _numbers(high), _numbers(bounds[0]), _numbers(bounds[1]), self.samples,
-            image=leaf.is_image, discrete=leaf.is_discrete,
+            image=leaf.is_image, discrete=leaf.is_discrete, still=still,
         )  # fmt: skip
 
 

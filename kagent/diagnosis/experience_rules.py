@@ -82,9 +82,11 @@ def observations_constant(record: Record) -> Finding | None:
     constant: list[str] = []
     entries = 0
     for leaf in record.observations:
-        if leaf.image or leaf.samples < _FEWEST:
+        if leaf.samples < _FEWEST:
             continue
         entries += len(leaf.low)
+        if leaf.still and leaf.low != leaf.high:  # an image that stands still, whose pixels differ
+            constant.append(f"{leaf.name or 'all of it'}: the first sample")
         for place, (seen, bounds) in _entries(leaf):
             if seen[0] == seen[1] and bounds[0] != bounds[1]:
                 constant.append(f"{_place(leaf, place)}: {seen[0]:.4g}")

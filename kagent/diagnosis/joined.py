@@ -105,6 +105,7 @@ def _leaf(earlier: Entries, later: Entries) -> Entries:
         samples=old + later.samples if earlier.at_low else earlier.samples + later.samples,
         at_low=share(earlier.at_low, later.at_low),
         at_high=share(earlier.at_high, later.at_high),
+        still=earlier.still and later.still and (earlier.low, earlier.high) == (later.low, later.high),
     )
 
 

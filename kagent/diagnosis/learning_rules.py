@@ -70,6 +70,14 @@ def exploration_dead(record: Record) -> Finding | None:
             ),
             {"epsilon": epsilon},
         )
+    if record.settings.get("noise") == 0.0 and not record.settings.get("noisy") and record.recorded is None:
+        return Finding(
+            "exploration_dead",
+            "severe",
+            "The policy is deterministic, the noise on its actions is 0, and returns have not risen.",
+            ("Add noise to actions: exploration={'type': 'ActionNoise', 'amount': 0.1}.",),
+            {"noise": 0.0},
+        )
     if not has_collapsed(record):
         return None
     now, most = statistics.fmean(record.late("entropy")[-3:]), record.settings["most_entropy"]

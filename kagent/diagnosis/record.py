@@ -28,6 +28,7 @@ class Entries:
             counted.
         image: Whether it is an image.
         discrete: Whether it has values without order: then `low` and `high` only say whether it varies.
+        still: Whether all samples were equal, of an image and of a leaf of more than 4,096 entries.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Entries:
     at_high: tuple[float, ...] = ()
     image: bool = False
     discrete: bool = False
+    still: bool = False
 
     @property
     def title(self) -> str:
@@ -111,9 +113,10 @@ class Record:
         progress: Part of the run that is done, 0 to 1.
         history: What each epoch logged, by name, as `History` and `log.csv` have it; NaN: no value yet.
         settings: Numbers of the agent by name: `learns` (0: never), `discount`, `batch_size` and `start` (timesteps), `huber`,
-            `epsilon` (now), `noisy` (1: its layers explore), `on_policy` (0: it replays), `bonus` (1: values hold entropy),
-            `steps_per_update` (gradient steps), `most_entropy` (nats, of uniform actions), `box_components`, `max_grad_norm`
-            and `critic_max_grad_norm` (where gradients are clipped by their norm), `reads_rewards` (0: learns by actions alone).
+            `epsilon` (now), `noise` (now, on the actions of a deterministic policy), `noisy` (1: its layers explore), `on_policy` (0:
+            it replays), `bonus` (1: values hold entropy), `steps_per_update` (gradient steps), `most_entropy` (nats, of uniform
+            actions), `box_components`, `max_grad_norm` and `critic_max_grad_norm` (where gradients are clipped by their norm),
+            `reads_rewards` (0: learns by actions alone).
         movement: By role how far a gradient step moves the weights, relative to their size: a mean for each time that it was
             measured.
         growth: By role the size of the weights, relative to that at the beginning.

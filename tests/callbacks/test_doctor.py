@@ -10,7 +10,7 @@ from gymnasium import spaces
 from variants import thorough
 
 import kagent
-from kagent.callbacks import Checkpoint, Doctor
+from kagent.callbacks import Checkpoint, Doctor, vital_signs
 
 pytestmark = pytest.mark.eager
 
@@ -139,6 +139,16 @@ def test_saturated_actions(small):
     doctor = watched(agent, Wide, Doctor(baseline=[0.0] * 5, every=1, verbose=0))
     assert "actions_saturated" in names(doctor)
     assert doctor.record.actions[0].at_low == (1.0,)
+
+
+def test_the_noise_of_a_deterministic_policy(small):
+    for amount, random_steps, noise in ((0.0, 0, 0.0), (0.2, 0, 0.2), (0.0, 50, None)):
+        exploration = kagent.exploration.ActionNoise(amount, random_steps=random_steps)
+        agent = kagent.TD3(
+            Wide, exploration=exploration, network={"type": "mlp", "units": [4]}, memory=100, batch_size=8
+        )
+        assert vital_signs.settings_of(agent).get("noise") == noise
+    assert "noise" not in vital_signs.settings_of(small("sac", env=Wide))
 
 
 SHORT = {"dqn": {"frequency": 20}, "ppo": {"epochs": 1}, "sac": {"start": 38}}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -21,7 +22,9 @@ from kagent.diagnosis import (
     report,
     to_json,
 )
+from kagent.diagnosis.experience import Ranges
 from kagent.diagnosis.record import is_better
+from kagent.spaces import Structure
 
 RANDOM = (18.0, 22.0, 20.0, 21.0, 19.0)  # mean 20, variance 2.5
 POOR = Episodes(
@@ -69,8 +72,13 @@ def seen(**changes):
     return (dataclasses.replace(HEALTHY.observations[0], **changes),)
 
 
+def image(**changes):
+    return (dataclasses.replace(Entries("", (0.0,), (255.0,), (0.0,), (255.0,), 400, image=True), **changes),)
+
+
 def test_a_healthy_record_has_no_finding():
     assert diagnose(HEALTHY) == []
+    assert diagnose(ill(observations=image())) == []
     assert diagnose(OFFLINE) == []
 
 
@@ -156,6 +164,7 @@ def test_every_rule_has_a_case_and_an_own_name():
 
 OTHERS = [
     ("exploration_dead", logged(), {"epsilon": 0.0}, "severe"),  # nothing explores
+    ("exploration_dead", logged(), {"noise": 0.0}, "severe"),  # of a deterministic policy
     ("clipping_unusual", logged(clip_fraction=[0.0] * 6), {}, "advice"),
     ("divergence_unusual", logged(approx_kl=[0.9] * 6), {}, "severe"),
     ("divergence_unusual", logged(approx_kl=[1e-9] * 6), {}, "advice"),
@@ -174,6 +183,8 @@ OTHERS = [
     ("replay_stale", ill(gradient_steps=796_000), {"batch_size": 640.0}, "warning"),
     ("observations_unscaled", ill(inputs=seen(high=(1.0, 2e4))), {}, "advice"),
     ("observations_constant", ill(observations=seen(low=(0.0, 0.0), high=(0.0, 0.0))), {}, "severe"),
+    ("observations_constant", ill(observations=image(high=(0.0,), still=True)), {}, "severe"),  # black
+    ("observations_constant", ill(observations=image(still=True)), {}, "severe"),  # always the same picture
     ("rewards_hidden", ill(rewards=Rewards((50.0,) * 400, (50.0,) * 400)), {}, "warning"),
     ("rewards_hidden", ill(rewards=Rewards((1e-4,) * 400, (1e-4,) * 400)), {}, "advice"),
     ("masks_leave_one_action", ill(single_choice=1.0), {}, "severe"),
@@ -293,6 +304,21 @@ def test_a_record_survives_json():
     for damaged in ({}, {"episodes": 3}, {**to_json(HEALTHY), "unknown": 1}):
         with pytest.raises(ValueError, match="no record of a run"):
             from_json(damaged)
+
+
+def test_an_image_that_stands_still():
+    box = gymnasium.spaces.Box
+    space = gymnasium.spaces.Dict({"camera": box(0, 255, (36, 36, 3), np.uint8), "speed": box(-1.0, 1.0, (2,))})
+    ranges, picture = Ranges(Structure(space)), np.arange(36 * 36 * 3).astype(np.uint8).reshape(36, 36, 3)
+    for _ in range(200):
+        ranges.add([np.stack([picture] * 2), np.random.default_rng(0).random((2, 2))])
+    still = ill(observations=ranges.entries())
+    assert [leaf.still for leaf in still.observations] == [True, False]
+    (finding,) = diagnose(still)
+    assert (finding.name, finding.severity) == ("observations_constant", "advice") and "camera" in finding.evidence
+    assert joined(still, still).observations[0].still
+    ranges.add([np.stack([picture, picture[::-1]]), np.zeros((2, 2))])
+    assert not ranges.entries()[0].still and diagnose(ill(observations=ranges.entries())) == []
 
 
 def test_records_of_the_parts_of_a_run_are_one():
