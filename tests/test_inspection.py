@@ -135,16 +135,18 @@ def test_a_class_that_nobody_registered_is_looked_at(folder, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"config.json": "{"}, "cannot be read|Expecting|JSON"),
+        ({"config.json": "{"}, r"a\.keras' is damaged: Expecting property name"),
+        ({"config.json": b"\xff\xff\xff"}, r"a\.keras' is damaged: .*decode"),
+        ({"metadata.json": "{"}, r"a\.keras' is damaged: Expecting property name"),
         ({"config.json": json.dumps({"class_name": "Dense", "config": {}})}, "holds a 'Dense', not a kagent agent"),
-        ({"model.weights.h5": b"nothing"}, "cannot be read|file signature"),
+        ({"model.weights.h5": b"nothing"}, r"a\.keras' is damaged: .*file signature"),
         ({"model.weights.h5": None}, "model.weights.h5"),
         ({"metadata.json": b" " * (1 << 20) + b"{}"}, "metadata.json in .* has more than"),
     ],
 )
 def test_damaged_agents_are_refused(folder, tmp_path, changes, message):
     path = rewritten(folder / "ppo.keras", tmp_path / "a.keras", changes)
-    with pytest.raises((ValueError, OSError), match=message):
+    with pytest.raises(ValueError, match=message):
         kagent.inspect(path)
 
 

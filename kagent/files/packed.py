@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 
 from kagent.files import run_folder
+from kagent.files.checked_file import DamagedFile
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _RATIO = 20  # of what is unpacked to what is stored; kagent and Keras write neither compressed
@@ -25,12 +26,19 @@ _MOST_ENTRIES = 100_000
 def reading(path: Any) -> Iterator[None]:
     """Whatever a damaged file makes its readers raise becomes a ValueError that names it.
 
-    `OSError` (it cannot be read) and `ValueError` (bad content) stay as they are.
+    `OSError` of the system (it cannot be read) and `ValueError` (bad content) stay as they are; those of HDF5 and JSON, which do
+    not name the file, become a `DamagedFile`.
     """
     try:
         yield
-    except (ValueError, OSError, MemoryError):
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedFile(f"{str(path)!r} is damaged: {error}") from error
+    except (ValueError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedFile(f"{str(path)!r} is damaged: {error}") from error
     except Exception as error:
         raise ValueError(f"{str(path)!r} cannot be read: {type(error).__name__}: {error}") from error
 
