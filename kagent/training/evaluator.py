@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
@@ -17,6 +18,12 @@ from kagent.exploration import Exploration
 from kagent.schedules import Clock
 from kagent.training.collector import Collector, Episode
 from kagent.training.metrics import episode_means, returned
+
+ENDLESS = 100_000  # timesteps; an episode of Atari has 27,000 at most
+_ENDLESS = (
+    "An evaluation has waited for the end of an episode for {:,} timesteps; {} of {} episodes have ended. Episodes without an end "
+    "are limited by Agent(max_episode_timesteps=1000), or by gymnasium.wrappers.TimeLimit."
+)
 
 
 class Unexplored(Exploration):
@@ -69,13 +76,18 @@ class Evaluator:
         collector, count = self.collector, self.collector.environments.num_envs
         shares = [episodes // count + (index < episodes % count) for index in range(count)]
         finished: list[Episode] = []
+        waited = 0
         collector.start(self._next_seed)
         while len(finished) < episodes:
             collector.step(self._clock, self._rng)
+            waited += 1
+            if waited == ENDLESS:
+                warnings.warn(_ENDLESS.format(ENDLESS, len(finished), episodes), stacklevel=2)
             for index, episode in collector.settle():
                 if shares[index]:
                     shares[index] -= 1
                     finished.append(episode)
+                    waited = 0
                     on_end(len(finished) - 1, episode)
         return finished
 
@@ -162,6 +174,7 @@ def evaluate_in(
         callbacks.on_test_begin()
         agent.actor.expire()  # callbacks may have exchanged weights
         agent.actor.set_time(agent.clock)
+        environments.limit_replay(None)  # no evaluation is resumed: of a long episode nothing is lost
         environments = agent._adapter.environments(environments, learn=False)
         evaluator = Evaluator(agent.actor, environments, deterministic, lambda: int(seeds.integers(2**31 - 1)), draws)
 

@@ -11,6 +11,8 @@ from toy_envs import Counter, Identity
 from variants import with_few
 
 import kagent
+from kagent.environments import action_records
+from kagent.training import evaluator
 
 pytestmark = pytest.mark.eager
 
@@ -176,3 +178,16 @@ def test_the_summary_shows_the_parts(small):
                     for v in agent.trainable_variables)  # fmt: skip
     assert f"{trainable:,}" in said
     assert isinstance(agent, keras.Model) and agent.built
+
+
+def test_a_long_wait_for_the_end_of_an_episode_is_said_once(small, monkeypatch, recwarn):
+    agent = small("dqn", env=Counter())
+    monkeypatch.setattr(evaluator, "ENDLESS", 8)
+    monkeypatch.setattr(
+        action_records, "_STEPS", 3
+    )  # its warning is about training that goes on, and none of an evaluation
+    agent.evaluate(Counter(lengths=(5, 6, 7)), episodes=9)  # every end begins the wait anew
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="for 8 timesteps; 2 of 3 episodes have ended") as caught:
+        agent.evaluate(Counter(lengths=(5, 6, 40)), episodes=3)
+    assert len(caught) == 1
