@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,7 @@ def run(
     folder: Path,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Runs all seeds, so many side by side; the exit status is the largest of theirs.
+    """Runs all seeds, so many side by side; the exit status is the largest of theirs, 128 + signal of one that was killed.
 
     Args:
         argv: The user's command line.
@@ -70,20 +73,25 @@ def run(
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
     shares = {name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
-    def one(seed: int) -> tuple[int, int, str]:
-        done = subprocess.run(
-            command(argv, seed, folder), env={**os.environ, **shares}, capture_output=True, text=True, check=False
-        )
-        return seed, done.returncode, done.stderr.strip()
+    children = _Children()
+
+    def one(seed: int) -> tuple[int, str]:
+        return children.finished(command(argv, seed, folder), {**os.environ, **shares})
 
     codes = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for waiting in concurrent.futures.as_completed([pool.submit(one, seed) for seed in seeds]):
-            seed, code, said = waiting.result()
-            codes.append(code)
-            result = _evaluation(folder, seed)
-            shown = "stopped" if result is None else f"return {result['mean']:.1f}"
-            say(f"seed {seed}: {shown}" if code == 0 or result else f"seed {seed}: exit code {code}: {_last(said)}")
+        runs = {pool.submit(one, seed): seed for seed in seeds}
+        with children.stopped_with(runs):
+            for waiting in concurrent.futures.as_completed(runs):
+                seed = runs[waiting]
+                if waiting.cancelled():
+                    say(f"seed {seed}: not begun")
+                    continue
+                code, said = waiting.result()
+                if code < 0:  # a signal killed it, which must not count as less than success
+                    said, code = f"killed by signal {-code}", 128 - code
+                codes.append(code)
+                say(_line(folder, seed, code, said))
     results = {seed: found for seed in seeds if (found := _evaluation(folder, seed)) is not None}
     if results:
         summary = summarized({seed: float(found["mean"]) for seed, found in results.items()})
@@ -91,7 +99,7 @@ def run(
         with replacing(folder / SUMMARY) as beside:
             beside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         say(table(results, summary))
-    return max(codes)
+    return max(codes, default=0) if children.received is None else 128 + children.received
 
 
 def summarized(means: dict[int, float]) -> dict[str, Any]:
@@ -153,3 +161,63 @@ def _evaluation(folder: Path, seed: int) -> dict[str, Any] | None:
 
 def _last(said: str) -> str:
     return said.splitlines()[-1] if said else "nothing was said"
+
+
+def _line(folder: Path, seed: int, code: int, said: str) -> str:
+    result = _evaluation(folder, seed)
+    own = folder / f"seed-{seed}"
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        more = f". Go on with: kagent train --resume {shlex.quote(str(own))}" if (own / "checkpoints").is_dir() else ""
+        return f"seed {seed}: stopped{more}"
+    if code == 0 or result:
+        return f"seed {seed}: " + ("stopped" if result is None else f"return {result['mean']:.1f}")
+    return f"seed {seed}: exit code {code}: {_last(said)}"
+
+
+class _Children:
+    """The processes of the seeds that train now. A first SIGINT or SIGTERM stops them cleanly and begins no further one.
+
+    A signal goes on to them: a terminal sends Ctrl-C to all, a supervisor's SIGTERM reaches the parent alone. Their
+    `Interruption` takes both for one.
+
+    Attributes:
+        received: Number of the first signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._running: set[subprocess.Popen[str]] = set()
+
+    def finished(self, command: Sequence[str], env: dict[str, str]) -> tuple[int, str]:
+        """Runs one; its exit status and its errors."""
+        with subprocess.Popen(
+            command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            self._running.add(process)
+            if self.received is not None:  # the signal came in between
+                process.terminate()
+            said = process.communicate()[1]
+            self._running.discard(process)
+        return process.returncode, said.strip()
+
+    @contextlib.contextmanager
+    def stopped_with(self, runs: Iterable[concurrent.futures.Future[Any]]) -> Iterator[None]:
+        """Within it a signal stops them, and those of `runs` that have not begun are left out."""
+        previous: dict[int, Any] = {}
+
+        def stop(number: int, frame: Any) -> None:
+            if self.received is None:
+                self.received = number
+                os.write(2, b"\nStopping: the agents will be saved. Once more to stop at once, without saving.\n")
+            for run in runs:
+                run.cancel()
+            for process in list(self._running):
+                process.send_signal(number)
+
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread do this
+            previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
+import platform
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +112,24 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
     modules.load_named(arguments)
     preset = algorithm.load()
     _check(preset, space, fixed)
+    _give_up_killed(optuna, study)
     workers = [] if os.environ.get(_WORKER) else [_worker(argv, folder, storage) for _ in range(arguments.jobs - 1)]
 
     def objective(trial: Any) -> float:
+        trial.set_user_attr(_PROCESS, [platform.node(), os.getpid()])
         return _trial(optuna, trial, preset, source, space, fixed, arguments)
 
     try:
-        while _begun(study) < arguments.trials:
-            study.optimize(objective, n_trials=1)
+        with _terminable() as received:
+            while _begun(study) < arguments.trials:
+                study.optimize(objective, n_trials=1)
+    except BaseException as error:
+        for worker in workers:  # the signal may have reached this process alone
+            worker.terminate()
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        print("\nkagent: interrupted. The same command goes on with the study", file=sys.stderr)
+        return 128 + (received[0] if received else signal.SIGINT)
     finally:
         for worker in workers:
             worker.wait()
@@ -124,11 +139,51 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
 
 
 _WORKER = "KAGENT_TUNE_WORKER"
+_PROCESS = "process"  # of a trial: its machine and the number of its process
 
 
 def _worker(argv: list[str], folder: Path, storage: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "kagent", *argv, "--out", str(folder), "--storage", storage]
     return subprocess.Popen(command, env={**os.environ, _WORKER: "1"})
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Within it SIGTERM is a KeyboardInterrupt, so that Optuna notes that the trial has failed; gives the list of those signals."""
+    received: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # Python lets no other thread do this
+        yield received
+        return
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
+
+
+def _give_up_killed(optuna: Any, study: Any) -> None:
+    """Trials whose process was killed have failed. Of other machines it is not known."""
+    for trial in study.get_trials(deepcopy=False):
+        machine, process_id = trial.user_attrs.get(_PROCESS, (None, 0))
+        if trial.state.name == "RUNNING" and machine == platform.node() and not _lives(process_id):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _lives(process_id: int) -> bool:
+    if os.name != "posix":  # elsewhere the signal 0 is not a question
+        return True
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _begun(study: Any) -> int:

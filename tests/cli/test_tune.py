@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import os
+import platform
+import signal
+import subprocess
 import sys
 
 import optuna
@@ -9,7 +13,7 @@ import pytest
 from test_train import base, here  # noqa: F401
 
 import kagent
-from kagent.cli import algorithms, search_spaces, settings
+from kagent.cli import algorithms, main, search_spaces, settings, tune
 from kagent.cli.errors import CommandError
 
 CONTINUOUS = ("dpg", "td3", "td3bc", "cql", "sac", "tqc", "naf", "crossq")
@@ -150,3 +154,35 @@ def test_bad_input_is_refused_before_anything_is_trained(base, here, monkeypatch
     monkeypatch.setitem(sys.modules, "optuna", None)
     result = here("tune", "dqn", "CartPole-v1", "--out", "none")
     assert result.returncode == 2 and "pip install 'kagent[tune]'" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_study_with_its_workers(monkeypatch, tmp_path, capsys, number):
+    """A supervisor's signal reaches the first process alone."""
+    workers, before = [], signal.getsignal(signal.SIGTERM)
+
+    def worker(*_):
+        workers.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return workers[-1]
+
+    monkeypatch.setattr(tune, "_worker", worker)
+    monkeypatch.setattr(tune, "_trial", lambda *_: signal.raise_signal(number))
+    assert main(["tune", "dqn", "CartPole-v1", "--jobs", "3", "--out", str(tmp_path)]) == 128 + number
+    assert "The same command goes on with the study" in capsys.readouterr().err
+    assert [one.returncode for one in workers] == [-signal.SIGTERM] * 2
+    study = optuna.load_study(study_name="tune-dqn-CartPole-v1", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"]  # a study that goes on makes up for it
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_study_makes_up_for_a_trial_whose_process_was_killed(monkeypatch, tmp_path, capsys):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    study = optuna.create_study(study_name="tune-dqn-CartPole-v1", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    for machine, number in ((platform.node(), ended.pid), (platform.node(), os.getpid()), ("another", ended.pid)):
+        study.ask().set_user_attr("process", [machine, number])
+    monkeypatch.setattr(tune, "_plot", lambda *_: None)
+    monkeypatch.setattr(tune, "_trial", lambda _, trial, *more: float(bool(search_spaces.suggest(trial, more[2]))))
+    assert main(["tune", "dqn", "CartPole-v1", "--trials", "3", "--out", str(tmp_path)]) == 0
+    assert "4 trials, 0 of them stopped early. Best: trial 3" in capsys.readouterr().out
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "RUNNING", "RUNNING", "COMPLETE"]
