@@ -177,7 +177,9 @@ def _instead(option: str, options: list[str]) -> str:
     if (flag := f"--{own[2].replace('_', '-')}") in options:
         return f"did you mean {flag}"
     if "--set" in options and own[0] in ("", "fit", "compile"):
-        return f"settings are given as --set {''.join(own)}=VALUE"
+        close = difflib.get_close_matches(option, options, n=1, cutoff=0.85)  # any word may be a setting
+        likely = f"did you mean {close[0]}? " if close else ""
+        return f"{likely}settings are given as --set {''.join(own)}=VALUE"
     close = difflib.get_close_matches(option, options, n=1)
     return f"did you mean {close[0]}" if close else "no such option"
 

@@ -121,13 +121,21 @@ def _runs(arguments: argparse.Namespace) -> int:
     baselines: dict[str, list[float]] = {}
     groups: dict[str, dict[str, float]] = {}
     judged: dict[str, list[Finding]] = {}
-    for path in curves.expand(arguments.targets):
-        folder = RunFolder.existing(path)
-        config = folder.config()
-        source = environment.of_record(config, arguments.modules)
-        arguments.environment = source.id
-        modules.load_named(arguments)
-        record, notes = _record(folder, config, source, baselines, not arguments.no_play)
+    reasons: list[str] = []
+    paths = curves.expand(arguments.targets)
+    for path in paths:
+        try:
+            folder = RunFolder.existing(path)
+            config = folder.config()
+            source = environment.of_record(config, arguments.modules)
+            arguments.environment = source.id
+            modules.load_named(arguments)
+            record, notes = _record(folder, config, source, baselines, not arguments.no_play)
+        except CommandError as error:
+            if len(paths) == 1:
+                raise
+            reasons.append(f"{path}: {error}")  # the others are judged all the same
+            continue
         found = judged[str(path)] = diagnosis.diagnose(record)
         if record.finished and record.episodes.last:
             settings = {name: value for name, value in config["settings"].items() if name != "seed"}
@@ -137,6 +145,10 @@ def _runs(arguments: argparse.Namespace) -> int:
             print(f"{path}: {config.get('algorithm')} on {source}, seed {config.get('seed')}")
             _print(diagnosis.report(found, " ".join([_about(record), *notes])))
             print()
+    for reason in reasons:
+        print(f"kagent: Left out: {reason}", file=sys.stderr)
+    if not judged:
+        raise CommandError(f"there is no run to judge among {len(reasons)} folders")
     random = {key: next((b for name, b in baselines.items() if name == json.loads(key)[1]), []) for key in groups}
     together = [finding for key, means in groups.items() for finding in diagnosis.compare_seeds(means, random[key])]
     if arguments.json:

@@ -40,13 +40,16 @@ class Source:
             **more: Further arguments of its constructor.
 
         Raises:
-            CommandError: It does not take the arguments, or a wrapper is not known or does not take its own.
+            CommandError: The environment does not take the arguments, or cannot be drawn; or a wrapper is not known, or does
+                not take its own.
         """
         from kagent import environments
 
         try:
             env = environments.make_id(self.id, **self.arguments, **more)
         except TypeError as error:
+            if "render_mode" in more and "'render_mode'" in str(error):
+                raise CommandError(f"{self.id} cannot be drawn: its constructor takes no `render_mode`") from error
             raise CommandError(f"--env-kwargs: {self.id} does not take {self.arguments}: {error}") from error
         for text in self.wrappers:
             name, arguments = _parsed(text)

@@ -66,9 +66,11 @@ def target(arguments: argparse.Namespace) -> Source:
     """Where the agent is to play. `arguments` then have its file and the id.
 
     Raises:
-        CommandError: There is no run in the folder; or a file is given without an environment.
+        CommandError: There is no such path, or no run in the folder; or a file is given without an environment.
     """
     path = arguments.file
+    if not path.exists():
+        raise CommandError(f"no such file or folder of a run. Received: {path}")
     source = None
     if (path / "agent.keras").is_file() and not (path / "config.json").exists():
         arguments.file = path / "agent.keras"

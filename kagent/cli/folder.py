@@ -60,7 +60,9 @@ class RunFolder:
             CommandError: It is none.
         """
         if not (path / "config.json").is_file():
-            raise CommandError(f"no folder of a run: there is no config.json. Received: {path}")
+            inside = sorted(str(config.parent) for config in path.glob("*/config.json"))
+            hint = f". There are runs in it, of which one can be given: {', '.join(inside[:5])}" if inside else ""
+            raise CommandError(f"no folder of a run: there is no config.json. Received: {path}{hint}")
         folder = cls.__new__(cls)
         folder.path = path
         return folder

@@ -25,6 +25,7 @@ _NOT_SETTINGS = {"self", "env", "observation_space", "action_space", "n_envs", "
 # What `exploration.fraction=0.2` means when nothing else says the type.
 _USUAL_TYPES = {"exploration": "EpsilonGreedy"}
 _WITHOUT_TYPE = ("network", "preprocessing")  # as in Python: `network.units=[64,64]` changes the preset's own network
+_BEGINNINGS = ("{", "[", '"')
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 
 
@@ -142,12 +143,25 @@ def arguments(preset: type) -> dict[str, Any]:
 
 
 def value_of(text: str) -> Any:
-    """A value on the command line: JSON or one of Python's words, or else the text."""
+    """A value on the command line: JSON or one of Python's words, or else the text.
+
+    Raises:
+        CommandError: It begins as a list, a dict or a string of JSON does, and is none.
+
+    Example:
+
+    >>> value_of("[64, 64]"), value_of("1e-3"), value_of("True"), value_of("relu")
+    ([64, 64], 0.001, True, 'relu')
+    """
     if text in _PYTHON_WORDS:
         return _PYTHON_WORDS[text]
     try:
         return json.loads(text)
-    except ValueError:
+    except ValueError as error:
+        if text.startswith(_BEGINNINGS):  # a bracket that is missing must not make a text of a list
+            raise CommandError(
+                f"a value that begins with {' or '.join(_BEGINNINGS)} must be JSON: {error}. Received: {text!r}"
+            ) from error
         return text
 
 

@@ -131,7 +131,12 @@ def _opened(env: str | gymnasium.Env) -> Iterator[gymnasium.Env]:
     if not isinstance(env, str):
         yield env
         return
-    made = gymnasium.make(env, render_mode="rgb_array")
+    try:
+        made = gymnasium.make(env, render_mode="rgb_array")
+    except TypeError as error:
+        if "'render_mode'" not in str(error):
+            raise
+        raise ValueError(f"{env} cannot be filmed: its constructor takes no `render_mode`") from error
     try:
         yield made
     finally:
@@ -273,7 +278,11 @@ def _play(
 
 
 def _image(env: gymnasium.Env) -> np.ndarray:
-    image = env.render()
+    try:
+        image = env.render()
+    except NotImplementedError as error:
+        name = type(env.unwrapped).__name__
+        raise ValueError(f"The environment must render RGB images. {name} has no `render` of its own") from error
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(

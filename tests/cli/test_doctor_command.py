@@ -186,6 +186,19 @@ def test_damaged_and_unknown_targets(tmp_path, capsys):
     assert main(["doctor", str(folder)]) == 2 and "cannot read" in capsys.readouterr().err
 
 
+def test_a_damaged_run_among_others_is_left_out(tmp_path, capsys):
+    damaged = run_of(tmp_path / "runs" / "seed-0", 0)
+    (damaged / "log.csv").write_text("")
+    agent(run_of(tmp_path / "runs" / "seed-1", 1) / "agent.keras")
+    assert main(["doctor", str(tmp_path / "runs"), "--json", "--no-play"]) == 0
+    said = capsys.readouterr()
+    assert list(json.loads(said.out)["runs"]) == [str(tmp_path / "runs" / "seed-1")]
+    assert said.err == f"kagent: Left out: {damaged}: no epoch in {damaged / 'log.csv'}: nothing to judge\n"
+    (tmp_path / "runs" / "seed-1" / "config.json").write_text("{")
+    assert main(["doctor", str(tmp_path / "runs"), "--no-play"]) == 2
+    assert capsys.readouterr().err.endswith("there is no run to judge among 2 folders\n")
+
+
 @pytest.mark.eager
 def test_what_train_leaves(tmp_path, capsys, monkeypatch):
     from kagent.cli import process

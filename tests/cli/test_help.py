@@ -105,9 +105,19 @@ def test_a_folder_stands_for_the_agent_in_it(command, tmp_path, capsys):
     arguments = [command, str(tmp_path), "CartPole-v1", *(["--out", "x.gif"] if command == "record" else [])]
     assert main(arguments) == 2
     assert capsys.readouterr().err.endswith(f"there is no config.json. Received: {tmp_path}\n")
+    (tmp_path / "seed-3").mkdir()
+    (tmp_path / "seed-3" / "config.json").write_text("{}")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"of which one can be given: {tmp_path / 'seed-3'}\n")
     (tmp_path / "agent.keras").write_bytes(b"")
     assert main(arguments) == 2
     assert capsys.readouterr().err.endswith(f"not a .keras file. Received: {tmp_path / 'agent.keras'}\n")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "record", "watch"])
+def test_a_path_that_does_not_exist_is_said(command, capsys):
+    assert main([command, "nowhere", *(["--out", "x.gif"] if command == "record" else [])]) == 2
+    assert capsys.readouterr().err.endswith("no such file or folder of a run. Received: nowhere\n")
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path, monkeypatch, capsys):

@@ -10,6 +10,8 @@ import pytest
 
 import kagent
 from kagent.cli import main
+from kagent.cli.environment import Source
+from kagent.cli.errors import CommandError
 from kagent.environments import rendering
 
 
@@ -169,6 +171,31 @@ def test_what_is_no_picture_is_refused_and_the_old_file_stays(tmp_path, image):
     with pytest.raises(ValueError, match="render_mode='rgb_array'"):
         rendering.record(Scripted(), Counting(image), path)
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["x.gif"]
+
+
+class Blind(Counting):
+    """Has no picture, and its constructor no `render_mode`."""
+
+    render = gymnasium.Env.render
+
+    def __init__(self):
+        super().__init__()
+
+
+def test_an_environment_without_pictures_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"RGB images\. Blind has no `render` of its own"):
+        rendering.record(Scripted(), Blind(), tmp_path / "x.gif")
+    gymnasium.register("Blind-v0", Blind)
+    try:
+        with pytest.raises(ValueError, match="Blind-v0 cannot be filmed: its constructor takes no `render_mode`"):
+            rendering.record(Scripted(), "Blind-v0", tmp_path / "x.gif")
+        with pytest.raises(CommandError, match="Blind-v0 cannot be drawn: its constructor takes no `render_mode`"):
+            Source("Blind-v0", wrappers=('TimeLimit:{"max_episode_steps": 3}',)).make(render_mode="rgb_array")
+        with pytest.raises(CommandError, match=r"does not take \{.size.: 3\}"):
+            Source("Blind-v0", {"size": 3}).make()
+    finally:
+        del gymnasium.registry["Blind-v0"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

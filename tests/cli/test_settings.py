@@ -49,13 +49,20 @@ class Preset:
         ('"3"', "3"),
         ("a=b", "a=b"),
         ("__import__('os').getcwd()", "__import__('os').getcwd()"),
-        ("[1, 2", "[1, 2"),
+        ("a[1, 2", "a[1, 2"),
         ("", ""),
     ],
 )
 def test_values_are_json_or_text(text, value):
     parsed = settings.parse([f"batch_size={text}"])["batch_size"]
     assert parsed == value and type(parsed) is type(value)
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "[True]", "{'a': 1}", '{"a": {"b": 3}', '"relu'])
+def test_a_value_that_begins_as_json_does_is_json(text):
+    with pytest.raises(CommandError, match="must be JSON") as raised:
+        settings.parse([f"network.units={text}"])
+    assert str(raised.value).endswith(f"Received: {text!r}")
 
 
 def test_a_part_by_name_in_a_file_takes_the_place_of_a_shipped_one(tmp_path):

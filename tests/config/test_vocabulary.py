@@ -394,7 +394,8 @@ def test_every_own_name_of_the_table_is_an_argument_somewhere():
         (["--learning-rate=0.1"], "--learning-rate: settings are given as --set learning_rate=VALUE"),
         (["--total-timesteps", "5"], "--total-timesteps: did you mean --steps"),
         (["--num_envs", "5"], "--num_envs: did you mean --n-envs"),
-        (["--stpes", "5"], "--stpes: "),
+        (["--stpes", "5"], "--stpes: did you mean --steps? settings are given as --set stpes=VALUE"),
+        (["--horizon", "5"], "--horizon: settings are given as --set horizon=VALUE"),
     ],
 )
 def test_options_of_other_command_lines(arguments, message, capsys):
