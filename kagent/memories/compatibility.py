@@ -48,7 +48,7 @@ def keep_sequences(memory: Memory) -> None:
     Raises:
         ValueError: It has no such method, because it hands out single timesteps.
     """
-    keep = getattr(memory, "keep_sequences", None)
+    keep = getattr(memory, "keep_sequences", None) if memory.consecutive else None
     if keep is None:
         raise ValueError(
             f"`memory` {type(memory).__name__} hands out single timesteps, and a recurrent network learns from sequences of them. "

@@ -199,6 +199,9 @@ def test_whether_a_function_takes_many_rows_is_decided_once():
         lambda a, d, i: -1.0 if (a == d).all() else 0.0,
         lambda a, d, i: {0.0: 1.0}.get(float(a[0]), 0.0),  # fails
         lambda a, d, i: np.full(len(np.atleast_2d(a)), float(np.sum(a))),  # of the right shape, and wrong
+        lambda a, d, i: np.full(
+            len(np.atleast_2d(a)), -float((a != d).any())
+        ),  # wrong only where one of them reached its goal
     ):
         function = GoalFunction(single, "f")
         assert function(goals, goals + 1).tolist() == [float(np.ravel(single(a, a + 1, {}))[0]) for a in goals]
@@ -352,6 +355,8 @@ def test_what_it_cannot_do_is_refused_by_name():
             Hindsight(**{"capacity": 10, **arguments})
     with pytest.raises(ValueError, match="needs observations that are a Dict with 'achieved_goal' and 'desired_goal'"):
         kagent.DQN("CartPole-v1", memory=Hindsight(100), **SMALL)
+    with pytest.raises(ValueError, match="`memory` Hindsight hands out single timesteps, and a recurrent network"):
+        kagent.DQN(Walk, memory=Hindsight(100), **{**SMALL, "network": {"units": [4], "rnn": 4}})
     other = spaces.Dict(achieved_goal=LINE, desired_goal=spaces.Box(-1, 1, (2,)))
     with pytest.raises(ValueError, match="must have the same shape"):
         kagent.DQN(observation_space=other, action_space=spaces.Discrete(2), memory=Hindsight(100), **SMALL)
