@@ -58,8 +58,8 @@ def functional(
         states, and where sequences begin, are further inputs, and the states after each row further outputs.
 
     Raises:
-        ValueError: The network's output is not of rank 2; an image that the network cannot read; a recurrent layer that must
-            not carry a state here.
+        ValueError: The network's output is not of rank 2; an image that the network cannot read, or none for a network of
+            convolutions; a recurrent layer that must not carry a state here.
 
     Warns where a given network of a policy ends in no more features than the head behind it: it will be a network that
     already ends in the values or logits of the actions.
@@ -94,6 +94,8 @@ def functional(
             begin(core)
         else:
             leaves = [pair for i, pair in enumerate(leaves) if i not in skip]
+            if former is None:
+                _check_images(core, observation, [leaf for leaf, _ in leaves])
             read = legacy_scale if legacy else _reader(core)
             parts = [read(leaf, x) for leaf, x in leaves]
             if isinstance(core, Layered):
@@ -224,6 +226,15 @@ def _reader(network: Any) -> Callable[[Leaf, Any], Any]:
         return _flat(x) if layout is None else picture(layout, x)
 
     return read
+
+
+def _check_images(network: Any, observation: Structure, leaves: list[Leaf]) -> None:
+    if isinstance(network, CNN | Impala) and all(network.layout_of(leaf) is None for leaf in leaves):
+        raise ValueError(
+            f"`network` {type(network).__name__} is for images, and sees none: a Box of rank 3 or more, or of rank 2 if it is of uint8 "
+            f"and has 36 pixels or more on each side. Received: {observation.space}. Allowed: 'auto', 'mlp', or images with an axis "
+            "of channels, such as (10, 10, 1)"
+        )
 
 
 def _check_width(features: int, heads: list[int]) -> None:

@@ -153,6 +153,10 @@ def test_an_explicit_network_is_not_padded_in_silence():
         ValueError, match=r"`network.kernels` .* height 7, width 7 and 3 channels: the window 8 x 8 is larger"
     ):
         dqn(pixels(7, 7, 3), "cnn")
+    for network in ("cnn", "impala"):  # a network of convolutions had none, and nothing said so
+        for space in (pixels(10, 10), spaces.Dict(place=spaces.Box(-1, 1, (4,)))):
+            with pytest.raises(ValueError, match=r"is for images, and sees none.*Received: .*Allowed: 'auto', 'mlp'"):
+                dqn(space, network)
     small = {"type": "cnn", "filters": [4], "kernels": [3], "strides": [1], "units": [8]}
     assert kernels(dqn(pixels(3, 7, 7), small)) == [(3, 3, 3, 4), (100, 8), (8, 3)]
 
