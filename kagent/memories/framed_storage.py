@@ -17,16 +17,22 @@ from kagent.memories.storage import Column, Storage, layout
 _NEXT = "next_"
 
 
-def framed_columns(columns: list[Column]) -> list[Column]:
-    """What a row takes in a `FramedStorage`: of stacks the newest frame and the places of all."""
-    axes, found = frame_axes(columns), []
+def framed_columns(columns: list[Column], axes: Mapping[str, int | None] | None = None) -> list[Column]:
+    """What a row takes in a `FramedStorage`: of stacks the newest frame and the places of all.
+
+    Args:
+        columns: Those of whole transitions.
+        axes: Of frames, by the names of columns, as `large_axes` gives them; None: those of stacks alone.
+    """
+    known: Mapping[str, int | None] = frame_axes(columns) if axes is None else axes
+    found = []
     for column in columns:
-        axis = axes.get(column.name.removeprefix(_NEXT))
-        if axis is None:
+        if column.name.removeprefix(_NEXT) not in known:
             found.append(column)
-        elif column.name in axes:
-            count = column.shape[axis]
-            frame = column.shape[:axis] + column.shape[axis + 1 :]
+        elif column.name in known:
+            axis = known[column.name]
+            count = 1 if axis is None else column.shape[axis]
+            frame = column.shape if axis is None else column.shape[:axis] + column.shape[axis + 1 :]
             found.append(Column(column.name, frame, np.dtype(column.block)))
             found.append(Column(f"frame_ids.{column.name}", (2 * count * 4,), np.dtype(np.uint8)))
     return found

@@ -56,18 +56,22 @@ def frame_axis(shape: tuple[int, ...]) -> int | None:
     return None if not 2 <= count <= MOST or (axis == 2 and count == 3) else axis
 
 
-def frame_axes(columns: Iterable[Column]) -> dict[str, int]:
-    """The columns of observations that may be stacks, of at least `LEAST` bytes, with the axis of each.
+def large_axes(columns: Iterable[Column]) -> dict[str, int | None]:
+    """The columns of observations of at least `LEAST` bytes, with the axis of frames of each; None: it is one frame.
 
     Args:
         columns: Those of whole transitions.
     """
-    found = {
+    return {
         column.name: frame_axis(column.shape)
         for column in columns
         if column.name.startswith("observation.") and column.size * np.dtype(column.block).itemsize >= LEAST
     }
-    return {name: axis for name, axis in found.items() if axis is not None}
+
+
+def frame_axes(columns: Iterable[Column]) -> dict[str, int]:
+    """Those of `large_axes` that may be stacks."""
+    return {name: axis for name, axis in large_axes(columns).items() if axis is not None}
 
 
 class FramePool:
@@ -82,7 +86,7 @@ class FramePool:
 
     Args:
         column: The observation's.
-        axis: The one of frames.
+        axis: The one of frames; None: an observation is one frame.
         rows: How many transitions the ring has. They are written in turn, observations before next observations.
         directory: Where the frames are in a file; None: they are in memory.
 
@@ -92,10 +96,10 @@ class FramePool:
         used: Places that were used so far.
     """
 
-    def __init__(self, column: Column, axis: int, rows: int, directory: Path | None = None):
+    def __init__(self, column: Column, axis: int | None, rows: int, directory: Path | None = None):
         self.column, self.axis, self.rows = column, axis, rows
-        self.count = column.shape[axis]
-        self.frame = column.shape[:axis] + column.shape[axis + 1 :]
+        self.count = 1 if axis is None else column.shape[axis]
+        self.frame = column.shape if axis is None else column.shape[:axis] + column.shape[axis + 1 :]
         self.width = math.prod(self.frame)
         self.ids = shared_array((rows, 2 * self.count), "int32")
         self._size = self.width * np.dtype(column.block).itemsize
@@ -155,7 +159,7 @@ class FramePool:
 
     def _split(self, values: Any, count: int) -> np.ndarray:
         stacks = np.asarray(values, self.frames.dtype).reshape((count, *self.column.shape))
-        return np.moveaxis(stacks, self.axis + 1, 1)
+        return stacks[:, np.newaxis] if self.axis is None else np.moveaxis(stacks, self.axis + 1, 1)
 
     def _own(self, place: int, whole: bytes) -> list[int]:
         # Mostly what the environment's latest transition led to.
@@ -251,7 +255,9 @@ class FramePool:
         lead = frames.shape[:-2]
         if None in lead:
             lead = tf.unstack(tf.shape(frames)[:-2])
-        if self.axis == len(self.frame):  # the last one: two axes to exchange, however many there are
+        if self.axis is None:
+            stack = tf.reshape(frames, (*lead, *self.column.shape))
+        elif self.axis == len(self.frame):  # the last one: two axes to exchange, however many there are
             stack = tf.reshape(_transposed(frames), (*lead, *self.column.shape))
         else:
             stack = tf.reshape(frames, (*lead, self.count, *self.frame))
@@ -266,7 +272,9 @@ class FramePool:
     def stacks(self, rows: Any, following: bool) -> np.ndarray:
         """Observations or next observations of transitions, `(*rows.shape, *shape)`, in the dtype that they are stored in."""
         ids = self.ids[rows][..., self.count :] if following else self.ids[rows][..., : self.count]
-        stack = self.frames[ids].reshape((*ids.shape, *self.frame))
+        stack: np.ndarray = self.frames[ids].reshape((*ids.shape, *self.frame))
+        if self.axis is None:
+            return stack.reshape((*ids.shape[:-1], *self.frame))
         return np.moveaxis(stack, ids.ndim - 1, ids.ndim - 1 + self.axis)
 
     # In files -------------------------------------------------------------------------------------------------------

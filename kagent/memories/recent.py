@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from kagent.memories.framed_sequences import FramedSequences
+from kagent.memories.framed_storage import framed_columns
+from kagent.memories.frames import large_axes
 from kagent.memories.memory import MEMORIES
 from kagent.memories.saved_arrays import Mark, counters, read_block, ring_mark, saved_array
 from kagent.memories.sequences import Drawn, RecentSequences
+from kagent.memories.storage import Column, Storage
 from kagent.memories.transition import Transition
 
 
@@ -20,6 +24,8 @@ class Recent(RecentSequences):
     It is for on-policy objectives as `Rollout` is, but an update does not clear it: with a frequency below the batch
     size, timesteps are learned from several times. Of N environments the newest `ceil(batch_size / N)` timesteps of each
     make a batch. The last timestep of each is cut as if truncated: what follows it is estimated, where that is asked for.
+
+    An observation of 512 bytes or more is stored once, and so is each frame of a stack; see `FramedSequences`.
 
     Args:
         capacity: Timesteps kept, over all environments. None: its agent infers it; see `required_capacity`.
@@ -42,7 +48,19 @@ class Recent(RecentSequences):
         self.steps = -(-self.known_capacity // self.num_envs)
         return self.steps * self.num_envs
 
+    def _make_storage(self) -> Storage:
+        columns = self._columns()
+        if not large_axes(columns):
+            return super()._make_storage()
+        rows = self._rows()
+        return FramedSequences(columns, rows // self.num_envs, self.num_envs, self.directory)
+
+    def _stored_columns(self) -> list[Column]:
+        columns = super()._stored_columns()
+        return framed_columns(columns, large_axes(columns))
+
     def clear(self) -> None:
+        self.storage.clear()
         self.written = np.zeros(self.num_envs, np.int64)  # timesteps of each environment so far
         self._together: int | None = 0  # the same, while it is the same of all
         self._filling = object()
@@ -93,7 +111,11 @@ class Recent(RecentSequences):
         rows = min(int(self.written.max()), self.steps) * self.num_envs
         blocks = {f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()}
         about = np.asarray([self.steps, self.num_envs], np.int64)
-        return {"counters": about, "written": self.written.copy(), **blocks}
+        storage = self.storage
+        frames = (
+            storage.frame_state(np.minimum(self.written, self.steps)) if isinstance(storage, FramedSequences) else {}
+        )
+        return {"counters": about, "written": self.written.copy(), **blocks, **frames}
 
     def marks(self) -> dict[str, Mark]:
         written, rows = int(self.written[0]), self.num_envs
@@ -112,9 +134,11 @@ class Recent(RecentSequences):
         if written.min() < 0:
             raise ValueError(f"Saved memory must have counts >= 0. Received: {written}")
         self.clear()
-        for name in self.storage.blocks:
-            read_block(
-                self.storage.blocks[name], name, state[f"block.{name}"], min(int(written.max()), steps) * num_envs
-            )
+        rows, storage = min(int(written.max()), steps) * num_envs, self.storage
+        if isinstance(storage, FramedSequences):
+            storage.restore(state, written, rows)
+        else:
+            for name in storage.blocks:
+                read_block(storage.blocks[name], name, state[f"block.{name}"], rows)
         self.written = written
         self._together = int(written[0]) if (written == written[0]).all() else None

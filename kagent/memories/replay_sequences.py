@@ -23,7 +23,7 @@ class ReplaySequences(Recent):
 
     A sequence begins at any timestep, and sequences overlap. It is `burn_in` timesteps, from which a recurrent network finds its
     state without learning, and then `sequence_length` that it learns from. Its first state is the one that was acted from. Where
-    an episode ends within it, the next one begins in its own first state.
+    an episode ends within it, the next one begins in its own first state. Images, and the frames of stacks, are stored once.
 
     With `prioritized`, a sequence is drawn in proportion to `p**alpha`, where p is `eta` times the largest absolute error of its
     timesteps and `1 - eta` times the mean one, of when the sequence that begins with this timestep was last learned from, or the

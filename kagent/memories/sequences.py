@@ -115,7 +115,7 @@ class Sequences(Memory):
         """Packed element to time-major transitions `(T, N, ...)` and minibatch indices `(K, B)`. Pure."""
         steps, columns = blocks["valid"].shape
         packed = {
-            name: tf.reshape(blocks[name], (steps, columns, width)) for name, width in self.storage.widths.items()
+            name: tf.reshape(blocks[name], spec.shape) for name, spec in self.storage.specs((steps, columns)).items()
         }
         indices = blocks["indices"]
         if self._by_sequence:  # minibatches are time-major already
@@ -155,18 +155,18 @@ class Sequences(Memory):
                 number += 1
 
         columns = self._shape(batch_size, 1)[0][1]
-        signature = {
-            name: tf.TensorSpec((None, width), self.storage.blocks[name].dtype)
-            for name, width in self.storage.widths.items()
-        }
+        rows = self.storage.specs((1,))
+        signature = {name: tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for name, spec in rows.items()}
         signature["valid"] = tf.TensorSpec((None, columns), tf.bool)
         signature |= self._weight_spec(columns)
 
         def unpack(blocks: Mapping[str, tf.Tensor]) -> dict[str, Any]:
             shape = tf.shape(blocks["valid"])
             packed = {
-                name: tf.ensure_shape(tf.reshape(blocks[name], (shape[0], shape[1], width)), (None, columns, width))
-                for name, width in self.storage.widths.items()
+                name: tf.ensure_shape(
+                    tf.reshape(blocks[name], (shape[0], shape[1], *spec.shape[1:])), (None, columns, *spec.shape[1:])
+                )
+                for name, spec in rows.items()
             }
             return portable(self._nested(packed, blocks))
 
