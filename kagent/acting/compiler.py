@@ -8,6 +8,7 @@ from typing import Any
 from kagent.acting.layers import UnsupportedLayer, check_precision, named, rules
 from kagent.acting.operation_base import OPERATIONS, Spec
 from kagent.acting.program import dtype_of, shape_of
+from kagent.config.registry import plain
 
 
 def compile_model(model: Any) -> tuple[dict[str, Any], list[Any]]:
@@ -86,7 +87,8 @@ class Compiler:
         for variable in variables:
             if str(variable.dtype) != "float32":
                 raise ValueError(f"Weights must be float32. Received: {variable.dtype} of {variable.path}")
-        node = {"op": op, "inputs": list(inputs), **parameters}
+        # Keras replaces a layer's lists by some of its own, which other processes cannot read.
+        node = {"op": op, "inputs": list(inputs), **plain(parameters)}
         specs, shapes = [self._specs[i] for i in inputs], [tuple(v.shape) for v in variables]
         spec = OPERATIONS[op].infer(node, specs, shapes)
         if variables:

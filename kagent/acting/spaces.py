@@ -42,6 +42,33 @@ class Leaf:
     nvec: np.ndarray | None = None
     start: np.ndarray | None = None
 
+    # What explorations read, which get leaves of either class.
+
+    @property
+    def name(self) -> str:
+        """The path in words."""
+        return name(self)
+
+    @property
+    def size(self) -> int:
+        """Number of scalars in one element."""
+        return math.prod(self.shape)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether it is no box."""
+        return self.kind != "box"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether every component of a box has finite bounds."""
+        return self.low is not None and self.high is not None and is_finite(self.low) and is_finite(self.high)
+
+    @property
+    def num_values(self) -> int:
+        """Sum of `nvec`; 0 for a box."""
+        return 0 if self.nvec is None else int(self.nvec.sum())
+
 
 def name(leaf: Any) -> str:
     """The path of a leaf in words."""

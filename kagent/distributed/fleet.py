@@ -153,13 +153,18 @@ class Fleet:
             queue.append(last)
 
     def _error(self, index: int, fault: Fault) -> Exception:
-        known = getattr(builtins, fault.kind, None)
         error: Exception = WorkerError(f"{fault.kind}: {fault.message}")
+        known = getattr(builtins, fault.kind, None)
         if isinstance(known, type) and issubclass(known, Exception):
-            try:
-                error = known(fault.message)
-            except TypeError:  # it takes other arguments
-                pass
+            as_text = (fault.message,)
+            for arguments in (as_text,) if fault.arguments is None else (fault.arguments, as_text):
+                try:
+                    found = known(*arguments)
+                except TypeError:  # it takes other arguments
+                    continue
+                if arguments == as_text or str(found) == fault.message:  # a file's name is in the message alone
+                    error = found
+                    break
         error.add_note(f"kagent: raised in worker {index} ({self._described(index)}):\n{fault.traceback}")
         return error
 

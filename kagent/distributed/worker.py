@@ -33,11 +33,20 @@ class Fault(NamedTuple):
         kind: Name of its class.
         message: Its text.
         traceback: All that Python prints of it.
+        arguments: What it was raised with, where these are plain values; None: they are not.
     """
 
     kind: str
     message: str
     traceback: str
+    arguments: tuple[Any, ...] | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Fault:
+        """As it is sent."""
+        plain = all(type(value) in (str, bytes, int, float, bool, type(None)) for value in error.args)
+        text = "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, str(error), text, error.args if plain else None)
 
 
 class Streams(NamedTuple):
@@ -80,7 +89,7 @@ class Servant:
         except StepTimeoutError as error:
             return HUNG, str(error)
         except Exception as error:
-            return RAISED, Fault(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
+            return RAISED, Fault.of(error)
 
 
 class Worker:

@@ -5,9 +5,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from gymnasium import spaces as S
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kagent
 from kagent.acting import Compiler, Program, UnsupportedLayer, compile_model
 from kagent.acting.activations import PARAMETERS
 
@@ -362,3 +364,19 @@ def test_compiling_by_hand():
         builder.input((1,), "float32")
     with pytest.raises(ValueError, match="Unknown operation"):
         builder.add("eval", [0])
+
+
+def test_programs_are_of_pythons_own_kinds():
+    """Keras replaces lists of layers, such as `nvec` and `axis`, by a class of its own, whose pickles cannot be read."""
+
+    def kinds(value):
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return {type(value)}.union(*map(kinds, inner))
+
+    network = keras.Sequential([keras.layers.LayerNormalization(axis=[-1]), keras.layers.Dense(4)])
+    agent = kagent.DuelingDQN(
+        observation_space=S.MultiDiscrete([3, 2]), action_space=S.MultiDiscrete([2, 3]), network=network, seed=0
+    )
+    config = agent.actor.to_config()
+    assert {"one_hot", "dueling"} <= {node["op"] for node in config["program"]["nodes"]}
+    assert kinds(config) <= {dict, list, str, int, float, bool, type(None)}

@@ -234,6 +234,49 @@ def test_the_example(tmp_path):
     assert "1,024 timesteps in 4 environments" in done.stdout and "mean return of 10" in done.stdout
 
 
+DRIVER = """
+import signal
+import kagent
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell runs tests in the background
+class Says(kagent.callbacks.Callback):
+    def on_update_end(self, update, logs=None):
+        if update == 2:
+            print("third update", flush=True)
+agent = kagent.A2C("CartPole-v1", batch_size=32, network={"units": [4]}, seed=0)
+agent.compile(jit_compile=False)
+agent.fit("CartPole-v1", steps=10**7, verbose=0, callbacks=[Says()], workers=kagent.distributed.Ray(2, 2))
+"""
+
+
+def of_session(leader):
+    """Command lines of the processes of a session, but for two that watch a node: these see within a minute that it has gone."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if session == leader and line and not line.startswith(("ray::DashboardAgent", "ray::RuntimeEnvAgent")):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_program_that_ends_takes_workers_and_cluster_with_it(how, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command, given = [sys.executable, "-c", DRIVER], {"env": environment, "cwd": tmp_path, "start_new_session": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **given) as program:
+        assert "third update" in program.stdout.readline()
+        assert sum("ray::RayServant" in line for line in of_session(program.pid)) == 2
+        program.send_signal(how)
+        program.wait(60)
+        until = time.monotonic() + 60
+        while (left := of_session(program.pid)) and time.monotonic() < until:
+            time.sleep(0.5)
+    assert left == []
+
+
 class KillsOne(kagent.callbacks.Callback):
     """Kills a worker in the third update, and stops when another one is in its place and some updates have followed."""
 

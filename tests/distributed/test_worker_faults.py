@@ -102,7 +102,7 @@ class OwnError(Exception):
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("error", [ZeroDivisionError("at the sixth"), OwnError("at the sixth")])
+@pytest.mark.parametrize("error", [KeyError("at the sixth"), OwnError("at the sixth")])
 def test_an_exception_arrives_with_its_traceback(agent, error):
     source, made = InProcess(2, 2), []
 
@@ -110,9 +110,10 @@ def test_an_exception_arrives_with_its_traceback(agent, error):
         made.append(Faulty(error if len(made) == 3 else None))
         return made[-1]
 
-    kind = ZeroDivisionError if isinstance(error, ZeroDivisionError) else WorkerError
+    kind = KeyError if isinstance(error, KeyError) else WorkerError
     with pytest.raises(kind, match="at the sixth") as raised:
         train(agent, source, make)
+    assert raised.value.args == (("at the sixth",) if kind is KeyError else ("OwnError: at the sixth",))
     (note,) = raised.value.__notes__
     assert "worker 1 (environments 2 to 3, process " in note and "raise self.error" in note
     assert "raised by `step` of env 1, episode step 1" in note  # the collector's own

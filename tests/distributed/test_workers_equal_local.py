@@ -54,6 +54,14 @@ CASES = {
         functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration=kagent.ActionNoise(0.5)),
         "CartPole-v1", (6, 1), {},
     ),
+    "noise that wanders": (
+        functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration="ornstein_uhlenbeck"), "Pendulum-v1", (6, 1),
+        {"steps": 130},
+    ),
+    "noise by action": (
+        functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration=kagent.ActionNoise({"b": 0.5})), MIXED, (2, 3),
+        {"steps": 130},
+    ),
     "episodes": (
         functools.partial(kagent.VPG, network=NETWORK, batch_size=5, seed=3, memory={"type": "recent", "capacity": 600}),
         "CartPole-v1", (3, 2), {"steps": None, "episodes": 12, "steps_per_epoch": "episode"},
@@ -68,7 +76,15 @@ def trained(make, env, n_envs, **given):
     return agent
 
 
-FAST = ("one worker", "two kinds of actions", "masks", "noise of a worker", "episodes")
+FAST = (
+    "one worker",
+    "noise that wanders",
+    "noise by action",
+    "two kinds of actions",
+    "masks",
+    "noise of a worker",
+    "episodes",
+)
 
 
 @pytest.mark.eager

@@ -53,7 +53,12 @@ class InProcess:
         return weights
 
     def submit(self, worker, method, *arguments):
-        arguments = arguments if method == "open" else copied(arguments)  # environments of tests are local functions
+        if method == "open":  # environments of tests are local functions, which Ray sends and pickle does not
+            arguments = tuple(
+                dataclasses.replace(copied(dataclasses.replace(job, env=None)), env=job.env) for job in arguments
+            )
+        else:
+            arguments = copied(arguments)
         self.waiting.append((worker, method, arguments))
 
     def wait(self):
