@@ -87,6 +87,56 @@ def test_a_difference_is_found():
         compiled.check_compiled(compiled.CartPole(), gymnasium.make("Acrobot-v1", disable_env_checker=True))
 
 
+def test_a_planted_fault_is_found():
+    """A reward of one rare timestep, a limit that is one more, an end a little late, another dtype, what a wrapper does."""
+
+    class Paid(compiled.CartPole):
+        def reward(self, state, action, next_state):
+            return tf.where(self.terminal(next_state), 0.0, 1.0)
+
+    class Longer(compiled.CartPole):
+        max_episode_steps = 501
+
+    class Late(compiled.CartPole):
+        def terminal(self, state):
+            return tf.abs(state[:, 2]) > 13 * np.pi / 180
+
+    class Wide(compiled.CartPole):
+        observation_space = gymnasium.spaces.Box(
+            *(
+                np.asarray(end, np.float64)
+                for end in (KNOWN["CartPole-v1"].observation_space.low, KNOWN["CartPole-v1"].observation_space.high)
+            ),
+            dtype=np.float64,
+        )
+
+        def observation(self, state):
+            return tf.cast(state, tf.float64)
+
+    known = gymnasium.make("CartPole-v1", disable_env_checker=True)
+    scaled = gymnasium.wrappers.TransformReward(known, lambda reward: reward / 2)
+    for env, other, message in (
+        (Paid(), known, r"The reward differs: state .* Expected: 1.0. Received: 0.0"),
+        (Longer(), known, "`max_episode_steps` differs. Expected: 500. Received: 501"),
+        (Late(), known, r"The end of the episode differs: state .* Expected: 1.0. Received: 0.0"),
+        (Wide(), known, "(?s)`observation_space` differs.*float64"),
+        (compiled.CartPole(), scaled, r"The reward differs: state .* Expected: 0.5. Received: 1.0"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            compiled.check_compiled(env, other, steps=2_000)
+
+
+def test_an_environment_that_has_no_state_needs_a_function():
+    class Drawn(NumPyCatch):
+        def reset(self, *, seed=None, options=None):
+            found = super().reset(seed=seed)
+            self.place = self.__dict__.pop("state")
+            return found
+
+    with pytest.raises(ValueError, match="`set_state` must be a function that puts Drawn into a state"):
+        compiled.check_compiled(compiled.Catch(), Drawn())
+
+
 class Count(compiled.CompiledEnv):
     """The state is the timesteps of the episode, plus 100 times the number of the environment; it ends at 3."""
 
@@ -189,12 +239,24 @@ def test_evaluate_steps_it_as_a_vector_environment():
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("initial", lambda seed, n: tf.zeros((1,)), r"initial` must return tensors \(2, ...\). Received: \(1,\)"),
+        ("initial", lambda seed, n: tf.zeros((1,)), r"initial` must return tensors \(2, ...\), .* Received: \(1,\)"),
+        ("initial", lambda seed, n: tf.zeros((2,)), r"initial` must return tensors \(3, ...\), .* Received: \(2,\)"),
+        ("initial", lambda seed, n: (), r"initial` must return tensors \(2, ...\), .* Received: \(\)"),
+        ("initial", lambda seed, n: tf.random.normal((n,)), "initial` must be pure"),
+        ("transition", lambda s, a, seed: s + np.random.uniform(), "transition` must be pure"),
+        (
+            "transition",
+            lambda s, a, seed: s if s[0] < 9 else -s,
+            r"transition` cannot be part of a program: Op.*`bool`",
+        ),
+        ("reward", lambda s, a, n: tf.constant(s.numpy()), "reward` cannot be part of a program: Attr.* 'numpy'"),
+        ("observation", lambda s: tf.reshape(s, (int(s[0]) + 2, 1)), "observation` cannot be part of a program"),
         ("transition", lambda s, a, seed: (s,), "nested as those of `initial`"),
         ("transition", lambda s, a, seed: tf.cast(s, tf.int32), r"float32 tensor \(2,\). Received: int32"),
         ("observation", lambda s: s, r"observation` must return a float32 tensor \(2, 1\)"),
         ("reward", lambda s, a, n: np.ones(2), "reward` must return a float32 tensor"),
         ("terminal", lambda s: s, "terminal` must return a bool tensor"),
+        ("num_envs", None, "Count.num_envs` must be an integer"),
         ("max_episode_steps", 0, "max_episode_steps` must be an integer >= 1"),
         ("action_space", 2, "action_space` must be a gymnasium.Space"),
     ],

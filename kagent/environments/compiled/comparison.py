@@ -24,6 +24,9 @@ def set_state(env: gymnasium.Env, state: np.ndarray) -> None:
         inner.steps_beyond_terminated = None
 
 
+_set_state = set_state
+
+
 def check_compiled(
     env: CompiledEnv,
     gym_env: gymnasium.Env,
@@ -36,11 +39,11 @@ def check_compiled(
     """Compares a compiled environment, step by step and from the same states, with the one that it stands for.
 
     Both take the same random actions from the states of 100 walks of the compiled one. Random numbers differ, so that
-    transitions must be deterministic.
+    transitions must be deterministic. `max_episode_steps` is compared with that of the other one's `spec`, where it has one.
 
     Args:
         env: The compiled environment.
-        gym_env: The other one. It is left in some state.
+        gym_env: The other one, with its wrappers. It is left in some state.
         steps: Timesteps.
         seed: Of states and actions.
         set_state: `set_state(gym_env, state)` puts it into the state of one environment: arrays, nested as the compiled
@@ -48,8 +51,9 @@ def check_compiled(
         tolerance: By how much observations and rewards may differ, relative to their size, or to 1 where they are smaller.
 
     Raises:
-        AssertionError: Spaces, an observation, a reward or an end differ; the message has the state, the action and both.
-        TypeError, ValueError: `env` breaks its word.
+        AssertionError: Spaces, the limit of timesteps, an observation, a reward or an end differ; the message has the state, the action
+            and both.
+        TypeError, ValueError: `env` breaks its word; an own `set_state` is needed.
 
     Example:
 
@@ -61,8 +65,16 @@ def check_compiled(
         rows = difference(getattr(gym_env, name), getattr(env, name))
         if rows:
             raise AssertionError(f"`{name}` differs. Received:\n{rows}")
+    if gym_env.spec is not None and gym_env.spec.max_episode_steps != env.max_episode_steps:
+        raise AssertionError(
+            f"`max_episode_steps` differs. Expected: {gym_env.spec.max_episode_steps}. Received: {env.max_episode_steps}"
+        )
     gym_env.reset(seed=seed)
-    inner = gym_env.unwrapped
+    if set_state is _set_state and not hasattr(gym_env.unwrapped, "state"):
+        raise ValueError(
+            f"`set_state` must be a function that puts {type(gym_env.unwrapped).__name__} into a state: it has no attribute `state`. "
+            "Received: the default"
+        )
     actions, seen = Structure(env.action_space, "action_space"), Structure(env.observation_space, "observation_space")
     env.action_space.seed(seed)
     seeds = (tf.constant([seed, number], tf.int64) for number in range(2**31))
@@ -81,7 +93,7 @@ def check_compiled(
         expected = []
         for one, choice in zip(at, taken):
             set_state(gym_env, one)
-            expected.append(inner.step(choice))
+            expected.append(gym_env.step(choice))
         where = [f"state {one}, action {choice}" for one, choice in zip(at, taken)]
         theirs = zip(*[seen.flatten(one[0]) for one in expected])
         for leaf, ours, other in zip(seen.leaves, seen.flatten(observation), theirs):

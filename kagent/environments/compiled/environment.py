@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -115,28 +115,78 @@ def chosen(rows: tf.Tensor, first: Any, second: Any) -> Any:
 
 
 def check_functions(env: CompiledEnv) -> None:
-    """Calls each function of an environment once, and checks what it returns.
+    """Calls the functions of an environment a few times, once in a program, and checks what they return.
 
     Raises:
         TypeError: `env` is no `CompiledEnv`.
-        ValueError: Spaces that are not supported, or a result of another shape, dtype or nesting; the message names the method.
+        ValueError: Spaces that are not supported; a result of another shape, dtype or nesting; results that differ between two equal
+            calls; or a function that no program can contain. The message names the method.
     """
     if not isinstance(env, CompiledEnv):
         raise TypeError(f"`env` must be a kagent.environments.compiled.CompiledEnv. Received: {type(env).__name__}")
-    name, n = type(env).__name__, env.num_envs
+    name, n = type(env).__name__, check_count(getattr(env, "num_envs", None), f"{type(env).__name__}.num_envs")
     for space in ("observation_space", "action_space"):
         if not isinstance(getattr(env, space, None), gymnasium.Space):
             raise ValueError(f"`{name}.{space}` must be a gymnasium.Space. Received: {getattr(env, space, None)!r}")
     if env.max_episode_steps is not None:
         check_count(env.max_episode_steps, f"{name}.max_episode_steps")
     seed = tf.constant([0, 0], tf.int64)
-    state = env.initial(seed, n)
-    for part in tf.nest.flatten(state):
-        if not tf.is_tensor(part) or part.shape[:1] != (n,):
-            received = part.shape if tf.is_tensor(part) else repr(part)
-            raise ValueError(f"`{name}.initial` must return tensors ({n}, ...). Received: {received}")
     actions = Structure(env.action_space, "action_space")
     action = actions.unflatten([tf.constant(_some(leaf, n)) for leaf in actions.leaves])
+    first = _called(env, seed, action, n)
+    for method, one, other in zip(first._fields, first, _called(env, seed, action, n)):
+        if not all(map(_equal, tf.nest.flatten(one), tf.nest.flatten(other))):
+            raise ValueError(
+                f"`{name}.{method}` must be pure, so that equal arguments give equal results. Received: two results that differ. Random "
+                "numbers are functions of `seed`: tf.random.stateless_uniform(shape, seed) and its like"
+            )
+    # Others than `fit` need other numbers of them: `reset` with a seed for each environment, and `check_compiled`.
+    _initial(env, seed, n + 1)
+    reached: list[str] = []
+    try:
+        tf.function(lambda *given: tuple(_called(env, *given, n, reached)), autograph=False).get_concrete_function(
+            seed, action
+        )
+    except Exception as error:
+        text, _, _ = str(error).partition("You can attempt")  # TensorFlow's advice is not for pure functions
+        reason = " ".join(text.split())[:300].rstrip(".")
+        raise ValueError(
+            f"`{name}.{reached[-1]}` cannot be part of a program: {type(error).__name__}: {reason}. A program is written in functions of "
+            "tensors: tf.where for `if`, and neither NumPy nor numbers of tensors"
+        ) from error
+
+
+class _Results(NamedTuple):
+    # What the methods returned, by their names.
+    initial: Any
+    transition: Any
+    observation: Any
+    reward: Any
+    terminal: Any
+
+
+def _initial(env: CompiledEnv, seed: tf.Tensor, n: int) -> Any:
+    state = env.initial(seed, n)
+    parts = tf.nest.flatten(state)
+    if not parts:
+        raise ValueError(
+            f"`{type(env).__name__}.initial` must return tensors ({n}, ...), of `n` rows. Received: {state!r}"
+        )
+    for part in parts:
+        if not tf.is_tensor(part) or part.shape[:1] != (n,):
+            received = part.shape if tf.is_tensor(part) else repr(part)
+            raise ValueError(
+                f"`{type(env).__name__}.initial` must return tensors ({n}, ...), of `n` rows. Received: {received}"
+            )
+    return state
+
+
+def _called(env: CompiledEnv, seed: tf.Tensor, action: Any, n: int, reached: list[str] | None = None) -> _Results:
+    # Each method once. `reached` takes the name of each before it is called.
+    name, reached = type(env).__name__, [] if reached is None else reached
+    reached.append("initial")
+    state = _initial(env, seed, n)
+    reached.append("transition")
     following = env.transition(state, action, seed)
     try:
         tf.nest.assert_same_structure(state, following)
@@ -144,11 +194,22 @@ def check_functions(env: CompiledEnv) -> None:
         raise ValueError(f"`{name}.transition` must return states nested as those of `initial`: {error}") from error
     for before, after in zip(tf.nest.flatten(state), tf.nest.flatten(following)):
         _check(f"{name}.transition", after, before.shape, before.dtype)
-    seen = Structure(env.observation_space, "observation_space")
-    for leaf, part in zip(seen.leaves, seen.flatten(env.observation(state))):
+    reached.append("observation")
+    seen, observation = Structure(env.observation_space, "observation_space"), env.observation(state)
+    for leaf, part in zip(seen.leaves, seen.flatten(observation)):
         _check(f"{name}.observation", part, (n, *leaf.shape), tf.as_dtype(leaf.dtype), leaf.name)
-    _check(f"{name}.reward", env.reward(state, action, following), (n,), tf.float32)
-    _check(f"{name}.terminal", env.terminal(following), (n,), tf.bool)
+    reached.append("reward")
+    reward = env.reward(state, action, following)
+    _check(f"{name}.reward", reward, (n,), tf.float32)
+    reached.append("terminal")
+    terminal = env.terminal(following)
+    _check(f"{name}.terminal", terminal, (n,), tf.bool)
+    return _Results(state, following, observation, reward, terminal)
+
+
+def _equal(one: tf.Tensor, other: tf.Tensor) -> bool:
+    a, b = one.numpy(), other.numpy()
+    return np.array_equal(a, b, equal_nan=a.dtype.kind in "fc")
 
 
 def _some(leaf: Any, n: int) -> np.ndarray:
