@@ -158,6 +158,10 @@ class OrnsteinUhlenbeckNoise(Exploration):
         if self.num_actions not in (None, size):
             raise ValueError(f"`exploration.num_actions` must be {size}, as actions have. Received: {self.num_actions}")
 
+    def seeds(self, number: int, seed: int) -> np.ndarray:
+        """Of so many processes, uint64 `(number,)`; `seed` is that of the noise where it has none of its own."""
+        return np.random.SeedSequence(seed if self.seed is None else self.seed).generate_state(number, np.uint64)
+
     def noise(self, timesteps: int, count: int, size: int, seed: int = 0) -> np.ndarray:
         """What is added at a time.
 
@@ -170,7 +174,7 @@ class OrnsteinUhlenbeckNoise(Exploration):
             float32 `(count, size)`.
         """
         clock = schedules.Clock(timesteps=timesteps)
-        found = [process(clock) for process in _processes(self, count * size, seed if self.seed is None else self.seed)]
+        found = [process(clock) for process in _processes(self, count * size, seed)]
         return np.asarray(found, np.float32).reshape(count, size)
 
     def decide(
@@ -189,8 +193,8 @@ class OrnsteinUhlenbeckNoise(Exploration):
 
 @functools.lru_cache(maxsize=16)
 def _processes(noise: OrnsteinUhlenbeckNoise, number: int, seed: int) -> tuple[schedules.OrnsteinUhlenbeck, ...]:
-    seeds = np.random.SeedSequence(seed).generate_state(number, np.uint64)
-    return tuple(schedules.OrnsteinUhlenbeck(noise.theta, noise.sigma, noise.mu, seed=int(each)) for each in seeds)
+    seeds = noise.seeds(number, seed).tolist()
+    return tuple(schedules.OrnsteinUhlenbeck(noise.theta, noise.sigma, noise.mu, seed=each) for each in seeds)
 
 
 def check_components(value: Any) -> int | None:

@@ -24,11 +24,11 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PRECISION = 2.0**-24  # of float32
 
 
-def threefry(seed: int, count: Any) -> tuple[Any, Any]:
+def threefry(seed: Any, count: Any) -> tuple[Any, Any]:
     """Two independent words of 32 random bits.
 
     Args:
-        seed: The key, an integer from 0 to 2**64 - 1.
+        seed: The key, an integer from 0 to 2**64 - 1, or a uint64 array that broadcasts with an array or tensor of counters.
         count: The counter, integers from 0 on: an int, an int64 array or an int64 tensor.
 
     Returns:
@@ -39,7 +39,10 @@ def threefry(seed: int, count: Any) -> tuple[Any, Any]:
     >>> [hex(word) for word in threefry(0, 0)]
     ['0x6b200159', '0x99ba4efe']
     """
-    keys = (seed & _LOW, seed // _WORD, (seed & _LOW) ^ (seed // _WORD) ^ _PARITY)
+    low, high = seed & _LOW, seed // _WORD
+    if isinstance(seed, np.ndarray):
+        low, high = low.astype(np.int64), high.astype(np.int64)
+    keys = (low, high, low ^ high ^ _PARITY)
     a, b = (count + keys[0]) & _LOW, (count // _WORD + keys[1]) & _LOW
     for group in range(1, 6):
         for rotation in _ROTATIONS[(group + 1) % 2]:
@@ -51,7 +54,7 @@ def threefry(seed: int, count: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def uniform(seed: int, count: Any) -> Any:
+def uniform(seed: Any, count: Any) -> Any:
     """Numbers from the uniform distribution over [0, 1). Args as for `threefry`.
 
     Example:
@@ -62,7 +65,7 @@ def uniform(seed: int, count: Any) -> Any:
     return threefry(seed, count)[0] / _WORD
 
 
-def normal(seed: int, count: Any, numerics: Any) -> Any:
+def normal(seed: Any, count: Any, numerics: Any) -> Any:
     """Numbers from the normal distribution with mean 0 and standard deviation 1, by Box and Muller 1958.
 
     Args:

@@ -41,9 +41,15 @@ def step(time: tf.Tensor) -> tf.Tensor:
     return tf.cast(time, tf.int64)
 
 
-def discounted_noise(seed: int, last: tf.Tensor, decay: float) -> tf.Tensor:
-    """`noise[last] + decay * noise[last - 1] + decay**2 * noise[last - 2] + ...` of normal noise from step 1 on."""
+def discounted_noise(seed: Any, last: tf.Tensor, decay: float) -> tf.Tensor:
+    """`noise[last] + decay * noise[last - 1] + decay**2 * noise[last - 2] + ...` of normal noise from step 1 on.
+
+    Args:
+        seed: An integer, or seeds of several processes, uint64 `(P, 1)`: then there is a sum of each, `(P,)`.
+        last: Int64 scalar.
+        decay: In [0, 1).
+    """
     weights = noise.weights(decay)
     steps = last - tf.range(len(weights) - 1, -1, -1, dtype=tf.int64)
     terms = tf.constant(weights) * noise.normal(seed, steps, tf.math)
-    return tf.reduce_sum(tf.where(steps > 0, terms, tf.zeros_like(terms)))
+    return tf.reduce_sum(tf.where(steps > 0, terms, tf.zeros_like(terms)), axis=-1)

@@ -1,5 +1,6 @@
 """`fit` of compiled environments: one program that acts, steps and learns."""
 
+import itertools
 import warnings
 
 import gymnasium
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 import kagent
 from kagent.environments import compiled
-from kagent.training.compiled.actor import CompiledActor
+from kagent.training.compiled.actor import CompiledActor, refused
 from kagent.training.compiled.rollout import RolloutCollector
 from kagent.training.episode_streams import OrderError
 
@@ -280,6 +281,58 @@ def test_variables_have_noise_while_the_policy_acts():
     actions = [rollout_of(one, env)[0]["action"] for one in (agent, quiet)]
     np.testing.assert_array_equal(agent.policy.get_theta(), before)
     assert (actions[0] != actions[1]).any()
+
+
+@pytest.mark.parametrize("kind", [kagent.PPO, kagent.SAC])
+@pytest.mark.parametrize("noise", [{"period": 3}, {"period": "episode", "full_std": False, "expln": True}])
+def test_state_dependent_noise_is_that_of_the_host_and_stays(kind, noise):
+    """Actions are those of the NumPy actor from the same matrices. An environment whose episode ends gets another matrix, and so do all
+    after three timesteps."""
+    env = compiled.Pendulum(num_envs=2)
+    agent = kind(env, network={"units": [4]}, state_dependent_noise=noise, seed=0)
+    assert refused(agent) == []
+    actor, policy = CompiledActor(agent), agent.policy
+    decision = policy.actor_decision(agent._action.leaves[0])
+    state = [tf.zeros((2, size)) for size in actor.carried]
+    clock = agent._clock.host()._replace(timesteps=tf.constant(1e6, tf.float64))
+    matrices = []
+    for t in range(5):
+        seen = [tf.constant([[0.1 * t, 0.5, -1.0], [0.9, 0.2, 0.1 * t]])]
+        (found,), state = actor.decide(seen, None, clock, tf.constant([7, t], tf.int64), state)
+        matrix = state[0].numpy()
+        kept = matrix.reshape(2, decision.features, decision.size), np.full(2, -1, np.int32)
+        heads = [head.numpy() for head in policy.acting_heads(seen)]
+        expected, _ = decision.choose_from(heads, kept, np.random.default_rng(0), False)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        matrices.append(matrix)
+        if t == 0:
+            # The second episode ends.
+            state = [tf.concat([part[:1], tf.zeros_like(part[1:])], axis=0) for part in state]
+    changes = [[(a[row] != b[row]).any() for a, b in itertools.pairwise(matrices)] for row in range(2)]
+    period = decision.period
+    assert changes[0] == [False, False, period == 3, False] and changes[1] == [True, False, False, period == 3]
+    assert (matrices[0][0] != matrices[0][1]).any()
+
+
+@pytest.mark.thorough
+def test_a_run_with_noise_that_stays_is_resumed(tmp_path):
+    def made():
+        env = compiled.Pendulum(num_envs=2)
+        agent = kagent.PPO(
+            env, n_steps=6, batch_size=12, epochs=1, network={"units": [4]}, seed=0, state_dependent_noise=4
+        )
+        agent.compile(run_eagerly=True)
+        return agent, env
+
+    (whole, env), (half, other) = made(), made()
+    whole.fit(env, steps=24, verbose=0)
+    half.fit(other, steps=12, verbose=0)
+    half.save_weights(tmp_path / "half.weights.h5")
+    rest, last = made()
+    rest.load_weights(tmp_path / "half.weights.h5")
+    rest.fit(last, max_steps=24, verbose=0)
+    for one, other in zip(whole.get_weights(), rest.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 import kagent
 from kagent.environments import compiled
-from kagent.exploration import ActionNoise, EpsilonGreedy, Sampling
+from kagent.exploration import ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling
 from kagent.memories.storage import Storage
 from kagent.schedules import Clock
-from kagent.training.compiled.actor import CompiledActor
+from kagent.training.compiled.actor import CompiledActor, refused
 
 
 class Line(compiled.CompiledEnv):
@@ -200,6 +200,38 @@ def test_noise_and_first_actions_are_those_of_the_exploration():
     sac = kagent.SAC(observation_space=gymnasium.spaces.Box(0, 1, (2,)), action_space=space, **SMALL)
     first = decided(sac, 3000, exploration=Sampling(random_steps=1))[:, 0]
     assert np.abs(first).max() <= 1.0 and first.std() == pytest.approx(2 / 12**0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", [kagent.TD3, kagent.SAC])
+def test_noise_that_wanders_is_that_of_the_host(kind):
+    """Of two leaves, one of them of whole numbers, in three environments: noise of every timestep, and what is remembered."""
+    space = gymnasium.spaces.Dict(
+        a=gymnasium.spaces.Box(-1.0, 3.0, (2, 2)), b=gymnasium.spaces.Box(-5, 5, (1,), np.int64)
+    )
+    noise = OrnsteinUhlenbeckNoise(theta=0.5, sigma=0.8, mu=0.1)
+    seen = gymnasium.spaces.Box(0, 1, (2,))
+    agent = kind(observation_space=seen, action_space=space, exploration=noise, **SMALL)
+    assert refused(agent) == []
+    actor, leaves = CompiledActor(agent), [np.zeros((3, 2), np.float32)]
+    drawn = []
+    for timesteps in (0, 3, 6, 300, 303):
+        clock = Clock(timesteps=timesteps, seed=2**63 + 5)
+        expected = noise.decide(agent.actor, leaves, None, clock, np.random.default_rng(0))
+        inside = clock._replace(timesteps=tf.constant(float(timesteps), tf.float64))
+        found, _ = actor.decide([tf.zeros((3, 2))], None, inside, tf.constant([3, 4], tf.int64))
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=2e-6)
+        drawn.append(np.ravel(found[0]))
+    assert len({tuple(np.round(each, 5)) for each in drawn}) == 5 and np.ptp(drawn[-1]) > 0.1
+    np.testing.assert_array_equal(5 * found[1].numpy(), np.rint(5 * found[1].numpy()))
+
+
+@pytest.mark.thorough
+def test_noise_that_wanders_in_a_program():
+    agent = kagent.TD3(compiled.Pendulum(num_envs=2), exploration="ornstein_uhlenbeck", **SMALL, frequency=2)
+    agent.compile(run_eagerly=True)
+    agent.fit(compiled.Pendulum(num_envs=2), steps=20, verbose=0)
+    assert (agent.timesteps, agent.gradient_steps) == (20, 3)
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,18 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from kagent import distributions, schedules
+from kagent import distributions, ops, schedules
 from kagent.distributions.box import BoxDistribution, ScaledDistribution
 from kagent.distributions.distribution import normal, uniform
-from kagent.exploration import ActionNoise, EpsilonGreedy, Sampling
+from kagent.exploration import ActionNoise, EpsilonGreedy, OrnsteinUhlenbeckNoise, Sampling
 from kagent.exploration.wrappers import WithNoisyLayers
 from kagent.policies import StochasticPolicy
+from kagent.policies.greedy_actions import as_declared
 from kagent.policies.unrolled import Unrolled, carried_sizes
-from kagent.schedules import Clock
+from kagent.schedules import Clock, tensor_math
 
 
 class CompiledActor:
@@ -26,6 +28,8 @@ class CompiledActor:
 
     Attributes:
         sizes: Numbers in each part of the state that the agent's recurrent networks carry; `()`: there are none.
+        carried: The same of all that is carried from timestep to timestep of an episode: behind `sizes`, of each action with
+            state-dependent noise its matrix, and for how many timesteps it stays.
         knows_log_prob: Whether actions are drawn by the policy as it is when it learns, so that `log_prob` is what it would be then.
     """
 
@@ -33,6 +37,9 @@ class CompiledActor:
         self._policy, self._exploration, self._action = agent.policy, agent.exploration, agent._action
         self._critic, self._variable_noise = agent.critic, agent.variable_noise
         self.sizes = carried_sizes(agent.policy, agent.critic)
+        lasting = getattr(agent.policy, "state_dependent_noise", None) is not None
+        self._noises = [agent.policy.actor_decision(leaf) for leaf in agent._action.leaves] if lasting else []
+        self.carried = (*self.sizes, *(size for noise in self._noises for size in (noise.features * noise.size, 1)))
         plain = type(self._exploration) is Sampling and agent.explorer is self._exploration and not self.sizes
         self.knows_log_prob = plain and not self._exploration.random_steps and agent.variable_noise == 0.0
 
@@ -45,14 +52,15 @@ class CompiledActor:
     def decide(
         self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor, states: list[tf.Tensor] | None = None
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Canonical actions, a tensor `(N, *leaf.shape)` for each leaf, and the states of recurrent networks after them.
+        """Canonical actions, a tensor `(N, *leaf.shape)` for each leaf, and what is carried further.
 
         Args:
             seen: Observations in stored form, `(N, *leaf.shape)` each.
             masks: Per action leaf bool `(N, sum(nvec))` or None; None: there are none.
             clock: The time now, as tensors.
             seed: int64 `(2,)`.
-            states: Before the observations, `(N, size)` for each of `sizes`; None where there are none.
+            states: Before the observations, float32 `(N, size)` for each of `carried`, zeros where an episode begins; None where there
+                are none.
         """
         if self._variable_noise == 0.0:
             return self._decide(seen, masks, clock, seed, states)
@@ -77,42 +85,70 @@ class CompiledActor:
     def _decide(
         self, seen: list[tf.Tensor], masks: Any, clock: Clock, seed: tf.Tensor, states: list[tf.Tensor] | None
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        if not states:
+        after, noise = list(states or ())[: len(self.sizes)], list(states or ())[len(self.sizes) :]
+        if not after:
             with self._policy.layer_noise():
-                return self._decided(seen, masks, clock, seed), []
-        observation = Unrolled.of_single(seen, states)
-        after = list(states)
+                return self._decided(seen, masks, clock, seed, noise)
+        observation = Unrolled.of_single(seen, after)
         policy, critic = self._policy, self._critic
         # A critic on the policy's own network reads the policy's states.
         own = critic is not None and critic.carried.stop > len(policy.state_sizes)
         for role in (policy, critic) if own else (policy,):
             after[role.carried] = role.unroll(observation)[1]  # the heads are computed once: XLA finds what is double
-        return self._decided(observation, masks, clock, seed), after
+        found, noise = self._decided(observation, masks, clock, seed, noise)
+        return found, [*after, *noise]
 
-    def _decided(self, seen: Any, masks: Any, clock: Clock, seed: tf.Tensor) -> list[tf.Tensor]:
-        # Of observations as the policy takes them: leaves, or `Unrolled`.
+    def _decided(
+        self, seen: Any, masks: Any, clock: Clock, seed: tf.Tensor, noise: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        # Of observations as the policy takes them: leaves, or `Unrolled`. The actions, and state-dependent noise after them.
         exploration, policy = self._exploration, self._policy
         count = policy.leaves(seen)[0].shape[0]
         if isinstance(exploration, EpsilonGreedy):
             epsilon, first, second = _epsilon(exploration, clock), *_seeds(seed, 2)
-            return _chosen(uniform((count,), first) < epsilon, self._random(count, masks, second), policy.greedy(seen))
+            at_random = uniform((count,), first) < epsilon
+            return _chosen(at_random, self._random(count, masks, second), policy.greedy(seen)), noise
+        if isinstance(exploration, OrnsteinUhlenbeckNoise):
+            return self._wandering(policy.greedy(seen), clock), noise
         if isinstance(exploration, ActionNoise):
-            drawn, noise, sample = _seeds(seed, 3)
-            best = self._sampled(seen, masks, sample) if exploration.sample else policy.greedy(seen)
-            parts = zip(self._action.leaves, policy.joint.distributions, best, _seeds(noise, len(best)))
+            drawn, added, sample = _seeds(seed, 3)
+            if exploration.sample:
+                best, after = self._sampled(seen, masks, sample, noise)
+            else:
+                best, after = policy.greedy(seen), noise
+            parts = zip(self._action.leaves, policy.joint.distributions, best, _seeds(added, len(best)))
             found = [self._noisy(leaf, part, each, clock, own) for leaf, part, each, own in parts]
         else:
             drawn, sample = _seeds(seed, 2) if exploration.random_steps else (seed, seed)
-            found = self._sampled(seen, masks, sample)
+            found, after = self._sampled(seen, masks, sample, noise)
         if not exploration.random_steps:
-            return found
+            return found, after
         early = tf.fill((count,), clock.timesteps < exploration.random_steps)
-        return _chosen(early, self._random(count, masks, drawn), found)
+        return _chosen(early, self._random(count, masks, drawn), found), _chosen(early, noise, after)
 
-    def _sampled(self, seen: Any, masks: Any, seed: tf.Tensor) -> list[tf.Tensor]:
+    def _sampled(
+        self, seen: Any, masks: Any, seed: tf.Tensor, noise: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         policy = self._policy
-        found: list[tf.Tensor] = policy.joint.sample(policy.parameters_of(seen, masks), seed)
-        return found
+        if not self._noises:
+            return policy.joint.sample(policy.parameters_of(seen, masks), seed), []
+        # As the `choose_from` of each decision.
+        heads, found, after = policy.acting_heads(seen), [], []
+        for i, (decision, own) in enumerate(zip(self._noises, _seeds(seed, len(self._noises)))):
+            mean, features, learned = (tf.cast(head, tf.float32) for head in heads[3 * i : 3 * i + 3])
+            matrix, left = noise[2 * i : 2 * i + 2]
+            due = left == 0.0
+            matrix = tf.where(due, normal(matrix.shape, own), matrix)
+            left = tf.where(due, -1.0 if decision.period is None else float(decision.period), left)
+            width = decision.size if decision.full_std else 1
+            deviation = ops.deviation(tf.reshape(learned[0], (decision.features, width)), decision.expln)
+            scaled = tf.reshape(matrix, (-1, decision.features, decision.size)) * deviation
+            action = mean + tf.einsum("nf,nfa->na", features, scaled)
+            if isinstance(policy.joint.distributions[i], ScaledDistribution):
+                action = tf.tanh(action)
+            found.append(tf.reshape(action, (-1, *self._action.leaves[i].shape)))
+            after += [matrix, left - tf.cast(left > 0.0, tf.float32)]
+        return found, after
 
     def _random(self, count: int, masks: Any, seed: tf.Tensor) -> list[tf.Tensor]:
         # Uniform over what is allowed.
@@ -132,7 +168,7 @@ class CompiledActor:
 
     def _noisy(self, leaf: Any, distribution: Any, action: tf.Tensor, clock: Clock, seed: tf.Tensor) -> tf.Tensor:
         amount = schedules.evaluate(self._exploration.amount_of(leaf), clock)
-        half = distribution.high / 2 - distribution.low / 2
+        half = _half(distribution)
         noise = tf.cast(amount, tf.float32) * normal(action.shape, seed)
         scaled = isinstance(distribution, ScaledDistribution)
         if self._exploration.relative:
@@ -141,6 +177,30 @@ class CompiledActor:
             noise = tf.math.divide_no_nan(noise, half)
         return tf.clip_by_value(action + noise, -1.0, 1.0) if scaled else action + noise
 
+    def _wandering(self, best: list[tf.Tensor], clock: Clock) -> list[tf.Tensor]:
+        # As `OrnsteinUhlenbeckNoise.decide`: the same processes, at the same time.
+        exploration, leaves, count = self._exploration, self._action.leaves, best[0].shape[0]
+        sizes = [leaf.size for leaf in leaves]
+        seeds = exploration.seeds(count * sum(sizes), clock.seed)[:, np.newaxis]
+        last = tensor_math.step(clock.timesteps) // count
+        noise = exploration.mu + exploration.sigma * tensor_math.discounted_noise(seeds, last, 1.0 - exploration.theta)
+        parts = tf.split(tf.reshape(tf.cast(noise, tf.float32), (count, sum(sizes))), sizes, axis=1)
+        found = []
+        for leaf, distribution, action, part in zip(leaves, self._policy.joint.distributions, best, parts):
+            added, half = tf.reshape(part, action.shape), _half(distribution)
+            scaled = isinstance(distribution, ScaledDistribution)
+            if scaled:
+                action = tf.clip_by_value(action + tf.math.divide_no_nan(added, half), -1.0, 1.0)
+            else:
+                action += added
+            # What is remembered is what was done: bounds and whole numbers are kept.
+            done = tf.cast(as_declared(leaf, distribution.to_env(action)), tf.float32)
+            if scaled:
+                middle = distribution.low / 2 + distribution.high / 2
+                done = tf.clip_by_value(tf.math.divide_no_nan(done - middle, half), -1.0, 1.0)
+            found.append(done)
+        return found
+
 
 def refused(agent: Any) -> list[tuple[str, Any, str]]:
     """The parts of an agent's policy and exploration that a program cannot contain: name, received value, allowed values."""
@@ -148,13 +208,12 @@ def refused(agent: Any) -> list[tuple[str, Any, str]]:
     joint = getattr(policy, "joint", None)
     if joint is None or type(policy).__module__.partition(".")[0] != "kagent":
         return [("policy", type(policy).__name__, "a policy of kagent with a distribution for each action")]
-    if getattr(policy, "state_dependent_noise", None) is not None:
-        found.append(("state_dependent_noise", policy.state_dependent_noise, "None"))
     if isinstance(policy, StochasticPolicy) and policy.temperature != 1.0:
         found.append(("policy.temperature", policy.temperature, "1.0"))
     if carried_sizes(policy, agent.critic) and isinstance(agent.explorer, WithNoisyLayers):
         found.append(("network", "recurrent and noisy layers", "layers of one of both kinds"))
-    kinds = (Sampling, ActionNoise) if isinstance(policy, StochasticPolicy) else (EpsilonGreedy, ActionNoise)
+    first = Sampling if isinstance(policy, StochasticPolicy) else EpsilonGreedy
+    kinds = first, ActionNoise, OrnsteinUhlenbeckNoise
     if type(exploration) not in kinds:
         found.append(("exploration", exploration, " or ".join(kind.__name__ for kind in kinds)))
         return found
@@ -165,6 +224,10 @@ def refused(agent: Any) -> list[tuple[str, Any, str]]:
     if isinstance(exploration, ActionNoise) and len(boxes) < len(joint.distributions):
         found.append(("exploration", f"{exploration} of discrete actions", "noise on float actions"))
     return found
+
+
+def _half(distribution: BoxDistribution) -> tf.Tensor:
+    return distribution.high / 2 - distribution.low / 2  # halves first: the range may be more than the dtype holds
 
 
 def _epsilon(exploration: EpsilonGreedy, clock: Clock) -> Any:

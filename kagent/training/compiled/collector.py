@@ -43,7 +43,7 @@ class Carried(NamedTuple):
 
     Attributes:
         parts: Of the environments' states.
-        actor_state: States of the agent's recurrent networks, float32 `(N, size)` each; none without such networks.
+        actor_state: States of the agent's recurrent networks, and noise that stays, float32 `(N, size)` each; see `CompiledActor`.
         seen: Observations as `preprocessing` has made them; none without one.
         sums: Discounted sums of rewards that `preprocessing` keeps, float64 `(N,)` each.
         statistics: Of `preprocessing`.
@@ -139,7 +139,7 @@ class CompiledCollector:
             seen, sums = made.first(self._agent._adapter.stored(self.env.observation(state))), made.sums
         return {
             "program": [part.numpy() for part in tf.nest.flatten(state)],
-            "actor": [np.zeros((self.count, size), np.float32) for size in self._actor.sizes],
+            "actor": [np.zeros((self.count, size), np.float32) for size in self._actor.carried],
             "seen": seen,
             "sums": [np.zeros(self.count) for _ in range(sums)],
             "lengths": [np.zeros(self.count, np.int32)],
@@ -151,7 +151,7 @@ class CompiledCollector:
         made, count = self._preprocessing, self.count
         signature: dict[str, list[tuple[tuple[int, ...], Any]]] = {
             "program": [(tuple(part.shape), part.dtype.as_numpy_dtype) for part in tf.nest.flatten(self._nest)],
-            "actor": [((count, size), np.float32) for size in self._actor.sizes],
+            "actor": [((count, size), np.float32) for size in self._actor.carried],
             "seen": [],
             "sums": [],
             "lengths": [((count,), np.int32)],
@@ -322,7 +322,7 @@ class CompiledCollector:
             "observation": seen,
             "next_observation": then,
             "action": canonical,
-            "actor_state": carried.actor_state,
+            "actor_state": carried.actor_state[: len(self._actor.sizes)],  # what losses need
         }
         for group, leaves in groups.items():
             columns |= {f"{group}.{i}": leaf for i, leaf in enumerate(leaves)}
