@@ -59,7 +59,7 @@ class Minimizer:
         }
         replicas.check(list(self._by_role.values()), bool(self._closures), list(parts.values()))
         self.errors: tf.Tensor | None = None
-        self.strategy = tf.distribute.get_strategy()
+        self.strategy = replicas.joined()
 
     @property
     def roles(self) -> list[str]:

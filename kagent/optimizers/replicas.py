@@ -8,6 +8,8 @@ replicas take the same step.
 from __future__ import annotations
 
 import contextlib
+import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -18,6 +20,27 @@ from kagent import ops
 from kagent.optimizers.flat_adam import FlatAdam
 
 Found = tuple[Any, dict[str, Any]]
+
+_strategies: dict[tuple[str, ...], weakref.ref[tf.distribute.Strategy]] = {}  # the first one, by its devices
+
+
+def joined() -> tf.distribute.Strategy:
+    """The strategy in whose scope an agent is made. A second one of the same devices in a process is warned of.
+
+    TensorFlow numbers the exchanges between devices anew in each strategy, and knows them by device and number: those of other
+    shapes under a number of before fail in the middle of a gradient step.
+    """
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync > 1:
+        first = _strategies.setdefault(tuple(strategy.extended.worker_devices), weakref.ref(strategy))
+        if first() is not strategy:
+            warnings.warn(
+                f"A second {type(strategy).__name__} of the same devices in one process: TensorFlow confuses the exchanges of agents of "
+                "both where their networks differ, which fails with 'Shape mismatch in the collective instance'. Make one strategy, and "
+                "all agents in its scope",
+                stacklevel=6,
+            )
+    return strategy
 
 
 def strategy_here() -> tf.distribute.Strategy | None:

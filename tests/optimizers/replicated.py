@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import warnings
 
 EPSILON = {"type": "EpsilonGreedy", "initial": 0.5, "final": 0.5}  # the same however long a run is
 SIZES = {
@@ -119,6 +120,21 @@ def refused(strategy):
     return {**found, "steps": inside.gradient_steps, "timesteps of the refused": outside.timesteps}
 
 
+def second(strategy):
+    """What is warned of where another strategy has the same devices, and where the scope of the first one is opened again."""
+    import tensorflow as tf
+
+    import kagent
+
+    def made(scope):
+        with warnings.catch_warnings(record=True) as caught, scope:
+            warnings.simplefilter("always")
+            kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]})
+        return [str(warning.message) for warning in caught if "strategy" in str(warning.message)]
+
+    return [made(strategy.scope()), made(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope())]
+
+
 def resumed(strategy):
     """How far an agent that is loaded is from the saved one, in the scope and out of it, and a run that goes on from one not stopped."""
     import numpy as np
@@ -154,6 +170,7 @@ def main():
     found = compared(strategy, names)
     if task == "all":
         found |= {"equations": equations(strategy), "refused": refused(strategy), "resumed": resumed(strategy)}
+        found["second"] = second(strategy)
     print(json.dumps(found), flush=True)
 
 

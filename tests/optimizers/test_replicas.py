@@ -74,6 +74,11 @@ def test_saved_loaded_and_gone_on(two):
     assert two["resumed"] == [0.0, 0.0, 0.0, 35]
 
 
+def test_a_second_strategy_of_the_same_devices_is_warned_of(two):
+    again, other = two["second"]
+    assert again == [] and len(other) == 1 and "A second MirroredStrategy of the same devices" in other[0]
+
+
 def test_ppo_and_sac_of_two_replicas():
     for one, many, far in result(start("some", "PPO,SAC")).values():
         assert one == many >= 50 and far < 1e-5
