@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kagent.acting import archive
+from kagent.acting import archive, spaces
 from kagent.acting import distributions as decisions
 from kagent.acting.actor import Actor
 from kagent.acting.program import Program
@@ -60,4 +61,8 @@ def from_config(config: dict[str, Any], rng: np.random.Generator | None = None) 
     frozen, carried = config.get("standardization"), config.get("network_state", [])
     temperature = config.get("temperature", 1.0)
     program = Program(config["program"])
-    return Actor(None, config["observation"], made, rng, program, config["action"], temperature, frozen, carried)
+    found = Actor(None, config["observation"], made, rng, program, config["action"], temperature, frozen, carried)
+    # Decisions are described without the path of their leaf, by which explorations know an action.
+    for decision, leaf in zip(made, spaces.Layout(config["action"], "action").leaves):
+        decision.leaf = dataclasses.replace(decision.leaf, path=leaf.path)
+    return found

@@ -55,8 +55,8 @@ CASES = {
         "CartPole-v1", (6, 1), {},
     ),
     "noise that wanders": (
-        functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration="ornstein_uhlenbeck"), "Pendulum-v1", (6, 1),
-        {"steps": 130},
+        functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, max_episode_timesteps=7, exploration="ornstein_uhlenbeck"),
+        "Pendulum-v1", (6, 1), {"steps": 130},
     ),
     "noise by action": (
         functools.partial(kagent.A2C, network=NETWORK, batch_size=60, seed=3, exploration=kagent.ActionNoise({"b": 0.5})), MIXED, (2, 3),
