@@ -250,6 +250,23 @@ def test_a_damaged_state_in_a_file_is_refused():
             open_episodes.check({**good, **changes}, None, None)
 
 
+@pytest.mark.filterwarnings("ignore:The open episodes of environment")
+def test_attributes_that_are_set_anew_are_those_of_the_next_fit():
+    env = Cycle(num_envs=2)
+    env.max_episode_steps = 3
+    agent = eager(env)
+    agent.fit(env, steps=12, verbose=0)
+    program = agent._run.program
+    agent.fit(env, steps=12, verbose=0)
+    assert agent._run.program is program
+    env.max_episode_steps, before = 1, agent.episodes
+    agent.fit(env, steps=12, verbose=0)
+    assert agent.episodes - before == 12 and agent._run.program is not program
+    env.num_envs, before = 1, agent.timesteps
+    agent.fit(env, steps=1, verbose=0)
+    assert agent.timesteps - before == agent.memory.steps
+
+
 def test_ordinary_and_compiled_fits_take_turns():
     env = compiled.CartPole(num_envs=2)
     agent = eager(env)

@@ -143,10 +143,12 @@ def check_functions(env: CompiledEnv) -> None:
     # Others than `fit` need other numbers of them: `reset` with a seed for each environment, and `check_compiled`.
     _initial(env, seed, n + 1)
     reached: list[str] = []
+
+    def traced(seed: tf.Tensor, action: Any) -> tuple[Any, ...]:
+        return tuple(_called(env, seed, action, n, reached))
+
     try:
-        tf.function(lambda *given: tuple(_called(env, *given, n, reached)), autograph=False).get_concrete_function(
-            seed, action
-        )
+        tf.function(traced, autograph=False).get_concrete_function(seed, action)
     except Exception as error:
         text, _, _ = str(error).partition("You can attempt")  # TensorFlow's advice is not for pure functions
         reason = " ".join(text.split())[:300].rstrip(".")

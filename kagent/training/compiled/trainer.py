@@ -14,6 +14,8 @@ from kagent.training.compiled.replay import ReplayCollector
 from kagent.training.compiled.rollout import EpisodeCollector, RolloutCollector
 from kagent.training.trainer import Trainer
 
+_PLAIN = (bool, int, float, str)
+
 
 class Program(NamedTuple):
     """A collector with its learner, and what they were made of: they serve a later `fit` of the same, without a new compilation."""
@@ -21,10 +23,16 @@ class Program(NamedTuple):
     collector: CompiledCollector
     learner: CompiledLearner
     made_of: tuple[Any, ...]
+    attributes: dict[str, Any]
 
-    def serves(self, made_of: tuple[Any, ...]) -> bool:
-        """Whether it is that of such an agent, environment and update rule."""
-        return all(mine is other or mine == other for mine, other in zip(self.made_of, made_of))
+    def serves(self, made_of: tuple[Any, ...], attributes: dict[str, Any]) -> bool:
+        """Whether it is that of such an agent, environment and update rule, and of the environment's attributes as they are now."""
+        mine = self.attributes
+        return (
+            all(mine is other or mine == other for mine, other in zip(self.made_of, made_of))
+            and mine.keys() == attributes.keys()
+            and all(_same(value, attributes[name]) for name, value in mine.items())
+        )
 
 
 class CompiledTrainer(Trainer):
@@ -40,10 +48,13 @@ class CompiledTrainer(Trainer):
         agent.make_train_function()
         # Another train function means that the agent was compiled anew, or that something in it is frozen or set free.
         made_of = agent.train_function, environments, agent.update_rule
-        if agent._run.program is None or not agent._run.program.serves(made_of):
+        # A program has the numbers that it read of the environment when it was compiled.
+        attributes = {"max_episode_steps": environments.max_episode_steps, **vars(environments)}
+        if agent._run.program is None or not agent._run.program.serves(made_of, attributes):
             collector = _collector_of(agent.memory)(agent, environments)
             jit, eager = bool(agent.jit_compile), bool(agent.run_eagerly)
-            agent._run.program = Program(collector, CompiledLearner(agent, collector, jit, eager), made_of)
+            learner = CompiledLearner(agent, collector, jit, eager)
+            agent._run.program = Program(collector, learner, made_of, attributes)
         return agent._run.program.collector
 
     @property
@@ -95,6 +106,11 @@ class CompiledTrainer(Trainer):
         if ended:
             self._events.episodes_ended(counters.episodes - len(ended), ended)
         return logs
+
+
+def _same(one: Any, other: Any) -> bool:
+    # Objects by identity: what is equal of an array or a tensor is not one value.
+    return one is other or (isinstance(one, _PLAIN) and type(one) is type(other) and one == other)
 
 
 def _collector_of(memory: Any) -> type[CompiledCollector]:
