@@ -16,6 +16,7 @@ from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError
 from kagent.cli.folder import CONTENTS, RunFolder
 from kagent.cli.train_options import CHECKPOINTS, EVALUATED, STEPS
+from kagent.files.atomic_files import make_folder
 
 # Options that a resumed run keeps.
 RECORDED = ("validation", "save_best", "checkpoint_every", "eval_episodes", "doctor", *workers.OPTIONS)
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         together = (
             arguments.out or RunFolder.named(algorithm.name, arguments.environment, f"{arguments.seeds}seeds").path
         )
-        together.mkdir(parents=True, exist_ok=True)
+        make_folder(together)
         return seeds.run(argv, range(first, first + arguments.seeds), arguments.jobs or 1, together)
 
     process.prepare()
@@ -158,7 +159,9 @@ def _resume(arguments: argparse.Namespace) -> int:
     agent = build(preset, source, chosen)
     _check_servable(agent, arguments)
     if _verbose(arguments):
-        print(f"{algorithm.preset} on {source}, seed {chosen.get('seed')}, goes on: {folder.path}/")
+        begun = any(folder.checkpoints.iterdir())  # a run may be killed before its first checkpoint
+        how = "goes on" if begun else "begins anew, as it has no checkpoint yet"
+        print(f"{algorithm.preset} on {source}, seed {chosen.get('seed')}, {how}: {folder.path}/")
     return _train(agent, source, chosen, arguments, folder, episodes)
 
 

@@ -22,7 +22,7 @@ from kagent.cli.environment import Source
 from kagent.cli.errors import CommandError, is_complaint
 from kagent.cli.options import add_import, count
 from kagent.cli.train import build
-from kagent.files.atomic_files import replacing
+from kagent.files.atomic_files import make_folder, replacing
 
 INSTALL = "pip install 'kagent[tune]'"
 STEPS = 50_000
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace, argv: list[str]) -> int:
         raise CommandError(f"there is nothing to search for {algorithm.name}: give --space, or fix fewer settings")
     folder = arguments.out or Path("runs") / _name(algorithm.name, arguments.environment)
     optuna = _optuna()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     storage = arguments.storage or f"sqlite:///{folder / 'study.db'}"
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

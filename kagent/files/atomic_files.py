@@ -30,14 +30,16 @@ def beside(path: str | Path, suffix: str) -> Iterator[str]:
     """A temporary path in the same folder, which takes the place of `path` when the block ends without an error.
 
     Raises:
-        OSError: The disk cannot take the file. The error names `path` and the bytes that are free.
+        OSError: Nothing can be written there, or the disk cannot take the file. The error names `path`, of a disk also the bytes
+            that are free.
     """
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "There is no such folder to write a file to", str(target))
     sweep(target.parent, target.name, suffix)
     with naming_the_disk(target):
-        handle, temporary = _temporary(target, suffix)
+        with _naming(target):
+            handle, temporary = _temporary(target, suffix)
         try:
             yield temporary
             with open(temporary, "rb+") as written:
@@ -45,7 +47,8 @@ def beside(path: str | Path, suffix: str) -> Iterator[str]:
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, target)
+            with _naming(target):
+                os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -75,6 +78,27 @@ def naming_the_disk(target: Path) -> Iterator[None]:
             free = "what is free there is unknown"
         message = f"{error.strerror or error}: the file could not be written, and {free}"
         raise OSError(error.errno, message, str(target)) from error
+
+
+@contextlib.contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Adds `target` to errors of a place where nothing can be written; those of the disk are `naming_the_disk`'s."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise
+        raise OSError(error.errno, f"{error.strerror or error}: nothing can be written there", str(target)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, where they are not there.
+
+    Raises:
+        OSError: Nothing can be written there, or the disk cannot take it. The error names `folder`.
+    """
+    with naming_the_disk(folder), _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _temporary(target: Path, suffix: str) -> tuple[int | None, str]:
@@ -150,13 +174,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Args:
         path: The file to make or to replace; its folder is made if need be.
 
+    Raises:
+        OSError: As for `beside`.
+
     Example:
 
     >>> with replacing("/tmp/kagent_note.txt") as temporary:
     ...     _ = temporary.write_text("whole or not at all")
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with beside(path, path.suffix) as temporary:
         yield Path(temporary)
 
@@ -182,8 +209,10 @@ def replacing_folder(path: str | Path, members: Collection[str]) -> Iterator[Pat
             )
     elif folder.exists():
         raise ValueError(f"{str(path)!r} is a file. Give a new or an empty folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with naming_the_disk(folder), tempfile.TemporaryDirectory(prefix=".kagent", dir=folder.parent) as temporary:
+    make_folder(folder.parent)
+    with _naming(folder):
+        opened = tempfile.TemporaryDirectory(prefix=".kagent", dir=folder.parent)
+    with naming_the_disk(folder), opened as temporary:
         new, old = Path(temporary, "new"), Path(temporary, "old")
         new.mkdir()
         yield new

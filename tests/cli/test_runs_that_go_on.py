@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import sys
 
@@ -37,6 +38,11 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(base, here):  # noqa: F811
     assert "800 timesteps" in result.stdout and "Evaluation on CartPole-v1: 2 episodes" in result.stdout
     assert all(map(np.array_equal, weights(folder), weights(base / "whole")))
     assert [row["timesteps"] for row in rows(folder)] == [row["timesteps"] for row in rows(base / "whole")]
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "checkpoints").mkdir()  # as if it was killed before the first one
+    result = here("train", "--resume", "killed")
+    assert "begins anew, as it has no checkpoint yet" in result.stdout
+    assert all(map(np.array_equal, weights(folder), weights(base / "whole")))
 
 
 def test_a_finished_run_takes_more_timesteps_and_keeps_its_options(base, here):  # noqa: F811

@@ -115,6 +115,7 @@ def test_what_does_not_go_together_is_refused(scripted, tmp_path, capsys):
         (["--seeds", "2", "--resume", str(tmp_path)], "--resume goes on with one run"),
         (["--seeds", "2", "--out", str(tmp_path)], "new or an empty folder"),
         (["--seeds", "2", "--set", "memory"], "--set takes"),
+        (["--seeds", "2", "--out", str(tmp_path / "something" / "x")], "Not a directory: nothing can be written there"),
     ):
         assert main(["train", "dqn", "CartPole-v1", *options]) == 2
         assert words in capsys.readouterr().err

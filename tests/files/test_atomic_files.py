@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kagent.files import atomic_files
-from kagent.files.atomic_files import local_directory, replacing
+from kagent.files.atomic_files import local_directory, replacing, replacing_folder
 
 
 def names(folder):
@@ -65,6 +65,32 @@ def test_a_disk_that_is_full_is_named_with_what_is_free(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), replacing(target):  # of another file: as it is
         open(tmp_path / "elsewhere").close()
     assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+
+    def refused(path, error):
+        with pytest.raises(error, match="nothing can be written there") as raised, replacing(path) as temporary:
+            temporary.write_text("new")
+        return raised.value.filename
+
+    assert refused(tmp_path / "file" / "a.txt", FileExistsError) == str(tmp_path / "file")
+    assert refused(tmp_path / "folder", IsADirectoryError) == str(tmp_path / "folder")
+
+    def forbidden(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", ".a.txt.abcd1234.txt")
+
+    monkeypatch.setattr("tempfile.mkstemp", forbidden)
+    assert refused(tmp_path / "a.txt", PermissionError) == str(tmp_path / "a.txt")
+    monkeypatch.setattr("tempfile.mkdtemp", forbidden)
+    with (
+        pytest.raises(PermissionError, match="nothing can be written there"),
+        replacing_folder(tmp_path / "new", ["a"]),
+    ):
+        pass
+    assert names(tmp_path) == ["file", "folder"] and (tmp_path / "file").read_text() == "old"
 
 
 def test_local_directories(tmp_path):
