@@ -91,9 +91,17 @@ def _by_numpy(agent: Any, path: Path, batch: Any) -> list[Any]:
     from kagent import acting
 
     actor, structure = acting.load(path), agent._raw_observation
+    player = None if actor.best_is_stateless else actor.player()
+
+    def act(observation: Any) -> Any:
+        if player is None:
+            return actor.act(observation)
+        player.reset()  # the agent's call, too, takes each observation for the first of an episode
+        return player.act(observation)
+
     parts = [np.asarray(part) for part in structure.flatten(batch)]
     actions = [
-        agent._action.flatten(actor.act(structure.unflatten([part[i] for part in parts]))) for i in range(len(parts[0]))
+        agent._action.flatten(act(structure.unflatten([part[i] for part in parts]))) for i in range(len(parts[0]))
     ]
     return [np.stack([np.asarray(one[i]) for one in actions]) for i in range(len(agent._action.leaves))]
 

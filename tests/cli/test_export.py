@@ -63,6 +63,14 @@ def test_normalization_is_written_too(base, here):  # noqa: F811
     assert result.returncode == 0 and "100.0% equal" in result.stdout
 
 
+def test_a_recurrent_policy_is_compared_at_the_beginnings_of_episodes(base, here):  # noqa: F811
+    agent = kagent.RecurrentPPO(observation_space=OBSERVATION, action_space=ACTION, network={"units": [4]}, seed=0)
+    agent.save(base / "recurrent.keras")
+    result = here("export", "recurrent.keras", "--to", "numpy", "--out", "recurrent", "--observations", 8)
+    assert result.returncode == 0, result.stderr
+    assert "action 'go': 100.0% equal" in result.stdout and "action 'arm': at most" in result.stdout
+
+
 def test_what_cannot_be_written_is_refused(base, here, saved):  # noqa: F811
     assert here("export", saved, "--to", "pickle").returncode == 2
     assert here("export", "nothing.keras", "--to", "numpy").returncode == 2
