@@ -15,6 +15,7 @@ _EARLIEST = 0.3  # part of a run before which nothing has to be learned
 _SHORTEST = 5000  # timesteps: a shorter run need not have learned anything
 _FEW_STEPS = 100  # gradient steps before a critic is judged
 _GREEDY, _WILD = 0.001, 0.5  # epsilon
+_FORCED = 0.9  # part of the decisions in which masks leave one action: entropy says nothing of the policy then
 _BEYOND = 10.0  # times the largest value that the rewards allow
 _GROWN = 1e4  # times the loss of the first half
 
@@ -78,7 +79,7 @@ def exploration_dead(record: Record) -> Finding | None:
             ("Add noise to actions: exploration={'type': 'ActionNoise', 'amount': 0.1}.",),
             {"noise": 0.0},
         )
-    if not has_collapsed(record):
+    if not has_collapsed(record) or (record.single_choice or 0.0) >= _FORCED:
         return None
     now, most = statistics.fmean(record.late("entropy")[-3:]), record.settings["most_entropy"]
     return Finding(

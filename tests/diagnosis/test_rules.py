@@ -198,6 +198,13 @@ def test_other_forms_of_an_illness(case):
     assert [finding.severity for finding in diagnose(record) if finding.name == name] == [severity]
 
 
+def test_masks_that_decide_leave_no_entropy():
+    record = CASES["exploration_dead"]
+    for share, expected in ((0.5, {"exploration_dead"}), (1.0, {"masks_leave_one_action"})):
+        found = {finding.name for finding in diagnose(dataclasses.replace(record, single_choice=share))}
+        assert found - {"no_better_than_random"} == expected
+
+
 def test_learning_excuses_what_settles():
     """An agent that is better than random play may act greedily, at its bounds, and in tiny steps."""
     for name in (
