@@ -1,10 +1,9 @@
 """The compiled learner: everything of one update, all its gradient steps, as one XLA program.
 
 Keras's own train function compiles each gradient step on its own and loops around it uncompiled; what a call costs
-beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)` holds `prepare` and the loop over
-`train_step`, and what it hands back is few vectors: the logs, and the weights of the actor. Around it a second, plain
-function takes the next element from the memory's pipeline, so that an update is a single call into TensorFlow: between
-two of them an environment's steps have emptied the caches, and every call on its own costs a tenth of a millisecond.
+beside its arithmetic is paid per step. Here one `tf.function(jit_compile=True)` holds `prepare` and the loop over `train_step`,
+and returns few vectors: the logs, and the weights of the actor. Around it a second, plain function takes the next element from
+the memory's pipeline, so that an update is a single call into TensorFlow: each costs a tenth of a millisecond.
 
 Where `jit_compile` is False, as "auto" is for large gradient steps, the same program is a graph of TensorFlow's kernels.
 """
@@ -23,6 +22,7 @@ from kagent.learning import malloc_trim
 from kagent.learning.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.networks.contents import layers_of
+from kagent.networks.heads import xla
 from kagent.schedules import Clock
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class Learner:
     def _run(self, element: Any, clock: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         self.traces += 1
         try:
-            with optimizers.replicas.scope(self.agent.minimizer.strategy):
+            with optimizers.replicas.scope(self.agent.minimizer.strategy), xla(self.jit and not self.eager):
                 return self._learn(element, self.agent._clock.of_times(clock))
         finally:
             self.agent._clock.leave()

@@ -14,6 +14,7 @@ from .distributional import fraction_cosines, greedy_index, project, quantile_hu
 from .dueling import dueling
 from .imitation import cross_entropy
 from .naf import lower_triangular, naf_value, precision, quadratic_advantage
+from .narrow import narrow_product
 from .noisy import noisy_linear, scaled_noise
 from .norms import clip_by_global_norm, global_norm, sum_of_squares
 from .offline import advantage_weights, conservative_gap, expectile_loss, regularized_policy_loss
@@ -87,6 +88,7 @@ __all__ = [
     "mask_values",
     "n_step_return",
     "naf_value",
+    "narrow_product",
     "noisy_linear",
     "normalize_advantage",
     "order_of",

@@ -71,9 +71,10 @@ class RolloutCollector(CompiledCollector):
         last = tf.fill((1, self.count), self.steps - 1)
         if not cuts:
             return last
-        counts = tf.cumsum(tf.cast(truncated, tf.int32))
-        # Where there are fewer it is timestep 0, of which the critic is called in vain.
-        found = [tf.argmax(counts > cut, axis=0, output_type=tf.int32) for cut in range(cuts)]
+        found: list[tf.Tensor] = []
+        for _ in range(cuts):  # where there are fewer it is timestep 0, of which the critic is called in vain
+            found.append(tf.argmax(truncated, axis=0, output_type=tf.int32))
+            truncated &= tf.range(self.steps)[:, tf.newaxis] > found[-1]
         return tf.concat([tf.stack(found), last], axis=0)
 
     def _specs(self) -> dict[str, tuple[tuple[int, ...], tf.DType]]:
