@@ -60,12 +60,12 @@ def path_of(results: Path, run: Run) -> Path:
 
 
 def is_there(results: Path, run: Run, curves: bool = False) -> bool:
-    """Whether a run has its result; with `curves`, one with a learning curve and, where it was made whole, the doctor's findings."""
+    """Whether a run has its result; with `curves`, one with a learning curve and the doctor's findings."""
     path = path_of(results, run)
     if not (curves and path.exists()):
         return path.exists()
     record = json.loads(path.read_text(encoding="utf-8"))
-    return "curve" in record and ("findings" in record or record.get("parts", 1) > 1)
+    return "curve" in record and "findings" in record
 
 
 def perform(run: Run, a: argparse.Namespace, core: int | None, minutes: float | None = None) -> Record:

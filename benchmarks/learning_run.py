@@ -53,10 +53,11 @@ class Unfinished:
     def resume(self, agent: Any) -> Record:
         """Loads the state, if there is one. Seconds, parts and episodes so far."""
         if not self.about.exists():
-            return {"seconds": 0.0, "parts": 0, "points": []}
+            return {"seconds": 0.0, "parts": 0, "points": [], "findings": []}
         agent.load_weights(self.weights)
         about: Record = json.loads(self.about.read_text(encoding="utf-8"))
-        return {"points": [], **about}  # one that was begun before curves were kept has the rest of its curve
+        # One that was begun before curves and findings were kept has the rest of them.
+        return {"points": [], "findings": [], **about}
 
     def keep(self, agent: Any, about: Record) -> None:
         """Writes the state."""
@@ -80,14 +81,15 @@ def train_part(agent: Any, env: Any, fit: Record, minutes: float, unfinished: Un
         unfinished: The state of the parts before, and of this one.
 
     Returns:
-        Seconds, parts, and the ends and returns of all episodes; None where it is not at the end.
+        Seconds, parts, the ends and returns of all episodes, and what the doctor finds in any part; None where it is not at the end.
     """
     import keras
 
     from benchmarks import training_curve
+    from kagent.callbacks import Doctor
 
     about = unfinished.resume(agent)
-    noted = training_curve.EpisodeReturns(about["points"])
+    noted, doctor = training_curve.EpisodeReturns(about["points"]), Doctor(verbose=0)
     began = time.perf_counter()
 
     class Stop(keras.callbacks.Callback):
@@ -95,9 +97,14 @@ def train_part(agent: Any, env: Any, fit: Record, minutes: float, unfinished: Un
             self.model.stop_training = time.perf_counter() - began >= 60.0 * minutes
 
     rest = {key: value for key, value in fit.items() if key != "steps"}
-    agent.fit(env, max_steps=fit["steps"], verbose=0, callbacks=[Stop(), noted], **{"steps_per_epoch": EPOCH, **rest})
+    agent.fit(env, max_steps=fit["steps"], verbose=0, callbacks=[Stop(), noted, doctor], **{"steps_per_epoch": EPOCH, **rest})
     seconds = about["seconds"] + time.perf_counter() - began
-    about = {"seconds": seconds, "parts": about["parts"] + 1, "points": noted.points}
+    about = {
+        "seconds": seconds,
+        "parts": about["parts"] + 1,
+        "points": noted.points,
+        "findings": about["findings"] + [finding.to_json() for finding in doctor.findings],
+    }
     if agent.timesteps < fit["steps"]:
         unfinished.keep(agent, about)
         return None
@@ -125,7 +132,7 @@ def run(
 
     Returns:
         JSON-ready: settings, returns of all evaluated episodes, the learning curve (`training_curve.means`), what
-        `kagent.callbacks.Doctor` finds in a run that is made whole (its time counts), figures of time, versions, machine.
+        `kagent.callbacks.Doctor` finds in the run or in each of its parts (its time counts), figures of time, versions, machine.
         None: training is not at its end.
     """
     from kagent.cli import process, settings
@@ -143,12 +150,12 @@ def run(
     agent: Any = preset(task.environment, **chosen)
     if compiled:
         agent.compile(**compiled)
-    loads, diagnosis = [load()], {}
+    loads = [load()]
     if minutes is None or unfinished is None:
         noted, doctor, began = training_curve.EpisodeReturns(), Doctor(verbose=0), time.perf_counter()
         agent.fit(task.environment, verbose=0, callbacks=[noted, doctor], **fit)
-        about: Record | None = {"seconds": time.perf_counter() - began, "parts": 1, "points": noted.points}
-        diagnosis["findings"] = [finding.to_json() for finding in doctor.findings]
+        seconds, findings = time.perf_counter() - began, [finding.to_json() for finding in doctor.findings]
+        about: Record | None = {"seconds": seconds, "parts": 1, "points": noted.points, "findings": findings}
     else:
         about = train_part(agent, task.environment, fit, minutes, unfinished)
     if about is None:
@@ -168,7 +175,7 @@ def run(
         "interquartile_mean": interquartile_mean(returns),
         "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
         "curve": training_curve.means(about["points"], agent.timesteps),
-        **diagnosis,
+        "findings": about["findings"],
         "seconds": seconds,
         "parts": about["parts"],
         "steps_per_second": agent.timesteps / seconds,

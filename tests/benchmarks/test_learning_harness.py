@@ -57,7 +57,7 @@ def test_runs_without_a_curve_are_run_again_where_asked(monkeypatch, tmp_path):
     """The file of one whose evaluation comes out the same keeps its times; that of another is replaced."""
     asked = []
     monkeypatch.setattr(speed, "run_child", lambda module, given, *more: asked.append(given[0]) or {"error": "x"})
-    whole, parts = {"curve": {}, "findings": []}, {"curve": {}, "parts": 2}
+    whole, parts = {"curve": {}, "findings": []}, {"curve": {}, "findings": [], "parts": 2}
     for name, more in (
         ("dqn-cartpole", {}),
         ("ppo-cartpole", whole),
@@ -137,7 +137,7 @@ def test_a_run_in_parts_is_that_of_one_piece(small, tmp_path, monkeypatch):
     )
     assert found["parts"] == 1 and not list(tmp_path.iterdir()) and len(found["points"]) == whole.episodes > 0
     made = [learning_run.train_part(part, "CartPole-v1", {"steps": 60}, 0.0, state) for part in parts]
-    assert made[:2] == [None, None] and made[2]["parts"] == 3 and made[2]["seconds"] > 0.0
+    assert made[:2] == [None, None] and made[2]["parts"] == 3 and made[2]["seconds"] > 0.0 and made[2]["findings"] == []
     assert [tuple(point) for point in made[2]["points"]] == found["points"]
     assert [part.timesteps for part in parts] == [25, 50, 60] and whole.updates == parts[2].updates > 0
     for one, other in zip(whole.get_weights(), parts[2].get_weights(), strict=True):
