@@ -17,6 +17,7 @@ _APART = 1e6  # scales of two entries
 _FAR = 1e4  # absolute values that a network should not get
 _OUTSIDE = 1e-5  # of the range: rounding is not outside
 _AT_ONE, _AT_BOTH = 0.98, 0.98
+_OUTWARD = 0.46  # part of the noise on an action at a bound that leads outside and is cut: a half, and less by chance
 _FEW_EPISODES = 10
 _LONG = 10_000  # timesteps without an end
 _SINGLE = (0.9, 1.0)
@@ -111,15 +112,18 @@ def actions_saturated(record: Record) -> Finding | None:
     """Continuous actions lie at their bounds, and nothing was learned."""
     if record.learned is not False or not record.gradient_steps:
         return None
+    noisy = bool(record.settings.get("noise"))
+    part = _OUTWARD if noisy else 1.0
     for leaf in record.actions:
         if leaf.samples < _FEWEST or not leaf.at_low:
             continue
         stuck = [max(low, high) for low, high in zip(leaf.at_low, leaf.at_high)]
         either = [low + high for low, high in zip(leaf.at_low, leaf.at_high)]
-        if max(stuck) >= _AT_ONE or statistics.fmean(either) >= _AT_BOTH:
-            one = max(stuck) >= _AT_ONE
+        if max(stuck) >= part * _AT_ONE or statistics.fmean(either) >= part * _AT_BOTH:
+            one = max(stuck) >= part * _AT_ONE
             number = max(stuck) if one else statistics.fmean(either)
             where = "at one and the same bound" if one else "at a bound"
+            where += ", where noise does not lead back inside" if noisy else ""
             return Finding(
                 "actions_saturated",
                 "warning",

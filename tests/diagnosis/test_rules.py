@@ -162,6 +162,8 @@ def test_every_rule_has_a_case_and_an_own_name():
     assert sorted(CASES) == sorted(rule.__name__ for rule in RULES)
 
 
+# A deterministic policy at its bound: half of the noise on it leads back inside.
+HALF = ill(episodes=POOR, actions=(dataclasses.replace(HEALTHY.actions[0], at_low=(0.0,), at_high=(0.5,)),))
 OTHERS = [
     ("exploration_dead", logged(), {"epsilon": 0.0}, "severe"),  # nothing explores
     ("exploration_dead", logged(), {"noise": 0.0}, "severe"),  # of a deterministic policy
@@ -185,6 +187,7 @@ OTHERS = [
     ("observations_constant", ill(observations=seen(low=(0.0, 0.0), high=(0.0, 0.0))), {}, "severe"),
     ("observations_constant", ill(observations=image(high=(0.0,), still=True)), {}, "severe"),  # black
     ("observations_constant", ill(observations=image(still=True)), {}, "severe"),  # always the same picture
+    ("actions_saturated", HALF, {"noise": 0.1}, "warning"),
     ("rewards_hidden", ill(rewards=Rewards((50.0,) * 400, (50.0,) * 400)), {}, "warning"),
     ("rewards_hidden", ill(rewards=Rewards((1e-4,) * 400, (1e-4,) * 400)), {}, "advice"),
     ("masks_leave_one_action", ill(single_choice=1.0), {}, "severe"),
@@ -196,6 +199,10 @@ def test_other_forms_of_an_illness(case):
     name, record, settings, severity = case
     record = dataclasses.replace(record, settings=with_settings(**settings))
     assert [finding.severity for finding in diagnose(record) if finding.name == name] == [severity]
+
+
+def test_without_noise_half_of_the_actions_may_be_at_a_bound():
+    assert [finding.name for finding in diagnose(HALF)] == ["no_better_than_random"]
 
 
 def test_masks_that_decide_leave_no_entropy():
