@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kagent.distributions.box import BoxDistribution, ScaledDistribution
-from kagent.exploration import ActionNoise
+from kagent.exploration import ActionNoise, OrnsteinUhlenbeckNoise
 from kagent.networks import holds_noise
 from kagent.objectives import BehaviorCloningObjective
 from kagent.optimizers import RoleOptimizer
@@ -53,7 +53,11 @@ def _noise(agent: Any) -> float | None:
     """The largest amount of noise on the actions of a policy without randomness of its own; None: it is not known, or something else
     explores."""
     exploration, clock = agent.exploration, agent.clock
-    if not isinstance(agent.policy, DeterministicPolicy) or not isinstance(exploration, ActionNoise):
+    if not isinstance(agent.policy, DeterministicPolicy):
+        return None
+    if isinstance(exploration, OrnsteinUhlenbeckNoise):
+        return float(exploration.sigma)
+    if not isinstance(exploration, ActionNoise):
         return None
     if clock.timesteps < exploration.random_steps:
         return None

@@ -142,8 +142,13 @@ def test_saturated_actions(small):
 
 
 def test_the_noise_of_a_deterministic_policy(small):
-    for amount, random_steps, noise in ((0.0, 0, 0.0), (0.2, 0, 0.2), (0.0, 50, None)):
-        exploration = kagent.exploration.ActionNoise(amount, random_steps=random_steps)
+    noises = kagent.exploration
+    for exploration, noise in (
+        (noises.ActionNoise(0.0), 0.0),
+        (noises.ActionNoise(0.2), 0.2),
+        (noises.ActionNoise(0.0, random_steps=50), None),
+        (noises.OrnsteinUhlenbeckNoise(sigma=0.3), 0.3),
+    ):
         agent = kagent.TD3(
             Wide, exploration=exploration, network={"type": "mlp", "units": [4]}, memory=100, batch_size=8
         )
