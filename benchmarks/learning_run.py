@@ -97,7 +97,9 @@ def train_part(agent: Any, env: Any, fit: Record, minutes: float, unfinished: Un
             self.model.stop_training = time.perf_counter() - began >= 60.0 * minutes
 
     rest = {key: value for key, value in fit.items() if key != "steps"}
-    agent.fit(env, max_steps=fit["steps"], verbose=0, callbacks=[Stop(), noted, doctor], **{"steps_per_epoch": EPOCH, **rest})
+    agent.fit(
+        env, max_steps=fit["steps"], verbose=0, callbacks=[Stop(), noted, doctor], **{"steps_per_epoch": EPOCH, **rest}
+    )
     seconds = about["seconds"] + time.perf_counter() - began
     about = {
         "seconds": seconds,

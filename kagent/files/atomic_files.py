@@ -23,6 +23,7 @@ _ABANDONED = 3600.0  # seconds
 _NAMED = 40  # characters of a file's name in that of the temporary one
 # What a disk says that cannot take a file: full, over quota, file too large, broken, read-only.
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_MARK = "names_file_and_room"  # an attribute of errors that do
 
 
 @contextlib.contextmanager
@@ -70,14 +71,16 @@ def naming_the_disk(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _OF_THE_DISK or isinstance(error.__cause__, OSError):  # which has been named
+        if error.errno not in _OF_THE_DISK or _MARK in vars(error):  # Keras drops the causes of errors
             raise
         try:
             free = f"{shutil.disk_usage(target.parent or '.').free} bytes are free there"
         except OSError:
             free = "what is free there is unknown"
         message = f"{error.strerror or error}: the file could not be written, and {free}"
-        raise OSError(error.errno, message, str(target)) from error
+        named = OSError(error.errno, message, str(target))
+        vars(named)[_MARK] = True
+        raise named from error
 
 
 @contextlib.contextmanager

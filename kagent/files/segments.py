@@ -197,19 +197,28 @@ def read(folder: Path, name: str, size: int) -> bytes:
         OSError: It cannot be read.
     """
     path = folder / name
+    flags = [
+        getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
+    ]  # a pipe would wait for its writer
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, os.O_RDONLY | sum(flags))
     except FileNotFoundError:
         raise DamagedFile(f"A part of the memory is gone: {str(path)!r}") from None
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise DamagedFile(f"A part of the memory is a link: {str(path)!r}") from None
+        strange = {errno.ELOOP: "a link", errno.ENXIO: "no file"}.get(error.errno or 0)
+        if strange is not None:
+            raise DamagedFile(f"A part of the memory is {strange}: {str(path)!r}") from None
         raise
-    with open(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise DamagedFile(f"A part of the memory is no file: {str(path)!r}")
+        if found.st_size != size:
             raise DamagedFile(f"A part of the memory has {found.st_size} bytes and not {size}: {str(path)!r}")
-        content = file.read(size)
+        with open(handle, "rb", closefd=False) as file:
+            content = file.read(size)
+    finally:
+        os.close(handle)
     if hashlib.sha256(content).hexdigest() != name:
         raise DamagedFile(f"A part of the memory is not what was written: {str(path)!r}")
     return content

@@ -62,6 +62,13 @@ def test_a_disk_that_is_full_is_named_with_what_is_free(tmp_path):
             with open("/dev/full", "w") as full:
                 full.write("new")
     assert raised.value.filename == str(target) and raised.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="No space left on device") as raised, replacing(target):
+        try:
+            with replacing(tmp_path / "b.txt"), open("/dev/full", "w") as full:
+                full.write("new")
+        except OSError as error:
+            raise error.with_traceback(None) from None  # as Keras does with what is raised inside of `save_weights`
+    assert str(raised.value).count("bytes are free") == 1 and raised.value.filename == str(tmp_path / "b.txt")
     with pytest.raises(FileNotFoundError, match="elsewhere"), replacing(target):  # of another file: as it is
         open(tmp_path / "elsewhere").close()
     assert target.read_text() == "old" and names(tmp_path) == ["a.txt"]

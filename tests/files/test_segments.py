@@ -105,6 +105,12 @@ def test_a_part_that_is_damaged_or_gone_is_written_again_and_never_read(folder):
     path.symlink_to(folder / "elsewhere")
     with pytest.raises(segments.DamagedFile, match="is a link"):
         read(folder, cut)
+    path.unlink()
+    for make in (os.mkdir, getattr(os, "mkfifo", os.mkdir)):  # reading a pipe would wait for ever
+        make(path)
+        with pytest.raises(segments.DamagedFile, match="is no file"):
+            read(folder, cut)
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_a_full_disk_leaves_what_is_there(folder, monkeypatch):
