@@ -3,13 +3,16 @@
     `gradient_steps` times an update:
         (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory
         b = `drawn_actions` uniform actions, as many of pi at s, and as many of pi at s', each with its density
-        target = r + discount * (min over critics of Q_target(s', a') - temperature * log pi(a' | s')), a' of pi at s'
+        target = r + discount * min over critics of Q_target(s', a'), a' of pi at s'
         gap    = log mean over b of exp(Q(s, b)) / density(b) - Q(s, a)
         each critic Q moves by Adam to lower the mean of (target - Q(s, a))^2 / 2 + alpha * gap
         pi, the temperature and Q_target move as those of SAC
 
-Equation 4 and appendix F of Kumar et al. 2020 (arXiv:2006.04779). The losses are in `kagent/objectives/conservative.py`, with the
-equation in `kagent/ops/offline.py`; the rest is SAC's, `kagent/agents/sac.py`.
+With `backup_entropy` the target has SAC's term -discount * temperature * log pi(a' | s'). In the first `policy_warmup` gradient
+steps of the agent pi moves to lower the mean of temperature * log pi(b | s) - log pi(a | s).
+
+Equation 4 and appendix F of Kumar et al. 2020 (arXiv:2006.04779), and the authors' program. The losses are in
+`kagent/objectives/conservative.py`, with the equation in `kagent/ops/offline.py`; the rest is SAC's, `kagent/agents/sac.py`.
 """
 
 from __future__ import annotations
@@ -41,10 +44,17 @@ class CQL(SAC):
     Args:
         env: Environment id, env, vector env or callable, for its spaces; or give `observation_space` and
             `action_space`.
-        alpha: Weight of the distance between values of drawn actions and of the one taken, > 0; more distrusts others more.
+        alpha: Weight of the distance between values of drawn actions and of the one taken, > 0; more distrusts others more. It stands
+            beside half of the squared error, as in the paper's equation. The authors' program has the whole squared error: its
+            `min_q_weight` of 5 is an `alpha` of 2.5.
         drawn_actions: Actions drawn of each of three kinds.
-        learning_rate, critic_learning_rate: As for `SAC`. The policy's is the smaller one, as in the paper.
+        backup_entropy: Whether targets have the entropy term of SAC. The authors' program has none (`deterministic_backup=True`).
+        policy_warmup: Gradient steps of the agent in which the policy imitates the recorded actions, while the critics learn. Then it
+            climbs the critics.
+        learning_rate, critic_learning_rate: As for `SAC`. The policy's is the smaller one, as in the paper, for training of a million
+            gradient steps. In a few thousand a policy that is slower than its critics stays behind them: give both the same.
         temperature, target_entropy, subset, stochastic_critics: As for `SAC`.
+        normalize: As for `SAC`. Of recorded episodes the statistics are those of all of them.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -60,12 +70,15 @@ class CQL(SAC):
 
     >>> recorder = kagent.callbacks.Recorder("swung")
     >>> history = kagent.Random("Pendulum-v1", seed=0).fit("Pendulum-v1", episodes=50, callbacks=[recorder])
-    >>> offline = kagent.CQL("Pendulum-v1", alpha=1.0, seed=0)
+    >>> falling = {"type": "linear", "initial": 1e-3, "final": 0.0}
+    >>> offline = kagent.CQL("Pendulum-v1", alpha=10.0, learning_rate=falling, critic_learning_rate=falling, seed=0)
     >>> history = offline.fit("swung", updates=5_000)
     """
 
     alpha = FromPart("objective.alpha")
     drawn_actions = FromPart("objective.drawn_actions")
+    backup_entropy = FromPart("objective.backup_entropy")
+    policy_warmup = FromPart("objective.policy_warmup")
 
     def __init__(
         self,
@@ -73,12 +86,15 @@ class CQL(SAC):
         *,
         alpha: float = 5.0,
         drawn_actions: int = 10,
+        backup_entropy: bool = False,
+        policy_warmup: int = 0,
         learning_rate: Scheduled = 1e-4,
         critic_learning_rate: Scheduled | None = 3e-4,
         temperature: Role | float | str | dict[str, Any] = "auto",
         target_entropy: float | str = "auto",
         subset: int | None = None,
         stochastic_critics: bool = False,
+        normalize: bool | str | None = "observation",
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -94,6 +110,8 @@ class CQL(SAC):
             subset=subset,
             alpha=alpha,
             drawn_actions=drawn_actions,
+            backup_entropy=backup_entropy,
+            policy_warmup=policy_warmup,
         )
         super().__init__(
             env,
@@ -107,6 +125,7 @@ class CQL(SAC):
                 "critic_learning_rate": critic_learning_rate,
                 "temperature": temperature,
                 "objective": objective,
+                "normalize": normalize,
                 **arguments,
             },
         )

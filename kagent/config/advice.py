@@ -37,6 +37,7 @@ ADVICE = {
     "enable_critic_lstm": 'the critic has a recurrent network of its own; critic="shared" shares the policy\'s',
     "burn_in": "`kagent.memories.ReplaySequences` has one, for DQN with a recurrent network",
     "with_lagrange": "the weight of kagent.CQL's penalty is fixed: kagent.CQL(env, alpha=5.0)",
+    "deterministic_backup": "kagent.CQL has its opposite, `backup_entropy`, which is False by default",
     "bc_steps": 'clone first: agent.pretrain("folder", num_iterations, objective="behavior_cloning")',
     "demonstrations": 'recorded episodes are what `fit` takes: agent.fit("folder", updates=10_000)',
     "her": "hindsight is a memory: memory=kagent.memories.Hindsight(100_000)",

@@ -120,6 +120,8 @@ _NAMES = {
     "inverse_temperature": "beta awr_temperature adv_temperature iql_temperature weight_temp",
     "max_weight": "max_advantage adv_clip exp_adv_max max_exp_advantage",
     "alpha": "cql_alpha cql_weight conservative_weight min_q_weight bc_alpha",
+    "backup_entropy": "entropy_backup use_entropy_backup entropy_in_target",
+    "policy_warmup": "bc_steps bc_iters bc_warmup policy_eval_start",
     "drawn_actions": "n_action_samples cql_n_actions num_actions num_random n_random_actions",
     "part.n_sampled_goals": "n_sampled_goal her_k future_k replay_k",
     "part.strategy": "goal_selection_strategy her_strategy replay_strategy",

@@ -48,12 +48,22 @@ def log_likelihood(policy: Any, batch: dict[str, Any]) -> tf.Tensor:
 
     Squashed actions at a bound, where their density has no end, count as very near to it.
     """
-    leaves = zip(policy.action.leaves, policy.action.flatten(batch["action"]))
+    parameters = policy.parameters_of(batch["observation"], _masks(batch.get("action_mask")), training=True)
+    return log_likelihood_of(policy, parameters, batch["action"])
+
+
+def log_likelihood_of(policy: Any, parameters: Any, action: Any) -> tf.Tensor:
+    """`log_likelihood` of actions, where the parameters of the distributions are known.
+
+    Args:
+        policy: A `StochasticPolicy`.
+        parameters: Of its distributions, as `parameters_of` gives them.
+        action: The actions taken, nested tensors `(B, ...)`.
+    """
     inside = [
         tf.clip_by_value(part, -_EDGE, _EDGE) if policy.decision(leaf) in ("squashed_gaussian", "beta") else part
-        for leaf, part in leaves
+        for leaf, part in zip(policy.action.leaves, policy.action.flatten(action))
     ]
-    parameters = policy.parameters_of(batch["observation"], _masks(batch.get("action_mask")), training=True)
     found: tf.Tensor = policy.joint.log_prob(parameters, inside)
     return found
 

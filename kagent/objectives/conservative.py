@@ -9,9 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from kagent import ops
-from kagent.config.checks import check_count
+from kagent.config.checks import check_count, check_flag
 from kagent.distributions.distribution import uniform
 from kagent.objectives.action_value import ActionValueObjective
+from kagent.objectives.behavior_cloning import log_likelihood_of
 from kagent.objectives.objective import OBJECTIVES, Found, LearningContext, Term, positive
 from kagent.objectives.soft_actor_critic import SoftActorCriticObjective
 
@@ -66,23 +67,39 @@ class ConservativeSoftActorCriticObjective(SoftActorCriticObjective):
 
         each critic: loss of soft actor-critic + alpha * mean of (log mean over b of exp(Q(s, b)) / density(b) - Q(s, a))
 
-    The actions b are `drawn_actions` each of three kinds: uniform ones, the policy's at s, and the policy's at s'. Targets are those of
-    soft actor-critic, entropy included.
+    The actions b are `drawn_actions` each of three kinds: uniform ones, the policy's at s, and the policy's at s'.
 
     Args:
         target_entropy, learn_temperature, stochastic_critics, subset: As of `SoftActorCriticObjective`.
         alpha: Weight of the distance, a number > 0.
         drawn_actions: How many are drawn of each kind.
+        backup_entropy: Whether targets have the entropy term of soft actor-critic.
+        policy_warmup: Gradient steps of the agent in which the policy climbs the log-likelihood of the actions taken, in place of the
+            critics' values. 0: it climbs values from the first one on.
     """
 
     alpha: float = 5.0
     drawn_actions: int = 10
+    backup_entropy: bool = False
+    policy_warmup: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 < self.alpha < math.inf:
             raise ValueError(f"`objective.alpha` must be a number > 0. Received: {self.alpha!r}")
         check_count(self.drawn_actions, "objective.drawn_actions", most=_MOST_ACTIONS)
+        check_flag(self.backup_entropy, "objective.backup_entropy")
+        check_count(self.policy_warmup, "objective.policy_warmup", least=0)
+
+    def target_temperature(self, context: LearningContext) -> tf.Tensor:
+        return super().target_temperature(context) if self.backup_entropy else tf.zeros(())
+
+    def policy_values(self, context: LearningContext, batch: dict[str, Any], parameters: Any, action: Any) -> tf.Tensor:
+        value = super().policy_values(context, batch, parameters, action)
+        if not self.policy_warmup:
+            return value
+        likelihood = log_likelihood_of(context.policy, parameters, batch["action"])
+        return tf.where(tf.cast(context.clock.updates, tf.int64) < self.policy_warmup, likelihood, value)
 
     def critic_term(self, context: LearningContext, batch: dict[str, Any], seed: tf.Tensor) -> Term:
         term = super().critic_term(context, batch, seed)

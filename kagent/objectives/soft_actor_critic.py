@@ -110,10 +110,14 @@ class SoftActorCriticObjective(TransitionObjective):
             action, log_prob: Drawn at the next observations.
             reward, discount: float32 `(B,)`.
         """
-        temperature = tf.stop_gradient(context.temperature(None))
+        temperature = self.target_temperature(context)
         judge = context.target_critic if self.targets else context.critic
         value = self.cautious(context, judge.values(batch["next_observation"], action, self.stochastic_critics))
         return ops.soft_target(reward, discount, value, value, log_prob, temperature)
+
+    def target_temperature(self, context: LearningContext) -> tf.Tensor:
+        """Weight of the entropy in targets, a scalar."""
+        return tf.stop_gradient(context.temperature(None))
 
     def cautious(self, context: LearningContext, values: list[tf.Tensor]) -> tf.Tensor:
         """What targets take of the values of all critics, `(B,)` each: the smallest, of all or of the drawn `subset`."""
@@ -127,6 +131,17 @@ class SoftActorCriticObjective(TransitionObjective):
         """The values that the policy climbs, `(B,)`."""
         values = critic.values(observation, action, self.stochastic_critics)
         return lowest(values) if self.subset is None else tf.add_n(values) / len(values)
+
+    def policy_values(self, context: LearningContext, batch: dict[str, Any], parameters: Any, action: Any) -> tf.Tensor:
+        """What the policy makes larger, beside its entropy, `(B,)`.
+
+        Args:
+            context: As of `terms`.
+            batch: The policy's batch.
+            parameters: Of the policy's distributions at the batch's observations.
+            action: Drawn from these.
+        """
+        return self.climbed(context.critic, batch["observation"], action)
 
     def critic_losses(self, critic: Any, batch: dict[str, Any]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Each critic's losses, `(B,)`, and the first one's values of the taken actions, `(B,)`."""
@@ -162,7 +177,7 @@ class SoftActorCriticObjective(TransitionObjective):
         return Term("critic", critic_loss, {**batch, "target": target}, errors=errors)
 
     def terms(self, context: LearningContext, batch: dict[str, Any]) -> list[Term]:
-        policy, critic = context.policy, context.critic
+        policy = context.policy
         seeds = tf.random.split(context.step_seed(), 2)
         temperature = tf.stop_gradient(context.temperature(None))
         weight_of_entropy = temperature + context.now(context.entropy_regularization)
@@ -171,7 +186,7 @@ class SoftActorCriticObjective(TransitionObjective):
             weight = batch.get("weight")
             parameters = policy.parameters_of(batch["observation"], training=True)
             action, log_prob = policy.sample_with_log_prob(parameters, seeds[1])
-            value = self.climbed(critic, batch["observation"], action)
+            value = self.policy_values(context, batch, parameters, action)
             loss = ops.weighted_mean(ops.soft_policy_loss(log_prob, value, weight_of_entropy), weight)
             entropy = -ops.weighted_mean(log_prob, weight)
             return loss, {"entropy": entropy, "temperature": temperature, "_log_prob": log_prob}

@@ -35,6 +35,7 @@ def modernized(config: dict[str, Any]) -> dict[str, Any]:
     whole = set(config) >= _WHOLE
     if whole:
         config |= _without_effect(config["objective"])
+        config["objective"] = _with_entropy(config["objective"])
         config["policy"] = _without_deviations(config["policy"], config["action_space"])
         config["exploration"] = _without_samples(config["exploration"], config["policy"])
     if (
@@ -75,6 +76,13 @@ def _without_effect(objective: Any) -> dict[str, None]:
     targets = {} if made.targets else {"target": None}
     fixed = getattr(made, "learn_temperature", None) is False
     return targets | ({"temperature_optimizer": None} if fixed else {})
+
+
+def _with_entropy(objective: Any) -> Any:
+    # Of conservative Q-learning: targets always had the entropy.
+    if not isinstance(objective, dict) or objective.get("type") != "ConservativeSoftActorCriticObjective":
+        return objective
+    return {"backup_entropy": True, **objective}
 
 
 def _without_samples(exploration: Any, policy: Any) -> Any:

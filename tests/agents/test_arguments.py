@@ -73,7 +73,8 @@ GIVEN = {
     },
     "cql": {
         **REPLAYED, "learning_rate": 0.5, **RATES, "target_entropy": -3.0, "members": 3, "subset": 2, "stochastic_critics": True,
-        "alpha": 1.5, "drawn_actions": 3, **GAUSSIAN, "critic_network": [{"type": "dense", "size": 3}, {"type": "dropout", "rate": 0.5}],
+        "alpha": 1.5, "drawn_actions": 3, "backup_entropy": True, "policy_warmup": 7, **GAUSSIAN,
+        "critic_network": [{"type": "dense", "size": 3}, {"type": "dropout", "rate": 0.5}],
     },
     "discretecql": {**Q, "double": False, "dueling": True, "noisy": 0.25, "prioritized": True, "alpha": 0.5},
     "td3bc": {

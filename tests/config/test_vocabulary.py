@@ -79,6 +79,8 @@ ARGUMENTS = [
     ("CQL", "Pendulum-v1", "cql_alpha", "'alpha'"),
     ("CQL", "Pendulum-v1", "min_q_weight", "'alpha'"),
     ("CQL", "Pendulum-v1", "n_action_samples", "'drawn_actions'"),
+    ("CQL", "Pendulum-v1", "bc_steps", "'policy_warmup'"),
+    ("CQL", "Pendulum-v1", "deterministic_backup", "`backup_entropy`"),
     ("CQL", "Pendulum-v1", "with_lagrange", "kagent.CQL's penalty is fixed"),
     ("BC", "CartPole-v1", "demonstrations", r'agent\.fit\("folder"'),
     ("IQN", "CartPole-v1", "num_quantiles", "'samples'"),

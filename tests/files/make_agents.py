@@ -50,7 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "dpg": ("DPG", REPLAYED, {"acted": "box"}),
     "td3": ("TD3", REPLAYED, {"acted": "box"}),
     "iql": ("IQL", REPLAYED, {}),
-    "cql": ("CQL", {**REPLAYED, "drawn_actions": 2}, {"acted": "box"}),
+    "cql": ("CQL", {**REPLAYED, "drawn_actions": 2, "normalize": False}, {"acted": "box"}),
     "discretecql": ("DiscreteCQL", REPLAYED, {}),
     "td3bc": ("TD3BC", REPLAYED, {"acted": "box"}),
     "bc": ("BC", REPLAYED, {}),

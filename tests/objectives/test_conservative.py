@@ -1,5 +1,7 @@
 """Conservative Q-learning: losses of one gradient step against NumPy, discrete and continuous."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,10 +62,10 @@ def test_one_gradient_step_of_discrete_actions(masked):
     np.testing.assert_allclose(second[0], first[0] - RATE * 0.5 * x.T @ slope / 4, atol=1e-5)
 
 
-def test_the_loss_of_continuous_actions():
+def continuous(**words):
     agent = kagent.CQL(
         action_space=spaces.Box(-1, 1, (2,)), optimizer=SGD, critic_optimizer=SGD, temperature=0.2, alpha=1.5, drawn_actions=3,
-        seed=4, **SPACE,
+        normalize=False, seed=4, **SPACE, **words,
     )  # fmt: skip
     for number, role in enumerate((agent.policy, agent.critic, agent.target_critic)):
         randomize(role, number + 1, 0.3)
@@ -71,6 +73,11 @@ def test_the_loss_of_continuous_actions():
     batch = agent.reward_estimation.completed(
         tensors({**BATCH, "action": GENERATOR.uniform(-0.9, 0.9, (4, 2))}), agent.clock
     )
+    return agent, batch
+
+
+def test_the_loss_of_continuous_actions():
+    agent, batch = continuous()
     term = agent.objective.terms(agent.learning_context, batch)[0]
     drawn, density = term.batch["drawn"].numpy(), term.batch["log_density"].numpy()
     assert drawn.shape == (4, 9, 2) and density.shape == (4, 9) and (np.abs(drawn) < 1).all()
@@ -95,6 +102,49 @@ def test_the_loss_of_continuous_actions():
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+def test_targets_have_the_entropy_where_that_is_asked_for():
+    agent, batch = continuous()
+    policy, context = agent.policy, agent.learning_context
+    without, entropic = (
+        dataclasses.replace(agent.objective, backup_entropy=given).terms(context, batch)[0].batch["target"].numpy()
+        for given in (False, True)
+    )
+    # The same action is drawn in both: the target is r + 0.9 * min Q, less 0.9 * 0.2 * log pi with the entropy.
+    seed = tf.random.split(context.step_seed(), 2)[0]
+    action, log_prob = policy.sample_with_log_prob(policy.parameters_of(batch["next_observation"]), seed)
+    critic, x = heads(agent.target_critic), np.concatenate([BATCH["next_observation"], action.numpy()], 1)
+    least = np.min([(x @ critic[2 * i] + critic[2 * i + 1])[:, 0] for i in range(2)], 0)
+    goes_on = ~BATCH["terminated"]
+    np.testing.assert_allclose(without, BATCH["reward"] + 0.9 * goes_on * least, rtol=1e-4)
+    np.testing.assert_allclose(entropic - without, -0.9 * 0.2 * goes_on * log_prob.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_policy_imitates_until_its_warmup_is_over():
+    agent, batch = continuous(policy_warmup=2)
+    context, losses = agent.learning_context, []
+    for updates in (0, 1, 2):
+        now = dataclasses.replace(context, clock=context.clock._replace(updates=updates))
+        losses.append(float(agent.objective.terms(now, batch)[1].evaluate(batch, {})[0]))
+    seed = tf.random.split(context.step_seed(), 2)[1]
+    parameters = agent.policy.parameters_of(batch["observation"])
+    action, log_prob = (x.numpy() for x in agent.policy.sample_with_log_prob(parameters, seed))
+    taken = agent.policy.joint.log_prob(parameters, [batch["action"]]).numpy()
+    critic, x = heads(agent.critic), np.concatenate([BATCH["observation"], action], 1)
+    least = np.min([(x @ critic[2 * i] + critic[2 * i + 1])[:, 0] for i in range(2)], 0)
+    imitates, climbs = (0.2 * log_prob - taken).mean(), (0.2 * log_prob - least).mean()
+    assert abs(imitates - climbs) > 0.1
+    np.testing.assert_allclose(losses, [imitates, imitates, climbs], rtol=1e-4)
+
+
+def test_files_of_before_keep_the_entropy_in_their_targets():
+    config = continuous()[0].get_config()
+    assert kagent.CQL.from_config(config).backup_entropy is False
+    for name in ("backup_entropy", "policy_warmup"):
+        del config["objective"][name]
+    agent = kagent.CQL.from_config(config)
+    assert (agent.backup_entropy, agent.policy_warmup, agent.alpha) == (True, 0, 1.5)
+
+
 def test_arguments_are_checked():
     for alpha in (0, -1.0, "1", None, True):
         with pytest.raises((ValueError, TypeError), match=r"objective\.alpha"):
@@ -103,6 +153,10 @@ def test_arguments_are_checked():
         ConservativeActionValueObjective(alpha=0)
     with pytest.raises(ValueError, match=r"objective\.drawn_actions"):
         ConservativeSoftActorCriticObjective(drawn_actions=0)
+    with pytest.raises(TypeError, match=r"objective\.backup_entropy"):
+        ConservativeSoftActorCriticObjective(backup_entropy=0)
+    with pytest.raises(ValueError, match=r"objective\.policy_warmup"):
+        ConservativeSoftActorCriticObjective(policy_warmup=-1)
     box = spaces.Box(-1, 1, (2,))
     with pytest.raises(ValueError, match="`alpha` goes into the `objective`"):
         kagent.CQL(action_space=box, alpha=1.0, objective="soft_actor_critic", **SPACE)
