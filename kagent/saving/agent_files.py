@@ -187,18 +187,18 @@ def save_weights(
         raise ValueError(f"`filepath` of save_weights must end in '.weights.h5'. Received: {path!r}")
     agent._files.check_structure(agent)
     segments = None if "://" in path else agent._files.folders.of(path)
-    with agent._files.carrying(True, segments):
-        if "://" in path:
-            keras.Model.save_weights(agent, filepath, overwrite=overwrite, **kwargs)
-        elif not overwrite and os.path.exists(path) and not _agreed(path):
-            return
-        else:
-            with beside(path, ".weights.h5") as temporary:
-                with _checked(temporary) as file:
-                    keras.Model.save_weights(agent, file, **kwargs)
-                checked_file.seal(temporary)
-    if segments is not None:
-        agent._files.folders.end(path)
+    try:
+        with agent._files.carrying(True, segments):
+            if "://" in path:
+                keras.Model.save_weights(agent, filepath, overwrite=overwrite, **kwargs)
+            elif overwrite or not os.path.exists(path) or _agreed(path):
+                with beside(path, ".weights.h5") as temporary:
+                    with _checked(temporary) as file:
+                        keras.Model.save_weights(agent, file, **kwargs)
+                    checked_file.seal(temporary)
+    finally:
+        if segments is not None:
+            agent._files.folders.end(path)
 
 
 @answering("skip_mismatch", "objects_to_skip", "by_name")

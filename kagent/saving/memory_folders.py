@@ -28,13 +28,14 @@ class MemoryFolders:
 
     @contextlib.contextmanager
     def using(self, folder: Path) -> Iterator[None]:
-        """Weights files that are written inside have this folder for large memories. What none names any more is deleted then."""
+        """Weights files that are written inside have this folder for large memories. What none names any more is deleted then, and so
+        is what was written for a file that failed: it would keep a full disk full."""
         self._current = folder
         try:
             yield
         finally:
             self._current = None
-        _sweep(self._at(folder))
+            _sweep(self._at(folder))
 
     def use_for(self, files: Iterable[Path]) -> None:
         """These weights files have a folder from now on, each one of its own name, and those named earlier have none."""
@@ -48,7 +49,7 @@ class MemoryFolders:
         return None if folder is None else self._at(folder)
 
     def end(self, file: str) -> None:
-        """Deletes what no weights file names any more, after a backup was written."""
+        """Deletes what no weights file names any more, after a backup was written or failed."""
         folder = self._backups.get(os.path.realpath(file))
         if folder is not None:
             _sweep(self._at(folder))

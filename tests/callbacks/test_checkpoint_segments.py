@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from runs import run
 
 import kagent
 from kagent.callbacks import Checkpoint
-from kagent.files import segments
+from kagent.files import checked_file, segments
 from kagent.files.segments import Segments
 
 pytestmark = pytest.mark.eager(seldom=True)
@@ -158,6 +159,27 @@ def test_stopped_at_any_point_of_a_save_the_newest_file_is_whole(small, tmp_path
         reader.load_weights(newest)
         assert differences(state_of(reader), states[int(newest.name[4:6])]) == []
     assert survived > 6 and [path.name for path in folder.glob("*.h5")] == ["dqn-80.weights.h5"]
+
+
+def test_a_save_that_fails_leaves_no_parts_behind(small, tmp_path, monkeypatch):
+    """They would keep a full disk full: later rows are in other parts, and no file names these."""
+    agent, folder = small("dqn", memory=65), tmp_path / "run"
+    saver = Checkpoint(folder, frequency=None, max_checkpoints=1)
+    run(agent, saver, BackupAndRestore(tmp_path / "backup", delete_checkpoint=False), epochs=2)
+    backup = tmp_path / "backup" / "latest.weights.h5"
+    folders = [folder / "dqn.segments", backup.with_name("latest.segments")]
+    before = [parts(path) for path in folders]
+    agent.fit("CartPole-v1", steps=30, verbose=0)
+    agent._files.folders.use_for([backup])
+    monkeypatch.setattr(checked_file, "seal", full)
+    for save in (saver._write, lambda: agent.save_weights(backup)):
+        with pytest.raises(OSError, match="No space left"):
+            save()
+    assert all(before) and [parts(path) for path in folders] == before
+
+
+def full(path):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_backups_of_keras_too(small, tmp_path, written):
