@@ -15,7 +15,7 @@ from kagent.config import creation, guidance, part_arguments
 from kagent.config.checks import MOST_ENVS, check_count, check_count_or_none
 from kagent.exploration import Exploration
 from kagent.learning import compilation, sample_errors, step_metrics, trainability
-from kagent.learning.device import check_device
+from kagent.learning.device import check_device, device_scope
 from kagent.memories import Memory
 from kagent.objectives import LearningContext, Objective
 from kagent.parts import AgentParts, Held, Network, Optimizer, Scheduled, Shown
@@ -161,7 +161,8 @@ class Agent(keras.Model):
         self._adapter = Adapter(preprocessing, raw, self.parallel_interactions, self._clock.host)
         self._raw_observation, self._observation = self._adapter.raw, self._adapter.observation
         limits = self.max_episode_timesteps, given["time_limit"]
-        self.parts = AgentParts.make(given, limits, self.n_envs, self._observation)
+        with device_scope(self.device):
+            self.parts = AgentParts.make(given, limits, self.n_envs, self._observation)
         self.policy, self.critic, self.temperature = self.parts.policy, self.parts.critic, self.parts.temperature
         self.parts.check(self, self._action)
         self.memory.configure(self.update_rule, self.reward_estimation, self._clock.training)
@@ -171,7 +172,7 @@ class Agent(keras.Model):
         self._run, self._occupation = run.Run(), Occupation()
         self._interaction = InteractionLoop(self.parallel_interactions, self._raw_observation, self._action)
         self._own_callbacks = own_callbacks.OwnCallbacks(further.saver, further.summarizer, further.recorder)
-        with tf.device(self.device):
+        with device_scope(self.device):
             self.target_networks = self.parts.build(self._observation, self._action, self._random["initialize"])
             for role, (_, network) in self.target_networks.pairs.items():
                 setattr(self, f"target_{role}", network)  # by which Keras finds it in files

@@ -15,6 +15,7 @@ from kagent.config import allowed, creation
 from kagent.config.checks import check_count, check_flag
 from kagent.config.saveability import check_saves
 from kagent.config.signatures import answering
+from kagent.learning.device import device_of, device_scope
 from kagent.learning.step_metrics import StepMetrics
 from kagent.learning.trainability import Trainability
 from kagent.networks.contents import layers_of
@@ -233,7 +234,9 @@ def compile(
     """
     agent._occupation.refuse("compile")
     made_in = agent.minimizer.strategy if hasattr(agent, "minimizer") else tf.distribute.get_strategy()
-    with optimizers.replicas.scope(made_in):
+    alone = made_in.num_replicas_in_sync == 1
+    # What XLA compiles together must be on one device.
+    with optimizers.replicas.scope(made_in), device_scope(device_of(agent) if alone else None):
         _compile(
             agent,
             optimizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -23,3 +24,16 @@ def check_device(device: Any) -> str | None:
     if f"/device:{kind}:{index or 0}" not in known:
         raise ValueError(f"`device` is not on this machine. Received: {device!r}. Known: {', '.join(known)}")
     return device
+
+
+def device_of(agent: Any) -> str | None:
+    """The device that an agent's policy is on; of a policy without variables, the agent's own."""
+    variables = agent.policy.variables
+    found: str | None = variables[0].value.device if variables else agent.device
+    return found
+
+
+def device_scope(device: str | None) -> contextlib.AbstractContextManager[Any]:
+    """The scope of a device. None: the one that is open, which `tf.device(None)` would leave."""
+    found: contextlib.AbstractContextManager[Any] = contextlib.nullcontext() if device is None else tf.device(device)
+    return found

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from kagent import ops, optimizers
 from kagent.learning import malloc_trim
+from kagent.learning.device import device_of, device_scope
 from kagent.learning.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.networks.contents import layers_of
@@ -113,6 +114,7 @@ class Learner:
         self.running: frozenset[str] = frozenset()
         self._now = shared_array((len(agent._clock.times()),), "float64")  # where the program reads the time
         self._clock = shared_tensor(self._now)
+        self._device = None if agent.minimizer.strategy.num_replicas_in_sync > 1 else device_of(agent)
         self._program = self._compile(jit)
         self._pull: Any = None  # pulls from the iterator it is bound to and learns
         self._bound: Any = None
@@ -201,11 +203,9 @@ class Learner:
         is traced here, so that mistakes show before the first timestep.
         """
         self._element, self._pull, self._bound = iterator.element_spec, None, None
-        if self.eager:
-            return
-        if isinstance(iterator, tf.data.Iterator):
+        if not self.eager and isinstance(iterator, tf.data.Iterator):
             self._bound = iterator
-        if _has_users_code(self.agent):
+        if not self.eager and _has_users_code(self.agent):
             self._trace()
 
     def _trace(self) -> None:
@@ -218,7 +218,7 @@ class Learner:
 
         # Iterator and time are captured: arguments are taken apart at every call.
         def pull() -> Any:
-            return self._program(iterator.get_next(), self._clock)
+            return self._call(iterator.get_next())
 
         self._pull = tf.function(pull, autograph=False).get_concrete_function()
 
@@ -233,9 +233,11 @@ class Learner:
         return self._first(lambda: self._pull(), lambda: next(self.task.fresh_iterator()), iterator)
 
     def _learn_from(self, element: Any) -> Any:
-        if self._proven:
+        return self._call(element) if self._proven else self._first(lambda: self._call(element), lambda: element)
+
+    def _call(self, element: Any) -> Any:
+        with device_scope(self._device if self.jit else None):  # XLA reads no variables of another device
             return self._program(element, self._clock)
-        return self._first(lambda: self._program(element, self._clock), lambda: element)
 
     def _stacked(self, element: Any, iterator: Iterator[Any]) -> Any:
         # Offline data: single minibatches, as many as one execution takes.
@@ -256,7 +258,7 @@ class Learner:
             if not self.jit or self.eager:
                 raise
             self._do_without_xla(error)
-            result = self._program(element(), self._clock)
+            result = self._call(element())
             if iterator is not None:
                 self.bind(iterator)
         self._proven = True
@@ -271,11 +273,9 @@ class Learner:
         return result
 
     def _do_without_xla(self, error: Exception) -> None:
-        warnings.warn(
-            f"XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
-            f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}",
-            stacklevel=6,
-        )
+        text = f"says so beforehand. The compiler's reason: {str(error).splitlines()[0][:300]}"
+        start = "XLA does not compile this model; it trains uncompiled, more slowly. compile(jit_compile=False) "
+        warnings.warn(start + text, stacklevel=6)
         self.jit = False
         self._program = self._compile(False)
 

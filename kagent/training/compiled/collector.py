@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kagent.environments.compiled import CompiledEnv
 from kagent.environments.compiled.environment import chosen
+from kagent.learning.device import device_of, device_scope
 from kagent.memories import Recent, RecentEpisodes
 from kagent.policies.greedy_actions import as_declared
 from kagent.policies.role import observed_masks
@@ -18,6 +19,7 @@ from kagent.schedules import Clock
 from kagent.training.collector import Episode, NextSeed
 from kagent.training.compiled.actor import CompiledActor
 from kagent.training.compiled.preprocessing import CompiledPreprocessing
+from kagent.training.compiled.variables import ProgramVariable
 
 _ROWS = ("lengths", "returns")  # of `state()`: a number of each environment
 _GROUPS = ("program", "actor", "seen", "sums", *_ROWS)
@@ -77,6 +79,7 @@ class CompiledCollector:
         env: The environments.
 
     Attributes:
+        device: Where the program runs: where the policy is.
         count: Environments side by side.
         steps: Timesteps of each of them from one update to the next.
         timesteps: Those of all of them.
@@ -92,6 +95,7 @@ class CompiledCollector:
 
     def __init__(self, agent: Any, env: CompiledEnv):
         self.env, self.count, self._agent = env, env.num_envs, agent
+        self.device = device_of(agent)
         self.steps = collected_steps(agent, env)
         self.timesteps = self.steps * self.count
         self.gradient_steps, self.rows = 1, self.steps * agent.steps_per_execution
@@ -100,7 +104,7 @@ class CompiledCollector:
         made = agent.preprocessing
         self._preprocessing = None if made is None else CompiledPreprocessing(made)
         self._nest: Any = None  # of a state
-        self._variables: dict[str, list[tf.Variable]] = {}  # of open episodes, by what they are in `state()`
+        self._variables: dict[str, list[ProgramVariable]] = {}  # of open episodes, by what they are in `state()`
         self._ends: Any = None  # of the last call
         self._moved: Any = None  # timesteps when target networks moved last
 
@@ -117,17 +121,15 @@ class CompiledCollector:
             if not self._fits(values):
                 lost, values = list(range(self.count)), self._begun(next_seed())
         if not self._variables:
-            with tf.device(self._agent.device):
-                self._variables = {
-                    name: [tf.Variable(value, trainable=False) for value in group] for name, group in values.items()
-                }
-                self._ends = tf.Variable(tf.zeros((self.rows, 2, self.count)), trainable=False)
-                self._moved = tf.Variable(tf.constant(0, tf.int64), trainable=False)
+            with device_scope(self.device):
+                self._variables = {name: [ProgramVariable(value) for value in group] for name, group in values.items()}
+                self._ends = ProgramVariable(tf.zeros((self.rows, 2, self.count)))
+                self._moved = ProgramVariable(tf.constant(0, tf.int64))
         for name, group in values.items():
             for variable, value in zip(self._variables[name], group):
                 variable.assign(value)
         if self._preprocessing is not None:
-            with tf.device(self._agent.device):
+            with device_scope(self.device):
                 self._preprocessing.load()
         return lost
 

@@ -13,6 +13,7 @@ from kagent.preprocessing.preprocessing import Preprocessing
 from kagent.preprocessing.statistics import ReturnScaler, Standardizer
 from kagent.schedules import Clock
 from kagent.training.compiled.schedules import evaluated
+from kagent.training.compiled.variables import ProgramVariable
 
 _MOMENTS = ("weight", "mean", "variance")
 
@@ -58,7 +59,7 @@ class CompiledPreprocessing:
         """Takes the agent's statistics."""
         values = [Moments(*(tf.constant(bound.statistics[name]) for name in _MOMENTS)) for bound in self._learning]
         if not self._variables:
-            self._variables = [Moments(*(tf.Variable(x, trainable=False) for x in part)) for part in values]
+            self._variables = [Moments(*(ProgramVariable(x) for x in part)) for part in values]
         self.finish(values)
 
     def give_back(self) -> None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from kagent.ops import priority_draws
 from kagent.schedules import Clock
 from kagent.training.compiled.schedules import evaluated
+from kagent.training.compiled.variables import ProgramVariable
 
 
 class Priorities(NamedTuple):
@@ -36,7 +37,7 @@ class CompiledPriorities:
     def __init__(self, memory: Any):
         self._memory = memory
         self._side = next(n for n in itertools.count(round(memory.capacity ** (1 / 3))) if n**3 > memory.capacity)
-        self._variables: list[tf.Variable] = []
+        self._variables: list[ProgramVariable] = []
 
     # On the host -----------------------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ class CompiledPriorities:
         shares.ravel()[: memory.size] = memory.priorities
         values = [tf.constant(shares), tf.constant(memory.largest, tf.float64)]
         if not self._variables:
-            self._variables = [tf.Variable(value, trainable=False) for value in values]
+            self._variables = [ProgramVariable(value) for value in values]
         for variable, value in zip(self._variables, values):
             variable.assign(value)
 

@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.environments.compiled import CompiledEnv
+from kagent.learning.device import device_scope
 from kagent.memories.storage import Storage
 from kagent.training.compiled.collector import Carried, CompiledCollector, Plan, Time
 from kagent.training.compiled.priorities import CompiledPriorities
 from kagent.training.compiled.schedules import evaluated
+from kagent.training.compiled.variables import ProgramVariable
 from kagent.training.compiled.windows import CompiledWindows
 
 
@@ -55,7 +57,7 @@ class ReplayCollector(CompiledCollector):
         self._most = math.ceil(max(self._first, rule.period) / self.count) + 1  # before the first update of a call
         self.rows += 2 * self._most  # and behind the last
         self._form: Any = None  # says how a row is packed
-        self._blocks: dict[str, tf.Variable] = {}
+        self._blocks: dict[str, ProgramVariable] = {}
         self._place: Any = None  # `cursor`, `size` and `written` of the ring
         self._new = 0  # timesteps that the memory does not have yet
 
@@ -72,11 +74,11 @@ class ReplayCollector(CompiledCollector):
             memory.cut_episodes(range(self.count))
         rows = memory.storage if self._is_whole() else self._whole_rows()
         place = tf.constant([memory.cursor, memory.size, 0], tf.int64)
-        with tf.device(self._agent.device):
+        with device_scope(self.device):
             if self._place is None:
                 self._form = Storage(memory._columns(), 1)
-                self._blocks = {name: tf.Variable(block, trainable=False) for name, block in rows.blocks.items()}
-                self._place = tf.Variable(place, trainable=False)
+                self._blocks = {name: ProgramVariable(block) for name, block in rows.blocks.items()}
+                self._place = ProgramVariable(place)
             if self._windows is not None:
                 self._windows.load(memory.windows)
             if self._priorities is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from kagent.memories.n_step import NStepAccumulator
+from kagent.training.compiled.variables import ProgramVariable
 
 _WHERE_TO = "next"  # begins the names of columns of what a timestep led to
 
@@ -25,7 +26,7 @@ class CompiledWindows:
 
     def __init__(self, horizon: int, count: int):
         self.horizon, self._count = horizon, count
-        self._variables: dict[str, tf.Variable] = {}
+        self._variables: dict[str, ProgramVariable] = {}
 
     # On the host -----------------------------------------------------------------------------------------------
 
@@ -44,7 +45,7 @@ class CompiledWindows:
                 arrays[name] = np.zeros((self.horizon, *column.shape[1:]), column.dtype)
                 arrays[name][ages, envs] = column[places, envs]
         if not self._variables:
-            self._variables = {name: tf.Variable(array, trainable=False) for name, array in arrays.items()}
+            self._variables = {name: ProgramVariable(array) for name, array in arrays.items()}
         for name, array in arrays.items():
             self._variables[name].assign(array)
 
