@@ -24,8 +24,8 @@ _ROUNDING = 1e-5  # of float32, where an action at a bound is scaled
 def checked(agent: Any, dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The dataset, with a check of the values of each element.
 
-    An agent with a `train_step` of its own takes columns of its own: nothing is checked there. The same is true of objectives that
-    learn from other elements than single transitions.
+    An agent with a `train_step` or an objective of the user's own takes columns of its own: nothing is checked there. The same is true of
+    objectives that learn from other elements than single transitions.
 
     Args:
         agent: Who learns.
@@ -36,11 +36,12 @@ def checked(agent: Any, dataset: tf.data.Dataset) -> tf.data.Dataset:
             memory gives it. In a block of `values_refused`, also an element with a reward that is not finite, or an action outside
             its space.
     """
-    own = not all(part.__module__.startswith("kagent.") for part in (agent.train_step, agent.objective.update))
+    objective = agent.objective
+    own = not all(x.__module__.startswith("kagent.") for x in (agent.train_step, objective.update, objective.terms))
     if dataset.cardinality().numpy() == 0:
         raise ValueError("A dataset must have an element. Received: one without")
-    sequences = agent.objective.needs_sequences or carried_sizes(agent.policy, agent.critic)
-    if own or sequences or agent.objective.memory != "Replay" or agent.memory.on_policy:
+    sequences = objective.needs_sequences or carried_sizes(agent.policy, agent.critic)
+    if own or sequences or objective.memory != "Replay" or agent.memory.on_policy:
         return dataset
     spec, columns = dataset.element_spec, columns_of(agent._observation, agent._action)
     _check_names(agent, spec)

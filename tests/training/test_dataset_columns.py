@@ -1,11 +1,15 @@
 """A `tf.data.Dataset` of transitions that is none of the agent's is refused by name, before it moves anything."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
 
 import kagent
+from kagent import objectives
 
 pytestmark = pytest.mark.eager
 SMALL = {"network": {"type": "mlp", "units": [4]}, "memory": 20, "batch_size": 4, "seed": 0}
@@ -77,6 +81,29 @@ def test_cloning_needs_no_successors():
     agent.compile(run_eagerly=True)
     agent.fit(transitions(np.arange(8) % 3, next_observation=None, terminated=None, truncated=None), verbose=0)
     assert agent.updates == 2
+
+
+def test_an_objective_of_ones_own_takes_its_own_columns():
+    @keras.saving.register_keras_serializable("test_dataset_columns")
+    @dataclasses.dataclass(frozen=True)
+    class Noted(objectives.Objective):
+        policies = ("ValuePolicy",)
+
+        def terms(self, context, batch):
+            def loss(batch):
+                values = context.policy.values(batch["observation"], training=True)
+                return tf.reduce_mean(tf.square(values)), {"noted": tf.reduce_mean(batch["note"])}
+
+            return [objectives.Term("policy", loss, batch)]
+
+    agent = kagent.Agent(
+        observation_space=POINT, action_space=spaces.Discrete(3), policy={"type": "value", "network": SMALL["network"]},
+        objective=Noted(), memory=20, update={"unit": "timesteps", "batch_size": 4, "frequency": "never"}, optimizer="adam",
+        reward_estimation={"discount": 0.9}, seed=0,
+    )  # fmt: skip
+    agent.compile(run_eagerly=True)
+    data = transitions(None, next_observation=None, terminated=None, truncated=None, note=np.full(8, 2.0, np.float32))
+    assert agent.fit(data, verbose=0).history["noted"] == [2.0]
 
 
 def test_a_train_step_of_ones_own_takes_its_own_columns():
