@@ -22,6 +22,7 @@ _REFUSED = {
     "zero_output_for_mask": (False, "there are no masked timesteps"),
 }
 _DROPOUTS = ("dropout", "recurrent_dropout")
+_CONVOLUTIONS = keras.layers.ConvLSTM1D, keras.layers.ConvLSTM2D, keras.layers.ConvLSTM3D
 _GATES = {keras.layers.SimpleRNNCell: 1, keras.layers.GRUCell: 3, keras.layers.LSTMCell: 4}
 
 
@@ -44,13 +45,18 @@ def check(layer: Any, where: str) -> None:
         where: The argument that it was given in.
 
     Raises:
-        ValueError: It looks at what follows, keeps its state itself, or draws dropout in its recurrence.
+        ValueError: It looks at what follows, keeps its state itself or as images, or draws dropout in its recurrence.
     """
     name = f"{type(layer).__name__} {layer.name!r}"
     if isinstance(layer, keras.layers.Bidirectional):
         raise ValueError(
             f"`{where}` must not be bidirectional: an actor has not seen the timesteps that follow. Received: {name}. Allowed: "
             "LSTM, GRU, SimpleRNN, RNN(cell), RNN([cells])"
+        )
+    if isinstance(layer, _CONVOLUTIONS):
+        raise ValueError(
+            f"`{where}` must have a state of vectors: convolutions go in front of a recurrent layer. Received: {name}. Allowed: LSTM, "
+            "GRU, SimpleRNN, RNN(cell), RNN([cells])"
         )
     for flag, (allowed, why) in _REFUSED.items():
         if getattr(layer, flag, allowed) != allowed:

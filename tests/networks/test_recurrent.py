@@ -103,6 +103,7 @@ def test_the_layer_comes_back_from_its_configuration():
 
 REFUSED = {
     "bidirectional": (lambda: layers.Bidirectional(layers.LSTM(4)), "must not be bidirectional"),
+    "convolutions": (lambda: layers.ConvLSTM1D(4, 2), "must have a state of vectors.*Received: ConvLSTM1D"),
     "stateful": (lambda: layers.LSTM(4, stateful=True), "stateful=False"),
     "backwards": (lambda: layers.GRU(4, go_backwards=True), "go_backwards=False"),
     "state given": (lambda: layers.LSTM(4, return_state=True), "return_state=False"),
