@@ -23,7 +23,7 @@ from kagent.learning.device import device_of, device_scope
 from kagent.learning.divergence import check_losses
 from kagent.memories.storage import shared_array, shared_tensor
 from kagent.networks.contents import layers_of
-from kagent.networks.heads import xla
+from kagent.policies.role import xla
 from kagent.schedules import Clock
 
 if TYPE_CHECKING:

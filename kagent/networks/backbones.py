@@ -13,10 +13,8 @@ from kagent.config import allowed, limits
 from kagent.config.checks import check_flag
 from kagent.config.registry import Part, Registry
 from kagent.networks import normalization as normalizing
-from kagent.networks.heads import Dense
 from kagent.networks.normalization import LAYER_NORMALIZATION
 from kagent.networks.pools import pooling
-from kagent.ops.narrow import COLUMNS
 from kagent.spaces import Leaf, images
 from kagent.spaces.images import Layout
 
@@ -56,8 +54,7 @@ def initializers(name: str, gain: float, seeds: Seeds) -> Callable[[int], tuple[
 def dense(x: Any, units: int, activation: Any, name: str, initialization: str, gain: float, seeds: Seeds) -> Any:
     """A `Dense` layer applied to `x`, seeded from the agent's generator."""
     kernel, bias = initializers(initialization, gain, seeds)(int(x.shape[-1]))
-    layer = Dense if units in COLUMNS else keras.layers.Dense
-    return layer(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)(x)
+    return keras.layers.Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)(x)
 
 
 def hidden(x: Any, units: int, network: Any, name: str, normalization_name: str, seeds: Seeds) -> Any:

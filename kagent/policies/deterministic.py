@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from kagent import distributions, networks
-from kagent.networks.backbones import Auto, Seeds, dense
-from kagent.policies.role import ROLES, Role
+from kagent.networks.backbones import Auto, Seeds
+from kagent.policies.role import ROLES, Role, head
 from kagent.spaces import Leaf, Structure
 
 
@@ -68,7 +68,7 @@ class DeterministicPolicy(Role):
     def make_heads(self, features: Any, action: Structure, seeds: Seeds) -> list[Any]:
         """Symbolic actions in [-1, 1], `(N, leaf.size)` for each leaf, from the network's features."""
         return [
-            dense(features, leaf.size, "tanh", f"action_{i}", "orthogonal", self.head_gain, seeds)
+            head(features, leaf.size, "tanh", f"action_{i}", "orthogonal", self.head_gain, seeds)
             for i, leaf in enumerate(action.leaves)
         ]
 

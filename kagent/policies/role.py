@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,13 +17,15 @@ from kagent import networks
 from kagent.acting import Decision
 from kagent.acting import distributions as decisions
 from kagent.config.registry import Registry
-from kagent.networks.backbones import Auto, Seeds
+from kagent.networks.backbones import Auto, Seeds, initializers
+from kagent.ops.narrow import COLUMNS, narrow_product
 from kagent.policies.one_pass import OnePass
 from kagent.policies.unrolled import Unrolled
 from kagent.spaces import Leaf, Structure
 
 ROLES = Registry("policy", {"distributions": "distribution"})
 EXPANDED: contextvars.ContextVar[bool] = contextvars.ContextVar("EXPANDED", default=False)
+_XLA: contextvars.ContextVar[bool] = contextvars.ContextVar("XLA", default=False)
 
 
 class Role(keras.layers.Layer):
@@ -295,3 +298,37 @@ def outputs(result: Any) -> list[tf.Tensor]:
     """A model's outputs as float32 list, whatever its precision and their number."""
     values = result if isinstance(result, list | tuple) else [result]
     return [tf.cast(value, tf.float32) for value in values]
+
+
+@contextlib.contextmanager
+def xla(compiles: bool) -> Iterator[None]:
+    """Within it, layers are traced for a program that XLA compiles, or not."""
+    token = _XLA.set(compiles)
+    try:
+        yield
+    finally:
+        _XLA.reset(token)
+
+
+# It has the name of Keras's layer, as files of weights name groups by it.
+@keras.saving.register_keras_serializable("kagent")
+class Dense(keras.layers.Dense):
+    """Keras's `Dense`, with gradients that XLA computes fast where there are 2 to 4 units (`ops.narrow_product`)."""
+
+    actor_class = keras.layers.Dense  # as it computes without gradients
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        if not _XLA.get() or self.units not in COLUMNS or len(inputs.shape) != 2 or self.compute_dtype != "float32":
+            return super().call(inputs, training=training)
+        x = narrow_product(inputs, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            x = x + self.bias
+        return x if self.activation is None else self.activation(x)
+
+
+def head(x: Any, units: int, activation: Any, name: str, initialization: str, gain: float, seeds: Seeds) -> Any:
+    """A dense layer at the end of a role's model. Args as of `networks.dense`."""
+    if units not in COLUMNS:
+        return networks.dense(x, units, activation, name, initialization, gain, seeds)
+    kernel, bias = initializers(initialization, gain, seeds)(int(x.shape[-1]))
+    return Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)(x)

@@ -15,10 +15,10 @@ from kagent.acting import Decision
 from kagent.acting import distributions as decisions
 from kagent.config.registry import plain
 from kagent.distributions.selection import BARE
-from kagent.networks.backbones import Auto, Seeds, dense
+from kagent.networks.backbones import Auto, Seeds
 from kagent.networks.layers import Bound, StateIndependent
 from kagent.policies import state_dependent_noise as noises
-from kagent.policies.role import ROLES, Role, observed_masks
+from kagent.policies.role import ROLES, Role, head, observed_masks
 from kagent.spaces import Leaf, Structure
 
 _LOG_STD_RANGE = (-20.0, 2.0)
@@ -184,23 +184,23 @@ class StochasticPolicy(Role):
         initialization = "fan_in" if soft or self.head_gain == "fan_in" else "orthogonal"
         gain = 0.01 if isinstance(self.head_gain, str) else float(self.head_gain)
 
-        def head(width: int, name: str) -> Any:
-            return dense(features, width, None, f"{name}_{i}", initialization, gain, seeds)
+        def made(width: int, name: str) -> Any:
+            return head(features, width, None, f"{name}_{i}", initialization, gain, seeds)
 
         if choice.kind == "categorical":
-            return [head(leaf.num_values, "logits")]
+            return [made(leaf.num_values, "logits")]
         if choice.kind == "bernoulli":
-            return [head(leaf.size, "logits")]
+            return [made(leaf.size, "logits")]
         if choice.kind == "beta":
-            return [head(leaf.size, "alpha"), head(leaf.size, "beta")]
-        mean = head(leaf.size, "mean")
+            return [made(leaf.size, "alpha"), made(leaf.size, "beta")]
+        mean = made(leaf.size, "mean")
         if noise is not None:
             bound = noise.bound(choice.kind)
             mean = mean if bound is None else Bound(-bound, bound, name=f"mean_bound_{i}")(mean)
             return [mean, noise.deviations(features, leaf.size, choice.kind, self.log_std, f"log_std_{i}")]
         if not predicted:
             return [mean, StateIndependent(leaf.size, self.log_std, name=f"log_std_{i}")(features)]
-        log_std = head(leaf.size, "log_std")
+        log_std = made(leaf.size, "log_std")
         if self.log_std != 0.0:
             log_std = keras.layers.Rescaling(1.0, self.log_std, name=f"log_std_start_{i}")(log_std)
         return [mean, Bound(*self.log_std_range, name=f"log_std_bound_{i}")(log_std)]

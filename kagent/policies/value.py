@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 
 from kagent import distributions, networks
-from kagent.networks.backbones import Auto, Seeds, dense, widths
+from kagent.networks.backbones import Auto, Seeds, widths
 from kagent.networks.layers import Dueling
 from kagent.networks.noisy import SIGMA, check_sigma, noisy_dense
-from kagent.policies.role import ROLES, Role, observed_masks
+from kagent.policies.role import ROLES, Role, head, observed_masks
 from kagent.spaces import Leaf, Structure
 
 
@@ -100,7 +100,7 @@ class ValuePolicy(Role):
     def linear(self, x: Any, units: int, name: str, seeds: Seeds, activation: str | None = None) -> Any:
         """A dense layer of the head, with noise where the policy is noisy."""
         if not self.noisy:
-            return dense(x, units, activation, name, "fan_in", 1.0, seeds)
+            return head(x, units, activation, name, "fan_in", 1.0, seeds)
         x = noisy_dense(x, units, SIGMA if self.noisy is True else self.noisy, name, seeds)
         return x if activation is None else keras.layers.Activation(activation, name=f"{name}_activation")(x)
 

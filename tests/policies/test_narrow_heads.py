@@ -9,36 +9,36 @@ import tensorflow as tf
 
 import kagent
 from kagent.acting import compile_model
-from kagent.networks import backbones, heads
+from kagent.policies import role
 
 
 def applied(units, activation=None):
     inputs = keras.Input((3,))
-    return keras.Model(inputs, backbones.dense(inputs, units, activation, "head", "fan_in", 1.0, lambda: 0))
+    return keras.Model(inputs, role.head(inputs, units, activation, "head", "fan_in", 1.0, lambda: 0))
 
 
 @pytest.mark.parametrize(("units", "own"), [(1, False), (2, True), (4, True), (5, False)])
 def test_few_outputs_have_it(units, own):
-    assert (type(applied(units).get_layer("head")) is heads.Dense) is own
+    assert (type(applied(units).get_layer("head")) is role.Dense) is own
 
 
 @pytest.mark.parametrize("activation", [None, "tanh"])
 def test_it_computes_as_keras_layer(activation):
     model, x = applied(2, activation), np.array([[1.0, -2.0, 0.5]], np.float32)
     expected = model(x).numpy()
-    with heads.xla(True):
+    with role.xla(True):
         np.testing.assert_allclose(model(x), expected, rtol=1e-6)
     config, variables = compile_model(model)
     assert [node["op"] for node in config["nodes"]][-1] == "dense" and len(variables) == 2
 
 
 def test_programs_of_xla_contain_sums_in_place_of_the_narrow_products():
-    layer = heads.Dense(2)
+    layer = role.Dense(2)
     layer.build((None, 3))
 
     def products(compiles):
         def gradient(x):
-            with heads.xla(compiles), tf.GradientTape() as tape:
+            with role.xla(compiles), tf.GradientTape() as tape:
                 tape.watch(x)
                 y = tf.reduce_sum(layer(x) ** 2)
             return tape.gradient(y, [x, layer.kernel.value])
@@ -50,7 +50,7 @@ def test_programs_of_xla_contain_sums_in_place_of_the_narrow_products():
 
 
 def test_a_subclass_with_another_call_has_no_numpy_form_by_itself():
-    class Doubled(heads.Dense):
+    class Doubled(role.Dense):
         def call(self, inputs, training=None):
             return 2.0 * super().call(inputs)
 
