@@ -325,6 +325,10 @@ class Dense(keras.layers.Dense):
             x = x + self.bias
         return x if self.activation is None else self.activation(x)
 
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> None:
+        """As Keras's layer, which refuses subclasses where `type_check` is True. Quantized, it computes as that."""
+        super().quantize(mode, type_check=False, config=config)
+
 
 def head(x: Any, units: int, activation: Any, name: str, initialization: str, gain: float, seeds: Seeds) -> Any:
     """A dense layer at the end of a role's model. Args as of `networks.dense`."""

@@ -156,6 +156,15 @@ def test_bad_input_is_refused_before_anything_is_trained(base, here, monkeypatch
     assert result.returncode == 2 and "pip install 'kagent[tune]'" in result.stderr
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT, which a shell has processes in the background ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_study_with_its_workers(monkeypatch, tmp_path, capsys, number):
     """A supervisor's signal reaches the first process alone."""
