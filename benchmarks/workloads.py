@@ -145,7 +145,7 @@ _W1A = DQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fracti
 _W1B = DQN(1e-3, 32, 50_000, 4, 1, 500, epsilon_final=0.05, epsilon_fraction=0.2)
 _W2A = PPO(32, 256, 20, 1e-3, True, discount=0.98, gae_lambda=0.8)
 _W2B = PPO(2048, 64, 10)
-_C1 = {count: PPO(32, 8 * count, 4, gae_lambda=0.95) for count in (8, 64, 512)}
+_C1 = {count: PPO(32, 8 * count, 4, gae_lambda=0.95) for count in (8, 64, 512, 4096)}
 _W3 = SAC(1e-3, 256, 1_000_000, 100)
 _W5 = TD3(1e-3, 256, 1_000_000, 100)
 _W6 = QRDQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fraction=0.16)
@@ -279,7 +279,7 @@ WORKLOADS: dict[str, Workload] = {
                 f"C1-{count}",
                 f"PPO CartPole in the program, {count} envs x 32 steps, 4 epochs of 4 minibatches, separate tanh 64-64",
                 _CARTPOLE,
-                {8: 500_000, 64: 2_000_000, 512: 4_000_000}[count],
+                {8: 500_000, 64: 2_000_000, 512: 4_000_000, 4096: 8_000_000}[count],
                 _SMALL,
                 "tanh",
                 algorithm,

@@ -54,7 +54,8 @@ class CQL(SAC):
         learning_rate, critic_learning_rate: As for `SAC`. The policy's is the smaller one, as in the paper, for training of a million
             gradient steps. In a few thousand a policy that is slower than its critics stays behind them: give both the same.
         temperature, target_entropy, subset, stochastic_critics: As for `SAC`.
-        normalize: As for `SAC`. Of recorded episodes the statistics are those of all of them.
+        normalize: As for `SAC`. Of recorded episodes the statistics are those of all of them. Observations without floats, such as
+            images, need False.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.

@@ -44,7 +44,7 @@ class TD3BC(TD3):
         alpha: Weight of the critic's values in the policy's loss, > 0; more trusts the critic more. May be a schedule.
         learning_rate: As for `TD3`.
         tau, policy_delay, target_noise, target_noise_clip, huber: As for `TD3`.
-        normalize: As for `TD3`.
+        normalize: As for `TD3`. Observations without floats, such as images, need False.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.

@@ -85,7 +85,7 @@ class Preprocessing:
             if key == REWARD or key in used:
                 continue
             types = sorted({leaf.type for leaf in self.raw.leaves if leaf.path[:1] != (MASK,)})
-            asked = " (`normalize` of observations says it)" if key == "float" else ""
+            asked = " (`normalize` of observations says it; normalize=False leaves it out)" if key == "float" else ""
             raise ValueError(
                 f"`preprocessing` has {key!r}, for which there is no state{asked}. Known: states {names}, types "
                 f"{types} of these (a state's own name goes before its type), and {REWARD!r}"

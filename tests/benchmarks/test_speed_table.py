@@ -154,6 +154,7 @@ def test_every_target_of_the_issue_is_in_the_workloads():
         "C1-8": {"purejax": 1.2},
         "C1-64": {"purejax": 1.2},
         "C1-512": {"purejax": 1.2},
+        "C1-4096": {"purejax": 1.2},
         "I1": {"sb3": 2},
         "I2": {"sb3": 1.4},
         "C2": {"purejax": 1},

@@ -58,7 +58,7 @@ AGENTS = {
     "BC": (functools.partial(kagent.BC, **REPLAY), ALL),
     "TD3BC": (functools.partial(kagent.TD3BC, **REPLAY, normalize=False), ("Box",)),
     "IQL": (functools.partial(kagent.IQL, **REPLAY), ALL),
-    "CQL": (functools.partial(kagent.CQL, **REPLAY, drawn_actions=2), ("Box",)),
+    "CQL": (functools.partial(kagent.CQL, **REPLAY, drawn_actions=2, normalize=False), ("Box",)),
     "DiscreteCQL": (functools.partial(kagent.DiscreteCQL, **REPLAY), CHOICES),
     "Random": (kagent.Random, ALL),
     "Constant": (kagent.Constant, ALL),
