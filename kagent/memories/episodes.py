@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from kagent.memories.host_iterator import generator_of
+from kagent.memories.linked_storage import LinkedStorage, pays, without_next
 from kagent.memories.memory import MEMORIES
 from kagent.memories.saved_arrays import Mark, counters, read_block, ring_mark, saved_array
 from kagent.memories.sequences import Drawn, RecentSequences, Sequences
-from kagent.memories.storage import Storage
+from kagent.memories.storage import Column, Storage
 from kagent.memories.transition import Transition
 
 _SHORTEST = 8  # timesteps that an element has at least
@@ -48,11 +49,19 @@ class EpisodeMemory(Sequences):
     def _rows(self) -> int:
         return self.known_capacity
 
+    def _make_storage(self) -> Storage:
+        columns = self._columns()
+        return LinkedStorage(columns, self._rows(), self.directory) if pays(columns) else super()._make_storage()
+
+    def _stored_columns(self) -> list[Column]:
+        columns = super()._stored_columns()
+        return without_next(columns) if pays(columns) else columns
+
     def _open_up(self, length: int) -> None:
         # Room for so many timesteps of each open episode: environment e has rows e * length to (e + 1) * length.
         self._length = length
         self._open = Storage(self._columns(), self.num_envs * length)
-        self._bind(self._open.views)
+        self._bind(self._open)
 
     def _grow(self) -> None:
         before, length = self._open, self._length
@@ -63,6 +72,7 @@ class EpisodeMemory(Sequences):
 
     def clear(self) -> None:
         self._filling = object()
+        self.storage.clear()
         self.total = 0  # timesteps of complete episodes so far
         self.finished = 0  # complete episodes so far
         self.episodes: collections.deque[tuple[int, int]] = collections.deque()  # of those kept: begin in total, length
@@ -121,14 +131,15 @@ class EpisodeMemory(Sequences):
             self.cut_episodes([0])
         finally:
             self.num_envs, self.positions, self._length, self._open = own
-            self._bind(self._open.views)
+            self._bind(self._open)
 
     def _finish(self, index: int) -> None:
         length, capacity = int(self.positions[index]), self.known_capacity
-        rows = np.arange(self.total, self.total + length) % capacity
-        begin = index * self._length
-        for name, block in self.storage.blocks.items():
-            block[rows] = self._open.blocks[name][begin : begin + length]
+        rows, begin = np.arange(self.total, self.total + length) % capacity, index * self._length
+        storage, most = self.storage, self.storage.most or length
+        for first in range(0, length, most):
+            opened = slice(begin + first, begin + min(first + most, length))
+            storage.take_rows(rows[first : first + most], {name: a[opened] for name, a in self._open.blocks.items()})
         self.episodes.append((self.total, length))
         self.total += length
         self.finished += 1
@@ -153,7 +164,7 @@ class EpisodeMemory(Sequences):
             "counters": np.asarray(about, np.int64),
             "episodes": np.asarray(self.episodes, np.int64).reshape(-1, 2),
             "positions": self.positions.copy(),
-            **{f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()},
+            **self.storage.state(rows),
             **{f"open.{name}": array[opened] for name, array in self._open.blocks.items()},
         }
 
@@ -178,8 +189,12 @@ class EpisodeMemory(Sequences):
         if positions.min() < 0 or positions.max() > capacity:
             raise ValueError(f"Saved memory has impossible open episodes. Received: {positions.tolist()}")
         self.clear()
-        for name in self.storage.blocks:
-            read_block(self.storage.blocks[name], name, state[f"block.{name}"], min(total, capacity))
+        filled, storage = min(total, capacity), self.storage
+        if isinstance(storage, LinkedStorage):
+            storage.restore(state, filled, (np.arange(filled) - total) % max(filled, 1))
+        else:
+            for name in storage.blocks:
+                read_block(storage.blocks[name], name, state[f"block.{name}"], filled)
         while self._length < positions.max():
             self._grow()
         rows = np.concatenate([np.arange(n) + i * self._length for i, n in enumerate(positions)])

@@ -23,6 +23,7 @@ from kagent.memories.transition import Transition
 from kagent.schedules import Clock
 
 STRATEGIES = ("future", "final", "episode")
+_ENDS = ("terminated", "truncated")
 _MISMATCHES = 0.1  # part of an episode's rewards that may differ from `compute_reward`, by rounding at a threshold
 
 
@@ -281,7 +282,7 @@ class Hindsight(EpisodeMemory):
         length = np.where(ended.any(1), ended.argmax(1), limit) + 1  # of each window
         last = rows[np.arange(count), length - 1]
         blocks = self._merged(rows[:, 0], last)
-        self._set(blocks, "terminated", ended[np.arange(count), length - 1])
+        self.storage.put(blocks, "terminated", ended[np.arange(count), length - 1])
         found = {}
         if self._is_windowed:
             discount = float(self._now(self._estimation.discount))
@@ -293,11 +294,11 @@ class Hindsight(EpisodeMemory):
                     "The discounted sum of rewards over reward_estimation.horizon is not finite as float32. "
                     f"Received: {reward[np.argmax(np.abs(reward))]}"
                 )
-        self._set(blocks, "reward", reward.reshape(count, -1)[:, 0])
+        self.storage.put(blocks, "reward", reward.reshape(count, -1)[:, 0])
         encoded = self.observation.leaves[self._desired].encode(goals[exchanged])
         for column in ("observation", "next_observation"):
-            self._set(blocks, f"{column}.{self._desired}", encoded, exchanged)
-        return {name: block.reshape(steps, batch_size, -1) for name, block in blocks.items()} | found
+            self.storage.put(blocks, f"{column}.{self._desired}", encoded, exchanged)
+        return {n: b.reshape(steps, batch_size, *b.shape[1:]) for n, b in blocks.items()} | found
 
     def _achieved_at(self, first: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         # Numbers of the timesteps that achieved the goals.
@@ -341,15 +342,9 @@ class Hindsight(EpisodeMemory):
         # Packed rows from the first timestep of each window to where its last one led.
         blocks = self.storage.take(first)
         if self._is_windowed:
-            ends = self.storage.take(last)
-            for name, (block, begin, end) in self.storage.places.items():
-                if name.startswith("next_") or name in ("terminated", "truncated"):
-                    blocks[block][:, begin:end] = ends[block][:, begin:end]
+            columns = [c.name for c in self._columns() if c.name.startswith("next_") or c.name in _ENDS]
+            self.storage.join_ends(blocks, self.storage.take(last), columns)
         return blocks
-
-    def _set(self, blocks: dict[str, np.ndarray], column: str, values: np.ndarray, rows: Any = slice(None)) -> None:
-        block, begin, end = self.storage.places[column]
-        blocks[block][rows, begin:end] = values.reshape(-1, end - begin)
 
     def _now(self, value: Any) -> Any:
         if not isinstance(value, schedules.Schedule):

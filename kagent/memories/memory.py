@@ -94,7 +94,7 @@ class Memory(Part):
             raise ValueError(f"`num_envs` must be from 1 to {MOST_ENVS}. Received: {num_envs}")
         self.masked, self.num_envs = bool(masked), int(num_envs)
         self.storage = self._make_storage()
-        self._bind(self.storage.views)
+        self._bind(self.storage)
         self.built = True
         self.clear()
 
@@ -118,9 +118,9 @@ class Memory(Part):
     def _rows(self) -> int:
         raise NotImplementedError
 
-    def _bind(self, views: Mapping[str, np.ndarray]) -> None:
+    def _bind(self, storage: Storage) -> None:
         # Where `_write` writes.
-        self._writer = RowWriter(views, self.observation, self.action, self._masked_leaves(), len(self.actor_state))
+        self._writer = RowWriter(storage, self.observation, self.action, self._masked_leaves(), len(self.actor_state))
 
     # What its agent calls -------------------------------------------------------------------------------------------
 
@@ -346,11 +346,7 @@ class Memory(Part):
 
     def _write(self, rows: Any, step: Transition, pick: Any = None) -> None:
         # `rows` is a slice or an index array; `pick` chooses environments. This runs at every timestep.
-        self._writer.write(rows, step, pick, self._ahead)
-
-    def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
-        """Where the next observations of new rows are written, whose observations are there already."""
-        return rows
+        self._writer.write(rows, step, pick)
 
     def get_part(self) -> dict[str, Any]:
         """Its config: `{"type": name, **arguments}`, as JSON has it."""

@@ -10,6 +10,7 @@ import numpy as np
 from kagent.memories.framed_sequences import FramedSequences
 from kagent.memories.framed_storage import framed_columns
 from kagent.memories.frames import large_axes
+from kagent.memories.linked_storage import LinkedStorage, pays, without_next
 from kagent.memories.memory import MEMORIES
 from kagent.memories.saved_arrays import Mark, counters, read_block, ring_mark, saved_array
 from kagent.memories.sequences import Drawn, RecentSequences
@@ -25,7 +26,7 @@ class Recent(RecentSequences):
     size, timesteps are learned from several times. Of N environments the newest `ceil(batch_size / N)` timesteps of each
     make a batch. The last timestep of each is cut as if truncated: what follows it is estimated, where that is asked for.
 
-    An observation of 512 bytes or more is stored once, and so is each frame of a stack; see `FramedSequences`.
+    An observation is stored once, and so is each frame of a stack.
 
     Args:
         capacity: Timesteps kept, over all environments. None: its agent infers it; see `required_capacity`.
@@ -49,15 +50,19 @@ class Recent(RecentSequences):
         return self.steps * self.num_envs
 
     def _make_storage(self) -> Storage:
-        columns = self._columns()
-        if not large_axes(columns):
-            return super()._make_storage()
-        rows = self._rows()
-        return FramedSequences(columns, rows // self.num_envs, self.num_envs, self.directory)
+        columns, rows, envs = self._columns(), self._rows(), self.num_envs
+        if large_axes(columns):
+            return FramedSequences(columns, rows // envs, envs, self.directory)
+        if pays(columns):
+            return LinkedStorage(columns, rows, self.directory, window=envs, groups=envs)
+        return super()._make_storage()
 
     def _stored_columns(self) -> list[Column]:
         columns = super()._stored_columns()
-        return framed_columns(columns, large_axes(columns))
+        axes = large_axes(columns)
+        if not axes and pays(columns):
+            return without_next(columns)
+        return framed_columns(columns, axes)
 
     def clear(self) -> None:
         self.storage.clear()
@@ -109,13 +114,11 @@ class Recent(RecentSequences):
 
     def state(self) -> dict[str, Any]:
         rows = min(int(self.written.max()), self.steps) * self.num_envs
-        blocks = {f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()}
-        about = np.asarray([self.steps, self.num_envs], np.int64)
-        storage = self.storage
+        about, storage = np.asarray([self.steps, self.num_envs], np.int64), self.storage
         frames = (
             storage.frame_state(np.minimum(self.written, self.steps)) if isinstance(storage, FramedSequences) else {}
         )
-        return {"counters": about, "written": self.written.copy(), **blocks, **frames}
+        return {"counters": about, "written": self.written.copy(), **storage.state(rows), **frames}
 
     def marks(self) -> dict[str, Mark]:
         written, rows = int(self.written[0]), self.num_envs
@@ -137,8 +140,30 @@ class Recent(RecentSequences):
         rows, storage = min(int(written.max()), steps) * num_envs, self.storage
         if isinstance(storage, FramedSequences):
             storage.restore(state, written, rows)
+        elif isinstance(storage, LinkedStorage):
+            storage.restore(state, rows, ages(written, steps, rows))
         else:
             for name in storage.blocks:
                 read_block(storage.blocks[name], name, state[f"block.{name}"], rows)
         self.written = written
         self._together = int(written[0]) if (written == written[0]).all() else None
+
+
+def ages(written: np.ndarray, steps: int, rows: int) -> np.ndarray:
+    """When the rows of a ring of timesteps were written, as `LinkedStorage.restore` takes it.
+
+    Args:
+        written: int64 `(N,)`: timesteps of each environment so far.
+        steps: Timesteps of each in the ring.
+        rows: The first so many rows.
+
+    Example:
+
+    >>> ages(np.array([3, 1]), steps=2, rows=4)  # timesteps 2, 0, 1 and none
+    array([ 2,  3,  0, -1])
+    """
+    envs = len(written)
+    place, env = np.divmod(np.arange(rows), envs)
+    behind = (written[env] - 1 - place) % steps  # timesteps before the newest one
+    found: np.ndarray = np.where(behind < written[env], rows - 1 - behind * envs - (envs - 1 - env), -1)
+    return found

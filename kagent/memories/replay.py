@@ -12,12 +12,11 @@ import tensorflow as tf
 from kagent.config.checks import check_count
 from kagent.environments.checks import INFINITE
 from kagent.files.atomic_files import local_directory
-from kagent.memories.chains import Chains
 from kagent.memories.columns import portable
 from kagent.memories.framed_storage import FramedStorage, framed_columns
 from kagent.memories.frames import frame_axes
 from kagent.memories.identifiers import whole
-from kagent.memories.linked_storage import LinkedStorage, pays
+from kagent.memories.linked_storage import LinkedStorage, pays, without_next
 from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
 from kagent.memories.pipeline import pipeline
@@ -25,6 +24,7 @@ from kagent.memories.saved_arrays import Mark, counters, ring_mark
 from kagent.memories.saved_links import read_rows
 from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
 from kagent.memories.transition import Transition
+from kagent.schedules import Schedule
 
 
 @MEMORIES.register("replay_memory")
@@ -38,9 +38,9 @@ class Replay(Memory):
     `next_value`. It is computed for many rows at once, right before the next update (or where `fit` ends): networks do
     not change in between, so that these are the values of when the rows were stored.
 
-    Without a horizon, observations of 512 bytes or more are stored once where the next transition begins with them. With or
-    without one, those that are stacks of frames take the room of one frame: an observation may be a stack where it is an image
-    with 2 to 32 channels (but not three in the last place, which are colours), or has 2 to 32 parts along the first axis of
+    An observation of 8 bytes or more is stored once where another transition begins with it, which its bytes say; not with a horizon
+    of "episode". One of 512 bytes or more that is a stack of frames takes the room of one frame: it may be a stack where it is an
+    image with 2 to 32 channels (but not three in the last place, which are colours), or has 2 to 32 parts along the first axis of
     another rank. Each frame is compared with recent ones by its bytes, and is stored where none is equal.
 
     Args:
@@ -78,7 +78,6 @@ class Replay(Memory):
         self._estimation: Any = None
         self._clock: Any = None
         self.windows: NStepAccumulator | None = None
-        self._chains: Chains | None = None
         self._restored_shift = 0
         self.early = False  # whether the value of what follows is kept
         self.capacity: Any = None if capacity is None else check_count(whole(capacity), "memory.capacity")
@@ -115,33 +114,41 @@ class Replay(Memory):
 
     @property
     def _is_linked(self) -> bool:
-        # Not where a transition leads further than to the next one, or its values are looked up by rows.
-        return not self._is_windowed and not self.early and pays(self._columns())
+        # Not where all transitions of an episode lead to its end.
+        return self._reach() is not None and pays(self._columns())
+
+    def _reach(self) -> int | None:
+        # Timesteps of an environment behind which the next observation of a transition is an observation; None: to the end.
+        horizon = self._estimation.horizon if self._is_windowed else 0
+        if isinstance(horizon, Schedule):
+            horizon = min(horizon.bounds[1], self._rows())
+        return None if horizon == "episode" else int(horizon) + 1
 
     def _make_storage(self) -> Storage:
         if self._is_framed:
             return FramedStorage(self._columns(), self._rows(), self.directory)
         if self._is_linked:
-            return LinkedStorage(self._columns(), self._rows(), self.directory)
+            return LinkedStorage(self._columns(), self._rows(), self.directory, self._window())
         return super()._make_storage()
+
+    def _window(self) -> int:
+        return self.num_envs * (self._reach() or 1)
 
     def _stored_columns(self) -> list[Column]:
         columns = super()._stored_columns()
         if self._is_framed:
             return framed_columns(columns)
-        return [c for c in columns if not (self._is_linked and c.name.startswith("next_observation"))]
+        return without_next(columns) if self._is_linked else columns
 
     def set_num_envs(self, num_envs: int) -> None:
-        if self._chains is not None and num_envs != self.num_envs:
-            self._chains.newest = np.full(num_envs, -1, np.int64)
         super().set_num_envs(num_envs)
+        if self.built and isinstance(self.storage, LinkedStorage):
+            self.storage.expect(self._window(), self.size, self._ages(self.size, self.cursor))
         if self.windows is not None and self.windows.num_envs != num_envs:
             self.windows.begin(num_envs)
 
     def cut_episodes(self, environments: Any) -> None:
         """Closes these environments' open windows: what is appended next does not follow them."""
-        if self._chains is not None:
-            self._chains.part(environments)
         if self.windows is not None:
             self._keep(self.windows.cut(environments))
 
@@ -160,9 +167,7 @@ class Replay(Memory):
     def clear(self) -> None:
         self.size = self.cursor = self.total = 0
         self._filling = object()
-        storage = self.storage
-        storage.clear()
-        self._chains = Chains(storage, self.num_envs) if isinstance(storage, LinkedStorage) else None
+        self.storage.clear()
         self.unestimated = 0  # of the newest rows, where there is a `next_value`
         if self.windows is not None:
             self.windows = self._new_windows()
@@ -188,31 +193,19 @@ class Replay(Memory):
             count = self.capacity
         self._write(self._advance(count), step, pick)
 
-    def _ahead(self, rows: Any, step: Transition, pick: Any) -> Any:
-        return rows if self._chains is None else self._chains.lead(self.total, step, pick)
-
-    def _bind(self, views: Mapping[str, Any]) -> None:
-        super()._bind(views)
-        if isinstance(self.storage, LinkedStorage):
-            self._writer.next_observation = self.storage.ahead
-
     def append_sequence(self, sequence: Transition) -> None:
         """Consecutive timesteps of one environment that is none of those attached; see `Memory.append_sequence`."""
-        own, latest = self.windows, None if self._chains is None else self._chains.newest
+        own = self.windows
         if self._is_windowed:
             self.windows = self._new_windows()
             self.windows.begin(1)
-        if self._chains is not None:
-            self._chains.newest = np.full(1, -1, np.int64)
         try:
-            # Rows that stand for themselves are written together. Frames are looked for in the transition before.
-            alone = self._chains is None and not self._is_windowed and not isinstance(self.storage, FramedStorage)
+            # Transitions of single timesteps are written together. Frames are looked for in the transition before.
+            alone = not self._is_windowed and not isinstance(self.storage, FramedStorage)
             self._append_parts(self.capacity if alone else 1, sequence)
             self.cut_episodes([0])
         finally:
             self.windows = own
-            if self._chains is not None and latest is not None:
-                self._chains.newest = latest
 
     def _keep(self, closed: NStepTransition | None) -> None:
         if closed is None:
@@ -322,8 +315,6 @@ class Replay(Memory):
         more = {} if self.windows is None else self.windows.state()
         if self.early:
             more["unestimated"] = np.asarray([self.unestimated], np.int64)
-        if self._chains is not None:
-            more |= self._chains.state(self.size, self.total)
         return {"counters": np.asarray([self.size, self.cursor], np.int64), **self.storage.state(self.size), **more}
 
     def marks(self) -> dict[str, Mark]:
@@ -337,12 +328,12 @@ class Replay(Memory):
         # Of a full, smaller memory: oldest first.
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
         shift, storage = self._restored_shift, self.storage
-        if self._chains is not None:
-            self._chains.restore(state, size, cursor, shift)
+        if isinstance(storage, LinkedStorage):
+            storage.restore(state, size, self._ages(size, cursor), shift)
         elif isinstance(storage, FramedStorage):
             storage.restore(state, size, cursor, shift)
         else:
-            read_rows(storage, state, size, cursor)
+            read_rows(storage, state, size, self._ages(size, cursor))
             storage.turn(size, shift)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
@@ -354,6 +345,11 @@ class Replay(Memory):
             (self.unestimated,) = counters(state["unestimated"], ("unestimated",))
             if not 0 <= self.unestimated <= size:
                 raise ValueError(f"Saved memory has {size} transitions. Received: unestimated={self.unestimated}")
+
+    @staticmethod
+    def _ages(size: int, cursor: int) -> np.ndarray:
+        # Of the rows of a ring, whose oldest is at the cursor.
+        return (np.arange(size) - cursor) % max(size, 1)
 
     def take(self, restored: Memory) -> None:
         super().take(restored)

@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from kagent import ops
 from kagent.config.checks import check_count
+from kagent.memories import linked_storage
 from kagent.memories.columns import portable
+from kagent.memories.linked_storage import LinkedStorage, pays
 from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.pipeline import pipeline
 from kagent.memories.saved_arrays import counters, read_block
-from kagent.memories.storage import Column
+from kagent.memories.storage import Column, Storage
 from kagent.memories.transition import Transition
 
 _KNOWN = "log_prob_known"
@@ -97,6 +99,12 @@ class Rollout(Memory):
         own = [Column("log_prob", (), np.dtype(np.float32))] if self.keeps_log_prob else []
         return [*super()._columns(), *own]
 
+    def _make_storage(self) -> Storage:
+        columns = self._columns()
+        if pays(columns, linked_storage.LARGE):
+            return LinkedStorage(columns, self._rows(), window=self.num_envs, groups=self.num_envs)
+        return super()._make_storage()
+
     def _check_sequences(self) -> None:
         length: Any = self.sequence_length
         for name, value in (("n_steps", self.steps), ("batch_size", self._batch_size)):
@@ -131,6 +139,7 @@ class Rollout(Memory):
         return rows
 
     def clear(self) -> None:
+        self.storage.clear()
         self.size = 0
 
     def filled(self) -> bool:
@@ -175,8 +184,7 @@ class Rollout(Memory):
         """Fills it up with copies of the newest step that do not count."""
         filled, rows = self.size * self.num_envs, self._rows()
         newest = np.arange(filled, rows) % self.num_envs + filled - self.num_envs
-        for block in self.storage.blocks.values():
-            block[filled:] = block[newest]
+        self.storage.repeat(newest, filled)
         self.storage.views["valid"][filled:] = 0
         self.size = self.steps * self.rollouts
 
@@ -187,7 +195,7 @@ class Rollout(Memory):
 
     def packed_dataset(self, batch_size: int, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
         """Elements of all rollouts in packed form with the indices of every minibatch; see `dataset`."""
-        tensors = self.storage.tensors
+        storage = self.storage
         rows, count, envs = self.steps * self.num_envs, self.rollouts, self.num_envs
 
         def draw(number: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -195,8 +203,7 @@ class Rollout(Memory):
             uniform = functools.partial(tf.random.stateless_uniform, seed=seeds)
             indices = self.draw_indices(uniform, batch_size, epochs, envs, count)
             # A copy: the element stays as it was when the next rollout overwrites the memory.
-            everything = tf.range(rows * count)
-            return {"indices": indices, **{name: tf.gather(t, everything) for name, t in tensors.items()}}
+            return {"indices": indices, **storage.gather(tf.range(rows * count), (rows * count,))}
 
         return pipeline(tf.data.Dataset.counter(start), draw)
 
@@ -230,13 +237,13 @@ class Rollout(Memory):
     def experience(self, blocks: Mapping[str, tf.Tensor]) -> tuple[dict[str, Any], tf.Tensor]:
         """Packed element to time-major transitions `(T, N * rollouts, ...)` and minibatch indices `(K, B)`. Pure."""
         packed = {}
-        for name in self.storage.widths:
-            block, width = blocks[name], self.storage.widths[name]
-            # (rollouts, T, N, width) -> (T, rollouts * N, width): rollouts never follow one another in time.
-            block = tf.reshape(block, (self.rollouts, self.steps, self.num_envs, width))
+        for name, spec in self.storage.specs((1,)).items():
+            block, row = blocks[name], spec.shape[1:]
+            # (rollouts, T, N, ...) -> (T, rollouts * N, ...): rollouts never follow one another in time.
+            block = tf.reshape(block, (self.rollouts, self.steps, self.num_envs, *row))
             if self.rollouts > 1:
-                block = tf.transpose(block, (1, 0, 2, 3))
-            packed[name] = tf.reshape(block, (self.steps, self.rollouts * self.num_envs, width))
+                block = tf.transpose(block, (1, 0, 2, *range(3, 3 + len(row))))
+            packed[name] = tf.reshape(block, (self.steps, self.rollouts * self.num_envs, *row))
         return self.nest(self.storage.unpack(packed)), blocks["indices"]
 
     def dataset(self, batch_size: int, epochs: int = 1, seed: int = 0, start: int = 0) -> tf.data.Dataset:
@@ -280,8 +287,8 @@ class Rollout(Memory):
 
     def state(self) -> dict[str, Any]:
         rows = self.size * self.num_envs
-        blocks = {f"block.{name}": array[:rows] for name, array in self.storage.blocks.items()}
-        return {"counters": np.asarray([self.size, self.num_envs, self.rollouts], np.int64), **blocks}
+        about = np.asarray([self.size, self.num_envs, self.rollouts], np.int64)
+        return {"counters": about, **self.storage.state(rows)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         size, num_envs, rollouts = counters(state["counters"], ("size", "num_envs", "rollouts"))
@@ -291,6 +298,10 @@ class Rollout(Memory):
                 f"holds {self.steps} steps of {self.num_envs}, {self.rollouts} rollout(s)"
             )
         self.clear()
-        for name in self.storage.blocks:
-            read_block(self.storage.blocks[name], name, state[f"block.{name}"], size * num_envs)
+        rows, storage = size * num_envs, self.storage
+        if isinstance(storage, LinkedStorage):
+            storage.restore(state, rows, np.arange(rows))
+        else:
+            for name in storage.blocks:
+                read_block(storage.blocks[name], name, state[f"block.{name}"], rows)
         self.size = size

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
+from kagent.memories.storage import Storage
 from kagent.memories.transition import Transition, state_of
 from kagent.spaces import Structure
 
@@ -15,45 +16,54 @@ class RowWriter:
     """Writes the arrays of timesteps into the rows of a memory's columns.
 
     Args:
-        views: The columns by name, see `kagent.memories.columns.columns_of`: arrays `(rows, *shape)`.
+        storage: The rows, of columns as `kagent.memories.columns.columns_of` has them.
         observation, action: Leaves of the spaces.
         masked: Indices of the action leaves that have masks.
         parts: Of an actor's state.
 
     Attributes:
         terminated, truncated: The columns of these names.
-        next_observation: Where next observations are written, an array for each leaf. May be set: a linked storage has rows
-            of its own for them.
     """
 
     def __init__(
         self,
-        views: Mapping[str, np.ndarray],
+        storage: Storage,
         observation: Structure,
         action: Structure,
         masked: Collection[int] = (),
         parts: int = 0,
     ):
+        views, self._storage, self._lead = storage.views, storage, storage.lead
+
         def leaves(name: str, structure: Structure) -> list[np.ndarray]:
             return [views[f"{name}.{i}"] for i in range(len(structure.leaves))]
 
         self.terminated, self.truncated = views["terminated"], views["truncated"]
-        self.next_observation: Sequence[np.ndarray] = leaves("next_observation", observation)
+        self._following = storage.following()
         own = (*leaves("observation", observation), *leaves("action", action))
         self._own = (*own, views["reward"], self.terminated, self.truncated)
         self._masks = [(i, views[f"action_mask.{i}"]) for i in masked]
         self._next_masks = [(i, views[f"next_action_mask.{i}"]) for i in masked]
         self._states = [views[f"actor_state.{i}"] for i in range(parts)]
 
-    def write(self, rows: Any, step: Transition, pick: Any, ahead: Callable[[Any, Transition, Any], Any]) -> None:
-        """Writes a timestep of some environments, a row for each.
+    def write(self, rows: Any, step: Transition, pick: Any = None) -> None:
+        """Writes a timestep of some environments, or several of one, a row for each.
 
         Args:
-            rows: A slice, or an index array.
+            rows: A slice, or an index array, in the order of time.
             step: Arrays `(N, ...)`, of which copies are stored.
-            pick: Indices of the environments; None: all.
-            ahead: `ahead(rows, step, pick)` returns the rows of the next observations, when observations are written.
+            pick: Indices of those that are written; None: all.
         """
+        count = len(step.reward)
+        if count > 1 and (most := self._storage.most) is not None and count > most:
+            numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+            pick = np.arange(len(numbers)) if pick is None else pick
+            for begin in range(0, len(numbers), most):
+                self._write(numbers[begin : begin + most], step, pick[begin : begin + most])
+        else:
+            self._write(rows, step, pick)
+
+    def _write(self, rows: Any, step: Transition, pick: Any) -> None:
         # This runs at every timestep.
         observation, action, reward, terminated, truncated, successor, mask, next_mask, _, _ = step
         own = zip(self._own, (*observation, *action, reward, terminated, truncated))
@@ -64,8 +74,8 @@ class RowWriter:
         else:
             for target, source in own:
                 target[rows] = source if pick is None else source[pick]
-        following = ahead(rows, step, pick)
-        for target, source in zip(self.next_observation, successor):
+        following = self._lead(rows)
+        for target, source in zip(self._following, successor):
             target[following] = source if pick is None else source[pick]
         if self._masks:
             for targets, given in ((self._masks, mask), (self._next_masks, next_mask)):

@@ -27,16 +27,18 @@ def saved_array(source: Any, name: str, dtype: Any, shape: tuple[int | None, ...
     Args:
         source: The array, or an iterable of its slices.
         name: Its name, for messages.
-        dtype, shape: What it must have; None is any length.
+        dtype, shape: What it must have; None is an integer dtype, or any length.
 
     Raises:
         ValueError: Another dtype or shape.
     """
+    source = source.copy() if isinstance(source, Rows) else source
     array = source if isinstance(source, np.ndarray) else np.concatenate([np.asarray(part) for part in source])
     fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape))
-    if array.dtype != dtype or not fits:
+    known = array.dtype.kind == "i" if dtype is None else array.dtype == dtype
+    if not known or not fits:
         raise ValueError(
-            f"Saved memory does not fit: {name!r} must be {np.dtype(dtype)} {shape}. "
+            f"Saved memory does not fit: {name!r} must be {'integers' if dtype is None else np.dtype(dtype)} {shape}. "
             f"Received: {array.dtype} {array.shape}"
         )
     return array.copy()
@@ -61,6 +63,7 @@ def read_block(target: np.ndarray, name: str, source: Any, rows: int) -> None:
 def saved_slices(source: Any, name: str, rows: int, width: int, dtype: Any) -> Iterator[tuple[int, int, np.ndarray]]:
     """The slices of a saved block, with the rows at which each begins and ends. Arguments and errors are `read_block`'s."""
     begin = 0
+    source = source.copy() if isinstance(source, Rows) else source
     for part in [source] if isinstance(source, np.ndarray) else source:
         end = begin + len(part)
         if part.shape[1:] != (width,) or part.dtype != dtype or end > rows:
@@ -129,6 +132,10 @@ class Rows:
     def __getitem__(self, part: slice) -> np.ndarray:
         found: np.ndarray = self._source[self._places[part]]
         return found
+
+    def copy(self) -> np.ndarray:
+        """All of them, as an array."""
+        return self[:]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:

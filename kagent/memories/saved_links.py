@@ -17,67 +17,73 @@ class SavedLinks(NamedTuple):
     Attributes:
         links: int64 `(size,)`: of each row the one that its next observation is the observation of; from `size` on, a row
             of `heads`.
-        newest: int64 `(N,)`: of each environment the row of its latest transition, whose successor may still come; -1: none.
         heads: Next observations that are no row's observation, packed by block, `(count, width)`.
     """
 
     links: np.ndarray
-    newest: np.ndarray
     heads: dict[str, np.ndarray]
 
     @classmethod
-    def check(cls, state: Mapping[str, Any], size: int, cursor: int, widths: Mapping[str, int]) -> SavedLinks:
+    def check(
+        cls, state: Mapping[str, Any], size: int, ages: np.ndarray, widths: Mapping[str, int], groups: int = 1
+    ) -> SavedLinks:
         """The links in a memory's state.
 
         Args:
             state: What was saved.
             size: Rows of it.
-            cursor: The row behind the newest one, when it was saved.
+            ages: int64 `(size,)`: a number that is greater the later a row was written; -1: it was not.
             widths: How wide an observation is in each block.
+            groups: Rings in one another: a row and the one that its link names are of the same.
 
         Raises:
             ValueError: Links that no memory has.
         """
-        links = saved_array(state["links"], "links", np.int64, (size,))
-        newest = saved_array(state["newest"], "newest", np.int64, (None,))
+        if "links" in state:  # of versions before 0.2
+            links = saved_array(state["links"], "links", np.int64, (size,))
+        else:
+            ahead = saved_array(state["ahead"], "ahead", None, (size,)).astype(np.int64)
+            links = np.where(ahead < 0, size + np.cumsum(ahead < 0) - 1, (np.arange(size) + ahead) % max(size, 1))
+            if (ahead < -1).any() or (ahead >= max(size, 1)).any():
+                links[:] = -1
         heads = {
             name: saved_array(state[f"extra.{name}"], f"extra.{name}", np.dtype(name), (None, width))
             for name, width in widths.items()
         }
-        extra, rows = links >= size, np.arange(size)
+        extra, rows = links >= size, np.flatnonzero((links < size) & (ages >= 0))
         count = int(extra.sum())
-        ages = (cursor - 1 - np.where(extra, rows, links)) % max(size, 1), (cursor - 1 - rows) % max(size, 1)
-        waiting = newest[newest >= 0]
         if (
             any(len(head) != count for head in heads.values())
             or not np.array_equal(links[extra], size + np.arange(count))
             or (links < 0).any()
-            or (ages[0] >= ages[1])[~extra].any()
-            or (newest < -1).any()
-            or (waiting >= size).any()
-            or len(np.unique(waiting)) != len(waiting)
-            or not extra[waiting].all()
+            or (ages[links[rows]] < ages[rows]).any()
+            or (links[rows] % groups != rows % groups).any()
         ):
-            raise ValueError("Saved memory does not fit: 'links' must lead from every row to a newer one")
-        return cls(links, newest, heads)
+            raise ValueError("Saved memory does not fit: its links must lead from every row to a newer one")
+        return cls(links, heads)
 
 
-def read_rows(storage: Storage, state: Mapping[str, Any], size: int, cursor: int) -> None:
+def is_linked(state: Mapping[str, Any]) -> bool:
+    """Whether a memory's state has links."""
+    return "ahead" in state or "links" in state
+
+
+def read_rows(storage: Storage, state: Mapping[str, Any], size: int, ages: np.ndarray) -> None:
     """Fills whole rows. Of a file with links each gets a copy of its next observation.
 
     Args:
         storage: The rows. In each block the observations come first, then the next observations.
-        state, size, cursor: As for `SavedLinks.check`.
+        state, size, ages: As for `SavedLinks.check`.
 
     Raises:
         ValueError: Links that no memory has, or rows of another width or dtype.
     """
-    if "links" not in state:
+    if not is_linked(state):
         for name, block in storage.blocks.items():
             read_block(block, name, state[f"block.{name}"], size)
         return
     _, widths = layout(column for column in storage.columns if column.name.startswith("observation."))
-    saved = SavedLinks.check(state, size, cursor, widths)
+    saved = SavedLinks.check(state, size, ages, widths)
     for name, block in storage.blocks.items():
         head = widths.get(name, 0)
         for begin, end, part in saved_slices(

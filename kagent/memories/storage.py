@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,63 @@ class Storage:
             name: tf.reshape(tf.gather(tensor, rows), (*shape, self.widths[name]))
             for name, tensor in self.tensors.items()
         }
+
+    @property
+    def most(self) -> int | None:
+        """Rows that may be written at a time; None: any number."""
+        return None
+
+    def following(self) -> Sequence[Any]:
+        """Where next observations are written, an array for each leaf."""
+        count = sum(name.startswith("next_observation.") for name in self.views)
+        return [self.views[f"next_observation.{i}"] for i in range(count)]
+
+    def lead(self, rows: Any) -> Any:
+        """The rows where the next observations of new rows are written, whose observations are there already.
+
+        Args:
+            rows: A slice or an index array, in the order of time.
+        """
+        return rows
+
+    def take_rows(self, rows: np.ndarray, blocks: Mapping[str, np.ndarray]) -> None:
+        """Stores transitions that are packed already.
+
+        Args:
+            rows: Theirs, at most `most`, in the order of time.
+            blocks: Packed rows of whole transitions, by block.
+        """
+        for name, block in self.blocks.items():
+            block[rows] = blocks[name]
+
+    def repeat(self, rows: np.ndarray, begin: int) -> None:
+        """Fills the ring from a row on with copies of others, once for each of these."""
+        for block in self.blocks.values():
+            block[begin : self.rows] = block[rows]
+
+    def put(self, blocks: dict[str, np.ndarray], column: str, values: np.ndarray, rows: Any = slice(None)) -> None:
+        """Exchanges a column of packed rows `(R, width)`, as `take` returns them.
+
+        Args:
+            blocks: The packed rows.
+            column: Its name.
+            values: `(R, *shape)`.
+            rows: Which of them.
+        """
+        block, begin, end = self.places[column]
+        blocks[block][rows, begin:end] = values.reshape(-1, end - begin)
+
+    def join_ends(self, blocks: dict[str, np.ndarray], ends: Mapping[str, np.ndarray], columns: Iterable[str]) -> None:
+        """Makes packed rows lead where others lead.
+
+        Args:
+            blocks: The packed rows.
+            ends: The others, as many.
+            columns: The columns that are taken from them.
+        """
+        for column in columns:
+            block, begin, end = self.places[column]
+            blocks[block][:, begin:end] = ends[block][:, begin:end]
 
     def clear(self) -> None:
         """Forgets what it knows of the rows, all of which are written anew."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from variants import thorough
 
 import kagent
-from kagent.memories import Recent, ReplaySequences, Transition, frames
+from kagent.memories import Recent, ReplaySequences, Transition, frames, linked_storage
 from kagent.memories.framed_sequences import FramedSequences
 from kagent.memories.storage import Storage
 from kagent.reward_estimation import RewardEstimation
@@ -41,6 +41,7 @@ def built(capacity, num_envs, kind=ReplaySequences, framed=True):
     memory.keep_sequences()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(frames, "LEAST", 20 if framed else 10**9)
+        patched.setattr(linked_storage, "LEAST", 10**9)
         memory.build(OBSERVATION, spaces.Discrete(5), num_envs=num_envs)
     assert type(memory.storage) is (FramedSequences if framed else Storage)
     return memory

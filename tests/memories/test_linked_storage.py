@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from variants import thorough
 
+from kagent import RewardEstimation, Update
 from kagent.memories import Prioritized, Replay, Transition, linked_storage
 from kagent.memories.storage import Column, Storage
+from kagent.schedules import Clock
 from kagent.testing.memory import check_memory
 
 OBSERVATION = spaces.Tuple(
@@ -92,6 +94,14 @@ class Stream:
             compare(found, self.rows[:size])
 
 
+def check_extra_rows(storage, size):
+    """None is lost, and none is of two rows."""
+    links, used = storage._links, storage.links[:size]
+    overwritten = links._before[links._waiting >= 0]  # rows whose extra rows are not free yet
+    taken = [*used[used >= links._first], *overwritten[overwritten >= links._first], *links._free]
+    assert sorted(taken) == list(range(links._first, links._first + links._used))
+
+
 def compare(batch, rows):
     for name, place in (("observation", 0), ("next_observation", 4)):
         for got, expected in zip(batch[name], leaves([row[place] for row in rows])):
@@ -132,7 +142,7 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
         elif event == "save":
             other = built(capacity, num_envs, kind, linked)
             other.append_step(Transition(leaves([5]), [np.zeros(1)], *[np.zeros(1)] * 3, leaves([6])))
-            other.restore({name: value.copy() for name, value in stream.memory.state().items()})
+            other.restore({name: np.array(value) for name, value in stream.memory.state().items()})
             # What is saved does not depend on the past of the memory.
             assert_equal_states(other.state(), stream.memory.state())
             stream.memory = other
@@ -142,10 +152,7 @@ def test_any_stream_gives_the_rows_of_a_list(data, capacity, num_envs, kind):
         stream.check()
     if not linked:
         return
-    # No extra row is lost.
-    chains, storage, size = stream.memory._chains, stream.memory.storage, len(stream.memory)
-    used = storage.links[:size][storage.links[:size] >= capacity].tolist()
-    assert sorted(used + chains._free) == list(range(capacity, capacity + chains._used))
+    check_extra_rows(stream.memory.storage, len(stream.memory))
 
 
 def test_the_rules_of_memories_hold_with_links(monkeypatch):
@@ -185,7 +192,8 @@ def test_a_file_of_one_form_loads_into_a_memory_of_the_other(saved, num_envs, st
     stream = Stream(built(12, num_envs, linked=saved), 12)
     for number in range(steps):
         stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
-    state = {name: iter([value[:5].copy(), value[5:].copy()]) for name, value in stream.memory.state().items()}
+    arrays = {name: np.array(value) for name, value in stream.memory.state().items()}
+    state = {name: iter([value[:5], value[5:]]) for name, value in arrays.items()}
     stream.memory = built(capacity, num_envs, linked=not saved)
     stream.memory.restore(state)
     size = min(stream.written, 12)
@@ -196,37 +204,97 @@ def test_a_file_of_one_form_loads_into_a_memory_of_the_other(saved, num_envs, st
     if not saved:
         inside = stream.memory.storage.links[:size] < capacity
         assert size <= num_envs or inside.any()
+        check_extra_rows(stream.memory.storage, size)
     for number in range(steps, steps + 25):
         stream.step(["end" if number % 4 == 3 else "on"] * num_envs)
         stream.check()
 
 
-def test_observations_are_linked_from_512_bytes_on():
+def test_observations_of_8_bytes_and_more_are_linked():
     def columns(size, dtype):
-        return [
-            Column("observation.0", (size,), np.dtype(dtype)),
-            Column("next_observation.0", (size,), np.dtype(dtype)),
-        ]
+        names = ("observation.0", "next_observation.0")
+        return [Column(name, (size,), np.dtype(dtype)) for name in names]
 
-    assert not linked_storage.pays(columns(127, np.float32)) and linked_storage.pays(columns(128, np.float32))
-    assert not linked_storage.pays(columns(511, np.uint8)) and linked_storage.pays(columns(512, np.uint8))
-    for size, kind in ((4, Storage), (128, linked_storage.LinkedStorage)):
+    assert not linked_storage.pays(columns(1, np.float32)) and linked_storage.pays(columns(2, np.float32))
+    for size, kind in ((1, Storage), (2, linked_storage.LinkedStorage), (128, linked_storage.LinkedStorage)):
         memory = Replay(5)
         memory.build(spaces.Box(-1, 1, (size,), np.float32), ACTION)
         assert type(memory.storage) is kind
 
 
-def test_extra_rows_are_those_of_ends_and_of_the_newest():
+def test_extra_rows_are_those_of_ends():
     memory = built(1000)
     stream = Stream(memory, 1000)
     for number in range(5000):
         stream.step(["end" if number % 100 == 99 else "on"])
-    assert memory._chains._used <= 12  # of 10 episodes
+    assert memory.storage._links._used <= 18  # of 10 episodes, and of those overwritten while others waited
     assert memory.storage.widths == {"float32": 2 + 1 + 1 + 1 + 2, "uint8": 18}
     stream = Stream(built(1000, 4), 1000)
     for number in range(2000):
         stream.step(["end" if number % 100 == 99 else "on"] * 4)
-    assert stream.memory._chains._used <= 18
+    assert stream.memory.storage._links._used <= 24
+
+
+def test_environments_that_miss_timesteps_are_linked_all_the_same():
+    memory = built(1000, 3)
+    stream, random = Stream(memory, 1000), np.random.default_rng(0)
+    for _ in range(1000):
+        stream.step([("out" if random.random() < 0.3 else "on") for _ in range(3)])
+    links, places = memory.storage._links.state(1000)
+    assert len(places) == 3  # of the newest
+    assert (links[links < 1000] != np.flatnonzero(links < 1000)).all()
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_windows_are_linked_to_where_they_lead(horizon):
+    """Of windows of `horizon + 1` timesteps those have next observations of their own that end with an episode."""
+    memory = Replay(1000)
+    memory.configure(Update(batch_size=8), RewardEstimation(horizon=horizon), Clock)
+    memory.build(OBSERVATION, ACTION, num_envs=2)
+    number = np.array([0, 10_000])
+    for step in range(2000):
+        end = step % 100 == 99
+        flags = np.array([end, end]), np.zeros(2, bool)
+        memory.append_step(Transition(leaves(number), [number % 5], np.ones(2), *flags, leaves(number + 1)))
+        number = number + (500 if end else 1)
+    assert len(memory.storage._links.state(1000)[1]) <= (1000 // 200 + 1) * 2 * (horizon + 1) + 2 * horizon
+    found, _ = memory.experience({name: tf.constant(a) for name, a in memory.storage.take(np.arange(1000)).items()})
+    begin, end = (found[name][0].numpy()[:, 0] for name in ("observation", "next_observation"))
+    whole = found["terminated"].numpy() == 0
+    np.testing.assert_array_equal((end - begin)[whole], horizon + 1)
+    assert set((end - begin)[~whole]) == set(range(1, horizon + 2))
+
+
+def test_more_environments_wait_longer():
+    """The span grows with them, and nothing is lost where it does."""
+    capacity = 40_000
+    memory = Replay(capacity)
+    memory.build(spaces.Box(-np.inf, np.inf, (2,), np.float32), ACTION)
+    rows, number = [], 0.0
+
+    def step(count):
+        nonlocal number
+        here = np.stack([number + np.arange(count) * 1e4, np.zeros(count)], 1).astype(np.float32)
+        after = here + np.float32([1, 0])
+        rows.extend(zip(here[:, 0].tolist(), after[:, 0].tolist()))
+        memory.append_step(Transition([here], [np.zeros(count)], *[np.zeros(count)] * 3, [after]))
+        number += 1
+
+    for _ in range(10):
+        step(1)
+    assert memory.storage.most == 1024
+    memory.set_num_envs(1000)
+    assert memory.storage.most == 2000
+    for _ in range(9):
+        step(1000)
+    views = memory.storage.views
+    assert (
+        list(
+            zip(views["observation.0"][:9010, 0].tolist(), views["next_observation.0"][np.arange(9010)][:, 0].tolist())
+        )
+        == rows
+    )
+    assert len(memory.storage._links.state(9010)[1]) == 1000 + 0  # the newest; the single environment became the first
 
 
 def test_a_sequence_is_one_episode_after_another():
@@ -236,9 +304,10 @@ def test_a_sequence_is_one_episode_after_another():
     memory.append_sequence(
         Transition(leaves(numbers), [numbers % 5], numbers * 1.0, ended, ended & False, leaves(numbers + 1))
     )
-    assert (memory.storage.links[2:22] >= 50).sum() == 2
+    links, places = memory.storage._links.state(22)
+    assert (links[2:22] >= 22).sum() == 1 and len(places) == 3  # the first episode leads to where the second begins
     memory.append_step(Transition(leaves([501, 601]), [np.ones(2)], *[np.zeros(2)] * 3, leaves([502, 602])))
-    assert memory.storage.links[:2].tolist() == [22, 23]  # of those attached
+    assert memory.storage._links.state(24)[0][:2].tolist() == [22, 23]  # of those attached
     compare({name: value for name, value in memory.experience(
         {name: tf.constant(array) for name, array in memory.storage.take(np.arange(2, 22)).items()}
     )[0].items()}, [(n, n, n % 10 == 9, False, n + 1) for n in numbers.tolist()])  # fmt: skip
@@ -248,26 +317,33 @@ def test_links_that_no_memory_has_are_refused():
     stream = Stream(built(8, 2), 8)
     for _ in range(7):
         stream.step(["on", "on"])
-    state = {name: value.copy() for name, value in stream.memory.state().items()}
-    assert state["links"].tolist() == [2, 3, 4, 5, 8, 9, 0, 1]
+    state = {name: np.array(value) for name, value in stream.memory.state().items()}
+    ahead = state["ahead"]
+    assert ahead.tolist() == [2, 2, 2, 2, -1, -1, 2, 2]
+    before = {name: value for name, value in state.items() if name != "ahead"}
+    before["links"] = np.array([2, 3, 4, 5, 8, 9, 0, 1])  # as they were written before
+    built(8, 2).restore(before)
     for wrong in (
-        {"links": np.array([2, 3, 4, 5, 9, 8, 0, 1])},
-        {"links": np.array([2, 3, 4, 5, 8, 8, 0, 1])},
-        {"links": np.array([-1, 3, 4, 5, 8, 9, 0, 1])},
-        {"links": np.array([6, 3, 4, 5, 8, 9, 0, 1])},  # to an older one
-        {"links": np.array([0, 3, 4, 5, 8, 9, 0, 1])},  # to itself
-        {"links": np.array([2, 3, 4, 5, 8, 9, 0])},
-        {"links": state["links"].astype(np.int32)},
-        {"newest": np.array([4, 8])},
-        {"newest": np.array([4, 4])},
-        {"newest": np.array([4, 3])},
-        {"newest": np.array([-2, 5])},
+        {"ahead": np.array([2, 2, 2, 2, -1, -1, -1, 2])},  # without a next observation
+        {"ahead": np.array([6, 2, 2, 2, -1, -1, 2, 2])},  # to an older one
+        {"ahead": np.array([2, 2, 2, 2, -2, -1, 2, 2])},
+        {"ahead": np.array([2, 2, 2, 8, -1, -1, 2, 2])},
+        {"ahead": ahead[:-1]},
+        {"ahead": ahead.astype(np.float32)},
         {"extra.uint8": state["extra.uint8"][:1]},
         {"extra.uint8": state["extra.uint8"][:, :1]},
     ):
         for linked in (True, False):
             with pytest.raises(ValueError, match="Saved memory"):
                 built(8, 2, linked=linked).restore({**state, **wrong})
+    for wrong in (
+        [2, 3, 4, 5, 9, 8, 0, 1],
+        [2, 3, 4, 5, 8, 8, 0, 1],
+        [-1, 3, 4, 5, 8, 9, 0, 1],
+        [6, 3, 4, 5, 8, 9, 0, 1],
+    ):
+        with pytest.raises(ValueError, match="Saved memory"):
+            built(8, 2).restore({**before, "links": np.array(wrong)})
 
 
 def test_extra_rows_that_do_not_fit_are_refused(monkeypatch):

@@ -32,7 +32,7 @@ from kagent.memories.storage import Storage
 from kagent.testing import check_memory
 
 FORMS = {
-    Storage: spaces.Box(-1, 1, (3,), np.float32),
+    Storage: spaces.Box(-1, 1, (1,), np.float32),
     LinkedStorage: spaces.Box(-1, 1, (200,), np.float32),
     FramedStorage: spaces.Box(0, 255, (4, 16, 16), np.uint8),
 }
@@ -175,7 +175,7 @@ def test_room_is_taken_before_rows_are_used_and_given_back(tmp_path, monkeypatch
 
 def test_a_disk_that_is_too_small_is_refused_before_anything_is_taken(tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path).free
-    row = 4 * 4 * 2  # two numbers before and after a step, one action, one reward, two ends: eight of float32
+    row = 4 * 6  # two numbers before a step, one action, one reward, two ends: six of float32
     capacity = free // row + 10_000
     space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     spaces_ = {"observation_space": space, "action_space": gymnasium.spaces.Discrete(3)}

@@ -134,7 +134,7 @@ def test_nothing_is_read_ahead():
         append(memory, number)
         assert next(plain)["reward"].numpy().tolist() == [number]
         assert next(stacked)["reward"].numpy().tolist() == [[number], [number]]
-        assert next(packed)["float32"].numpy()[:, 0, place].tolist() == [number] * 3
+        assert next(packed)["float32"].numpy()[:, 0, 0, place].tolist() == [number] * 3
 
 
 def test_rows_appended_or_cleared_between_draws_count_at_once():

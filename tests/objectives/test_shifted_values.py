@@ -54,11 +54,16 @@ def filled(critic, nested):
     return agent
 
 
+def experience_of(agent):
+    rows = STEPS * ENVS
+    packed = agent.memory.storage.gather(tf.range(rows), (rows,))
+    return agent.memory.experience({**packed, "indices": tf.zeros((1, 1), tf.int32)})[0]
+
+
 @pytest.mark.parametrize("critic, nested", [("SharedStateValue", False), ("StateValue", True)])
 def test_values_are_those_of_a_pass_over_the_next_observations(critic, nested, monkeypatch):
     agent = filled(critic, nested)
-    indices = {"indices": tf.zeros((1, 1), tf.int32)}
-    experience, _ = agent.memory.experience({**agent.memory.storage.tensors, **indices})
+    experience = experience_of(agent)
     asked, values = [], rollouts.state_values
 
     def counted(context, observation, *rest):
@@ -83,7 +88,7 @@ def test_values_are_those_of_a_pass_over_the_next_observations(critic, nested, m
 def test_where_the_rows_are_known_no_others_are_looked_for():
     """All but the end's: both last rows and both of timestep 3, in environment 1 the cut and the one that led elsewhere."""
     agent = filled("StateValue", False)
-    experience, _ = agent.memory.experience({**agent.memory.storage.tensors, "indices": tf.zeros((1, 1), tf.int32)})
+    experience = experience_of(agent)
     context = dataclasses.replace(LearningContext.of(agent), any_size=False)
     whole = agent.objective.prepare(context, experience)
     given = tf.constant([[4, 4], [3, 3], [3, 2], [3, 0]], tf.int64)

@@ -116,7 +116,7 @@ def test_an_own_loop_learns_what_fit_learns(small, kind, changes):
     played.act(observation)  # `fit` has seen it, where an episode has just ended
     assert statistics(played) == statistics(fitted)
     ours, theirs = played.memory.state(), fitted.memory.state()
-    assert all((ours[k] == theirs[k]).all() for k in ours)
+    assert all(np.array_equal(ours[k], theirs[k]) for k in ours)
     assert all((a == b).all() for a, b in zip(played.get_weights(), fitted.get_weights()))
 
 

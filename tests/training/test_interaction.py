@@ -38,7 +38,7 @@ def test_an_own_loop_learns_what_fit_learns(small, kind, changes):
     assert (played.timesteps, played.episodes) == (fitted.timesteps, fitted.episodes)
     assert equal(played.get_weights(), fitted.get_weights())
     ours, theirs = played.memory.state(), fitted.memory.state()
-    assert ours.keys() == theirs.keys() and all((ours[k] == theirs[k]).all() for k in ours)
+    assert ours.keys() == theirs.keys() and all(np.array_equal(ours[k], theirs[k]) for k in ours)
     assert all("loss" in found for found in logs)
     assert played.train_function.traces == 1
 
