@@ -143,25 +143,33 @@ class Links:
         rows, own = self._waiting[order], self._waiting[places]
         numbers = np.zeros(2 * self.span, np.int64)
         numbers[order] = np.arange(len(order))
-        begin, found = numbers[places], np.full(len(places), -1, np.int64)
-        if not len(places):
-            return places, found
+        return places, self._search(self.rows + places, own, numbers[places], rows)
+
+    def _search(self, heads: np.ndarray, own: np.ndarray, begin: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The rows whose observations are next observations; -1: there is none.
+
+        Args:
+            heads: The rows where the next observations are.
+            own: The rows of their transitions.
+            begin: Of each the first one of `rows` that counts.
+            rows: Where they are looked for.
+        """
+        found = np.full(len(heads), -1, np.int64)
+        if not len(heads):
+            return found
         # Mostly as many transitions later as those of the other ones.
-        guess = np.minimum(begin + self._window, len(order) - 1)
-        same = (rows[guess] - own) % self._groups == 0
+        guess = rows[np.minimum(begin + self._window, len(rows) - 1)]
+        same = (guess - own) % self._groups == 0
         for part in self._parts:
-            same &= (part[self.rows + places] == part[rows[guess]]).all(axis=1)
-        found[same] = rows[guess[same]]
+            same &= (part[heads] == part[guess]).all(axis=1)
+        found[same] = guess[same]
         left = np.flatnonzero(~same)
         if len(left):
             targets = [*(part[rows] for part in self._parts), (rows % self._groups)[:, None]]
-            sources = [
-                *(part[self.rows + places[left]] for part in self._parts),
-                (own[left] % self._groups)[:, None],
-            ]
+            sources = [*(part[heads[left]] for part in self._parts), (own[left] % self._groups)[:, None]]
             place = first_equal(sources, begin[left], targets)
             found[left] = np.where(place < 0, -1, rows[place])
-        return places, found
+        return found
 
     def _alive(self, places: np.ndarray) -> np.ndarray:
         rows = self._waiting[places]
@@ -280,10 +288,6 @@ class Links:
         for begin in range(0, len(order), _TOGETHER):
             rows, ahead = order[begin : begin + _TOGETHER], order[begin : begin + _TOGETHER + self.span]
             extra = self.links[rows]
-            found = first_equal(
-                [*(part[extra] for part in self._parts), (rows % self._groups)[:, None]],
-                np.arange(len(rows)),
-                [*(part[ahead] for part in self._parts), (ahead % self._groups)[:, None]],
-            )
-            self.links[rows[found >= 0]] = ahead[found[found >= 0]]
+            found = self._search(extra, rows, np.arange(len(rows)), ahead)
+            self.links[rows[found >= 0]] = found[found >= 0]
             self._free.extend(extra[found >= 0].tolist())
