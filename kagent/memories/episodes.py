@@ -12,6 +12,7 @@ from kagent.memories.host_iterator import generator_of
 from kagent.memories.linked_storage import LinkedStorage, pays, without_next
 from kagent.memories.memory import MEMORIES
 from kagent.memories.saved_arrays import Mark, counters, read_block, ring_mark, saved_array
+from kagent.memories.saved_links import ring_ages
 from kagent.memories.sequences import Drawn, RecentSequences, Sequences
 from kagent.memories.storage import Column, Storage
 from kagent.memories.transition import Transition
@@ -191,7 +192,7 @@ class EpisodeMemory(Sequences):
         self.clear()
         filled, storage = min(total, capacity), self.storage
         if isinstance(storage, LinkedStorage):
-            storage.restore(state, filled, (np.arange(filled) - total) % max(filled, 1))
+            storage.restore(state, filled, ring_ages(filled, total))
         else:
             for name in storage.blocks:
                 read_block(storage.blocks[name], name, state[f"block.{name}"], filled)

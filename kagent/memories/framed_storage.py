@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kagent.memories.frames import FrameColumn, FramePool, frame_axes, is_framed
 from kagent.memories.saved_arrays import read_block, saved_slices
-from kagent.memories.saved_links import SavedLinks, is_linked
+from kagent.memories.saved_links import SavedLinks, is_linked, ring_ages
 from kagent.memories.storage import Column, Storage, layout
 
 _NEXT = "next_"
@@ -120,8 +120,7 @@ class FramedStorage(Storage):
     def _restore_linked(self, state: Mapping[str, Any], size: int, cursor: int) -> None:
         followed = [column for column in self._whole if not column.name.startswith("next_observation")]
         observed = [column for column in followed if column.name.startswith("observation.")]
-        ages = (np.arange(size) - cursor) % max(size, 1)
-        saved = SavedLinks.check(state, size, ages, layout(observed)[1])
+        saved = SavedLinks.check(state, size, ring_ages(size, cursor), layout(observed)[1])
         self._fill(state, followed, size)
         places, _ = layout(observed)
         inside = np.flatnonzero(saved.links < size)

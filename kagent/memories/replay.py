@@ -21,7 +21,7 @@ from kagent.memories.memory import MEMORIES, Memory
 from kagent.memories.n_step import NStepAccumulator, NStepTransition
 from kagent.memories.pipeline import pipeline
 from kagent.memories.saved_arrays import Mark, counters, ring_mark
-from kagent.memories.saved_links import read_rows
+from kagent.memories.saved_links import read_rows, ring_ages
 from kagent.memories.storage import Column, Storage, shared_array, shared_tensor
 from kagent.memories.transition import Transition
 from kagent.schedules import Schedule
@@ -143,7 +143,7 @@ class Replay(Memory):
     def set_num_envs(self, num_envs: int) -> None:
         super().set_num_envs(num_envs)
         if self.built and isinstance(self.storage, LinkedStorage):
-            self.storage.expect(self._window(), self.size, self._ages(self.size, self.cursor))
+            self.storage.expect(self._window(), self.size, ring_ages(self.size, self.cursor))
         if self.windows is not None and self.windows.num_envs != num_envs:
             self.windows.begin(num_envs)
 
@@ -329,11 +329,11 @@ class Replay(Memory):
         self._restored_shift = cursor if size < self.capacity and cursor < size else 0
         shift, storage = self._restored_shift, self.storage
         if isinstance(storage, LinkedStorage):
-            storage.restore(state, size, self._ages(size, cursor), shift)
+            storage.restore(state, size, ring_ages(size, cursor), shift)
         elif isinstance(storage, FramedStorage):
             storage.restore(state, size, cursor, shift)
         else:
-            read_rows(storage, state, size, self._ages(size, cursor))
+            read_rows(storage, state, size, ring_ages(size, cursor))
             storage.turn(size, shift)
         self.size = size
         self.cursor = cursor % self.capacity if size == self.capacity else size
@@ -345,11 +345,6 @@ class Replay(Memory):
             (self.unestimated,) = counters(state["unestimated"], ("unestimated",))
             if not 0 <= self.unestimated <= size:
                 raise ValueError(f"Saved memory has {size} transitions. Received: unestimated={self.unestimated}")
-
-    @staticmethod
-    def _ages(size: int, cursor: int) -> np.ndarray:
-        # Of the rows of a ring, whose oldest is at the cursor.
-        return (np.arange(size) - cursor) % max(size, 1)
 
     def take(self, restored: Memory) -> None:
         super().take(restored)

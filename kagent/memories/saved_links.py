@@ -63,6 +63,22 @@ class SavedLinks(NamedTuple):
         return cls(links, heads)
 
 
+def ring_ages(size: int, cursor: int) -> np.ndarray:
+    """When the rows of a ring were written: int64 `(size,)`, numbers that are greater the later that was.
+
+    Args:
+        size: Rows that are filled.
+        cursor: The row behind the newest one.
+
+    Example:
+
+    >>> ring_ages(4, 1)
+    array([3, 0, 1, 2])
+    """
+    found: np.ndarray = (np.arange(size) - cursor) % max(size, 1)
+    return found
+
+
 def is_linked(state: Mapping[str, Any]) -> bool:
     """Whether a memory's state has links."""
     return "ahead" in state or "links" in state
