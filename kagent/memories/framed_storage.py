@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kagent.memories.frames import FrameColumn, FramePool, frame_axes, is_framed
+from kagent.memories.frames import FrameColumn, FramePool, is_framed, large_axes
 from kagent.memories.saved_arrays import read_block, saved_slices
 from kagent.memories.saved_links import SavedLinks, is_linked, ring_ages
 from kagent.memories.storage import Column, Storage, layout
@@ -17,15 +17,13 @@ from kagent.memories.storage import Column, Storage, layout
 _NEXT = "next_"
 
 
-def framed_columns(columns: list[Column], axes: Mapping[str, int | None] | None = None) -> list[Column]:
+def framed_columns(columns: list[Column]) -> list[Column]:
     """What a row takes in a `FramedStorage`: of stacks the newest frame and the places of all.
 
     Args:
         columns: Those of whole transitions.
-        axes: Of frames, by the names of columns, as `large_axes` gives them; None: those of stacks alone.
     """
-    known: Mapping[str, int | None] = frame_axes(columns) if axes is None else axes
-    found = []
+    known, found = large_axes(columns), []
     for column in columns:
         if column.name.removeprefix(_NEXT) not in known:
             found.append(column)
@@ -39,7 +37,7 @@ def framed_columns(columns: list[Column], axes: Mapping[str, int | None] | None 
 
 
 class FramedStorage(Storage):
-    """A ring of transitions. Observations that are stacks of frames are in `FramePool`s, all else is in rows.
+    """A ring of transitions. Large observations, and the frames of those that are stacks, are in `FramePool`s, all else is in rows.
 
     Of n-step transitions as well as of single timesteps, from any number of environments.
 
@@ -56,7 +54,7 @@ class FramedStorage(Storage):
     """
 
     def __init__(self, columns: list[Column], rows: int, directory: Path | None = None):
-        axes = frame_axes(columns)
+        axes = large_axes(columns)
         self._whole = columns
         super().__init__([c for c in columns if c.name.removeprefix(_NEXT) not in axes], rows, directory=directory)
         by_name = {column.name: column for column in columns}
@@ -104,10 +102,14 @@ class FramedStorage(Storage):
             ValueError: They do not fit.
         """
         if is_framed(state):
-            for name, block in self.blocks.items():
-                read_block(block, name, state[f"block.{name}"], size)
-            for name, pool in self.pools.items():
-                pool.restore(state[f"frame_ids.{name}"], state[f"frames.{name}"], size)
+            framed = [name for name in self.pools if f"frame_ids.{name}" in state]
+            if len(framed) == len(self.pools):
+                for name, block in self.blocks.items():
+                    read_block(block, name, state[f"block.{name}"], size)
+            else:  # of a version that pooled stacks alone
+                self._fill(state, [c for c in self._whole if c.name.removeprefix(_NEXT) not in framed], size)
+            for name in framed:
+                self.pools[name].restore(state[f"frame_ids.{name}"], state[f"frames.{name}"], size)
         elif is_linked(state):
             self._restore_linked(state, size, cursor)
         else:

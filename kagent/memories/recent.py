@@ -62,7 +62,7 @@ class Recent(RecentSequences):
         axes = large_axes(columns)
         if not axes and pays(columns):
             return without_next(columns)
-        return framed_columns(columns, axes)
+        return framed_columns(columns)
 
     def clear(self) -> None:
         self.storage.clear()

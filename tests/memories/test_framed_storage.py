@@ -217,9 +217,51 @@ def test_a_stack_takes_the_room_of_a_frame():
         stream.step(["end" if number % 10 == 9 else "on"])
     for pool in stream.memory.storage.pools.values():
         assert pool.used <= 100 + 2 * 12
-    assert stream.memory.storage.widths == {"float32": 2 * 2 + 2 * 1 + 1 + 1 + 2}
+    assert stream.memory.storage.widths == {"float32": 1 + 1 + 2}  # with LEAST of one byte every part is in a pool
     pool = stream.memory.storage.pools["observation.0"]
     assert pool.ids.shape == (100, 2 * COUNT) and pool.frames.shape[1] == 64
+
+
+@pytest.mark.parametrize("steps", [2, 17])
+def test_a_file_that_pooled_stacks_alone_loads(steps, monkeypatch):
+    """As versions before wrote it: the other large parts were in rows, twice."""
+    monkeypatch.setattr(framed_storage, "large_axes", frames.frame_axes)
+    stream = Stream(built(12, 2))
+    for number in range(steps):
+        stream.step(["end" if number % 4 == 3 else "on"] * 2)
+    state = saved(stream.memory)
+    assert sorted(name for name in state if name.startswith("frames.")) == [
+        "frames.observation.0",
+        "frames.observation.2",
+    ]
+    monkeypatch.undo()
+    stream.memory = built(12, 2)
+    assert len(stream.memory.storage.pools) == 4
+    stream.memory.restore({name: iter([value[:5], value[5:]]) for name, value in state.items()})
+    stream.check()
+    for number in range(steps, steps + 15):
+        stream.step(["end" if number % 4 == 3 else "on"] * 2)
+        stream.check()
+
+
+def test_an_image_beside_a_stack_is_stored_once():
+    memory = Replay(200)
+    parts = {"stack": spaces.Box(0, 255, (4, 16, 16), np.uint8), "camera": spaces.Box(0, 255, (20, 20, 3), np.uint8)}
+    memory.build(spaces.Dict(parts), ACTION)
+    camera, stack = memory.observation.leaves
+    assert (camera.shape, stack.shape) == ((20, 20, 3), (4, 16, 16))
+    random = np.random.default_rng(0)
+    here = [random.integers(0, 255, (1, *leaf.shape)).astype(np.uint8) for leaf in (camera, stack)]
+    for number in range(600):
+        after = [random.integers(0, 255, (1, 20, 20, 3)).astype(np.uint8), np.roll(here[1], -1, 1)]
+        after[1][:, -1] = random.integers(0, 255, (16, 16))
+        ended = np.array([number % 50 == 49])
+        memory.append_step(Transition(here, [np.zeros(1)], np.ones(1), ended, ended & False, after))
+        here = after
+    assert memory.storage.widths == {"float32": 1 + 1 + 2}
+    assert (
+        memory.storage.pools["observation.0"].used <= 200 + 2 * 32
+    )  # places that are tried before a fresh one is taken
 
 
 def test_what_is_no_stack_is_kept_whole():
