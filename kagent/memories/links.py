@@ -23,7 +23,7 @@ class Links:
     """Of each transition in a ring the row whose observation is its next observation.
 
     A new transition's next observation is written into a waiting row behind the ring, since the transition that begins with it
-    has yet to come. After `2 * span` further transitions all that wait longest are looked for together among the observations that
+    has yet to come. Every `span` transitions those that wait longest, `span` of them, are looked for among the observations that
     arrived since: whether one is the same is decided by its bytes. One that is not there, at the end of an episode or where the
     environment goes on elsewhere, moves into an extra row behind the waiting ones, which is free again when the transition is
     overwritten.
