@@ -39,7 +39,7 @@ class SavedLinks(NamedTuple):
         Raises:
             ValueError: Links that no memory has.
         """
-        if "links" in state:  # of versions before 0.2
+        if "links" in state:  # rows themselves, as they were written before
             links = saved_array(state["links"], "links", np.int64, (size,))
         else:
             ahead = saved_array(state["ahead"], "ahead", None, (size,)).astype(np.int64)
