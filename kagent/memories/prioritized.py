@@ -114,11 +114,6 @@ class Prioritized(Replay):
             self.largest = max(self.largest, float(priorities.max()))
             self.tree.set(rows[known], shares(priorities, self.alpha))
 
-    def take_priorities(self, priorities: np.ndarray, largest: float) -> None:
-        """Takes what `priorities` and `largest` have become elsewhere, where rows were drawn and learned from; after `take_rows`."""
-        self.tree.set(np.arange(self.size), priorities)
-        self.largest, self._fresh = largest, 0
-
     def _element(self, batch_size: int, steps: int, seed: int, number: int) -> dict[str, np.ndarray]:
         rows, weights = self.draw(batch_size, steps, generator_of(seed, number))
         self._drawn = rows.ravel()

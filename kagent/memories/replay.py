@@ -234,17 +234,6 @@ class Replay(Memory):
             self.unestimated = min(self.unestimated + count, self.capacity)
         return slice(begin, end) if end <= self.capacity else np.arange(begin, end) % self.capacity
 
-    def take_rows(self, blocks: Mapping[str, np.ndarray], count: int) -> None:
-        """Takes the rows of a ring that began as this one and has gone on elsewhere.
-
-        Args:
-            blocks: All packed rows by dtype, as `storage.blocks` has them.
-            count: Transitions that were written since.
-        """
-        for name, block in blocks.items():
-            np.copyto(self.storage.blocks[name], block)
-        self._advance(count)
-
     def take_unestimated(self) -> np.ndarray:
         """Rows whose `next_value` is asked for; whoever takes them has to write it into `storage.views`."""
         rows: np.ndarray = np.arange(self.cursor - self.unestimated, self.cursor) % self.capacity

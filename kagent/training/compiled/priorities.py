@@ -52,11 +52,6 @@ class CompiledPriorities:
         for variable, value in zip(self._variables, values):
             variable.assign(value)
 
-    def give_back(self) -> None:
-        """Brings the memory's up to date, whose rows are so already."""
-        found = self.state(self._memory.size)
-        self._memory.take_priorities(found["priorities"], float(found["largest"][0]))
-
     def state(self, size: int) -> dict[str, np.ndarray]:
         """What the memory's `state` has of priorities.
 

@@ -23,7 +23,7 @@ class Ring(NamedTuple):
 
     Attributes:
         blocks: Packed rows by dtype, as `Storage.blocks`. They are whole, in whatever form the memory keeps observations.
-        cursor, size, written: The next row, how many hold a transition, and how many were written in this `fit`, int64.
+        cursor, size: The next row, and how many hold a transition, int64.
         windows: The open windows of n-step returns; `{}` without a horizon.
         priorities: A `Priorities`; `()` where rows are drawn uniformly.
     """
@@ -31,7 +31,6 @@ class Ring(NamedTuple):
     blocks: dict[str, tf.Tensor]
     cursor: tf.Tensor
     size: tf.Tensor
-    written: tf.Tensor
     windows: Any
     priorities: Any
 
@@ -58,7 +57,7 @@ class ReplayCollector(CompiledCollector):
         self.rows += 2 * self._most  # and behind the last
         self._form: Any = None  # says how a row is packed
         self._blocks: dict[str, ProgramVariable] = {}
-        self._place: Any = None  # `cursor`, `size` and `written` of the ring
+        self._place: Any = None  # `cursor` and `size` of the ring
         self._new = 0  # timesteps that the memory does not have yet
 
     # On the host -----------------------------------------------------------------------------------------------
@@ -72,8 +71,8 @@ class ReplayCollector(CompiledCollector):
         memory = self._agent.memory
         if self._windows is not None and not self._windows.has_room(memory.windows):
             memory.cut_episodes(range(self.count))
-        rows = memory.storage if self._is_whole() else self._whole_rows()
-        place = tf.constant([memory.cursor, memory.size, 0], tf.int64)
+        rows = memory.storage if type(memory.storage) is Storage else self._whole_rows()
+        place = tf.constant([memory.cursor, memory.size], tf.int64)
         with device_scope(self.device):
             if self._place is None:
                 self._form = Storage(memory._columns(), 1)
@@ -88,9 +87,6 @@ class ReplayCollector(CompiledCollector):
         self._place.assign(place)
         self._new = 0
 
-    def _is_whole(self) -> bool:
-        return type(self._agent.memory.storage) is Storage
-
     def _whole_rows(self) -> Storage:
         # Of a memory that stores large observations, or the frames of stacks, once.
         memory = self._agent.memory
@@ -104,22 +100,15 @@ class ReplayCollector(CompiledCollector):
         memory = self._agent.memory
         if not self._new:
             return
-        *place, written = self._place.numpy().tolist()
-        blocks = {name: block.numpy() for name, block in self._blocks.items()}
+        cursor, size = self._place.numpy().tolist()
         if self._windows is not None:
             self._windows.give_back(memory.windows)
-        if self._is_whole():
-            memory.take_rows(blocks, written)
-            if self._priorities is not None:
-                self._priorities.give_back()
-        else:  # it reads whole rows as those of a file
-            cursor, size = place
-            state = {"counters": np.asarray([size, cursor], np.int64)}
-            state |= {f"block.{name}": block[:size] for name, block in blocks.items()}
-            state |= {} if self._windows is None else memory.windows.state()
-            state |= {} if self._priorities is None else self._priorities.state(size)
-            memory.restore(state)
-        self._place.assign([*place, 0])
+        # It reads whole rows as those of a file.
+        state = {"counters": np.asarray([size, cursor], np.int64)}
+        state |= {f"block.{name}": block.numpy()[:size] for name, block in self._blocks.items()}
+        state |= {} if self._windows is None else memory.windows.state()
+        state |= {} if self._priorities is None else self._priorities.state(size)
+        memory.restore(state)
         self._new = 0
 
     def state(self) -> dict[str, Any] | None:
@@ -156,7 +145,7 @@ class ReplayCollector(CompiledCollector):
         blocks = {name: block.read_value() for name, block in self._blocks.items()}
         windows = {} if self._windows is None else self._windows.begin()
         priorities = () if self._priorities is None else self._priorities.begin()
-        ring = Ring(blocks, place[0], place[1], place[2], windows, priorities)
+        ring = Ring(blocks, place[0], place[1], windows, priorities)
         return super().begin()._replace(experience=ring)
 
     def finish(self, carried: Carried) -> None:
@@ -164,7 +153,7 @@ class ReplayCollector(CompiledCollector):
         ring = carried.experience
         for name, block in ring.blocks.items():
             self._blocks[name].assign(block)
-        self._place.assign(tf.stack([ring.cursor, ring.size, ring.written]))
+        self._place.assign(tf.stack([ring.cursor, ring.size]))
         if self._windows is not None:
             self._windows.finish(ring.windows)
         if self._priorities is not None:
@@ -229,7 +218,7 @@ class ReplayCollector(CompiledCollector):
         if self._priorities is not None:
             priorities = self._priorities.append(priorities, rows, valid)
         cursor, size = (ring.cursor + added) % capacity, tf.minimum(ring.size + added, capacity)
-        return Ring(blocks, cursor, size, ring.written + added, windows, priorities)
+        return Ring(blocks, cursor, size, windows, priorities)
 
     def _packed(self, block: str, columns: dict[str, tf.Tensor]) -> tf.Tensor:
         # The rows of a block: what `Storage.unpack` takes apart.
