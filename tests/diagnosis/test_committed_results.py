@@ -51,8 +51,7 @@ def test_no_result_has_a_finding(cells):
 
 
 def test_the_doctor_found_nothing_while_they_were_trained(cells):
-    runs = [run for each in cells.values() for run in each if "findings" in run]
-    assert len({run["task"] for run in runs}) > 15
+    runs = [run for each in cells.values() for run in each]
     found = {
         (run["task"], run["seed"]): [f["name"] for f in run["findings"] if f["severity"] != "advice"] for run in runs
     }
