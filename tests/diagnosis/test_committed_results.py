@@ -50,6 +50,14 @@ def test_no_result_has_a_finding(cells):
     assert {place: names for place, names in found.items() if names} == {}
 
 
+def test_every_run_has_the_doctors_findings():
+    """Those of cells that miss their gate, too."""
+    paths = sorted(RESULTS.glob("*/*.json"))
+    runs = {path: json.loads(path.read_text()) for path in paths if path.stem.isdigit()}
+    assert len(runs) > 150
+    assert [path for path, run in runs.items() if "findings" not in run] == []
+
+
 def test_the_doctor_found_nothing_while_they_were_trained(cells):
     runs = [run for each in cells.values() for run in each]
     found = {

@@ -88,7 +88,7 @@ class ReplayCollector(CompiledCollector):
         self._new = 0
 
     def _whole_rows(self) -> Storage:
-        # Of a memory that stores large observations, or the frames of stacks, once.
+        # Of a memory that stores each observation, or the frames of stacks, once.
         memory = self._agent.memory
         found = Storage(memory._columns(), memory.capacity)
         for name, view in found.views.items():
@@ -103,7 +103,7 @@ class ReplayCollector(CompiledCollector):
         cursor, size = self._place.numpy().tolist()
         if self._windows is not None:
             self._windows.give_back(memory.windows)
-        # It reads whole rows as those of a file.
+        # The memory reads whole rows as those of a file, in whatever form it stores them.
         state = {"counters": np.asarray([size, cursor], np.int64)}
         state |= {f"block.{name}": block.numpy()[:size] for name, block in self._blocks.items()}
         state |= {} if self._windows is None else memory.windows.state()
