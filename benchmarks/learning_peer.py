@@ -1,11 +1,12 @@
-"""What Stable-Baselines3 reaches in cells of the learning table that have no published number, on the same machine.
+"""What Stable-Baselines3 reaches in cells of the learning table, on the same machine.
 
-Its agents train with the shipped settings (`kagent/tuned/*.json`) in its own words, for as long, on the same seeds, and play 100
-greedy episodes on the same environment seeds. Observations and rewards are normalized by its `VecNormalize` where the settings say
-so. It needs an environment with Stable-Baselines3 and sb3-contrib, without TensorFlow or with it. One file per run is written
-under `benchmarks/results/sb3/<task>/`; runs whose file exists are skipped.
+Its agents train with the shipped settings (`kagent/tuned/*.json`) in its own words, or with its defaults where the cell has ours, for
+as long, on the same seeds, and play 100 greedy episodes on the same environment seeds. Observations and rewards are normalized by its
+`VecNormalize` where the settings say so. It needs an environment with Stable-Baselines3 and sb3-contrib, without TensorFlow or with
+it. One file per run is written under `benchmarks/results/sb3/<task>/`; runs whose file exists are skipped.
 
-    python -m benchmarks.learning_peer                                  # all cells without a gate
+    python -m benchmarks.learning_peer                                  # all cells without a published number
+    python -m benchmarks.learning_peer --tasks a2c-lunarlander --seeds 5
     python -m benchmarks.learning_peer --tasks ppo-hopper --seeds 1 --steps 4000 --results /tmp/trial
 """
 
@@ -14,15 +15,16 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import measurement, speed
-from benchmarks.learning_cells import EPISODES, EVALUATION, FIRST_SEED, TASKS, Task
+from benchmarks.learning_cells import EPISODES, EVALUATION, FIRST_SEED, TASKS, Task, settings_of
 from benchmarks.learning_run import is_loaded, load
 from benchmarks.learning_table import PEERS
 from benchmarks.run_sb3 import hide_tensorflow, noise
@@ -46,18 +48,67 @@ NAMES = {
     "tau": "tau",
     "temperature": "ent_coef",
     "top_quantiles_to_drop_per_net": "top_quantiles_to_drop_per_net",
+    "rms_prop_eps": "rms_prop_eps",
+    "max_kl": "target_kl",
+    "cg_iterations": "cg_max_steps",
+    "cg_damping": "cg_damping",
+    "critic_learning_rate": "learning_rate",
+    "critic_batch_size": "batch_size",
 }
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings where A2C's parts are arguments, as other presets and Stable-Baselines3 have them; others as they are.
+
+    Args:
+        settings: As `benchmarks.learning_cells.settings_of` gives them.
+
+    Raises:
+        ValueError: A part that is not one of Stable-Baselines3's A2C.
+    """
+    words = dict(settings)
+    memory = words.get("memory")
+    if not isinstance(memory, Mapping):
+        return words
+    steps, estimation, optimizer = memory["steps"], words["reward_estimation"], words["optimizer"]
+    batch, discount, gae_lambda = (
+        steps * words["fit"].get("n_envs", 1),
+        estimation["discount"],
+        estimation["gae_lambda"],
+    )
+    rate, epsilon, longest = (optimizer[name] for name in ("learning_rate", "epsilon", "global_clipnorm"))
+    theirs = {
+        "memory": {"type": "Rollout", "steps": steps},
+        "update": {"type": "Update", "unit": "timesteps", "batch_size": batch, "epochs": 1},
+        "reward_estimation": {
+            "type": "RewardEstimation", "discount": discount, "gae_lambda": gae_lambda, "estimate_horizon": "late"
+        },
+        "optimizer": {
+            "type": "RMSprop", "learning_rate": rate, "rho": 0.99, "epsilon": epsilon, "global_clipnorm": longest
+        },
+    }  # fmt: skip
+    for name, part in theirs.items():
+        if words.pop(name) != part:
+            raise ValueError(f"Stable-Baselines3 has no word for {name}={settings[name]!r}")
+    return words | {
+        "n_steps": steps,
+        "discount": discount,
+        "gae_lambda": gae_lambda,
+        "learning_rate": rate,
+        "rms_prop_eps": math.sqrt(epsilon),  # added outside the root there
+        "max_grad_norm": longest,
+    }
 
 
 def translated(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of a preset in the words of Stable-Baselines3.
 
     Args:
-        settings: As `kagent.tuned.load` gives them.
+        settings: As `benchmarks.learning_cells.settings_of` gives them.
 
     Returns:
-        Constructor arguments, with `policy_kwargs` whose `activation_fn` is a name; and the rest: `steps`, `n_envs`, `normalize`, and
-        the `noise` on actions, in parts of half their range.
+        Constructor arguments, with `policy_kwargs` whose `activation_fn` is a name, and schedules as they are written; and the rest:
+        `steps`, `n_envs`, `normalize`, and the `noise` on actions, in parts of half their range.
 
     Raises:
         ValueError: Settings that have no word there.
@@ -65,12 +116,18 @@ def translated(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
     words: dict[str, Any] = {}
     policy: dict[str, Any] = {}
     rest: dict[str, Any] = {"normalize": False, "noise": None, "n_envs": 1}
+    settings = flat(settings)
     for name, value in settings.items():
         if name == "fit":
             rest |= value
+        elif name == "critic_weight":  # of half the squared error
+            words["vf_coef"] = value / 2
+        elif name == "critic_steps":  # there: passes over the rollout
+            steps = settings["n_steps"] * settings["fit"].get("n_envs", 1)
+            words["n_critic_updates"] = value * settings["critic_batch_size"] // steps
         elif name in NAMES:
             words[NAMES[name]] = value
-        elif name == "normalize" and isinstance(value, bool):
+        elif name == "normalize":
             rest["normalize"] = value
         elif (
             name == "network"
@@ -89,6 +146,21 @@ def translated(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         else:
             raise ValueError(f"Stable-Baselines3 has no word for {name}={value!r}")
     return {**words, "policy_kwargs": policy}, rest
+
+
+def linear(schedule: Mapping[str, Any]) -> Callable[[float], float]:
+    """A `Linear` schedule as a function of the part of training that is left, 1 to 0.
+
+    Args:
+        schedule: As it is written in settings.
+
+    Raises:
+        ValueError: Another schedule.
+    """
+    if set(schedule) != {"type", "initial", "final"} or schedule["type"] != "Linear":
+        raise ValueError(f"Stable-Baselines3 has no word for the schedule {schedule!r}")
+    first, last = schedule["initial"], schedule["final"]
+    return lambda left: last + (first - last) * left
 
 
 def greedy_returns(model: Any, normalize: Any, environment: str, episodes: int, seed: int) -> list[float]:
@@ -125,10 +197,8 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, An
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
 
-    from kagent import tuned
-
     torch.set_num_threads(1)
-    settings = tuned.load(task.algorithm, task.environment)
+    settings = settings_of(task)
     if settings is None:
         raise LookupError(f"no tuned settings for {task.algorithm} on {task.environment}")
     words, rest = translated(settings)
@@ -139,11 +209,15 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, An
         import sb3_contrib
 
         library, packages = sb3_contrib, [*packages, "sb3-contrib"]
-    words["policy_kwargs"]["activation_fn"] = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[
-        words["policy_kwargs"]["activation_fn"]
-    ]
+    if "activation_fn" in (policy := words["policy_kwargs"]):
+        policy["activation_fn"] = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[policy["activation_fn"]]
+    if isinstance(rate := words.get("learning_rate"), Mapping):
+        words["learning_rate"] = linear(rate)
     env: Any = make_vec_env(task.environment, rest["n_envs"], seed=seed)
-    normalize = VecNormalize(env, gamma=words["gamma"]) if rest["normalize"] else None
+    normalize = None
+    if rest["normalize"]:
+        observation, reward = (rest["normalize"] in (True, name) for name in ("observation", "reward"))
+        normalize = VecNormalize(env, gamma=words["gamma"], norm_obs=observation, norm_reward=reward)
     if rest["noise"] is not None:
         words["action_noise"] = noise(rest["noise"], env)
     model = getattr(library, name)("MlpPolicy", normalize or env, seed=seed, device="cpu", **words)

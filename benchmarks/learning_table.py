@@ -92,8 +92,9 @@ def row(task: Task, records: Sequence[Record], peers: Sequence[Record] = ()) -> 
     """One line of the table. Minutes and steps/s are of the runs that had their core alone."""
     head = [task.shown, task.algorithm + (" (defaults)" if task.steps else "")]
     gate, published = ("—" if number is None else f"{number:g}" for number in (task.gate, task.published))
-    if task.gate is None and peers:
-        gate = f"SB3: {interquartile_mean([one['mean'] for one in peers]):.1f}"
+    if peers:
+        theirs = f"SB3: {interquartile_mean([one['mean'] for one in peers]):.1f}"
+        gate = theirs if task.gate is None else f"{gate} ({theirs})"
     if not records:
         return [*head, "", "", "not measured", "", "", gate, "", published, "", ""]
     means, alone = [record["mean"] for record in records], [one for one in records if not one.get("loaded")]

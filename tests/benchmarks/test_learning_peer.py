@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks.learning_cells import TASKS
-from benchmarks.learning_peer import translated
+from benchmarks.learning_cells import TASKS, settings_of
+from benchmarks.learning_peer import linear, translated
 from kagent import tuned
 
 
@@ -27,6 +27,48 @@ def test_settings_in_its_words():
 def test_every_cell_without_a_gate_has_settings_in_its_words(name):
     words, rest = translated(tuned.load(TASKS[name].algorithm, TASKS[name].environment))
     assert words["policy_kwargs"]["activation_fn"] in ("relu", "tanh") and rest["steps"] >= 100_000
+
+
+def test_the_parts_of_a2c_are_its_arguments():
+    words, rest = translated(tuned.load("a2c", "LunarLander-v3"))
+    assert words.pop("rms_prop_eps") == pytest.approx(1e-5) and words.pop("learning_rate")["initial"] == 0.00083
+    assert words == {
+        "n_steps": 5, "gamma": 0.995, "gae_lambda": 1.0, "max_grad_norm": 0.5, "ent_coef": 1e-5, "vf_coef": 0.5,
+        "policy_kwargs": {},
+    }  # fmt: skip
+    assert rest == {"normalize": False, "noise": None, "n_envs": 8, "steps": 200_000}
+
+
+def test_steps_of_trpos_critic_are_passes_there():
+    words, rest = translated(tuned.load("trpo", "LunarLanderContinuous-v3"))
+    assert words == {
+        "n_steps": 1024, "gamma": 0.99, "gae_lambda": 0.95, "target_kl": 0.01, "cg_max_steps": 15, "cg_damping": 0.1,
+        "learning_rate": 1e-3, "n_critic_updates": 20, "batch_size": 128, "policy_kwargs": {},
+    }  # fmt: skip
+    assert rest == {"normalize": "observation", "noise": None, "n_envs": 2, "steps": 200_000}
+
+
+def test_a_cell_of_defaults_has_its_defaults():
+    words, rest = translated(settings_of(TASKS["dqn-lunarlander-defaults"]))
+    assert words == {"policy_kwargs": {}} and rest["steps"] == 500_000
+
+
+def test_a_linear_schedule_is_a_function_of_what_is_left():
+    rate = linear({"type": "Linear", "initial": 0.8, "final": 0.2})
+    assert (rate(1.0), rate(0.5), rate(0.0)) == pytest.approx((0.8, 0.5, 0.2))
+    with pytest.raises(ValueError, match="no word for the schedule"):
+        linear({"type": "Exponential", "initial": 0.8, "final": 0.2})
+
+
+@pytest.mark.parametrize(
+    "part, change",
+    [("update", {"epochs": 2}), ("update", {"batch_size": 20}), ("optimizer", {"type": "Adam"}), ("memory", {"type": "Recent"})],
+)  # fmt: skip
+def test_a_part_that_is_not_its_a2cs_is_refused(part, change):
+    settings = tuned.load("a2c", "LunarLander-v3")
+    settings[part] |= change
+    with pytest.raises(ValueError, match=f"no word for {part}="):
+        translated(settings)
 
 
 def test_settings_without_a_word_are_refused():

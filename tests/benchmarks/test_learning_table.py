@@ -111,6 +111,12 @@ def test_where_there_is_no_gate_the_peer_is_one():
     assert "| Hopper-v5 | sac |  |  | not measured |  |  | SB3: 200.0 |  | — |  |  |" in nothing
 
 
+def test_a_peer_stands_beside_a_gate_and_does_not_judge():
+    found = {"a2c-lunarlander": [record("a2c-lunarlander", 1000, 30.0)]}
+    peers = {"a2c-lunarlander": [record("a2c-lunarlander", 1000, -10.8, returns=[-10.8])]}
+    assert any("| 80 (SB3: -10.8) | 🔴 missed |" in line for line in section(found, peers).splitlines())
+
+
 def test_a_file_of_another_run_or_task_is_refused(tmp_path):
     (tmp_path / "dqn-cartpole").mkdir()
     (tmp_path / "dqn-cartpole" / "1000.json").write_text(json.dumps(record("dqn-cartpole", 1001, 1.0)))
