@@ -3,7 +3,8 @@
 Its agents train with the shipped settings (`kagent/tuned/*.json`) in its own words, or with its defaults where the cell has ours, for
 as long, on the same seeds, and play 100 greedy episodes on the same environment seeds. Observations and rewards are normalized by its
 `VecNormalize` where the settings say so. It needs an environment with Stable-Baselines3 and sb3-contrib, without TensorFlow or with
-it. One file per run is written under `benchmarks/results/sb3/<task>/`; runs whose file exists are skipped.
+it; MuJoCo's cells need `gymnasium[mujoco]`, too. One file per run is written under `benchmarks/results/sb3/<task>/`; runs whose file
+exists are skipped.
 
     python -m benchmarks.learning_peer                                  # all cells without a published number
     python -m benchmarks.learning_peer --tasks a2c-lunarlander --seeds 5
@@ -225,6 +226,7 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, An
     model.learn(rest["steps"] if steps is None else steps)
     seconds = time.perf_counter() - began
     loads.append(load())
+    trained = [float(episode["r"]) for episode in model.ep_info_buffer]
     returns = greedy_returns(model, normalize, task.environment, episodes, EVALUATION + seed)
     return {
         "task": task.name,
@@ -233,6 +235,7 @@ def run(task: Task, seed: int, steps: int | None, episodes: int) -> dict[str, An
         "settings": settings,
         "returns": returns,
         "mean": statistics.fmean(returns),
+        "training": {"episodes": len(trained), "mean": statistics.fmean(trained) if trained else None},  # its last ones
         "evaluation": {"episodes": episodes, "seed": EVALUATION + seed, "greedy": True, "agent": "last"},
         "seconds": seconds,
         "steps_per_second": model.num_timesteps / seconds,

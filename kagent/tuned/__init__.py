@@ -2,13 +2,13 @@
 
 The values are those of rl-baselines3-zoo in kagent's words, but where a seed in a few failed with them. DQN on CartPole: its
 learning rate falls to 0, and its targets have the rewards of ten timesteps. DQN and QR-DQN on MountainCar: the rate falls to an
-eighth, and targets have the rewards of five timesteps. PPO on CartPole looks further ahead. The noise of TRPO on
-MountainCarContinuous stays for 16 timesteps, as A2C's does, which were 4; PPO has the same noise there, and rollouts of 1,024
-timesteps in place of 8, with which it found the goal and lost it again. C51, the double and the dueling DQN have DQN's settings;
-those of IQN, VPG, discrete SAC, PQN, IMPALA, Rainbow, NAF and CrossQ are kagent's own, and so are those of RecurrentPPO on the
-T-maze; without velocities it has independent noise, and on Pendulum a rate that falls to 0. On MuJoCo's environments SAC, TD3 and TQC train
-for 100,000 timesteps, a tenth of rl-baselines3-zoo's. An entry holds arguments of the preset, and under `"fit"` arguments of
-`agent.fit`.
+eighth, and targets have the rewards of five timesteps. PPO on CartPole looks further ahead. A2C on LunarLander has a tenth of the
+critic's weight, and a `gae_lambda` of 0.97. The noise of TRPO on MountainCarContinuous stays for 16 timesteps, as A2C's does,
+which were 4; PPO has the same noise there, and rollouts of 1,024 timesteps in place of 8, with which it found the goal and lost
+it again. C51, the double and the dueling DQN have DQN's settings; those of IQN, VPG, discrete SAC, PQN, IMPALA, Rainbow, NAF and
+CrossQ are kagent's own, and so are those of RecurrentPPO on the T-maze; without velocities it has independent noise, and on
+Pendulum a rate that falls to 0. On MuJoCo's environments SAC, TD3 and TQC train for 100,000 timesteps, a tenth of
+rl-baselines3-zoo's. An entry holds arguments of the preset, and under `"fit"` arguments of `agent.fit`.
 
 Where a library counts otherwise, the words were translated: passes of a critic over a rollout are TRPO's `critic_steps`; PyTorch's
 RMSprop of A2C, which adds 1e-5 outside the root, is Keras's with an epsilon of 1e-10 inside it; A2C's rollouts are a `Rollout`

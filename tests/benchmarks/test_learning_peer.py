@@ -33,7 +33,7 @@ def test_the_parts_of_a2c_are_its_arguments():
     words, rest = translated(tuned.load("a2c", "LunarLander-v3"))
     assert words.pop("rms_prop_eps") == pytest.approx(1e-5) and words.pop("learning_rate")["initial"] == 0.00083
     assert words == {
-        "n_steps": 5, "gamma": 0.995, "gae_lambda": 1.0, "max_grad_norm": 0.5, "ent_coef": 1e-5, "vf_coef": 0.5,
+        "n_steps": 5, "gamma": 0.995, "gae_lambda": 0.97, "max_grad_norm": 0.5, "ent_coef": 1e-5, "vf_coef": 0.05,
         "policy_kwargs": {},
     }  # fmt: skip
     assert rest == {"normalize": False, "noise": None, "n_envs": 8, "steps": 200_000}

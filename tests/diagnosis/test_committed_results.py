@@ -1,6 +1,7 @@
 """No false alarm: the rules over the results of every cell of the learning table that reaches its gate."""
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -16,6 +17,12 @@ RANDOM = {
     "Acrobot-v1": -500.0, "CartPole-v1": 25.6, "LunarLander-v3": -156.0, "LunarLanderContinuous-v3": -211.3,
     "MountainCar-v0": -200.0, "MountainCarContinuous-v0": -33.4, "Pendulum-v1": -1285.4,
 }  # fmt: skip
+
+
+def is_true(finding, environment):
+    """A lander that climbs leaves the height that its space declares, entry 1, up to 2.5: episodes end only where it leaves sideways."""
+    seen = finding["name"] == "observations_out_of_bounds" and environment.startswith("LunarLander")
+    return seen and re.search(r"\(entry 1: \S+ to 2\.\d+, declared -2\.5 to 2\.5\)\.$", finding["evidence"]) is not None
 
 
 def record_of(found):
@@ -58,10 +65,13 @@ def test_every_run_has_the_doctors_findings():
     assert [path for path, run in runs.items() if "findings" not in run] == []
 
 
-def test_the_doctor_found_nothing_while_they_were_trained(cells):
+def test_the_doctor_found_nothing_false_while_they_were_trained(cells):
     runs = [run for each in cells.values() for run in each]
     found = {
-        (run["task"], run["seed"]): [f["name"] for f in run["findings"] if f["severity"] != "advice"] for run in runs
+        (run["task"], run["seed"]): [
+            f["name"] for f in run["findings"] if f["severity"] != "advice" and not is_true(f, run["environment"])
+        ]
+        for run in runs
     }
     assert {place: names for place, names in found.items() if names} == {}
 
