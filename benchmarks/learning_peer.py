@@ -6,7 +6,7 @@ as long, on the same seeds, and play 100 greedy episodes on the same environment
 it; MuJoCo's cells need `gymnasium[mujoco]`, too. One file per run is written under `benchmarks/results/sb3/<task>/`; runs whose file
 exists are skipped.
 
-    python -m benchmarks.learning_peer                                  # all cells without a published number
+    python -m benchmarks.learning_peer                                  # MuJoCo's cells, which it judges
     python -m benchmarks.learning_peer --tasks a2c-lunarlander --seeds 5
     python -m benchmarks.learning_peer --tasks ppo-hopper --seeds 1 --steps 4000 --results /tmp/trial
 """
@@ -71,16 +71,13 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     memory = words.get("memory")
     if not isinstance(memory, Mapping):
         return words
-    steps, estimation, optimizer = memory["steps"], words["reward_estimation"], words["optimizer"]
-    batch, discount, gae_lambda = (
-        steps * words["fit"].get("n_envs", 1),
-        estimation["discount"],
-        estimation["gae_lambda"],
-    )
-    rate, epsilon, longest = (optimizer[name] for name in ("learning_rate", "epsilon", "global_clipnorm"))
+    estimation, optimizer = words.get("reward_estimation", {}), words.get("optimizer", {})
+    steps, discount, gae_lambda = memory.get("steps", 0), estimation.get("discount"), estimation.get("gae_lambda")
+    rate, epsilon, longest = (optimizer.get(name) for name in ("learning_rate", "epsilon", "global_clipnorm"))
+    envs = words["fit"].get("n_envs", 1)
     theirs = {
         "memory": {"type": "Rollout", "steps": steps},
-        "update": {"type": "Update", "unit": "timesteps", "batch_size": batch, "epochs": 1},
+        "update": {"type": "Update", "unit": "timesteps", "batch_size": steps * envs, "epochs": 1},
         "reward_estimation": {
             "type": "RewardEstimation", "discount": discount, "gae_lambda": gae_lambda, "estimate_horizon": "late"
         },
@@ -89,8 +86,8 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         },
     }  # fmt: skip
     for name, part in theirs.items():
-        if words.pop(name) != part:
-            raise ValueError(f"Stable-Baselines3 has no word for {name}={settings[name]!r}")
+        if words.pop(name, None) != part:
+            raise ValueError(f"Stable-Baselines3 has no word for {name}={settings.get(name)!r}")
     return words | {
         "n_steps": steps,
         "discount": discount,

@@ -71,6 +71,11 @@ def test_a_part_that_is_not_its_a2cs_is_refused(part, change):
         translated(settings)
 
 
-def test_settings_without_a_word_are_refused():
-    with pytest.raises(ValueError, match=r"no word for horizon=9"):
-        translated({"horizon": 9})
+@pytest.mark.parametrize(
+    "settings, name",
+    [({"horizon": 9}, "horizon=9"), ({"memory": {"type": "prioritized"}, "fit": {}}, "memory={'type'"),
+     ({"memory": {"type": "Rollout", "steps": 5}, "fit": {}}, "update=None")],
+)  # fmt: skip
+def test_settings_without_a_word_are_refused(settings, name):
+    with pytest.raises(ValueError, match=f"no word for {name}"):
+        translated(settings)
