@@ -31,7 +31,8 @@ _MEASURED = (
     "the interquartile mean (IQM) over the seeds of the mean return of 100 greedy episodes, with its 95 % bootstrap interval where "
     'there are several seeds. The settings are those of `kagent.tuned`; "(defaults)" is the preset as it is. "published" is the '
     'median of one run of rl-baselines3-zoo. Where there is none, the gate is Stable-Baselines3 ("SB3"), trained for as long on the '
-    "same machine by `python -m benchmarks.learning_peer`: its interquartile mean, or returns whose interquartile ranges overlap."
+    "same machine by `python -m benchmarks.learning_peer`: its interquartile mean, or returns whose interquartile ranges overlap. "
+    "In brackets behind a gate it does not judge."
 )
 
 
