@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from benchmarks import measurement
-from benchmarks.workloads import DQN, QRDQN, SAC, TD3, TQC, Workload
+from benchmarks.workloads import A2C, DDPG, DQN, QRDQN, SAC, TD3, TQC, TRPO, CrossQ, RecurrentPPO, Workload
 
 
 def agent_of(workload: Workload, env: Any, seed: int) -> Any:
@@ -36,27 +36,15 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
             max_grad_norm=a.max_grad_norm,
             **common,
         )
-    if isinstance(a, TD3):
-        return kagent.TD3(
-            env,
-            learning_rate=a.learning_rate,
-            memory=a.capacity,
-            batch_size=a.batch_size,
-            start=a.start,
-            frequency=a.frequency,
-            gradient_steps=a.gradient_steps,
-            tau=a.tau,
-            exploration=a.noise,
-            policy_delay=a.policy_delay,
-            target_noise=a.target_noise,
-            target_noise_clip=a.target_noise_clip,
-            **common,
-        )
-    if isinstance(a, SAC):
-        preset = kagent.SAC
-        if isinstance(a, TQC):
-            preset = kagent.TQC
-            common |= {"quantiles": a.quantiles, "top_quantiles_to_drop_per_net": a.dropped}
+    if isinstance(a, DDPG):
+        preset = kagent.DPG
+        if isinstance(a, TD3):
+            preset = kagent.TD3
+            common |= {
+                "policy_delay": a.policy_delay,
+                "target_noise": a.target_noise,
+                "target_noise_clip": a.target_noise_clip,
+            }
         return preset(
             env,
             learning_rate=a.learning_rate,
@@ -66,10 +54,75 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
             frequency=a.frequency,
             gradient_steps=a.gradient_steps,
             tau=a.tau,
+            exploration=a.noise,
             **common,
         )
+    if isinstance(a, SAC):
+        preset = kagent.SAC
+        if isinstance(a, TQC):
+            preset = kagent.TQC
+            common |= {"quantiles": a.quantiles, "top_quantiles_to_drop_per_net": a.dropped}
+        if isinstance(a, CrossQ):
+            preset = kagent.CrossQ
+            common |= {"critic_network": network, "policy_delay": a.policy_delay}
+        else:
+            common |= {"tau": a.tau}
+        return preset(
+            env,
+            learning_rate=a.learning_rate,
+            memory=a.capacity,
+            batch_size=a.batch_size,
+            start=a.start,
+            frequency=a.frequency,
+            gradient_steps=a.gradient_steps,
+            **common,
+        )
+    common["n_envs"] = workload.n_envs
+    if isinstance(a, A2C):
+        del common["discount"]
+        batch = a.n_steps * workload.n_envs
+        return kagent.A2C(
+            env,
+            memory={"type": "Rollout", "steps": a.n_steps},
+            update={"type": "Update", "unit": "timesteps", "batch_size": batch, "epochs": 1},
+            reward_estimation={
+                "type": "RewardEstimation",
+                "discount": a.discount,
+                "gae_lambda": a.gae_lambda,
+                "estimate_horizon": "late",
+            },
+            # Added under the root, where the peer's PyTorch adds it outside; half the squared error here.
+            optimizer={
+                "type": "RMSprop",
+                "learning_rate": a.learning_rate,
+                "rho": 0.99,
+                "epsilon": a.rms_prop_eps**2,
+                "global_clipnorm": a.max_grad_norm,
+            },
+            entropy_coefficient=a.entropy_coefficient,
+            critic_weight=2 * a.value_coefficient,
+            **common,
+        )
+    if isinstance(a, TRPO):
+        return kagent.TRPO(
+            env,
+            n_steps=a.n_steps,
+            gae_lambda=a.gae_lambda,
+            max_kl=a.max_kl,
+            cg_iterations=a.cg_iterations,
+            cg_damping=a.cg_damping,
+            critic_learning_rate=a.learning_rate,
+            critic_steps=a.critic_epochs * a.n_steps * workload.n_envs // a.batch_size,
+            critic_batch_size=a.batch_size,
+            **common,
+        )
+    preset = kagent.PPO
+    if isinstance(a, RecurrentPPO):
+        preset = kagent.RecurrentPPO
+        layers = [{"type": "dense", "size": size, "activation": workload.activation} for size in workload.units]
+        common["network"] = [{"type": "internal_lstm", "size": a.lstm}, *layers]
     falling = kagent.schedules.Linear
-    return kagent.PPO(
+    return preset(
         env,
         n_steps=a.n_steps,
         batch_size=a.batch_size,
@@ -80,7 +133,6 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
         entropy_coefficient=a.entropy_coefficient,
         value_coefficient=a.value_coefficient,
         max_grad_norm=a.max_grad_norm,
-        n_envs=workload.n_envs,
         **common,
     )
 

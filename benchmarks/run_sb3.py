@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks import measurement
-from benchmarks.workloads import DQN, PPO, QRDQN, SAC, TD3, TQC, Workload
+from benchmarks.workloads import A2C, DDPG, DQN, PPO, QRDQN, SAC, TD3, TQC, TRPO, CrossQ, RecurrentPPO, Workload
 
 
 def hide_tensorflow() -> None:
@@ -23,6 +23,7 @@ def hide_tensorflow() -> None:
 def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
     """Class name and constructor keywords, in the words Stable-Baselines3 and SBX share."""
     a = workload.algorithm
+    words: dict[str, Any]
     if isinstance(a, DQN):
         words = dict(
             learning_rate=a.learning_rate,
@@ -40,7 +41,7 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
         if isinstance(a, QRDQN):
             return "QRDQN", words | dict(max_grad_norm=a.max_grad_norm, policy_kwargs={"n_quantiles": a.quantiles})
         return "DQN", words
-    if isinstance(a, SAC | TD3):
+    if isinstance(a, SAC | DDPG):
         words = dict(
             learning_rate=a.learning_rate,
             buffer_size=a.capacity,
@@ -61,9 +62,35 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
                 target_noise_clip=a.target_noise_clip,
             )
             return "TD3", words | delayed
-        return "SAC", words
+        if isinstance(a, CrossQ):
+            del words["tau"]
+            return "CrossQ", words | {"policy_delay": a.policy_delay}
+        return "DDPG" if isinstance(a, DDPG) else "SAC", words
+    if isinstance(a, A2C):
+        return "A2C", dict(
+            learning_rate=a.learning_rate,
+            n_steps=a.n_steps,
+            gamma=a.discount,
+            gae_lambda=a.gae_lambda,
+            ent_coef=a.entropy_coefficient,
+            vf_coef=a.value_coefficient,
+            max_grad_norm=a.max_grad_norm,
+            rms_prop_eps=a.rms_prop_eps,
+        )
+    if isinstance(a, TRPO):
+        return "TRPO", dict(
+            learning_rate=a.learning_rate,
+            n_steps=a.n_steps,
+            batch_size=a.batch_size,
+            gamma=a.discount,
+            gae_lambda=a.gae_lambda,
+            target_kl=a.max_kl,
+            cg_max_steps=a.cg_iterations,
+            cg_damping=a.cg_damping,
+            n_critic_updates=a.critic_epochs,
+        )
     rate, clip = a.learning_rate, a.clip_range
-    return "PPO", dict(
+    words = dict(
         learning_rate=(lambda remaining: remaining * rate) if a.annealed else rate,
         clip_range=(lambda remaining: remaining * clip) if a.annealed else clip,
         n_steps=a.n_steps,
@@ -75,6 +102,9 @@ def keywords(workload: Workload) -> tuple[str, dict[str, Any]]:
         vf_coef=a.value_coefficient,
         max_grad_norm=a.max_grad_norm,
     )
+    if isinstance(a, RecurrentPPO):
+        return "RecurrentPPO", words | {"policy_kwargs": {"lstm_hidden_size": a.lstm}}
+    return "PPO", words
 
 
 def noise(amount: float, env: Any) -> Any:
@@ -106,13 +136,12 @@ def run(
     layers = [] if workload.images else list(workload.units)
     policy = {"net_arch": layers, "activation_fn": activations[workload.activation]}
     policy |= {**arguments.get("policy_kwargs", {}), **extra.get("policy_kwargs", {})}
-    if isinstance(workload.algorithm, TD3):
+    if isinstance(workload.algorithm, DDPG):
         arguments["action_noise"] = noise(workload.algorithm.noise, env)
     arguments |= {**extra, "policy_kwargs": policy}
     clock = measurement.Timeline()
-    model = getattr(library, name)(
-        "CnnPolicy" if workload.images else "MlpPolicy", env, seed=seed, device="cpu", verbose=0, **arguments
-    )
+    kind = "MlpLstmPolicy" if name == "RecurrentPPO" else "CnnPolicy" if workload.images else "MlpPolicy"
+    model = getattr(library, name)(kind, env, seed=seed, device="cpu", verbose=0, **arguments)
     if workload.acting:
         seen = measurement.observations(gym.make(workload.env), seed)
         return measurement.acting_figures(lambda o: model.predict(o, deterministic=True), seen, steps)
@@ -144,7 +173,7 @@ def measure(workload: Workload, steps: int, seed: int) -> dict[str, Any]:
     import stable_baselines3 as library
 
     packages = ["stable-baselines3", "torch", "gymnasium", "numpy"]
-    if isinstance(workload.algorithm, QRDQN | TQC):
+    if isinstance(workload.algorithm, QRDQN | TQC | CrossQ | TRPO | RecurrentPPO):
         import sb3_contrib as library
 
         packages.append("sb3-contrib")

@@ -70,18 +70,18 @@ def measure(kind: Kind, memory: str = "Replay") -> float:
     """Bytes per transition of a full memory of the class of this name in `kagent.memories`."""
     from kagent.learning import malloc_trim
 
-    parts = _drawn(kind)
-    _filled(kind._replace(capacity=10), memory, parts)  # what is taken once
+    parts = drawn_parts(kind)
+    filled(kind._replace(capacity=10), memory, parts)  # what is taken once
     gc.collect()
     malloc_trim.give_back()  # else memory that was freed before would go back now or later, and not count
     before = resident()
-    filled = _filled(kind, memory, parts)
+    made = filled(kind, memory, parts)
     gc.collect()
-    return (resident() - before) / len(filled)
+    return (resident() - before) / len(made)
 
 
-def _drawn(kind: Kind) -> np.ndarray:
-    # A thousand different frames, or whole observations.
+def drawn_parts(kind: Kind) -> np.ndarray:
+    """A thousand different frames, or whole observations, of which a memory is filled."""
     random = np.random.default_rng(0)
     high = 255 if kind.observation.dtype == np.uint8 else 1
     shape = kind.observation.shape[:-1] if kind.stack else kind.observation.shape
@@ -100,7 +100,8 @@ def _observations(kind: Kind, drawn: np.ndarray) -> Iterator[np.ndarray]:
         yield (np.stack(stack, -1) if kind.stack else new)[None]
 
 
-def _filled(kind: Kind, memory: str, drawn: np.ndarray) -> Any:
+def filled(kind: Kind, memory: str, drawn: np.ndarray) -> Any:
+    """A memory of the class of this name in `kagent.memories`, full of episodes made of the parts."""
     from kagent import memories
 
     made = getattr(memories, memory)(capacity=kind.capacity)

@@ -12,6 +12,10 @@ a run: their rates after the first update are those to compare. Stable-Baselines
 sb3-contrib; SBX has no QR-DQN. RLlib runs W2a and W2b. What a peer does not let one set is left alone: SBX's DQN does not
 clip gradients (the others: global norm 10).
 
+W8 is Stable-Baselines3's A2C in eight environments, W9 rl-zoo3's tuned CartPole setting of TRPO. W10 and W11 are W3 for DDPG
+and for CrossQ, of a policy step every three critic steps. W12 is W2a with an LSTM of 64 units before one layer of 64, policy and
+critic apart, as sb3-contrib's recurrent PPO. SBX is not compared there.
+
 I1 and I2 are from pixels: an Atari game (extra `atari`) with the usual preprocessing and four frames, the network of Mnih et al. 2015
 (convolutions and 512 units) in each library, shared by policy and critic in PPO. I1 is DQN's update of 32 every four steps, after 200
 steps; I2 is PPO with rollouts of 8 environments x 64 steps and 4 epochs in batches of 128.
@@ -60,6 +64,42 @@ class PPO:
 
 
 @dataclass(frozen=True)
+class RecurrentPPO(PPO):
+    """PPO whose policy and critic have an LSTM each before their layers."""
+
+    lstm: int = 64
+
+
+@dataclass(frozen=True)
+class A2C:
+    """Advantage actor-critic with RMSProp; one gradient step of each whole rollout."""
+
+    n_steps: int = 5
+    learning_rate: float = 7e-4
+    discount: float = 0.99
+    gae_lambda: float = 1.0
+    entropy_coefficient: float = 0.0
+    value_coefficient: float = 0.5
+    max_grad_norm: float = 0.5
+    rms_prop_eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class TRPO:
+    """Trust region policy optimization; the critic takes `critic_epochs` passes over each rollout."""
+
+    n_steps: int
+    batch_size: int
+    critic_epochs: int
+    learning_rate: float = 1e-3
+    discount: float = 0.99
+    gae_lambda: float = 0.98
+    max_kl: float = 0.01
+    cg_iterations: int = 15
+    cg_damping: float = 1e-3
+
+
+@dataclass(frozen=True)
 class SAC:
     """Soft actor-critic, twin critics, learned temperature."""
 
@@ -89,8 +129,15 @@ class TQC(SAC):
 
 
 @dataclass(frozen=True)
-class TD3:
-    """Twin delayed deterministic policy gradient; noise in half ranges of the actions."""
+class CrossQ(SAC):
+    """SAC without target networks, with batch renormalization in the critics; `tau` has no meaning."""
+
+    policy_delay: int = 3
+
+
+@dataclass(frozen=True)
+class DDPG:
+    """Deep deterministic policy gradient; noise in half ranges of the actions."""
 
     learning_rate: float
     batch_size: int
@@ -100,8 +147,14 @@ class TD3:
     gradient_steps: int = 1
     discount: float = 0.99
     tau: float = 0.005
-    policy_delay: int = 2
     noise: float = 0.1
+
+
+@dataclass(frozen=True)
+class TD3(DDPG):
+    """Twin delayed deterministic policy gradient."""
+
+    policy_delay: int = 2
     target_noise: float = 0.2
     target_noise_clip: float = 0.5
 
@@ -122,7 +175,7 @@ class Workload:
     steps: int
     units: tuple[int, ...]
     activation: str
-    algorithm: DQN | PPO | SAC | TD3
+    algorithm: DQN | PPO | A2C | TRPO | SAC | DDPG
     n_envs: int = 1
     executions: int = 1
     acting: bool = False
@@ -137,7 +190,9 @@ class Workload:
         """Env steps at this scale, rounded up to whole updates so that every library does the same work."""
         a = self.algorithm
         rollouts = self.executions if self.compiled else 1
-        period = rollouts * a.n_steps * self.n_envs if isinstance(a, PPO) else a.frequency * self.executions
+        period = (
+            rollouts * a.n_steps * self.n_envs if isinstance(a, PPO | A2C | TRPO) else a.frequency * self.executions
+        )
         return math.ceil(max(1, round(self.steps * scale)) / period) * period
 
 
@@ -150,6 +205,11 @@ _W3 = SAC(1e-3, 256, 1_000_000, 100)
 _W5 = TD3(1e-3, 256, 1_000_000, 100)
 _W6 = QRDQN(2.3e-3, 64, 100_000, 256, 128, 10, epsilon_final=0.04, epsilon_fraction=0.16)
 _W7 = TQC(1e-3, 256, 1_000_000, 100)
+_W8 = A2C()
+_W9 = TRPO(512, 512, 20)
+_W10 = DDPG(1e-3, 256, 1_000_000, 100)
+_W11 = CrossQ(1e-3, 256, 1_000_000, 100)
+_W12 = RecurrentPPO(32, 256, 20, 1e-3, True, discount=0.98, gae_lambda=0.8)
 _I1 = DQN(1e-4, 32, 10_000, 4, 1, 1000, epsilon_final=0.05, epsilon_fraction=0.5, start=200)
 _I2 = PPO(64, 128, 4, 2.5e-4, clip_range=0.1, entropy_coefficient=0.01)
 _CARTPOLE, _SMALL, _LARGE = "CartPole-v1", (64, 64), (256, 256)
@@ -273,6 +333,64 @@ WORKLOADS: dict[str, Workload] = {
             _W7,
             must={"sb3": 1},
             aim={"sb3": 1.5},
+        ),
+        Workload(
+            "W8",
+            "A2C CartPole, 8 envs x 5 steps, RMSProp, separate tanh 64-64",
+            _CARTPOLE,
+            100_000,
+            _SMALL,
+            "tanh",
+            _W8,
+            n_envs=8,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1},
+        ),
+        Workload(
+            "W9",
+            "TRPO CartPole, 2 envs x 512 steps, critic 20 epochs of batch 512, separate tanh 64-64",
+            _CARTPOLE,
+            100_000,
+            _SMALL,
+            "tanh",
+            _W9,
+            n_envs=2,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1},
+        ),
+        Workload(
+            "W10",
+            "DDPG Pendulum, else as W3",
+            "Pendulum-v1",
+            10_000,
+            _LARGE,
+            "relu",
+            _W10,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1},
+        ),
+        Workload(
+            "W11",
+            "CrossQ Pendulum, policy delay 3, else as W3",
+            "Pendulum-v1",
+            10_000,
+            _LARGE,
+            "relu",
+            _W11,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1},
+        ),
+        Workload(
+            "W12",
+            "recurrent PPO CartPole, LSTM 64 and tanh 64, else as W2a",
+            _CARTPOLE,
+            100_000,
+            (64,),
+            "tanh",
+            _W12,
+            n_envs=8,
+            libraries=("kagent", "sb3"),
+            must={"sb3": 1},
         ),
         *(
             Workload(

@@ -41,9 +41,17 @@ class SumTree:
         """Gives entries weights, finite and at least 0. Of an entry given twice the last one counts."""
         places = np.asarray(entries, np.int64) + self._leaves
         self._nodes[places] = weights
-        while len(places) and places[0] > 1:
-            places = np.unique(places // 2)
-            self._nodes[places] = self._nodes[2 * places] + self._nodes[2 * places + 1]
+        pairs, width = self._nodes.reshape(-1, 2), self._leaves if len(places) else 1
+        while width > 1:
+            width //= 2
+            if len(places) < width:
+                # Two entries may have one parent, whose sum is then taken twice: that costs less than to look for it.
+                places >>= 1
+                both = pairs.take(places, axis=0)
+                self._nodes[places] = both[:, 0] + both[:, 1]
+            else:
+                both = pairs[width : 2 * width]
+                np.add(both[:, 0], both[:, 1], out=self._nodes[width : 2 * width])
 
     def find(self, masses: np.ndarray) -> np.ndarray:
         """The entries whose part of the line of all weights, put end to end, holds these points.
@@ -56,9 +64,10 @@ class SumTree:
         """
         nodes, masses = np.ones(np.shape(masses), np.int64), np.array(masses, np.float64)
         for _ in range(self._leaves.bit_length() - 1):
-            left = self._nodes[2 * nodes]
+            nodes *= 2
+            left = self._nodes.take(nodes)
             # Rounding may leave more than there is on the right, where all may be 0.
-            right = (masses >= left) & (self._nodes[2 * nodes + 1] > 0.0)
-            masses -= np.where(right, left, 0.0)
-            nodes = 2 * nodes + right
+            right = (masses >= left) & (self._nodes.take(nodes + 1) > 0.0)
+            masses -= left * right
+            nodes += right
         return nodes - self._leaves

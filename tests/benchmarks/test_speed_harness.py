@@ -9,7 +9,7 @@ import children
 import pytest
 
 import kagent
-from benchmarks import libraries, measurement, run_purejax, run_sb3, speed
+from benchmarks import libraries, measurement, run_kagent, run_purejax, run_sb3, speed
 from benchmarks.workloads import WORKLOADS
 
 
@@ -110,7 +110,7 @@ def test_missing_peer_is_said(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--workloads", "W9"], "unknown workload: ['W9']; known: ['W0', 'W1a'"),
+        (["--workloads", "W99"], "unknown workload: ['W99']; known: ['W0', 'W1a'"),
         (["--libraries", "tianshou"], "unknown library: ['tianshou']"),
         (["--threads", "three"], "unknown 'three'; known: best, calibrate, all, one"),
         (["--runs", "0"], "--runs must be at least 1"),
@@ -175,6 +175,37 @@ def test_keywords_of_the_peers():
     assert name == "TQC" and words["policy_kwargs"] == {"n_quantiles": 25, "n_critics": 2}
     name, words = run_sb3.keywords(WORKLOADS["W2a"])
     assert name == "PPO" and words["learning_rate"](0.5) == 5e-4 and words["clip_range"](0.5) == 0.1
+    name, words = run_sb3.keywords(WORKLOADS["W8"])
+    assert (name, words["n_steps"], words["vf_coef"], words["rms_prop_eps"]) == ("A2C", 5, 0.5, 1e-5)
+    name, words = run_sb3.keywords(WORKLOADS["W9"])
+    assert (name, words["target_kl"], words["n_critic_updates"], words["batch_size"]) == ("TRPO", 0.01, 20, 512)
+    name, words = run_sb3.keywords(WORKLOADS["W10"])
+    assert (name, words["tau"], "policy_delay" in words) == ("DDPG", 0.005, False)
+    name, words = run_sb3.keywords(WORKLOADS["W11"])
+    assert (name, words["policy_delay"], "tau" in words) == ("CrossQ", 3, False)
+    name, words = run_sb3.keywords(WORKLOADS["W12"])
+    assert (name, words["n_epochs"], words["policy_kwargs"]) == ("RecurrentPPO", 20, {"lstm_hidden_size": 64})
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "batch_size", "steps"),
+    [
+        ("W5", "TD3", 256, 1),
+        ("W7", "TQC", 256, 1),
+        ("W8", "A2C", 8 * 5, 1),
+        ("W9", "TRPO", 2 * 512, 1),
+        ("W10", "DPG", 256, 1),
+        ("W11", "CrossQ", 256, 1),
+        ("W12", "RecurrentPPO", 256, 20),
+    ],
+)
+def test_agents_of_workloads(name, preset, batch_size, steps):
+    workload = WORKLOADS[name]
+    agent = run_kagent.agent_of(workload, workload.env, 0)
+    assert type(agent) is getattr(kagent, preset)
+    update = agent.update_rule
+    assert (update.batch_size, update.epochs or update.steps) == (batch_size, steps)
+    assert agent.reward_estimation.discount == workload.algorithm.discount
 
 
 def test_the_program_in_jax_takes_as_many_gradient_steps():
