@@ -43,6 +43,7 @@ def test_projection_between_other_bounds(c51):
     np.testing.assert_allclose(found, [[0.2, 0.2 + 0.1, 0.3 + 0.2]], atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_objective_keeps_what_an_objective_must(c51):
     policy = c51.CategoricalValuePolicy({"type": "mlp", "units": [4]}, atoms=5, high=10.0)
     testing.check_objective(c51.CategoricalObjective(), policy=policy, memory=100)

@@ -15,6 +15,7 @@ import pytest
 from runs import equal
 from test_keras_logging import scalars
 from toy_envs import Counter
+from variants import thorough
 
 import kagent
 
@@ -39,7 +40,7 @@ def agent(small):
 
 
 @pytest.mark.eager(as_users=True, seldom=True)  # as users have the names of logs
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*FILES[:2], *map(thorough, FILES[2:])], ids=lambda path: path.stem)
 def test_each_is_one_documented_file_that_stands_alone(path, small, tmp_path, monkeypatch):
     text = path.read_text()
     assert len(text.splitlines()) < 100 and f"`{path.name}`" in (GALLERY / "README.md").read_text()
@@ -94,6 +95,7 @@ def test_save_best(small, tmp_path):
     assert best.best == 9.5
 
 
+@pytest.mark.thorough
 def test_save_best_saves_a_whole_agent_in_mid_epoch(small, tmp_path):
     """The callback hears of the first of two ends at one timestep: both must be in the file."""
     agent = small("dqn", start=8)
@@ -144,6 +146,7 @@ def test_tensorboard_episodes(agent, tmp_path):
     assert found["episode_length"] == [(2, 2.0), (7, 2.0)]
 
 
+@pytest.mark.thorough
 def test_entropy_guard(small):
     class Collapsing(keras.callbacks.Callback):
         values = (math.nan, 0.6, 0.1, 0.6, 0.1, 0.1, 0.1)
@@ -161,6 +164,7 @@ def test_entropy_guard(small):
         small("dqn").fit("CartPole-v1", steps=20, verbose=0, callbacks=[guard])
 
 
+@pytest.mark.thorough
 def test_return_plot(agent, tmp_path, monkeypatch):
     import matplotlib.image
 

@@ -52,6 +52,7 @@ def test_calls_come_in_the_order_of_model_fit(small, kind):
     assert {"loss", "episode_return", "val_episode_return"} <= set(keys)
 
 
+@pytest.mark.thorough
 def test_batches_are_numbered_by_the_timestep_of_their_epoch(small):
     recorder = Recorder()
     run(small("dqn", start=4, frequency=4, batch_size=4), recorder, epochs=2)
@@ -79,6 +80,7 @@ def test_model_checkpoint_keeps_the_best_agent(small, tmp_path):
     assert equal(keras.saving.load_model(path).get_weights(), loaded.get_weights())
 
 
+@pytest.mark.thorough
 def test_model_checkpoint_is_not_caught_by_an_epoch_without_an_episode(small, tmp_path):
     """Keras takes the first value as the best, and nothing is ever better than NaN."""
     path = tmp_path / "best.keras"
@@ -138,6 +140,7 @@ def test_backup_and_restore_goes_on_where_it_was(small, kind, tmp_path):
     assert again.epoch == [0, 1] and resumed.timesteps == 120
 
 
+@pytest.mark.thorough
 def test_backup_within_an_epoch(small, tmp_path):
     agent = small("dqn", start=1, frequency=1, batch_size=1, compiled=GRAPH)
     stop = LambdaCallback(on_train_batch_end=lambda batch, logs: (_ for _ in ()).throw(Killed) if batch == 17 else None)
@@ -169,6 +172,7 @@ def test_early_stopping_on_the_return_of_training(small):
     assert stop.stopped_epoch == 3 and stop.best == 2.0
 
 
+@pytest.mark.thorough
 def test_monitors_wait_for_the_first_episode_and_begin_with_it(small):
     """NaN is no value: it is neither the best so far nor an epoch without improvement."""
     nan = math.nan
@@ -227,6 +231,7 @@ def test_learning_rate_scheduler(small, kind):
         np.testing.assert_allclose(history[name], [0.1, 0.05], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_scheduled_learning_rate_of_zero_stops_learning(small):
     """The compiled program reads the rate; it does not remember it."""
     agent, returns = small("dqn", jit=True), Returns(*[0.0] * 4)

@@ -14,13 +14,13 @@ from event_files import curves
 from keras.callbacks import CSVLogger, LambdaCallback, TensorBoard
 from runs import RATES, run
 from toy_envs import Counter
-from variants import with_few
+from variants import thorough, with_few
 
 import kagent
 
 
 @pytest.mark.eager(as_users=True)  # in the names of logs
-@pytest.mark.parametrize("kind", ["dqn", "ppo", "sac"])
+@pytest.mark.parametrize("kind", ["dqn", *map(thorough, ("ppo", "sac"))])
 def test_csv_logger_has_every_column_from_the_first_epoch(small, kind, tmp_path):
     changes = {"n_steps": 32} if kind == "ppo" else {"start": 30}
     agent = small(kind, compiled={"run_eagerly": False}, **changes)
@@ -158,7 +158,7 @@ def test_tensorboard_of_batches_weights_and_pace(small, tmp_path):
 
 
 @pytest.mark.eager
-@pytest.mark.parametrize("kind", ["TensorBoard", "Groups", "Summarizer"])
+@pytest.mark.parametrize("kind", ["Summarizer", *map(thorough, ("TensorBoard", "Groups"))])
 def test_a_full_disk_is_an_error_at_the_beginning_and_a_warning_later(kind, small, tmp_path):
     """A limit on the size of files, which root has to keep too, stands for the disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -293,6 +293,7 @@ def test_an_error_begins_a_line_of_its_own(small, monkeypatch):
     assert drawn(monkeypatch, 80, fit)[-1] == "next"
 
 
+@pytest.mark.thorough
 def test_a_bar_without_a_terminal(small, monkeypatch):
     class Collector:
         """What some notebooks and loggers put in the place of stdout."""

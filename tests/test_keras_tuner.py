@@ -116,7 +116,8 @@ def tuner(small, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("kind", ["dqn", pytest.param("ppo", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", ["dqn", "ppo"])
 def test_trials_are_fitted_and_the_best_epoch_comes_back(kind, tuner, tmp_path):
     tuner = tuner(kind, executions=2)
     rates, stops = LearningRateScheduler(lambda epoch, rate: rate / 2), EarlyStopping("loss", patience=9)
@@ -153,6 +154,7 @@ def test_hyperband_goes_on_with_the_weights_of_an_earlier_trial(tuner):
     assert equal(tuner.load_model("01", again).get_weights(), whole.get_weights())
 
 
+@pytest.mark.thorough
 def test_a_trial_may_be_stopped(tuner):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -163,6 +165,7 @@ def test_a_trial_may_be_stopped(tuner):
     assert model.timesteps == 40
 
 
+@pytest.mark.thorough
 def test_callbacks_are_copied_for_every_trial(small, tmp_path):
     given = [
         kagent.callbacks.Checkpoint(tmp_path / "checkpoints"),

@@ -94,6 +94,7 @@ def test_a_penalty_alone_shrinks_every_weight(small):
         assert (np.abs(second) < np.abs(first))[large].all()
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 @pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0.0, 0.3), (10.0, 0.6, 0.7)])
 def test_entropy_keeps_a_bandit_undecided(small, weight, least, most):
@@ -107,6 +108,7 @@ def test_entropy_keeps_a_bandit_undecided(small, weight, least, most):
     assert least <= history["entropy"][-1] <= most  # at most log 2 = 0.693
 
 
+@pytest.mark.thorough
 def test_they_may_be_schedules_and_go_to_a_file(small, tmp_path):
     falling = schedules.Linear(0.1, 0.0, steps=100, unit="updates")
     agent = small("ppo", l2_regularization=falling, entropy_regularization=falling, variable_noise=0.5)

@@ -80,6 +80,7 @@ def fit(agent, env, folder=None, *more, **bounds):
     return agent
 
 
+@pytest.mark.thorough
 def test_a_kill_between_keras_two_files_loses_nothing(small, tmp_path):
     # Keras writes the weights first and then, in another file, the number of the epoch.
     whole = fit(small("dqn"), "CartPole-v1")
@@ -129,6 +130,7 @@ def test_a_rollout_cut_by_a_nondeterministic_environment_ends_there(small, tmp_p
     assert seen[1].nonzero()[0].tolist() == [14] and len(agent.memory) == 45
 
 
+@pytest.mark.thorough
 def test_an_environment_that_tells_its_state_is_asked_for_it(small, tmp_path):
     with pytest.raises(Killed):
         fit(small("dqn", env=Stateful()), Stateful(), tmp_path / "backup", kill(1))

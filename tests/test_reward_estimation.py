@@ -254,6 +254,7 @@ def test_dicts_in_the_page_s_words_and_the_later_ones():
 # In agents -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_ppo_with_n_step_advantages_learns_from_them(small):
     class Watching(kagent.PPO):
         def prepare(self, experience):
@@ -284,6 +285,7 @@ def test_what_an_objective_cannot_do_is_refused_by_name(small, kind, changes):
         kagent.Agent.from_config(config)
 
 
+@pytest.mark.thorough
 def test_action_estimates_are_double_q_learning(small):
     # A target that never moves and a policy that moves fast soon disagree about the best action.
     config = small("dqn", learning_rate=0.1, target_update_period=10**6).get_config()

@@ -163,6 +163,7 @@ def test_a_greedy_agent():
     ]
 
 
+@pytest.mark.thorough
 def test_a_schedule_is_followed():
     made = agent({"type": "linear", "initial": 2.0, "final": 0.0, "steps": 40, "unit": "timesteps"})
     assert made.actor.temperature == 2.0
@@ -175,6 +176,7 @@ def test_a_schedule_is_followed():
     assert made.get_config()["policy"]["temperature"]["type"] == "Linear"
 
 
+@pytest.mark.thorough
 def test_a_saved_agent_samples_at_the_temperature_of_its_time(tmp_path):
     made = agent({"type": "linear", "initial": 2.0, "final": 0.0, "steps": 40, "unit": "timesteps"})
     made.fit("CartPole-v1", steps=20, verbose=0)

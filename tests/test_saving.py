@@ -521,6 +521,7 @@ def test_what_compile_was_told_comes_back(small, tmp_path):
     assert differences(state_of(loaded), state_of(agent)) == []
 
 
+@pytest.mark.thorough
 def test_an_optimizer_for_each_role_comes_back(small, tmp_path):
     optimizer = kagent.optimizers.RoleOptimizer(
         policy=keras.optimizers.Adam(1e-3, name="policy"),

@@ -234,6 +234,7 @@ def test_what_does_not_go_with_episodes_is_refused(small):
         Update(unit="steps")
 
 
+@pytest.mark.thorough
 def test_recent_timesteps_are_learned_from_again(small):
     config = {
         **small("ppo").get_config(),

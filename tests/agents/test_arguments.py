@@ -171,7 +171,7 @@ def made(name, **changes):
     return AGENTS[name](**spaces_of(name), **{**given, "seed": 3, "name": "mine", "n_envs": 2, **changes})
 
 
-@pytest.mark.parametrize("name", with_few(GIVEN, ("dqn", "ppo", "sac", "duelingdqn")))
+@pytest.mark.parametrize("name", with_few(GIVEN, ("dqn",)))
 def test_every_argument_is_an_attribute_also_of_loaded_agents(name, tmp_path):
     agent = made(name)
     agents = [agent, kagent.Agent.create(json.loads(json.dumps(agent.get_config())))]
@@ -290,6 +290,7 @@ def test_a_preset_that_names_the_part_decides_itself():
         Passing(None, 0.25, optimizer="sgd", **spaces_of("dqn"))
 
 
+@pytest.mark.thorough
 def test_the_value_is_that_of_the_part():
     schedule = {"type": "linear", "initial": 0.5, "final": 0.0}
     agent = made("ppo", clip_range=schedule, learning_rate=schedule)

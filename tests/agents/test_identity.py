@@ -49,6 +49,7 @@ def test_dqn_repeats_what_it_sees(name):
     assert learned(agent, space, 1500, 1.0) >= 90
 
 
+@pytest.mark.thorough
 @each(DISCRETE, "nested")
 def test_ppo_repeats_what_it_sees(name):
     space = DISCRETE[name]
@@ -57,6 +58,7 @@ def test_ppo_repeats_what_it_sees(name):
     assert learned(agent, space, 2000, 1.0) >= 90
 
 
+@pytest.mark.thorough
 @each(BOXES, "mixed", thorough=("unbounded",))
 def test_ppo_comes_close_with_boxes(name):
     space = BOXES[name]
@@ -65,6 +67,7 @@ def test_ppo_comes_close_with_boxes(name):
     assert learned(agent, space, 4000, 0.8) >= 90
 
 
+@pytest.mark.thorough
 @each(BOUNDED, "nested")
 def test_sac_comes_close_with_boxes(name):
     space = BOUNDED[name]
@@ -73,6 +76,7 @@ def test_sac_comes_close_with_boxes(name):
     assert learned(agent, space, 1200, 0.8) >= 90
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", with_few(("dqn", "ppo"), ("ppo",)))
 def test_several_environments_learn_as_well(kind):
     space = DISCRETE["discrete"]

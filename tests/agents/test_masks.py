@@ -55,6 +55,7 @@ def test_it_learns_where_the_best_unmasked_action_is_always_forbidden(kind, mask
     assert set(seen) == {1, 2, 3, 4}
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 @pytest.mark.parametrize("kind", with_few(("dqn", "ppo"), ("ppo",)))
 def test_nested_masks_are_kept_to_and_learned_with(kind):

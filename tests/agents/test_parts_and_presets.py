@@ -56,6 +56,7 @@ def test_the_horizon_of_dqn():
         made("dqn", horizon=-1)
 
 
+@pytest.mark.thorough
 def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
     """In a fresh process: the class, the counters, and the actions in 20 states."""
 
@@ -79,6 +80,7 @@ def test_saved_agents_come_back_as_what_they_were(trained, tmp_path):
     assert json.loads(line.removeprefix("RESULT")) == expected
 
 
+@pytest.mark.thorough
 def test_two_agents_in_one_process():
     """Trained in turns, each is as if alone; one is closed and deleted, the other goes on."""
     alone, env = made("a2c", seed=1), env_of("a2c")

@@ -330,6 +330,7 @@ def test_summaries_of_single_observations_are_refused(tmp_path):
     assert agent.timesteps == 0
 
 
+@pytest.mark.thorough
 def test_updates_are_one_trace_however_long_episodes_are():
     agent = kagent.PPO(env(), **ROLLOUT, critic="shared", seed=0)
     agent.compile(jit_compile=False)

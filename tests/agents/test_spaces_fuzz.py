@@ -96,6 +96,7 @@ def tried(examples):
     )
 
 
+@pytest.mark.thorough
 @tried(3)
 @given(data=st.data())
 def test_any_space_trains_acts_and_comes_back_from_a_file(data):

@@ -38,6 +38,7 @@ class Moves(Callback):
         self.old = new
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 def test_it_learns_a_bandit():
     env = Identity(spaces.Discrete(3))
@@ -57,6 +58,7 @@ def test_four_updates_on_cartpole_improve_it():
     assert history[-1] > 1.5 * history[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 def test_the_bound_holds_on_the_rollout_it_learns_from():
     agent = kagent.TRPO("CartPole-v1", n_steps=64, n_envs=2, max_kl=0.01, **SMALL)

@@ -18,6 +18,7 @@ def test_dqn_at_discount_0_learns_the_reward_table():
     assert [agent.act(s, deterministic=True) for s in range(4)] == env.q.argmax(1).tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 def test_ppo_at_discount_0_prefers_what_pays_most():
     env = KnownQ()

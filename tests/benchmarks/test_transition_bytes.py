@@ -9,6 +9,7 @@ from benchmarks import transition_bytes
 from benchmarks.transition_bytes import Kind
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("memory", with_few(transition_bytes.MEMORIES, ("Replay",)))
 def test_an_image_is_counted_once_and_at_the_end_of_its_episode(memory):
     kind = Kind(spaces.Box(0, 255, (64, 64), np.uint8), spaces.Discrete(3), 20_000, 10)

@@ -96,6 +96,7 @@ def newest(folder):
     return max(found, default=-1)
 
 
+@pytest.mark.thorough
 def test_killed_at_any_moment_it_ends_where_the_uninterrupted_run_does(small, tmp_path):
     folder = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(kagent.__path__[0])}
@@ -231,6 +232,7 @@ def test_an_agent_that_is_ahead_is_not_turned_back(small, filled):
     assert agent.timesteps == 30
 
 
+@pytest.mark.thorough
 def test_offline_training_keeps_one_file(idle, tmp_path):
     agent, resumed = idle(), idle()
     agent.fit("CartPole-v1", steps=20, verbose=0)

@@ -123,6 +123,7 @@ def test_a_save_hashes_no_more_than_what_is_new(small, tmp_path, horizon):
     assert all(alone[:-1]) and (rows[5:8] == [30, 30, 30] if horizon is None else rows[5:8] == [95, 95, 95])
 
 
+@pytest.mark.thorough
 def test_stopped_at_any_point_of_a_save_the_newest_file_is_whole(small, tmp_path, monkeypatch):
     agent, folder = small("dqn", memory=65), tmp_path / "run"
     saver = Checkpoint(folder, frequency=None, max_checkpoints=1)

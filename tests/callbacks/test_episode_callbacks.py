@@ -146,6 +146,7 @@ def test_who_is_told_that_an_error_ended_training(small, breaks):
     assert (first.heard, second.heard) == expected
 
 
+@pytest.mark.thorough
 def test_an_error_in_offline_training(small):
     agent = small("dqn")
     agent.fit("CartPole-v1", steps=60, verbose=0)

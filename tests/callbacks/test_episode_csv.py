@@ -102,6 +102,7 @@ agent.fit(Counter(lengths=(2,)), max_steps=14, verbose=0, callbacks=[table, save
 """
 
 
+@pytest.mark.thorough
 def test_after_a_kill(tmp_path):
     """Killed at timestep 9 with five whole rows less one; saved at timestep 8, with four episodes."""
     environment = {

@@ -325,6 +325,7 @@ def test_an_update_within_another_ones_end(small, tmp_path):
     assert agent.updates == 6 and set(steps) == {2, 4, 6} and min(found) > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.eager
 def test_the_loop_of_experience_writes_what_fit_does(tmp_path):
     """Four rollouts of two episodes of four timesteps. Every second update is written, at its last of four gradient steps:
@@ -423,6 +424,7 @@ def test_an_agent_learns_the_same_with_it_and_without(small, tmp_path, kind):
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_compiled_learner_is_traced_once(small, tmp_path):
     agent = train(small("dqn", jit=True), 40, Summarizer(tmp_path, labels="all"))
     assert agent.updates > 5 and agent.train_function.traces == 1

@@ -14,6 +14,7 @@ from event_files import curves, graphs, moments
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 from toy_envs import Counter, Identity
+from variants import thorough
 
 import kagent
 from kagent.callbacks import Callback, Summarizer
@@ -127,7 +128,7 @@ def sac(tmp_path_factory):
     return Run(agent, "Pendulum-v1", tmp_path_factory.mktemp("sac"), 20)
 
 
-@pytest.fixture(params=["dqn", "ppo", "sac"])
+@pytest.fixture(params=["dqn", *map(thorough, ("ppo", "sac"))])
 def run(request):
     return request.getfixturevalue(request.param)
 

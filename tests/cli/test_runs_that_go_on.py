@@ -45,6 +45,7 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(base, here):  # noqa: F811
     assert all(map(np.array_equal, weights(folder), weights(base / "whole")))
 
 
+@pytest.mark.thorough
 def test_a_finished_run_takes_more_timesteps_and_keeps_its_options(base, here):  # noqa: F811
     options = ["--steps", 300, "--out", "short", "--validation", "1", "--save-best", "--wrapper"]
     limit = 'TimeLimit:{"max_episode_steps": 9}'

@@ -150,6 +150,7 @@ def test_the_log_counts_timesteps_and_the_tensorboard_agrees(trained):
     assert "nan" not in output and "inf" not in output and max(map(len, output.splitlines()[1:])) < 80
 
 
+@pytest.mark.thorough
 @pytest.mark.xla  # as the run of a plain process that it is compared to
 def test_the_same_command_makes_the_same_run(trained, base):
     result = kagent("train", "dqn", "CartPole-v1", "--config", "run/config.json", "--out", "again", cwd=base)
@@ -161,6 +162,7 @@ def test_the_same_command_makes_the_same_run(trained, base):
     assert first == second and json.loads((base / "again" / "config.json").read_text())["seed"] == 3
 
 
+@pytest.mark.thorough
 def test_every_epoch_of_a_rollout_algorithm_has_an_update(base, here):
     options = ["--steps", 3000, "--seed", 0, "--out", "ppo", "--eval-episodes", 0, "--quiet"]
     result = here("train", "ppo", "CartPole-v1", *options, "--set", "n_steps=64", "--set", "compile.jit_compile=false")
@@ -197,6 +199,7 @@ def test_evaluate_refuses_other_spaces_and_other_files(trained, base, here):
     assert noise.returncode == 2 and "not a .keras file" in noise.stderr and "Traceback" not in noise.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 def test_what_is_evaluated_and_filmed_is_what_was_trained(base, here, seed_shift):
     options = ["--steps", 6000, "--seed", seed_shift, "--out", "better", "--quiet", "--eval-episodes", 5]
@@ -245,6 +248,7 @@ def test_ctrl_c_once_stops_cleanly_and_saves(base):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.thorough
 def test_sigterm_is_a_first_ctrl_c(base):
     child = start("train", "ppo", "CartPole-v1", "--steps", 10_000_000, "--out", "ended", "--quiet",
                     "--set", "fit.steps_per_epoch=512", cwd=base)  # fmt: skip
@@ -257,6 +261,7 @@ def test_sigterm_is_a_first_ctrl_c(base):
     assert "Epoch" not in output  # quiet
 
 
+@pytest.mark.thorough
 def test_ctrl_c_twice_stops_at_once(base):
     (base / "misbehaving.py").write_text(MODULE)
     child = start("train", "dqn", "misbehaving:Sleepy-v0", "--steps", 10_000, "--out", "killed", *SMALL, cwd=base)
@@ -364,6 +369,7 @@ def test_a_step_timeout_that_is_none_is_refused(here, text):
     assert result.returncode == 2 and "fit.step_timeout" in result.stderr
 
 
+@pytest.mark.thorough
 def test_an_environment_that_hangs_ends_training(base):
     (base / "misbehaving.py").write_text(MODULE)
     arguments = ("--steps", 10_000, "--out", "hung", "--step-timeout", 2, *SMALL)
@@ -397,6 +403,7 @@ class Unregistered(kagent.DQN):
 """
 
 
+@pytest.mark.thorough
 def test_an_agent_of_ones_own_is_trained_and_evaluated(base, here, monkeypatch):
     (base / "own_agents.py").write_text(OWN)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])

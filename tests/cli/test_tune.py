@@ -110,6 +110,7 @@ def test_spaces_of_ones_own_are_checked(space):
         search_spaces.check(space)
 
 
+@pytest.mark.thorough
 def test_a_study_is_gone_on_with_and_leaves_settings_that_train_takes(base, here):  # noqa: F811
     (base / "space.json").write_text(json.dumps({"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}))
     command = ["tune", "dqn", "CartPole-v1", "--space", "space.json", "--out", "study", *QUICK, "--set", "memory=500"]

@@ -51,6 +51,7 @@ def run(environment, runner=None, **bounds):
     return runner, found
 
 
+@pytest.mark.thorough
 def test_other_processes_give_the_same_run():
     local = {"environment": Walk, "length": 3}
     one, expected = run(local, runner={"num_parallel": 2}, num_episodes=4)

@@ -53,6 +53,7 @@ class Watch(kagent.callbacks.Callback):
         self.updates += 1
 
 
+@pytest.mark.thorough
 @pytest.mark.eager
 def test_a_worker_may_end_in_any_call(agent):
     """In each call of a run in turn, between the halves of a rollout too: the agent has all its timesteps, and they are whole."""

@@ -79,10 +79,7 @@ def trained(make, env, n_envs, **given):
 FAST = (
     "one worker",
     "noise that wanders",
-    "noise by action",
-    "two kinds of actions",
     "masks",
-    "noise of a worker",
     "episodes",
 )
 

@@ -388,6 +388,7 @@ class Scale(keras.layers.Layer):
         return x * self.factor
 
 
+@pytest.mark.thorough
 def test_nested_observations_and_layers_of_any_kind(tmp_path):
     seen = []
 

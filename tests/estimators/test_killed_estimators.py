@@ -66,6 +66,7 @@ def whole():
     return train(agent())
 
 
+@pytest.mark.thorough
 def test_killed_at_any_moment_it_ends_where_the_uninterrupted_run_does(tmp_path, whole):
     directory, chance = tmp_path / "run", str(int.from_bytes(os.urandom(4), "big"))
     paths = os.pathsep.join([os.path.dirname(__file__), *(path for path in sys.path if path)])

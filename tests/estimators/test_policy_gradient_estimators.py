@@ -97,6 +97,7 @@ def test_one_update_by_hand():
     np.testing.assert_allclose(after["bias"], before["bias"] - 0.5 * gradient, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 @pytest.mark.parametrize("make", [lambda: PGAgent(small(learning_rate=0.05), BatchMemory(32), config=CONFIG),
                                   thorough(lambda: TRPOAgent(small(models.TRPO), BatchMemory(32),
@@ -110,6 +111,7 @@ def test_it_learns_what_pays(make):
     assert tf.nn.softmax(agent.predict(np.zeros((1, 1), np.float32), ["logits"])["logits"]).numpy()[0, 1] > 0.8
 
 
+@pytest.mark.thorough
 @pytest.mark.sensitive
 def test_actions_are_sampled_in_training_and_best_in_evaluation():
     seen = []
@@ -205,6 +207,7 @@ def test_steps_stay_within_the_trust_region(continuous):
     assert all(kl <= 0.02 * 1.001 for kl in watch.found) and max(watch.found) > 0.005
 
 
+@pytest.mark.thorough
 def test_refused_steps_are_none():
     class Rewards(Count):
         def step(self, action):
@@ -233,6 +236,7 @@ def test_refused_steps_are_none():
     assert agent.train(Count(10), episodes=2).global_step == 0  # there is no step to take
 
 
+@pytest.mark.thorough
 def test_it_goes_on_where_it_was(tmp_path):
     make = lambda: PGAgent(small(), BatchMemory(25), model_dir=tmp_path, config=CONFIG)  # noqa: E731
     agent = make().train(Count(10), episodes=6)

@@ -28,9 +28,9 @@ def variables(agent):
     [
         ("dqn", True, 140, {"frequency": 1}),
         thorough(("dqn", False, 40, {"frequency": 2, "gradient_steps": 8})),
-        ("dqn", False, 100, {"frequency": 1, "gradient_steps": 2, "n_envs": 3}),
+        thorough(("dqn", False, 100, {"frequency": 1, "gradient_steps": 2, "n_envs": 3})),
         thorough(("ppo", True, 512, {})),
-        ("ppo", False, 512, {"n_envs": 2, "n_steps": 8}),
+        thorough(("ppo", False, 512, {"n_envs": 2, "n_steps": 8})),
     ],
 )
 def test_hundreds_of_updates_take_one_trace(small, kind, jit, steps, changes):
@@ -41,6 +41,7 @@ def test_hundreds_of_updates_take_one_trace(small, kind, jit, steps, changes):
     assert agent.train_function.traces == 1
 
 
+@pytest.mark.thorough
 def test_an_agent_that_goes_on_takes_its_pipeline_with_it(small, monkeypatch, tmp_path):
     """Another iterator would have TensorFlow make the program ready anew, for longer than a short fit takes."""
     agent, bound = small("dqn"), []
@@ -92,6 +93,7 @@ def test_the_program_reads_the_time_at_every_call(small):
     np.testing.assert_allclose(seen, 0.01 * np.arange(len(seen)), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_many_agents_in_one_process_are_not_taken_for_retracing(small, caplog):
     logger = tf.get_logger()  # it does not tell the root
     logger.addHandler(caplog.handler)
@@ -216,6 +218,7 @@ class OnTheHost(keras.layers.Layer):
         return x + 0.0 * tf.ensure_shape(doubled, x.shape)
 
 
+@pytest.mark.thorough
 def test_a_model_that_xla_refuses_trains_uncompiled_after_one_warning(small):
     def trained(jit):
         dense = keras.layers.Dense(8, activation="relu", kernel_initializer=keras.initializers.GlorotUniform(seed=1))

@@ -131,6 +131,7 @@ def test_targets_stay_frozen(small):
     assert len(agent.trainable_variables) == count and agent.target_policy.trainable_variables == []
 
 
+@pytest.mark.thorough
 def test_keras_sets_the_seed_of_an_agent_without_one():
     runs = []
     for seed in (3, 3, 4):

@@ -163,6 +163,7 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(value, other[name], err_msg=name)
 
 
+@pytest.mark.thorough
 def test_the_rules_of_memories_hold_with_frames(monkeypatch):
     monkeypatch.setattr(frames, "LEAST", 1)
     monkeypatch.setattr(frames, "frame_axis", lambda shape: 0 if shape == (2,) else None)  # frames are numbers

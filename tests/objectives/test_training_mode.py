@@ -154,6 +154,7 @@ def test_what_is_drawn_is_the_agents_seeds(name):
     assert all(same) and not all(other)
 
 
+@pytest.mark.thorough
 def test_uncompiled_steps_draw_as_eager_ones():
     found = []
     for mode in ("eager", "graph"):
@@ -207,6 +208,7 @@ def test_a_line_search_of_the_policy_has_one_mask_of_the_critics(name):
     assert {int(state.numpy()[1]) for state in agent.policy.random_states()} == {1}
 
 
+@pytest.mark.thorough
 @pytest.mark.eager
 def test_random_states_are_saved_and_resumed(small, tmp_path):
     whole, first = (small("dqn", network=normalized(0.5), gradient_steps=2, exploration=0.5) for _ in range(2))
@@ -219,6 +221,7 @@ def test_random_states_are_saved_and_resumed(small, tmp_path):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+@pytest.mark.thorough
 def test_the_first_ratio_is_one_without_layers_that_are_others_in_training(small):
     for network, one in ((keras.layers.Dense(8), True), (normalized(0.5), False)):
         agent = small("ppo", network=network, n_steps=16, batch_size=16, epochs=1)

@@ -34,7 +34,7 @@ def distance(part, before):
     return np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(weights(part), before, strict=True)))
 
 
-@pytest.mark.parametrize("kind, updates", with_few([("dqn", 1), ("ppo", 4), ("sac", 3)], [("dqn", 1), ("sac", 3)]))
+@pytest.mark.parametrize("kind, updates", with_few([("dqn", 1), ("ppo", 4), ("sac", 3)], [("dqn", 1)]))
 def test_all_roles_take_them_and_it_is_one_update(small, kind, updates):
     optimizer = {**ADAM, **EVERYTHING}
     own = {"critic_optimizer": optimizer, "temperature_optimizer": optimizer} if kind == "sac" else {}
@@ -157,6 +157,7 @@ def test_without_regularization_nothing_is_logged_of_it(small):
     assert values.keys() == {"gradient_norm"}  # which clipping computes
 
 
+@pytest.mark.thorough
 def test_a_run_is_the_same_twice_and_eager_and_compiled_runs_agree(small):
     def run(**compiled):
         agent = small("dqn", bool(compiled.pop("jit", False)), optimizer={**ADAM, **EVERYTHING}, compiled=compiled)

@@ -126,6 +126,7 @@ def test_a_users_layer_acts_through_tensorflow_and_sees_new_weights():
     check(agent, 4)
 
 
+@pytest.mark.thorough
 def test_training_hands_its_weights_to_the_actor():
     for jit in (False, True):
         agent = preset("dqn", BOX, DISCRETE, {"type": "mlp", "units": [8]}, start=8, batch_size=8, memory=100)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gymnasium import spaces
-from variants import with_few
+from variants import thorough, with_few
 
 import kagent
 from kagent.preprocessing.graph import operations_of
@@ -85,7 +85,7 @@ def agents():
 AGENTS = dict(agents())
 
 
-FAST = [("nested", saved_model), ("dqn", onnx), ("nested", onnx), ("sac", onnx), ("preprocessed", litert)]
+FAST = [("nested", saved_model), ("dqn", onnx), ("sac", onnx)]
 
 
 @pytest.mark.parametrize("name, form", with_few(itertools.product(AGENTS, (saved_model, onnx, litert)), FAST))
@@ -209,7 +209,9 @@ def test_names_say_what_is_written(tmp_path):
     assert (tmp_path / "served.v2" / "saved_model.pb").is_file()
 
 
-@pytest.mark.parametrize("kind, name", [("tf_saved_model", "served"), ("onnx", "a.onnx"), ("litert", "a.tflite")])
+@pytest.mark.parametrize(
+    "kind, name", [("tf_saved_model", "served"), *map(thorough, (("onnx", "a.onnx"), ("litert", "a.tflite")))]
+)
 def test_a_full_disk_is_an_error_with_the_path_and_leaves_what_was_there(tmp_path, kind, name):
     agent = kagent.DQN("CartPole-v1", memory=100, network={"units": [64]}, seed=0)
     agent.export(tmp_path / name, format=kind)

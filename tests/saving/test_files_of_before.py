@@ -75,6 +75,7 @@ def test_a_keras_file_loads_acts_and_goes_on(case):
     go_on(case, agent)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 def test_a_weights_file_loads_into_the_same_agent_and_goes_on(case):
     agent = make_agents.make(case, seed=9)

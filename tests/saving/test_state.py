@@ -132,6 +132,7 @@ def refused(agent, before, path):
     assert not agent.memory.built or agent.memory.storage is rows
 
 
+@pytest.mark.thorough
 def test_the_state_has_every_part_once(trained):
     agent, _, path = trained
     data = AgentState.collect(agent)
@@ -169,6 +170,7 @@ def test_a_state_is_checked_without_a_change_and_applied_whole(trained):
 SHORTER = "vars/counters", 6  # as files of before had
 
 
+@pytest.mark.thorough
 @settings(max_examples=6)
 @given(data=st.data())
 def test_a_cut_entry_is_refused_and_changes_nothing(trained, tmp_path_factory, data):
@@ -188,6 +190,7 @@ def test_a_cut_entry_is_refused_and_changes_nothing(trained, tmp_path_factory, d
     refused(agent, before, damaged(path, target, apply))
 
 
+@pytest.mark.thorough
 @settings(max_examples=5)
 @given(data=st.data())
 def test_a_flipped_byte_is_taken_whole_or_changes_nothing(trained, tmp_path_factory, data):
@@ -271,6 +274,7 @@ def test_layers_get_back_what_they_hold_beside_their_variables(trained, tmp_path
     refused(agent, before, damaged(path, tmp_path / "a.weights.h5", apply))
 
 
+@pytest.mark.thorough
 def test_an_agent_that_refused_a_file_takes_the_next_and_goes_on_as_the_saved_one(trained, tmp_path):
     _, _, path = trained
     other, straight = make(seed=4), make(seed=5)

@@ -60,6 +60,7 @@ def test_keras_schedules_count_updates_and_come_back(given):
     assert schedules.start_of(schedule) == float(given(0)) == schedules.evaluate(schedule, Clock())
 
 
+@pytest.mark.thorough
 def test_they_compile():
     program = compiled(*map(schedules.get, KERAS))
     for updates in (0, 15, 50, 105, 1000):

@@ -68,6 +68,7 @@ def test_every_schedule_is_examined_here():
     assert {type(schedule).__name__ for schedule in EVERY.values()} == set(SCHEDULES.names)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(time=st.one_of(st.integers(0, 1000), st.integers(0, 2**31), st.integers(0, 2**53)))
 def test_the_learner_computes_what_the_host_computes(program, time):

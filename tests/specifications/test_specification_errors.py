@@ -180,6 +180,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(spec=anything, argument=st.sampled_from(["states", "actions"]))
 def test_whatever_is_received_is_built_or_refused_by_its_path(spec, argument):

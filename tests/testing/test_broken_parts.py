@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from testing import parts
+from variants import thorough
 
 import kagent
 from kagent import memories, objectives, testing
@@ -307,7 +308,7 @@ class FaultyDQN(kagent.DQN):
         ("action", "Actions are in the action space"),
         ("seed", "Equal seeds give equal weights"),
         ("config", "`get_config` goes through JSON"),
-        ("resume", "Training that is resumed from a `.weights.h5` file"),
+        thorough(("resume", "Training that is resumed from a `.weights.h5` file")),
     ],
 )
 def test_agents(fault, rule, monkeypatch):

@@ -18,7 +18,7 @@ def test_compiled_agents(name):
     testing.check_agent(make, supports=supports)
 
 
-@pytest.mark.parametrize("name", parts.MEMORIES)
+@pytest.mark.parametrize("name", with_few(parts.MEMORIES, ("Replay", "Rollout")))
 def test_memories(name):
     testing.check_memory(parts.MEMORIES[name])
 

@@ -389,6 +389,7 @@ def test_updates_cannot_be_requested():
         eager(env).fit(env, steps=12, callbacks=Asking(), verbose=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.xla
 def test_functions_of_the_host_are_refused():
     class Calling(compiled.CartPole):

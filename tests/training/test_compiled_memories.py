@@ -18,6 +18,7 @@ from kagent.training.compiled.priorities import CompiledPriorities, Priorities
 BOTH = {"horizon": 2, "frequency": 8, "memory": {"type": "Prioritized", "capacity": 24, "beta": 0.5}}
 
 
+@pytest.mark.thorough
 def test_windows_are_those_of_the_accumulator():
     """Actions are drawn, and nothing but time decides on them: two agents see the same. What one has stored as single timesteps is
     given to an ordinary memory with a horizon."""
@@ -112,6 +113,7 @@ def test_priorities_are_those_of_the_memory():
     assert agent.memory.total > 40
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_is_the_run(tmp_path):
     env = Line(num_envs=2)
     whole, half = dqn(env, **BOTH), dqn(env, **BOTH)

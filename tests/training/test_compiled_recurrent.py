@@ -76,6 +76,7 @@ def test_an_update_is_that_of_the_same_transitions_elsewhere():
     assert np.abs(weights_of(inside) - before).max() > 1e-4
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_is_the_run(tmp_path):
     """With all that a timestep carries: states of networks, and of preprocessing observations, statistics and sums."""
     env = compiled.CartPole(num_envs=3)

@@ -53,6 +53,7 @@ def weights_of(agent):
     return np.concatenate([np.ravel(weight) for weight in agent.get_weights()])
 
 
+@pytest.mark.thorough
 def test_updates_are_due_when_they_are_elsewhere():
     """Two environments, from 16 timesteps on every 4: updates at 16, 20, 24 and 28 of 30."""
     env = Line(num_envs=2)
@@ -94,6 +95,7 @@ def test_the_memory_holds_the_transitions():
     assert agent.memory.total == 56
 
 
+@pytest.mark.thorough
 def test_several_updates_in_one_call_are_those_of_several_calls():
     falling = EpsilonGreedy(1.0, 0.1, 0.8)
     one, three = (dqn(Line(num_envs=2), executions, exploration=falling) for executions in (1, 3))
@@ -105,6 +107,7 @@ def test_several_updates_in_one_call_are_those_of_several_calls():
     assert three.counters.targets_moved == one.counters.targets_moved == 32
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_is_the_run(tmp_path):
     env = Line(num_envs=2)
     whole, half = dqn(env), dqn(env)
@@ -145,6 +148,7 @@ def test_other_values_are_learned_in_a_program(preset, further):
     assert np.isfinite(history.history["loss"]).all() and not np.array_equal(weights_of(agent), before)
 
 
+@pytest.mark.thorough
 def test_td3_explores_with_noise():
     env = compiled.Pendulum(num_envs=2)
     agent = kagent.TD3(env, **SMALL, frequency=2)

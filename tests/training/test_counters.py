@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from toy_envs import Counter
+from variants import thorough
 
 import kagent
 from kagent.config.run_length import Bounds
@@ -36,13 +37,13 @@ def looking(agent, seen):
     ("bounds", "seen"),
     [
         ({"steps": 40}, [0.25, 0.5, 0.75, 1.0]),
-        ({"max_steps": 40}, [0.25, 0.5, 0.75, 1.0]),
+        thorough(({"max_steps": 40}, [0.25, 0.5, 0.75, 1.0])),
         ({"episodes": 8}, [0.25, 0.5, 0.75, 1.0]),  # of 5 timesteps each
-        ({"max_episodes": 8}, [0.25, 0.5, 0.75, 1.0]),
+        thorough(({"max_episodes": 8}, [0.25, 0.5, 0.75, 1.0])),
         ({"updates": 26}, [1 / 26, 11 / 26, 21 / 26, 1.0]),  # at timesteps 10, 11 ...
-        ({"max_updates": 26}, [1 / 26, 11 / 26, 21 / 26, 1.0]),
-        ({"epochs": 4}, [0.25, 0.5, 0.75, 1.0]),
-        ({"steps": 40, "updates": 13}, [0.25, 11 / 13, 1.0]),  # the one that is used up most
+        thorough(({"max_updates": 26}, [1 / 26, 11 / 26, 21 / 26, 1.0])),
+        thorough(({"epochs": 4}, [0.25, 0.5, 0.75, 1.0])),
+        thorough(({"steps": 40, "updates": 13}, [0.25, 11 / 13, 1.0])),  # the one that is used up most
         ({"steps": 40, "max_episodes": 4, "updates": 1000}, [0.5, 1.0]),
     ],
 )
@@ -100,15 +101,15 @@ def own_loop(agent):
     [
         ({}, True),
         ({"exploration": 0.1}, False),
-        ({"exploration": {"type": "EpsilonGreedy", "initial": 0.2, "final": 0.2}}, False),
-        ({"exploration": {"type": "EpsilonGreedy", "steps": 10}}, False),
+        thorough(({"exploration": {"type": "EpsilonGreedy", "initial": 0.2, "final": 0.2}}, False)),
+        thorough(({"exploration": {"type": "EpsilonGreedy", "steps": 10}}, False)),
         ({"exploration": 0.1, "learning_rate": Linear(1e-3, 0.0)}, True),  # read in the learner
         ({"exploration": 0.1, "learning_rate": Linear(1e-3, 0.0, steps=5, unit="updates")}, False),
-        ({"exploration": 0.1, "variable_noise": Linear(1.0, 0.0)}, True),
+        thorough(({"exploration": 0.1, "variable_noise": Linear(1.0, 0.0)}, True)),
         ({"exploration": 0.1, "memory": {"type": "prioritized_replay", "capacity": 50}}, True),  # its beta
-        ({"exploration": 0.1, "memory": {"type": "prioritized_replay", "capacity": 50, "beta": 0.5}}, False),
+        thorough(({"exploration": 0.1, "memory": {"type": "prioritized_replay", "capacity": 50, "beta": 0.5}}, False)),
         ({"exploration": 0.1, "frequency": Linear(2, 8)}, True),
-        ({"exploration": 0.1, "target_update_period": Linear(2, 8)}, True),
+        thorough(({"exploration": 0.1, "target_update_period": Linear(2, 8)}, True)),
     ],
 )
 def test_a_schedule_by_progress_that_never_moves_warns_once(small, changes, warns):

@@ -106,6 +106,7 @@ def test_an_objective_of_ones_own_takes_its_own_columns():
     assert agent.fit(data, verbose=0).history["noted"] == [2.0]
 
 
+@pytest.mark.thorough
 def test_a_train_step_of_ones_own_takes_its_own_columns():
     class Own(kagent.DQN):
         def train_step(self, batch):

@@ -139,7 +139,7 @@ def test_epochs_and_bounds(small):
     assert agent.fit(episodes, max_updates=np.inf, callbacks=[stop], verbose=0).epoch == [0, 1]
 
 
-@pytest.mark.parametrize("changes", [{}, {"prioritized": True}, {"gradient_steps": 2}])
+@pytest.mark.parametrize("changes", [{}, *map(thorough, ({"prioritized": True}, {"gradient_steps": 2}))])
 def test_a_bound_inside_a_call_shortens_the_call(small, tmp_path, changes):
     episodes = datasets.Episodes([trace(n) for n in range(5)])
     seen, steps = [], changes.get("gradient_steps", 1)

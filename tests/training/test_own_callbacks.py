@@ -247,6 +247,7 @@ def restored(small, tmp_path, load=True, filename=None):
     )
 
 
+@pytest.mark.thorough
 def test_a_saver_restores_at_construction_and_compile_keeps_what_it_restored(small, saved, tmp_path):
     shutil.copytree(tmp_path, tmp_path / "copy")
     agent = restored(small, tmp_path / "copy")  # which compiles after its construction

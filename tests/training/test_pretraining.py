@@ -217,6 +217,7 @@ def test_actions_of_a_box_come_back(small, tmp_path):
     assert first.std() > 0.2
 
 
+@pytest.mark.thorough
 def test_an_update_is_that_of_training(small, tmp_path):
     """The same draws from the same memory by another way: the dataset, through Keras's fit."""
     for kind, changes in (("dqn", {"target_update_period": 8}), ("sac", {})):
@@ -328,7 +329,7 @@ def test_a_broken_file_is_named_and_adds_nothing(small, tmp_path):
     [
         ("dqn", {"jit": True, "compiled": {"steps_per_execution": 4}}, 100), thorough(("ppo", {"epochs": 4}, 20)),
         thorough(("sac", {"gradient_steps": 20}, 40)),
-        ("ppo", {"action": BOX, "log_std": -1.0, "network": {"type": "mlp", "units": [32, 32]}, "learning_rate": 3e-3}, 30),
+        thorough(("ppo", {"action": BOX, "log_std": -1.0, "network": {"type": "mlp", "units": [32, 32]}, "learning_rate": 3e-3}, 30)),
     ],
 )  # fmt: skip
 def test_cloning_does_what_was_done(small, tmp_path, kind, changes, updates):
