@@ -150,7 +150,7 @@ def test_every_target_of_the_issue_is_in_the_workloads():
         "W4": {"rate": 60_000},
         "W5": {"sb3": 1},
         "W6": {"sb3": 1},
-        "W7": {"sb3": 1},
+        **{f"W{number}": {"sb3": 1} for number in range(7, 13)},
         "C1-8": {"purejax": 1.2},
         "C1-64": {"purejax": 1.2},
         "C1-512": {"purejax": 1.2},
