@@ -19,6 +19,7 @@ _STEEPER = 1e4  # times the norm of the gradients of the first half
 _CUT = 100.0  # times the norm that gradients are clipped at
 _SWOLLEN = (20.0, 100.0)  # times the size of the weights at the beginning; of an agent that has learned
 _CLIPPED = (1e-3, 0.5)  # usual parts of clipped samples
+_CLIPPED_AND_LEARNED = 0.75  # tuned settings with a small clip range clip about half
 _DIVERGENCE = (1e-6, 0.1, 0.5)  # usual approximate KL of an update in nats, and where it is severe
 _USES = (0.5, 20_000.0)  # how often a timestep is drawn from a replay memory
 
@@ -141,7 +142,7 @@ def clipping_unusual(record: Record) -> Finding | None:
         return None
     mean = statistics.fmean(late)
     low, high = _CLIPPED
-    if mean > high:
+    if mean > (_CLIPPED_AND_LEARNED if record.learned else high):
         return Finding(
             "clipping_unusual",
             "warning",

@@ -224,6 +224,9 @@ def test_learning_excuses_what_settles():
     ):
         record = dataclasses.replace(CASES[name], episodes=dataclasses.replace(GOOD, truncated=40))
         assert diagnose(record) == [], name
+    for clipped, expected in ((0.6, []), (0.8, ["clipping_unusual"])):
+        record = dataclasses.replace(logged(clip_fraction=[clipped] * 6), episodes=GOOD)
+        assert [finding.name for finding in diagnose(record)] == expected
     narrow = with_settings(epsilon=0.0, noisy=1.0)
     assert "exploration_dead" not in [f.name for f in diagnose(ill(episodes=POOR, settings=narrow))]
 
