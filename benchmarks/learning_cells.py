@@ -60,6 +60,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "start": 1000,
         "frequency": 4,
         "discount": 0.95,
+        "horizon": 0,
         "target_update_period": 500,
         "exploration": {"type": "EpsilonGreedy", "initial": 1.0, "final": 0.05, "fraction": 0.3},
         "fit": {"steps": 30000},

@@ -31,6 +31,7 @@ def agent_of(workload: Workload, env: Any, seed: int) -> Any:
             start=a.start,
             frequency=a.frequency,
             gradient_steps=a.gradient_steps,
+            horizon=0,
             target_update_period=a.target_period,
             exploration=kagent.EpsilonGreedy(a.epsilon_initial, a.epsilon_final, a.epsilon_fraction),
             max_grad_norm=a.max_grad_norm,

@@ -76,6 +76,7 @@ def main():
         batch_size=128,
         start=500,
         frequency=2,
+        horizon=0,
         target_update_period=500,
         exploration={"type": "EpsilonGreedy", "fraction": 0.5, "final": 0.05},
         seed=options.seed,

@@ -11,7 +11,14 @@ import graphs
 import pytest
 
 SIZES = {
-    "dqn": {"env": "CartPole-v1", "memory": 500, "batch_size": 8, "start": 16, "target_update_period": 40},
+    "dqn": {
+        "env": "CartPole-v1",
+        "memory": 500,
+        "batch_size": 8,
+        "start": 16,
+        "target_update_period": 40,
+        "horizon": 0,
+    },
     "ppo": {"env": "CartPole-v1", "n_steps": 16, "batch_size": 8, "epochs": 2},
     "sac": {"env": "Pendulum-v1", "memory": 500, "batch_size": 8, "start": 16},
 }

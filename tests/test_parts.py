@@ -297,7 +297,7 @@ def test_role_optimizers_route_by_role_and_come_back():
 
 
 def test_an_agents_attributes_are_those_of_its_parts():
-    agent = kagent.DQN("CartPole-v1", memory=50, seed=0)
+    agent = kagent.DQN("CartPole-v1", memory=100, seed=0)
     parts = agent.parts
     assert parts.serialize().items() <= agent.get_config().items()
     for name in (

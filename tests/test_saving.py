@@ -729,7 +729,7 @@ def test_a_memory_too_large_for_this_machine_can_be_loaded_to_act(small, tmp_pat
 def test_a_kill_in_the_middle_of_saving_leaves_a_whole_file(tmp_path):
     program = """
 import sys, kagent
-agent = kagent.DQN("CartPole-v1", memory=20_000)
+agent = kagent.DQN("CartPole-v1", memory=20_000, horizon=0)
 agent.compile(jit_compile=False)
 agent.fit("CartPole-v1", steps=200, verbose=0)
 while True:
@@ -738,7 +738,7 @@ while True:
     print("saved", flush=True)
 """
     path = tmp_path / "a.weights.h5"
-    random, other = np.random.default_rng(0), kagent.DQN("CartPole-v1", memory=20_000)
+    random, other = np.random.default_rng(0), kagent.DQN("CartPole-v1", memory=20_000, horizon=0)
     for _ in range(8):
         with subprocess.Popen(
             [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, env=environment()

@@ -23,6 +23,7 @@ from kagent.config.creation import register_agent
 from kagent.environments import Source
 from kagent.objectives import ConservativeActionValueObjective
 from kagent.parts import Scheduled
+from kagent.schedules import Schedule
 
 
 @register_agent(
@@ -40,7 +41,8 @@ class DiscreteCQL(DQN):
             `action_space`.
         alpha: Weight of the distance between values of all actions and of the one taken, > 0; more distrusts others more. May be a
             schedule.
-        double, huber: As for `DQN`.
+        double, huber, horizon: As for `DQN`; further rewards are of the actions of the record, whatever their quality, so that 0
+            is the default.
         observation_space, action_space: The spaces themselves, in place of `env`.
         n_envs: Environments that `fit` makes of an id or a callable.
         seed: Of every random stream of the agent, an integer >= 0; None takes one from Keras's global generator.
@@ -68,6 +70,7 @@ class DiscreteCQL(DQN):
         alpha: Scheduled = 1.0,
         double: bool = True,
         huber: float | None = 1.0,
+        horizon: int | Schedule | dict[str, Any] | None = 0,
         observation_space: gymnasium.Space | None = None,
         action_space: gymnasium.Space | None = None,
         n_envs: int | None = None,
@@ -82,5 +85,6 @@ class DiscreteCQL(DQN):
             n_envs=n_envs,
             seed=seed,
             name=name,
+            horizon=horizon,
             **{"objective": ConservativeActionValueObjective(huber=huber, double=double, alpha=alpha), **arguments},
         )

@@ -1,15 +1,17 @@
 """Deep Q-network.
 
     every `frequency` timesteps, `gradient_steps` times:
-        (s, a, r, s') = `batch_size` transitions, drawn uniformly from the replay memory
-        target = r + discount * max over a' of Q_target(s', a')        the second term is 0 where s' is terminal
+        (s, a, R, s') = `batch_size` transitions over `horizon + 1` timesteps, drawn uniformly from the replay memory
+        R      = the sum of their rewards, each discounted to the first
+        target = R + discount**(horizon + 1) * max over a' of Q_target(s', a')        the second term is 0 where s' is terminal
         loss   = mean of huber(target - Q(s, a))
         Q moves by Adam along its gradient, cut to the length `max_grad_norm`
     every `target_update_period` timesteps:
         Q_target = tau * Q + (1 - tau) * Q_target
 
-Algorithm 1 of Mnih et al. 2015 (Nature 518). The loss is in `kagent/objectives/action_value.py`, with its equations in
-`kagent/ops/td.py`; the replay memory in `kagent/memories/replay.py`; Q_target follows by `kagent/optimizers/target.py`.
+With a `horizon` of 0 algorithm 1 of Mnih et al. 2015 (Nature 518); several timesteps as in section 3 of Hessel et al. 2018
+(arXiv:1710.02298). The loss is in `kagent/objectives/action_value.py`, with its equations in `kagent/ops/td.py`; the replay
+memory in `kagent/memories/replay.py`; Q_target follows by `kagent/optimizers/target.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import gymnasium
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.agents.epsilon import unless_noisy
+from kagent.agents.horizon import unless_shorter
 from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.prioritized import Replayed, replay
 from kagent.config.checks import check_positive
@@ -54,9 +57,10 @@ class DQN(Agent):
         frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         gradient_steps: Gradient steps per update.
         discount: Weight of a reward one timestep later.
-        horizon: How many further rewards join the present one before the target network's estimate; 0 is plain Q-learning.
-            A few make it learn faster, though those rewards are of the actions that were taken then (Hessel et al. 2018,
-            "Rainbow", arXiv:1710.02298). May be a schedule, whose value at a timestep stays with it in the memory.
+        horizon: How many further rewards join the present one before the target network's estimate; 0 is the paper's plain
+            Q-learning. A few make it learn faster, though those rewards are of the actions that were taken then (Hessel et al.
+            2018, "Rainbow", arXiv:1710.02298). May be a schedule, whose value at a timestep stays with it in the memory. None:
+            4, or `max_episode_timesteps` where that is less.
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
         exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant. With `noisy` it is 0 by default.
@@ -114,15 +118,15 @@ class DQN(Agent):
         env: Source | None = None,
         *,
         network: Network = "auto",
-        learning_rate: Scheduled = 1e-4,
+        learning_rate: Scheduled = 5e-4,
         memory: Replayed = 1_000_000,
-        batch_size: int = 32,
+        batch_size: int = 64,
         start: int = 100,
         frequency: int | float | str = 4,
         gradient_steps: int = 1,
         discount: Scheduled = 0.99,
-        horizon: int | Schedule | dict[str, Any] = 0,
-        target_update_period: int = 10_000,
+        horizon: int | Schedule | dict[str, Any] | None = None,
+        target_update_period: int = 1_000,
         tau: float = 1.0,
         exploration: Exploration | Scheduled | str | None = None,
         double: bool = False,
@@ -140,12 +144,15 @@ class DQN(Agent):
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
+        limit = parts.get("max_episode_timesteps")
         defaults = {
             "policy": {"type": "ValuePolicy", "network": network, "dueling": dueling, "noisy": noisy},
             "objective": ActionValueObjective(huber=huber, double=double),
             "memory": replay(memory, prioritized),
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
+            "reward_estimation": RewardEstimation(
+                horizon=unless_shorter(horizon, 4, limit), discount=discount, estimate_horizon="late"
+            ),
             "exploration": unless_noisy(exploration, EpsilonGreedy(), noisy),
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {

@@ -23,6 +23,7 @@ import gymnasium
 from kagent.agent import Agent
 from kagent.agents.arguments import FromPart
 from kagent.agents.epsilon import unless_noisy
+from kagent.agents.horizon import unless_shorter
 from kagent.agents.normalization import Normalize, normalized
 from kagent.agents.prioritized import Replayed, replay
 from kagent.config.checks import check_positive
@@ -63,8 +64,9 @@ class Rainbow(Agent):
         frequency: Timesteps between updates; a float is a part of the batch size, "never" leaves it to `update()`.
         gradient_steps: Gradient steps per update.
         discount: Weight of a reward one timestep later.
-        horizon: How many further rewards join the present one before the target network's estimate; 2 are the paper's three
-            timesteps. May be a schedule, whose value at a timestep stays with it in the memory.
+        horizon: How many further rewards join the present one before the target network's estimate. May be a schedule, whose
+            value at a timestep stays with it in the memory. None: 2, the paper's three timesteps, or `max_episode_timesteps`
+            where that is less.
         target_update_period: Timesteps between moves of the target network.
         tau: How far the target moves each time; 1 copies.
         exploration: Epsilon over time: `EpsilonGreedy`, a dict of it, or a constant. By default 0; without `noisy` it falls to
@@ -133,7 +135,7 @@ class Rainbow(Agent):
         frequency: int | float | str = 4,
         gradient_steps: int = 1,
         discount: Scheduled = 0.99,
-        horizon: int | Schedule | dict[str, Any] = 2,
+        horizon: int | Schedule | dict[str, Any] | None = None,
         target_update_period: int = 10_000,
         tau: float = 1.0,
         exploration: Exploration | Scheduled | str | None = None,
@@ -154,6 +156,7 @@ class Rainbow(Agent):
         **parts: Any,
     ):
         check_positive(max_grad_norm, "max_grad_norm")
+        limit = parts.get("max_episode_timesteps")
         defaults = {
             "policy": {
                 "type": "CategoricalReturnPolicy",
@@ -168,7 +171,9 @@ class Rainbow(Agent):
             "objective": CategoricalReturnObjective(double=double),
             "memory": replay(memory, prioritized, default=True),
             "update": Update(batch_size=batch_size, frequency=frequency, start=start, steps=gradient_steps),
-            "reward_estimation": RewardEstimation(horizon=horizon, discount=discount, estimate_horizon="late"),
+            "reward_estimation": RewardEstimation(
+                horizon=unless_shorter(horizon, 2, limit), discount=discount, estimate_horizon="late"
+            ),
             "exploration": unless_noisy(exploration, EpsilonGreedy(final=0.01), noisy),
             "target": Target(tau=tau, period=target_update_period, unit="timesteps"),
             "optimizer": {

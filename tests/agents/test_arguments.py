@@ -267,11 +267,11 @@ def test_a_preset_with_a_part_of_its_own_refuses_what_goes_into_it():
     for given in ({"network": MLP, "policy": {"type": "ValuePolicy"}}, {"learning_rate": 0.1, "optimizer": "sgd"}):
         with pytest.raises(ValueError, match=f"`{next(iter(given))}` goes into"):
             Cloned(**spaces, **given)
-    agent = Cloned(**spaces, network=MLP, memory=50)
+    agent = Cloned(**spaces, network=MLP, memory=100)
     assert (agent.network.units, agent.learning_rate) == ((4,), 0.5)
     again = Cloned.from_config({**agent.get_config(), "optimizer": {"type": "sgd", "learning_rate": 0.25}})
     assert (again.network.units, again.learning_rate) == ((4,), 0.25)
-    assert Cloned(**spaces, memory=50, optimizer=0.25).learning_rate == 0.25
+    assert Cloned(**spaces, memory=100, optimizer=0.25).learning_rate == 0.25
 
 
 def test_a_preset_that_names_the_part_decides_itself():
@@ -280,7 +280,7 @@ def test_a_preset_that_names_the_part_decides_itself():
             optimizer = {"type": optimizer, "learning_rate": learning_rate} if isinstance(optimizer, str) else optimizer
             super().__init__(env, optimizer=optimizer, **arguments)
 
-    assert Own(None, 0.25, optimizer="sgd", **spaces_of("dqn"), memory=50).learning_rate == 0.25
+    assert Own(None, 0.25, optimizer="sgd", **spaces_of("dqn"), memory=100).learning_rate == 0.25
 
     class Passing(kagent.DQN):
         def __init__(self, env=None, learning_rate=0.5, **arguments):

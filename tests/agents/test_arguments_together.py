@@ -117,14 +117,14 @@ def test_a_clip_of_no_noise_is_refused():
 
 def test_a_target_that_a_replaced_objective_has_no_use_for_is_forgotten():
     """DQN's own, which nobody asked for; also in configurations of before."""
-    agent = kagent.DQN(**spaces_of("dqn"), network=MLP, memory=50, objective="behavior_cloning")
+    agent = kagent.DQN(**spaces_of("dqn"), network=MLP, memory=100, objective="behavior_cloning")
     config = agent.get_config()
     assert config["target"] == {"type": "Target", "tau": 1.0, "period": 1, "unit": "updates"}
     old = {**config, "target": {"type": "Target", "tau": 1.0, "period": 10_000, "unit": "timesteps"}}
     for each in (config, old):
         assert kagent.Agent.create(json.loads(json.dumps(each))).get_config() == config
     with pytest.raises(ValueError, match="`target_update_period` says how target networks follow"):
-        kagent.DQN(**spaces_of("dqn"), memory=50, objective="behavior_cloning", target_update_period=10)
+        kagent.DQN(**spaces_of("dqn"), memory=100, objective="behavior_cloning", target_update_period=10)
 
 
 @pytest.mark.parametrize("baseline", [None, "auto"])

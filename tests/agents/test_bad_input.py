@@ -18,7 +18,9 @@ BOX, DISCRETE = spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
 
 def dqn(env=None, **changes):
     """A small DQN that learns from step 8 on; the memory's rows can be counted."""
-    agent = kagent.DQN(env, **{"network": NET, "memory": 50, "batch_size": 8, "start": 8, "seed": 0, **changes})
+    agent = kagent.DQN(
+        env, **{"network": NET, "memory": 50, "batch_size": 8, "start": 8, "horizon": 0, "seed": 0, **changes}
+    )
     agent.compile(run_eagerly=True)
     return agent
 

@@ -147,7 +147,12 @@ LEARNING = [
     ("vpg", 40_000, {"baseline": "auto"}, 150),
     ("a2c", 60_000, {"n_envs": 8, "batch_size": 64, "horizon": 7}, 100),  # of ten seeds the lowest 155
     ("trpo", 30_000, {"n_envs": 4, "n_steps": 256}, 300),
-    ("dueling_dqn", 30_000, {"learning_rate": 5e-4, "start": 1000, "target_update_period": 500}, 100),
+    (
+        "dueling_dqn",
+        30_000,
+        {"learning_rate": 5e-4, "batch_size": 32, "start": 1000, "horizon": 0, "target_update_period": 500},
+        100,
+    ),
     ("dpg", 8_000, {"batch_size": 64, "exploration": 0.2}, -250),
     ("td3", 10_000, {"start": 1000, "discount": 0.98, "network": {"type": "mlp", "units": [400, 300]}}, -400),
     ("tqc", 8_000, {"learning_rate": 1e-3}, -400),

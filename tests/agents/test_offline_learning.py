@@ -16,7 +16,7 @@ LEARNING = {
         {**SMALL, "learning_rate": FALLING, "critic_learning_rate": FALLING, "alpha": 10.0, "drawn_actions": 4, "batch_size": 64},
         4_000, -500.0,
     ),
-    "DiscreteCQL": ("CartPole-v1", 0.3, {**SMALL, "learning_rate": 1e-3, "target_update_period": 200}, 6_000, 450.0),
+    "DiscreteCQL": ("CartPole-v1", 0.3, {**SMALL, "learning_rate": 1e-3, "batch_size": 32, "target_update_period": 200}, 6_000, 450.0),
     "TD3BC": ("Pendulum-v1", 0.3, {**SMALL, "learning_rate": 1e-3}, 6_000, -200.0),
 }  # fmt: skip
 CONTROLLERS = {"CartPole-v1": balance, "Pendulum-v1": swing}

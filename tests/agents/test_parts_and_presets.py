@@ -49,11 +49,26 @@ def trained():
 
 
 def test_the_horizon_of_dqn():
-    for kind, horizon in (("dqn", 0), ("double_dqn", 2)):
+    for kind, horizon in (("dqn", 4), ("double_dqn", 2)):
         estimation = made(kind, discount=0.9).reward_estimation
         assert (estimation.horizon, estimation.discount) == (horizon, 0.9)
     with pytest.raises(ValueError, match="horizon"):
         made("dqn", horizon=-1)
+
+
+def test_a_horizon_that_nobody_gave_fits_into_an_episode():
+    spaces = {"observation_space": gymnasium.spaces.Discrete(3), "action_space": gymnasium.spaces.Discrete(2)}
+    for preset, usual in ((kagent.DQN, 4), (kagent.DoubleDQN, 4), (kagent.DuelingDQN, 4), (kagent.Rainbow, 2)):
+        for limit, horizon in ((None, usual), (1000, usual), (usual, usual), (1, 1)):
+            agent = preset(**spaces, memory=1000, max_episode_timesteps=limit)
+            assert agent.horizon == horizon
+            assert preset.from_config(agent.get_config()).horizon == horizon
+        assert preset(**spaces, memory=100, max_episode_timesteps=1, horizon=0).horizon == 0
+        with pytest.raises(ValueError, match=r"horizon` must be at most max_episode_timesteps=3. Received: 5"):
+            preset(**spaces, memory=100, max_episode_timesteps=3, horizon=5)
+        with pytest.raises(ValueError, match="`max_episode_timesteps` must be"):
+            preset(**spaces, memory=100, max_episode_timesteps=0)
+    assert kagent.DiscreteCQL(**spaces, memory=100).horizon == 0
 
 
 @pytest.mark.thorough

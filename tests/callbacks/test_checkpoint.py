@@ -29,7 +29,7 @@ from kagent.callbacks import Checkpoint, checkpoint
 
 DQN = {
     "env": "CartPole-v1", "network": {"type": "mlp", "units": [8]}, "memory": 120, "batch_size": 8, "start": 16,
-    "target_update_period": 40,
+    "target_update_period": 40, "horizon": 0,
 }  # fmt: skip
 
 

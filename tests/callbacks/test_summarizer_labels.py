@@ -101,7 +101,7 @@ def network():
 def dqn(tmp_path_factory, network):
     agent = kagent.DQN(
         Counter(lengths=(5,)), network=network(), seed=0, memory=100, batch_size=8, start=16, frequency=4,
-        target_update_period=20, l2_regularization=L2, learning_rate=Linear(1e-2, 0.0, 10, "updates"),
+        target_update_period=20, horizon=0, l2_regularization=L2, learning_rate=Linear(1e-2, 0.0, 10, "updates"),
     )  # fmt: skip
     agent.compile(jit_compile=False)
     return Run(agent, Counter(lengths=(5, 3)), tmp_path_factory.mktemp("dqn"), 40)

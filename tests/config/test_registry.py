@@ -245,7 +245,7 @@ def test_one_decorator_for_parts_of_every_kind(kind, monkeypatch, tmp_path):
     own = kagent.register_part(f"short_{kind}")(type(f"Own{base.__name__}", (base,), {"__module__": __name__}))
     assert registry.name_of(f"Short-{kind}") == own.__name__ and own.__name__ in registry.names
     small = {} if kind == "policies" else {"network": {"type": "mlp", "units": [4]}}
-    given = {"memory": 50, "seed": 0} | small | arguments({"type": f"short_{kind}"})
+    given = {"memory": 50, "batch_size": 8, "seed": 0} | small | arguments({"type": f"short_{kind}"})
     agent = kagent.DQN(observation_space=CARTPOLE[0], action_space=CARTPOLE[1], **given)
     assert f"'{own.__name__}'" in str(agent.get_config())
     agent.save(tmp_path / "a.keras")

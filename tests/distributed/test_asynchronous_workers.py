@@ -23,7 +23,7 @@ pytestmark = pytest.mark.eager
 
 
 def dqn(**changes):
-    agent = kagent.DQN("CartPole-v1", max_episode_timesteps=LONGEST, **{**REPLAYED, **changes})
+    agent = kagent.DQN("CartPole-v1", max_episode_timesteps=LONGEST, **{**REPLAYED, "horizon": 0, **changes})
     agent.compile(run_eagerly=True)
     return agent
 

@@ -60,7 +60,7 @@ def test_agents_take_it():
     made = kagent_environments.make(env)
     made.reset()
     assert made.observation[0].shape == (1, 4)
-    agent = kagent.DQN(env, start=20, memory=100, seed=0)
+    agent = kagent.DQN(env, start=20, memory=100, batch_size=16, seed=0)
     agent.fit(env, steps=40, verbose=0)
     assert agent.timesteps == 40 and agent.updates > 0
 

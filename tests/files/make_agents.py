@@ -31,12 +31,12 @@ ROLLED = {"network": NETWORK, "n_steps": 11}
 
 # Name: class, arguments of it, arguments of the environment.
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "dqn": ("DQN", {**REPLAYED, "target_update_period": 20}, {}),
-    "double_dqn": ("DoubleDQN", REPLAYED, {}),
-    "dueling_dqn": ("DuelingDQN", {**REPLAYED, "stream_units": [4]}, {}),
+    "dqn": ("DQN", {**REPLAYED, "horizon": 0, "target_update_period": 20}, {}),
+    "double_dqn": ("DoubleDQN", {**REPLAYED, "horizon": 0}, {}),
+    "dueling_dqn": ("DuelingDQN", {**REPLAYED, "horizon": 0, "stream_units": [4]}, {}),
     "dqn_images": (
         "DQN",
-        {**REPLAYED, "network": [{"type": "conv2d", "size": 2, "window": 4, "stride": 2}, {"type": "flatten"}]},
+        {**REPLAYED, "horizon": 0, "network": [{"type": "conv2d", "size": 2, "window": 4, "stride": 2}, {"type": "flatten"}]},
         {"observed": "image"},
     ),
     "ppo": ("PPO", {**ROLLED, "batch_size": 8, "epochs": 1}, {}),

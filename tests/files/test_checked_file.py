@@ -22,7 +22,7 @@ OLD = Path(__file__).parent / "format_1.weights.h5"
 @pytest.fixture(scope="module")
 def agent():
     network = {"type": "mlp", "units": [4]}
-    agent = kagent.DQN("CartPole-v1", network=network, memory=30, batch_size=8, start=16, seed=0)
+    agent = kagent.DQN("CartPole-v1", network=network, memory=30, batch_size=8, start=16, horizon=0, seed=0)
     agent.compile(run_eagerly=True)
     agent.fit("CartPole-v1", steps=40, verbose=0)
     return agent
@@ -34,7 +34,7 @@ def agent():
 FULL = """
 import errno, os, resource, sys
 import kagent
-agent = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, seed=0)
+agent = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, horizon=0, seed=0)
 agent.compile(run_eagerly=True)
 agent.fit("CartPole-v1", steps=40, verbose=0)
 folder, soft, hard = sys.argv[1], *resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -196,7 +196,9 @@ def test_files_that_say_no_end_are_left_to_hdf5(tmp_path):
 def test_files_of_before_are_read(agent):
     # Written by kagent before there were checksums: 40 timesteps of the seed 0, 7 of them in the open episode.
     assert OLD.stat().st_size == 43307
-    old = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, seed=9)
+    old = kagent.DQN(
+        "CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, horizon=0, seed=9
+    )
     old.compile(run_eagerly=True)
     old.load_weights(OLD)
     episode = old._run.open_episodes["environments"]["episodes"][0]
@@ -214,6 +216,8 @@ def test_other_programs_read_and_change_the_file(agent, tmp_path):
     with h5py.File(path, "r+") as file:  # which takes the checksum away
         file["vars/counters"][0] = 41
     checked_file.check(path)
-    other = kagent.DQN("CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, seed=9)
+    other = kagent.DQN(
+        "CartPole-v1", network={"type": "mlp", "units": [4]}, memory=30, batch_size=8, start=16, horizon=0, seed=9
+    )
     other.load_weights(path)
     assert other.timesteps == 41

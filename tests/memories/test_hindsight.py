@@ -24,11 +24,12 @@ LINE = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 OBSERVATION = spaces.Dict(observation=LINE, achieved_goal=LINE, desired_goal=LINE)
 DQN = {
     "network": {"type": "mlp", "units": [256]}, "learning_rate": 1e-3, "discount": 0.98, "batch_size": 128, "start": 500,
-    "frequency": 2, "target_update_period": 500,
+    "frequency": 2, "horizon": 0, "target_update_period": 500,
     "exploration": {"type": "EpsilonGreedy", "fraction": 0.5, "final": 0.05},
 }  # fmt: skip
 SAC = {"network": {"type": "mlp", "units": [64, 64]}, "learning_rate": 1e-3, "discount": 0.95, "start": 500}
 SMALL = {"network": {"type": "mlp", "units": [4]}, "batch_size": 4, "start": 8, "seed": 0}
+PLAIN = {**SMALL, "horizon": 0}  # of DQN: a transition is one timestep
 
 
 def distance(achieved, desired, info):
@@ -228,7 +229,7 @@ def test_a_function_that_gives_no_number_is_refused():
 
 
 def test_rewards_that_are_not_those_of_the_function_are_said():
-    agent = kagent.DQN(Walk, memory=Hindsight(100), **SMALL)
+    agent = kagent.DQN(Walk, memory=Hindsight(100), **PLAIN)
     with pytest.warns(UserWarning, match="-2 came where that gives -1|-4 came where that gives -2|-6 came"):
         agent.fit(lambda: Walk(pays=2.0), steps=7, verbose=0)
 
@@ -253,7 +254,7 @@ def test_environments_of_every_kind(mode):
     sources = {"one": (Walk, 1), "three": (Walk, 3)}
     count = sources[mode][1] if mode in sources else 2
     source = sources[mode][0] if mode in sources else SyncVectorEnv([Walk] * 2, autoreset_mode=mode)
-    agent = kagent.DQN(Walk, memory=Hindsight(60), **{**SMALL, "start": 1000})
+    agent = kagent.DQN(Walk, memory=Hindsight(60), **{**PLAIN, "start": 1000})
     agent.fit(source, steps=120, n_envs=count, verbose=0)
     check_walks(agent.memory)
     assert 40 < len(agent.memory) <= 60
@@ -263,7 +264,7 @@ def test_environments_of_every_kind(mode):
 
 @pytest.mark.parametrize("capacity", [5, 7])
 def test_episodes_longer_than_the_capacity_are_kept_in_parts(capacity):
-    agent = kagent.DQN(Walk, memory=Hindsight(capacity), **{**SMALL, "exploration": 0.0})
+    agent = kagent.DQN(Walk, memory=Hindsight(capacity), **{**PLAIN, "exploration": 0.0})
     agent.fit(lambda: Walk(lengths=(50,)), steps=120, verbose=0)
     assert agent.gradient_steps == (120 - 8) // 4 + 1 and 0 < len(agent.memory) <= capacity
     check_walks(agent.memory)
@@ -322,7 +323,7 @@ def test_stopped_and_resumed_is_uninterrupted(tmp_path):
 def test_other_states_and_rewards_may_be_processed():
     """The place is standardized by what came, not by what is drawn; rewards of other goals are clipped as those that came."""
     layers = {"observation": "running_normalization", "reward": {"type": "clipping", "lower": -1.5, "upper": -0.5}}
-    agent = kagent.DQN(Walk, memory=Hindsight(100), preprocessing=layers, **SMALL)
+    agent = kagent.DQN(Walk, memory=Hindsight(100), preprocessing=layers, **PLAIN)
     agent.compile(run_eagerly=True)
     agent.fit(Walk(), steps=40, verbose=0)
     batch = next(iter(agent.memory.dataset(100)))
@@ -368,7 +369,7 @@ def test_what_it_cannot_do_is_refused_by_name():
         kagent.DQN(
             Walk, memory=Hindsight(100), reward_estimation={"estimate_horizon": "early", "discount": 0.9}, **SMALL
         )
-    agent = kagent.DQN(Walk, memory=Hindsight(100), **SMALL)
+    agent = kagent.DQN(Walk, memory=Hindsight(100), **PLAIN)
     with pytest.raises(
         ValueError, match=r"needs the environment's `compute_reward\(achieved_goal, desired_goal, info\)`"
     ):

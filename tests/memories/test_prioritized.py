@@ -232,7 +232,14 @@ def dqn(cls=kagent.DQN, env=None, **changes):
 @pytest.mark.parametrize("compiled", [{"jit_compile": False}, {"jit_compile": True}, {"run_eagerly": True}])
 def test_priorities_after_an_update_are_the_errors(compiled):
     """By hand from the first update: two gradient steps, and each row's error in the last one that drew it."""
-    agent = dqn(frequency=8, start=8, gradient_steps=2, discount=0.5, optimizer={"type": "SGD", "learning_rate": 1e-4})
+    agent = dqn(
+        frequency=8,
+        start=8,
+        gradient_steps=2,
+        discount=0.5,
+        horizon=0,
+        optimizer={"type": "SGD", "learning_rate": 1e-4},
+    )
     agent.compile(**compiled)
     env = Counter(lengths=(6,))
     agent.fit(env, steps=7, verbose=0)

@@ -85,7 +85,8 @@ def test_an_agent_infers_and_refuses_before_any_step():
 
     agent = make(memory=None, reward_estimation={"horizon": 3})
     assert agent.memory.capacity == 12 and kagent.DQN.from_config(agent.get_config()).memory.capacity == 12
-    assert make(memory="replay").memory.capacity == 9
+    assert make(memory="replay").memory.capacity == 13  # DQN's own horizon is 4
+    assert make(memory="replay", horizon=0).memory.capacity == 9
     with pytest.raises(ValueError, match=r"`memory.capacity` must be at least 12 .*Received: 11"):
         make(memory=11, reward_estimation={"horizon": 3})
     with pytest.raises(ValueError, match=r"`memory.capacity` cannot be inferred with update.unit='episodes'"):

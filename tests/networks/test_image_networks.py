@@ -528,7 +528,7 @@ def test_vectors_need_nothing_of_before():
     del config["images"]
     assert kagent.Agent.create(config).get_config() == agent.get_config()
     by_hand = {"agent": "dqn", "observation_space": {"type": "Box", "shape": [4, 20, 20], "dtype": "uint8", "low": 0,
-               "high": 255}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "memory": 40}  # fmt: skip
+               "high": 255}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "memory": 100}  # fmt: skip
     assert kernels(kagent.Agent.create(by_hand))[0] == (4, 4, 4, 32)
 
 

@@ -252,7 +252,7 @@ def test_configurations_make_the_same_agent(small):
     assert again.get_config()["preprocessing"] == config["preprocessing"]
     assert again.processed_space == agent.processed_space
     assert small("dqn").get_config()["preprocessing"] is None
-    made = kagent.Agent.create({"agent": "dqn", "preprocessing": FULL, "memory": 50}, "CartPole-v1")
+    made = kagent.Agent.create({"agent": "dqn", "preprocessing": FULL, "memory": 100}, "CartPole-v1")
     assert made.processed_space == agent.processed_space
 
 

@@ -44,7 +44,9 @@ SMALL = {"network": {"type": "mlp", "units": [4]}, "memory": 40, "batch_size": 4
 
 
 def dqn(env, executions=1, **changes):
-    agent = kagent.DQN(env, **{**SMALL, "frequency": 4, "target_update_period": 10, "exploration": 0.5, **changes})
+    agent = kagent.DQN(
+        env, **{**SMALL, "frequency": 4, "target_update_period": 10, "exploration": 0.5, "horizon": 0, **changes}
+    )
     agent.compile(run_eagerly=True, steps_per_execution=executions)
     return agent
 
@@ -306,8 +308,9 @@ def test_memories_that_store_observations_once(env, changes, tmp_path):
 def test_dqn_learns_cartpole_in_a_program():
     env = compiled.CartPole(num_envs=8)
     agent = kagent.DQN(
-        env, learning_rate=1e-3, memory=50_000, batch_size=64, start=1000, frequency=8, target_update_period=400,
-        exploration=EpsilonGreedy(1.0, 0.05, 0.2), network={"type": "mlp", "units": [64, 64]}, seed=0,
+        env, learning_rate=1e-3, memory=50_000, batch_size=64, start=1000, frequency=8, horizon=0,
+        target_update_period=400, exploration=EpsilonGreedy(1.0, 0.05, 0.2), network={"type": "mlp", "units": [64, 64]},
+        seed=0,
     )  # fmt: skip
     agent.compile(steps_per_execution=100)
     agent.fit(env, steps=100_000, verbose=0)

@@ -17,7 +17,8 @@ GIVEN = {
 
 
 def dqn(**changes):
-    agent = DQN(**{**SPACES, "memory": 100, "batch_size": 4, "frequency": "never", "seed": 1, **changes})
+    plain = {} if "reward_estimation" in changes else {"horizon": 0}
+    agent = DQN(**{**SPACES, "memory": 100, "batch_size": 4, "frequency": "never", "seed": 1, **plain, **changes})
     agent.compile(jit_compile=False)
     return agent
 

@@ -40,7 +40,9 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     path = tmp_path_factory.mktemp("files")
-    agent = kagent.DQN(Counter((5,)), memory=100, batch_size=4, start=8, network={"type": "mlp", "units": [8]}, seed=0)
+    agent = kagent.DQN(
+        Counter((5,)), memory=100, batch_size=4, start=8, horizon=0, network={"type": "mlp", "units": [8]}, seed=0
+    )
     agent.compile(run_eagerly=True, jit_compile=False)
     agent.fit(Counter((5,)), steps=10, verbose=0, callbacks=[kagent.callbacks.Recorder(path)])
     agent.save_weights(path / "a.weights.h5")
