@@ -36,7 +36,7 @@ class Scaled(gymnasium.Wrapper):
 
 @pytest.mark.parametrize("normalize", [True, "observation", "reward", False, None])
 def test_what_is_stored_is_standardized_and_what_is_reported_is_raw(small, normalize):
-    agent = small("dqn", env=Scaled(), normalize=normalize, start=1000, discount=0.9, horizon=0)
+    agent = small("dqn", env=Scaled(), normalize=normalize, start=1000, discount=0.9)
     history = agent.fit(Scaled, steps=400, n_envs=2, verbose=0)
     stored = agent.memory.storage.views
     observation, reward = stored["observation.0"][100:400], stored["reward"][100:400]

@@ -68,6 +68,9 @@ def test_a_horizon_that_nobody_gave_fits_into_an_episode():
             preset(**spaces, memory=100, max_episode_timesteps=3, horizon=5)
         with pytest.raises(ValueError, match="`max_episode_timesteps` must be"):
             preset(**spaces, memory=100, max_episode_timesteps=0)
+        with pytest.raises(ValueError, match="`max_episode_timesteps` must be"):
+            preset(**spaces, memory=100, max_episode_timesteps=True)
+        assert preset(**spaces, memory=100, max_episode_timesteps=np.int64(1)).horizon == 1
     assert kagent.DiscreteCQL(**spaces, memory=100).horizon == 0
 
 
